@@ -1,0 +1,38 @@
+"""Pestle: PES Tuning, Learning and Evaluation.
+
+Every command has a function of the same name here; they are imported when first used, so that
+`import pestle` stays quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from pestle.errors import PestleError
+    from pestle.foundations import load_foundation as load
+    from pestle.jobs.check import check
+    from pestle.jobs.e0 import e0
+    from pestle.jobs.evaluate import evaluate
+    from pestle.jobs.finetune import finetune
+
+__all__ = ["PestleError", "check", "e0", "evaluate", "finetune", "load"]
+
+_HOMES = {
+    "PestleError": ("pestle.errors", "PestleError"),
+    "check": ("pestle.jobs.check", "check"),
+    "e0": ("pestle.jobs.e0", "e0"),
+    "evaluate": ("pestle.jobs.evaluate", "evaluate"),
+    "finetune": ("pestle.jobs.finetune", "finetune"),
+    "load": ("pestle.foundations", "load_foundation"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pestle' has no attribute '{name}'")
+    module, attribute = _HOMES[name]
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,5 @@
+"""`python -m pestle`."""
+
+from pestle.cli import main
+
+main()

@@ -1,0 +1,60 @@
+"""Training from scratch: the foundation's shape with random weights (paper, appendix A).
+
+The baseline every fine-tuned model is measured against. No distance transform (Agnesi transforms
+made scratch runs unstable), scale and mean neighbour count from the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pestle.adaptation.base import Adaptation, Case
+from pestle.errors import PestleError
+from pestle.structures.frame import Frame
+from pestle.structures.graphs import make_graph
+
+
+def adapt(case: Case) -> Adaptation:
+    """Random weights, every parameter trained."""
+    neighbours = mean_neighbours(case.train, case.start.cutoff)
+    scale = force_scale(case.train)
+    model = case.start.with_random_weights(
+        case.settings.train.seed, mean_neighbours=neighbours, scale=scale
+    )
+    return Adaptation(
+        model,
+        tuple(name for name, _ in model.named_parameters()),
+        keeps_foundation=False,
+        notes=(
+            f"random weights (seed {case.settings.train.seed}) in the shape of the foundation, no "
+            f"distance transform, scale {scale:.3f} eV/Å (RMS force), mean number of neighbours "
+            f"{neighbours:.2f}",
+        ),
+    )
+
+
+def mean_neighbours(frames: Sequence[Frame], cutoff: float) -> float:
+    """Mean number of neighbours of an atom within the cutoff (at least one)."""
+    graphs = [make_graph(frame, cutoff) for frame in frames]
+    edges = sum(g.n_edges for g in graphs)
+    atoms = sum(int(g.ptr[-1]) for g in graphs)
+    return max(1.0, edges / max(1, atoms))
+
+
+def force_scale(frames: Sequence[Frame]) -> float:
+    """Root mean square of the force components in eV/Å.
+
+    Raises:
+        PestleError: no frame has forces that are not all zero.
+    """
+    components = [f.forces.ravel() for f in frames if f.forces is not None]
+    scale = float(np.sqrt(np.mean(np.concatenate(components) ** 2))) if components else 0.0
+    if scale <= 0:
+        raise PestleError(
+            "from scratch the scale comes from the forces, and the training frames have none",
+            where="method",
+            fix="Add forces to the data, or fine-tune (method: naive).",
+        )
+    return scale

@@ -1,0 +1,71 @@
+"""The command line: one thin file per command, loaded only when that command runs."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from pestle.cli import check, demo, e0, evaluate, finetune, init, models
+from pestle.errors import PestleError
+
+app = typer.Typer(
+    name="pestle",
+    help="Fine-tune a foundation interatomic potential and show whether it is fit for use.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("demo")(demo.command)
+app.command("models")(models.models_command)
+app.command("init")(init.command)
+app.command("check")(check.command)
+app.command("e0")(e0.command)
+app.command("finetune")(finetune.command)
+app.command("evaluate")(evaluate.command)
+
+
+def _version(show: bool) -> None:
+    if show:
+        from pestle import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """Fine-tune a foundation interatomic potential and show whether it is fit for use."""
+
+
+def fail(text: str, code: int) -> int:
+    """One clear line on standard error."""
+    typer.echo(f"error: {text}", err=True)
+    return code
+
+
+def main() -> None:
+    """Run a command. Exit codes: 0 success, 2 a user's mistake, 1 a failure, 130 interrupted."""
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        result = app(standalone_mode=False)
+    except PestleError as error:
+        return fail(error.line, error.exit_code)
+    except KeyboardInterrupt:
+        return fail("interrupted", 130)
+    except Exception as error:
+        # Usage errors of the parser, whichever click it comes with.
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):
+            return fail(" ".join(error.format_message().split()), int(error.exit_code))
+        if type(error).__name__ == "Abort":
+            return fail("interrupted", 130)
+        raise
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,56 @@
+"""`pestle check`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pestle.cli.options import (
+    EnergyKey,
+    Files,
+    ForcesKey,
+    FoundationOption,
+    Head,
+    Json,
+    StressKey,
+    Trust,
+    VirialsKey,
+)
+
+
+def command(
+    data: Files,
+    valid: Annotated[list[str] | None, typer.Option("--valid", help="Validation files.")] = None,
+    test: Annotated[list[str] | None, typer.Option("--test", help="Test files.")] = None,
+    foundation: FoundationOption = None,
+    head: Head = None,
+    trust: Trust = False,
+    energy_key: EnergyKey = None,
+    forces_key: ForcesKey = None,
+    stress_key: StressKey = None,
+    virials_key: VirialsKey = None,
+    as_json: Json = False,
+) -> None:
+    """Say what is in the data, what is wrong with it, and what it implies."""
+    from pestle.cli.output import print_json
+    from pestle.jobs.check import check
+    from pestle.structures.reading import LabelKeys
+
+    report = check(
+        data,
+        valid=valid or [],
+        test=test or [],
+        foundation=foundation,
+        head=head,
+        trust=trust,
+        keys=LabelKeys(energy_key, forces_key, stress_key, virials_key),
+    )
+    if as_json:
+        print_json(report.to_json())
+    else:
+        from pestle.jobs.check import check_lines
+
+        typer.echo("\n".join(check_lines(report)))
+    if report.errors:
+        raise typer.Exit(2)

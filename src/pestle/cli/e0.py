@@ -1,0 +1,50 @@
+"""`pestle e0`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pestle.cli.options import (
+    EnergyKey,
+    FoundationOption,
+    Head,
+    Json,
+    Trust,
+)
+
+
+def command(
+    data: Annotated[list[str], typer.Option("--data", "-d", help="Structure files or globs.")],
+    foundation: FoundationOption = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method",
+            "-m",
+            help="auto, isolated, reestimate, average, foundation, or a JSON file symbol → eV.",
+        ),
+    ] = "auto",
+    head: Head = None,
+    trust: Trust = False,
+    energy_key: EnergyKey = None,
+    as_json: Json = False,
+) -> None:
+    """Atomic reference energies of the data, with diagnostics, and all methods side by side."""
+    from pestle.cli.output import print_json
+    from pestle.jobs.e0 import e0
+    from pestle.structures.reading import LabelKeys
+
+    keys = LabelKeys(energy=energy_key)
+    result = e0(data, foundation=foundation, method=method, head=head, trust=trust, keys=keys)
+    if as_json:
+        others = {name: other.to_json() for name, other in result.compared.items()}
+        print_json({**result.chosen.to_json(), "compared": others})
+        return
+
+    from pestle.cli.e0_table import e0_lines, e0_table
+    from pestle.cli.output import print_table
+
+    print_table(e0_table(result.problem, result.chosen, result.compared))
+    typer.echo("\n".join(e0_lines(result.chosen, result.compared)))

@@ -1,0 +1,56 @@
+"""`pestle evaluate`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pestle.cli.options import (
+    EnergyKey,
+    Files,
+    ForcesKey,
+    Head,
+    Json,
+    Out,
+    StressKey,
+    Trust,
+    VirialsKey,
+)
+
+
+def command(
+    model: Annotated[
+        str, typer.Argument(help="Run folder, model folder, .model file or catalogue name.")
+    ],
+    data: Files,
+    head: Head = None,
+    trust: Trust = False,
+    energy_key: EnergyKey = None,
+    forces_key: ForcesKey = None,
+    stress_key: StressKey = None,
+    virials_key: VirialsKey = None,
+    dtype: Annotated[str | None, typer.Option(help="float32 or float64.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Errors of a model on labelled structures, by config_type."""
+    from pestle.cli.output import error_table, print_json, print_table
+    from pestle.jobs.evaluate import evaluate
+    from pestle.structures.reading import LabelKeys
+
+    errors = evaluate(
+        model,
+        data,
+        head=head,
+        trust=trust,
+        keys=LabelKeys(energy_key, forces_key, stress_key, virials_key),
+        dtype=dtype,
+        device=device,
+        out=out,
+    )
+    if as_json:
+        print_json(errors)
+    else:
+        print_table(error_table(", ".join(data), {model: errors}))

@@ -1,0 +1,122 @@
+"""`pestle finetune`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pestle.cli.options import FoundationOption, Head, Json, Trust
+
+
+def command(
+    run_file: Annotated[
+        Path | None, typer.Argument(help="A run file (YAML; see `pestle init`).")
+    ] = None,
+    foundation: FoundationOption = None,
+    data: Annotated[
+        list[str] | None, typer.Option("--data", "-d", help="Training files or globs.")
+    ] = None,
+    valid: Annotated[list[str] | None, typer.Option("--valid", help="Validation files.")] = None,
+    test: Annotated[list[str] | None, typer.Option("--test", help="Test files.")] = None,
+    method: Annotated[str | None, typer.Option("--method", "-m", help="naive or scratch.")] = None,
+    head: Head = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Run folder; by default runs/NAME.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE for any setting, e.g. --set train.lr=1e-4."),
+    ] = None,
+    trust: Trust = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in the run folder.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Do everything up to the first update and print the plan."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Fine-tune a foundation model on labelled structures and judge the result."""
+    from pestle.cli.output import print_json
+    from pestle.errors import PestleError
+    from pestle.settings import build, parse_overrides, read_run_file, unknown_name_error, walk
+
+    asked = parse_overrides(overrides or [])
+    for name, value in (
+        ("foundation", foundation),
+        ("head", head),
+        ("method", method),
+        ("data.train", data),
+        ("data.valid", valid),
+        ("data.test", test),
+        ("trust", trust or None),
+    ):
+        if value:
+            asked[name] = value
+    tree = read_run_file(run_file) if run_file else {}
+    for name in tree:
+        if name not in {n.split(".")[0] for n, _ in walk()}:
+            raise unknown_name_error(str(name))
+    if resume:
+        if out is None:
+            raise PestleError("--resume needs -o RUN_DIR: the run folder to go on with")
+        if tree:
+            raise PestleError(
+                "a resumed run takes its settings from the run folder",
+                where=str(run_file),
+                fix=f"Type `pestle finetune --resume -o {out}`.",
+            )
+    else:
+        settings = build(tree, asked, where=str(run_file) if run_file else "settings")
+
+    from pestle.jobs.finetune import finetune, resume_settings
+    from pestle.jobs.plan import plan_lines
+    from pestle.progress import say
+    from pestle.training.loop import Interrupted
+
+    if resume:
+        assert out is not None
+        settings = resume_settings(out, asked)
+    name = Path(settings.foundation).stem or "run"
+    out = out or Path("runs") / f"{name}-{settings.method}"
+    asked = {**dict.fromkeys(_names_in(tree)), **asked}
+    text = shlex.join(["pestle", *sys.argv[1:]])
+    try:
+        manifest = finetune(
+            settings, out, resume=resume, dry_run=dry_run, asked=asked, command=text
+        )
+    except Interrupted as signal_name:
+        say(f"stopped by {signal_name}; go on with: pestle finetune --resume -o {out}")
+        raise typer.Exit(130) from None
+    if dry_run:
+        if as_json:
+            print_json(manifest)
+        else:
+            typer.echo("\n".join(plan_lines(manifest)))
+            typer.echo("\nDry run: nothing was trained, nothing was written.")
+        return
+    if as_json:
+        print_json(manifest["errors"])
+    else:
+        from pestle.cli.output import error_table, print_table
+
+        for set_name, models in manifest["errors"].items():
+            print_table(error_table(set_name, models))
+    say(f"model:  {out / 'model'}")
+    say(f"report: {out / 'report.html'}")
+
+
+def _names_in(tree: dict, prefix: str = "") -> list[str]:
+    """Dotted names of the leaves of a run file."""
+    names: list[str] = []
+    for key, value in tree.items():
+        if isinstance(value, dict) and key != "e0s":
+            names += _names_in(value, f"{prefix}{key}.")
+        else:
+            names.append(f"{prefix}{key}")
+    return names

@@ -1,0 +1,33 @@
+"""`pestle init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pestle.cli.options import FoundationOption
+
+
+def command(
+    data: Annotated[list[str] | None, typer.Argument(help="Training files or globs.")] = None,
+    foundation: FoundationOption = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write.")] = Path("run.yaml"),
+) -> None:
+    """Write a commented run file with every setting, for the data at hand."""
+    from pestle.errors import PestleError
+    from pestle.files import write_text
+    from pestle.settings import build, template
+    from pestle.structures.reading import expand_paths
+
+    if out.exists():
+        raise PestleError("exists already", where=str(out), fix="Choose another name with -o.")
+    asked: dict[str, object] = {}
+    if data:
+        expand_paths(data)
+        asked["data.train"] = data
+    if foundation:
+        asked["foundation"] = foundation
+    write_text(out, template(build({}, asked)))
+    typer.echo(f"wrote {out}; start it with: pestle finetune {out} -o RUN_DIR")

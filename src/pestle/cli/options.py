@@ -1,0 +1,29 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust", help="Load .model files: they are pickles and can run their author's code."
+    ),
+]
+Head = Annotated[
+    str | None, typer.Option("--head", help="Head of the model, where it has several.")
+]
+FoundationOption = Annotated[
+    str | None,
+    typer.Option("--foundation", "-f", help="Catalogue name, model folder or .model file."),
+]
+EnergyKey = Annotated[str | None, typer.Option(help="Key of the total energy (eV).")]
+ForcesKey = Annotated[str | None, typer.Option(help="Key of the forces (eV/Å).")]
+StressKey = Annotated[str | None, typer.Option(help="Key of the stress (eV/Å³, ASE's sign).")]
+VirialsKey = Annotated[str | None, typer.Option(help="Key of the virials (eV).")]
+Files = Annotated[list[str], typer.Argument(help="Structure files or globs.")]
+Out = Annotated[Path | None, typer.Option("-o", "--out", help="Folder to write.")]

@@ -1,0 +1,110 @@
+"""Foundation models: catalogue, interface, safe files, and the backends behind them.
+
+Importing this package imports neither torch nor any backend; loading a model does.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pestle.errors import PestleError, nearest
+from pestle.foundations import catalogue
+
+if TYPE_CHECKING:
+    import torch
+
+    from pestle.foundations.interface import Foundation, Provenance
+    from pestle.foundations.safe_files import SafeModel
+
+__all__ = ["load_foundation"]
+
+
+def load_foundation(
+    name: str | Path, *, trust: bool = False, dtype: torch.dtype | None = None
+) -> Foundation:
+    """The foundation model of this name.
+
+    Args:
+        name: a name of the catalogue, a model folder, a run folder, or a `.model` file.
+        trust: allow a `.model` file, which is a pickle: loading one runs code from its author.
+            Catalogue entries need no trust beyond that in mace-torch, whose code downloads them.
+        dtype: precision of the network; by default that of the file.
+
+    Raises:
+        PestleError: no such model, an untrusted pickle, or a file that cannot be read.
+    """
+    foundation = _load(name, trust=trust)
+    if dtype is not None and foundation.dtype != dtype:
+        foundation = foundation.with_dtype(dtype)
+    return foundation
+
+
+def _load(name: str | Path, *, trust: bool) -> Foundation:
+    entry = catalogue.find(str(name)) if isinstance(name, str) else None
+    if entry is not None:
+        return _load_entry(entry)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        for folder in (path, path / "model"):
+            if (folder / "architecture.json").is_file():
+                from pestle.foundations import safe_files
+
+                return _rebuild(safe_files.read(folder))
+        raise PestleError(
+            "it holds no model: architecture.json is missing there and in model/", where=str(path)
+        )
+    if path.is_file():
+        if not trust:
+            raise PestleError(
+                "it is a pickled model, and loading one runs code that its author put in it",
+                where=str(path),
+                fix="If you trust where it comes from, say --trust; to convert it once and for "
+                "all, load it with --trust and save it as a model folder.",
+            )
+        from pestle.foundations.interface import Provenance
+
+        return _unpickle(path, Provenance(name=path.stem))
+    known = catalogue.names()
+    raise PestleError(
+        f"there is no foundation, file or folder '{name}'",
+        where="foundation",
+        fix=f"{nearest(str(name), known)} `pestle models` lists the names.".lstrip(),
+    )
+
+
+def _load_entry(entry: catalogue.Entry) -> Foundation:
+    if entry.folder is not None:
+        from pestle.foundations import safe_files
+
+        return _rebuild(safe_files.read(entry.folder))
+    from pestle.foundations.interface import Provenance
+    from pestle.foundations.mace.download import fetch
+
+    path = fetch(entry)
+    return _unpickle(
+        path,
+        Provenance(
+            name=entry.name,
+            licence=entry.licence,
+            level_of_theory=entry.level_of_theory,
+            notes=(f"downloaded by mace-torch from {entry.url}",),
+        ),
+    )
+
+
+def _rebuild(model: SafeModel) -> Foundation:
+    if model.backend == "mace":
+        from pestle.foundations.mace.foundation import from_safe
+
+        return from_safe(model)
+    raise PestleError(
+        f"{model.provenance.name} is a '{model.backend}' model, and this version of Pestle has no "
+        "such backend"
+    )
+
+
+def _unpickle(path: Path, provenance: Provenance) -> Foundation:
+    from pestle.foundations.mace.pickles import from_pickle
+
+    return from_pickle(path, provenance=provenance)

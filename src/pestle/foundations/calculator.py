@@ -1,0 +1,84 @@
+"""ASE calculator over any `Foundation`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from pestle.structures.frame import Frame
+from pestle.structures.graphs import make_graph
+
+if TYPE_CHECKING:
+    from pestle.foundations.interface import Foundation
+
+_CHARGE_KEYS = ("total_charge", "charge")
+_SPIN_KEYS = ("total_spin", "spin")
+
+
+def _info(atoms: Atoms, keys: tuple[str, ...]) -> float | None:
+    for key in keys:
+        if key in atoms.info:
+            return float(atoms.info[key])
+    return None
+
+
+class FoundationCalculator(Calculator):
+    """Energies (float64 totals), forces and, where it is defined, stress of one head.
+
+    Total charge and spin multiplicity are read from `atoms.info` (`total_charge` or `charge`,
+    `total_spin` or `spin`).
+
+    Args:
+        foundation: the model; not copied.
+        head: name of the head, needed where there are several.
+    """
+
+    implemented_properties: ClassVar[list[str]] = [
+        "energy",
+        "free_energy",
+        "energies",
+        "forces",
+        "stress",
+    ]
+
+    def __init__(self, foundation: Foundation, *, head: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.foundation = foundation
+        self._row = foundation.head_index(head)
+        self._e0s = foundation.reference_energies[foundation.heads[self._row]]
+        self._charge_and_spin: tuple[float | None, float | None] = (None, None)
+
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
+        changes = super().check_state(atoms, tol=tol)
+        if (_info(atoms, _CHARGE_KEYS), _info(atoms, _SPIN_KEYS)) != self._charge_and_spin:
+            changes.append("info")
+        return changes
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: list[str] | None = None,
+        system_changes: list[str] = all_changes,
+    ) -> None:
+        super().calculate(atoms, properties or ["energy"], system_changes)
+        charge, spin = _info(self.atoms, _CHARGE_KEYS), _info(self.atoms, _SPIN_KEYS)
+        self._charge_and_spin = (charge, spin)
+        frame = Frame(self.atoms, charge=charge, spin=spin, source="structure")
+        model = self.foundation
+        graph = make_graph(frame, model.cutoff, dtype=model.dtype).with_head(self._row)
+        prediction = model.predict(graph.to(model.device), stress=frame.is_periodic)
+        energy = float(prediction.energy[0])
+        shares = prediction.node_energies.double().cpu().numpy()
+        self.results = {
+            "energy": energy,
+            "free_energy": energy,
+            "energies": shares + np.array([self._e0s[int(z)] for z in self.atoms.numbers]),
+            "forces": prediction.forces.double().cpu().numpy(),
+        }
+        if prediction.stress is not None:
+            stress = prediction.stress[0].double().cpu().numpy()
+            self.results["stress"] = full_3x3_to_voigt_6_stress(stress)

@@ -1,0 +1,227 @@
+"""What the rest of Pestle may know of a model.
+
+Every backend subclasses `Foundation`. A foundation is a `torch.nn.Module`: calling it on a
+`GraphBatch` is `predict`, its parameters are what training moves. Total energies are split in two,
+the interaction energy in the network's dtype and the reference sum ΣE0 in float64, because
+all-electron totals (1e4 to 1e5 eV) do not fit single precision.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from pestle.errors import PestleError, nearest
+
+if TYPE_CHECKING:
+    from ase.calculators.calculator import Calculator
+
+    from pestle.structures.graphs import GraphBatch
+
+
+@dataclass
+class Prediction:
+    """What a model says of a batch.
+
+    Attributes:
+        interaction_energy: [n_graphs] eV, network dtype: total energy minus reference sum.
+        reference_energy: [n_graphs] eV, float64: sum of the E0s of the atoms for the graph's head.
+        node_energies: [n_atoms] eV, the atoms' shares of the interaction energy.
+        forces: [n_atoms, 3] eV/Å.
+        stress: [n_graphs, 3, 3] eV/Å³ in ASE's sign, zero for graphs that are not periodic;
+            `None` unless asked for.
+    """
+
+    interaction_energy: torch.Tensor
+    reference_energy: torch.Tensor
+    node_energies: torch.Tensor
+    forces: torch.Tensor
+    stress: torch.Tensor | None = None
+
+    @property
+    def energy(self) -> torch.Tensor:
+        """[n_graphs] total energy in eV, float64."""
+        return self.interaction_energy.double() + self.reference_energy
+
+
+@dataclass(frozen=True)
+class LinearBlock:
+    """One irrep block of a linear layer inside its flat weight.
+
+    The weight that acts on features is `path_weight * flat[offset : offset + n_in * n_out]`, viewed
+    as [n_in, n_out] (or [n_out, n_in] where `transposed`).
+    """
+
+    irrep: str
+    n_in: int
+    n_out: int
+    offset: int
+    path_weight: float
+    transposed: bool = False
+
+
+@dataclass(frozen=True)
+class LinearLayer:
+    """A linear layer by the dotted name of its weight parameter, with its irrep blocks."""
+
+    parameter: str
+    kind: str  # "scalar" or "equivariant"
+    blocks: tuple[LinearBlock, ...]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a model comes from; travels with it into every model made from it."""
+
+    name: str
+    licence: str = "unknown"
+    level_of_theory: str = "unknown"
+    fingerprint: str = ""
+    notes: tuple[str, ...] = field(default=())
+
+
+class Foundation(torch.nn.Module, ABC):
+    """A pretrained interatomic potential, whatever its architecture."""
+
+    #: Name of the backend in architecture.json.
+    backend: str
+    provenance: Provenance
+
+    # -- what it covers -------------------------------------------------------------------------
+    @property
+    @abstractmethod
+    def elements(self) -> tuple[int, ...]:
+        """Atomic numbers the model knows, in the model's own order."""
+
+    @property
+    @abstractmethod
+    def heads(self) -> tuple[str, ...]:
+        """Names of the heads; several when one body serves several levels of theory."""
+
+    @property
+    @abstractmethod
+    def cutoff(self) -> float:
+        """Neighbour cutoff in Å."""
+
+    @property
+    @abstractmethod
+    def dtype(self) -> torch.dtype:
+        """dtype of the network."""
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the network."""
+        return next(self.parameters()).device
+
+    @property
+    def level_of_theory(self) -> str:
+        return self.provenance.level_of_theory
+
+    def head_index(self, head: str | None) -> int:
+        """Index of a head by name; `None` is allowed only where there is a single head.
+
+        Raises:
+            PestleError: the name is unknown, or none was given and there are several.
+        """
+        if head is None:
+            if len(self.heads) == 1:
+                return 0
+            raise PestleError(
+                f"{self.provenance.name} has {len(self.heads)} heads and none was named",
+                where="head",
+                fix=f"Choose one of {', '.join(self.heads)}, e.g. --set head={self.heads[0]}.",
+            )
+        if head not in self.heads:
+            raise PestleError(
+                f"{self.provenance.name} has no head '{head}'",
+                where="head",
+                fix=f"{nearest(head, self.heads)} Its heads are {', '.join(self.heads)}.".lstrip(),
+            )
+        return self.heads.index(head)
+
+    # -- what it predicts -----------------------------------------------------------------------
+    def forward(
+        self, graphs: GraphBatch, *, training: bool = False, stress: bool = False
+    ) -> Prediction:
+        return self.predict(graphs, training=training, stress=stress)
+
+    @abstractmethod
+    def predict(
+        self, graphs: GraphBatch, *, training: bool = False, stress: bool = False
+    ) -> Prediction:
+        """Energies and forces of a batch on the model's device and in its dtype.
+
+        Args:
+            graphs: structures, each with the index of its head.
+            training: keep the graph, so that forces and stress can be differentiated again.
+            stress: also give the stress.
+        """
+
+    @abstractmethod
+    def descriptors(self, graphs: GraphBatch) -> torch.Tensor:
+        """Invariant descriptors [n_atoms, d] of the atoms' environments."""
+
+    # -- reference energies ---------------------------------------------------------------------
+    @property
+    @abstractmethod
+    def reference_energies(self) -> dict[str, dict[int, float]]:
+        """E0s in eV: head → atomic number → energy (float64)."""
+
+    @abstractmethod
+    def isolated_atom_energies(self, head: str | None = None) -> dict[int, float]:
+        """What a single atom really gives, in eV: its E0 plus what the network adds to it."""
+
+    # -- its parts ------------------------------------------------------------------------------
+    @abstractmethod
+    def parameter_groups(self) -> dict[str, list[str]]:
+        """Parameter names by part, in the order of the forward pass: `embedding`,
+        `interaction 1`, `product 1`, … , `readout 1`, …"""
+
+    @abstractmethod
+    def linear_layers(self) -> list[LinearLayer]:
+        """Every linear layer (scalar and equivariant) with its irrep blocks."""
+
+    # -- new models from it (the foundation itself is never changed) ----------------------------
+    @abstractmethod
+    def with_elements(self, elements: Sequence[int]) -> Foundation:
+        """Cut down to these elements; predictions on them are unchanged."""
+
+    @abstractmethod
+    def with_heads(self, heads: Mapping[str, str]) -> Foundation:
+        """Shared body with the heads new name → old name, each a copy of the old head's readout."""
+
+    @abstractmethod
+    def with_reference_energies(self, head: str, e0s: Mapping[int, float]) -> Foundation:
+        """E0s (eV) of one head replaced for the elements given; the others keep theirs."""
+
+    @abstractmethod
+    def with_dtype(self, dtype: torch.dtype) -> Foundation:
+        """The same model in another precision (E0s stay float64)."""
+
+    @abstractmethod
+    def with_random_weights(self, seed: int, *, mean_neighbours: float, scale: float) -> Foundation:
+        """The same shape from scratch: random weights, no distance transform (paper, appendix A).
+
+        Args:
+            seed: seed of the initialisation.
+            mean_neighbours: mean number of neighbours in the training data.
+            scale: scale of the interaction energy, the RMS force component in eV/Å.
+        """
+
+    # -- files ----------------------------------------------------------------------------------
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write architecture.json and weights.safetensors (no code in either)."""
+
+    @abstractmethod
+    def export(self, path: Path, *, head: str | None = None) -> None:
+        """Write the file that the architecture's own ASE calculator loads."""
+
+    @abstractmethod
+    def calculator(self, *, head: str | None = None) -> Calculator:
+        """ASE calculator of this model."""

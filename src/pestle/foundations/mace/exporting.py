@@ -1,0 +1,73 @@
+"""Writing a MACE foundation as the pickled file that mace's own programs load."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from pestle.errors import PestleError
+from pestle.foundations.mace.runtime import Network
+
+if TYPE_CHECKING:
+    from pestle.foundations.mace.foundation import MaceFoundation
+
+#: Single precision costs about this fraction of |E0| per atom, however many atoms there are.
+FLOAT32_SPACING = 6e-8
+#: eV/atom of rounding that an exported file may cost.
+TOLERANCE = 1e-5
+
+
+def needs_double(e0s: torch.Tensor) -> bool:
+    """Whether total energies with these E0s (eV) need float64."""
+    return float(e0s.abs().max()) * FLOAT32_SPACING > TOLERANCE
+
+
+def with_default_head(foundation: MaceFoundation, head: str | None) -> MaceFoundation:
+    """A model that MACECalculator loads without `head=`.
+
+    Raises:
+        PestleError: several heads, none of them named Default, and none chosen.
+    """
+    heads = foundation.heads
+    if head is not None:
+        foundation.head_index(head)
+        return foundation.with_heads({"Default": head})
+    if len(heads) == 1:
+        return foundation
+    defaults = [name for name in heads if name.lower() == "default"]
+    if not defaults:
+        raise PestleError(
+            f"none of the heads {', '.join(heads)} is called Default, so programs that load the "
+            "file could not tell which one is meant",
+            where="head",
+            fix="Name the head to export, e.g. --head " + heads[0] + ".",
+        )
+    # Programs that do not know a head's name take the last one.
+    ordered = [name for name in heads if name != defaults[0]] + [defaults[0]]
+    return foundation.with_heads({name: name for name in ordered})
+
+
+def module_for_export(foundation: MaceFoundation) -> Network:
+    """An independent mace module with its E0s in float64, on the CPU."""
+    from pestle.foundations.mace.foundation import clone
+
+    network = clone(foundation.network).cpu()
+    if needs_double(foundation.e0s):
+        network = network.double()
+    network.atomic_energies_fn.atomic_energies = foundation.e0s.detach().cpu().clone()
+    return network
+
+
+def export(foundation: MaceFoundation, path: Path, *, head: str | None = None) -> None:
+    """Write `path`, complete or not at all."""
+    network = module_for_export(with_default_head(foundation, head))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        torch.save(network, temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

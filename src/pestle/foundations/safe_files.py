@@ -1,0 +1,156 @@
+"""The model folder: `architecture.json` and `weights.safetensors`, no code in either.
+
+Backends turn themselves into a `SafeModel` and back; this file knows nothing of any of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from pestle.errors import PestleError
+from pestle.foundations.interface import Provenance
+
+FORMAT = 1
+ARCHITECTURE, WEIGHTS = "architecture.json", "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class SafeModel:
+    """A model as plain data and tensors.
+
+    Attributes:
+        backend: name of the backend that can rebuild it.
+        architecture: JSON-able description of the network.
+        elements: atomic numbers in the model's order.
+        heads: names of the heads.
+        e0s: [n_heads][n_elements] eV.
+        provenance: where the model comes from.
+        tensors: weights and buffers by name.
+    """
+
+    backend: str
+    architecture: dict[str, Any]
+    elements: tuple[int, ...]
+    heads: tuple[str, ...]
+    e0s: list[list[float]]
+    provenance: Provenance
+    tensors: dict[str, torch.Tensor]
+
+
+def _sorted_json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, allow_nan=False)
+
+
+def fingerprint(model: SafeModel) -> str:
+    """First 16 hexadecimal digits of the SHA-256 of architecture, weights and E0s."""
+    digest = hashlib.sha256()
+    plain = [model.backend, model.architecture, model.elements, model.heads, model.e0s]
+    digest.update(_sorted_json(plain).encode())
+    for name, tensor in sorted(model.tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file completely or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write(folder: Path, model: SafeModel) -> None:
+    """Write the two files of a model; others in the folder stay.
+
+    The hash of the weights in `architecture.json` ties the two together, so that a write cut short
+    between them is noticed when they are read.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    # safetensors refuses tensors that share memory or are not contiguous.
+    weights = save({k: v.detach().cpu().contiguous().clone() for k, v in model.tensors.items()})
+    document = {
+        "format": FORMAT,
+        "backend": model.backend,
+        "elements": list(model.elements),
+        "heads": list(model.heads),
+        "E0s_eV": {
+            head: {str(z): e for z, e in zip(model.elements, row, strict=True)}
+            for head, row in zip(model.heads, model.e0s, strict=True)
+        },
+        "provenance": asdict(model.provenance),
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "architecture": model.architecture,
+    }
+    text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
+    _replace(folder / WEIGHTS, weights)
+    _replace(folder / ARCHITECTURE, text.encode())
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise PestleError(f"it cannot be read ({error})", where=str(path)) from error
+    if not isinstance(document, dict) or "format" not in document:
+        raise PestleError("it is not the architecture file of a Pestle model", where=str(path))
+    if document["format"] != FORMAT:
+        raise PestleError(
+            f"it has format {document['format']}, and this version of Pestle reads {FORMAT}",
+            where=str(path),
+            fix="Update Pestle.",
+        )
+    return document
+
+
+def _provenance(entry: Mapping[str, Any]) -> Provenance:
+    known = {k: entry[k] for k in ("name", "licence", "level_of_theory", "fingerprint")}
+    return Provenance(**known, notes=tuple(entry.get("notes", ())))
+
+
+def read(folder: Path) -> SafeModel:
+    """Read a model folder; runs no code from it.
+
+    Raises:
+        PestleError: a file is missing, damaged, or does not belong to the other one.
+    """
+    document = _document(folder / ARCHITECTURE)
+    weights_path = folder / WEIGHTS
+    try:
+        content = weights_path.read_bytes()
+    except OSError as error:
+        raise PestleError(f"it cannot be read ({error})", where=str(weights_path)) from error
+    if hashlib.sha256(content).hexdigest() != document.get("weights_sha256"):
+        raise PestleError(
+            f"it does not belong to {ARCHITECTURE} beside it, or is damaged or cut short",
+            where=str(weights_path),
+        )
+    try:
+        elements, heads = tuple(document["elements"]), tuple(document["heads"])
+        table = document["E0s_eV"]
+        return SafeModel(
+            backend=document["backend"],
+            architecture=document["architecture"],
+            elements=elements,
+            heads=heads,
+            e0s=[[float(table[head][str(z)]) for z in elements] for head in heads],
+            provenance=_provenance(document["provenance"]),
+            tensors=load(content),
+        )
+    except (KeyError, TypeError, ValueError, SafetensorError) as error:
+        raise PestleError(
+            f"an entry is missing or wrong: {error!r}", where=str(folder / ARCHITECTURE)
+        ) from error

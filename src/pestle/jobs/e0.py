@@ -1,0 +1,51 @@
+"""`pestle e0`: atomic reference energies of a data set, by one method and by all others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pestle.reference_energies import EnergyProblem, ReferenceEnergies, compare, from_setting
+from pestle.structures.reading import LabelKeys, read_frames
+
+
+@dataclass(frozen=True)
+class E0Result:
+    """The problem, the E0s by the method that was asked for, and those by every possible one."""
+
+    problem: EnergyProblem
+    chosen: ReferenceEnergies
+    compared: dict[str, ReferenceEnergies]
+
+
+def e0(
+    data: Sequence[str],
+    *,
+    foundation: str | None = None,
+    method: str | Mapping[str, float] = "auto",
+    head: str | None = None,
+    trust: bool = False,
+    keys: LabelKeys | None = None,
+) -> E0Result:
+    """Reference energies of labelled structures.
+
+    Args:
+        data: structure files or globs.
+        foundation: model to reestimate with and to compare.
+        method: auto, isolated, reestimate, average, foundation, a JSON file or a table
+            symbol → eV.
+        head: head of the foundation.
+        trust: allow a `.model` file.
+        keys: label keys.
+
+    Raises:
+        PestleError: the data do not permit the method, or a file cannot be read.
+    """
+    frames = read_frames(data, keys).frames
+    model = None
+    if foundation is not None:
+        from pestle.foundations import load_foundation
+
+        model = load_foundation(foundation, trust=trust)
+    problem = EnergyProblem.of(frames, model, head)
+    return E0Result(problem, from_setting(problem, method), compare(problem))

@@ -1,0 +1,64 @@
+"""`pestle evaluate`: errors of a model on labelled structures, by group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pestle.errors import PestleError
+from pestle.foundations import load_foundation
+from pestle.protocols.errors import ErrorResults, add_model
+from pestle.reference_energies import require_elements
+from pestle.structures.reading import LabelKeys, read_frames
+
+
+def evaluate(
+    model: str,
+    data: Sequence[str],
+    *,
+    head: str | None = None,
+    trust: bool = False,
+    keys: LabelKeys | None = None,
+    dtype: str | None = None,
+    device: str = "auto",
+    out: Path | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Errors of a model.
+
+    Args:
+        model: run folder, model folder, `.model` file (with trust) or catalogue name.
+        data: structure files or globs.
+        head: head of the model; may be left out where there is one.
+        trust: allow a `.model` file.
+        keys: label keys.
+        dtype: precision of the network; by default the model's.
+        device: where to predict.
+        out: also write metrics.json and parity.json there.
+
+    Returns:
+        `all` and each config_type → n_frames, energy_rmse, energy_mae (meV/atom), forces_rmse,
+        forces_mae (meV/Å), stress_rmse, stress_mae (meV/Å³); `None` where no frame has the label.
+
+    Raises:
+        PestleError: a file or model cannot be read, or no frame has a label.
+    """
+    from pestle.training.setup import DTYPES, find_device
+
+    frames = read_frames(data, keys).frames
+    if not any(f.energy is not None or f.forces is not None for f in frames):
+        raise PestleError(
+            "no frame has an energy or forces to compare with",
+            where=", ".join(data),
+            fix="Name the keys with --energy-key and --forces-key.",
+        )
+    if dtype is not None and dtype not in DTYPES:
+        raise PestleError(f"unknown dtype '{dtype}'", where="dtype", fix="float32 or float64.")
+    foundation = load_foundation(model, trust=trust, dtype=DTYPES[dtype] if dtype else None)
+    head = foundation.heads[foundation.head_index(head)]
+    require_elements(frames, foundation)
+    results = ErrorResults()
+    add_model(results, "model", foundation.to(find_device(device)), {"data": frames}, head=head)
+    if out is not None:
+        results.write(out)
+    return results.sets["data"]["model"]

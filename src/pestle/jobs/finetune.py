@@ -1,0 +1,338 @@
+"""`pestle finetune`: from labelled structures and a foundation to a judged model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ase.data import chemical_symbols
+
+from pestle import settings as settings_module
+from pestle.errors import PestleError
+from pestle.files import sha256, write_text
+from pestle.foundations import load_foundation
+from pestle.foundations.interface import Foundation
+from pestle.jobs.plan import explained_settings, plan_lines, trainable_blocks
+from pestle.jobs.preparation import TARGET_HEAD, Prepared, prepare, training_data
+from pestle.model_folder import write_card, write_model_folder
+from pestle.progress import say
+from pestle.protocols.errors import ErrorResults, add_model, thinned
+from pestle.report import write_report
+from pestle.run_folder import Manifest, RunFolder, hardware, now, versions
+from pestle.settings import RunSettings
+from pestle.structures.reading import expand_paths
+from pestle.training.gate import GateResult, zero_step_gate
+from pestle.training.loggers import MetricsFile, make_loggers
+from pestle.training.loop import Interrupted, Trainer, TrainingFailed
+from pestle.training.setup import make_fabric
+
+#: Training frames evaluated at the end; errors on more would say the same.
+MAX_TRAIN_EVALUATED = 500
+
+
+def finetune(
+    settings: RunSettings | Mapping[str, Any],
+    out: str | Path,
+    *,
+    resume: bool = False,
+    dry_run: bool = False,
+    asked: Mapping[str, Any] | None = None,
+    command: str = "",
+) -> dict[str, Any]:
+    """Fine-tune a foundation model and judge the result.
+
+    Args:
+        settings: what to do, as `RunSettings` or as a table of dotted names, e.g.
+            `{"foundation": "medium-omat-0", "data.train": "frames.xyz", "train.epochs": 100}`.
+        out: run folder, new unless `resume`.
+        resume: go on from the checkpoint in `out`.
+        dry_run: stop before the first update and write nothing.
+        asked: dotted names of the settings the user gave (for the plan's reasons).
+        command: command line, for the manifest and the report.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        PestleError: a mistake in settings or data.
+        TrainingFailed: training made numbers that are not finite; the best model is kept.
+        Interrupted: the run was stopped; its checkpoint is written.
+    """
+    if not isinstance(settings, RunSettings):
+        asked = settings if asked is None else asked
+        settings = settings_module.from_names(settings)
+    folder = RunFolder(Path(out))
+    if resume:
+        folder.require_run()
+    elif not dry_run:
+        folder.require_new()
+    started = time.monotonic()
+    fabric = make_fabric(settings.train)
+    prepared = prepare(settings)
+    identity = run_identity(settings, prepared)
+    data = training_data(prepared)
+    manifest = Manifest(folder.manifest, describe(prepared, asked or {}, command))
+    model = prepared.adaptation.model
+
+    def save_best(best: Foundation, record: dict[str, Any]) -> None:
+        card = {**card_of(prepared, manifest.content), "validation": record["valid"]}
+        card["epoch"] = record["epoch"]
+        write_model_folder(folder.model, best, head=TARGET_HEAD, card=card)
+
+    trainer = Trainer(
+        fabric,
+        model,
+        prepared.adaptation.trainable,
+        data,
+        prepared.settings,
+        checkpoint=folder.checkpoint,
+        metrics=MetricsFile(folder.metrics),
+        save_best=save_best,
+        identity=identity,
+    )
+    manifest.content["hardware"] = hardware(str(fabric.device))
+    manifest.content["plan"] = step_plan(trainer, prepared.settings)
+    manifest.content["timings"] = {"preparation_s": round(time.monotonic() - started, 2)}
+    if dry_run:
+        return manifest.content
+
+    gate = pass_gate(prepared)
+    # Nothing but training itself can fail from here on: a refused run leaves no folder behind.
+    handler = folder.open_log()
+    try:
+        for line in plan_lines(manifest.content):
+            say(line)
+        say()
+        say(gate.line() if gate else "zero-step gate: not applied to random weights")
+        if not resume:
+            text = settings_module.dump(with_absolute_paths(settings))
+            write_text(folder.settings, text)
+        manifest.update(status="running", gate=asdict(gate) if gate else None)
+        trainer.loggers = make_loggers(settings.log, folder.path)
+        return _train_and_judge(trainer, prepared, folder, manifest, resume=resume)
+    finally:
+        logging.getLogger("pestle").removeHandler(handler)
+        handler.close()
+
+
+def pass_gate(prepared: Prepared) -> GateResult | None:
+    """The zero-step gate on the training frames; `None` where it does not apply.
+
+    Raises:
+        PestleError: the adapted model is not the foundation; names the part that broke it.
+    """
+    if not prepared.adaptation.keeps_foundation:
+        return None
+    train = prepared.settings.train
+    return zero_step_gate(
+        [*prepared.splits.train, *prepared.splits.isolated],
+        prepared.stages,
+        dtype=train.dtype,
+        max_frames=train.gate_frames,
+        seed=train.seed,
+    )
+
+
+def _train_and_judge(
+    trainer: Trainer, prepared: Prepared, folder: RunFolder, manifest: Manifest, *, resume: bool
+) -> dict[str, Any]:
+    """Train, and whatever happens leave a folder that says so."""
+    failure: TrainingFailed | None = None
+    try:
+        counters = trainer.run(resume=resume)
+    except Interrupted as signal_name:
+        manifest.update(status="interrupted", status_detail=f"stopped by {signal_name}")
+        raise
+    except TrainingFailed as error:
+        failure, counters = error, trainer.counters
+    manifest.update(
+        training={
+            "best_epoch": counters.best_epoch,
+            "best_metric": prepared.settings.train.best_metric,
+            "best_value": counters.best,
+            "epochs": counters.epoch,
+            "steps": counters.step,
+            "seconds": counters.seconds,
+            "finished": counters.finished or (failure.line if failure else ""),
+        }
+    )
+    results = judge(prepared, folder)
+    model = load_foundation(folder.path)
+    errors = {name: models["fine-tuned"]["all"] for name, models in results.sets.items()}
+    card = card_of(prepared, manifest.content)
+    card |= {"epoch": counters.best_epoch, "errors": errors}
+    write_card(folder.model, model, head=TARGET_HEAD, card=card)
+    manifest.update(
+        status="aborted" if failure else "finished",
+        status_detail=failure.line if failure else counters.finished,
+        finished=now(),
+        errors=results.sets,
+    )
+    write_report(folder.path)
+    if failure is not None:
+        raise failure
+    return manifest.content
+
+
+def judge(prepared: Prepared, folder: RunFolder) -> ErrorResults:
+    """Errors of the foundation (with the run's E0s) and of the best model on every set."""
+    train = thinned(prepared.splits.train, MAX_TRAIN_EVALUATED, prepared.settings.train.seed)
+    sets = {"test": prepared.splits.test, "valid": prepared.splits.valid, "train": train}
+    results = ErrorResults()
+    device = prepared.adaptation.model.device
+    add_model(
+        results,
+        "foundation",
+        prepared.start.to(device),
+        sets,
+        label="foundation (with the E0s of this run)",
+    )
+    best = load_foundation(folder.path).to(device)
+    add_model(results, "fine-tuned", best, sets, head=TARGET_HEAD)
+    results.write(folder.protocol("errors"))
+    return results
+
+
+# -- what the manifest says ---------------------------------------------------------------------
+def describe(prepared: Prepared, asked: Mapping[str, Any], command: str) -> dict[str, Any]:
+    """The manifest before training."""
+    foundation, adaptation = prepared.foundation, prepared.adaptation
+    model = adaptation.model
+    blocks = trainable_blocks(model, adaptation.trainable)
+    data, checked = prepared.settings.data, prepared.check.to_json()
+    return {
+        "pestle": versions()["pestle"],
+        "command": command,
+        "started": now(),
+        "finished": None,
+        "status": "planned",
+        "status_detail": "",
+        "versions": versions(),
+        "data": {
+            "files": {
+                name: [{"path": str(p), "sha256": sha256(p)} for p in expand_paths(patterns)]
+                for name, patterns in data_files(data)
+            },
+            "held_out": prepared.splits.held_out,
+            "keys": prepared.splits.keys,
+            "summary": checked["summary"]["splits"],
+            "findings": checked["findings"],
+        },
+        "foundation": {
+            "name": foundation.provenance.name,
+            "licence": foundation.provenance.licence,
+            "level_of_theory": foundation.level_of_theory,
+            "fingerprint": foundation.provenance.fingerprint,
+            "elements": [chemical_symbols[z] for z in foundation.elements],
+            "heads": list(foundation.heads),
+            "head": prepared.foundation_head,
+            "n_parameters": sum(p.numel() for p in foundation.parameters()),
+            "cutoff": foundation.cutoff,
+            "dtype": prepared.settings.train.dtype,
+        },
+        "reference_energies": prepared.e0s.to_json(),
+        "reference_energies_compared": {k: v.to_json() for k, v in prepared.compared.items()},
+        "method": {
+            "name": prepared.settings.method,
+            "notes": [*adaptation.notes, *_element_note(prepared)],
+            "blocks": blocks,
+            "n_trainable": sum(b["trainable"] for b in blocks.values()),
+            "n_parameters": sum(b["total"] for b in blocks.values()),
+        },
+        "settings": explained_settings(prepared.settings, asked, prepared.reasons),
+        "warnings": prepared.warnings,
+    }
+
+
+def _element_note(prepared: Prepared) -> list[str]:
+    kept, all_of_them = len(prepared.start.elements), len(prepared.foundation.elements)
+    if kept == all_of_them:
+        return []
+    return [f"cut down to the {kept} elements of the data; the other {all_of_them - kept} are lost"]
+
+
+def data_files(data: settings_module.DataSettings) -> list[tuple[str, Sequence[str]]]:
+    """(split, patterns) of the splits that are given as files."""
+    return [
+        (n, p) for n, p in (("train", data.train), ("valid", data.valid), ("test", data.test)) if p
+    ]
+
+
+def step_plan(trainer: Trainer, settings: RunSettings) -> dict[str, Any]:
+    """Steps, and time and memory from one timed step."""
+    seconds, memory = trainer.timed_step()
+    steps = trainer.batches.steps()
+    # An evaluation needs no second derivatives: about a third of a step per batch of its frames.
+    batches = -(-len(trainer.data.valid_frames) // settings.train.batch_size)
+    per_epoch = steps * seconds + batches * seconds / 3 / settings.train.eval_interval
+    return {
+        "steps_per_epoch": steps,
+        "epochs": settings.train.epochs,
+        "steps": steps * settings.train.epochs,
+        "seconds_per_step": seconds,
+        "estimated_seconds": per_epoch * settings.train.epochs,
+        "memory_mib": memory,
+    }
+
+
+def card_of(prepared: Prepared, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What the model card takes from the manifest."""
+    return {
+        "foundation": manifest["foundation"],
+        "method": prepared.settings.method,
+        "data": manifest["data"]["files"],
+        "reference_energies": manifest["reference_energies"],
+        "settings": {name: entry["value"] for name, entry in manifest["settings"].items()},
+        "warnings": manifest["warnings"],
+    }
+
+
+def run_identity(settings: RunSettings, prepared: Prepared) -> str:
+    """Hash of what a resumed run must share: settings, data and foundation."""
+    data = [[sha256(p) for p in expand_paths(files)] for _, files in data_files(settings.data)]
+    # Where it runs and what it logs to may change between two sessions of one run.
+    fields = settings.model_dump(exclude={"data": {"train", "valid", "test"}, "log": True})
+    for name in ("device", "threads"):
+        fields["train"].pop(name)
+    text = json.dumps([fields, data, prepared.foundation.provenance.fingerprint], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def with_absolute_paths(settings: RunSettings) -> RunSettings:
+    """The same with absolute paths, so that run.yaml works from any folder."""
+    settings = settings.model_copy(deep=True)
+    for name, patterns in data_files(settings.data):
+        setattr(settings.data, name, [str(Path(p).expanduser().absolute()) for p in patterns])
+    local = Path(settings.foundation).expanduser()
+    if local.exists() and (
+        local.is_file() or (local / "architecture.json").exists() or (local / "model").exists()
+    ):
+        settings.foundation = str(local.absolute())
+    if isinstance(settings.e0s, str) and Path(settings.e0s).is_file():
+        settings.e0s = str(Path(settings.e0s).absolute())
+    return settings
+
+
+def resume_settings(out: Path, overrides: Mapping[str, Any]) -> RunSettings:
+    """Settings of a run to go on with: its own; only device, threads and loggers may change.
+
+    Raises:
+        PestleError: no run there, or an override that would make it another run.
+    """
+    folder = RunFolder(out)
+    folder.require_run()
+    for name in overrides:
+        if name not in ("train.device", "train.threads") and not name.startswith("log."):
+            raise PestleError(
+                "cannot change when a run is resumed",
+                where=name,
+                fix=f"Start a new run from this one's model: --foundation {out} -o NEW_DIR.",
+            )
+    tree = settings_module.read_run_file(folder.settings)
+    return settings_module.build(tree, overrides, where=str(folder.settings))

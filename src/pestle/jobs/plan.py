@@ -1,0 +1,135 @@
+"""The plan of a run: everything that is decided before the first update, as data and as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ase.data import atomic_numbers
+
+from pestle.foundations.interface import Foundation
+from pestle.progress import duration
+from pestle.settings import RunSettings, walk
+
+
+def trainable_blocks(model: Foundation, trainable: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Numbers of trained and of all parameters, by part of the architecture."""
+    wanted = set(trainable)
+    sizes = {name: p.numel() for name, p in model.named_parameters()}
+    return {
+        part: {
+            "trainable": sum(sizes[n] for n in names if n in wanted),
+            "total": sum(sizes[n] for n in names),
+        }
+        for part, names in model.parameter_groups().items()
+    }
+
+
+def explained_settings(
+    settings: RunSettings, asked: Mapping[str, Any], reasons: Mapping[str, str]
+) -> dict[str, dict[str, Any]]:
+    """Dotted name → value and reason of every setting.
+
+    Args:
+        settings: complete settings.
+        asked: dotted names that the user set.
+        reasons: dotted name → reason for the values chosen by Pestle.
+    """
+    explained = {}
+    for name, info in walk():
+        value: Any = settings
+        for part in name.split("."):
+            value = getattr(value, part)
+        extra = info.json_schema_extra or {}
+        source = extra.get("source", "")
+        if name in reasons:
+            reason = reasons[name]
+        elif name in asked:
+            reason = "asked for"
+        else:
+            reason = f"default ({source})" if source else "default"
+        explained[name] = {"value": value, "reason": reason, "unit": extra.get("unit", "")}
+    return explained
+
+
+def plan_lines(manifest: Mapping[str, Any]) -> list[str]:
+    """The plan as text: the same lines for --dry-run and at the head of every run's log."""
+    lines: list[str] = []
+    foundation, method = manifest["foundation"], manifest["method"]
+    lines += [
+        f"Foundation  {foundation['name']}  ({foundation['level_of_theory']}; licence "
+        f"{foundation['licence']})",
+        f"            {len(foundation['elements'])} elements, {foundation['n_parameters']:,} "
+        f"parameters, cutoff {foundation['cutoff']:g} Å, head {foundation['head']}, "
+        f"{foundation['dtype']}",
+        "",
+        "Data",
+    ]
+    for split, summary in manifest["data"]["summary"].items():
+        lines.append(f"  {split:<6} {_split_line(summary)}")
+    if manifest["data"]["held_out"]:
+        lines.append("  validation frames are a seeded fraction of the training frames")
+    lines += ["", "Warnings"]
+    lines += [f"  {text}" for text in manifest["warnings"]] or ["  none"]
+
+    e0s = manifest["reference_energies"]
+    lines += ["", f"Reference energies: {e0s['method']} ({e0s['reason']})"]
+    in_data = [s for s in e0s["e0s"] if s in e0s["shift"]] or list(e0s["e0s"])
+    for symbol in sorted(in_data, key=lambda s: atomic_numbers[s]):
+        shift = e0s["shift"].get(symbol)
+        kept = "  (the foundation's)" if symbol in e0s["kept_from_foundation"] else ""
+        change = "" if shift is None else f"  shift {shift:+14.4f}"
+        lines.append(f"  {symbol:<3}{e0s['e0s'][symbol]:16.6f} eV{change}{kept}")
+    if e0s["zero_step_error_mev_per_atom"] is not None:
+        lines.append(
+            f"  energy error before the first update "
+            f"{e0s['zero_step_error_mev_per_atom']:.2f} meV/atom (RMSE, training frames)"
+        )
+
+    lines += ["", f"Method: {method['name']}"]
+    lines += [f"  {note}" for note in method["notes"]]
+    for part, count in method["blocks"].items():
+        share = count["trainable"] / count["total"] if count["total"] else 0.0
+        lines.append(
+            f"  {part:<15}{count['trainable']:>12,} of {count['total']:>12,}  {share:6.1%}"
+        )
+    share = method["n_trainable"] / max(1, method["n_parameters"])
+    lines.append(
+        f"  {'all':<15}{method['n_trainable']:>12,} of {method['n_parameters']:>12,}  {share:6.1%}"
+    )
+
+    lines += ["", "Settings"]
+    for name, entry in manifest["settings"].items():
+        if entry["value"] in ([], None) and entry["reason"] == "default":
+            continue
+        unit = f" {entry['unit']}" if entry["unit"] and entry["value"] is not None else ""
+        lines.append(f"  {name:<28} {_short(entry['value'])}{unit}  — {entry['reason']}")
+
+    plan = manifest["plan"]
+    lines += [
+        "",
+        f"Steps: {plan['steps_per_epoch']} per epoch × {plan['epochs']} epochs = {plan['steps']:,}",
+        f"  one step takes {plan['seconds_per_step'] * 1e3:.0f} ms: about "
+        f"{duration(plan['estimated_seconds'])} with evaluations; memory {plan['memory_mib']:,.0f} "
+        "MiB",
+    ]
+    return lines
+
+
+def _split_line(summary: Mapping[str, Any]) -> str:
+    """Frames, atoms, elements and labels of a split."""
+    atoms = summary.get("n_atoms") or {}
+    labels = summary.get("labels") or {}
+    elements = summary.get("elements") or {}
+    size = ""
+    if atoms:
+        low, high = atoms.get("min"), atoms.get("max")
+        size = f" of {low} atoms" if low == high else f" of {low}–{high} atoms"
+    known = ", ".join(f"{count} {name}" for name, count in labels.items() if count)
+    return f"{summary['n_frames']:>5} frames{size}; {' '.join(elements)}; labels: {known or 'none'}"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) if value else "—"
+    return str(value)

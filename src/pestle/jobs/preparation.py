@@ -1,0 +1,276 @@
+"""Everything before the first update: data, checks, foundation, E0s, method. Writes no file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from ase import Atoms
+
+from pestle.adaptation import METHODS, Adaptation, Case
+from pestle.errors import PestleError
+from pestle.foundations import load_foundation
+from pestle.foundations.interface import Foundation
+from pestle.progress import progress
+from pestle.recipes import resolve
+from pestle.reference_energies import (
+    EnergyProblem,
+    ReferenceEnergies,
+    compare,
+    from_setting,
+    require_elements,
+)
+from pestle.settings import RunSettings
+from pestle.structures.checks import CheckReport, check_against_foundation, check_frames
+from pestle.structures.frame import Frame, elements_of
+from pestle.structures.graphs import GraphBatch, collate, make_graph
+from pestle.structures.reading import is_reference_atom
+from pestle.structures.splits import Splits, read_splits
+from pestle.training.gate import Stage
+from pestle.training.loggers import require_loggers
+from pestle.training.loop import TrainingData
+from pestle.training.setup import DTYPES
+
+#: Name of the head that serves the target data in every fine-tuned model (FIELD conventions).
+TARGET_HEAD = "Default"
+
+#: A single-atom energy within this of its E0 counts as equal to it (eV).
+SINGLE_ATOM_TOLERANCE = 1e-4
+
+
+@dataclass
+class Prepared:
+    """A run that is ready to start.
+
+    Attributes:
+        settings, reasons: complete settings, and why those were chosen that the user left open.
+        splits: frames.
+        check: what the preflight found.
+        foundation, foundation_head: as loaded, in the network's precision.
+        start: the same made ready (head, elements, E0s): the run's baseline.
+        e0s, compared: reference energies in use, and all that the data permit.
+        adaptation: the model to train.
+        stages: from the foundation to that model, for the zero-step gate.
+        warnings: one line each.
+    """
+
+    settings: RunSettings
+    reasons: dict[str, str]
+    splits: Splits
+    check: CheckReport
+    foundation: Foundation
+    foundation_head: str
+    start: Foundation
+    e0s: ReferenceEnergies
+    compared: dict[str, ReferenceEnergies]
+    adaptation: Adaptation
+    stages: list[Stage]
+    warnings: list[str]
+
+
+def prepare(settings: RunSettings) -> Prepared:
+    """Read, check, load, and adapt.
+
+    Raises:
+        PestleError: anything a user can mend, an error of the preflight checks included.
+    """
+    require_loggers(settings.log)
+    splits = read_splits(settings.data, settings.train.seed)
+    require_foundation(settings)
+    foundation = load_foundation(settings.foundation, trust=settings.trust)
+    foundation = foundation.with_dtype(DTYPES[settings.train.dtype])
+    head = foundation.heads[foundation.head_index(settings.head)]
+
+    check = preflight(splits, foundation, head)
+    frames = [f for split in splits.named().values() for f in split]
+    require_elements(frames, foundation)
+
+    e0s, compared = reference_energies(settings, splits, foundation, head)
+    start, stages = make_start(settings, foundation, head, frames, e0s)
+    has_atoms = any(is_reference_atom(f) for f in splits.isolated)
+    settings, reasons = resolve(
+        settings,
+        atoms_learnable=single_atoms_learnable(start),
+        has_isolated_atoms=has_atoms,
+    )
+    if settings.data.isolated_atom_repeats and not has_atoms:
+        raise PestleError(
+            "asked for, but the training data hold no IsolatedAtom frame with an energy",
+            where="data.isolated_atom_repeats",
+        )
+    case = Case(start, TARGET_HEAD, splits.train, settings)
+    adaptation = METHODS[settings.method](case)
+    stages.append(Stage(f"the method {settings.method}", adaptation.model, TARGET_HEAD))
+    warnings = [f"{f.message} {f.fix}".strip() for f in check.warnings]
+    warnings += [f"E0s: {text}" for text in e0s.warnings]
+    warnings += single_atom_note(start, frames)
+    licence = licence_warning(foundation)
+    return Prepared(
+        settings, reasons, splits, check, foundation, head, start, e0s, compared, adaptation,
+        stages, warnings + licence,
+    )  # fmt: skip
+
+
+def require_foundation(settings: RunSettings) -> None:
+    """A run needs a foundation, also from scratch: it gives the shape.
+
+    Raises:
+        PestleError: none was named.
+    """
+    if not settings.foundation:
+        raise PestleError(
+            "no foundation model was named",
+            where="foundation",
+            fix="Give --foundation NAME; `pestle models` lists the names.",
+        )
+
+
+def preflight(splits: Splits, foundation: Foundation, head: str) -> CheckReport:
+    """The checks of `pestle check`, those that need predictions included.
+
+    Raises:
+        PestleError: the checks found an error; the first is named.
+    """
+    named = splits.named()
+    report = check_frames(named, keys=splits.keys, supported_elements=foundation.elements)
+    if not report.errors:
+        with progress("checking labels against the foundation", 1) as bar:
+            report.findings += check_against_foundation(named, foundation, head=head)
+            bar.to(1)
+    if report.errors:
+        first, more = report.errors[0], len(report.errors) - 1
+        where = ", ".join(first.frames[:3])
+        if first.n_frames > 3:
+            where += f" and {first.n_frames - 3} more"
+        others = f" ({more} more errors: run `pestle check`.)" if more else ""
+        raise PestleError(first.message, where=where or "data", fix=first.fix + others)
+    return report
+
+
+def reference_energies(
+    settings: RunSettings, splits: Splits, foundation: Foundation, head: str
+) -> tuple[ReferenceEnergies, dict[str, ReferenceEnergies]]:
+    """E0s for the run, and every other method's for comparison.
+
+    From scratch there is no prediction worth reestimating with: E0s are isolated, else average.
+    """
+    from_scratch = settings.method == "scratch"
+    setting = settings.e0s
+    if from_scratch and setting == "reestimate":
+        raise PestleError(
+            "reestimation needs a pretrained model; from scratch there is none",
+            where="e0s",
+            fix="Choose isolated, average or a table.",
+        )
+    problem = EnergyProblem.of([*splits.train, *splits.isolated], foundation, head)
+    if from_scratch and setting == "auto":
+        have = {int(f.numbers[0]) for f in problem.atoms}
+        complete = have >= set(elements_of(problem.frames))
+        setting = "isolated" if complete else "average"
+        e0s = from_setting(problem, setting)
+        e0s.reason = (
+            "the data hold an isolated atom of every element"
+            if complete
+            else "isolated atoms are missing, and reestimation does not apply from scratch"
+        )
+    else:
+        e0s = from_setting(problem, setting)
+    return e0s, compare(problem)
+
+
+def make_start(
+    settings: RunSettings,
+    foundation: Foundation,
+    head: str,
+    frames: Sequence[Frame],
+    e0s: ReferenceEnergies,
+) -> tuple[Foundation, list[Stage]]:
+    """The foundation with the target head, the elements to keep and the E0s; and its stages."""
+    stages = [Stage("the foundation", foundation, head)]
+    start = foundation
+    if foundation.heads != (TARGET_HEAD,):
+        start = start.with_heads({TARGET_HEAD: head})
+        stages.append(Stage(f"taking head {head}", start, TARGET_HEAD))
+    if settings.elements == "data":
+        wanted = set(elements_of(frames))
+        start = start.with_elements([z for z in start.elements if z in wanted])
+        stages.append(Stage("cutting down the elements", start, TARGET_HEAD))
+    shifted = {z: e for z, e in e0s.e0s.items() if z in set(start.elements)}
+    start = start.with_reference_energies(TARGET_HEAD, shifted)
+    stages.append(Stage("setting the reference energies", start, TARGET_HEAD))
+    return start, stages
+
+
+def single_atom_offset(model: Foundation, elements: Sequence[int]) -> float:
+    """Largest |single-atom energy − E0| over some elements, in eV."""
+    real = model.isolated_atom_energies(TARGET_HEAD)
+    e0s = model.reference_energies[TARGET_HEAD]
+    return max((abs(real[z] - e0s[z]) for z in elements if z in real), default=0.0)
+
+
+def single_atoms_learnable(model: Foundation) -> bool:
+    """Whether any weight moves the single-atom energies (the paper's section 3.2.2).
+
+    A constant of the architecture, such as MACE's shift, is no such weight: training on isolated
+    atoms cannot change it.
+    """
+    head = model.head_index(TARGET_HEAD)
+    atoms = [Frame(Atoms(numbers=[z])) for z in model.elements]
+    batch = collate([make_graph(f, model.cutoff, dtype=model.dtype) for f in atoms])
+    batch = batch.to(model.device).with_head(head)
+    energy = model.predict(batch, training=True).interaction_energy.sum()
+    if not energy.requires_grad:
+        return False
+    gradients = torch.autograd.grad(energy, list(model.parameters()), allow_unused=True)
+    return any(g is not None and bool((g != 0).any()) for g in gradients)
+
+
+def single_atom_note(model: Foundation, frames: Sequence[Frame]) -> list[str]:
+    """A warning where the model's single atoms are not at their E0s."""
+    offset = single_atom_offset(model, elements_of(frames))
+    if offset < SINGLE_ATOM_TOLERANCE:
+        return []
+    cause = (
+        "learned weights add to it: train on isolated atoms where their energies matter "
+        "(data.isolated_atom_repeats)"
+        if single_atoms_learnable(model)
+        else "by a constant of its architecture, which training cannot change: do not take "
+        "atomisation or dissociation energies from it"
+    )
+    return [f"a single atom of this model is up to {offset:.3f} eV off its E0; {cause}"]
+
+
+def licence_warning(foundation: Foundation) -> list[str]:
+    """A line for foundations whose licence forbids commercial use."""
+    licence = foundation.provenance.licence
+    if "non-commercial" not in licence.lower():
+        return []
+    return [
+        f"the foundation is under {licence}: the fine-tuned model inherits it, and commercial use "
+        "is not allowed"
+    ]
+
+
+def training_data(prepared: Prepared) -> TrainingData:
+    """Graphs of a run in the network's dtype; isolated atoms repeated and weighted as asked."""
+    model, settings = prepared.adaptation.model, prepared.settings
+    dtype, head = DTYPES[settings.train.dtype], model.head_index(TARGET_HEAD)
+    weight = settings.data.isolated_atom_weight
+    atoms = [
+        replace(f, weight=f.weight * weight)
+        for f in prepared.splits.isolated
+        if is_reference_atom(f)
+    ]
+    train = list(prepared.splits.train)
+    if settings.data.isolated_atom_repeats:
+        train += atoms * settings.data.isolated_atom_repeats
+
+    def graphs(frames: Sequence[Frame]) -> list[GraphBatch]:
+        return [
+            make_graph(frame, model.cutoff, index=k, dtype=dtype).with_head(head)
+            for k, frame in enumerate(frames)
+        ]
+
+    valid = list(prepared.splits.valid)
+    return TrainingData(train, graphs(train), valid, graphs(valid))

@@ -1,0 +1,53 @@
+"""The model folder: the safe files, the card, and `pestle.model` for MACECalculator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ase.data import chemical_symbols
+
+from pestle import __version__
+from pestle.files import write_json
+from pestle.foundations.interface import Foundation
+from pestle.run_folder import now
+
+EXPORT_NAME = "pestle.model"
+
+
+def write_model_folder(
+    folder: Path, model: Foundation, *, head: str, card: Mapping[str, Any]
+) -> None:
+    """Write a deployable model: safe files first, the card last.
+
+    Args:
+        folder: RUN_DIR/model.
+        model: holds the weights to deploy.
+        head: head that `pestle.model` serves.
+        card: what is known of the model (settings, errors, data hashes).
+    """
+    model.save(folder)
+    model.export(folder / EXPORT_NAME, head=head)
+    write_card(folder, model, head=head, card=card)
+
+
+def write_card(folder: Path, model: Foundation, *, head: str, card: Mapping[str, Any]) -> None:
+    """Write card.json; the licence and level of theory are the foundation's."""
+    e0s = model.reference_energies[head]
+    content = {
+        "format": 1,
+        "pestle": __version__,
+        "written": now(),
+        "licence": model.provenance.licence,
+        "provenance": asdict(model.provenance),
+        "elements": [chemical_symbols[z] for z in model.elements],
+        "heads": list(model.heads),
+        "head": head,
+        "cutoff_angstrom": model.cutoff,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "reference_energies_ev": {chemical_symbols[z]: e for z, e in sorted(e0s.items())},
+        **card,
+    }
+    write_json(folder / "card.json", content)

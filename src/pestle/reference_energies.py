@@ -1,0 +1,399 @@
+"""Atomic reference energies (E0s) of the data's level of theory, and how far they can be trusted.
+
+Four ways (paper, section 2.6): `isolated` reads them from single-atom calculations; `average` fits
+the total energies by composition alone (Eq. 5); `reestimate` fits what is left after the
+foundation's own prediction (Eq. 6; the shift fits E_ft − E_pre, so that E0_new = E0_pre + ΔE0);
+`foundation` keeps the foundation's. Fits are minimum-norm least squares by SVD, in float64.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase.data import atomic_numbers, chemical_symbols
+
+from pestle.errors import PestleError
+from pestle.structures.composition import null_space_of
+from pestle.structures.frame import Frame, composition_matrix, elements_of
+from pestle.structures.reading import is_reference_atom
+
+if TYPE_CHECKING:
+    from pestle.foundations.interface import Foundation
+
+METHODS = ("isolated", "reestimate", "average", "foundation")
+
+#: Singular values below this share of the largest count as zero: atom counts are integers, so true
+#: ones are far above rounding and false ones at it.
+RANK_TOLERANCE = 1e-10
+
+
+@dataclass
+class ReferenceEnergies:
+    """E0s by one method, with their diagnostics. Energies in eV unless a name says otherwise.
+
+    Attributes:
+        method: how they were found.
+        e0s: atomic number → E0.
+        kept: elements (of the data or of the foundation) that keep the foundation's E0.
+        shift: E0 minus the foundation's E0, per element of the data.
+        rank, n_elements: rank of the composition matrix against its number of columns.
+        condition_number: of the composition matrix on its row space.
+        null_space: combinations of E0s (symbol → coefficient) that the energies do not determine.
+        null_space_text: the same in words; empty at full rank.
+        spread_before, spread_after: standard deviation over frames of the per-atom energy error of
+            the foundation with its own E0s and with these (meV/atom).
+        zero_step_error: RMSE of the foundation's energies with these E0s (meV/atom): what training
+            starts from; `None` without a foundation.
+        reason: why this method was chosen.
+        warnings: what the user should know.
+    """
+
+    method: str
+    e0s: dict[int, float]
+    kept: tuple[int, ...] = ()
+    shift: dict[int, float] = field(default_factory=dict)
+    rank: int = 0
+    n_elements: int = 0
+    condition_number: float = float("nan")
+    null_space: list[dict[str, float]] = field(default_factory=list)
+    null_space_text: str = ""
+    spread_before: float | None = None
+    spread_after: float | None = None
+    zero_step_error: float | None = None
+    reason: str = ""
+    warnings: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """One JSON-able object with symbols for keys."""
+
+        def named(table: Mapping[int, float]) -> dict[str, float]:
+            return {chemical_symbols[z]: float(e) for z, e in sorted(table.items())}
+
+        return {
+            "method": self.method,
+            "reason": self.reason,
+            "e0s": named(self.e0s),
+            "shift": named(self.shift),
+            "kept_from_foundation": [chemical_symbols[z] for z in self.kept],
+            "elements": [chemical_symbols[z] for z in sorted(self.e0s)],
+            "rank": self.rank,
+            "n_elements": self.n_elements,
+            "condition_number": self.condition_number,
+            "null_space": self.null_space,
+            "null_space_text": self.null_space_text,
+            "spread_before_mev_per_atom": self.spread_before,
+            "spread_after_mev_per_atom": self.spread_after,
+            "zero_step_error_mev_per_atom": self.zero_step_error,
+            "warnings": self.warnings,
+        }
+
+
+@dataclass
+class EnergyProblem:
+    """The energies to explain: the part of the data that has any, and the foundation's view of it.
+
+    Attributes:
+        frames: frames with an energy, isolated atoms left out (they are not interacting).
+        atoms: labelled IsolatedAtom frames.
+        elements: of frames and atoms together.
+        counts: [n_frames, n_elements].
+        energy: [n_frames] eV.
+        interaction: [n_frames] eV, the foundation's energy without its E0s; `None` without one.
+        foundation_e0s: the foundation's E0s of the head in use.
+    """
+
+    frames: list[Frame]
+    atoms: list[Frame]
+    elements: tuple[int, ...]
+    counts: np.ndarray
+    energy: np.ndarray
+    interaction: np.ndarray | None = None
+    foundation_e0s: dict[int, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, frames: Sequence[Frame], foundation: Foundation | None = None, head: str | None = None
+    ) -> EnergyProblem:
+        """Collect the energies and predict them once, in batches.
+
+        Raises:
+            PestleError: no frame has an energy.
+        """
+        atoms = [f for f in frames if is_reference_atom(f)]
+        labelled = [f for f in frames if f.energy is not None and not f.is_isolated_atom]
+        elements = elements_of(frames)
+        problem = cls(
+            frames=labelled,
+            atoms=atoms,
+            elements=elements,
+            counts=composition_matrix(labelled, elements),
+            energy=np.array([f.energy for f in labelled], dtype=float),
+        )
+        if foundation is not None:
+            # Imported here: averaging needs no model, and a model needs torch.
+            from pestle.foundations.prediction import predict_frames
+
+            require_elements(frames, foundation)
+            predictions = predict_frames(foundation, labelled, head=head)
+            problem.interaction = np.array([p.interaction_energy for p in predictions])
+            names = foundation.heads
+            problem.foundation_e0s = dict(
+                foundation.reference_energies[names[foundation.head_index(head)]]
+            )
+        return problem
+
+    def error_per_atom(self, e0s: Mapping[int, float]) -> np.ndarray:
+        """Foundation with these E0s minus label, [n_frames] eV/atom."""
+        assert self.interaction is not None
+        reference = self.counts @ np.array([e0s[z] for z in self.elements])
+        return (self.interaction + reference - self.energy) / self.counts.sum(axis=1)
+
+
+def require_elements(frames: Sequence[Frame], foundation: Foundation) -> None:
+    """Every element of the frames must be one the foundation knows.
+
+    Raises:
+        PestleError: one is not; names it and the first frame that holds it.
+    """
+    known = set(foundation.elements)
+    for frame in frames:
+        for z in frame.numbers:
+            if int(z) not in known:
+                raise PestleError(
+                    f"{chemical_symbols[int(z)]} is not among the {len(known)} elements of "
+                    f"{foundation.provenance.name}",
+                    where=frame.where,
+                    fix="Choose a foundation that covers it, or leave those frames out.",
+                )
+
+
+def estimate(
+    problem: EnergyProblem, method: str, table: Mapping[int, float] | None = None
+) -> ReferenceEnergies:
+    """E0s by one method.
+
+    Args:
+        problem: the energies.
+        method: one of `METHODS`.
+        table: with `isolated`, E0s given by the user (eV); they win over IsolatedAtom frames.
+
+    Raises:
+        PestleError: the data do not permit the method.
+    """
+    if method == "isolated":
+        result = _isolated(problem, table or {})
+    elif method == "average":
+        result = _average(problem)
+    elif method == "reestimate":
+        result = _reestimate(problem)
+    elif method == "foundation":
+        _need_foundation(problem, method)
+        result = ReferenceEnergies("foundation", dict(problem.foundation_e0s))
+        result.kept = tuple(sorted(problem.foundation_e0s))
+    else:
+        raise PestleError(
+            f"unknown method '{method}'", where="e0s", fix=f"Choose one of {', '.join(METHODS)}."
+        )
+    return _diagnose(result, problem)
+
+
+def _need_foundation(problem: EnergyProblem, method: str) -> None:
+    if problem.interaction is None:
+        raise PestleError(
+            f"'{method}' needs a foundation model to predict the energies",
+            where="e0s",
+            fix="Give --foundation, or choose isolated or average.",
+        )
+
+
+def _need_energies(problem: EnergyProblem, method: str) -> None:
+    if not problem.frames:
+        raise PestleError(
+            f"no frame besides isolated atoms has an energy: '{method}' has nothing to fit",
+            where="e0s",
+        )
+
+
+def _solve(counts: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Minimum-norm least squares by SVD, the λ → 0⁺ limit of Eq. 5 and 6."""
+    return np.linalg.lstsq(counts, target, rcond=RANK_TOLERANCE)[0]
+
+
+def _isolated(problem: EnergyProblem, table: Mapping[int, float]) -> ReferenceEnergies:
+    e0s: dict[int, float] = {}
+    warnings = []
+    for frame in problem.atoms:
+        z = int(frame.numbers[0])
+        energy = float(frame.energy or 0.0)
+        if z in e0s and abs(e0s[z] - energy) > 1e-3:
+            warnings.append(
+                f"two isolated {chemical_symbols[z]} atoms differ by "
+                f"{abs(e0s[z] - energy):.4f} eV; the lower one is taken ({frame.where})"
+            )
+        e0s[z] = min(energy, e0s.get(z, energy))
+    e0s.update(table)
+    missing = [z for z in elements_of(problem.frames) if z not in e0s]
+    if missing:
+        names = ", ".join(chemical_symbols[z] for z in missing)
+        raise PestleError(
+            f"no isolated atom for {names}",
+            where="e0s",
+            fix="Add IsolatedAtom frames, give a table (e0s: {H: -13.6, …}), or use reestimate.",
+        )
+    return ReferenceEnergies("isolated", e0s, warnings=warnings)
+
+
+def _average(problem: EnergyProblem) -> ReferenceEnergies:
+    _need_energies(problem, "average")
+    used = np.flatnonzero(problem.counts.any(axis=0))
+    values = _solve(problem.counts[:, used], problem.energy)
+    e0s = {problem.elements[k]: float(v) for k, v in zip(used, values, strict=True)}
+    warning = (
+        "averaged E0s put the binding energy of the training structures into the atoms: errors two "
+        "to three times larger and unstable MD are what the paper finds (Fig. 4, Table 1); prefer "
+        "isolated or reestimate"
+    )
+    return ReferenceEnergies("average", e0s, warnings=[warning])
+
+
+def _reestimate(problem: EnergyProblem) -> ReferenceEnergies:
+    _need_foundation(problem, "reestimate")
+    _need_energies(problem, "reestimate")
+    assert problem.interaction is not None
+    used = np.flatnonzero(problem.counts.any(axis=0))
+    before = problem.counts @ np.array([problem.foundation_e0s[z] for z in problem.elements])
+    shift = _solve(problem.counts[:, used], problem.energy - (problem.interaction + before))
+    e0s = {}
+    for k, delta in zip(used, shift, strict=True):
+        z = problem.elements[k]
+        e0s[z] = problem.foundation_e0s[z] + float(delta)
+    return ReferenceEnergies("reestimate", e0s)
+
+
+def _diagnose(result: ReferenceEnergies, problem: EnergyProblem) -> ReferenceEnergies:
+    """Fill in rank, null space, shifts, spreads and the zero-step error."""
+    used = np.flatnonzero(problem.counts.any(axis=0))
+    counts = problem.counts[:, used]
+    elements = [problem.elements[k] for k in used]
+    if len(elements):
+        space = null_space_of(counts, elements)
+        result.rank, result.n_elements = space.rank, len(elements)
+        result.null_space = space.vectors
+        result.null_space_text = space.sentence() if space.vectors else ""
+        singular = np.linalg.svd(counts, compute_uv=False)[: space.rank]
+        result.condition_number = float(singular[0] / singular[-1])
+        if space.vectors and result.method in ("average", "reestimate"):
+            result.warnings.append(
+                f"the compositions do not determine every E0: {result.null_space_text} The "
+                "minimum-norm solution is taken; energies of the data's compositions are right, "
+                "those of other compositions may not be"
+            )
+    missing = [z for z in problem.elements if z not in result.e0s]
+    if problem.foundation_e0s:
+        kept = [z for z in problem.foundation_e0s if z not in result.e0s]
+        for z in kept:
+            result.e0s[z] = problem.foundation_e0s[z]
+        result.kept = tuple(sorted({*result.kept, *kept}))
+        result.shift = {
+            z: result.e0s[z] - problem.foundation_e0s[z]
+            for z in problem.elements
+            if z in problem.foundation_e0s
+        }
+    elif missing:
+        names = ", ".join(chemical_symbols[z] for z in missing)
+        raise PestleError(f"no E0 can be given for {names}", where="e0s")
+    if problem.interaction is not None and len(problem.frames):
+        before = 1e3 * problem.error_per_atom(problem.foundation_e0s)
+        after = 1e3 * problem.error_per_atom(result.e0s)
+        result.spread_before, result.spread_after = float(before.std()), float(after.std())
+        result.zero_step_error = float(np.sqrt(np.mean(after**2)))
+    return result
+
+
+def choose(problem: EnergyProblem, table: Mapping[int, float] | None = None) -> tuple[str, str]:
+    """(method, reason) of the default: isolated if every element has its atom, else reestimate."""
+    have = {int(f.numbers[0]) for f in problem.atoms} | set(table or {})
+    missing = [z for z in elements_of(problem.frames) if z not in have]
+    if not missing:
+        return "isolated", "the data hold an isolated atom of every element (paper 2.6)"
+    names = ", ".join(chemical_symbols[z] for z in missing)
+    if problem.interaction is not None and problem.frames:
+        return (
+            "reestimate",
+            f"no isolated atom for {names}; reestimation comes closest to it (paper 3.2)",
+        )
+    return "average", f"no isolated atom for {names}, and no foundation to reestimate with"
+
+
+def from_setting(problem: EnergyProblem, setting: str | Mapping[str, float]) -> ReferenceEnergies:
+    """E0s as the setting `e0s` asks: a method, `auto`, a JSON file or a table symbol → eV.
+
+    Raises:
+        PestleError: unknown method or element, unreadable file, or the data do not permit it.
+    """
+    table: dict[int, float] = {}
+    if isinstance(setting, str) and setting not in (*METHODS, "auto"):
+        setting = _read_table(setting)
+    if not isinstance(setting, str):
+        table = _by_number(setting)
+        result = estimate(problem, "isolated", table)
+        result.reason = "given by the user"
+        return result
+    if setting == "auto":
+        method, reason = choose(problem)
+    else:
+        method, reason = setting, "asked for"
+    result = estimate(problem, method)
+    result.reason = reason
+    return result
+
+
+def compare(problem: EnergyProblem) -> dict[str, ReferenceEnergies]:
+    """Every method that the data permit."""
+    results = {}
+    for method in METHODS:
+        try:
+            results[method] = estimate(problem, method)
+        except PestleError:
+            continue
+    return results
+
+
+def _read_table(name: str) -> Mapping[str, float]:
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise PestleError(
+            f"'{name}' is neither a method nor a file",
+            where="e0s",
+            fix=f'Methods: auto, {", ".join(METHODS)}; or a JSON file {{"H": -13.6, …}}.',
+        )
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise PestleError(f"not a JSON file ({error})", where=str(path)) from None
+    # `pestle e0 --json` prints its table under this key.
+    content = content.get("e0s", content) if isinstance(content, dict) else content
+    if not isinstance(content, dict):
+        raise PestleError("expected a table symbol → eV", where=str(path))
+    return content
+
+
+def _by_number(table: Mapping[str, float]) -> dict[int, float]:
+    numbers = {}
+    for symbol, energy in table.items():
+        z = atomic_numbers.get(str(symbol)) or (int(symbol) if str(symbol).isdigit() else 0)
+        if not 0 < z < len(chemical_symbols):
+            raise PestleError(f"'{symbol}' is no element", where="e0s")
+        try:
+            value = float(energy)
+        except (TypeError, ValueError):
+            value = float("nan")
+        if not np.isfinite(value):
+            raise PestleError(f"{symbol}: {energy!r} is not an energy", where="e0s")
+        numbers[z] = value
+    return numbers

@@ -1,0 +1,134 @@
+"""Errors by set, group and model as rows, the best of each group emphasised."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pestle.report.models import FOUNDATION, Models
+from pestle.report.run_folder import RunFolder, nested
+from pestle.report.wording import count, is_number, number
+
+#: Set → how the page calls it. Others follow under their own names.
+SETS = {"test": "Test", "valid": "Validation", "train": "Training"}
+
+#: Quantity → (heading, unit), in the order of columns.
+QUANTITIES = {
+    "energy": ("Energy", "meV/atom"),
+    "forces": ("Forces", "meV/Å"),
+    "stress": ("Stress", "meV/Å³"),
+}
+
+#: A model counts as worse than the foundation when its RMSE is larger by more than this share.
+WORSE_BY = 0.05
+
+_REMARKS = {
+    "test": "Never seen by the training: these are the errors to quote.",
+    "valid": "These frames chose the epoch, so their errors are a little optimistic.",
+    "train": "What the model was fitted to; much smaller errors here than above mean overfitting.",
+}
+
+
+def set_names(sets: dict[str, Any]) -> list[str]:
+    """Names of the sets: test first."""
+    return [s for s in SETS if s in sets] + [s for s in sets if s not in SETS]
+
+
+def set_title(name: str) -> str:
+    """How a set is called in a heading."""
+    return SETS.get(name, name)
+
+
+def error_tables(folder: RunFolder, models: Models) -> list[dict[str, Any]]:
+    """One table per set: its columns and groups of rows, one row per model."""
+    sets = nested(folder.errors, "sets")
+    tables = []
+    for name in set_names(sets):
+        by_model = {m: nested(sets, name, m) for m in models.names if nested(sets, name, m)}
+        if not by_model:
+            continue
+        shown = [q for q in QUANTITIES if _anybody_has(by_model, q)]
+        tables.append(
+            {
+                "name": name,
+                "title": f"{set_title(name)} frames",
+                "remark": _REMARKS.get(name, ""),
+                "columns": [(*QUANTITIES[q], q) for q in shown],
+                "groups": [_group(by_model, g, shown, models) for g in _groups(by_model)],
+                "compared": len(by_model) > 1,
+            }
+        )
+    return tables
+
+
+def _anybody_has(by_model: dict[str, dict[str, Any]], quantity: str) -> bool:
+    return any(
+        is_number(nested(groups, group).get(f"{quantity}_{kind}"))
+        for groups in by_model.values()
+        for group in groups
+        for kind in ("rmse", "mae")
+    )
+
+
+def _groups(by_model: dict[str, dict[str, Any]]) -> list[str]:
+    found = dict.fromkeys(group for groups in by_model.values() for group in groups)
+    return ["all"] * ("all" in found) + [g for g in found if g != "all"]
+
+
+def _group(
+    by_model: dict[str, dict[str, Any]], group: str, shown: list[str], models: Models
+) -> dict[str, Any]:
+    fields = [f"{q}_{kind}" for q in shown for kind in ("rmse", "mae")]
+    values = {m: nested(groups, group) for m, groups in by_model.items()}
+    best = {f: _best([v.get(f) for v in values.values()]) for f in fields}
+    base = values.get(FOUNDATION, {})
+    rows = []
+    for model, errors in values.items():
+        cells = [
+            {
+                "text": number(errors.get(f)),
+                # Compared as shown: two models that both read 32.3 are equally good here.
+                "best": best[f] is not None and number(errors.get(f)) == best[f],
+                "worse": model == models.tuned and is_worse(errors.get(f), base.get(f)),
+                "first": f.endswith("_rmse"),
+            }
+            for f in fields
+        ]
+        rows.append(
+            {
+                "model": model,
+                "label": models.labels[model],
+                "colour": models.colours[model],
+                "cells": cells,
+            }
+        )
+    sizes = [v.get("n_frames") for v in values.values() if is_number(v.get("n_frames"))]
+    return {"name": group, "n_frames": count(sizes[0] if sizes else None), "rows": rows}
+
+
+def _best(values: list[Any]) -> str | None:
+    """The smallest value as shown; `None` unless two models can be compared."""
+    known = [v for v in values if is_number(v)]
+    return number(min(known)) if len(known) > 1 else None
+
+
+def is_worse(value: Any, base: Any) -> bool:
+    """Whether an RMSE is larger than the foundation's beyond what a few frames scatter."""
+    return is_number(value) and is_number(base) and value > (1 + WORSE_BY) * base > 0
+
+
+def worse_than_foundation(folder: RunFolder, models: Models) -> list[str]:
+    """Groups of the first set in which this run's model is worse than the foundation, in words."""
+    sets = nested(folder.errors, "sets")
+    lines = []
+    for name in [s for s in set_names(sets) if s != "train"][:1]:
+        tuned, base = nested(sets, name, models.tuned), nested(sets, name, FOUNDATION)
+        for group in tuned:
+            for quantity, (heading, unit) in QUANTITIES.items():
+                new = nested(tuned, group).get(f"{quantity}_rmse")
+                old = nested(base, group).get(f"{quantity}_rmse")
+                if is_worse(new, old):
+                    lines.append(
+                        f"{set_title(name).lower()} frames, {group}: {heading.lower()} RMSE "
+                        f"{number(new)} {unit}, foundation {number(old)}"
+                    )
+    return lines

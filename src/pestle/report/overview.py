@@ -1,0 +1,168 @@
+"""The head of the page: one sentence, the status, the figures to remember, the licence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pestle.foundations.catalogue import ASL
+from pestle.progress import duration
+from pestle.report.error_tables import QUANTITIES, SETS
+from pestle.report.models import FOUNDATION, Models
+from pestle.report.run_folder import RunFolder, nested
+from pestle.report.wording import count, is_number, moment, number, share
+
+_STATUS = {
+    "finished": ("good", "finished"),
+    "aborted": ("bad", "aborted"),
+    "interrupted": ("warn", "interrupted"),
+    "running": ("warn", "running"),
+}
+
+#: Parts of a licence's name that mean: not for commercial use.
+_NON_COMMERCIAL = (ASL.lower(), "academic", "non-commercial", "noncommercial", "-nc")
+
+
+def overview(folder: RunFolder, models: Models) -> dict[str, Any]:
+    """Everything above the first section."""
+    kind, label = _STATUS.get(
+        str(folder.manifest.get("status")),
+        ("warn", str(folder.manifest.get("status") or "unknown")),
+    )
+    started, finished = folder.manifest.get("started"), folder.manifest.get("finished")
+    return {
+        "name": folder.name,
+        "sentence": sentence(folder, models),
+        "status": {
+            "kind": kind,
+            "label": label,
+            "detail": str(folder.manifest.get("status_detail") or ""),
+        },
+        "when": moment(finished or started) if finished or started else "",
+        "figures": key_figures(folder, models),
+        "licence": licence(folder),
+    }
+
+
+def _best_set(folder: RunFolder, models: Models) -> str | None:
+    """The set whose errors say most: test, else validation, else training."""
+    sets = nested(folder.errors, "sets")
+    return next((s for s in SETS if nested(sets, s, models.tuned, "all")), None)
+
+
+def _best_record(folder: RunFolder) -> dict[str, Any]:
+    """The evaluation whose weights were kept."""
+    best = [r for r in folder.metrics if r.get("best")]
+    epoch = folder.part("training").get("best_epoch")
+    named = [r for r in folder.metrics if epoch is not None and r.get("epoch") == epoch]
+    return (named or best or [{}])[-1]
+
+
+def sentence(folder: RunFolder, models: Models) -> str:
+    """What was done and what came of it, in plain words."""
+    method = str(folder.part("method").get("name") or "")
+    foundation = str(folder.part("foundation").get("name") or "")
+    if method == "scratch":
+        text = "Training from scratch" + (f" in the shape of {foundation}" if foundation else "")
+    elif method:
+        text = f"{method} fine-tuning" + (f" of {foundation}" if foundation else "")
+    else:
+        text = f"Fine-tuning of {foundation}" if foundation else "A fine-tuning run"
+    frames = folder.part("data", "summary", "train").get("n_frames")
+    if is_number(frames):
+        text += f" on {count(frames)} frame{'' if frames == 1 else 's'}"
+    return f"{text[0].upper()}{text[1:]}: {_outcome(folder, models)}."
+
+
+def _outcome(folder: RunFolder, models: Models) -> str:
+    chosen = _best_set(folder, models)
+    if chosen:
+        sets = nested(folder.errors, "sets")
+        errors = nested(sets, chosen, models.tuned, "all")
+        base = nested(sets, chosen, FOUNDATION, "all")
+        for quantity, word in (("forces", "force"), ("energy", "energy")):
+            value, old = errors.get(f"{quantity}_rmse"), base.get(f"{quantity}_rmse")
+            if is_number(value):
+                unit = QUANTITIES[quantity][1]
+                before = f", foundation before {number(old)}" if is_number(old) else ""
+                where = SETS[chosen].lower()
+                return f"{word} error on the {where} frames {number(value)} {unit}{before}"
+    valid = nested(_best_record(folder), "valid")
+    if is_number(valid.get("forces_rmse")):
+        return (
+            f"force error on the validation frames {number(valid['forces_rmse'])} meV/Å at the "
+            "best epoch so far; the errors by group were not calculated"
+        )
+    return "no error has been calculated"
+
+
+def key_figures(folder: RunFolder, models: Models) -> list[dict[str, str]]:
+    """Label, value, unit and a note each."""
+    figures = []
+    chosen = _best_set(folder, models)
+    if chosen:
+        sets = nested(folder.errors, "sets")
+        errors = nested(sets, chosen, models.tuned, "all")
+        base = nested(sets, chosen, FOUNDATION, "all")
+        for quantity, (heading, unit) in QUANTITIES.items():
+            value, old = errors.get(f"{quantity}_rmse"), base.get(f"{quantity}_rmse")
+            if is_number(value):
+                label = f"{heading} RMSE, {SETS[chosen].lower()}"
+                figures.append(_figure(label, number(value), unit, _against(value, old)))
+    training, method = folder.part("training"), folder.part("method")
+    if is_number(training.get("best_epoch")):
+        epochs = training.get("epochs")
+        metric = str(training.get("best_metric") or "").replace("_", " ").replace("rmse", "RMSE")
+        note = f"validation {metric} {number(training.get('best_value'))}" if metric else ""
+        unit = f"of {count(epochs)}" if is_number(epochs) else ""
+        figures.append(_figure("Best epoch", count(training["best_epoch"]), unit, note))
+    if is_number(training.get("seconds")):
+        device = folder.part("hardware").get("gpu") or folder.part("hardware").get("cpu") or ""
+        steps = training.get("steps")
+        note = f"{count(steps)} steps" if is_number(steps) else ""
+        note = " · ".join(part for part in (note, str(device)) if part)
+        figures.append(_figure("Training time", duration(training["seconds"]), "", note))
+    if is_number(method.get("n_trainable")):
+        total = method.get("n_parameters")
+        note = f"{count(method['n_trainable'])} of {count(total)}"
+        figures.append(_figure("Parameters trained", share(method["n_trainable"], total), "", note))
+    return figures
+
+
+def _figure(label: str, value: str, unit: str, note: str) -> dict[str, str]:
+    return {"label": label, "value": value, "unit": unit, "note": note}
+
+
+def _against(value: float, old: Any) -> str:
+    if not is_number(old):
+        return ""
+    if not value or not old:
+        return f"foundation {number(old)}"
+    ratio = old / value
+    change = f"{number(ratio, 2)}× smaller" if ratio >= 1 else f"{number(1 / ratio, 2)}× larger"
+    return f"foundation {number(old)} · " + ("the same" if 0.995 < ratio < 1.005 else change)
+
+
+def licence(folder: RunFolder) -> dict[str, Any]:
+    """The foundation's licence, which the fine-tuned model inherits, and what it forbids."""
+    foundation = folder.part("foundation")
+    name = str(foundation.get("licence") or "unknown")
+    if folder.part("method").get("name") == "scratch":
+        # Random weights owe nothing to the foundation's weights.
+        return {
+            "name": "none inherited",
+            "text": "trained from random weights: no foundation licence applies to the model",
+            "notice": "",
+        }
+    source = str(foundation.get("name") or "the foundation")
+    notice = ""
+    if any(part in name.lower() for part in _NON_COMMERCIAL):
+        notice = (
+            f"Not for commercial use: the weights of {source} are under the {name}, and a model "
+            "fine-tuned from them stays under it."
+        )
+    elif name.lower() == "unknown":
+        notice = (
+            f"The licence of {source} is not known. Find out before you pass the model on or use "
+            "it commercially."
+        )
+    return {"name": name, "text": f"inherited from {source}", "notice": notice}

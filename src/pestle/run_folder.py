@@ -1,0 +1,162 @@
+"""The run folder: where every file of a run lies, and what the manifest says of it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pestle import __version__
+from pestle.errors import PestleError
+from pestle.files import write_json
+
+#: Packages whose versions can change a result.
+PACKAGES = ("torch", "mace-torch", "e3nn", "ase", "numpy", "lightning-fabric", "matscipy")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of a run."""
+
+    path: Path
+
+    @property
+    def settings(self) -> Path:
+        return self.path / "run.yaml"
+
+    @property
+    def manifest(self) -> Path:
+        return self.path / "manifest.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoints" / "last.pt"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.txt"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    def protocol(self, name: str) -> Path:
+        """Folder of a protocol's results."""
+        return self.path / "protocols" / name
+
+    def require_new(self) -> None:
+        """A run must not be written over another.
+
+        Raises:
+            PestleError: the folder holds something already, or cannot be written.
+        """
+        if self.path.is_file():
+            raise PestleError("is a file, not a folder", where=str(self.path))
+        if self.settings.exists():
+            raise PestleError(
+                "holds a run already",
+                where=str(self.path),
+                fix="Continue it with --resume, or choose another folder with -o.",
+            )
+        if self.path.is_dir() and any(self.path.iterdir()):
+            raise PestleError(
+                "is not empty", where=str(self.path), fix="Choose another folder with -o."
+            )
+        parent = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
+        if not os.access(parent, os.W_OK):
+            raise PestleError("cannot be written to", where=str(parent))
+
+    def require_run(self) -> None:
+        """The folder must hold a run that can go on.
+
+        Raises:
+            PestleError: it does not.
+        """
+        if not self.settings.exists() or not self.checkpoint.exists():
+            raise PestleError(
+                "holds no run with a checkpoint to resume from",
+                where=str(self.path),
+                fix="Start it without --resume.",
+            )
+
+    def open_log(self) -> logging.Handler:
+        """Also write what the user is told to log.txt; remove the handler when done."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(self.log, encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        logger = logging.getLogger("pestle")
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+        logger.addHandler(handler)
+        return handler
+
+
+class Manifest:
+    """manifest.json: versions, hardware, hashes, reasons, timings; always written whole."""
+
+    def __init__(self, path: Path, content: dict[str, Any] | None = None) -> None:
+        self.path = path
+        self.content: dict[str, Any] = content if content is not None else {}
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest:
+        return cls(path, json.loads(path.read_text()))
+
+    def update(self, **entries: Any) -> None:
+        """Set entries and write the file."""
+        self.content.update(entries)
+        write_json(self.path, self.content)
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, Pestle and the packages that can change a result."""
+    found = {"python": platform.python_version(), "pestle": __version__}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def hardware(device: str) -> dict[str, Any]:
+    """What the run runs on."""
+    import torch
+
+    return {
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": device,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "system": platform.platform(terse=True),
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,440 @@
+"""The run file: every setting once, with type, default, unit, meaning and source.
+
+Validation, `--set a.b=c`, `pestle init` and the docs page all come from these classes. A default of
+`None` means "chosen for this method, these data and this foundation"; `recipes.resolve` fills it in
+and gives the reason, and the run folder's run.yaml holds the value that was used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pestle.errors import PestleError, nearest
+
+#: Names known from mace_run_train, and what they are called here.
+MACE_NAMES = {
+    "E0s": "e0s",
+    "foundation_model": "foundation",
+    "foundation_head": "head",
+    "train_file": "data.train",
+    "valid_file": "data.valid",
+    "test_file": "data.test",
+    "valid_fraction": "data.valid_fraction",
+    "energy_key": "data.energy_key",
+    "forces_key": "data.forces_key",
+    "stress_key": "data.stress_key",
+    "virials_key": "data.virials_key",
+    "lr": "train.lr",
+    "batch_size": "train.batch_size",
+    "max_num_epochs": "train.epochs",
+    "epochs": "train.epochs",
+    "ema_decay": "train.ema_decay",
+    "ema": "train.ema_decay",
+    "clip_grad": "train.clip",
+    "weight_decay": "train.weight_decay",
+    "scheduler": "train.schedule",
+    "patience": "train.patience",
+    "seed": "train.seed",
+    "device": "train.device",
+    "dtype": "train.dtype",
+    "default_dtype": "train.dtype",
+    "eval_interval": "train.eval_interval",
+    "loss": "loss.kind",
+    "energy_weight": "loss.energy",
+    "forces_weight": "loss.forces",
+    "stress_weight": "loss.stress",
+    "huber_delta": "loss.huber_delta",
+    "wandb": "log.wandb",
+    "name": "-o RUN_DIR",
+}
+
+
+def setting(default: Any, text: str, *, unit: str = "", source: str = "", **limits: Any) -> Any:
+    """A documented field: default, meaning, unit, and the equation or table it comes from."""
+    extra = {"unit": unit, "source": source}
+    if isinstance(default, (list, dict, BaseModel)) or callable(default):
+        factory = default if callable(default) else (lambda: default)
+        return Field(default_factory=factory, description=text, json_schema_extra=extra, **limits)
+    return Field(default, description=text, json_schema_extra=extra, **limits)
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+
+Paths = Annotated[list[str], Field()]
+
+
+class DataSettings(_Group):
+    """Where the labelled structures are and how their labels are called."""
+
+    train: Paths = setting(
+        list, "Training files: paths or globs; extended XYZ, ASE databases, anything ASE reads."
+    )
+    valid: Paths = setting(
+        list, "Validation files. Empty: a seeded fraction of the training frames."
+    )
+    test: Paths = setting(list, "Test files: never seen by training, reported by config_type.")
+    valid_fraction: float = setting(
+        0.1,
+        "Fraction of the training frames held out where no validation file is given; isolated "
+        "atoms always stay in training.",
+        gt=0,
+        lt=1,
+    )
+    energy_key: str | None = setting(
+        None, "Key of the total energy. None: REF_energy, else ASE's calculator.", unit="eV"
+    )
+    forces_key: str | None = setting(
+        None, "Key of the forces. None: REF_forces, else ASE's calculator.", unit="eV/Å"
+    )
+    stress_key: str | None = setting(
+        None,
+        "Key of the stress (3×3, 9 or 6 numbers, ASE's sign). None: REF_stress, else ASE's calculator.",
+        unit="eV/Å³",
+    )
+    virials_key: str | None = setting(
+        None,
+        "Key of the virials, turned into a stress by −virials/volume. None: REF_virials.",
+        unit="eV",
+    )
+    isolated_atom_repeats: int | None = setting(
+        None,
+        "How many times each IsolatedAtom frame enters an epoch as a training point. None: 10 where the model's "
+        "weights move its single-atom energies, else 0.",
+        source="paper 3.2.2, Table 3",
+        ge=0,
+    )
+    isolated_atom_weight: float = setting(
+        1.0,
+        "Weight of those training points in the loss.",
+        source="paper, appendix B (1000 with mse)",
+        gt=0,
+    )
+
+
+class LossSettings(_Group):
+    """What the training minimises."""
+
+    kind: Literal["universal", "huber", "mse"] = setting(
+        "universal",
+        "universal: mace's Huber on per-atom energies and force components with narrower "
+        "bands at large forces (the paper's runs used it); huber: Eq. 7–11 as printed; mse: weighted "
+        'squares, the paper\'s "stress loss".',
+        source="Eq. 7–11, appendix B",
+    )
+    energy: float = setting(10.0, "Weight λ_E.", source="paper 3.3", ge=0)
+    forces: float = setting(10.0, "Weight λ_F.", source="paper 3.3", ge=0)
+    stress: float = setting(1.0, "Weight λ_S, where stress is known.", source="appendix A.1", ge=0)
+    huber_delta: float = setting(
+        0.01, "Width of the quadratic part (eV/atom, eV/Å, eV/Å³).", source="appendix A.1", gt=0
+    )
+    stage_two_epoch: int | None = setting(
+        None,
+        "Epoch (from 1) at which the second-stage weights take over. Off by default: with a foundation "
+        "model it destabilises training.",
+        source="paper 3.3, appendix C",
+        ge=1,
+    )
+    stage_two_energy: float = setting(100.0, "λ_E in the second stage.", source="appendix C", ge=0)
+    stage_two_forces: float = setting(10.0, "λ_F in the second stage.", source="appendix C", ge=0)
+    stage_two_stress: float = setting(1.0, "λ_S in the second stage.", source="appendix C", ge=0)
+    stage_two_lr: float | None = setting(
+        None, "Learning rate of the second stage. None: unchanged.", source="appendix C", gt=0
+    )
+
+
+class TrainSettings(_Group):
+    """The optimisation."""
+
+    epochs: int = setting(200, "Passes over the training frames.", ge=1)
+    lr: float | None = setting(
+        None, "Learning rate of AdamW. None: the method's.", source="Table 7", gt=0
+    )
+    ema_decay: float | None = setting(
+        None,
+        "Decay of the exponential moving average, warmed up as min(d, (1+n)/(10+n)). None: the method's.",
+        source="Table 7",
+        ge=0,
+        lt=1,
+    )
+    clip: float | None = setting(
+        None, "Largest gradient norm. None: the method's.", source="Table 7", gt=0
+    )
+    weight_decay: float = setting(
+        0.0,
+        "AdamW weight decay; pulls weights to zero, away from the foundation.",
+        source="paper 3.3",
+        ge=0,
+    )
+    schedule: Literal["constant", "cosine", "exponential", "plateau"] = setting(
+        "constant",
+        "Learning rate over time. The paper gives one rate per method and averages the weights.",
+        source="Table 7",
+    )
+    schedule_factor: float = setting(
+        0.8,
+        "exponential: decay per epoch is factor^(1/patience); plateau: factor at each plateau; cosine ends at 1 % of the rate.",
+        gt=0,
+        lt=1,
+    )
+    schedule_patience: int = setting(20, "plateau and exponential: epochs per step down.", ge=1)
+    warmup_steps: int = setting(0, "Steps over which the learning rate rises linearly.", ge=0)
+    batch_size: int = setting(
+        5, "Frames in a batch at most. Small sets need many updates per epoch.", ge=1
+    )
+    max_edges: int | None = setting(
+        None,
+        "Edges in a batch at most, so that memory is bounded whatever the cell sizes. None: no bound.",
+        ge=1,
+    )
+    eval_batch_edges: int = setting(100_000, "Edges in an evaluation batch at most.", ge=1)
+    patience: int = setting(50, "Evaluations without improvement after which training stops.", ge=1)
+    best_metric: Literal[
+        "loss", "energy_rmse", "energy_mae", "forces_rmse", "forces_mae", "stress_rmse"
+    ] = setting("loss", "Validation figure that chooses the model to keep.")
+    eval_interval: int = setting(1, "Epochs between evaluations.", ge=1)
+    seed: int = setting(
+        0, "Seed of splits, order and initial weights; a run repeats exactly on one machine.", ge=0
+    )
+    dtype: Literal["float32", "float64"] = setting(
+        "float64",
+        "Precision of the network. float64: mace's default for training; float32 is up to twice as fast.",
+    )
+    device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps.")
+    threads: int | None = setting(
+        None,
+        "CPU threads of torch. None: torch's choice. Give 1 to each of several runs on one machine.",
+        ge=1,
+    )
+    gate_frames: int = setting(
+        200, "Training frames that the zero-step gate predicts before the first update.", ge=1
+    )
+
+
+class LogSettings(_Group):
+    """Where else the metrics go; metrics.jsonl is always written."""
+
+    tensorboard: bool = setting(
+        False,
+        "Also write TensorBoard events under RUN_DIR/tensorboard (needs the extra 'tensorboard').",
+    )
+    wandb: str | None = setting(
+        None, "Also log to this Weights & Biases project (needs the extra 'wandb')."
+    )
+
+
+Method = Literal["scratch", "naive"]
+
+
+class RunSettings(_Group):
+    """One fine-tuning run."""
+
+    foundation: str = setting(
+        "",
+        "Catalogue name (see `pestle models`), a Pestle model or run folder, or a .model file with trust.",
+    )
+    trust: bool = setting(
+        False, "Load a .model file: it is a pickle, and loading one runs its author's code."
+    )
+    head: str | None = setting(
+        None, "Head of the foundation to start from; must be named where there are several."
+    )
+    method: Method = setting("naive", "How the foundation is adapted.", source="paper 2.2")
+    elements: Literal["all", "data"] = setting(
+        "all",
+        "all: keep every element of the foundation; data: cut down to the elements of the data.",
+    )
+    e0s: str | dict[str, float] = setting(
+        "auto",
+        "Atomic reference energies: auto, isolated, reestimate, average, foundation, a JSON file, or a table symbol → eV.",
+        unit="eV",
+        source="paper 2.6, Eq. 5–6",
+    )
+    data: DataSettings = setting(DataSettings, "Data")
+    loss: LossSettings = setting(LossSettings, "Loss")
+    train: TrainSettings = setting(TrainSettings, "Training")
+    log: LogSettings = setting(LogSettings, "Logging")
+
+
+# -- every field by its dotted name -----------------------------------------------------------------
+def walk(model: type[BaseModel] = RunSettings, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted name, pydantic field) of every setting, in order."""
+    for name, info in model.model_fields.items():
+        kind = info.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from walk(kind, f"{prefix}{name}.")
+        else:
+            yield prefix + name, info
+
+
+def known_names() -> list[str]:
+    """Dotted names of all settings."""
+    return [name for name, _ in walk()]
+
+
+def unknown_name_error(name: str) -> PestleError:
+    """The error for a setting that does not exist, with the nearest or the mace-torch name."""
+    if name in MACE_NAMES:
+        hint = f"mace_run_train's {name} is {MACE_NAMES[name]} here."
+    else:
+        names = known_names()
+        leaf = {n.rsplit(".", 1)[-1]: n for n in names}
+        last = name.rsplit(".", 1)[-1]
+        hint = f"Did you mean '{leaf[last]}'?" if last in leaf else nearest(name, names).strip()
+    return PestleError(
+        "no such setting", where=name, fix=hint or "`pestle init` lists all settings."
+    )
+
+
+def _wants_list(name: str) -> bool:
+    annotation = dict(walk())[name].annotation
+    return get_origin(annotation) is list or any(
+        get_origin(a) is list for a in get_args(annotation)
+    )
+
+
+def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
+    """`["train.lr=1e-4", …]` → `{"train.lr": 0.0001}`; values are read as YAML.
+
+    Raises:
+        PestleError: no `=`, or an unknown name.
+    """
+    values: dict[str, Any] = {}
+    for text in overrides:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise PestleError(f"'{text}' is not NAME=VALUE", where="--set")
+        name = name.strip()
+        if name not in known_names():
+            raise unknown_name_error(name)
+        try:
+            parsed = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise PestleError(f"cannot read the value '{value}'", where=name) from error
+        # YAML 1.1 reads 1e-4 as text; every number a user types there is meant as a number.
+        if isinstance(parsed, str):
+            with contextlib.suppress(ValueError):
+                parsed = float(parsed)
+        if _wants_list(name) and not isinstance(parsed, list):
+            parsed = [parsed]
+        values[name] = parsed
+    return values
+
+
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name, value in flat.items():
+        *groups, leaf = name.split(".")
+        node = tree
+        for group in groups:
+            node = node.setdefault(group, {})
+        node[leaf] = value
+    return tree
+
+
+def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(base.get(key), dict) and key != "e0s":
+            _merge(base[key], value)
+        else:
+            base[key] = value
+    return base
+
+
+def build(
+    tree: Mapping[str, Any], flat: Mapping[str, Any] | None = None, *, where: str = "settings"
+) -> RunSettings:
+    """Settings from a nested mapping (a run file) and dotted overrides.
+
+    Raises:
+        PestleError: unknown field (with the nearest name) or a value out of range.
+    """
+    merged = _merge(_plain(tree), _nested(flat or {}))
+    for name in ("train", "valid", "test"):
+        data = merged.get("data")
+        if isinstance(data, dict) and isinstance(data.get(name), str):
+            data[name] = [data[name]]
+    try:
+        return RunSettings.model_validate(merged)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"] if not str(part).startswith("dict["))
+        if first["type"] == "extra_forbidden":
+            raise unknown_name_error(name) from None
+        raise PestleError(
+            f"{first['msg'].lower()}, got {first['input']!r}", where=f"{where}: {name}"
+        ) from None
+
+
+def from_names(values: Mapping[str, Any]) -> RunSettings:
+    """Settings from dotted names, `{"train.lr": 1e-4, …}`.
+
+    Raises:
+        PestleError: an unknown name or a value out of range.
+    """
+    known = known_names()
+    for name in values:
+        if name not in known:
+            raise unknown_name_error(name)
+    return build({}, values)
+
+
+def _plain(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: _plain(v) if isinstance(v, Mapping) else v for k, v in tree.items()}
+
+
+def read_run_file(path: Path) -> dict[str, Any]:
+    """The nested mapping of a YAML run file.
+
+    Raises:
+        PestleError: the file is missing, not YAML, or not a mapping.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise PestleError(f"cannot read the run file ({error.strerror})", where=str(path)) from None
+    except yaml.YAMLError as error:
+        raise PestleError(f"not a YAML file: {error}", where=str(path)) from None
+    if not isinstance(tree, dict):
+        raise PestleError("a run file holds NAME: VALUE lines", where=str(path))
+    return tree
+
+
+def dump(settings: RunSettings) -> str:
+    """The settings as a YAML run file, complete."""
+    return yaml.safe_dump(settings.model_dump(), sort_keys=False, allow_unicode=True)
+
+
+def template(settings: RunSettings) -> str:
+    """A run file with every setting, its meaning, unit and source as comments."""
+    lines = [
+        "# A Pestle run file: `pestle finetune THIS -o RUN_DIR`. null means: chosen for you.",
+        "",
+    ]
+    group = ""
+    for name, info in walk():
+        *parents, leaf = name.split(".")
+        if parents and parents[0] != group:
+            group = parents[0]
+            kind = RunSettings.model_fields[group].annotation
+            doc = (getattr(kind, "__doc__", "") or "").strip()
+            lines += [f"{group}:  # {doc}"]
+        indent = "  " * len(parents)
+        value: Any = settings
+        for part in name.split("."):
+            value = getattr(value, part)
+        extra = info.json_schema_extra or {}
+        notes = "; ".join(text for text in (extra.get("unit"), extra.get("source")) if text)
+        comment = f"{info.description}{f' [{notes}]' if notes else ''}"
+        lines += [f"{indent}# {row}" for row in textwrap.wrap(comment, 90)]
+        written = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
+        lines += [f"{indent}{leaf}: {written.strip().removesuffix('...').strip()}", ""]
+    return "\n".join(lines)

@@ -1,0 +1,202 @@
+"""Do energies, forces and stress belong together? Answered from the data alone.
+
+Between two frames of the same atoms the energies obey, exactly for a harmonic surface and nearly
+for neighbouring frames of any surface,
+
+    E_b − E_a = −½ (F_a + F_b) · (r_b − r_a) + ½ (V_a σ_a + V_b σ_b) : ε
+
+with σ in ASE's sign and ε the strain from cell a to cell b. The regression of the left side on the
+two terms of the right gives slopes of 1 where units and signs agree, and the ratio of the units
+where they do not (1.89 for Ha with Ha/Bohr, −1 for gradients instead of forces, and so on).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from pestle.structures.checks.robust import slope_through_origin
+from pestle.structures.frame import Frame
+
+# Frames looked at per family of frames of the same atoms, and families looked at.
+_MAX_FRAMES, _MAX_FAMILIES = 100, 200
+# Bounds of a useful pair: root mean square displacement in Å, and strain.
+_MAX_DISPLACEMENT, _MAX_STRAIN = 0.8, 0.1
+# A strain below this needs no stress: its work is below 0.1 meV/atom for 10 GPa and 20 Å³/atom.
+_NO_STRAIN = 1e-5
+
+# The regression says something from this many pairs and this correlation on: enough to tell factors
+# of 4 and more and a wrong sign. Sets of distant structures fall below it.
+MIN_PAIRS, MIN_CORRELATION = 8, 0.5
+# From here on (near-harmonic neighbours) it tells a factor of 1.89 as well. In correct public sets
+# with such a correlation the slope lies between 0.89 and 1.40.
+STRONG_CORRELATION = 0.9
+
+
+@dataclass(frozen=True)
+class Consistency:
+    """Slopes of energy differences on the work of forces and of stress.
+
+    Attributes:
+        n_pairs: pairs of frames compared.
+        force_slope: slope on the work of the forces; `None` where the data do not determine it.
+        correlation: of the energy differences with that work.
+        stress_slope: slope on the work of the stress; `None` where undetermined.
+        n_atoms: median number of atoms in the frames compared.
+    """
+
+    n_pairs: int
+    force_slope: float | None
+    correlation: float
+    stress_slope: float | None
+    n_atoms: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """From frame a to frame b: displacement in Å (root mean square) and work in label units."""
+
+    rms: float
+    force_work: float
+    stress_work: float
+    strain: float
+
+
+def families_of(frames: Sequence[Frame]) -> list[list[int]]:
+    """Indices of frames that hold the same atoms in the same order, largest families first."""
+    found: dict[tuple, list[int]] = defaultdict(list)
+    for k, frame in enumerate(frames):
+        if len(frame) > 1 and frame.energy is not None and frame.forces is not None:
+            key = (
+                frame.numbers.tobytes(),
+                np.asarray(frame.atoms.pbc).tobytes(),
+                frame.charge,
+                frame.spin,
+                frame.head,
+            )
+            found[key].append(k)
+    return sorted((m for m in found.values() if len(m) > 1), key=lambda m: -len(m))
+
+
+def step_between(a: Frame, b: Frame) -> Step | None:
+    """The step from a to b (molecules superposed first); `None` if the cells cannot be compared."""
+    if a.atoms.pbc.any():
+        return _periodic_step(a, b)
+    one = a.atoms.positions - a.atoms.positions.mean(axis=0)
+    two = b.atoms.positions - b.atoms.positions.mean(axis=0)
+    # Kabsch: the proper rotation that lays b on a.
+    left, _, right = np.linalg.svd(two.T @ one)
+    flip = np.diag([1.0, 1.0, np.sign(np.linalg.det(left @ right))])
+    rotation = left @ flip @ right
+    moved = two @ rotation - one
+    forces = 0.5 * (np.asarray(a.forces) + np.asarray(b.forces) @ rotation)
+    return Step(_rms(moved), -float((forces * moved).sum()), 0.0, 0.0)
+
+
+def _periodic_step(a: Frame, b: Frame) -> Step | None:
+    pbc = np.asarray(a.atoms.pbc, dtype=bool)
+    cells = [f.atoms.cell.complete().array for f in (a, b)]
+    change = np.linalg.inv(cells[0]) @ cells[1] - np.eye(3)
+    strain = 0.5 * (change + change.T)
+    size = float(np.abs(strain).max())
+    if np.abs(change).max() > _MAX_STRAIN:
+        return None
+    stress_work = 0.0
+    if size > _NO_STRAIN:
+        if a.stress is None or b.stress is None:
+            return None
+        virial = 0.5 * (abs(np.linalg.det(cells[0])) * np.asarray(a.stress))
+        virial = virial + 0.5 * (abs(np.linalg.det(cells[1])) * np.asarray(b.stress))
+        stress_work = float((virial * strain).sum())
+    fractional = b.atoms.positions @ np.linalg.inv(cells[1])
+    fractional = fractional - a.atoms.positions @ np.linalg.inv(cells[0])
+    fractional[:, pbc] -= np.rint(fractional[:, pbc])
+    moved = fractional @ (0.5 * (cells[0] + cells[1]))
+    moved = moved - moved.mean(axis=0)
+    work = -0.5 * float(((np.asarray(a.forces) + np.asarray(b.forces)) * moved).sum())
+    return Step(_rms(moved), work, stress_work, size)
+
+
+def _rms(moved: np.ndarray) -> float:
+    return float(np.sqrt((moved**2).sum(axis=1).mean()))
+
+
+def nearest_pairs(frames: Sequence[Frame], members: Sequence[int], seed: int) -> list[tuple]:
+    """(i, j) for each frame of a family and the one nearest to it, among a sample of the family."""
+    chosen = list(members)
+    if len(chosen) > _MAX_FRAMES:
+        # With each sampled frame its successor, in trajectories its nearest neighbour.
+        start = np.random.default_rng(seed).choice(len(members) - 1, _MAX_FRAMES // 2, False)
+        chosen = [members[k] for k in sorted({*start.tolist(), *(start + 1).tolist()})]
+    flat = np.array([_comparable(frames[k]) for k in chosen])
+    distance = cdist(flat, flat)
+    np.fill_diagonal(distance, np.inf)
+    nearest = distance.argmin(axis=1)
+    found = {(min(i, j), max(i, j)) for i, j in enumerate(nearest.tolist())}
+    return [(chosen[i], chosen[j]) for i, j in sorted(found)]
+
+
+def _comparable(frame: Frame) -> np.ndarray:
+    """A vector whose differences tell frames of a family apart without superposing them."""
+    positions = frame.atoms.positions
+    if frame.atoms.pbc.any():
+        return positions.ravel()
+    centred = positions - positions.mean(axis=0)
+    if len(frame) > 60:
+        return np.sort(np.linalg.norm(centred, axis=1))
+    i, j = np.triu_indices(len(frame), 1)
+    return np.linalg.norm(centred[i] - centred[j], axis=1)
+
+
+def consistency_of(frames: Sequence[Frame], *, seed: int = 0) -> Consistency:
+    """Slopes of energy differences between neighbouring frames on the work of forces and stress."""
+    rows: list[tuple[float, float, float]] = []
+    sizes: list[int] = []
+    for members in families_of(frames)[:_MAX_FAMILIES]:
+        for i, j in nearest_pairs(frames, members, seed):
+            step = step_between(frames[i], frames[j])
+            if step is None or step.rms > _MAX_DISPLACEMENT:
+                continue
+            if step.force_work == 0.0 and step.stress_work == 0.0:
+                continue
+            energies = frames[i].energy, frames[j].energy
+            if energies[0] is not None and energies[1] is not None:
+                rows.append((energies[1] - energies[0], step.force_work, step.stress_work))
+                sizes.append(len(frames[i]))
+    if len(rows) < MIN_PAIRS:
+        return Consistency(len(rows), None, 0.0, None, 0.0)
+    change, force, stress = np.array(rows).T
+    force_slope, stress_slope = _two_slopes(change, force, stress)
+    remaining = change - (stress_slope or 0.0) * stress
+    slope, correlation = slope_through_origin(force, remaining)
+    if abs(correlation) < MIN_CORRELATION:
+        force_slope = None
+    elif stress_slope is None:
+        force_slope = slope
+    _, stress_correlation = slope_through_origin(stress, change - (force_slope or 0.0) * force)
+    if abs(stress_correlation) < MIN_CORRELATION:
+        stress_slope = None
+    size = float(np.median(sizes))
+    return Consistency(len(rows), force_slope, correlation, stress_slope, size)
+
+
+def _two_slopes(
+    change: np.ndarray, force: np.ndarray, stress: np.ndarray
+) -> tuple[float | None, float | None]:
+    """Least absolute deviations on both terms, by reweighting."""
+    if np.count_nonzero(stress) < MIN_PAIRS:
+        return None, None
+    scales = np.array([np.abs(force).mean() or 1.0, np.abs(stress).mean()])
+    table = np.stack([force, stress], axis=1) / scales
+    weight = np.ones(len(change))
+    solution = np.zeros(2)
+    for _ in range(50):
+        root = np.sqrt(weight)
+        solution = np.linalg.lstsq(table * root[:, None], change * root, rcond=None)[0]
+        deviation = np.abs(change - table @ solution)
+        weight = 1.0 / np.maximum(deviation, 1e-3 * max(np.median(np.abs(change)), 1e-12))
+    return float(solution[0] / scales[0]), float(solution[1] / scales[1])

@@ -1,0 +1,95 @@
+"""One labelled structure, in Pestle's units: eV, Å, eV/Å, eV/Å³ (ASE's stress sign)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from ase import Atoms
+
+ISOLATED_ATOM = "IsolatedAtom"
+
+
+@dataclass
+class Frame:
+    """A structure with the labels that were found for it; a missing label is `None`, never zero.
+
+    Attributes:
+        atoms: the structure, without calculator.
+        energy: total energy in eV.
+        forces: [n_atoms, 3] in eV/Å.
+        stress: [3, 3] in eV/Å³, ASE's sign; `None` for frames that are not periodic in 3D.
+        config_type: the group that errors are reported by.
+        weight: `config_weight`; multiplies every term of the frame's loss.
+        energy_weight, forces_weight, stress_weight: `config_*_weight` of FIELD conventions.
+        head: name of the head the frame was written for, if any.
+        charge, spin: `total_charge` and `total_spin`, if given.
+        source, index: file and frame number (from 0) the frame was read from.
+    """
+
+    atoms: Atoms
+    energy: float | None = None
+    forces: np.ndarray | None = None
+    stress: np.ndarray | None = None
+    config_type: str = "Default"
+    weight: float = 1.0
+    energy_weight: float = 1.0
+    forces_weight: float = 1.0
+    stress_weight: float = 1.0
+    head: str | None = None
+    charge: float | None = None
+    spin: float | None = None
+    source: str = ""
+    index: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def where(self) -> str:
+        """File and frame number, as every message names a frame."""
+        return f"{self.source} frame {self.index}" if self.source else f"frame {self.index}"
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """Atomic numbers [n_atoms]."""
+        return self.atoms.numbers
+
+    @property
+    def is_isolated_atom(self) -> bool:
+        """Whether this frame is a reference atom: one atom of `config_type` IsolatedAtom."""
+        return len(self.atoms) == 1 and self.config_type == ISOLATED_ATOM
+
+    @property
+    def is_periodic(self) -> bool:
+        """Whether a stress is defined: periodic in all three directions."""
+        return bool(np.all(self.atoms.pbc))
+
+    def __len__(self) -> int:
+        return len(self.atoms)
+
+
+def elements_of(frames: Iterable[Frame]) -> tuple[int, ...]:
+    """Atomic numbers that occur in the frames, ascending."""
+    found: set[int] = set()
+    for frame in frames:
+        found.update(int(z) for z in np.unique(frame.numbers))
+    return tuple(sorted(found))
+
+
+def composition_matrix(frames: Sequence[Frame], elements: Sequence[int]) -> np.ndarray:
+    """Atom counts [n_frames, n_elements], the n_i^Z of the paper's Eq. 5 and 6."""
+    column = {z: k for k, z in enumerate(elements)}
+    counts = np.zeros((len(frames), len(elements)))
+    for row, frame in enumerate(frames):
+        for z, n in zip(*np.unique(frame.numbers, return_counts=True), strict=True):
+            counts[row, column[int(z)]] = n
+    return counts
+
+
+def split_isolated_atoms(frames: Iterable[Frame]) -> tuple[list[Frame], list[Frame]]:
+    """(frames of interest, isolated reference atoms)."""
+    rest: list[Frame] = []
+    atoms: list[Frame] = []
+    for frame in frames:
+        (atoms if frame.is_isolated_atom else rest).append(frame)
+    return rest, atoms

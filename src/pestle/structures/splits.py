@@ -1,0 +1,81 @@
+"""Training, validation and test frames: given files, or a seeded fraction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pestle.errors import PestleError
+from pestle.settings import DataSettings
+from pestle.structures.frame import Frame, split_isolated_atoms
+from pestle.structures.reading import LabelKeys, read_frames
+
+
+@dataclass
+class Splits:
+    """The frames of a run. Isolated atoms given for training or validation are kept apart."""
+
+    train: list[Frame] = field(default_factory=list)
+    valid: list[Frame] = field(default_factory=list)
+    test: list[Frame] = field(default_factory=list)
+    isolated: list[Frame] = field(default_factory=list)
+    keys: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    held_out: bool = False
+
+    def named(self) -> dict[str, list[Frame]]:
+        """name → frames, as the checks and the report want them."""
+        splits = {"train": [*self.train, *self.isolated], "valid": self.valid, "test": self.test}
+        return {name: frames for name, frames in splits.items() if frames}
+
+
+def read_splits(data: DataSettings, seed: int) -> Splits:
+    """Read and split the data of a run.
+
+    Args:
+        data: files, keys and fraction.
+        seed: of the random hold-out.
+
+    Raises:
+        PestleError: no training file, or too few frames to hold any out.
+    """
+    if not data.train:
+        raise PestleError(
+            "no training data given", where="data.train", fix="Give --data FILE or data.train."
+        )
+    keys = LabelKeys(data.energy_key, data.forces_key, data.stress_key, data.virials_key)
+    splits = Splits()
+    for name, patterns in (("train", data.train), ("valid", data.valid), ("test", data.test)):
+        if not patterns:
+            continue
+        reading = read_frames(patterns, keys)
+        splits.keys[name] = reading.key_counts()
+        if name == "test":
+            splits.test = reading.frames
+            continue
+        rest, isolated = split_isolated_atoms(reading.frames)
+        setattr(splits, name, rest)
+        # Isolated atoms define E0s: they belong to training, whichever of these files holds them.
+        splits.isolated += isolated
+    if not data.valid:
+        splits.train, splits.valid = hold_out(splits.train, data.valid_fraction, seed)
+        splits.held_out = True
+    return splits
+
+
+def hold_out(frames: list[Frame], fraction: float, seed: int) -> tuple[list[Frame], list[Frame]]:
+    """A seeded random split (training, validation), both in file order.
+
+    Raises:
+        PestleError: fewer than two frames.
+    """
+    if len(frames) < 2:
+        raise PestleError(
+            f"{len(frames)} frames besides isolated atoms: none can be held out for validation",
+            where="data.train",
+            fix="Give a validation file (data.valid) or more frames.",
+        )
+    count = min(max(1, round(fraction * len(frames))), len(frames) - 1)
+    chosen = set(np.random.default_rng(seed).permutation(len(frames))[:count].tolist())
+    train = [f for k, f in enumerate(frames) if k not in chosen]
+    return train, [f for k, f in enumerate(frames) if k in chosen]

@@ -1,0 +1,136 @@
+"""The zero-step gate: before its first update an adapted model must still be the foundation.
+
+Forces must agree, and energies up to the shift of the reference energies. If they do not, the
+stages between foundation and adapted model are tried one by one and the first that changes the
+predictions is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pestle.errors import PestleError
+from pestle.foundations.interface import Foundation
+from pestle.foundations.prediction import FramePrediction, predict_frames
+from pestle.structures.frame import Frame
+
+#: dtype → (eV/atom, eV/Å, eV/Å³) plus a share of the largest force; several times the rounding seen
+#: when the same model sums in another order.
+TOLERANCES = {
+    "float64": (1e-7, 1e-6, 1e-8, 1e-9),
+    "float32": (1e-4, 1e-3, 1e-5, 1e-4),
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step on the way from the foundation to the adapted model.
+
+    Attributes:
+        part: what the step did, in words for the user.
+        model: the model after it.
+        head: head of that model that serves the target data.
+    """
+
+    part: str
+    model: Foundation
+    head: str
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """Largest deviations over the frames: eV/atom, eV/Å, eV/Å³."""
+
+    n_frames: int
+    energy: float
+    forces: float
+    stress: float
+
+    def line(self) -> str:
+        return (
+            f"zero-step gate passed on {self.n_frames} frames: largest deviation from the "
+            f"foundation {self.energy:.1e} eV/atom, {self.forces:.1e} eV/Å, "
+            f"{self.stress:.1e} eV/Å³"
+        )
+
+
+def _expected_shift(frame: Frame, start: Stage, end: Stage) -> float:
+    """Energy difference that the reference energies alone make, in eV (float64)."""
+    before = start.model.reference_energies[start.head]
+    after = end.model.reference_energies[end.head]
+    return float(sum(after[int(z)] - before[int(z)] for z in frame.numbers))
+
+
+def _compare(
+    frames: Sequence[Frame], reference: Sequence[FramePrediction], start: Stage, end: Stage
+) -> GateResult:
+    predictions = predict_frames(end.model, frames, head=end.head)
+    energy = forces = stress = 0.0
+    for frame, old, new in zip(frames, reference, predictions, strict=True):
+        shift = _expected_shift(frame, start, end)
+        energy = _worst(energy, (new.energy - old.energy - shift) / len(frame))
+        forces = _worst(forces, new.forces - old.forces)
+        if old.stress is not None and new.stress is not None:
+            stress = _worst(stress, new.stress - old.stress)
+    return GateResult(len(frames), energy, forces, stress)
+
+
+def _worst(so_far: float, difference: float | np.ndarray) -> float:
+    """Largest magnitude; a NaN counts as infinite."""
+    size = float(np.max(np.abs(difference), initial=0.0))
+    return max(so_far, float("inf") if np.isnan(size) else size)
+
+
+def zero_step_gate(
+    frames: Sequence[Frame], stages: Sequence[Stage], *, dtype: str, max_frames: int, seed: int
+) -> GateResult:
+    """Compare the last stage with the first on training frames.
+
+    Args:
+        frames: training frames; a seeded choice of `max_frames` of them is predicted.
+        stages: the foundation first, the adapted model last.
+        dtype: precision of the network.
+        max_frames: frames to predict at most.
+        seed: of the choice.
+
+    Raises:
+        PestleError: they differ; names the part that broke it and by how much.
+    """
+    chosen = list(frames)
+    if len(chosen) > max_frames:
+        picks = np.random.default_rng(seed).permutation(len(chosen))[:max_frames]
+        chosen = [chosen[k] for k in sorted(picks.tolist())]
+    start = stages[0]
+    reference = predict_frames(start.model, chosen, head=start.head)
+    largest = max((float(np.abs(p.forces).max(initial=0.0)) for p in reference), default=0.0)
+    energy_limit, force_limit, stress_limit, relative = TOLERANCES[dtype]
+    force_limit += relative * largest
+
+    def passes(result: GateResult) -> bool:
+        return (
+            result.energy <= energy_limit
+            and result.forces <= force_limit
+            and result.stress <= stress_limit + relative * largest
+        )
+
+    final = _compare(chosen, reference, start, stages[-1])
+    if passes(final):
+        return final
+    for stage in stages[1:]:
+        result = _compare(chosen, reference, start, stage)
+        if not passes(result):
+            kinds = [
+                f"energies by {result.energy:.2e} eV/atom" * (result.energy > energy_limit),
+                f"forces by {result.forces:.2e} eV/Å" * (result.forces > force_limit),
+                f"stress by {result.stress:.2e} eV/Å³" * (result.stress > stress_limit),
+            ]
+            raise PestleError(
+                f"the adapted model is not the foundation before its first update: {stage.part} "
+                f"changed {', '.join(k for k in kinds if k)} (beyond the shift of the E0s)",
+                where="zero-step gate",
+                fix="This is a fault of the program or of the model file; please report it.",
+            )
+    raise AssertionError("the last stage failed and then passed")

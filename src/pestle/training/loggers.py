@@ -1,0 +1,99 @@
+"""Where metrics go: metrics.jsonl always, TensorBoard and Weights & Biases when asked."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pestle.errors import PestleError
+from pestle.files import finite, write_text
+from pestle.settings import LogSettings
+
+
+class MetricsFile:
+    """metrics.jsonl: one JSON object per evaluation."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def keep(self, count: int) -> None:
+        """Drop the lines after the first `count`: a resumed run will write them again."""
+        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        write_text(self.path, "".join(line + "\n" for line in lines[:count]))
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        with self.path.open("a") as stream:
+            stream.write(json.dumps(finite(dict(record))) + "\n")
+
+    @staticmethod
+    def read(path: Path) -> list[dict[str, Any]]:
+        """All records of a file; none if it is not there."""
+        if not path.exists():
+            return []
+        return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+
+
+def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """Numbers of a nested record under slash-joined names."""
+    values: dict[str, float] = {}
+    for key, value in record.items():
+        if isinstance(value, Mapping):
+            values.update(_flat(value, f"{prefix}{key}/"))
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            values[prefix + key] = float(value)
+    return values
+
+
+class TensorBoard:
+    """TensorBoard events, through Lightning Fabric's logger."""
+
+    def __init__(self, folder: Path) -> None:
+        from lightning_fabric.loggers import TensorBoardLogger
+
+        self.logger = TensorBoardLogger(folder, name="", version="")
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        self.logger.log_metrics(_flat(record), step=int(record["step"]))
+        self.logger.experiment.flush()
+
+
+class WeightsAndBiases:
+    """A Weights & Biases run."""
+
+    def __init__(self, project: str, folder: Path) -> None:
+        import wandb
+
+        self.run = wandb.init(project=project, dir=str(folder), name=folder.name, resume="allow")
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        self.run.log(_flat(record), step=int(record["step"]))
+
+
+def require_loggers(settings: LogSettings) -> None:
+    """What was asked for must be installed, before an hour of training is spent.
+
+    Raises:
+        PestleError: an extra is missing.
+    """
+    wanted = [("tensorboard", settings.tensorboard), ("wandb", settings.wandb is not None)]
+    for extra, asked in wanted:
+        if asked and importlib.util.find_spec(extra) is None:
+            raise PestleError(
+                f"{extra} is not installed",
+                where=f"log.{extra}",
+                fix=f'Install it with `pip install "pestle[{extra}]"`, or leave the setting out.',
+            )
+
+
+def make_loggers(settings: LogSettings, folder: Path) -> list[TensorBoard | WeightsAndBiases]:
+    """The loggers that were asked for, besides metrics.jsonl."""
+    require_loggers(settings)
+    loggers: list[TensorBoard | WeightsAndBiases] = []
+    if settings.tensorboard:
+        loggers.append(TensorBoard(folder / "tensorboard"))
+    if settings.wandb is not None:
+        loggers.append(WeightsAndBiases(settings.wandb, folder))
+    return loggers

@@ -1,0 +1,362 @@
+"""The training loop: one optimiser, one average of the weights, one model to keep.
+
+A run is interrupted between updates only and goes on from a checkpoint bit for bit: the order of
+the frames depends on seed and epoch alone, and the checkpoint holds the rest.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from pestle.errors import PestleError
+from pestle.foundations.interface import Foundation
+from pestle.foundations.prediction import FramePrediction, batches_by_edges, per_frame
+from pestle.metrics import frame_errors
+from pestle.progress import duration, progress, say
+from pestle.settings import RunSettings
+from pestle.structures.frame import Frame
+from pestle.structures.graphs import GraphBatch
+from pestle.training.batches import BatchPlan
+from pestle.training.loggers import MetricsFile
+from pestle.training.losses import loss_weights, make_loss
+from pestle.training.optimizer import Schedule, make_average, make_optimizer
+from pestle.training.state import Counters, TrainingState
+
+#: Seconds between checkpoints of a run that goes well; an interruption always writes one.
+CHECKPOINT_SECONDS = 60.0
+
+
+class Interrupted(Exception):
+    """The user or the queue stopped the run; its checkpoint is written."""
+
+
+class TrainingFailed(PestleError):
+    """Training made numbers that are not finite; the best model so far is kept."""
+
+    exit_code = 1
+
+
+@dataclass
+class TrainingData:
+    """Graphs in the network's dtype, and the frames they were made from."""
+
+    train_frames: Sequence[Frame]
+    train_graphs: Sequence[GraphBatch]
+    valid_frames: Sequence[Frame]
+    valid_graphs: Sequence[GraphBatch]
+
+
+class Trainer:
+    """Trains the parameters named `trainable` of a model in place.
+
+    Args:
+        fabric: device and precision.
+        model: the adapted model; its other parameters stay as they are.
+        trainable: names of the parameters to train.
+        data: training and validation graphs; heads already set.
+        settings: complete settings of the run.
+        checkpoint: file of the checkpoint.
+        metrics: metrics.jsonl.
+        loggers: further loggers with a `write(record)`.
+        save_best: called with the model holding the averaged weights, at every new best.
+        identity: hash that a resumed run must share.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        model: Foundation,
+        trainable: Sequence[str],
+        data: TrainingData,
+        settings: RunSettings,
+        *,
+        checkpoint: Path,
+        metrics: MetricsFile,
+        loggers: Sequence[Any] = (),
+        save_best: Callable[[Foundation, dict[str, Any]], None],
+        identity: str,
+    ) -> None:
+        self.fabric, self.model, self.data, self.settings = fabric, model, data, settings
+        self.checkpoint, self.metrics, self.loggers = checkpoint, metrics, loggers
+        self.save_best, self.identity = save_best, identity
+        named = dict(model.named_parameters())
+        self.parameters = [named[name] for name in trainable]
+        for name, parameter in named.items():
+            parameter.requires_grad_(name in set(trainable))
+        model.to(fabric.device)
+        optimizer = make_optimizer(self.parameters, settings.train)
+        self.optimizer = fabric.setup_optimizers(optimizer)
+        self.loss = make_loss(settings.loss)
+        self.batches = BatchPlan(
+            data.train_graphs,
+            settings.train.batch_size,
+            settings.train.max_edges,
+            settings.train.seed,
+        )
+        stage_two = None
+        if settings.loss.stage_two_epoch is not None and settings.loss.stage_two_lr is not None:
+            stage_two = (settings.loss.stage_two_epoch, settings.loss.stage_two_lr)
+        self.schedule = Schedule(settings.train, self.batches.steps(), stage_two)
+        self.average = make_average(self.parameters, settings.train)
+        self.state = TrainingState(model, optimizer, self.average, self.schedule)
+        # Stress costs a second gradient: ask for it only where some label needs it.
+        self.train_stress = any(g.has_stress for g in data.train_graphs)
+        self.valid_stress = any(g.has_stress for g in data.valid_graphs)
+        self._stop_requested = ""
+
+    @property
+    def counters(self) -> Counters:
+        return self.state.counters
+
+    # -- one update ---------------------------------------------------------------------------
+    def _to_device(self, batch: GraphBatch) -> GraphBatch:
+        return batch.to(self.fabric.device)
+
+    def compute_loss(self, batch: GraphBatch, weights: dict[str, float]) -> torch.Tensor:
+        """The differentiable loss of a batch."""
+        prediction = self.model(batch, training=True, stress=self.train_stress)
+        return self.loss.terms(prediction, batch).loss(weights)
+
+    def step(self, batch: GraphBatch, weights: dict[str, float]) -> tuple[float, float]:
+        """One update; returns the loss and the gradient norm before clipping.
+
+        Raises:
+            TrainingFailed: either is not finite.
+        """
+        batch = self._to_device(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.compute_loss(batch, weights)
+        if not torch.isfinite(loss):
+            raise self._failure(batch, weights, "the loss")
+        # Naming the inputs prunes the backward pass to what the trained parameters need.
+        self.fabric.backward(loss, inputs=self.parameters)
+        assert self.settings.train.clip is not None
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.train.clip)
+        if not torch.isfinite(norm):
+            raise self._failure(batch, weights, "the gradient")
+        self.schedule.apply(self.optimizer, self.counters.step, self.counters.epoch + 1)
+        self.optimizer.step()
+        self.average.update()
+        return float(loss.detach()), float(norm)
+
+    def _failure(self, batch: GraphBatch, weights: dict[str, float], what: str) -> TrainingFailed:
+        """Name the frames of a batch whose own loss or gradient is not finite."""
+        members = batch.frame.tolist()
+        guilty = []
+        graphs = {int(g.frame[0]): g for g in self.data.train_graphs}
+        for index in members:
+            self.optimizer.zero_grad(set_to_none=True)
+            loss = self.compute_loss(self._to_device(graphs[index]), weights)
+            bad = not torch.isfinite(loss)
+            if not bad:
+                self.fabric.backward(loss, inputs=self.parameters)
+                bad = any(
+                    p.grad is not None and not torch.isfinite(p.grad).all() for p in self.parameters
+                )
+            if bad:
+                guilty.append(index)
+        frames = [self.data.train_frames[k].where for k in guilty or members]
+        whole = "" if guilty else " (no frame alone does it: the weights themselves went astray)"
+        return TrainingFailed(
+            f"{what} is not finite at epoch {self.counters.epoch + 1}, update "
+            f"{self.counters.step + 1}, with {', '.join(frames)}{whole}",
+            where="training",
+            fix="Look at those frames, or lower train.lr; the best model so far is kept.",
+        )
+
+    # -- evaluation ---------------------------------------------------------------------------
+    def evaluate(self) -> dict[str, Any]:
+        """Loss and errors on the validation frames with the averaged weights."""
+        predictions: list[FramePrediction] = []
+        sums: dict[str, float] = {}
+        counts: dict[str, int] = {}
+        with self.average.average_parameters():
+            budget = self.settings.train.eval_batch_edges
+            for graphs in batches_by_edges(self.data.valid_graphs, budget):
+                batch = self._to_device(graphs)
+                prediction = self.model(batch, stress=self.valid_stress)
+                with torch.no_grad():
+                    terms = self.loss.terms(prediction, batch)
+                for name, value in terms.sums.items():
+                    sums[name] = sums.get(name, 0.0) + float(value)
+                    counts[name] = counts.get(name, 0) + terms.counts[name]
+                predictions += per_frame(batch, prediction)
+        weights = loss_weights(self.settings.loss, max(1, self.counters.epoch))
+        result = frame_errors(self.data.valid_frames, predictions)
+        result["loss"] = sum(weights[k] * sums[k] / counts[k] for k in sums)
+        return result
+
+    def _record(self, train_loss: float | None, norm: float | None) -> None:
+        """Evaluate, log, and keep the model if it is the best."""
+        valid = self.evaluate()
+        c = self.counters
+        value = valid[self.settings.train.best_metric]
+        if value is None:
+            raise PestleError(
+                f"the validation frames have no label for {self.settings.train.best_metric}",
+                where="train.best_metric",
+                fix="Choose another metric or other validation frames.",
+            )
+        # A NaN is never an improvement (NaN < x is false).
+        is_best = value < c.best
+        self.schedule.evaluated(value)
+        record = {
+            "epoch": c.epoch,
+            "step": c.step,
+            "seconds": round(c.seconds, 3),
+            "lr": self.schedule.rate(c.step, max(1, c.epoch)),
+            "train": {"loss": train_loss, "gradient_norm": norm},
+            "valid": valid,
+            "best": is_best,
+        }
+        if is_best:
+            c.best, c.best_epoch, c.waited = value, c.epoch, 0
+            with self.average.average_parameters():
+                self.save_best(self.model, record)
+        else:
+            c.waited += 1
+        c.evaluations += 1
+        self.metrics.write(record)
+        for logger in self.loggers:
+            logger.write(record)
+        say(_line(record, self.settings.train.epochs))
+
+    # -- the run ------------------------------------------------------------------------------
+    def run(self, *, resume: bool = False) -> Counters:
+        """Train to the end.
+
+        Args:
+            resume: go on from the checkpoint.
+
+        Raises:
+            Interrupted: a signal came; the checkpoint is written.
+            TrainingFailed: a loss or gradient is not finite.
+            PestleError: the checkpoint belongs to another run.
+        """
+        if resume:
+            self.state.load(self.checkpoint, self.identity)
+        self.metrics.keep(self.counters.evaluations)
+        previous = {s: signal.signal(s, self._request_stop) for s in _SIGNALS}
+        try:
+            self._train()
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+        return self.counters
+
+    def _request_stop(self, number: int, _frame: Any) -> None:
+        if self._stop_requested:  # a second Ctrl-C means now
+            raise KeyboardInterrupt
+        self._stop_requested = signal.Signals(number).name
+
+    def _save(self) -> None:
+        self.state.save(self.checkpoint, self.identity)
+
+    def _train(self) -> None:
+        c, train = self.counters, self.settings.train
+        clock = _Clock(c.seconds)
+        if c.evaluations == 0:
+            self._record(None, None)
+        if c.finished:
+            return
+        saved = time.monotonic()
+        steps = self.batches.steps()
+        with progress("training", train.epochs * steps, done=c.step) as bar:
+            while c.epoch < train.epochs and not c.finished:
+                epoch = c.epoch + 1
+                weights = loss_weights(self.settings.loss, epoch)
+                for batch in self.batches.epoch(epoch, start=c.step_in_epoch):
+                    loss, norm = self.step(batch, weights)
+                    c.step += 1
+                    c.step_in_epoch += 1
+                    c.loss_sum += loss
+                    c.norm_sum += norm
+                    c.loss_batches += 1
+                    c.seconds = clock.seconds()
+                    bar.to(min(epoch * steps, c.step), f"loss {loss:.4g}")
+                    if self._stop_requested:
+                        self._save()
+                        raise Interrupted(self._stop_requested)
+                c.epoch, c.step_in_epoch = epoch, 0
+                if epoch % train.eval_interval == 0 or epoch == train.epochs:
+                    count = max(1, c.loss_batches)
+                    mean_loss, mean_norm = c.loss_sum / count, c.norm_sum / count
+                    c.loss_sum = c.norm_sum = 0.0
+                    c.loss_batches = 0
+                    self._record(mean_loss, mean_norm)
+                    if c.waited >= train.patience:
+                        c.finished = (
+                            f"no improvement of {train.best_metric} in {train.patience} evaluations"
+                        )
+                if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                    self._save()
+                    saved = time.monotonic()
+        c.finished = c.finished or f"all {train.epochs} epochs done"
+        self._save()
+
+    def timed_step(self) -> tuple[float, float]:
+        """(seconds, MiB) of one forward and backward pass over the first batch; changes nothing.
+
+        The second of two passes is timed: the first also pays for compilation.
+        """
+        weights = loss_weights(self.settings.loss, 1)
+        batch = self._to_device(next(self.batches.epoch(1)))
+        seconds = 0.0
+        for _ in range(2):
+            started = time.perf_counter()
+            loss = self.compute_loss(batch, weights)
+            if torch.isfinite(loss):
+                self.fabric.backward(loss, inputs=self.parameters)
+            if self.fabric.device.type == "cuda":
+                torch.cuda.synchronize()
+            seconds = time.perf_counter() - started
+        self.optimizer.zero_grad(set_to_none=True)
+        return seconds, _peak_memory(self.fabric.device)
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class _Clock:
+    """Seconds trained, counting those of earlier sessions."""
+
+    def __init__(self, before: float) -> None:
+        self._before, self._started = before, time.monotonic()
+
+    def seconds(self) -> float:
+        return self._before + time.monotonic() - self._started
+
+
+def _peak_memory(device: torch.device) -> float:
+    """Peak memory of the process (CPU) or of torch on the GPU, in MiB."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def _line(record: dict[str, Any], epochs: int) -> str:
+    """One evaluation as a line of the log."""
+    valid = record["valid"]
+    parts = [f"epoch {record['epoch']:>4}/{epochs}", f"loss {valid['loss']:.4e}"]
+    for name, label, unit in (
+        ("energy_rmse", "E", "meV/atom"),
+        ("forces_rmse", "F", "meV/Å"),
+        ("stress_rmse", "S", "meV/Å³"),
+    ):
+        if valid[name] is not None and math.isfinite(valid[name]):
+            parts.append(f"{label} {valid[name]:.3g} {unit}")
+    parts.append(duration(record["seconds"]))
+    return "  ".join(parts) + ("  *best" if record["best"] else "")

@@ -1,0 +1,100 @@
+"""Optimiser, learning-rate schedule and weight average of a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch_ema import ExponentialMovingAverage
+
+from pestle.settings import TrainSettings
+
+#: Rate at the end of a cosine schedule, as a share of the first.
+COSINE_FLOOR = 0.01
+
+
+def make_optimizer(
+    parameters: Iterable[torch.nn.Parameter], settings: TrainSettings
+) -> torch.optim.AdamW:
+    """AdamW with the paper's default momenta (β = 0.9, 0.999; appendix A.4)."""
+    assert settings.lr is not None
+    return torch.optim.AdamW(
+        parameters, lr=settings.lr, betas=(0.9, 0.999), weight_decay=settings.weight_decay
+    )
+
+
+def make_average(
+    parameters: Iterable[torch.nn.Parameter], settings: TrainSettings
+) -> ExponentialMovingAverage:
+    """Moving average of the weights with decay min(d, (1+n)/(10+n)) at the n-th update: without
+    that warm-up a 0.9999 average is still mostly foundation after a thousand steps."""
+    assert settings.ema_decay is not None
+    return ExponentialMovingAverage(parameters, decay=settings.ema_decay, use_num_updates=True)
+
+
+@dataclass
+class Schedule:
+    """Learning rate as a plain function of the step: base rate × warm-up × shape × plateaus.
+
+    Written out rather than chained from torch's schedulers, whose plateau and step-wise parts
+    overwrite one another's rate and keep state that depends on how often they were called.
+
+    Attributes:
+        settings: of the run.
+        steps_per_epoch: updates in an epoch.
+        stage_two: (epoch, learning rate) of a second stage, if it has a rate of its own.
+        reduced: product of the plateau reductions so far.
+        best, waited: state of the plateau search.
+    """
+
+    settings: TrainSettings
+    steps_per_epoch: int
+    stage_two: tuple[int, float] | None = None
+    reduced: float = 1.0
+    best: float = math.inf
+    waited: int = 0
+
+    def rate(self, step: int, epoch: int) -> float:
+        """Learning rate of the update that follows `step` updates, in an epoch (from 1)."""
+        settings = self.settings
+        assert settings.lr is not None
+        base = settings.lr
+        if self.stage_two is not None and epoch >= self.stage_two[0]:
+            base = self.stage_two[1]
+        warm = min(1.0, (step + 1) / settings.warmup_steps) if settings.warmup_steps else 1.0
+        shape = 1.0
+        if settings.schedule == "cosine":
+            done = min(1.0, step / max(1, settings.epochs * self.steps_per_epoch))
+            shape = COSINE_FLOOR + (1 - COSINE_FLOOR) * 0.5 * (1 + math.cos(math.pi * done))
+        elif settings.schedule == "exponential":
+            steps_down = step / (settings.schedule_patience * self.steps_per_epoch)
+            shape = settings.schedule_factor**steps_down
+        return base * warm * shape * self.reduced
+
+    def apply(self, optimizer: torch.optim.Optimizer, step: int, epoch: int) -> float:
+        """Give the optimiser the rate of its next update; returns it."""
+        rate = self.rate(step, epoch)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def evaluated(self, metric: float) -> None:
+        """After every evaluation, with the figure to be lowered: the plateau schedule counts."""
+        if self.settings.schedule != "plateau":
+            return
+        if metric < self.best:
+            self.best, self.waited = metric, 0
+            return
+        self.waited += 1
+        if self.waited > self.settings.schedule_patience:
+            self.reduced *= self.settings.schedule_factor
+            self.waited = 0
+
+    def state_dict(self) -> dict[str, float]:
+        return {"reduced": self.reduced, "best": self.best, "waited": self.waited}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        self.reduced, self.best = state["reduced"], state["best"]
+        self.waited = int(state["waited"])

@@ -1,0 +1,101 @@
+"""Everything a run needs to go on as if it had never stopped, in one checkpoint file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pestle.errors import PestleError
+from pestle.files import replacing
+
+FORMAT = 1
+
+
+@dataclass
+class Counters:
+    """Where a run stands.
+
+    Attributes:
+        epoch: epochs finished.
+        step_in_epoch: updates done in the epoch that is under way.
+        step: updates done in all.
+        best: best value of the metric that chooses the model, and the epoch it came from.
+        waited: evaluations since then.
+        evaluations: lines in metrics.jsonl.
+        seconds: time spent training, over all sessions.
+        loss_sum, loss_batches: training loss of the epoch that is under way.
+        norm_sum: sum of its gradient norms.
+        finished: why training ended, once it has.
+    """
+
+    epoch: int = 0
+    step_in_epoch: int = 0
+    step: int = 0
+    best: float = float("inf")
+    best_epoch: int = -1
+    waited: int = 0
+    evaluations: int = 0
+    seconds: float = 0.0
+    loss_sum: float = 0.0
+    loss_batches: int = 0
+    norm_sum: float = 0.0
+    finished: str = ""
+
+
+@dataclass
+class TrainingState:
+    """What a checkpoint holds; all of it tensors, numbers and text, so it loads without pickle."""
+
+    model: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    average: Any
+    schedule: Any
+    counters: Counters = field(default_factory=Counters)
+
+    def save(self, path: Path, identity: str) -> None:
+        """Write the checkpoint.
+
+        Args:
+            path: file.
+            identity: hash of settings, data and foundation that a resumed run must share.
+        """
+        content = {
+            "format": FORMAT,
+            "identity": identity,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "counters": asdict(self.counters),
+            "torch_rng": torch.get_rng_state(),
+        }
+        with replacing(path) as temporary:
+            torch.save(content, temporary)
+
+    def load(self, path: Path, identity: str) -> None:
+        """Continue from a checkpoint.
+
+        Raises:
+            PestleError: unreadable, or of another run.
+        """
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # a cut-off zip file, a foreign pickle …
+            raise PestleError(
+                f"cannot be read as a checkpoint ({type(error).__name__})", where=str(path)
+            ) from None
+        if content.get("format") != FORMAT or content.get("identity") != identity:
+            raise PestleError(
+                "belongs to a run with other settings, data or foundation",
+                where=str(path),
+                fix="Resume with the run folder's own run.yaml, or start a new run folder.",
+            )
+        self.model.load_state_dict(content["model"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.average.load_state_dict(content["average"])
+        self.schedule.load_state_dict(content["schedule"])
+        self.counters = Counters(**content["counters"])
+        torch.set_rng_state(content["torch_rng"])

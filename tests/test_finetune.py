@@ -1,0 +1,209 @@
+"""The whole way on the embedded data: folders, files, repeatability, and what refuses to start."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+import pytest
+import yaml
+
+import pestle
+from pestle.errors import PestleError
+from pestle.foundations.prediction import predict_frames
+from pestle.structures.reading import read_frames
+from pestle.training.loggers import MetricsFile
+
+
+def asked(files: dict[str, str], **more: Any) -> dict[str, Any]:
+    return {
+        "foundation": "pestle-seed0",
+        "data.train": [files["train"]],
+        "data.valid": [files["valid"]],
+        "data.test": [files["test"]],
+        "train.epochs": 2,
+        "train.threads": 1,
+        **more,
+    }
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """One short naive run that several tests look at."""
+    from conftest import DATA
+
+    files = {name: str(DATA / f"{name}.xyz") for name in ("train", "valid", "test")}
+    out = tmp_path_factory.mktemp("runs") / "naive"
+    return out, pestle.finetune(asked(files), out, command="pestle finetune …")
+
+
+def test_run_folder_is_complete(run: tuple[Path, dict[str, Any]]) -> None:
+    out, manifest = run
+    for name in (
+        "run.yaml manifest.json metrics.jsonl log.txt report.html checkpoints/last.pt "
+        "model/weights.safetensors model/architecture.json model/card.json model/pestle.model "
+        "protocols/errors/metrics.json protocols/errors/parity.json"
+    ).split():
+        assert (out / name).stat().st_size > 0, name
+    assert not list(out.rglob("*.part"))
+    assert manifest["status"] == "finished"
+    assert json.loads((out / "manifest.json").read_text())["versions"]["mace-torch"] == "0.3.16"
+    card = json.loads((out / "model" / "card.json").read_text())
+    assert card["licence"] == "MIT" and card["method"] == "naive"
+    assert len(card["data"]["train"][0]["sha256"]) == 64
+    assert card["errors"]["test"]["n_frames"] == 60
+    assert [r["epoch"] for r in MetricsFile.read(out / "metrics.jsonl")] == [0, 1, 2]
+
+
+def test_mace_calculator_gives_the_same_numbers(run: tuple[Path, dict[str, Any]]) -> None:
+    """`pestle.model` with no other argument, against Pestle's own prediction; total energies of
+    −16,000 eV must not have lost a hundredth of a millielectronvolt per atom."""
+    from mace.calculators import MACECalculator
+
+    from conftest import DATA
+
+    out, _ = run
+    atoms = ase.io.read(DATA / "test.xyz", index=3)
+    frame = read_frames([str(DATA / "test.xyz")]).frames[3]
+    model = pestle.load(out)
+    (ours,) = predict_frames(model, [frame])
+    atoms.calc = MACECalculator(model_paths=str(out / "model" / "pestle.model"), device="cpu")
+    assert atoms.get_potential_energy() == pytest.approx(ours.energy, abs=1e-5 * len(atoms))
+    assert atoms.get_forces() == pytest.approx(ours.forces, abs=1e-7)
+    atoms.calc = model.calculator()
+    assert atoms.get_potential_energy() == pytest.approx(ours.energy, abs=1e-9)
+    assert atoms.get_forces() == pytest.approx(ours.forces, abs=1e-10)
+
+
+def test_evaluate_agrees_with_the_run(run: tuple[Path, dict[str, Any]], demo_files: dict) -> None:
+    out, manifest = run
+    errors = pestle.evaluate(str(out), [demo_files["test"]])
+    assert list(errors) == ["all", "reactant_complex", "product_complex"]
+    reported = manifest["errors"]["test"]["fine-tuned"]
+    for group, values in errors.items():
+        for name, value in values.items():
+            expected = reported[group][name]
+            assert (value is None) == (expected is None), (group, name)
+            assert value is None or value == pytest.approx(expected, rel=1e-9), (group, name)
+    exported = pestle.evaluate(
+        str(out / "model" / "pestle.model"), [demo_files["test"]], trust=True
+    )
+    assert exported["all"]["forces_rmse"] == pytest.approx(errors["all"]["forces_rmse"], rel=1e-9)
+
+
+def test_rerunning_run_yaml_repeats_the_run(
+    run: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file
+
+    out, _ = run
+    tree = yaml.safe_load((out / "run.yaml").read_text())
+    from pestle.settings import build
+
+    pestle.finetune(build(tree), tmp_path / "again")
+    name = "model/weights.safetensors"
+    first, second = load_file(out / name), load_file(tmp_path / "again" / name)
+    assert first.keys() == second.keys()
+    assert all((first[k] == second[k]).all() for k in first)
+
+
+def test_dry_run_writes_nothing(demo_files: dict[str, str], tmp_path: Path) -> None:
+    out = tmp_path / "dry"
+    plan = pestle.finetune(asked(demo_files), out, dry_run=True)
+    assert not out.exists()
+    assert plan["plan"]["steps_per_epoch"] == 12 and plan["plan"]["steps"] == 24
+    assert plan["plan"]["seconds_per_step"] > 0 and plan["plan"]["memory_mib"] > 0
+    assert plan["method"]["n_trainable"] == plan["method"]["n_parameters"] == 517_248
+    assert plan["reference_energies"]["method"] == "isolated"
+    assert all(entry["reason"] for entry in plan["settings"].values())
+
+
+def test_a_run_is_never_written_over(run: tuple[Path, dict[str, Any]], demo_files: dict) -> None:
+    out, _ = run
+    with pytest.raises(PestleError, match="holds a run already"):
+        pestle.finetune(asked(demo_files), out)
+
+
+def test_scratch_has_random_weights_and_its_own_e0s(
+    demo_files: dict[str, str], tmp_path: Path
+) -> None:
+    out = tmp_path / "scratch"
+    manifest = pestle.finetune(asked(demo_files, method="scratch"), out)
+    assert manifest["gate"] is None
+    assert manifest["settings"]["train.lr"]["value"] == 1e-2
+    assert manifest["reference_energies"]["method"] == "isolated"
+    architecture = json.loads((out / "model" / "architecture.json").read_text())
+    assert "Agnesi" not in json.dumps(architecture)
+
+
+def test_element_subset_survives_the_whole_way(demo_files: dict, tmp_path: Path) -> None:
+    out = tmp_path / "cut"
+    manifest = pestle.finetune(asked(demo_files, elements="data", **{"train.epochs": 1}), out)
+    assert pestle.load(out).elements == (1, 6, 9, 17)
+    assert manifest["method"]["n_parameters"] < 100_000 or manifest["method"]["notes"]
+    assert manifest["gate"]["forces"] < 1e-6
+
+
+def test_isolated_atoms_given_as_points_enter_every_epoch(
+    demo_files: dict[str, str], tmp_path: Path
+) -> None:
+    more = {"data.isolated_atom_repeats": 3, "data.isolated_atom_weight": 100.0}
+    plan = pestle.finetune(asked(demo_files, **more), tmp_path / "x", dry_run=True)
+    assert plan["plan"]["steps_per_epoch"] == -(-(60 + 4 * 3) // 5)
+
+
+def test_ctrl_c_and_resume_from_the_command_line(
+    demo_files: dict[str, str], tmp_path: Path
+) -> None:
+    """A real interrupt of a real process: exit 130, a checkpoint, and the same end as without."""
+    out = tmp_path / "interrupted"
+    command = [sys.executable, "-m", "pestle", "finetune", "-f", "pestle-seed0", "-o", str(out)]
+    command += ["--data", demo_files["train"], "--valid", demo_files["valid"]]
+    command += ["--set", "train.epochs=3", "--set", "train.threads=1"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("epoch    1/3"):
+            process.send_signal(signal.SIGINT)
+            break
+    rest = process.stderr.read()
+    assert process.wait(timeout=120) == 130, rest
+    assert f"pestle finetune --resume -o {out}" in rest
+    assert json.loads((out / "manifest.json").read_text())["status"] == "interrupted"
+    resume = [sys.executable, "-m", "pestle", "finetune", "--resume", "-o", str(out)]
+    done = subprocess.run(resume, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    straight = tmp_path / "straight"
+    names = {"train.epochs": 3, "data.test": []}
+    pestle.finetune(asked(demo_files, **names), straight)
+    from safetensors.torch import load_file
+
+    name = "model/weights.safetensors"
+    first, second = load_file(out / name), load_file(straight / name)
+    assert all((first[k] == second[k]).all() for k in first)
+    metrics = [MetricsFile.read(folder / "metrics.jsonl") for folder in (out, straight)]
+    assert [r["valid"] for r in metrics[0]] == [r["valid"] for r in metrics[1]]
+
+
+def test_float32_network_still_reports_right_totals(
+    demo_files: dict[str, str], tmp_path: Path
+) -> None:
+    out = tmp_path / "single"
+    manifest = pestle.finetune(asked(demo_files, **{"train.dtype": "float32"}), out)
+    model = pestle.load(out)
+    assert str(model.dtype) == "torch.float32"
+    assert model.reference_energies["Default"][17] < -12_000
+    errors = manifest["errors"]["test"]["fine-tuned"]["all"]
+    exported = pestle.evaluate(
+        str(out / "model" / "pestle.model"), [demo_files["test"]], trust=True
+    )
+    assert exported["all"]["energy_mae"] == pytest.approx(errors["energy_mae"], abs=0.02)
+    assert np.isfinite(errors["forces_rmse"])

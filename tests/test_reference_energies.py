@@ -1,0 +1,134 @@
+"""E0s come back from planted shifts, by every method, with the right diagnostics."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import molecule
+
+from pestle.errors import PestleError
+from pestle.foundations.interface import Foundation
+from pestle.foundations.prediction import predict_frames
+from pestle.reference_energies import EnergyProblem, compare, estimate, from_setting
+from pestle.structures.frame import Frame
+
+#: All-electron atoms (paper, Table 2): what a shift looks like in practice.
+PLANTED = {1: -13.572, 6: -1030.567, 7: -1486.375, 8: -2043.934, 35: -70045.284}
+MOLECULES = ["H2O", "CH4", "NH3", "CO2", "HCN", "CH3OH", "N2", "C2H6", "H2CO"]
+
+
+def frames_with(foundation: Foundation, e0s: dict[int, float], names: list[str]) -> list[Frame]:
+    """Frames whose labels are the foundation's interaction energy over other E0s."""
+    frames = [Frame(molecule(name), source="made", index=k) for k, name in enumerate(names)]
+    for frame, prediction in zip(frames, predict_frames(foundation, frames), strict=True):
+        frame.energy = prediction.interaction_energy + sum(e0s[int(z)] for z in frame.numbers)
+        frame.forces = prediction.forces
+    return frames
+
+
+def atom_frames(e0s: dict[int, float]) -> list[Frame]:
+    return [
+        Frame(Atoms(numbers=[z]), energy=e, config_type="IsolatedAtom") for z, e in e0s.items()
+    ]
+
+
+def test_reestimation_recovers_a_planted_shift(seed0: Foundation) -> None:
+    frames = frames_with(seed0, PLANTED, MOLECULES)
+    bromine = molecule("CH3Cl")
+    bromine.numbers[bromine.numbers == 17] = 35
+    extra = Frame(bromine)
+    (prediction,) = predict_frames(seed0, [extra])
+    extra.energy = prediction.interaction_energy + sum(PLANTED[int(z)] for z in bromine.numbers)
+    result = estimate(EnergyProblem.of([*frames, extra], seed0), "reestimate")
+    for z, energy in PLANTED.items():
+        assert result.e0s[z] == pytest.approx(energy, abs=1e-6)
+    assert result.rank == result.n_elements == 5
+    assert result.zero_step_error == pytest.approx(0, abs=1e-4)
+    assert result.spread_before is not None and result.spread_before > 1e3
+    own = seed0.reference_energies[seed0.heads[0]]
+    assert result.shift[35] == pytest.approx(PLANTED[35] - own[35], abs=1e-6)
+
+
+def test_average_is_the_composition_fit(seed0: Foundation) -> None:
+    """Against numpy's normal equations; and it misses what reestimation finds."""
+    frames = frames_with(seed0, PLANTED, MOLECULES)
+    result = estimate(EnergyProblem.of(frames), "average")
+    counts = np.array([[np.sum(f.numbers == z) for z in (1, 6, 7, 8)] for f in frames], float)
+    energy = np.array([f.energy for f in frames])
+    expected = np.linalg.solve(counts.T @ counts, counts.T @ energy)
+    assert [result.e0s[z] for z in (1, 6, 7, 8)] == pytest.approx(expected, abs=1e-6)
+    assert abs(result.e0s[6] - PLANTED[6]) > 1
+    assert "paper" in result.warnings[0]
+
+
+def test_one_composition_names_its_null_space(seed0: Foundation) -> None:
+    rng = np.random.default_rng(0)
+    base = molecule("CH3OH")
+    frames = []
+    for _ in range(6):
+        atoms = base.copy()
+        atoms.positions += rng.normal(scale=0.03, size=atoms.positions.shape)
+        frames.append(Frame(atoms))
+    for frame, p in zip(frames, predict_frames(seed0, frames), strict=True):
+        frame.energy = p.interaction_energy + sum(PLANTED[int(z)] for z in frame.numbers)
+    result = estimate(EnergyProblem.of(frames, seed0), "reestimate")
+    assert (result.rank, result.n_elements) == (1, 3)
+    assert len(result.null_space) == 2
+    counts = {"C": 1, "H": 4, "O": 1}
+    for vector in result.null_space:  # no direction of it changes the energy of CH3OH
+        assert sum(counts[s] * v for s, v in vector.items()) == 0
+    for symbol in counts:
+        assert symbol in result.null_space_text
+    # The total offset is right, and the correction is the smallest that gives it.
+    offset = sum(n * result.shift[z] for z, n in ((6, 1), (1, 4), (8, 1)))
+    own = seed0.reference_energies[seed0.heads[0]]
+    planted = sum(n * (PLANTED[z] - own[z]) for z, n in ((6, 1), (1, 4), (8, 1)))
+    assert offset == pytest.approx(planted, abs=1e-6)
+    composition = np.array([1, 4, 1])
+    smallest = planted * composition / (composition @ composition)
+    assert [result.shift[z] for z in (6, 1, 8)] == pytest.approx(smallest, abs=1e-6)
+
+
+def test_defaults_and_elements_that_the_data_lack(seed0: Foundation) -> None:
+    frames = frames_with(seed0, PLANTED, MOLECULES)
+    auto = from_setting(EnergyProblem.of(frames, seed0), "auto")
+    assert auto.method == "reestimate" and "no isolated atom for" in auto.reason
+    own = seed0.reference_energies[seed0.heads[0]]
+    assert auto.e0s[17] == own[17] and 17 in auto.kept and 6 not in auto.kept
+    atoms = atom_frames({z: PLANTED[z] for z in (1, 6, 7, 8)})
+    auto = from_setting(EnergyProblem.of([*frames, *atoms], seed0), "auto")
+    assert auto.method == "isolated"
+    assert {z: auto.e0s[z] for z in (1, 6, 7, 8)} == {z: PLANTED[z] for z in (1, 6, 7, 8)}
+
+
+def test_incomplete_atoms_cannot_be_isolated(seed0: Foundation) -> None:
+    frames = frames_with(seed0, PLANTED, ["H2O", "CO2"]) + atom_frames({1: -13.6})
+    problem = EnergyProblem.of(frames, seed0)
+    with pytest.raises(PestleError, match="no isolated atom for C, O"):
+        estimate(problem, "isolated")
+    assert set(compare(problem)) == {"reestimate", "average", "foundation"}
+
+
+def test_tables_and_files(seed0: Foundation, tmp_path: Path) -> None:
+    problem = EnergyProblem.of(frames_with(seed0, PLANTED, ["H2O"]), seed0)
+    table = {"H": -13.572, "O": -2043.934}
+    path = tmp_path / "e0s.json"
+    path.write_text(json.dumps({"e0s": table}))
+    for setting in (table, str(path)):
+        result = from_setting(problem, setting)
+        assert (result.e0s[1], result.e0s[8]) == (-13.572, -2043.934)
+        assert result.zero_step_error == pytest.approx(0, abs=1e-6)
+    with pytest.raises(PestleError, match="'Hx' is no element"):
+        from_setting(problem, {"Hx": 1.0})
+    with pytest.raises(PestleError, match="neither a method nor a file"):
+        from_setting(problem, "reestimated")
+
+
+def test_unknown_element_is_named_with_its_frame(seed0: Foundation) -> None:
+    frame = Frame(Atoms("Po2", positions=[[0, 0, 0], [0, 0, 3]]), energy=-1.0, source="a.xyz")
+    with pytest.raises(PestleError, match=r"a\.xyz frame 0: Po "):
+        EnergyProblem.of([frame], seed0)

@@ -1,0 +1,660 @@
+"""The report: right numbers in right rows, one file, nothing fetched, nothing unescaped."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pestle.errors import PestleError
+from pestle.report import write_report
+from pestle.report.wording import number, plain, share
+
+MODELS = ("foundation", "fine-tuned", "scratch")
+EVIL = '<script>alert("x")</script>&amp.xyz'
+
+
+# -- a run folder as finetune leaves it ----------------------------------------------------------
+def _errors(scale: float, groups: dict[str, int]) -> dict[str, Any]:
+    found = {}
+    for k, (group, n) in enumerate(groups.items()):
+        factor = scale * (1 + 0.1 * k)
+        found[group] = {
+            "n_frames": n,
+            "energy_rmse": 2.5 * factor,
+            "energy_mae": 1.9 * factor,
+            "forces_rmse": 32.34 * factor,
+            "forces_mae": 21.7 * factor,
+            "stress_rmse": None,
+            "stress_mae": None,
+        }
+    return found
+
+
+def _e0s(method: str, offset: float, error: float) -> dict[str, Any]:
+    base = {"H": -1.1172, "C": -1.2609, "N": -3.1229, "O": -1.5486}
+    used = {"H": -13.5871, "C": -1027.6122, "N": -1483.9911, "O": -2039.7343}
+    e0s = {s: e + offset for s, e in used.items()} if method != "foundation" else dict(base)
+    return {
+        "method": method,
+        "reason": "the data hold an isolated atom of every element (paper 2.6)",
+        "e0s": {**e0s, "Si": -0.8, "Fe": -3.4},
+        "shift": {s: e0s[s] - base[s] for s in base},
+        "kept_from_foundation": ["Si", "Fe"] if method != "foundation" else [*base, "Si", "Fe"],
+        "elements": [*base, "Si", "Fe"],
+        "rank": 3,
+        "n_elements": 4,
+        "condition_number": 41.7,
+        "null_space": [{"C": 1.0, "O": -2.0}],
+        "null_space_text": "E0(C) and E0(O) may be moved against each other (C + 1, O − 2).",
+        "spread_before_mev_per_atom": 812.4,
+        "spread_after_mev_per_atom": 63.2,
+        "zero_step_error_mev_per_atom": error,
+        "warnings": [],
+    }
+
+
+def _parity(rng: random.Random, n: int, energy: float, force: float) -> dict[str, Any]:
+    e = [rng.gauss(-6.2, 0.08) for _ in range(n)]
+    f = [rng.gauss(0, 1.4) for _ in range(n)]
+    return {
+        "energy_ref": e,
+        "energy_pred": [x + rng.gauss(0, energy) for x in e],
+        "energy_group": [("md300", "md600", "scan")[k % 3] for k in range(n)],
+        "forces_ref": f,
+        "forces_pred": [0.95 * x + rng.gauss(0, force) for x in f],
+    }
+
+
+def _metrics(epochs: int) -> list[dict[str, Any]]:
+    rng = random.Random(1)
+    lines = []
+    for epoch in range(epochs + 1):
+        fall = math.exp(-epoch / 14) + 0.06 + 0.004 * rng.random()
+        lines.append(
+            {
+                "epoch": epoch,
+                "step": 12 * epoch,
+                "seconds": 7.4 * epoch,
+                "lr": 1e-3 * 0.97**epoch,
+                "train": {"loss": 0.9 * fall if epoch else None, "gradient_norm": 3.1},
+                "valid": {
+                    "n_frames": 6,
+                    "energy_rmse": 63.0 * fall,
+                    "energy_mae": 50.0 * fall,
+                    "forces_rmse": 480 * fall,
+                    "forces_mae": 300 * fall,
+                    "stress_rmse": None,
+                    "stress_mae": None,
+                    "loss": 1.1 * fall,
+                },
+                "best": epoch == 87,
+            }
+        )
+    return lines
+
+
+def _manifest() -> dict[str, Any]:
+    split = {
+        "n_frames": 60,
+        "n_atoms": {"min": 9, "max": 24, "mean": 14.2},
+        "elements": {"H": 480, "C": 240, "N": 60, "O": 90},
+        "config_types": {"md300": 30, "md600": 20, "scan": 6, "IsolatedAtom": 4},
+        "labels": {"energy": 60, "forces": 56, "stress": 0},
+        "energy_per_atom": {"min": -212.31, "max": -148.07},
+        "curious_new_field": {"deep": {"min": 1, "max": 2}, "flag": True},
+    }
+    reasons = {
+        "train.lr": (0.001, "naive fine-tuning (paper, Table 7)"),
+        "train.epochs": (100, "asked for"),
+        "train.dtype": ("float64", "default"),
+        "data.train": (["data/train.xyz", EVIL], "asked for"),
+        "loss.energy": (10.0, "default (paper 3.3)"),
+        "data.test": ([], "default"),
+    }
+    return {
+        "pestle": "0.1.0",
+        "command": "pestle finetune --foundation pestle-seed0 --data data/train.xyz --method naive "
+        '-o runs/"a & b"',
+        "started": "2025-03-02T14:05:11+00:00",
+        "finished": "2025-03-02T14:17:49+00:00",
+        "status": "finished",
+        "status_detail": "all 100 epochs done",
+        "versions": {"torch": "2.9.0", "mace-torch": "0.3.16", "numpy": "2.3.1"},
+        "hardware": {"cpu": "x86_64", "cores": 8, "threads": 4, "device": "cpu", "gpu": None},
+        "data": {
+            "files": {
+                "train": [{"path": "data/train.xyz", "sha256": "9f" * 32}],
+                "valid": [],
+                "test": [{"path": f"data/{EVIL}", "sha256": "1b" * 32}],
+            },
+            "held_out": True,
+            "keys": {"train": {"energy": {"REF_energy": 60}, "forces": {"REF_forces": 56}}},
+            "summary": {
+                "train": split,
+                "valid": {"n_frames": 6, "n_atoms": {"min": 9, "max": 9}},
+                "test": {**split, "n_frames": 40, "config_types": {"md300": 20, "md600": 20}},
+            },
+            "findings": [
+                {
+                    "severity": "warning",
+                    "code": "duplicates",
+                    "message": "3 frames of 'test' are also in 'train': test errors are flattered",
+                    "frames": [f"{EVIL}:{k}" for k in range(2)],
+                    "n_frames": 3,
+                    "fix": "Remove them from data.test.",
+                },
+                {
+                    "severity": "note",
+                    "code": "few-frames",
+                    "message": "only 6 frames in 'valid'",
+                    "frames": [],
+                    "n_frames": 0,
+                    "fix": "",
+                },
+            ],
+        },
+        "foundation": {
+            "name": "pestle-seed0",
+            "licence": "MIT",
+            "level_of_theory": "PBE(+U), OMat24 (labels by nequix-omat-1)",
+            "fingerprint": "c4" * 32,
+            "elements": ["H", "C", "N", "O", "Si", "Fe"],
+            "heads": ["Default"],
+            "head": "Default",
+            "n_parameters": 520104,
+            "cutoff": 5.0,
+            "dtype": "float64",
+        },
+        "reference_energies": {**_e0s("isolated", 0.0, 63.4), "warnings": ["the E0 warning"]},
+        "reference_energies_compared": {
+            "isolated": _e0s("isolated", 0.0, 63.4),
+            "reestimate": _e0s("reestimate", -0.31, 41.2),
+            "average": _e0s("average", -4.2, 96.0),
+            "foundation": _e0s("foundation", 0.0, 198123.0),
+        },
+        "method": {
+            "name": "naive",
+            "notes": ["every parameter is trained"],
+            "blocks": {
+                "embedding": {"trainable": 10496, "total": 10496},
+                "interaction 1": {"trainable": 200000, "total": 200000},
+                "product 1": {"trainable": 309000, "total": 309000},
+                "readout 1": {"trainable": 608, "total": 608},
+            },
+            "n_trainable": 520104,
+            "n_parameters": 520104,
+        },
+        "settings": {k: {"value": v, "reason": r, "unit": ""} for k, (v, r) in reasons.items()},
+        "plan": {
+            "steps_per_epoch": 12,
+            "epochs": 100,
+            "steps": 1200,
+            "seconds_per_step": 0.58,
+            "estimated_seconds": 720.0,
+            "memory_mib": 913.0,
+        },
+        "gate": {"n_frames": 60, "energy": 3.1e-12, "forces": 4.4e-11, "stress": 0.0},
+        "training": {
+            "best_epoch": 87,
+            "best_metric": "loss",
+            "best_value": 0.0662,
+            "epochs": 100,
+            "steps": 1200,
+            "seconds": 741.0,
+            "finished": True,
+        },
+        "warnings": ["the E0 warning", "validation frames are few"],
+    }
+
+
+def make_run(run: Path) -> Path:
+    """A whole run folder."""
+    for name in ("errors", "path"):
+        (run / "protocols" / name).mkdir(parents=True)
+    (run / "manifest.json").write_text(json.dumps(_manifest()))
+    lines = (json.dumps(line) + "\n" for line in _metrics(100))
+    (run / "metrics.jsonl").write_text("".join(lines))
+    groups = {"all": 40, "md300": 20, "md600": 20}
+    sets = {
+        name: {
+            "foundation": _errors(12.75 * scale, groups),
+            "fine-tuned": _errors(scale, groups),
+            "scratch": _errors(5.3 * scale, groups),
+        }
+        for name, scale in (("train", 0.6), ("valid", 0.9), ("test", 1.0))
+    }
+    labels = {"foundation": "foundation (with the E0s of this run)"}
+    _dump(run / "protocols/errors/metrics.json", {"sets": sets, "labels": labels})
+    rng = random.Random(0)
+    spread = {"foundation": (0.06, 0.41), "fine-tuned": (0.003, 0.03), "scratch": (0.02, 0.17)}
+    parity = {
+        name: {m: _parity(rng, 500, *spread[m]) for m in MODELS}
+        for name in ("train", "valid", "test")
+    }
+    _dump(run / "protocols/errors/parity.json", parity)
+    x = [k / 10 for k in range(11)]
+    curve = [0.92 * math.sin(math.pi * t) ** 2 - 0.31 * t for t in x]
+    path = {
+        "title": "Proton transfer in malonaldehyde",
+        "x_label": "reaction coordinate",
+        "x": x,
+        "y_label": "energy (eV)",
+        "curves": {
+            "MP2": curve,
+            "foundation": [0.55 * e for e in curve],
+            "fine-tuned": [1.02 * e for e in curve],
+            "scratch": [0.85 * e for e in curve],
+        },
+        "reference": "MP2",
+        "summary": [
+            {"model": m, "barrier_ev": 0.7721, "reaction_energy_ev": -0.31, "rmse_mev": r}
+            for m, r in (("MP2", None), ("foundation", 231.4), ("fine-tuned", 9.87))
+        ],
+    }
+    _dump(run / "protocols/path/metrics.json", path)
+    return run
+
+
+def _dump(path: Path, content: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+# -- reading the page back -----------------------------------------------------------------------
+class Page(HTMLParser):
+    """Rows of cells by section, text without scripts, and every element's attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.section, self.group, self.table = "head", "", ""
+        self.rows: list[dict[str, Any]] = []
+        self.texts: dict[str, list[str]] = {}
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.data: dict[str, Any] = {}
+        self._raw = ""
+        self._plot = ""
+        self._cell: dict[str, Any] | None = None
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        found = {k: v or "" for k, v in attrs}
+        self.tags.append((tag, found))
+        self._raw = tag if tag in ("script", "style") else self._raw
+        self._plot = found.get("data-plot", "") if tag == "script" else self._plot
+        if tag in ("section", "header"):
+            self.section = found.get("id", "head")
+        if tag == "table":
+            self.table = found.get("data-set") or found.get("id", "")
+        if tag == "tbody":
+            self.group = found.get("data-group", "")
+        if tag == "tr":
+            place = {"section": self.section, "table": self.table, "group": self.group}
+            self.rows.append({**place, "model": found.get("data-model"), "cells": []})
+        if tag in ("td", "th"):
+            self._cell = {"text": "", "class": found.get("class", "").split()}
+            self.rows[-1]["cells"].append(self._cell)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._raw = "" if tag == self._raw else self._raw
+        if tag in ("td", "th") and self._cell is not None:
+            self._cell["text"] = " ".join(self._cell["text"].split())
+            self._cell = None
+
+    def handle_data(self, data: str) -> None:
+        if self._raw:
+            if self._plot and data.strip():
+                self.data[self._plot] = json.loads(data)
+            return
+        self.texts.setdefault(self.section, []).append(data)
+        if self._cell is not None:
+            self._cell["text"] += data
+
+    def text(self, section: str | None = None) -> str:
+        parts = (
+            self.texts.get(section, [])
+            if section
+            else [t for texts in self.texts.values() for t in texts]
+        )
+        return " ".join(" ".join(parts).split())
+
+    def cells(self, table: str, first: str) -> list[str]:
+        """Texts of the row of a table that begins so."""
+        for row in self.rows:
+            if row["table"] == table and row["cells"][0]["text"].startswith(first):
+                return [c["text"] for c in row["cells"]]
+        raise AssertionError(f"no row {first!r} in {table!r}")
+
+
+@pytest.fixture(autouse=True)
+def small_plotly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parsing 4.8 MB in every test takes time; the page that all share has the true bundle."""
+    monkeypatch.setattr("pestle.report.page.get_plotlyjs", lambda: "/* plotly */")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> str:
+    run = make_run(tmp_path_factory.mktemp("runs") / "methanol & co")
+    path = write_report(run)
+    assert path == run / "report.html"
+    return path.read_text()
+
+
+@pytest.fixture(scope="module")
+def page(written: str) -> Page:
+    return Page(written)
+
+
+# -- the whole page ------------------------------------------------------------------------------
+def test_the_head_says_it_in_one_sentence(page: Page) -> None:
+    head = page.text("head")
+    assert (
+        "Naive fine-tuning of pestle-seed0 on 60 frames: force error on the test frames "
+        "32.3 meV/Å, foundation before 412." in head
+    )
+    assert "methanol & co finished" in head
+    assert "13× smaller" in head
+    assert "Licence of the model: MIT, inherited from pestle-seed0." in head
+    assert "commercial" not in head
+
+
+def test_errors_stand_in_the_right_rows(page: Page) -> None:
+    rows = [r for r in page.rows if r["table"] == "test" and r["model"]]
+    assert [(r["group"], r["model"]) for r in rows] == [
+        (g, m) for g in ("all", "md300", "md600") for m in MODELS
+    ]
+    found = {(r["group"], r["model"]): [c["text"] for c in r["cells"][1:]] for r in rows}
+    assert found["all", "fine-tuned"] == ["2.50", "1.90", "32.3", "21.7"]
+    assert found["all", "foundation"][2] == "412"
+    assert found["md300", "fine-tuned"][2] == "35.6"
+    assert "foundation (with the E0s of this run)" in rows[0]["cells"][0]["text"]
+    # Nobody has a stress: no such column.
+    assert "Stress" not in page.text("errors")
+
+
+def test_the_best_of_a_group_is_emphasised(page: Page) -> None:
+    for row in page.rows:
+        if row["section"] == "errors" and row["model"]:
+            best = {"best" in c["class"] for c in row["cells"][1:]}
+            assert best == {row["model"] == "fine-tuned"}
+
+
+def test_sets_come_in_order(page: Page) -> None:
+    sets = [a["data-set"] for _, a in page.tags if "data-set" in a]
+    assert sets == ["test", "valid", "train"]
+
+
+def test_the_e0s(page: Page) -> None:
+    assert page.cells("e0-table", "H") == ["H", "−13.5871", "−1.1172", "−12.4699", "this run"]
+    assert "Si" not in [r["cells"][0]["text"] for r in page.rows if r["table"] == "e0-table"]
+    text = page.text("e0s")
+    assert "2 more elements of the foundation" in text
+    assert "3 of 4 elements" in text
+    assert "812 → 63.2 meV/atom" in text
+    assert page.cells("e0-methods", "reestimate")[-1] == "41.2"
+    assert page.cells("e0-methods", "isolated")[0] == "isolated used"
+
+
+def test_warnings_are_all_there_and_once(page: Page) -> None:
+    text = page.text("warnings")
+    assert "3 frames of 'test' are also in 'train'" in text
+    assert "and 1 more" in text
+    assert text.count("the E0 warning") == 1
+    assert "validation frames are few" in text
+    assert "every parameter is trained" in text
+    assert "only 6 frames in 'valid'" not in text
+    assert "only 6 frames in 'valid'" in page.text("data")
+
+
+def test_data_method_settings_and_provenance(page: Page) -> None:
+    assert page.cells("data-table", "Frames")[1:] == ["60", "6", "40"]
+    assert page.cells("data-table", "Atoms per frame")[1:3] == ["9–24 (mean 14.2)", "9"]
+    assert page.cells("data-table", "curious new field · deep")[1] == "1–2"
+    assert "energy ← REF_energy (60)" in page.text("data")
+    assert page.cells("blocks", "all") == ["all", "520,104", "520,104", "100 %"]
+    assert page.cells("blocks", "readout 1")[1] == "608"
+    assert "train.lr 0.001 naive fine-tuning (paper, Table 7)" in page.text("settings")
+    provenance = page.text("provenance")
+    assert "pestle finetune --foundation pestle-seed0 --data data/train.xyz" in provenance
+    assert "passed on 60 frames" in provenance
+    assert "9f" * 32 in page.text("data")
+
+
+def test_plots_hold_the_data(page: Page) -> None:
+    names = {a["data-plot"] for _, a in page.tags if "data-plot" in a}
+    assert {
+        "path-profile",
+        "curve-energy-rmse",
+        "curve-forces-rmse",
+        "curve-loss",
+        "curve-lr",
+    } < names
+    assert sum(name.startswith("parity-") for name in names) == 6
+    assert names == {a["id"] for _, a in page.tags if a.get("class") == "plot"}
+    curve = page.data["curve-forces-rmse"]
+    assert len(curve["data"][0]["y"]) == 101
+    assert curve["layout"]["yaxis"]["type"] == "log"
+    assert "best: epoch 87" in json.dumps(curve)
+    parity = page.data["parity-0-forces"]
+    assert parity["layout"]["xaxis"]["range"] == parity["layout"]["yaxis"]["range"]
+    colours = {
+        name: trace["marker"]["color"]
+        for name in ("path-profile", "parity-0-forces", "parity-1-energy")
+        for trace in page.data[name]["data"]
+        if trace.get("name") == "fine-tuned"
+    }
+    assert len(colours) == 3
+    assert len(set(colours.values())) == 1
+
+
+def test_one_file_that_fetches_nothing(page: Page, written: str) -> None:
+    assert not re.search(r'src\s*=\s*["\']?\s*(https?:)?//', written)
+    for tag, attributes in page.tags:
+        assert tag not in ("link", "img", "iframe", "base")
+        for name in ("src", "href"):
+            assert name not in attributes or attributes[name].startswith("#")
+    assert written.count("plotly.js v") == 1
+
+
+def test_names_are_escaped(page: Page, written: str) -> None:
+    assert "<script>alert" not in written
+    assert EVIL in page.text("data")
+    assert EVIL in page.text("warnings")
+    assert EVIL in page.text("settings")
+
+
+def test_no_nan_and_no_none(page: Page) -> None:
+    assert not re.search(r"\b(nan|None|null|inf)\b", page.text())
+    assert "—" in page.text()
+
+
+# -- what is missing -----------------------------------------------------------------------------
+def test_an_empty_folder_still_gives_a_page(tmp_path: Path) -> None:
+    text = write_report(tmp_path).read_text()
+    page = Page(text)
+    for name in ("manifest.json", "metrics.jsonl", "protocols/errors/metrics.json"):
+        assert f"{name} is missing" in page.text("head")
+    assert "Not available" in page.text("errors")
+    assert "Not available" in page.text("curves")
+    assert "Plotly.newPlot" in text
+    assert len(text) < 100_000  # nothing to draw: no plotly
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "manifest.json",
+        "metrics.jsonl",
+        "protocols/errors/metrics.json",
+        "protocols/errors/parity.json",
+        "protocols/path/metrics.json",
+    ],
+)
+def test_any_file_may_be_missing_or_broken(tmp_path: Path, name: str) -> None:
+    run = make_run(tmp_path / "run")
+    (run / name).write_text('{"half": ')
+    assert name in Page(write_report(run).read_text()).text("head")
+    (run / name).unlink()
+    page = Page(write_report(run).read_text())
+    assert (name in page.text("head")) == (name != "protocols/path/metrics.json")
+
+
+def test_null_parts_are_em_dashes(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    manifest = dict.fromkeys(_manifest())
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    page = Page(write_report(run).read_text())
+    assert "unknown" in page.text("head")
+    for section in ("foundation", "training", "gate", "reference_energies", "data", "method"):
+        partial = {**_manifest(), section: dict.fromkeys(_manifest()[section])}
+        (run / "manifest.json").write_text(json.dumps(partial))
+        text = Page(write_report(run).read_text()).text()
+        assert not re.search(r"\b(nan|None)\b", text.replace("None: the checks", "")), section
+
+
+def test_an_aborted_run_gives_its_reason(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    manifest = {
+        **_manifest(),
+        "status": "aborted",
+        "status_detail": "the loss is NaN at step 120",
+        "finished": None,
+        "training": None,
+    }
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    with (run / "metrics.jsonl").open("a") as stream:
+        stream.write('{"epoch": 101, "valid": {"forces_rm')
+    (run / "protocols/errors/metrics.json").unlink()
+    page = Page(write_report(run).read_text())
+    head = page.text("head")
+    assert "aborted" in head
+    assert "the loss is NaN at step 120" in head
+    assert "1 broken line left out" in head
+    assert "force error on the validation frames" in head
+
+
+def test_nan_in_a_file_is_a_dash(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    sets = {"test": {"fine-tuned": {"all": {"n_frames": 2, "energy_rmse": float("nan")}}}}
+    _dump(run / "protocols/errors/metrics.json", {"sets": sets})
+    parity = {
+        "test": {"fine-tuned": {"energy_ref": [float("nan"), 1.0], "energy_pred": [1.0, 2.0]}}
+    }
+    _dump(run / "protocols/errors/parity.json", parity)
+    text = write_report(run).read_text()
+    assert "NaN" not in "".join(json.dumps(d) for d in Page(text).data.values())
+    assert "no error has been calculated" not in Page(text).text("settings")
+
+
+# -- judgements ----------------------------------------------------------------------------------
+def test_worse_than_the_foundation_is_said(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    path = run / "protocols/errors/metrics.json"
+    content = json.loads(path.read_text())
+    content["sets"]["test"]["fine-tuned"]["md600"]["forces_rmse"] = 900.0
+    path.write_text(json.dumps(content))
+    page = Page(write_report(run).read_text())
+    assert "test frames, md600: forces RMSE 900 meV/Å, foundation" in page.text("warnings")
+    row = next(
+        r
+        for r in page.rows
+        if (r["table"], r["group"], r["model"]) == ("test", "md600", "fine-tuned")
+    )
+    assert [("best" in c["class"], "worse" in c["class"]) for c in row["cells"][1:]] == [
+        (True, False),
+        (True, False),
+        (False, True),
+        (True, False),
+    ]
+
+
+def test_non_commercial_licence_is_noticed(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    manifest = _manifest()
+    manifest["foundation"]["licence"] = "Academic Software Licence"
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    assert "Not for commercial use" in Page(write_report(run).read_text()).text("head")
+
+
+def test_scratch_inherits_nothing(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    manifest = {**_manifest(), "gate": None}
+    manifest["method"]["name"] = "scratch"
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    page = Page(write_report(run).read_text())
+    assert "Training from scratch in the shape of pestle-seed0" in page.text("head")
+    assert "no foundation licence applies" in page.text("head")
+    assert "does not apply" in page.text("provenance")
+    assert "random weights" in page.text("curves")
+
+
+def test_nothing_to_warn_of_is_said(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    manifest = {**_manifest(), "warnings": []}
+    manifest["data"]["findings"] = []
+    manifest["reference_energies"]["warnings"] = []
+    manifest["method"]["notes"] = []
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    assert "None: the checks and the run found nothing" in Page(write_report(run).read_text()).text(
+        "warnings"
+    )
+
+
+def test_outliers_survive_thinning(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    n = 6000
+    points = {"forces_ref": [k / n for k in range(n)], "forces_pred": [k / n for k in range(n)]}
+    points["forces_pred"][4321] += 0.5
+    _dump(run / "protocols/errors/parity.json", {"test": {"fine-tuned": points}})
+    plot = Page(write_report(run).read_text()).data["parity-0-forces"]
+    trace = next(t for t in plot["data"] if t.get("name") == "fine-tuned")
+    assert len(trace["x"]) == 1500
+    assert max(y - x for x, y in zip(trace["x"], trace["y"], strict=True)) == pytest.approx(
+        0.5, abs=1e-5
+    )
+
+
+def test_no_folder_is_the_users_mistake(tmp_path: Path) -> None:
+    with pytest.raises(PestleError, match="no such run folder"):
+        write_report(tmp_path / "nowhere")
+
+
+def test_another_place(tmp_path: Path) -> None:
+    out = tmp_path / "pages" / "one.html"
+    (tmp_path / "run").mkdir()
+    assert write_report(tmp_path / "run", out) == out
+    assert out.is_file()
+
+
+# -- words ---------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (32.34, "32.3"),
+        (412.4, "412"),
+        (1234.5, "1,234"),
+        (0.04123, "0.0412"),
+        (-9.999, "−10.0"),
+        (3.1e-12, "3.10×10⁻¹²"),
+        (0, "0"),
+        (None, "—"),
+        (float("nan"), "—"),
+        (True, "—"),
+    ],
+)
+def test_numbers(value: Any, text: str) -> None:
+    assert number(value) == text
+
+
+def test_small_words() -> None:
+    assert share(1, 3) == "33.3 %"
+    assert share(26, 10000) == "0.26 %"
+    assert share(1, 0) == "—"
+    assert plain({"min": -2.5, "max": -1.0}) == "−2.5 – −1"
+    assert plain({"H": 12, "C": 3}) == "H 12, C 3"

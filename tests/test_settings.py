@@ -1,0 +1,130 @@
+"""Settings: one name for each thing, hints for every other, and a run file that repeats the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pestle.errors import PestleError
+from pestle.recipes import TABLE_7, resolve
+from pestle.settings import (
+    MACE_NAMES,
+    build,
+    dump,
+    known_names,
+    parse_overrides,
+    read_run_file,
+    template,
+    walk,
+)
+
+#: Names that DESIGN.md promises to other programs.
+PROMISED = (
+    "foundation head data.train data.valid data.test data.valid_fraction method e0s train.epochs "
+    "train.lr train.batch_size train.max_edges train.ema_decay train.clip train.seed train.dtype "
+    "train.device train.threads loss.kind loss.energy loss.forces loss.stress "
+    "data.isolated_atom_repeats elements"
+).split()
+
+
+def test_promised_names_exist() -> None:
+    assert set(PROMISED) <= set(known_names())
+
+
+def test_every_setting_says_what_it_means() -> None:
+    for name, info in walk():
+        assert info.description, name
+
+
+def test_overrides_are_typed() -> None:
+    asked = parse_overrides(["train.lr=1e-4", "data.train=a.xyz", "e0s={H: -13.6}", "trust=true"])
+    settings = build({}, asked)
+    assert settings.train.lr == 1e-4
+    assert settings.data.train == ["a.xyz"]
+    assert settings.e0s == {"H": -13.6}
+    assert settings.trust is True
+
+
+@pytest.mark.parametrize("name", sorted(MACE_NAMES))
+def test_names_of_mace_run_train_are_translated(name: str) -> None:
+    target = MACE_NAMES[name]
+    if name in known_names():
+        return
+    with pytest.raises(PestleError) as caught:
+        parse_overrides([f"{name}=1"])
+    assert target in caught.value.line
+    assert target.startswith("-o") or target in known_names()
+
+
+@pytest.mark.parametrize(
+    ("override", "hint"),
+    [
+        ("train.learning_rate=1", "train."),
+        ("train.epoch=3", "train.epochs"),
+        ("seed=1", "train.seed"),
+        ("data.trian=a", "data.train"),
+    ],
+)
+def test_unknown_names_suggest_the_nearest(override: str, hint: str) -> None:
+    with pytest.raises(PestleError, match=hint):
+        parse_overrides([override])
+
+
+def test_unknown_field_of_a_run_file() -> None:
+    with pytest.raises(PestleError, match=r"train\.lrr.*train\.lr"):
+        build({"train": {"lrr": 1}})
+
+
+@pytest.mark.parametrize(
+    "override", ["train.lr=-1", "train.epochs=0", "method=magic", "train.dtype=float16"]
+)
+def test_values_out_of_range(override: str) -> None:
+    with pytest.raises(PestleError, match=override.split("=")[0]):
+        build({}, parse_overrides([override]))
+
+
+def test_run_file_round_trip(tmp_path: Path) -> None:
+    settings = build({}, {"train.lr": 3e-4, "data.train": ["a.xyz"], "e0s": {"H": -13.6}})
+    path = tmp_path / "run.yaml"
+    path.write_text(dump(settings))
+    assert build(read_run_file(path)) == settings
+
+
+def test_template_is_a_run_file_with_every_setting(tmp_path: Path) -> None:
+    settings = build({}, {"foundation": "pestle-seed0", "data.train": ["a b.xyz"]})
+    path = tmp_path / "run.yaml"
+    path.write_text(template(settings))
+    assert build(read_run_file(path)) == settings
+    tree = yaml.safe_load(path.read_text())
+    assert set(tree) == {name.split(".")[0] for name in known_names()}
+
+
+@pytest.mark.parametrize("method", sorted(TABLE_7))
+def test_recipes_are_table_7(method: str) -> None:
+    """Learning rate, EMA decay and clipping as printed in the paper."""
+    printed = {"scratch": (1e-2, 0.99, 10.0), "naive": (1e-3, 0.999, 1.0)}
+    settings, reasons = resolve(
+        build({}, {"method": method}), atoms_learnable=False, has_isolated_atoms=True
+    )
+    train = settings.train
+    assert (train.lr, train.ema_decay, train.clip) == printed[method]
+    assert train.weight_decay == 0
+    assert all("Table 7" in reasons[f"train.{n}"] for n in ("lr", "ema_decay", "clip"))
+
+
+def test_isolated_atoms_are_trained_on_only_where_that_helps() -> None:
+    for learnable, atoms, repeats in ((True, True, 10), (False, True, 0), (True, False, 0)):
+        settings, reasons = resolve(
+            build({}), atoms_learnable=learnable, has_isolated_atoms=atoms
+        )
+        assert settings.data.isolated_atom_repeats == repeats
+        assert reasons["data.isolated_atom_repeats"]
+
+
+def test_asked_values_stay() -> None:
+    settings, reasons = resolve(
+        build({}, {"train.lr": 5e-4}), atoms_learnable=False, has_isolated_atoms=False
+    )
+    assert settings.train.lr == 5e-4 and "train.lr" not in reasons
