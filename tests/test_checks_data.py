@@ -1,8 +1,9 @@
-"""Preflight checks without a foundation: every fault is planted and found, clean data stay quiet."""
+"""Preflight checks without a foundation: each planted fault is found, clean data stay quiet."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 from ase.data import chemical_symbols
+
 from pestle.structures.checks import check_frames
-from pestle.structures.checks.energy_scale import ALL_ELECTRON_EV
+from pestle.structures.checks.energy_scale import ALL_ELECTRON_EV, energy_evidence
 from pestle.structures.frame import Frame
 
 HA, BOHR_FORCE = 1 / 27.211386, 1 / 51.422067
@@ -26,7 +28,29 @@ def _label(atoms: Atoms, stress: bool) -> Frame:
     return Frame(atoms, energy=energy, forces=forces, stress=tensor)
 
 
-def crystals(n: int = 30, *, seed: int = 0, rattle: float = 0.12, strain: float = 0.02):
+def _fresh(frames) -> list[Frame]:
+    """Copies that a test may spoil."""
+    return [
+        replace(
+            f,
+            atoms=f.atoms.copy(),
+            forces=f.forces.copy(),
+            stress=None if f.stress is None else f.stress.copy(),
+        )
+        for f in frames
+    ]
+
+
+def crystals(*args, **options) -> list[Frame]:
+    return _fresh(_crystals(*args, **options))
+
+
+def molecules(*args, **options) -> list[Frame]:
+    return _fresh(_molecules(*args, **options))
+
+
+@cache
+def _crystals(n: int = 30, *, seed: int = 0, rattle: float = 0.06, strain: float = 0.02):
     """Rattled, strained Cu–Au cells with EMT labels, from file `cu.xyz`."""
     rng = np.random.default_rng(seed)
     frames = []
@@ -42,7 +66,8 @@ def crystals(n: int = 30, *, seed: int = 0, rattle: float = 0.12, strain: float 
     return frames
 
 
-def molecules(n: int = 30, *, seed: int = 0, rattle: float = 0.05, all_electron: bool = True):
+@cache
+def _molecules(n: int = 30, *, seed: int = 0, rattle: float = 0.03, all_electron: bool = True):
     """Rattled ethanol with EMT forces, energies on an all-electron scale, from file `mol.xyz`."""
     rng = np.random.default_rng(seed)
     frames = []
@@ -78,7 +103,9 @@ def found(frames, code: str, **options):
 
 def codes(frames) -> set[str]:
     splits = frames if isinstance(frames, dict) else {"train": frames}
-    return {f.code for f in check_frames(splits).findings if f.severity != "note"}
+    report = check_frames(splits)
+    # What the compositions leave open is true of these sets, and tested for itself.
+    return {f.code for f in report.findings if f.severity != "note"} - {"composition-rank"}
 
 
 def scaled(frames, energy=1.0, forces=1.0, stress=1.0):
@@ -203,6 +230,13 @@ def test_duplicates_and_contradictions_within_a_split():
     assert "mol.xyz frame 8" in found([*frames, other], "contradicting-energies").frames
 
 
+def test_copies_that_were_rounded_are_duplicates():
+    frames = molecules()
+    rounded = replace(frames[5], atoms=frames[5].atoms.copy(), source="rounded.xyz", index=0)
+    rounded.atoms.positions = np.round(rounded.atoms.positions, 3)
+    assert found([*frames, rounded], "duplicates").frames == ["rounded.xyz frame 0"]
+
+
 def test_the_next_frame_of_a_trajectory_is_no_duplicate():
     frames = molecules()
     near = replace(frames[0], atoms=frames[0].atoms.copy(), index=99)
@@ -289,6 +323,51 @@ def test_gradients_instead_of_forces():
     assert "force-sign" in codes(scaled(crystals(), forces=-1.0))
 
 
+def test_turned_molecules_and_wrapped_crystals_are_compared():
+    rng = np.random.default_rng(0)
+    turned = molecules(all_electron=False)
+    for frame in turned:
+        angle, axis = 360 * rng.random(), rng.normal(size=3)
+        frame.atoms.rotate(angle, axis)
+        arrow = frame.atoms.copy()
+        arrow.positions = frame.forces
+        arrow.rotate(angle, axis)
+        frame.forces = arrow.positions
+    assert codes(turned) == set()
+    assert "like Ha," in found(scaled(turned, HA, BOHR_FORCE), "energy-units").message
+    wrapped = crystals()
+    for frame in wrapped:
+        frame.atoms.wrap()
+    assert (np.ptp([f.atoms.positions[0, 0] for f in wrapped])) > 5  # atoms did change sides
+    assert codes(wrapped) == set()
+    assert codes(scaled(wrapped, forces=-1.0)) == {"force-sign"}
+
+
+def test_thresholds_hold_in_the_units_that_were_found():
+    frames = crystals()
+    drift = np.array([0.019, 0.0, 0.0])
+    frames = [replace(f, forces=0.3 * f.forces + drift, energy=0.3 * f.energy) for f in frames]
+    assert "net-force" not in codes(frames)
+    assert codes(scaled(frames, 96.4853, 96.4853)) == {"energy-units", "force-units"}
+    # Two basins, 0.25 eV/atom apart, known by their energies only.
+    basins = [
+        replace(f, energy=-4218.0 + 2.25 * (k % 2) + 0.01 * (k % 5), forces=None)
+        for k, f in enumerate(molecules())
+    ]
+    assert codes(basins) == {"energy-only"}
+    assert codes(scaled(basins, 23.0605)) == {"energy-only", "energy-units"}
+    strange = scaled(crystals(), stress=1602.18)
+    assert codes(strange) == {"stress-units"}
+
+
+def test_free_atoms_alone_tell_the_unit():
+    evidence = energy_evidence(scaled(isolated(), HA))
+    assert evidence.units == {"Ha"} and evidence.certain
+    assert energy_evidence(isolated()).units == {"eV"}
+    pseudo = [replace(f, energy=-1.1) for f in isolated()]
+    assert not energy_evidence(pseudo).units
+
+
 def test_energies_per_atom():
     frames = [replace(f, energy=f.energy / 9) for f in molecules(all_electron=False)]
     assert "per atom" in found(frames, "energy-force-mismatch").message
@@ -311,7 +390,16 @@ def test_mixed_levels_are_named():
         frames[k] = replace(frames[k], energy=frames[k].energy + 0.3 * 9, config_type="b3lyp")
     hit = found(frames, "mixed-levels")
     assert hit.frames == [f"mol.xyz frame {k}" for k in odd]
-    assert "[b3lyp (10)] +0.3" in hit.message.replace("+0.298", "+0.3").replace("+0.302", "+0.3")
+    offset = float(hit.message.split("[b3lyp (10)] ")[1].split(" eV/atom")[0])
+    assert offset == pytest.approx(0.3, abs=0.01)
+
+
+def test_mixed_levels_of_crystals_under_strain():
+    frames = crystals(60)
+    for k in range(0, 60, 4):  # the offset is smaller than the thermal spread
+        frames[k] = replace(frames[k], energy=frames[k].energy + 0.08 * len(frames[k]))
+    hit = found(frames, "mixed-levels")
+    assert hit.n_frames == 15 and hit.frames[1] == "cu.xyz frame 4"
 
 
 def test_mixed_levels_of_different_compositions():
@@ -320,6 +408,9 @@ def test_mixed_levels_of_different_compositions():
     for k in odd:
         frames[k] = replace(frames[k], energy=frames[k].energy - 1.5 * len(frames[k]))
     assert found(frames, "mixed-levels").n_frames == len(odd)
+    # Without forces only the composition fit is left.
+    without = [replace(f, forces=None) for f in frames]
+    assert found(without, "mixed-levels").n_frames == len(odd)
 
 
 def test_isomers_are_no_levels_of_theory():
@@ -330,6 +421,7 @@ def test_isomers_are_no_levels_of_theory():
         atoms.positions[2] += np.array([1.5, -1.0, 0.8])  # the hydroxyl H goes elsewhere
         frames[k] = replace(frames[k], energy=frames[k].energy + 0.25 * 9)
     assert "mixed-levels" not in codes(frames)
+    assert "mixed-levels" not in codes(scaled(frames, 23.0605, 23.0605))
 
 
 def test_outliers_of_energy_and_force():

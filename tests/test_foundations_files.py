@@ -320,3 +320,12 @@ def test_safe_files_do_not_need_the_backend(tmp_path):
     model = safe_files.read(tmp_path)
     assert model.backend == "mace" and model.heads == ("Default",)
     assert safe_files.fingerprint(model) == foundation("density").fingerprint()
+
+
+def test_the_models_command_prints_a_table_and_json(capsys):
+    from pestle.cli.models import models_command
+
+    models_command()
+    assert "pestle-seed0" in capsys.readouterr().out
+    models_command(as_json=True)
+    assert json.loads(capsys.readouterr().out) == catalogue.rows()

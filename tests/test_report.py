@@ -102,12 +102,19 @@ def _metrics(epochs: int) -> list[dict[str, Any]]:
 
 def _manifest() -> dict[str, Any]:
     split = {
-        "n_frames": 60,
-        "n_atoms": {"min": 9, "max": 24, "mean": 14.2},
+        "n_frames": 64,
+        "n_isolated_atoms": 4,
+        "n_atoms": {"min": 9, "median": 14.2, "max": 24},
         "elements": {"H": 480, "C": 240, "N": 60, "O": 90},
-        "config_types": {"md300": 30, "md600": 20, "scan": 6, "IsolatedAtom": 4},
-        "labels": {"energy": 60, "forces": 56, "stress": 0},
-        "energy_per_atom": {"min": -212.31, "max": -148.07},
+        "config_types": {"md300": 34, "md600": 20, "scan": 6, "IsolatedAtom": 4},
+        "labels": {"energy": 64, "forces": 56, "stress": 0},
+        "periodicity": {"0D": 64},
+        "ranges": {
+            "energy_per_atom_eV": {"min": -212.31, "median": -180.0, "max": -148.07},
+            "force_max_eV_per_A": 7.3112,
+            "stress_max_eV_per_A3": None,
+        },
+        "isolated_atoms": {"H": -13.5871, "C": -1027.6122},
         "curious_new_field": {"deep": {"min": 1, "max": 2}, "flag": True},
     }
     reasons = {
@@ -214,8 +221,8 @@ def _manifest() -> dict[str, Any]:
     }
 
 
-def make_run(run: Path) -> Path:
-    """A whole run folder."""
+def make_run(run: Path, points: int = 30) -> Path:
+    """A whole run folder, with so many points in each parity plot."""
     for name in ("errors", "path"):
         (run / "protocols" / name).mkdir(parents=True)
     (run / "manifest.json").write_text(json.dumps(_manifest()))
@@ -235,7 +242,7 @@ def make_run(run: Path) -> Path:
     rng = random.Random(0)
     spread = {"foundation": (0.06, 0.41), "fine-tuned": (0.003, 0.03), "scratch": (0.02, 0.17)}
     parity = {
-        name: {m: _parity(rng, 500, *spread[m]) for m in MODELS}
+        name: {m: _parity(rng, points, *spread[m]) for m in MODELS}
         for name in ("train", "valid", "test")
     }
     _dump(run / "protocols/errors/parity.json", parity)
@@ -413,8 +420,11 @@ def test_warnings_are_all_there_and_once(page: Page) -> None:
 
 
 def test_data_method_settings_and_provenance(page: Page) -> None:
-    assert page.cells("data-table", "Frames")[1:] == ["60", "6", "40"]
-    assert page.cells("data-table", "Atoms per frame")[1:3] == ["9–24 (mean 14.2)", "9"]
+    assert page.cells("data-table", "Frames")[1:] == ["64", "6", "40"]
+    assert page.cells("data-table", "Atoms per frame")[1:3] == ["9–24 (median 14.2)", "9"]
+    assert page.cells("data-table", "Energy (eV/atom)")[1] == "−212.3 – −148.1 (median −180)"
+    assert page.cells("data-table", "Energies of isolated")[1] == "H −13.5871, C −1,027.6122"
+    assert page.cells("data-table", "Largest force")[1:] == ["7.311", "—", "7.311"]
     assert page.cells("data-table", "curious new field · deep")[1] == "1–2"
     assert "energy ← REF_energy (60)" in page.text("data")
     assert page.cells("blocks", "all") == ["all", "520,104", "520,104", "100 %"]
@@ -480,7 +490,8 @@ def test_an_empty_folder_still_gives_a_page(tmp_path: Path) -> None:
     page = Page(text)
     for name in ("manifest.json", "metrics.jsonl", "protocols/errors/metrics.json"):
         assert f"{name} is missing" in page.text("head")
-    assert "Not available" in page.text("errors")
+    for section in ("warnings", "errors", "e0s", "data", "method", "settings", "provenance"):
+        assert "Not available" in page.text(section)
     assert "Not available" in page.text("curves")
     assert "Plotly.newPlot" in text
     assert len(text) < 100_000  # nothing to draw: no plotly
@@ -589,6 +600,7 @@ def test_scratch_inherits_nothing(tmp_path: Path) -> None:
     (run / "manifest.json").write_text(json.dumps(manifest))
     page = Page(write_report(run).read_text())
     assert "Training from scratch in the shape of pestle-seed0" in page.text("head")
+    assert "32.3 meV/Å, the foundation 412." in page.text("head")
     assert "no foundation licence applies" in page.text("head")
     assert "does not apply" in page.text("provenance")
     assert "random weights" in page.text("curves")
@@ -658,3 +670,13 @@ def test_small_words() -> None:
     assert share(1, 0) == "—"
     assert plain({"min": -2.5, "max": -1.0}) == "−2.5 – −1"
     assert plain({"H": 12, "C": 3}) == "H 12, C 3"
+
+
+def test_the_checks_own_summary_is_read_too(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    manifest = _manifest()
+    manifest["data"]["summary"] = {"splits": manifest["data"]["summary"], "keys": {}}
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    page = Page(write_report(run).read_text())
+    assert page.cells("data-table", "Frames")[1:] == ["64", "6", "40"]
+    assert "on 60 frames" in page.text("head")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
 import os
@@ -44,7 +43,7 @@ def make_trainer(
     settings = settings_for(**asked)
     body, atoms = split_isolated_atoms(frames)
     e0s = {int(f.numbers[0]): float(f.energy or 0) for f in atoms}
-    model = copy.deepcopy(foundation).with_reference_energies("Default", e0s)
+    model = foundation.with_reference_energies("Default", e0s)
     train, valid = body[:12], body[12:16]
     graphs = [
         [make_graph(f, model.cutoff, index=k) for k, f in enumerate(fs)] for fs in (train, valid)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import copy
-
 from pestle.adaptation.base import Adaptation, Case
 
 
 def adapt(case: Case) -> Adaptation:
     """Train every parameter of the foundation."""
     # A copy: the foundation with the run's E0s stays the baseline that the result is judged by.
-    model = copy.deepcopy(case.start)
+    model = case.start.copy()
     return Adaptation(model, tuple(name for name, _ in model.named_parameters()))

@@ -188,6 +188,10 @@ class Foundation(torch.nn.Module, ABC):
 
     # -- new models from it (the foundation itself is never changed) ----------------------------
     @abstractmethod
+    def copy(self) -> Foundation:
+        """An independent copy, weights included."""
+
+    @abstractmethod
     def with_elements(self, elements: Sequence[int]) -> Foundation:
         """Cut down to these elements; predictions on them are unchanged."""
 

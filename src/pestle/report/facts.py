@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from pestle.progress import duration
-from pestle.report.run_folder import RunFolder, nested
+from pestle.report.run_folder import RunFolder, nested, split_summaries
 from pestle.report.wording import (
     MISSING,
     count,
+    fixed,
     is_number,
     moment,
     number,
@@ -21,24 +22,19 @@ from pestle.report.wording import (
 #: Field of a split's summary → how the page calls it, in this order. Others follow by their names.
 FIELDS = {
     "n_frames": "Frames",
+    "n_isolated_atoms": "of these isolated atoms",
     "n_atoms": "Atoms per frame",
-    "n_atoms_total": "Atoms in all",
-    "elements": "Elements",
-    "config_types": "Config types",
+    "elements": "Atoms by element",
+    "config_types": "Frames by config type",
+    "heads": "Frames by head",
     "labels": "Frames with labels",
-    "keys": "Keys",
-    "periodic": "Periodic frames",
-    "n_periodic": "Periodic frames",
-    "isolated_atoms": "Isolated atoms",
-    "n_isolated_atoms": "Isolated atoms",
-    "formulas": "Formulas",
-    "energy": "Energy (eV)",
-    "energy_per_atom": "Energy (eV/atom)",
-    "forces": "Force components (eV/Å)",
-    "max_force": "Largest force (eV/Å)",
-    "stress": "Stress components (eV/Å³)",
-    "volume_per_atom": "Volume (Å³/atom)",
-    "min_distance": "Shortest distance (Å)",
+    "periodicity": "Periodic directions",
+    "isolated_atoms": "Energies of isolated atoms (eV)",
+    "ranges.energy_per_atom_eV": "Energy (eV/atom)",
+    "ranges.force_rms_eV_per_A": "Root mean square force (eV/Å)",
+    "ranges.force_max_eV_per_A": "Largest force (eV/Å)",
+    "ranges.stress_max_eV_per_A3": "Largest stress component (eV/Å³)",
+    "ranges.nearest_distance_A": "Shortest distance (Å)",
 }
 
 _SPLITS = ("train", "valid", "test")
@@ -46,7 +42,7 @@ _SPLITS = ("train", "valid", "test")
 
 def data_table(folder: RunFolder) -> dict[str, Any] | None:
     """Fields of the summary in rows, splits in columns."""
-    summary = folder.part("data", "summary")
+    summary = split_summaries(folder)
     splits = [s for s in _ordered(summary) if nested(summary, s)]
     if not splits:
         return None
@@ -77,8 +73,12 @@ def _flat(summary: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Objects of objects opened, so that every cell is one line; ranges and counts stay whole."""
     rows: dict[str, Any] = {}
     for name, value in summary.items():
-        if isinstance(value, dict) and any(isinstance(v, dict) for v in value.values()):
+        grouped = isinstance(value, dict) and any(isinstance(v, dict) for v in value.values())
+        if isinstance(value, dict) and (grouped or name == "ranges"):
             rows.update(_flat(value, f"{prefix}{name}."))
+        elif name == "isolated_atoms" and isinstance(value, dict):
+            # E0s: rounded to a few digits they would hide what they are compared for.
+            rows[prefix + name] = ", ".join(f"{s} {fixed(e, 4)}" for s, e in value.items())
         else:
             rows[prefix + name] = value
     return rows
@@ -160,6 +160,8 @@ def settings(folder: RunFolder) -> list[dict[str, Any]]:
 
 def provenance(folder: RunFolder) -> list[tuple[str, str]]:
     """When, on what and in which time it ran."""
+    if not folder.manifest:
+        return []
     top, training, plan = folder.manifest, folder.part("training"), folder.part("plan")
     rows = [
         ("Pestle", plain(top.get("pestle"))),

@@ -25,8 +25,8 @@ def notices(folder: RunFolder, models: Models) -> list[dict[str, Any]]:
     worse = worse_than_foundation(folder, models)
     if worse:
         message = (
-            f"The model of this run is worse than the foundation by more than {WORSE_BY:.0%} "
-            "somewhere: " + "; ".join(worse)
+            "The model of this run is somewhere worse than the foundation by more than "
+            f"{WORSE_BY * 100:.0f} %: " + "; ".join(worse)
         )
         fix = (
             "More frames of that kind, fewer epochs, or a method that keeps more of the foundation."
@@ -41,7 +41,9 @@ def notices(folder: RunFolder, models: Models) -> list[dict[str, Any]]:
     said = " ".join(n["message"] for n in found)
     for text in folder.manifest.get("warnings") or []:
         # The run repeats findings and E0 warnings in its own list; once is enough.
-        if str(text) not in said and not any(n["message"] in str(text) for n in found):
+        if str(text) not in said and not any(
+            n["message"] and n["message"] in str(text) for n in found
+        ):
             found.append(_notice("warning", "Run", str(text)))
     found += [
         _notice("note", "Method", str(text)) for text in folder.part("method").get("notes") or []

@@ -8,7 +8,7 @@ from pestle.foundations.catalogue import ASL
 from pestle.progress import duration
 from pestle.report.error_tables import QUANTITIES, SETS
 from pestle.report.models import FOUNDATION, Models
-from pestle.report.run_folder import RunFolder, nested
+from pestle.report.run_folder import RunFolder, nested, split_summaries
 from pestle.report.wording import count, is_number, moment, number, share
 
 _STATUS = {
@@ -67,14 +67,18 @@ def sentence(folder: RunFolder, models: Models) -> str:
         text = f"{method} fine-tuning" + (f" of {foundation}" if foundation else "")
     else:
         text = f"Fine-tuning of {foundation}" if foundation else "A fine-tuning run"
-    frames = folder.part("data", "summary", "train").get("n_frames")
+    train = nested(split_summaries(folder), "train")
+    frames = train.get("n_frames")
     if is_number(frames):
+        # Isolated atoms give reference energies; they are no frames one would count.
+        frames -= train.get("n_isolated_atoms") or 0
         text += f" on {count(frames)} frame{'' if frames == 1 else 's'}"
     return f"{text[0].upper()}{text[1:]}: {_outcome(folder, models)}."
 
 
 def _outcome(folder: RunFolder, models: Models) -> str:
     chosen = _best_set(folder, models)
+    method = folder.part("method").get("name")
     if chosen:
         sets = nested(folder.errors, "sets")
         errors = nested(sets, chosen, models.tuned, "all")
@@ -83,7 +87,8 @@ def _outcome(folder: RunFolder, models: Models) -> str:
             value, old = errors.get(f"{quantity}_rmse"), base.get(f"{quantity}_rmse")
             if is_number(value):
                 unit = QUANTITIES[quantity][1]
-                before = f", foundation before {number(old)}" if is_number(old) else ""
+                word_before = "the foundation" if method == "scratch" else "foundation before"
+                before = f", {word_before} {number(old)}" if is_number(old) else ""
                 where = SETS[chosen].lower()
                 return f"{word} error on the {where} frames {number(value)} {unit}{before}"
     valid = nested(_best_record(folder), "valid")

@@ -12,7 +12,7 @@ from pestle import __version__
 from pestle.files import write_text
 from pestle.report import energies, facts
 from pestle.report.curves import learning_curves, nothing_trained
-from pestle.report.error_tables import error_tables
+from pestle.report.error_tables import WORSE_BY, error_tables
 from pestle.report.figures import Figure
 from pestle.report.models import Models, models_of
 from pestle.report.notices import check_notes, notices
@@ -62,7 +62,9 @@ def render(folder: RunFolder, models: Models) -> str:
         head=overview(folder, models),
         missing=folder.missing,
         notices=notices(folder, models),
-        legend=[(models.labels[m], models.colours[m]) for m in models.names],
+        # Without a manifest "no warnings" would be a guess.
+        checked=bool(folder.manifest),
+        worse_by=f"{WORSE_BY * 100:.0f} %",
         error_tables=error_tables(folder, models),
         profile=path,
         curves=curves,

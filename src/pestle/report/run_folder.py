@@ -51,6 +51,12 @@ def nested(tree: Any, *names: str) -> dict[str, Any]:
     return tree if isinstance(tree, dict) else {}
 
 
+def split_summaries(folder: RunFolder) -> dict[str, Any]:
+    """Split → its summary, whether the run kept only these or the checks' whole summary."""
+    summary = folder.part("data", "summary")
+    return nested(summary, "splits") or summary
+
+
 def read_run_folder(run_dir: Path) -> RunFolder:
     """Read what is there.
 

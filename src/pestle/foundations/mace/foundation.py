@@ -283,6 +283,9 @@ class MaceFoundation(Foundation):
         made = MaceFoundation(network, provenance=self.provenance, e0s=e0s)
         return made.to(self.device)
 
+    def copy(self) -> MaceFoundation:
+        return self._with(clone(self.network))
+
     def with_elements(self, elements: Sequence[int]) -> MaceFoundation:
         unknown = [chemical_symbols[z] for z in elements if z not in self._elements]
         if unknown or not elements:

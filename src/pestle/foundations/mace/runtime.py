@@ -9,17 +9,19 @@ without `weights_only=True` run code from its file. The variable is put back as 
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any, TypeAlias
 
 import torch
 
 _VARIABLE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 _before = os.environ.get(_VARIABLE)
-with warnings.catch_warnings():
+# mace prints which accelerations are missing; standard output is for tables and JSON.
+with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
     warnings.simplefilter("ignore")
     import mace  # noqa: F401  (first: see above)
     from e3nn import o3
@@ -28,6 +30,8 @@ with warnings.catch_warnings():
     from mace import modules as mace_modules
     from mace.modules import blocks, extensions, models, radial
     from mace.modules.symmetric_contraction import EmptyParam
+# e3nn's compiled blocks make TorchScript say this once for every one that is built.
+warnings.filterwarnings("ignore", message="The TorchScript type system doesn't support")
 if _before is None:
     os.environ.pop(_VARIABLE, None)
 else:

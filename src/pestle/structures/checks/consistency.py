@@ -25,7 +25,7 @@ from pestle.structures.frame import Frame
 # Frames looked at per family of frames of the same atoms, and families looked at.
 _MAX_FRAMES, _MAX_FAMILIES = 100, 200
 # Bounds of a useful pair: root mean square displacement in Å, and strain.
-_MAX_DISPLACEMENT, _MAX_STRAIN = 0.8, 0.1
+MAX_DISPLACEMENT, _MAX_STRAIN = 0.8, 0.1
 # A strain below this needs no stress: its work is below 0.1 meV/atom for 10 GPa and 20 Å³/atom.
 _NO_STRAIN = 1e-5
 
@@ -132,7 +132,7 @@ def nearest_pairs(frames: Sequence[Frame], members: Sequence[int], seed: int) ->
         # With each sampled frame its successor, in trajectories its nearest neighbour.
         start = np.random.default_rng(seed).choice(len(members) - 1, _MAX_FRAMES // 2, False)
         chosen = [members[k] for k in sorted({*start.tolist(), *(start + 1).tolist()})]
-    flat = np.array([_comparable(frames[k]) for k in chosen])
+    flat = np.array([comparable(frames[k]) for k in chosen])
     distance = cdist(flat, flat)
     np.fill_diagonal(distance, np.inf)
     nearest = distance.argmin(axis=1)
@@ -140,7 +140,7 @@ def nearest_pairs(frames: Sequence[Frame], members: Sequence[int], seed: int) ->
     return [(chosen[i], chosen[j]) for i, j in sorted(found)]
 
 
-def _comparable(frame: Frame) -> np.ndarray:
+def comparable(frame: Frame) -> np.ndarray:
     """A vector whose differences tell frames of a family apart without superposing them."""
     positions = frame.atoms.positions
     if frame.atoms.pbc.any():
@@ -159,7 +159,7 @@ def consistency_of(frames: Sequence[Frame], *, seed: int = 0) -> Consistency:
     for members in families_of(frames)[:_MAX_FAMILIES]:
         for i, j in nearest_pairs(frames, members, seed):
             step = step_between(frames[i], frames[j])
-            if step is None or step.rms > _MAX_DISPLACEMENT:
+            if step is None or step.rms > MAX_DISPLACEMENT:
                 continue
             if step.force_work == 0.0 and step.stress_work == 0.0:
                 continue

@@ -13,16 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from ase.data import chemical_symbols
 
+from pestle.structures.checks.unit_tables import ENERGY_UNITS
 from pestle.structures.frame import Frame
 
-# How many of the unit make one eV.
-ENERGY_UNITS = {
-    "eV": 1.0,
-    "Ha": 1 / 27.211386,
-    "kcal/mol": 23.060548,
-    "kJ/mol": 96.485332,
-    "Ry": 1 / 13.605693,
-}
 # Non-relativistic total energies of free atoms in Ha (Hartree–Fock plus correlation; any
 # all-electron method agrees to 0.5 %, which is all that is asked of them here). Z = 1 … 36.
 _ATOM_TOTALS = (

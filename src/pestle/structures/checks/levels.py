@@ -1,18 +1,20 @@
 """Labels of several levels of theory in one set, and frames far from all others.
 
-Both show in the energy per atom that the composition leaves unexplained. Without a foundation that
-residual also holds real differences between isomers and phases. A gap therefore counts only if it
-is larger than any of those, or if frames on its two sides are neighbours in structure and the
-forces do not account for the step in energy between them.
+Among frames of the same atoms the work of the forces can be taken out of the energies (`jumps`),
+and what is left shows two levels of theory sharply. Between different compositions there is only
+the energy per atom that a sum over elements leaves unexplained; without a foundation it also holds
+real differences between isomers and phases, so that only gaps larger than any of those count there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
-from pestle.structures.checks.consistency import step_between
+from pestle.structures.checks.consistency import families_of
+from pestle.structures.checks.jumps import unexplained_offsets
 from pestle.structures.checks.report import Finding, count_of, finding, group_name
 from pestle.structures.checks.robust import composition_residual, mad, robust_z, split_at_gaps
 from pestle.structures.frame import Frame, composition_matrix, elements_of
@@ -23,13 +25,8 @@ MIN_GAP = 0.03
 # share of the frames and this many.
 GAP_RATIO, MIN_SHARE, MIN_CLUSTER = 3.0, 0.03, 4
 # Isomers and phases of one composition differ by less than this (eV/atom; diamond and C60: 0.4,
-# reactants and products of hot chemistry: 0.3). Above, the gap needs no other evidence.
+# reactants and products of hot chemistry: 0.3). Gaps of the composition fit must be wider.
 CHEMICAL_GAP = 1.0
-# Evidence below that: the nearest neighbour across the gap is not further away in structure than
-# this times the one on the same side, and the forces leave this share of the step unexplained.
-NEIGHBOUR_RATIO, UNEXPLAINED = 1.5, 0.5
-# Frames of each side that are compared in structure.
-_SAMPLE = 40
 # Fewer frames than this, or than this many for each element of the fit, have no statistics: with as
 # many elements as frames the fit leaves gaps of its own.
 MIN_FRAMES, FRAMES_PER_ELEMENT = 12, 4
@@ -74,22 +71,43 @@ def level_findings(frames: Sequence[Frame]) -> list[Finding]:
     found: list[Finding] = []
     for head in dict.fromkeys(f.head for f in frames):
         labelled = energy_frames([f for f in frames if f.head == head])
+        found += _jump_findings(labelled)
         if not enough_frames(labelled):
             continue
         residual = residual_of(labelled)
         clusters = clusters_of(residual, MIN_GAP)
-        guilty = [
-            (a, b)
-            for k, a in enumerate(clusters)
-            for m, b in enumerate(clusters[k + 1 :])
-            if (m == 0 and _gap(residual, a, b) > CHEMICAL_GAP)
-            or _same_structures(labelled, residual, a, b)
-        ]
-        if guilty:
+        guilty = [(a, b) for a, b in pairwise(clusters) if _gap(residual, a, b) > CHEMICAL_GAP]
+        if guilty and not found:
             found.append(mixed_finding(labelled, residual, clusters, guilty, "the composition fit"))
         found += outlier_findings(labelled, residual, clusters, "the composition fit")
     found += force_outliers([f for f in frames if f.forces is not None and len(f) > 1])
     return found
+
+
+def _jump_findings(frames: Sequence[Frame]) -> list[Finding]:
+    """Two levels among frames of the same atoms, the work of the forces taken out."""
+    offsets: list[np.ndarray] = []
+    compared: list[Frame] = []
+    clusters: list[np.ndarray] = []
+    guilty: list[tuple[np.ndarray, np.ndarray]] = []
+    for members in families_of(frames):
+        if len(members) < MIN_FRAMES:
+            break
+        offset, component = unexplained_offsets(frames, members)
+        for one in np.unique(component[component >= 0]):
+            rows = np.flatnonzero(component == one)
+            if len(rows) < MIN_FRAMES:
+                continue
+            parts = [part + len(compared) for part in clusters_of(offset[rows], MIN_GAP)]
+            compared += [frames[members[k]] for k in rows]
+            offsets.append(offset[rows])
+            clusters += parts
+            largest = max(parts, key=len)
+            guilty += [(largest, part) for part in parts if part is not largest]
+    if not guilty:
+        return []
+    values = np.concatenate(offsets)
+    return [mixed_finding(compared, values, clusters, guilty, "taking out the work of the forces")]
 
 
 def _gap(residual: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
@@ -113,20 +131,28 @@ def mixed_finding(
         fit: what was subtracted, in words.
     """
     middle = {id(c): float(np.median(residual[c])) for c in clusters}
-    # In each pair the smaller cluster is the odd one; its partner is the largest it was paired with.
+    # In each pair the smaller cluster is the odd one; its partner is the largest it is paired with.
     partner: dict[int, np.ndarray] = {}
     for a, b in guilty:
-        odd, usual = (a, b) if len(a) < len(b) else (b, a)
+        odd, usual = (b, a) if len(a) >= len(b) else (a, b)
         if id(odd) not in partner or len(partner[id(odd)]) < len(usual):
             partner[id(odd)] = usual
     odd_clusters = [c for c in clusters if id(c) in partner]
     rest = [c for c in clusters if id(c) not in partner]
     members = [frames[i] for i in sorted(np.concatenate(rest).tolist())]
     parts = [f"{len(members)} frames [{group_name(members)}] reference"]
-    for cluster in odd_clusters:
-        group = [frames[i] for i in sorted(cluster.tolist())]
-        offset = middle[id(cluster)] - middle[id(partner[id(cluster)])]
-        parts.append(f"{len(group)} frames [{group_name(group)}] {offset:+.3g} eV/atom")
+    # The same offset in several families of frames is one level of theory.
+    offsets = sorted(
+        (middle[id(c)] - middle[id(partner[id(c)])], k) for k, c in enumerate(odd_clusters)
+    )
+    level: list[tuple[float, int]] = []
+    for offset, k in [*offsets, (np.inf, -1)]:
+        if level and offset - level[-1][0] > MIN_GAP:
+            group = [frames[i] for _, m in level for i in sorted(odd_clusters[m].tolist())]
+            mean = float(np.mean([o for o, _ in level]))
+            parts.append(f"{len(group)} frames [{group_name(group)}] {mean:+.3g} eV/atom")
+            level = []
+        level.append((offset, k))
     spread = mad(np.concatenate([residual[c] - middle[id(c)] for c in clusters]))
     others = [frames[i] for i in sorted(np.concatenate(odd_clusters).tolist())]
     return finding(
@@ -138,58 +164,6 @@ def mixed_finding(
         fix="Keep one level of theory, or give each its own head; if these are different "
         "phases labelled alike, all is well.",
     )
-
-
-def _same_structures(
-    frames: Sequence[Frame], residual: np.ndarray, a: np.ndarray, b: np.ndarray
-) -> bool:
-    """Whether frames on both sides of a gap are neighbours that the forces cannot tell apart."""
-    small, large = (a, b) if len(a) <= len(b) else (b, a)
-    gap = abs(float(np.median(residual[b]) - np.median(residual[a])))
-    rng = np.random.default_rng(0)
-    across, inside, unexplained = [], [], []
-    for i in rng.permutation(small)[:_SAMPLE]:
-        own, other = (_nearest(frames, int(i), side, rng) for side in (small, large))
-        if own is None or other is None:
-            continue
-        inside.append(own[0])
-        across.append(other[0])
-        unexplained.append(abs(other[1]))
-    if len(across) < MIN_CLUSTER:
-        return False
-    near = np.median(across) <= NEIGHBOUR_RATIO * np.median(inside)
-    return bool(near and np.median(unexplained) > UNEXPLAINED * gap)
-
-
-def _nearest(
-    frames: Sequence[Frame], i: int, side: np.ndarray, rng: np.random.Generator
-) -> tuple[float, float] | None:
-    """(rms distance in Å, energy step per atom that forces leave) to the nearest of a side."""
-    me = frames[i]
-    best: tuple[float, float] | None = None
-    same = [int(j) for j in side if j != i and np.array_equal(frames[j].numbers, me.numbers)]
-    if len(same) > _SAMPLE:
-        same = [same[k] for k in rng.permutation(len(same))[:_SAMPLE]]
-    for j in same:
-        other = frames[j]
-        if not np.array_equal(other.atoms.pbc, me.atoms.pbc):
-            continue
-        step = step_between(_with_labels(me), _with_labels(other))
-        if step is None or (best is not None and step.rms >= best[0]):
-            continue
-        change = float(other.energy) - float(me.energy)  # type: ignore[arg-type]
-        best = (step.rms, (change - step.force_work - step.stress_work) / len(me))
-    return best
-
-
-def _with_labels(frame: Frame) -> Frame:
-    """The frame with zeros for forces and stress where they are missing: no work is known then."""
-    if frame.forces is not None and (frame.stress is not None or not frame.is_periodic):
-        return frame
-    n = len(frame)
-    forces = np.zeros((n, 3)) if frame.forces is None else frame.forces
-    stress = np.zeros((3, 3)) if frame.stress is None else frame.stress
-    return Frame(frame.atoms, energy=frame.energy, forces=forces, stress=stress)
 
 
 def outlier_findings(

@@ -25,7 +25,7 @@ from pestle.structures.checks.robust import (
     project_out,
     slope_through_origin,
 )
-from pestle.structures.checks.units import ENERGY_UNITS, FORCE_UNITS, STRESS_UNITS
+from pestle.structures.checks.unit_tables import ENERGY_UNITS, FORCE_UNITS, STRESS_UNITS
 from pestle.structures.frame import Frame, composition_matrix, elements_of
 from pestle.structures.graphs import GraphBatch, collate, make_graph
 
@@ -184,7 +184,8 @@ def _slope_findings(
             finding(
                 "warning",
                 f"{what}-units",
-                f"the {what} labels look like {unit}, not {right}: {compared}; {unit} would give {factor:.3g}",
+                f"the {what} labels look like {unit}, not {right}: {compared}; {unit} would give "
+                f"{factor:.3g}",
                 frames,
                 fix=f"Multiply them by {1 / factor:.7g} to get {right}.",
             )

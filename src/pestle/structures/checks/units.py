@@ -9,40 +9,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pestle.structures.checks.consistency import STRONG_CORRELATION, Consistency, consistency_of
 from pestle.structures.checks.energy_scale import (
     BINDING_RANGE,
-    ENERGY_UNITS,
     atom_energies,
     binding_per_atom,
     energy_evidence,
 )
 from pestle.structures.checks.report import Finding, finding
+from pestle.structures.checks.unit_tables import (
+    ENERGY_UNITS,
+    FORCE_UNITS,
+    PARTNER,
+    STRESS_UNITS,
+    Units,
+)
 from pestle.structures.frame import Frame
-
-# How many of the unit make one eV/Å, one eV/Å³.
-FORCE_UNITS = {
-    "eV/Å": 1.0,
-    "Ha/Bohr": 1 / 51.422067,
-    "kcal/mol/Å": 23.060548,
-    "kJ/mol/Å": 96.485332,
-    "Ry/Bohr": 1 / 25.711034,
-    "Ha/Å": 1 / 27.211386,
-}
-STRESS_UNITS = {"eV/Å³": 1.0, "GPa": 160.21766, "kbar": 1602.1766, "Ha/Bohr³": 0.0033989}
-
-#: Energy unit → the force unit that programs write beside it.
-PARTNER = {
-    "eV": "eV/Å",
-    "Ha": "Ha/Bohr",
-    "kcal/mol": "kcal/mol/Å",
-    "kJ/mol": "kJ/mol/Å",
-    "Ry": "Ry/Bohr",
-}
 
 # Isolated atoms and frames cannot belong together if the frames are bound by less or by more than
 # this (eV/atom) in the median.
@@ -67,30 +52,6 @@ def _force_oddness(rms: float, unit: str) -> float:
     """How far (natural logarithm) forces in this unit are from those of thermal structures."""
     rare = 1.0 if unit in ("Ry/Bohr", "Ha/Å") else 0.0
     return abs(math.log(max(rms, 1e-12) / FORCE_UNITS[unit] / _TYPICAL_FORCE)) + rare
-
-
-@dataclass(frozen=True)
-class Units:
-    """Units that the labels are in; '' where the data do not say."""
-
-    energy: str = ""
-    forces: str = ""
-
-    def in_eV(self, frame: Frame) -> Frame:
-        """The frame with energy and forces converted, so that thresholds in eV apply."""
-        return replace(
-            frame,
-            energy=None if frame.energy is None else frame.energy / self._energy_scale,
-            forces=None if frame.forces is None else np.asarray(frame.forces) / self._force_scale,
-        )
-
-    @property
-    def _energy_scale(self) -> float:
-        return ENERGY_UNITS.get(self.energy, 1.0)
-
-    @property
-    def _force_scale(self) -> float:
-        return FORCE_UNITS.get(self.forces, 1.0)
 
 
 def unit_findings(frames: Sequence[Frame], *, seed: int = 0) -> tuple[list[Finding], Units]:
@@ -128,11 +89,16 @@ def unit_findings(frames: Sequence[Frame], *, seed: int = 0) -> tuple[list[Findi
             )
         )
     findings += _force_findings(body, relation, force_scale, energy_unit, force_unit)
-    findings += _stress_findings(body, relation, energy_unit or "eV")
+    stress_findings, stress_unit = _stress_findings(body, relation, energy_unit or "eV")
+    findings += stress_findings
     binding = binding_per_atom([f for f in body if f.energy is not None], atom_energies(frames))
     if binding is not None and energy_unit in ("", "eV"):
         findings += _binding_findings(binding, [f for f in frames if f.is_isolated_atom])
-    return findings, Units(energy_unit, force_unit)
+    found = {f.code for f in findings}
+    signs = [-1.0 if code in found else 1.0 for code in ("force-sign", "stress-sign")]
+    # Where only the forces tell, the energies will be in the unit that goes with them.
+    assumed = next((e for e, f in PARTNER.items() if f == force_unit), "")
+    return findings, Units(energy_unit or assumed, force_unit, stress_unit, *signs)
 
 
 def _rms(frame: Frame) -> float:
@@ -174,7 +140,12 @@ def _decide(allowed: set[str], relation: Consistency, force_scale: float) -> tup
         if candidates:
             return min(
                 candidates,
-                key=lambda c: _force_oddness(force_scale, c[1]) + (PARTNER[c[0]] != c[1]),
+                # Likely sizes, units that go together, and a close fit of the slope.
+                key=lambda c: (
+                    _force_oddness(force_scale, c[1])
+                    + (PARTNER[c[0]] != c[1])
+                    + 3 * abs(math.log(abs(slope) * FORCE_UNITS[c[1]] / ENERGY_UNITS[c[0]]))
+                ),
             )
     energy = ""
     if len(allowed) == 1:
@@ -254,10 +225,13 @@ def _force_findings(
     return findings
 
 
-def _stress_findings(frames: Sequence[Frame], relation: Consistency, energy: str) -> list[Finding]:
+def _stress_findings(
+    frames: Sequence[Frame], relation: Consistency, energy: str
+) -> tuple[list[Finding], str]:
+    """(findings, the unit: '' where the data do not say)."""
     labelled = [f for f in frames if f.stress is not None and f.is_periodic]
     if not labelled:
-        return []
+        return [], ""
     sizes = np.array([np.abs(np.asarray(f.stress)).max() for f in labelled])
     slope = relation.stress_slope
     unit, sign, why = "", 1.0, ""
@@ -296,7 +270,7 @@ def _stress_findings(frames: Sequence[Frame], relation: Consistency, energy: str
                 fix="Multiply it by −1: ASE's stress is negative under compression.",
             )
         )
-    return findings
+    return findings, unit
 
 
 def _binding_findings(binding: float, atoms: Sequence[Frame]) -> list[Finding]:
