@@ -21,6 +21,21 @@ from pestle.foundations.prediction import predict_frames
 from pestle.structures.reading import read_frames
 from pestle.training.loggers import MetricsFile
 
+RUN_FILES = [
+    "run.yaml",
+    "manifest.json",
+    "metrics.jsonl",
+    "log.txt",
+    "report.html",
+    "checkpoints/last.pt",
+    "model/weights.safetensors",
+    "model/architecture.json",
+    "model/card.json",
+    "model/pestle.model",
+    "protocols/errors/metrics.json",
+    "protocols/errors/parity.json",
+]
+
 
 def asked(files: dict[str, str], **more: Any) -> dict[str, Any]:
     return {
@@ -46,11 +61,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]
 
 def test_run_folder_is_complete(run: tuple[Path, dict[str, Any]]) -> None:
     out, manifest = run
-    for name in (
-        "run.yaml manifest.json metrics.jsonl log.txt report.html checkpoints/last.pt "
-        "model/weights.safetensors model/architecture.json model/card.json model/pestle.model "
-        "protocols/errors/metrics.json protocols/errors/parity.json"
-    ).split():
+    for name in RUN_FILES:
         assert (out / name).stat().st_size > 0, name
     assert not list(out.rglob("*.part"))
     assert manifest["status"] == "finished"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import pytest
 import torch
 
@@ -49,7 +48,7 @@ def test_names_the_stage_that_moved_a_weight(
 ) -> None:
     stages = stages_of(seed0)
     stages.append(Stage("the method naive", broken(stages[-1].model, part), "Default"))
-    with pytest.raises(PestleError, match="the method naive changed .*forces by"):
+    with pytest.raises(PestleError, match=r"the method naive changed .*forces by"):
         zero_step_gate(demo_train, stages, dtype="float64", max_frames=200, seed=0)
 
 

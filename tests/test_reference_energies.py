@@ -31,9 +31,7 @@ def frames_with(foundation: Foundation, e0s: dict[int, float], names: list[str])
 
 
 def atom_frames(e0s: dict[int, float]) -> list[Frame]:
-    return [
-        Frame(Atoms(numbers=[z]), energy=e, config_type="IsolatedAtom") for z, e in e0s.items()
-    ]
+    return [Frame(Atoms(numbers=[z]), energy=e, config_type="IsolatedAtom") for z, e in e0s.items()]
 
 
 def test_reestimation_recovers_a_planted_shift(seed0: Foundation) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from pestle.errors import Interrupted
 from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import predict_frames
 from pestle.recipes import resolve
@@ -21,7 +22,7 @@ from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.graphs import make_graph
 from pestle.training.batches import BatchPlan
 from pestle.training.loggers import MetricsFile
-from pestle.training.loop import Interrupted, Trainer, TrainingData, TrainingFailed
+from pestle.training.loop import Trainer, TrainingData, TrainingFailed
 from pestle.training.optimizer import Schedule, make_average
 from pestle.training.setup import make_fabric
 
@@ -155,9 +156,7 @@ def test_a_nan_is_no_improvement(
     assert trainer.counters.best == best and not records(tmp_path)[-1]["best"]
 
 
-def test_early_stopping_stops(
-    tmp_path: Path, seed0: Foundation, demo_train: list[Frame]
-) -> None:
+def test_early_stopping_stops(tmp_path: Path, seed0: Foundation, demo_train: list[Frame]) -> None:
     """With weights that do not move nothing improves, and patience runs out."""
     trainer = make_trainer(
         tmp_path, seed0, demo_train, train__epochs=50, train__patience=3, train__lr=1e-300
@@ -252,9 +251,7 @@ def test_warmup_and_second_stage() -> None:
 
 
 def test_plateau_waits_and_reduces() -> None:
-    train = settings_for(
-        train__schedule="plateau", train__lr=1.0, train__schedule_patience=2
-    ).train
+    train = settings_for(train__schedule="plateau", train__lr=1.0, train__schedule_patience=2).train
     schedule = Schedule(train, 10)
     for metric in (1.0, 1.0, 1.0):
         schedule.evaluated(metric)
@@ -274,10 +271,9 @@ def test_validation_errors_are_those_of_the_model(
     valid = records(tmp_path)[0]["valid"]
     frames = trainer.data.valid_frames
     predictions = [predict_frames(trainer.model, [f])[0] for f in frames]
-    energy = [(p.energy - (f.energy or 0)) / len(f) for f, p in zip(frames, predictions, strict=True)]
-    forces = np.concatenate(
-        [(p.forces - f.forces).ravel() for f, p in zip(frames, predictions, strict=True)]
-    )
+    pairs = list(zip(frames, predictions, strict=True))
+    energy = [(p.energy - (f.energy or 0)) / len(f) for f, p in pairs]
+    forces = np.concatenate([(p.forces - f.forces).ravel() for f, p in pairs])
     assert valid["energy_rmse"] == pytest.approx(1e3 * np.sqrt(np.mean(np.square(energy))))
     assert valid["energy_mae"] == pytest.approx(1e3 * np.mean(np.abs(energy)))
     assert valid["forces_rmse"] == pytest.approx(1e3 * np.sqrt(np.mean(forces**2)))

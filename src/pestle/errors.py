@@ -33,6 +33,14 @@ class PestleError(Exception):
         return " ".join(text.split())
 
 
+class Interrupted(Exception):
+    """The user or the queue stopped a run between two updates; its checkpoint is written."""
+
+    def __init__(self, by: str, folder: str) -> None:
+        self.by, self.folder = by, folder
+        super().__init__(f"stopped by {by}; go on with: pestle finetune --resume -o {folder}")
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """`" Did you mean 'x'?"` for the nearest known name, or an empty string."""
     match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

@@ -58,7 +58,7 @@ MACE_NAMES = {
 
 def setting(default: Any, text: str, *, unit: str = "", source: str = "", **limits: Any) -> Any:
     """A documented field: default, meaning, unit, and the equation or table it comes from."""
-    extra = {"unit": unit, "source": source}
+    extra: dict[str, Any] = {"unit": unit, "source": source}
     if isinstance(default, (list, dict, BaseModel)) or callable(default):
         factory = default if callable(default) else (lambda: default)
         return Field(default_factory=factory, description=text, json_schema_extra=extra, **limits)

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from pestle.cli import check, demo, e0, evaluate, finetune, init, models
-from pestle.errors import PestleError
+from pestle.errors import Interrupted, PestleError
 
 app = typer.Typer(
     name="pestle",
@@ -59,6 +59,9 @@ def _run() -> int:
         result = app(standalone_mode=False)
     except PestleError as error:
         return fail(error.line, error.exit_code)
+    except Interrupted as stop:
+        typer.echo(str(stop), err=True)
+        return 130
     except KeyboardInterrupt:
         return fail("interrupted", 130)
     except Exception as error:

@@ -77,7 +77,6 @@ def command(
     from pestle.jobs.finetune import finetune, resume_settings
     from pestle.jobs.plan import plan_lines
     from pestle.progress import say
-    from pestle.training.loop import Interrupted
 
     if resume:
         assert out is not None
@@ -86,13 +85,7 @@ def command(
     out = out or Path("runs") / f"{name}-{settings.method}"
     asked = {**dict.fromkeys(_names_in(tree)), **asked}
     text = shlex.join(["pestle", *sys.argv[1:]])
-    try:
-        manifest = finetune(
-            settings, out, resume=resume, dry_run=dry_run, asked=asked, command=text
-        )
-    except Interrupted as signal_name:
-        say(f"stopped by {signal_name}; go on with: pestle finetune --resume -o {out}")
-        raise typer.Exit(130) from None
+    manifest = finetune(settings, out, resume=resume, dry_run=dry_run, asked=asked, command=text)
     if dry_run:
         if as_json:
             print_json(manifest)

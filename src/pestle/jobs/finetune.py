@@ -14,7 +14,7 @@ from typing import Any
 from ase.data import chemical_symbols
 
 from pestle import settings as settings_module
-from pestle.errors import PestleError
+from pestle.errors import Interrupted, PestleError
 from pestle.files import sha256, write_text
 from pestle.foundations import load_foundation
 from pestle.foundations.interface import Foundation
@@ -29,7 +29,7 @@ from pestle.settings import RunSettings
 from pestle.structures.reading import expand_paths
 from pestle.training.gate import GateResult, zero_step_gate
 from pestle.training.loggers import MetricsFile, make_loggers
-from pestle.training.loop import Interrupted, Trainer, TrainingFailed
+from pestle.training.loop import Trainer, TrainingFailed
 from pestle.training.setup import make_fabric
 
 #: Training frames evaluated at the end; errors on more would say the same.
@@ -146,8 +146,8 @@ def _train_and_judge(
     failure: TrainingFailed | None = None
     try:
         counters = trainer.run(resume=resume)
-    except Interrupted as signal_name:
-        manifest.update(status="interrupted", status_detail=f"stopped by {signal_name}")
+    except Interrupted as stop:
+        manifest.update(status="interrupted", status_detail=f"stopped by {stop.by}")
         raise
     except TrainingFailed as error:
         failure, counters = error, trainer.counters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from pestle.files import write_json
 from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import FramePrediction, predict_frames
 from pestle.metrics import errors_by_group
-from pestle.progress import progress
+from pestle.progress import Task, progress
 from pestle.structures.frame import Frame
 
 #: Force components kept for a parity plot of a set; more cannot be told apart on a page.
@@ -66,14 +67,17 @@ def add_model(
         for set_name, frames in sets.items():
             if not frames:
                 continue
-            base = done
             predictions = predict_frames(
-                model, frames, head=head, on_progress=lambda n, base=base: bar.to(base + n)
+                model, frames, head=head, on_progress=partial(_advance, bar, done)
             )
             done += len(frames)
             results.sets.setdefault(set_name, {})[name] = errors_by_group(frames, predictions)
             points = parity_points(frames, predictions)
             results.parity.setdefault(set_name, {})[name] = points
+
+
+def _advance(bar: Task, before: int, count: int) -> None:
+    bar.to(before + count)
 
 
 def parity_points(

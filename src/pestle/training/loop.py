@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-from pestle.errors import PestleError
+from pestle.errors import Interrupted, PestleError
 from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import FramePrediction, batches_by_edges, per_frame
 from pestle.metrics import frame_errors
@@ -33,10 +33,6 @@ from pestle.training.state import Counters, TrainingState
 
 #: Seconds between checkpoints of a run that goes well; an interruption always writes one.
 CHECKPOINT_SECONDS = 60.0
-
-
-class Interrupted(Exception):
-    """The user or the queue stopped the run; its checkpoint is written."""
 
 
 class TrainingFailed(PestleError):
@@ -93,8 +89,7 @@ class Trainer:
         for name, parameter in named.items():
             parameter.requires_grad_(name in set(trainable))
         model.to(fabric.device)
-        optimizer = make_optimizer(self.parameters, settings.train)
-        self.optimizer = fabric.setup_optimizers(optimizer)
+        self.optimizer = make_optimizer(self.parameters, settings.train)
         self.loss = make_loss(settings.loss)
         self.batches = BatchPlan(
             data.train_graphs,
@@ -107,7 +102,7 @@ class Trainer:
             stage_two = (settings.loss.stage_two_epoch, settings.loss.stage_two_lr)
         self.schedule = Schedule(settings.train, self.batches.steps(), stage_two)
         self.average = make_average(self.parameters, settings.train)
-        self.state = TrainingState(model, optimizer, self.average, self.schedule)
+        self.state = TrainingState(model, self.optimizer, self.average, self.schedule)
         # Stress costs a second gradient: ask for it only where some label needs it.
         self.train_stress = any(g.has_stress for g in data.train_graphs)
         self.valid_stress = any(g.has_stress for g in data.valid_graphs)
@@ -285,7 +280,7 @@ class Trainer:
                     bar.to(min(epoch * steps, c.step), f"loss {loss:.4g}")
                     if self._stop_requested:
                         self._save()
-                        raise Interrupted(self._stop_requested)
+                        raise Interrupted(self._stop_requested, str(self.checkpoint.parent.parent))
                 c.epoch, c.step_in_epoch = epoch, 0
                 if epoch % train.eval_interval == 0 or epoch == train.epochs:
                     count = max(1, c.loss_batches)

@@ -111,12 +111,12 @@ class UniversalLoss(Loss):
     def forces(self, residual: torch.Tensor, batch: GraphBatch) -> torch.Tensor:
         norm = torch.linalg.vector_norm(batch.forces, dim=-1, keepdim=True)
         factor = torch.ones_like(norm)
-        for bound, value in reversed(FORCE_BANDS):
-            factor = torch.where(norm >= bound, torch.full_like(factor, value), factor)
-        delta = self.delta * factor
+        for bound, narrowed in reversed(FORCE_BANDS):
+            factor = torch.where(norm >= bound, torch.full_like(factor, narrowed), factor)
+        width = self.delta * factor
         # huber_loss takes one width only; Eq. 8 with a width per atom.
         size = residual.abs()
-        value = torch.where(size <= delta, 0.5 * residual**2, delta * (size - 0.5 * delta))
+        value = torch.where(size <= width, 0.5 * residual**2, width * (size - 0.5 * width))
         return (batch.forces_weight[batch.batch, None] * value).sum()
 
     def stress(self, residual: torch.Tensor, batch: GraphBatch) -> torch.Tensor:

@@ -72,7 +72,7 @@ def find_device(name: str) -> torch.device:
         PestleError: it does not exist here.
     """
     kind, devices = _device(name)
-    return torch.device(kind, devices[0] if isinstance(devices, list) else None)
+    return torch.device(f"{kind}:{devices[0]}" if isinstance(devices, list) else kind)
 
 
 def make_repeatable(*, on_cpu: bool) -> None:

@@ -32,6 +32,8 @@ def with_default_head(foundation: MaceFoundation, head: str | None) -> MaceFound
         PestleError: several heads, none of them named Default, and none chosen.
     """
     heads = foundation.heads
+    if heads == ("Default",) and head in (None, "Default"):
+        return foundation  # nothing to rename: building the network anew takes a second
     if head is not None:
         foundation.head_index(head)
         return foundation.with_heads({"Default": head})

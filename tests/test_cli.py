@@ -1,0 +1,233 @@
+"""The command line: what it prints, how it fails, and that it fails before anything is written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+import pytest
+import yaml
+from ase import Atoms
+
+from conftest import DATA
+from pestle import cli
+
+
+def run(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, *words: str) -> Any:
+    """(exit code, standard output, standard error) of a command."""
+    monkeypatch.setattr(sys, "argv", ["pestle", *map(str, words)])
+    capsys.readouterr()
+    code = cli._run()
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.fixture
+def pestle(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Run a command inside an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *words: run(capsys, monkeypatch, *words)
+
+
+def demo_frames(count: int = 8) -> list[Atoms]:
+    frames = ase.io.read(DATA / "train.xyz", index=":")
+    body = [f for f in frames if len(f) > 1]
+    return [f for f in frames if len(f) == 1] + body[:count]
+
+
+def spoil(name: str, path: Path) -> list[str]:
+    """Write a training file with one fault; the options that go with it."""
+    frames = demo_frames()
+    last = frames[-1]
+    if name == "no labels":
+        for atoms in frames:
+            atoms.info.pop("REF_energy", None)
+            atoms.arrays.pop("REF_forces", None)
+    elif name == "nan force":
+        last.arrays["REF_forces"][2, 0] = np.nan
+    elif name == "infinite energy":
+        last.info["REF_energy"] = np.inf
+    elif name == "nan position":
+        last.positions[1, 1] = np.nan
+    elif name == "unsupported element":
+        last.numbers[1] = 84
+    elif name == "unknown element":
+        last.numbers[1] = 0
+    elif name == "overlap":
+        last.positions[2] = last.positions[1] + 0.01
+    elif name == "shared with test":
+        ase.io.write(path.with_name("test.xyz"), [frames[-2]], format="extxyz")
+    ase.io.write(path, frames, format="extxyz")
+    return ["--test", "test.xyz"] if name == "shared with test" else []
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("no labels", "label"),
+        ("nan force", "frame 11"),
+        ("infinite energy", "frame 11"),
+        ("nan position", "frame 11"),
+        ("unsupported element", "Po"),
+        ("unknown element", "frame 11"),
+        ("overlap", "frame 11"),
+        ("shared with test", "test.xyz frame 0"),
+    ],
+)
+def test_bad_data_never_starts_a_run(pestle: Any, tmp_path: Path, fault: str, words: str) -> None:
+    more = spoil(fault, tmp_path / "train.xyz")
+    before = sorted(p.name for p in tmp_path.iterdir())
+    code, out, err = pestle(
+        "finetune", "-f", "pestle-seed0", "--data", "train.xyz", "-o", "run", *more
+    )
+    assert code == 2 and out == ""
+    assert err.strip().count("\n") == 0 and err.startswith("error: ") and words in err
+    assert sorted(p.name for p in tmp_path.iterdir()) == before
+    code, _, _ = pestle("check", "train.xyz", *more, "-f", "pestle-seed0")
+    assert code == 2
+
+
+TRAIN = str(DATA / "train.xyz")
+START = ["finetune", "-f", "pestle-seed0", "--data", TRAIN, "-o", "run"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["finetune", "--data", TRAIN, "-o", "run"], "no foundation"),
+        (["finetune", "-f", "pestle-seed0", "-o", "run"], "no training data"),
+        (["finetune", "-f", "medium-omat", "--data", TRAIN, "-o", "run"], "medium-omat-0"),
+        (["finetune", "-f", "pestle-seed0", "--data", "nope.xyz", "-o", "run"], "no such file"),
+        (["finetune", "-f", "pestle-seed0", "--data", "*.xyz", "-o", "run"], "matches no file"),
+        (["finetune", "nope.yaml", "-o", "run"], "run file"),
+        (["finetune", "--set", "lr=1", "-o", "run"], "train.lr"),
+        (["finetune", "--set", "train.lr", "-o", "run"], "NAME=VALUE"),
+        (["finetune", "--set", "train.lr=fast", "-o", "run"], "train.lr"),
+        (["finetune", "-m", "magic", "-o", "run"], "method"),
+        (["finetune", "--resume", "-o", "run"], "no run with a checkpoint"),
+        (["finetune", "--resume"], "-o RUN_DIR"),
+        (["finetune", "--nonsense"], "nonsense"),
+        (
+            [*START, "--head", "dft"],
+            "no head 'dft'",
+        ),
+        (
+            [*START, "--set", "data.energy_key=REF_energi"],
+            "REF_energy",
+        ),
+        (
+            [*START, "--set", "train.device=cuda:9"],
+            "cuda:9",
+        ),
+        (
+            [*START, "--set", "e0s={Hx: 1}"],
+            "'Hx' is no element",
+        ),
+        (["evaluate", "pestle-seed0", "nope.xyz"], "no such file"),
+        (["evaluate", "nothing-here", TRAIN], "nothing-here"),
+        (["e0", "--data", TRAIN, "--method", "reestimate"], "foundation"),
+        (["e0", "--data", TRAIN, "--method", "guess"], "neither a method nor a file"),
+        (["check", "nope.xyz"], "no such file"),
+        (["init", "nope.xyz"], "no such file"),
+    ],
+)
+def test_mistakes_are_one_line(
+    pestle: Any, tmp_path: Path, words: list[str], expected: str
+) -> None:
+    code, out, err = pestle(*words)
+    assert code == 2, err
+    assert out == "" and err.strip().count("\n") == 0 and expected in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_untrusted_pickle_is_not_opened(pestle: Any, tmp_path: Path) -> None:
+    import pickle
+
+    class Trap:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (tmp_path / "sprung",))
+
+    (tmp_path / "model.model").write_bytes(pickle.dumps(Trap()))
+    code, _, err = pestle("evaluate", "model.model", TRAIN)
+    assert code == 2 and "--trust" in err and "pickle" in err
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_check_prints_what_is_there(pestle: Any) -> None:
+    code, out, _ = pestle("check", TRAIN)
+    assert code == 0
+    assert "60" in out and "REF_energy" in out and "reactant_complex" in out
+    code, out, _ = pestle("check", TRAIN, "--json")
+    report = json.loads(out)
+    assert report["summary"]["splits"]["train"]["labels"]["forces"] == 60
+    assert not [f for f in report["findings"] if f["severity"] == "error"]
+
+
+def test_e0_json_has_what_it_promises(pestle: Any, tmp_path: Path) -> None:
+    code, out, _ = pestle(
+        "e0", "-f", "pestle-seed0", "--data", TRAIN, "--method", "reestimate", "--json"
+    )
+    assert code == 0
+    result = json.loads(out)
+    promised = {"method", "e0s", "rank", "elements", "null_space", "zero_step_error_mev_per_atom"}
+    assert promised <= set(result)
+    assert result["rank"] == 1 and len(result["null_space"]) == 3
+    assert set(result["compared"]) == {"isolated", "reestimate", "average", "foundation"}
+    (tmp_path / "e0s.json").write_text(out)
+    code, again, _ = pestle("e0", "--data", TRAIN, "--method", "e0s.json", "--json")
+    assert code == 0 and json.loads(again)["e0s"]["F"] == result["e0s"]["F"]
+    code, table, _ = pestle("e0", "-f", "pestle-seed0", "--data", TRAIN)
+    assert code == 0 and "isolated" in table and "not determined" in table
+
+
+def test_evaluate_json(pestle: Any, demo_files: dict[str, str]) -> None:
+    code, out, _ = pestle("evaluate", "pestle-seed0", demo_files["valid"], "--json")
+    assert code == 0
+    errors = json.loads(out)
+    assert set(errors) == {"all", "reactant_complex", "product_complex"}
+    assert errors["all"]["n_frames"] == 30 and errors["all"]["stress_rmse"] is None
+    assert errors["all"]["forces_rmse"] > 100
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(pestle: Any, tmp_path: Path) -> None:
+    words = ["finetune", "-f", "pestle-seed0", "--data", TRAIN, "-o", "run", "--dry-run"]
+    code, out, _ = pestle(*words)
+    assert code == 0 and not list(tmp_path.iterdir())
+    for expected in ("train.lr", "Table 7", "interaction 1", "Steps", "memory", "isolated"):
+        assert expected in out
+    code, out, _ = pestle(*words, "--json")
+    assert json.loads(out)["plan"]["epochs"] == 200
+
+
+def test_init_writes_a_run_file_that_runs(pestle: Any, tmp_path: Path) -> None:
+    code, _, _ = pestle("init", TRAIN, "-f", "pestle-seed0", "-o", "mine.yaml")
+    assert code == 0
+    assert yaml.safe_load((tmp_path / "mine.yaml").read_text())["data"]["train"] == [TRAIN]
+    code, out, _ = pestle("finetune", "mine.yaml", "--dry-run", "--set", "train.epochs=7")
+    assert code == 0 and "× 7 epochs" in out
+    code, _, err = pestle("init", TRAIN, "-o", "mine.yaml")
+    assert code == 2 and "exists already" in err
+
+
+def test_models_lists_licences_and_cache(pestle: Any) -> None:
+    code, out, _ = pestle("models", "--json")
+    assert code == 0
+    rows = {row["name"]: row for row in json.loads(out)}
+    assert {"medium-mpa-0", "medium-omat-0", "mh-1", "mace_omol", "pestle-seed0"} <= set(rows)
+    assert rows["pestle-seed0"]["cached"] and "MIT" in rows["medium-mpa-0"]["licence"]
+
+
+def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
+    code = (
+        "import sys; sys.argv = ['pestle', '--help']\n"
+        "from pestle.cli import _run\n_run()\n"
+        "heavy = {'torch', 'mace', 'e3nn', 'ase', 'numpy', 'pydantic', 'scipy'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "finetune" in done.stdout and done.stdout.strip().endswith("HEAVY []")
