@@ -116,7 +116,7 @@ def test_rerunning_run_yaml_repeats_the_run(
 
     out, _ = run
     tree = yaml.safe_load((out / "run.yaml").read_text())
-    from pestle.settings import build
+    from pestle.run_file import build
 
     pestle.finetune(build(tree), tmp_path / "again")
     name = "model/weights.safetensors"

@@ -9,16 +9,8 @@ import yaml
 
 from pestle.errors import PestleError
 from pestle.recipes import TABLE_7, resolve
-from pestle.settings import (
-    MACE_NAMES,
-    build,
-    dump,
-    known_names,
-    parse_overrides,
-    read_run_file,
-    template,
-    walk,
-)
+from pestle.run_file import MACE_NAMES, build, dump, parse_overrides, read_run_file, template
+from pestle.settings import known_names, walk
 
 #: Names that DESIGN.md promises to other programs.
 PROMISED = [

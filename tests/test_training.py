@@ -17,7 +17,8 @@ from pestle.errors import Interrupted
 from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import predict_frames
 from pestle.recipes import resolve
-from pestle.settings import RunSettings, build
+from pestle.run_file import build
+from pestle.settings import RunSettings
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.graphs import make_graph
 from pestle.training.batches import BatchPlan

@@ -1,59 +1,17 @@
 """The run file: every setting once, with type, default, unit, meaning and source.
 
-Validation, `--set a.b=c`, `pestle init` and the docs page all come from these classes. A default of
+Validation, `--set a.b=c`, `pestle init` and the docs page (run_file.py) all come from these
+classes. A default of
 `None` means "chosen for this method, these data and this foundation"; `recipes.resolve` fills it in
 and gives the reason, and the run folder's run.yaml holds the value that was used.
 """
 
 from __future__ import annotations
 
-import contextlib
-import textwrap
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from pestle.errors import PestleError, nearest
-
-#: Names known from mace_run_train, and what they are called here.
-MACE_NAMES = {
-    "E0s": "e0s",
-    "foundation_model": "foundation",
-    "foundation_head": "head",
-    "train_file": "data.train",
-    "valid_file": "data.valid",
-    "test_file": "data.test",
-    "valid_fraction": "data.valid_fraction",
-    "energy_key": "data.energy_key",
-    "forces_key": "data.forces_key",
-    "stress_key": "data.stress_key",
-    "virials_key": "data.virials_key",
-    "lr": "train.lr",
-    "batch_size": "train.batch_size",
-    "max_num_epochs": "train.epochs",
-    "epochs": "train.epochs",
-    "ema_decay": "train.ema_decay",
-    "ema": "train.ema_decay",
-    "clip_grad": "train.clip",
-    "weight_decay": "train.weight_decay",
-    "scheduler": "train.schedule",
-    "patience": "train.patience",
-    "seed": "train.seed",
-    "device": "train.device",
-    "dtype": "train.dtype",
-    "default_dtype": "train.dtype",
-    "eval_interval": "train.eval_interval",
-    "loss": "loss.kind",
-    "energy_weight": "loss.energy",
-    "forces_weight": "loss.forces",
-    "stress_weight": "loss.stress",
-    "huber_delta": "loss.huber_delta",
-    "wandb": "log.wandb",
-    "name": "-o RUN_DIR",
-}
+from pydantic import BaseModel, ConfigDict, Field
 
 
 def setting(default: Any, text: str, *, unit: str = "", source: str = "", **limits: Any) -> Any:
@@ -174,6 +132,11 @@ class TrainSettings(_Group):
         source="paper 3.3",
         ge=0,
     )
+    amsgrad: bool = setting(
+        True,
+        "AMSGrad variant of AdamW: steps never grow again once gradients were large. mace_run_train's default, which the paper's runs used.",
+        source="appendix A.4",
+    )
     schedule: Literal["constant", "cosine", "exponential", "plateau"] = setting(
         "constant",
         "Learning rate over time. The paper gives one rate per method and averages the weights.",
@@ -278,163 +241,3 @@ def walk(model: type[BaseModel] = RunSettings, prefix: str = "") -> Iterator[tup
 def known_names() -> list[str]:
     """Dotted names of all settings."""
     return [name for name, _ in walk()]
-
-
-def unknown_name_error(name: str) -> PestleError:
-    """The error for a setting that does not exist, with the nearest or the mace-torch name."""
-    if name in MACE_NAMES:
-        hint = f"mace_run_train's {name} is {MACE_NAMES[name]} here."
-    else:
-        names = known_names()
-        leaf = {n.rsplit(".", 1)[-1]: n for n in names}
-        last = name.rsplit(".", 1)[-1]
-        hint = f"Did you mean '{leaf[last]}'?" if last in leaf else nearest(name, names).strip()
-    return PestleError(
-        "no such setting", where=name, fix=hint or "`pestle init` lists all settings."
-    )
-
-
-def _wants_list(name: str) -> bool:
-    annotation = dict(walk())[name].annotation
-    return get_origin(annotation) is list or any(
-        get_origin(a) is list for a in get_args(annotation)
-    )
-
-
-def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
-    """`["train.lr=1e-4", …]` → `{"train.lr": 0.0001}`; values are read as YAML.
-
-    Raises:
-        PestleError: no `=`, or an unknown name.
-    """
-    values: dict[str, Any] = {}
-    for text in overrides:
-        name, separator, value = text.partition("=")
-        if not separator:
-            raise PestleError(f"'{text}' is not NAME=VALUE", where="--set")
-        name = name.strip()
-        if name not in known_names():
-            raise unknown_name_error(name)
-        try:
-            parsed = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise PestleError(f"cannot read the value '{value}'", where=name) from error
-        # YAML 1.1 reads 1e-4 as text; every number a user types there is meant as a number.
-        if isinstance(parsed, str):
-            with contextlib.suppress(ValueError):
-                parsed = float(parsed)
-        if _wants_list(name) and not isinstance(parsed, list):
-            parsed = [parsed]
-        values[name] = parsed
-    return values
-
-
-def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for name, value in flat.items():
-        *groups, leaf = name.split(".")
-        node = tree
-        for group in groups:
-            node = node.setdefault(group, {})
-        node[leaf] = value
-    return tree
-
-
-def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    for key, value in over.items():
-        if isinstance(value, Mapping) and isinstance(base.get(key), dict) and key != "e0s":
-            _merge(base[key], value)
-        else:
-            base[key] = value
-    return base
-
-
-def build(
-    tree: Mapping[str, Any], flat: Mapping[str, Any] | None = None, *, where: str = "settings"
-) -> RunSettings:
-    """Settings from a nested mapping (a run file) and dotted overrides.
-
-    Raises:
-        PestleError: unknown field (with the nearest name) or a value out of range.
-    """
-    merged = _merge(_plain(tree), _nested(flat or {}))
-    for name in ("train", "valid", "test"):
-        data = merged.get("data")
-        if isinstance(data, dict) and isinstance(data.get(name), str):
-            data[name] = [data[name]]
-    try:
-        return RunSettings.model_validate(merged)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"] if not str(part).startswith("dict["))
-        if first["type"] == "extra_forbidden":
-            raise unknown_name_error(name) from None
-        raise PestleError(
-            f"{first['msg'].lower()}, got {first['input']!r}", where=f"{where}: {name}"
-        ) from None
-
-
-def from_names(values: Mapping[str, Any]) -> RunSettings:
-    """Settings from dotted names, `{"train.lr": 1e-4, …}`.
-
-    Raises:
-        PestleError: an unknown name or a value out of range.
-    """
-    known = known_names()
-    for name in values:
-        if name not in known:
-            raise unknown_name_error(name)
-    return build({}, values)
-
-
-def _plain(tree: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: _plain(v) if isinstance(v, Mapping) else v for k, v in tree.items()}
-
-
-def read_run_file(path: Path) -> dict[str, Any]:
-    """The nested mapping of a YAML run file.
-
-    Raises:
-        PestleError: the file is missing, not YAML, or not a mapping.
-    """
-    try:
-        tree = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise PestleError(f"cannot read the run file ({error.strerror})", where=str(path)) from None
-    except yaml.YAMLError as error:
-        raise PestleError(f"not a YAML file: {error}", where=str(path)) from None
-    if not isinstance(tree, dict):
-        raise PestleError("a run file holds NAME: VALUE lines", where=str(path))
-    return tree
-
-
-def dump(settings: RunSettings) -> str:
-    """The settings as a YAML run file, complete."""
-    return yaml.safe_dump(settings.model_dump(), sort_keys=False, allow_unicode=True)
-
-
-def template(settings: RunSettings) -> str:
-    """A run file with every setting, its meaning, unit and source as comments."""
-    lines = [
-        "# A Pestle run file: `pestle finetune THIS -o RUN_DIR`. null means: chosen for you.",
-        "",
-    ]
-    group = ""
-    for name, info in walk():
-        *parents, leaf = name.split(".")
-        if parents and parents[0] != group:
-            group = parents[0]
-            kind = RunSettings.model_fields[group].annotation
-            doc = (getattr(kind, "__doc__", "") or "").strip()
-            lines += [f"{group}:  # {doc}"]
-        indent = "  " * len(parents)
-        value: Any = settings
-        for part in name.split("."):
-            value = getattr(value, part)
-        extra = info.json_schema_extra or {}
-        notes = "; ".join(text for text in (extra.get("unit"), extra.get("source")) if text)
-        comment = f"{info.description}{f' [{notes}]' if notes else ''}"
-        lines += [f"{indent}# {row}" for row in textwrap.wrap(comment, 90)]
-        written = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
-        lines += [f"{indent}{leaf}: {written.strip().removesuffix('...').strip()}", ""]
-    return "\n".join(lines)

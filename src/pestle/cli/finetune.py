@@ -44,7 +44,8 @@ def command(
     """Fine-tune a foundation model on labelled structures and judge the result."""
     from pestle.cli.output import print_json
     from pestle.errors import PestleError
-    from pestle.settings import build, parse_overrides, read_run_file, unknown_name_error, walk
+    from pestle.run_file import build, parse_overrides, read_run_file, unknown_name_error
+    from pestle.settings import walk
 
     asked = parse_overrides(overrides or [])
     for name, value in (

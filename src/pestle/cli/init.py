@@ -18,7 +18,7 @@ def command(
     """Write a commented run file with every setting, for the data at hand."""
     from pestle.errors import PestleError
     from pestle.files import write_text
-    from pestle.settings import build, template
+    from pestle.run_file import build, template
     from pestle.structures.reading import expand_paths
 
     if out.exists():

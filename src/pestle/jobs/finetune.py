@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ase.data import chemical_symbols
-
-from pestle import settings as settings_module
 from pestle.errors import Interrupted, PestleError
-from pestle.files import sha256, write_text
+from pestle.files import write_text
 from pestle.foundations import load_foundation
 from pestle.foundations.interface import Foundation
-from pestle.jobs.plan import explained_settings, plan_lines, trainable_blocks
+from pestle.jobs.plan import plan_lines
 from pestle.jobs.preparation import TARGET_HEAD, Prepared, prepare, training_data
+from pestle.jobs.record import card_of, data_files, describe, run_identity
 from pestle.model_folder import write_card, write_model_folder
 from pestle.progress import say
 from pestle.protocols.errors import ErrorResults, add_model, thinned
 from pestle.report import write_report
-from pestle.run_folder import Manifest, RunFolder, hardware, now, versions
+from pestle.run_file import build, dump, from_names, read_run_file
+from pestle.run_folder import Manifest, RunFolder, hardware, now
 from pestle.settings import RunSettings
-from pestle.structures.reading import expand_paths
 from pestle.training.gate import GateResult, zero_step_gate
 from pestle.training.loggers import MetricsFile, make_loggers
 from pestle.training.loop import Trainer, TrainingFailed
@@ -66,7 +62,7 @@ def finetune(
     """
     if not isinstance(settings, RunSettings):
         asked = settings if asked is None else asked
-        settings = settings_module.from_names(settings)
+        settings = from_names(settings)
     folder = RunFolder(Path(out))
     if resume:
         folder.require_run()
@@ -111,7 +107,7 @@ def finetune(
         say()
         say(gate.line() if gate else "zero-step gate: not applied to random weights")
         if not resume:
-            text = settings_module.dump(with_absolute_paths(settings))
+            text = dump(with_absolute_paths(settings))
             write_text(folder.settings, text)
         manifest.update(status="running", gate=asdict(gate) if gate else None)
         trainer.loggers = make_loggers(settings.log, folder.path)
@@ -199,71 +195,6 @@ def judge(prepared: Prepared, folder: RunFolder) -> ErrorResults:
     return results
 
 
-# -- what the manifest says ---------------------------------------------------------------------
-def describe(prepared: Prepared, asked: Mapping[str, Any], command: str) -> dict[str, Any]:
-    """The manifest before training."""
-    foundation, adaptation = prepared.foundation, prepared.adaptation
-    model = adaptation.model
-    blocks = trainable_blocks(model, adaptation.trainable)
-    data, checked = prepared.settings.data, prepared.check.to_json()
-    return {
-        "pestle": versions()["pestle"],
-        "command": command,
-        "started": now(),
-        "finished": None,
-        "status": "planned",
-        "status_detail": "",
-        "versions": versions(),
-        "data": {
-            "files": {
-                name: [{"path": str(p), "sha256": sha256(p)} for p in expand_paths(patterns)]
-                for name, patterns in data_files(data)
-            },
-            "held_out": prepared.splits.held_out,
-            "keys": prepared.splits.keys,
-            "summary": checked["summary"]["splits"],
-            "findings": checked["findings"],
-        },
-        "foundation": {
-            "name": foundation.provenance.name,
-            "licence": foundation.provenance.licence,
-            "level_of_theory": foundation.level_of_theory,
-            "fingerprint": foundation.provenance.fingerprint,
-            "elements": [chemical_symbols[z] for z in foundation.elements],
-            "heads": list(foundation.heads),
-            "head": prepared.foundation_head,
-            "n_parameters": sum(p.numel() for p in foundation.parameters()),
-            "cutoff": foundation.cutoff,
-            "dtype": prepared.settings.train.dtype,
-        },
-        "reference_energies": prepared.e0s.to_json(),
-        "reference_energies_compared": {k: v.to_json() for k, v in prepared.compared.items()},
-        "method": {
-            "name": prepared.settings.method,
-            "notes": [*adaptation.notes, *_element_note(prepared)],
-            "blocks": blocks,
-            "n_trainable": sum(b["trainable"] for b in blocks.values()),
-            "n_parameters": sum(b["total"] for b in blocks.values()),
-        },
-        "settings": explained_settings(prepared.settings, asked, prepared.reasons),
-        "warnings": prepared.warnings,
-    }
-
-
-def _element_note(prepared: Prepared) -> list[str]:
-    kept, all_of_them = len(prepared.start.elements), len(prepared.foundation.elements)
-    if kept == all_of_them:
-        return []
-    return [f"cut down to the {kept} elements of the data; the other {all_of_them - kept} are lost"]
-
-
-def data_files(data: settings_module.DataSettings) -> list[tuple[str, Sequence[str]]]:
-    """(split, patterns) of the splits that are given as files."""
-    return [
-        (n, p) for n, p in (("train", data.train), ("valid", data.valid), ("test", data.test)) if p
-    ]
-
-
 def step_plan(trainer: Trainer, settings: RunSettings) -> dict[str, Any]:
     """Steps, and time and memory from one timed step."""
     seconds, memory = trainer.timed_step()
@@ -279,29 +210,6 @@ def step_plan(trainer: Trainer, settings: RunSettings) -> dict[str, Any]:
         "estimated_seconds": per_epoch * settings.train.epochs,
         "memory_mib": memory,
     }
-
-
-def card_of(prepared: Prepared, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """What the model card takes from the manifest."""
-    return {
-        "foundation": manifest["foundation"],
-        "method": prepared.settings.method,
-        "data": manifest["data"]["files"],
-        "reference_energies": manifest["reference_energies"],
-        "settings": {name: entry["value"] for name, entry in manifest["settings"].items()},
-        "warnings": manifest["warnings"],
-    }
-
-
-def run_identity(settings: RunSettings, prepared: Prepared) -> str:
-    """Hash of what a resumed run must share: settings, data and foundation."""
-    data = [[sha256(p) for p in expand_paths(files)] for _, files in data_files(settings.data)]
-    # Where it runs and what it logs to may change between two sessions of one run.
-    fields = settings.model_dump(exclude={"data": {"train", "valid", "test"}, "log": True})
-    for name in ("device", "threads"):
-        fields["train"].pop(name)
-    text = json.dumps([fields, data, prepared.foundation.provenance.fingerprint], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def with_absolute_paths(settings: RunSettings) -> RunSettings:
@@ -334,5 +242,5 @@ def resume_settings(out: Path, overrides: Mapping[str, Any]) -> RunSettings:
                 where=name,
                 fix=f"Start a new run from this one's model: --foundation {out} -o NEW_DIR.",
             )
-    tree = settings_module.read_run_file(folder.settings)
-    return settings_module.build(tree, overrides, where=str(folder.settings))
+    tree = read_run_file(folder.settings)
+    return build(tree, overrides, where=str(folder.settings))

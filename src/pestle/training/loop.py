@@ -6,7 +6,6 @@ the frames depends on seed and epoch alone, and the checkpoint holds the rest.
 
 from __future__ import annotations
 
-import math
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +20,7 @@ from pestle.errors import Interrupted, PestleError
 from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import FramePrediction, batches_by_edges, per_frame
 from pestle.metrics import frame_errors
-from pestle.progress import duration, progress, say
+from pestle.progress import progress, say
 from pestle.settings import RunSettings
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import GraphBatch
@@ -30,6 +29,7 @@ from pestle.training.loggers import MetricsFile
 from pestle.training.losses import loss_weights, make_loss
 from pestle.training.optimizer import Schedule, make_average, make_optimizer
 from pestle.training.state import Counters, TrainingState
+from pestle.training.watching import Clock, evaluation_line, peak_memory
 
 #: Seconds between checkpoints of a run that goes well; an interruption always writes one.
 CHECKPOINT_SECONDS = 60.0
@@ -223,7 +223,7 @@ class Trainer:
         self.metrics.write(record)
         for logger in self.loggers:
             logger.write(record)
-        say(_line(record, self.settings.train.epochs))
+        say(evaluation_line(record, self.settings.train.epochs))
 
     # -- the run ------------------------------------------------------------------------------
     def run(self, *, resume: bool = False) -> Counters:
@@ -258,7 +258,7 @@ class Trainer:
 
     def _train(self) -> None:
         c, train = self.counters, self.settings.train
-        clock = _Clock(c.seconds)
+        clock = Clock(c.seconds)
         if c.evaluations == 0:
             self._record(None, None)
         if c.finished:
@@ -315,43 +315,7 @@ class Trainer:
                 torch.cuda.synchronize()
             seconds = time.perf_counter() - started
         self.optimizer.zero_grad(set_to_none=True)
-        return seconds, _peak_memory(self.fabric.device)
+        return seconds, peak_memory(self.fabric.device)
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-class _Clock:
-    """Seconds trained, counting those of earlier sessions."""
-
-    def __init__(self, before: float) -> None:
-        self._before, self._started = before, time.monotonic()
-
-    def seconds(self) -> float:
-        return self._before + time.monotonic() - self._started
-
-
-def _peak_memory(device: torch.device) -> float:
-    """Peak memory of the process (CPU) or of torch on the GPU, in MiB."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    import resource
-    import sys
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
-
-
-def _line(record: dict[str, Any], epochs: int) -> str:
-    """One evaluation as a line of the log."""
-    valid = record["valid"]
-    parts = [f"epoch {record['epoch']:>4}/{epochs}", f"loss {valid['loss']:.4e}"]
-    for name, label, unit in (
-        ("energy_rmse", "E", "meV/atom"),
-        ("forces_rmse", "F", "meV/Å"),
-        ("stress_rmse", "S", "meV/Å³"),
-    ):
-        if valid[name] is not None and math.isfinite(valid[name]):
-            parts.append(f"{label} {valid[name]:.3g} {unit}")
-    parts.append(duration(record["seconds"]))
-    return "  ".join(parts) + ("  *best" if record["best"] else "")

@@ -21,7 +21,11 @@ def make_optimizer(
     """AdamW with the paper's default momenta (β = 0.9, 0.999; appendix A.4)."""
     assert settings.lr is not None
     return torch.optim.AdamW(
-        parameters, lr=settings.lr, betas=(0.9, 0.999), weight_decay=settings.weight_decay
+        parameters,
+        lr=settings.lr,
+        betas=(0.9, 0.999),
+        weight_decay=settings.weight_decay,
+        amsgrad=settings.amsgrad,
     )
 
 

@@ -1,0 +1,104 @@
+"""What the manifest and the model card say of a run, and the hash that a resumed run must share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ase.data import chemical_symbols
+
+from pestle.files import sha256
+from pestle.jobs.plan import explained_settings, trainable_blocks
+from pestle.jobs.preparation import Prepared
+from pestle.run_folder import now, versions
+from pestle.settings import DataSettings, RunSettings
+from pestle.structures.reading import expand_paths
+
+
+def describe(prepared: Prepared, asked: Mapping[str, Any], command: str) -> dict[str, Any]:
+    """The manifest before training."""
+    foundation, adaptation = prepared.foundation, prepared.adaptation
+    model = adaptation.model
+    blocks = trainable_blocks(model, adaptation.trainable)
+    data, checked = prepared.settings.data, prepared.check.to_json()
+    return {
+        "pestle": versions()["pestle"],
+        "command": command,
+        "started": now(),
+        "finished": None,
+        "status": "planned",
+        "status_detail": "",
+        "versions": versions(),
+        "data": {
+            "files": {
+                name: [{"path": str(p), "sha256": sha256(p)} for p in expand_paths(patterns)]
+                for name, patterns in data_files(data)
+            },
+            "held_out": prepared.splits.held_out,
+            "keys": prepared.splits.keys,
+            "summary": checked["summary"]["splits"],
+            "findings": checked["findings"],
+        },
+        "foundation": {
+            "name": foundation.provenance.name,
+            "licence": foundation.provenance.licence,
+            "level_of_theory": foundation.level_of_theory,
+            "fingerprint": foundation.provenance.fingerprint,
+            "elements": [chemical_symbols[z] for z in foundation.elements],
+            "heads": list(foundation.heads),
+            "head": prepared.foundation_head,
+            "n_parameters": sum(p.numel() for p in foundation.parameters()),
+            "cutoff": foundation.cutoff,
+            "dtype": prepared.settings.train.dtype,
+        },
+        "reference_energies": prepared.e0s.to_json(),
+        "reference_energies_compared": {k: v.to_json() for k, v in prepared.compared.items()},
+        "method": {
+            "name": prepared.settings.method,
+            "notes": [*adaptation.notes, *_element_note(prepared)],
+            "blocks": blocks,
+            "n_trainable": sum(b["trainable"] for b in blocks.values()),
+            "n_parameters": sum(b["total"] for b in blocks.values()),
+        },
+        "settings": explained_settings(prepared.settings, asked, prepared.reasons),
+        "warnings": prepared.warnings,
+    }
+
+
+def _element_note(prepared: Prepared) -> list[str]:
+    kept, all_of_them = len(prepared.start.elements), len(prepared.foundation.elements)
+    if kept == all_of_them:
+        return []
+    return [f"cut down to the {kept} elements of the data; the other {all_of_them - kept} are lost"]
+
+
+def data_files(data: DataSettings) -> list[tuple[str, Sequence[str]]]:
+    """(split, patterns) of the splits that are given as files."""
+    return [
+        (n, p) for n, p in (("train", data.train), ("valid", data.valid), ("test", data.test)) if p
+    ]
+
+
+def card_of(prepared: Prepared, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What the model card takes from the manifest."""
+    return {
+        "foundation": manifest["foundation"],
+        "method": prepared.settings.method,
+        "data": manifest["data"]["files"],
+        "reference_energies": manifest["reference_energies"],
+        "settings": {name: entry["value"] for name, entry in manifest["settings"].items()},
+        "warnings": manifest["warnings"],
+    }
+
+
+def run_identity(settings: RunSettings, prepared: Prepared) -> str:
+    """Hash of what a resumed run must share: settings, data and foundation."""
+    data = [[sha256(p) for p in expand_paths(files)] for _, files in data_files(settings.data)]
+    # Where it runs and what it logs to may change between two sessions of one run.
+    fields = settings.model_dump(exclude={"data": {"train", "valid", "test"}, "log": True})
+    for name in ("device", "threads"):
+        fields["train"].pop(name)
+    text = json.dumps([fields, data, prepared.foundation.provenance.fingerprint], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,49 @@
+"""What a training run is watched by: its clock, its peak memory, its line per evaluation."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from typing import Any
+
+import torch
+
+from pestle.progress import duration
+
+
+class Clock:
+    """Seconds trained, counting those of earlier sessions."""
+
+    def __init__(self, before: float) -> None:
+        self._before, self._started = before, time.monotonic()
+
+    def seconds(self) -> float:
+        return self._before + time.monotonic() - self._started
+
+
+def peak_memory(device: torch.device) -> float:
+    """Peak memory in MiB: torch's on a GPU, else the process's (NaN if the system has no say)."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return math.nan
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def evaluation_line(record: dict[str, Any], epochs: int) -> str:
+    """One evaluation as a line of the log."""
+    valid = record["valid"]
+    parts = [f"epoch {record['epoch']:>4}/{epochs}", f"loss {valid['loss']:.4e}"]
+    for name, label, unit in (
+        ("energy_rmse", "E", "meV/atom"),
+        ("forces_rmse", "F", "meV/Å"),
+        ("stress_rmse", "S", "meV/Å³"),
+    ):
+        if valid[name] is not None and math.isfinite(valid[name]):
+            parts.append(f"{label} {valid[name]:.3g} {unit}")
+    parts.append(duration(record["seconds"]))
+    return "  ".join(parts) + ("  *best" if record["best"] else "")
