@@ -305,8 +305,8 @@ def test_a_cached_model_is_loaded_with_its_licence(monkeypatch, tmp_path):
 
 
 def test_names_licences_and_notices():
-    assert catalogue.licence_notice(catalogue.entry("medium")) is None
-    assert "commercial" in catalogue.licence_notice(catalogue.entry("medium-omat-0"))
+    assert catalogue.entry("medium").commercial_use
+    assert not catalogue.entry("medium-omat-0").commercial_use
     assert catalogue.find("nothing") is None
     with pytest.raises(PestleError, match="Did you mean 'medium-omat-0'"):
         catalogue.entry("medium-omat0")
@@ -323,9 +323,9 @@ def test_safe_files_do_not_need_the_backend(tmp_path):
 
 
 def test_the_models_command_prints_a_table_and_json(capsys):
-    from pestle.cli.models import models_command
+    from pestle.cli.models import command
 
-    models_command()
+    command()
     assert "pestle-seed0" in capsys.readouterr().out
-    models_command(as_json=True)
+    command(as_json=True)
     assert json.loads(capsys.readouterr().out) == catalogue.rows()

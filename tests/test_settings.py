@@ -9,7 +9,15 @@ import yaml
 
 from pestle.errors import PestleError
 from pestle.recipes import TABLE_7, resolve
-from pestle.run_file import MACE_NAMES, build, dump, parse_overrides, read_run_file, template
+from pestle.run_file import (
+    MACE_NAMES,
+    build,
+    dump,
+    parse_overrides,
+    read_run_file,
+    settings_page,
+    template,
+)
 from pestle.settings import known_names, walk
 
 #: Names that DESIGN.md promises to other programs.
@@ -138,3 +146,9 @@ def test_asked_values_stay() -> None:
         build({}, {"train.lr": 5e-4}), atoms_learnable=False, has_isolated_atoms=False
     )
     assert settings.train.lr == 5e-4 and "train.lr" not in reasons
+
+
+def test_docs_page_is_up_to_date() -> None:
+    """docs/settings.md is made from the settings, not written beside them."""
+    page = Path(__file__).parents[1] / "docs" / "settings.md"
+    assert page.read_text() == settings_page(), "python -m pestle.run_file > docs/settings.md"

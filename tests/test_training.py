@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from pestle.errors import Interrupted
+from pestle.errors import Interrupted, PestleError
 from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import predict_frames
 from pestle.recipes import resolve
@@ -22,7 +22,7 @@ from pestle.settings import RunSettings
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.graphs import make_graph
 from pestle.training.batches import BatchPlan
-from pestle.training.loggers import MetricsFile
+from pestle.training.loggers import MetricsFile, TensorBoard, require_loggers
 from pestle.training.loop import Trainer, TrainingData, TrainingFailed
 from pestle.training.optimizer import Schedule, make_average
 from pestle.training.setup import make_fabric
@@ -279,3 +279,23 @@ def test_validation_errors_are_those_of_the_model(
     assert valid["energy_mae"] == pytest.approx(1e3 * np.mean(np.abs(energy)))
     assert valid["forces_rmse"] == pytest.approx(1e3 * np.sqrt(np.mean(forces**2)))
     assert valid["forces_mae"] == pytest.approx(1e3 * np.mean(np.abs(forces)))
+
+
+def test_tensorboard_holds_every_evaluation(tmp_path: Path) -> None:
+    event_accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator"
+    )
+    logger = TensorBoard(tmp_path)
+    for epoch in range(3):
+        logger.write({"epoch": epoch, "step": 4 * epoch, "valid": {"loss": 1.0 / (epoch + 1)}})
+    events = event_accumulator.EventAccumulator(str(tmp_path))
+    events.Reload()
+    values = [(e.step, e.value) for e in events.Scalars("valid/loss")]
+    assert values == [(0, 1.0), (4, 0.5), (8, pytest.approx(1 / 3))]
+
+
+def test_a_logger_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    settings = build({}, {"log.wandb": "project"})
+    with pytest.raises(PestleError, match=r"pestle\[wandb\]"):
+        require_loggers(settings.log)

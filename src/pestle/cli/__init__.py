@@ -18,7 +18,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("demo")(demo.command)
-app.command("models")(models.models_command)
+app.command("models")(models.command)
 app.command("init")(init.command)
 app.command("check")(check.command)
 app.command("e0")(e0.command)

@@ -64,16 +64,20 @@ def compare(folders: dict[str, RunFolder]) -> dict[str, Any]:
     naive = folders["naive"]
     manifest = Manifest.read(naive.manifest)
     foundation = load_foundation(FOUNDATION)
-    models = {method: load_foundation(folder.path) for method, folder in folders.items()}
-    e0s = models["naive"].reference_energies[TARGET_HEAD]
-    dtype = models["naive"].dtype
-    start = foundation.with_dtype(dtype).with_reference_energies(foundation.heads[0], e0s)
+    # "fine-tuned" is what every report calls the model it is about.
+    models = {
+        "scratch": load_foundation(folders["scratch"].path),
+        "fine-tuned": load_foundation(naive.path),
+    }
+    tuned = models["fine-tuned"]
+    e0s = tuned.reference_energies[TARGET_HEAD]
+    start = foundation.with_dtype(tuned.dtype).with_reference_energies(foundation.heads[0], e0s)
 
     sets = {name: read_frames([str(DATA / f"{name}.xyz")]).frames for name in ("test", "valid")}
     results = ErrorResults()
     add_model(results, "foundation", start, sets, label="foundation (with the E0s of this run)")
-    for method, model in models.items():
-        add_model(results, method, model, sets, head=TARGET_HEAD)
+    for name, model in models.items():
+        add_model(results, name, model, sets, head=TARGET_HEAD)
     results.write(naive.protocol("errors"))
 
     path = read_frames([str(DATA / "neb_mp2.xyz")]).frames

@@ -16,7 +16,7 @@ from typing import Any
 from pestle.errors import PestleError, nearest
 
 MIT = "MIT"
-ASL = "Academic Software Licence"
+ASL = "Academic Software Licence (non-commercial)"
 _RELEASES = "https://github.com/ACEsuit/mace-mp/releases/download/"
 _FOUNDATIONS = "https://github.com/ACEsuit/mace-foundations/releases/download/"
 _OFF = "https://raw.githubusercontent.com/ACEsuit/mace-off/main/mace_off23/"
@@ -195,16 +195,6 @@ def entry(name: str) -> Entry:
             fix=f"{nearest(name, names())} `pestle models` lists the names.".lstrip(),
         )
     return found
-
-
-def licence_notice(entry: Entry) -> str | None:
-    """What to say when a model whose licence forbids commercial use is chosen."""
-    if entry.commercial_use:
-        return None
-    return (
-        f"{entry.name} is under the {entry.licence} (https://github.com/gabor1/ASL), which does "
-        "not permit commercial use; models fine-tuned from it inherit that."
-    )
 
 
 def rows(select: Callable[[Entry], bool] = lambda _: True) -> list[dict[str, Any]]:

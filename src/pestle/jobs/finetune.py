@@ -74,6 +74,10 @@ def finetune(
     identity = run_identity(settings, prepared)
     data = training_data(prepared)
     manifest = Manifest(folder.manifest, describe(prepared, asked or {}, command))
+    if resume and folder.manifest.exists():
+        # The command that repeats the run is the one that began it.
+        begun = Manifest.read(folder.manifest).content
+        manifest.content |= {key: begun[key] for key in ("command", "started", "settings")}
     model = prepared.adaptation.model
 
     def save_best(best: Foundation, record: dict[str, Any]) -> None:
