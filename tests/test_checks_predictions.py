@@ -12,7 +12,7 @@ from ase.build import bulk
 
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation, Prediction, Provenance
-from pestle.structures.checks import check_against_foundation
+from pestle.foundations.label_checks import check_against_foundation
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import make_graph
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pestle.structures.checks import CheckReport, check_against_foundation, check_frames
+from pestle.structures.checks import CheckReport, check_frames
 from pestle.structures.reading import LabelKeys, read_frames
 
 
@@ -40,6 +40,7 @@ def check(
         return check_frames(splits, keys=found)
 
     from pestle.foundations import load_foundation
+    from pestle.foundations.label_checks import check_against_foundation
 
     model = load_foundation(foundation, trust=trust)
     head = model.heads[model.head_index(head)]

@@ -12,6 +12,7 @@ from pestle.adaptation import METHODS, Adaptation, Case
 from pestle.errors import PestleError
 from pestle.foundations import load_foundation
 from pestle.foundations.interface import Foundation
+from pestle.foundations.label_checks import check_against_foundation
 from pestle.progress import progress
 from pestle.recipes import resolve
 from pestle.reference_energies import (
@@ -22,7 +23,7 @@ from pestle.reference_energies import (
     require_elements,
 )
 from pestle.settings import RunSettings
-from pestle.structures.checks import CheckReport, check_against_foundation, check_frames
+from pestle.structures.checks import CheckReport, check_frames
 from pestle.structures.frame import Frame, elements_of
 from pestle.structures.graphs import GraphBatch, collate, make_graph
 from pestle.structures.reading import is_reference_atom

@@ -1,7 +1,7 @@
 """Preflight checks: what is in the data, what is wrong with it, what it implies.
 
-`check_frames` needs the data alone, `check_against_foundation` adds what a model's predictions
-show. Each file of this folder is one subject; thresholds are named constants there, with reasons.
+`check_frames` needs the data alone; foundations/label_checks.py adds what predictions
+show. Each file is one subject; its thresholds are named constants with reasons.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from pestle.structures.checks.duplicates import duplicate_findings
 from pestle.structures.checks.geometry import bonded_pairs, distance_findings, sound_frames
 from pestle.structures.checks.labels import label_findings
 from pestle.structures.checks.levels import level_findings
-from pestle.structures.checks.predictions import check_against_foundation
 from pestle.structures.checks.report import CheckReport, Finding, finding, sorted_findings
 from pestle.structures.checks.summary import summary_of
 from pestle.structures.checks.units import unit_findings
 from pestle.structures.composition import null_space_of
 from pestle.structures.frame import Frame, composition_matrix, elements_of, split_isolated_atoms
 
-__all__ = ["CheckReport", "Finding", "check_against_foundation", "check_frames"]
+__all__ = ["CheckReport", "Finding", "check_frames"]
 
 
 def check_frames(
@@ -79,7 +78,7 @@ def _reference_energy_findings(splits: Mapping[str, Sequence[Frame]]) -> list[Fi
         whose = "any element" if len(missing) == len(elements) else ", ".join(missing)
         findings.append(
             finding(
-                "warning" if given else "note",
+                "warning",
                 "no-isolated-atoms",
                 f"no isolated atom of {whose}: reference energies (E0s) are reestimated from the "
                 "frames and the foundation, so energies of dissociation are those of the "

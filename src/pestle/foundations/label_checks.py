@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import torch
 
 from pestle.foundations.interface import Foundation
+from pestle.foundations.prediction import predict_frames
 from pestle.structures.checks.geometry import sound_frames
 from pestle.structures.checks.levels import (
     MIN_FRAMES,
@@ -27,10 +27,6 @@ from pestle.structures.checks.robust import (
 )
 from pestle.structures.checks.unit_tables import ENERGY_UNITS, FORCE_UNITS, STRESS_UNITS
 from pestle.structures.frame import Frame, composition_matrix, elements_of
-from pestle.structures.graphs import GraphBatch, collate, make_graph
-
-# Edges in one batch: about 1 GB for a medium MACE model.
-_MAX_EDGES = 20_000
 
 # Slopes of labels on predictions count from this correlation on. A foundation far from its training
 # data still reaches 0.8 for forces and for changes of the stress; a mere offset of the pressure,
@@ -61,41 +57,14 @@ class Compared:
     stress: np.ndarray  # [n, 3, 3] predicted
 
 
-def _batches(graphs: Sequence[GraphBatch]) -> Iterator[GraphBatch]:
-    """Graphs joined up to the edge budget, in their order."""
-    current: list[GraphBatch] = []
-    edges = 0
-    for graph in graphs:
-        if current and edges + graph.n_edges > _MAX_EDGES:
-            yield collate(current)
-            current, edges = [], 0
-        current.append(graph)
-        edges += graph.n_edges
-    if current:
-        yield collate(current)
-
-
-def _predict(frames: list[Frame], foundation: Foundation, head: int) -> Compared:
-    # Largest first: the peak of memory comes at once, and batches are even.
-    order = sorted(range(len(frames)), key=lambda k: -len(frames[k]))
-    graphs = [
-        make_graph(frames[k], foundation.cutoff, index=k, dtype=foundation.dtype) for k in order
-    ]
-    energy = np.zeros(len(frames))
-    stress = np.zeros((len(frames), 3, 3))
-    forces: list[np.ndarray] = [np.zeros((0, 3))] * len(frames)
-    with_stress = any(f.stress is not None and f.is_periodic for f in frames)
-    for batch in _batches(graphs):
-        moved = batch.with_head(head).to(foundation.device, foundation.dtype)
-        said = foundation.predict(moved, stress=with_stress)
-        index = batch.frame.numpy()
-        energy[index] = said.energy.detach().cpu().numpy()
-        parts = torch.split(said.forces.detach().cpu(), batch.n_atoms.tolist())
-        for k, part in zip(index.tolist(), parts, strict=True):
-            forces[k] = part.double().numpy()
-        if said.stress is not None:
-            stress[index] = said.stress.detach().cpu().double().numpy()
-    return Compared(frames, energy, forces, stress)
+def _predict(frames: list[Frame], foundation: Foundation, head: str | None) -> Compared:
+    said = predict_frames(foundation, frames, head=head)
+    return Compared(
+        frames,
+        np.array([p.energy for p in said]),
+        [p.forces for p in said],
+        np.array([np.zeros((3, 3)) if p.stress is None else p.stress for p in said]),
+    )
 
 
 def check_against_foundation(
@@ -118,7 +87,7 @@ def check_against_foundation(
     Raises:
         PestleError: the head is unknown.
     """
-    index = foundation.head_index(head)
+    foundation.head_index(head)
     everything = [f for frames in splits.values() for f in frames]
     sound, _ = sound_frames(everything, None)
     known = set(foundation.elements)
@@ -134,7 +103,7 @@ def check_against_foundation(
         usable = [usable[k] for k in np.sort(chosen)]
     if not usable:
         return []
-    compared = _predict(usable, foundation, index)
+    compared = _predict(usable, foundation, head)
     findings = _force_findings(compared)
     energy_findings, unit = _energy_findings(compared)
     findings += energy_findings
