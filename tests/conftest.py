@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+import pestle
 from pestle.structures.frame import Frame
 
-DATA = Path(__file__).parents[1] / "src" / "pestle" / "demo" / "data"
+# From the package as it is installed: a wheel without its data must fail here.
+DATA = Path(pestle.__file__).parent / "demo" / "data"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -109,7 +109,7 @@ START = ["finetune", "-f", "pestle-seed0", "--data", TRAIN, "-o", "run"]
         (["finetune", "--set", "train.lr", "-o", "run"], "NAME=VALUE"),
         (["finetune", "--set", "train.lr=fast", "-o", "run"], "train.lr"),
         (["finetune", "-m", "magic", "-o", "run"], "method"),
-        (["finetune", "--resume", "-o", "run"], "no run with a checkpoint"),
+        (["finetune", "--resume", "-o", "run"], "no run to resume"),
         (["finetune", "--resume"], "-o RUN_DIR"),
         (["finetune", "--nonsense"], "nonsense"),
         (

@@ -13,7 +13,10 @@ from typing import Any
 import ase.io
 import numpy as np
 import pytest
+import torch
 import yaml
+from ase.build import bulk
+from ase.calculators.emt import EMT
 
 import pestle
 from pestle.errors import PestleError
@@ -162,12 +165,148 @@ def test_element_subset_survives_the_whole_way(demo_files: dict, tmp_path: Path)
     assert manifest["gate"]["forces"] < 1e-6
 
 
-def test_isolated_atoms_given_as_points_enter_every_epoch(
-    demo_files: dict[str, str], tmp_path: Path
-) -> None:
+def test_isolated_atoms_given_as_points_enter_every_epoch(demo_files: dict[str, str]) -> None:
+    """Three times each, at a hundred times the weight, and counted in the steps."""
+    from pestle.jobs.preparation import prepare, training_data
+    from pestle.run_file import from_names
+
     more = {"data.isolated_atom_repeats": 3, "data.isolated_atom_weight": 100.0}
-    plan = pestle.finetune(asked(demo_files, **more), tmp_path / "x", dry_run=True)
-    assert plan["plan"]["steps_per_epoch"] == -(-(60 + 4 * 3) // 5)
+    prepared = prepare(from_names(asked(demo_files, **more)), torch.device("cpu"))
+    data = training_data(prepared)
+    weights = [float(g.energy_weight) for g in data.train_graphs]
+    assert weights == [1.0] * 60 + [100.0] * 12
+    assert [len(f) for f in data.train_frames[60:]] == [1] * 12
+
+
+def test_resume_finds_local_files_from_another_folder(
+    demo_files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Foundation and E0 file given by relative paths."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    pestle.load("pestle-seed0").save(Path("local"))
+    table = {"H": -13.6, "C": -1026.9, "F": -2707.5, "Cl": -12505.1}
+    Path("e0s.json").write_text(json.dumps(table))
+    names = asked(demo_files, foundation="local", e0s="e0s.json", **{"train.epochs": 1})
+    pestle.finetune(names, "run")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    from pestle.jobs.finetune import resume_settings
+
+    manifest = pestle.finetune(resume_settings(Path("../run"), {}), "../run", resume=True)
+    assert manifest["status"] == "finished"
+    assert manifest["reference_energies"]["e0s"]["F"] == -2707.5
+
+
+def test_the_fine_tuned_model_has_its_own_identity(run: tuple[Path, dict[str, Any]]) -> None:
+    out, manifest = run
+    tuned, foundation = pestle.load(out), pestle.load("pestle-seed0")
+    assert manifest["foundation"]["fingerprint"] == foundation.fingerprint()
+    assert tuned.fingerprint() != foundation.fingerprint()
+    assert tuned.provenance.name == "pestle-seed0-naive"
+    assert tuned.provenance.licence == foundation.provenance.licence
+    assert "OMat24" not in tuned.level_of_theory
+    assert foundation.fingerprint() in " ".join(tuned.provenance.notes)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"data.valid": ["unlabelled.xyz"]}, "no validation frame"),
+        ({"data.valid": ["atoms.xyz"]}, "no validation frame"),
+        ({"train.best_metric": "stress_rmse"}, "stress"),
+        ({"data.isolated_atom_repeats": 2, "data.train": ["bare.xyz"]}, "isolated_atom_repeats"),
+        ({"method": "scratch", "e0s": "reestimate"}, "from scratch"),
+    ],
+)
+def test_what_cannot_work_never_starts(
+    demo_files: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    more: dict[str, Any],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    frames = ase.io.read(demo_files["train"], index=":")
+    bare = [f.copy() for f in ase.io.read(demo_files["valid"], index=":3")]
+    for atoms in bare:
+        atoms.info.pop("REF_energy")
+        del atoms.arrays["REF_forces"]
+    ase.io.write("unlabelled.xyz", bare, format="extxyz")
+    ase.io.write("atoms.xyz", frames[:4], format="extxyz")
+    ase.io.write("bare.xyz", frames[4:12], format="extxyz")
+    with pytest.raises(PestleError, match=message):
+        pestle.finetune(asked(demo_files, **more), "run")
+    assert not Path("run").exists()
+
+
+def test_a_broken_adaptation_is_stopped_by_the_gate(
+    demo_files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pestle.adaptation import METHODS, Adaptation, naive
+
+    def broken(case: Any) -> Adaptation:
+        adaptation = naive.adapt(case)
+        with torch.no_grad():
+            next(adaptation.model.parameters()).mul_(1.001)
+        return adaptation
+
+    monkeypatch.setitem(METHODS, "naive", broken)
+    for dry_run in (True, False):
+        with pytest.raises(PestleError, match="the method naive changed"):
+            pestle.finetune(asked(demo_files), tmp_path / "run", dry_run=dry_run)
+    assert not (tmp_path / "run").exists()
+
+
+def test_periodic_frames_with_stress_go_the_whole_way(tmp_path: Path) -> None:
+    """EMT labels of copper: the stress is trained on, evaluated and reported; one frame without."""
+    frames = []
+    for seed in range(10):
+        atoms = bulk("Cu", cubic=True)
+        atoms.set_cell(atoms.cell * (1 + 0.01 * (seed - 5)), scale_atoms=True)
+        atoms.rattle(0.05, seed=seed)
+        atoms.calc = EMT()
+        atoms.info |= {"REF_energy": atoms.get_potential_energy()}
+        if seed:
+            atoms.info["REF_stress"] = atoms.get_stress()
+        atoms.arrays["REF_forces"] = atoms.get_forces()
+        atoms.calc = None
+        frames.append(atoms)
+    ase.io.write(tmp_path / "cu.xyz", frames, format="extxyz")
+    manifest = pestle.finetune(
+        {
+            "foundation": "pestle-seed0",
+            "data.train": [str(tmp_path / "cu.xyz")],
+            "data.valid_fraction": 0.3,
+            "elements": "data",
+            "loss.stress": 1000.0,
+            "train.epochs": 4,
+            "train.max_edges": 500,
+            "train.threads": 1,
+        },
+        tmp_path / "run",
+    )
+    errors = manifest["errors"]["valid"]
+    tuned, before = errors["fine-tuned"]["all"], errors["foundation"]["all"]
+    assert tuned["stress_rmse"] < before["stress_rmse"]
+    assert manifest["reference_energies"]["method"] == "reestimate"
+    assert manifest["gate"]["stress"] < 1e-8
+
+
+def test_demo_compares_three_models_along_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pestle.demo import run as demo
+
+    monkeypatch.setattr(demo, "EPOCHS", 2)
+    result = demo.run_demo(tmp_path / "demo")
+    assert Path(result["report"]).stat().st_size > 1e6
+    assert list(result["errors"]["test"]) == ["foundation", "scratch", "fine-tuned"]
+    curves = result["path"]["curves"]
+    assert list(curves) == ["MP2", "foundation", "scratch", "fine-tuned"]
+    assert all(len(values) == 11 and values[0] == 0 for values in curves.values())
+    assert max(curves["MP2"]) == pytest.approx(0.2615, abs=1e-3)
+    with pytest.raises(PestleError, match="is not empty"):
+        demo.run_demo(tmp_path / "demo")
 
 
 def test_ctrl_c_and_resume_from_the_command_line(

@@ -92,9 +92,9 @@ def test_damaged_folders_are_refused(tmp_path):
 def test_the_fingerprint_tells_models_apart():
     model = fresh("density")
     same, before = fresh("density"), model.fingerprint()
-    assert before == same.fingerprint() == model.provenance.fingerprint and len(before) == 16
+    assert before == same.fingerprint() and len(before) == 16
     other = model.with_reference_energies("Default", {1: -1.0})
-    assert other.fingerprint() != before and other.provenance.fingerprint == before
+    assert other.fingerprint() != before
     with torch.no_grad():
         next(model.parameters())[0] += 1e-12
     assert model.fingerprint() != before
@@ -228,7 +228,6 @@ def test_the_embedded_foundation_loads():
     model = load_foundation("pestle-seed0")
     assert len(model.elements) == 82 and model.heads == ("Default",)
     assert model.provenance.licence == "MIT" and "OMat24" in model.level_of_theory
-    assert model.provenance.fingerprint == model.fingerprint()
     assert sum(p.numel() for p in model.parameters()) == 517_248
     small = model.with_dtype(torch.float64).with_elements([11, 17])
     results(small.calculator(), frames()[0].atoms)

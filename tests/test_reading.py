@@ -174,3 +174,57 @@ def test_seeded_split_keeps_isolated_atoms_in_training(tmp_path: Path) -> None:
     together = sorted(f.index for f in first.train + first.valid)
     assert together == list(range(20))
     assert [f.energy for f in first.named()["train"]][-1] == -13.6
+
+
+def test_database_rows_with_ref_keys(tmp_path: Path) -> None:
+    """Labels a user kept in a database's own tables are found as in a file."""
+    atoms = molecule("H2O")
+    forces = np.arange(9.0).reshape(3, 3)
+    with ase.db.connect(tmp_path / "a.db") as database:
+        database.write(
+            atoms,
+            key_value_pairs={"REF_energy": -14.5, "config_type": "water"},
+            data={"REF_forces": forces},
+        )
+    (frame,) = read_frames([str(tmp_path / "a.db")]).frames
+    assert (frame.energy, frame.config_type) == (-14.5, "water")
+    assert frame.forces == pytest.approx(forces)
+
+
+def test_a_named_virials_key_is_the_only_place_looked_at(tmp_path: Path) -> None:
+    atoms = copper()
+    atoms.info |= {"REF_energy": 0.0, "REF_stress": np.eye(3) * 7, "w": -STRESS * 2}
+    paths = write(tmp_path / "a.xyz", atoms)
+    (frame,) = read_frames(paths, LabelKeys(virials="w")).frames
+    assert frame.stress == pytest.approx(2 * STRESS / atoms.get_volume())
+    with pytest.raises(PestleError, match="'virial'"):
+        read_frames(paths, LabelKeys(virials="virial"))
+
+
+def test_a_stress_that_is_text(tmp_path: Path) -> None:
+    atoms = copper()
+    atoms.info |= {"REF_energy": 0.0, "REF_stress": "not calculated"}
+    with pytest.raises(PestleError, match="REF_stress"):
+        read_frames(write(tmp_path / "a.xyz", atoms))
+
+
+def test_copies_of_a_structure_are_held_out_together(tmp_path: Path) -> None:
+    frames = []
+    for k in range(6):
+        atoms = molecule("CH3OH")
+        atoms.rattle(0.05, seed=k)
+        for _ in range(3):
+            copied = atoms.copy()
+            copied.info["REF_energy"] = float(k)
+            frames.append(copied)
+    paths = write(tmp_path / "a.xyz", *frames)
+    for seed in range(5):
+        splits = read_splits(DataSettings(train=paths, valid_fraction=0.3), seed)
+        assert splits.valid and splits.train
+        assert not {f.energy for f in splits.train} & {f.energy for f in splits.valid}
+
+
+def test_the_same_isolated_atom_counts_once(tmp_path: Path) -> None:
+    paths = make_split_files(tmp_path)
+    splits = read_splits(DataSettings(train=paths, valid=paths), 0)
+    assert len(splits.isolated) == 1

@@ -130,3 +130,16 @@ def test_unknown_element_is_named_with_its_frame(seed0: Foundation) -> None:
     frame = Frame(Atoms("Po2", positions=[[0, 0, 0], [0, 0, 3]]), energy=-1.0, source="a.xyz")
     with pytest.raises(PestleError, match=r"a\.xyz frame 0: Po "):
         EnergyProblem.of([frame], seed0)
+
+
+def test_an_element_only_isolated_atoms_hold_takes_their_energy(seed0: Foundation) -> None:
+    frames = frames_with(seed0, PLANTED, MOLECULES) + atom_frames({35: PLANTED[35]})
+    result = estimate(EnergyProblem.of(frames, seed0), "reestimate")
+    assert result.e0s[35] == PLANTED[35] and 35 not in result.kept
+
+
+def test_forces_alone_keep_the_foundation(seed0: Foundation) -> None:
+    frames = frames_with(seed0, PLANTED, ["H2O"])
+    frames[0].energy = None
+    result = from_setting(EnergyProblem.of(frames, seed0), "auto")
+    assert result.method == "foundation" and "no frame has an energy" in result.reason

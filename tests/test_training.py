@@ -299,3 +299,17 @@ def test_a_logger_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch
     settings = build({}, {"log.wandb": "project"})
     with pytest.raises(PestleError, match=r"pestle\[wandb\]"):
         require_loggers(settings.log)
+
+
+def test_the_second_stage_keeps_its_own_best_model(
+    tmp_path: Path, seed0: Foundation, demo_train: list[Frame]
+) -> None:
+    """Losses with other weights are not compared: a hundredfold energy weight wins all the same."""
+    trainer = make_trainer(
+        tmp_path, seed0, demo_train, train__epochs=4, loss__energy=0.01,
+        loss__stage_two_epoch=3, loss__stage_two_energy=1000.0,
+    )  # fmt: skip
+    counters = trainer.run()
+    lines = records(tmp_path)
+    assert lines[3]["valid"]["loss"] > lines[2]["valid"]["loss"]
+    assert counters.best_epoch >= 3 and lines[3]["best"]

@@ -1,7 +1,7 @@
 """Pestle: PES Tuning, Learning and Evaluation.
 
-Every command has a function of the same name here; they are imported when first used, so that
-`import pestle` stays quick.
+The jobs behind the commands are functions of the same name here. They are imported when first
+used, so that `import pestle` stays quick.
 """
 
 from __future__ import annotations

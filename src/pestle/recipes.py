@@ -65,11 +65,12 @@ def resolve(
     recipe = TABLE_7[settings.method]
     reasons: dict[str, str] = {}
     train = settings.train
-    if train.lr is None:
+    # A run file repeats the recipe's values: they keep their reason.
+    if train.lr in (None, recipe.lr):
         train.lr, reasons["train.lr"] = recipe.lr, recipe.why_lr
-    if train.ema_decay is None:
+    if train.ema_decay in (None, recipe.ema_decay):
         train.ema_decay, reasons["train.ema_decay"] = recipe.ema_decay, recipe.why_ema
-    if train.clip is None:
+    if train.clip in (None, recipe.clip):
         train.clip, reasons["train.clip"] = recipe.clip, recipe.why_clip
 
     name = "data.isolated_atom_repeats"

@@ -18,6 +18,7 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
 from pestle.errors import PestleError
+from pestle.progress import progress
 from pestle.structures.composition import null_space_of
 from pestle.structures.frame import Frame, composition_matrix, elements_of
 from pestle.structures.reading import is_reference_atom
@@ -117,12 +118,17 @@ class EnergyProblem:
 
     @classmethod
     def of(
-        cls, frames: Sequence[Frame], foundation: Foundation | None = None, head: str | None = None
+        cls,
+        frames: Sequence[Frame],
+        foundation: Foundation | None = None,
+        head: str | None = None,
+        *,
+        max_edges: int | None = None,
     ) -> EnergyProblem:
-        """Collect the energies and predict them once, in batches.
+        """Collect the energies and predict them once, in batches of at most `max_edges` edges.
 
         Raises:
-            PestleError: no frame has an energy.
+            PestleError: an element that the foundation does not know, or an unknown head.
         """
         atoms = [f for f in frames if is_reference_atom(f)]
         labelled = [f for f in frames if f.energy is not None and not f.is_isolated_atom]
@@ -136,10 +142,17 @@ class EnergyProblem:
         )
         if foundation is not None:
             # Imported here: averaging needs no model, and a model needs torch.
-            from pestle.foundations.prediction import predict_frames
+            from pestle.foundations.prediction import BATCH_EDGES, predict_frames
 
             require_elements(frames, foundation)
-            predictions = predict_frames(foundation, labelled, head=head)
+            with progress("predicting energies", max(1, len(labelled))) as bar:
+                predictions = predict_frames(
+                    foundation,
+                    labelled,
+                    head=head,
+                    max_edges=max_edges or BATCH_EDGES,
+                    on_progress=bar.to,
+                )
             problem.interaction = np.array([p.interaction_energy for p in predictions])
             names = foundation.heads
             problem.foundation_e0s = dict(
@@ -192,7 +205,8 @@ def estimate(
     elif method == "reestimate":
         result = _reestimate(problem)
     elif method == "foundation":
-        _need_foundation(problem, method)
+        if not problem.foundation_e0s:
+            _need_foundation(problem, method)
         result = ReferenceEnergies("foundation", dict(problem.foundation_e0s))
         result.kept = tuple(sorted(problem.foundation_e0s))
     else:
@@ -253,6 +267,7 @@ def _average(problem: EnergyProblem) -> ReferenceEnergies:
     used = np.flatnonzero(problem.counts.any(axis=0))
     values = _solve(problem.counts[:, used], problem.energy)
     e0s = {problem.elements[k]: float(v) for k, v in zip(used, values, strict=True)}
+    e0s |= _atoms_alone(problem, e0s)
     warning = (
         "averaged E0s put the binding energy of the training structures into the atoms: errors two "
         "to three times larger and unstable MD are what the paper finds (Fig. 4, Table 1); prefer "
@@ -272,7 +287,17 @@ def _reestimate(problem: EnergyProblem) -> ReferenceEnergies:
     for k, delta in zip(used, shift, strict=True):
         z = problem.elements[k]
         e0s[z] = problem.foundation_e0s[z] + float(delta)
-    return ReferenceEnergies("reestimate", e0s)
+    return ReferenceEnergies("reestimate", e0s | _atoms_alone(problem, e0s))
+
+
+def _atoms_alone(problem: EnergyProblem, found: Mapping[int, float]) -> dict[int, float]:
+    """Labels of isolated atoms whose element no other frame holds: nothing else can be their E0."""
+    atoms: dict[int, float] = {}
+    for frame in problem.atoms:
+        z = int(frame.numbers[0])
+        if z not in found and frame.energy is not None:
+            atoms[z] = min(frame.energy, atoms.get(z, frame.energy))
+    return atoms
 
 
 def _diagnose(result: ReferenceEnergies, problem: EnergyProblem) -> ReferenceEnergies:
@@ -317,6 +342,8 @@ def _diagnose(result: ReferenceEnergies, problem: EnergyProblem) -> ReferenceEne
 
 def choose(problem: EnergyProblem, table: Mapping[int, float] | None = None) -> tuple[str, str]:
     """(method, reason) of the default: isolated if every element has its atom, else reestimate."""
+    if not problem.frames and not problem.atoms and problem.foundation_e0s:
+        return "foundation", "no frame has an energy; the forces do not depend on E0s"
     have = {int(f.numbers[0]) for f in problem.atoms} | set(table or {})
     missing = [z for z in elements_of(problem.frames) if z not in have]
     if not missing:
@@ -327,7 +354,7 @@ def choose(problem: EnergyProblem, table: Mapping[int, float] | None = None) -> 
             "reestimate",
             f"no isolated atom for {names}; reestimation comes closest to it (paper 3.2)",
         )
-    return "average", f"no isolated atom for {names}, and no foundation to reestimate with"
+    return "average", f"no isolated atom for {names}, and no pretrained model to reestimate with"
 
 
 def from_setting(problem: EnergyProblem, setting: str | Mapping[str, float]) -> ReferenceEnergies:

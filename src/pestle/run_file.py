@@ -174,7 +174,9 @@ def read_run_file(path: Path) -> dict[str, Any]:
         PestleError: the file is missing, not YAML, or not a mapping.
     """
     try:
-        tree = yaml.safe_load(path.read_text())
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise PestleError("not a text file", where=str(path)) from None
     except OSError as error:
         raise PestleError(f"cannot read the run file ({error.strerror})", where=str(path)) from None
     except yaml.YAMLError as error:

@@ -77,18 +77,20 @@ class RunFolder:
                 "is not empty", where=str(self.path), fix="Choose another folder with -o."
             )
         parent = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
+        if not parent.is_dir():
+            raise PestleError("is a file, not a folder", where=str(parent))
         if not os.access(parent, os.W_OK):
             raise PestleError("cannot be written to", where=str(parent))
 
     def require_run(self) -> None:
-        """The folder must hold a run that can go on.
+        """The folder must hold a run; one that was killed before its first checkpoint starts over.
 
         Raises:
             PestleError: it does not.
         """
-        if not self.settings.exists() or not self.checkpoint.exists():
+        if not self.settings.exists():
             raise PestleError(
-                "holds no run with a checkpoint to resume from",
+                "holds no run to resume",
                 where=str(self.path),
                 fix="Start it without --resume.",
             )

@@ -171,7 +171,7 @@ class TrainSettings(_Group):
         "float64",
         "Precision of the network. float64: mace's default for training; float32 is up to twice as fast.",
     )
-    device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps.")
+    device: str = setting("auto", "auto, cpu, cuda or cuda:N.")
     threads: int | None = setting(
         None,
         "CPU threads of torch. None: torch's choice. Give 1 to each of several runs on one machine.",

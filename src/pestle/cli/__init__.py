@@ -65,6 +65,9 @@ def _run() -> int:
     except KeyboardInterrupt:
         return fail("interrupted", 130)
     except Exception as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            typer.echo(error.format_message())  # type: ignore[attr-defined]
+            return 2
         # Usage errors of the parser, whichever click it comes with.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             return fail(" ".join(error.format_message().split()), int(error.exit_code))

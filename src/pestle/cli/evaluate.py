@@ -31,7 +31,7 @@ def command(
     stress_key: StressKey = None,
     virials_key: VirialsKey = None,
     dtype: Annotated[str | None, typer.Option(help="float32 or float64.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     out: Out = None,
     as_json: Json = False,
 ) -> None:

@@ -84,9 +84,8 @@ def command(
         settings = resume_settings(out, asked)
     name = Path(settings.foundation).stem or "run"
     out = out or Path("runs") / f"{name}-{settings.method}"
-    asked = {**dict.fromkeys(_names_in(tree)), **asked}
     text = shlex.join(["pestle", *sys.argv[1:]])
-    manifest = finetune(settings, out, resume=resume, dry_run=dry_run, asked=asked, command=text)
+    manifest = finetune(settings, out, resume=resume, dry_run=dry_run, command=text)
     if dry_run:
         if as_json:
             print_json(manifest)
@@ -103,14 +102,3 @@ def command(
             print_table(error_table(set_name, models))
     say(f"model:  {out / 'model'}")
     say(f"report: {out / 'report.html'}")
-
-
-def _names_in(tree: dict, prefix: str = "") -> list[str]:
-    """Dotted names of the leaves of a run file."""
-    names: list[str] = []
-    for key, value in tree.items():
-        if isinstance(value, dict) and key != "e0s":
-            names += _names_in(value, f"{prefix}{key}.")
-        else:
-            names.append(f"{prefix}{key}")
-    return names

@@ -81,7 +81,6 @@ class Provenance:
     name: str
     licence: str = "unknown"
     level_of_theory: str = "unknown"
-    fingerprint: str = ""
     notes: tuple[str, ...] = field(default=())
 
 
@@ -218,6 +217,10 @@ class Foundation(torch.nn.Module, ABC):
         """
 
     # -- files ----------------------------------------------------------------------------------
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Hash of architecture, weights and E0s as they are now."""
+
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Write architecture.json and weights.safetensors (no code in either)."""

@@ -9,7 +9,8 @@ from itertools import pairwise
 import numpy as np
 
 from pestle.foundations.interface import Foundation
-from pestle.foundations.prediction import predict_frames
+from pestle.foundations.prediction import BATCH_EDGES, predict_frames
+from pestle.progress import progress
 from pestle.structures.checks.geometry import sound_frames
 from pestle.structures.checks.levels import (
     MIN_FRAMES,
@@ -57,8 +58,13 @@ class Compared:
     stress: np.ndarray  # [n, 3, 3] predicted
 
 
-def _predict(frames: list[Frame], foundation: Foundation, head: str | None) -> Compared:
-    said = predict_frames(foundation, frames, head=head)
+def _predict(
+    frames: list[Frame], foundation: Foundation, head: str | None, max_edges: int
+) -> Compared:
+    with progress("checking labels against the foundation", len(frames)) as bar:
+        said = predict_frames(
+            foundation, frames, head=head, max_edges=max_edges, on_progress=bar.to
+        )
     return Compared(
         frames,
         np.array([p.energy for p in said]),
@@ -74,6 +80,7 @@ def check_against_foundation(
     head: str | None,
     max_frames: int = 200,
     seed: int = 0,
+    max_edges: int = BATCH_EDGES,
 ) -> list[Finding]:
     """Findings that need predictions, on a random sample of the frames.
 
@@ -83,6 +90,7 @@ def check_against_foundation(
         head: its head; `None` where it has one only.
         max_frames: frames predicted at most.
         seed: seed of the sample.
+        max_edges: edges in a batch.
 
     Raises:
         PestleError: the head is unknown.
@@ -103,7 +111,7 @@ def check_against_foundation(
         usable = [usable[k] for k in np.sort(chosen)]
     if not usable:
         return []
-    compared = _predict(usable, foundation, head)
+    compared = _predict(usable, foundation, head, max_edges)
     findings = _force_findings(compared)
     energy_findings, unit = _energy_findings(compared)
     findings += energy_findings

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from pestle.errors import PestleError
+from pestle.files import replacing, write_text
 from pestle.foundations.interface import Provenance
 
 FORMAT = 1
@@ -63,16 +63,6 @@ def fingerprint(model: SafeModel) -> str:
     return digest.hexdigest()[:16]
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file completely or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write(folder: Path, model: SafeModel) -> None:
     """Write the two files of a model; others in the folder stay.
 
@@ -96,8 +86,9 @@ def write(folder: Path, model: SafeModel) -> None:
         "architecture": model.architecture,
     }
     text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
-    _replace(folder / WEIGHTS, weights)
-    _replace(folder / ARCHITECTURE, text.encode())
+    with replacing(folder / WEIGHTS) as temporary:
+        temporary.write_bytes(weights)
+    write_text(folder / ARCHITECTURE, text)
 
 
 def _document(path: Path) -> dict[str, Any]:
@@ -117,7 +108,7 @@ def _document(path: Path) -> dict[str, Any]:
 
 
 def _provenance(entry: Mapping[str, Any]) -> Provenance:
-    known = {k: entry[k] for k in ("name", "licence", "level_of_theory", "fingerprint")}
+    known = {k: entry[k] for k in ("name", "licence", "level_of_theory")}
     return Provenance(**known, notes=tuple(entry.get("notes", ())))
 
 

@@ -39,10 +39,11 @@ def check(
     if foundation is None:
         return check_frames(splits, keys=found)
 
+    from pestle.devices import find_device
     from pestle.foundations import load_foundation
     from pestle.foundations.label_checks import check_against_foundation
 
-    model = load_foundation(foundation, trust=trust)
+    model = load_foundation(foundation, trust=trust).to(find_device("auto"))
     head = model.heads[model.head_index(head)]
     report = check_frames(splits, keys=found, supported_elements=model.elements)
     if not report.errors:

@@ -44,8 +44,9 @@ def e0(
     frames = read_frames(data, keys).frames
     model = None
     if foundation is not None:
+        from pestle.devices import find_device
         from pestle.foundations import load_foundation
 
-        model = load_foundation(foundation, trust=trust)
+        model = load_foundation(foundation, trust=trust).to(find_device("auto"))
     problem = EnergyProblem.of(frames, model, head)
     return E0Result(problem, from_setting(problem, method), compare(problem))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pestle.devices import DTYPES, find_device
 from pestle.errors import PestleError
 from pestle.foundations import load_foundation
 from pestle.protocols.errors import ErrorResults, add_model
@@ -43,8 +44,6 @@ def evaluate(
     Raises:
         PestleError: a file or model cannot be read, or no frame has a label.
     """
-    from pestle.training.setup import DTYPES, find_device
-
     frames = read_frames(data, keys).frames
     if not any(f.energy is not None or f.forces is not None for f in frames):
         raise PestleError(

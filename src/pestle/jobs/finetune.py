@@ -11,18 +11,20 @@ from typing import Any
 
 from pestle.errors import Interrupted, PestleError
 from pestle.files import write_text
-from pestle.foundations import load_foundation
+from pestle.foundations import catalogue, load_foundation
 from pestle.foundations.interface import Foundation
 from pestle.jobs.plan import plan_lines
 from pestle.jobs.preparation import TARGET_HEAD, Prepared, prepare, training_data
 from pestle.jobs.record import card_of, data_files, describe, run_identity
 from pestle.model_folder import write_card, write_model_folder
 from pestle.progress import say
-from pestle.protocols.errors import ErrorResults, add_model, thinned
+from pestle.protocols.errors import ErrorResults, add_model
+from pestle.reference_energies import METHODS
 from pestle.report import write_report
 from pestle.run_file import build, dump, from_names, read_run_file
 from pestle.run_folder import Manifest, RunFolder, hardware, now
 from pestle.settings import RunSettings
+from pestle.structures.frame import thinned
 from pestle.training.gate import GateResult, zero_step_gate
 from pestle.training.loggers import MetricsFile, make_loggers
 from pestle.training.loop import Trainer, TrainingFailed
@@ -38,7 +40,6 @@ def finetune(
     *,
     resume: bool = False,
     dry_run: bool = False,
-    asked: Mapping[str, Any] | None = None,
     command: str = "",
 ) -> dict[str, Any]:
     """Fine-tune a foundation model and judge the result.
@@ -49,7 +50,6 @@ def finetune(
         out: run folder, new unless `resume`.
         resume: go on from the checkpoint in `out`.
         dry_run: stop before the first update and write nothing.
-        asked: dotted names of the settings the user gave (for the plan's reasons).
         command: command line, for the manifest and the report.
 
     Returns:
@@ -61,7 +61,6 @@ def finetune(
         Interrupted: the run was stopped; its checkpoint is written.
     """
     if not isinstance(settings, RunSettings):
-        asked = settings if asked is None else asked
         settings = from_names(settings)
     folder = RunFolder(Path(out))
     if resume:
@@ -70,15 +69,14 @@ def finetune(
         folder.require_new()
     started = time.monotonic()
     fabric = make_fabric(settings.train)
-    prepared = prepare(settings)
-    identity = run_identity(settings, prepared)
+    prepared = prepare(settings, fabric.device)
+    identity = run_identity(prepared)
     data = training_data(prepared)
-    manifest = Manifest(folder.manifest, describe(prepared, asked or {}, command))
+    manifest = Manifest(folder.manifest, describe(prepared, command))
     if resume and folder.manifest.exists():
         # The command that repeats the run is the one that began it.
         begun = Manifest.read(folder.manifest).content
         manifest.content |= {key: begun[key] for key in ("command", "started", "settings")}
-    model = prepared.adaptation.model
 
     def save_best(best: Foundation, record: dict[str, Any]) -> None:
         card = {**card_of(prepared, manifest.content), "validation": record["valid"]}
@@ -87,7 +85,7 @@ def finetune(
 
     trainer = Trainer(
         fabric,
-        model,
+        prepared.adaptation.model,
         prepared.adaptation.trainable,
         data,
         prepared.settings,
@@ -98,24 +96,29 @@ def finetune(
     )
     manifest.content["hardware"] = hardware(str(fabric.device))
     manifest.content["plan"] = step_plan(trainer, prepared.settings)
+    gate = pass_gate(prepared)
+    manifest.content["gate"] = asdict(gate) if gate else None
     manifest.content["timings"] = {"preparation_s": round(time.monotonic() - started, 2)}
     if dry_run:
         return manifest.content
 
-    gate = pass_gate(prepared)
-    # Nothing but training itself can fail from here on: a refused run leaves no folder behind.
+    # Whatever a user can have got wrong was found by now: a refused run leaves no folder behind.
     handler = folder.open_log()
     try:
         for line in plan_lines(manifest.content):
             say(line)
         say()
-        say(gate.line() if gate else "zero-step gate: not applied to random weights")
         if not resume:
-            text = dump(with_absolute_paths(settings))
+            text = dump(with_absolute_paths(prepared.settings))
             write_text(folder.settings, text)
-        manifest.update(status="running", gate=asdict(gate) if gate else None)
-        trainer.loggers = make_loggers(settings.log, folder.path)
+        manifest.update(status="running")
+        trainer.loggers = make_loggers(settings.log, folder.path, identity)
         return _train_and_judge(trainer, prepared, folder, manifest, resume=resume)
+    except (Interrupted, TrainingFailed):
+        raise
+    except BaseException as error:
+        manifest.update(status="aborted", status_detail=f"{type(error).__name__}: {error}")
+        raise
     finally:
         logging.getLogger("pestle").removeHandler(handler)
         handler.close()
@@ -136,6 +139,7 @@ def pass_gate(prepared: Prepared) -> GateResult | None:
         dtype=train.dtype,
         max_frames=train.gate_frames,
         seed=train.seed,
+        max_edges=train.eval_batch_edges,
     )
 
 
@@ -145,7 +149,8 @@ def _train_and_judge(
     """Train, and whatever happens leave a folder that says so."""
     failure: TrainingFailed | None = None
     try:
-        counters = trainer.run(resume=resume)
+        # A run that was killed before its first checkpoint starts over.
+        counters = trainer.run(resume=resume and folder.checkpoint.exists())
     except Interrupted as stop:
         manifest.update(status="interrupted", status_detail=f"stopped by {stop.by}")
         raise
@@ -162,6 +167,9 @@ def _train_and_judge(
             "finished": counters.finished or (failure.line if failure else ""),
         }
     )
+    if failure is not None and counters.best_epoch < 0:
+        manifest.update(status="aborted", status_detail=failure.line, finished=now())
+        raise failure
     results = judge(prepared, folder)
     model = load_foundation(folder.path)
     errors = {name: models["fine-tuned"]["all"] for name, models in results.sets.items()}
@@ -185,16 +193,17 @@ def judge(prepared: Prepared, folder: RunFolder) -> ErrorResults:
     train = thinned(prepared.splits.train, MAX_TRAIN_EVALUATED, prepared.settings.train.seed)
     sets = {"test": prepared.splits.test, "valid": prepared.splits.valid, "train": train}
     results = ErrorResults()
-    device = prepared.adaptation.model.device
+    max_edges = prepared.settings.train.eval_batch_edges
     add_model(
         results,
         "foundation",
-        prepared.start.to(device),
+        prepared.start,
         sets,
         label="foundation (with the E0s of this run)",
+        max_edges=max_edges,
     )
-    best = load_foundation(folder.path).to(device)
-    add_model(results, "fine-tuned", best, sets, head=TARGET_HEAD)
+    best = load_foundation(folder.path).to(prepared.start.device)
+    add_model(results, "fine-tuned", best, sets, head=TARGET_HEAD, max_edges=max_edges)
     results.write(folder.protocol("errors"))
     return results
 
@@ -222,12 +231,11 @@ def with_absolute_paths(settings: RunSettings) -> RunSettings:
     for name, patterns in data_files(settings.data):
         setattr(settings.data, name, [str(Path(p).expanduser().absolute()) for p in patterns])
     local = Path(settings.foundation).expanduser()
-    if local.exists() and (
-        local.is_file() or (local / "architecture.json").exists() or (local / "model").exists()
-    ):
+    # A name of the catalogue wins over a file of that name, here as in loading.
+    if catalogue.find(settings.foundation) is None and local.exists():
         settings.foundation = str(local.absolute())
-    if isinstance(settings.e0s, str) and Path(settings.e0s).is_file():
-        settings.e0s = str(Path(settings.e0s).absolute())
+    if isinstance(settings.e0s, str) and settings.e0s not in (*METHODS, "auto"):
+        settings.e0s = str(Path(settings.e0s).expanduser().absolute())
     return settings
 
 

@@ -26,13 +26,12 @@ def trainable_blocks(model: Foundation, trainable: Sequence[str]) -> dict[str, d
 
 
 def explained_settings(
-    settings: RunSettings, asked: Mapping[str, Any], reasons: Mapping[str, str]
+    settings: RunSettings, reasons: Mapping[str, str]
 ) -> dict[str, dict[str, Any]]:
     """Dotted name → value and reason of every setting.
 
     Args:
         settings: complete settings.
-        asked: dotted names that the user set.
         reasons: dotted name → reason for the values chosen by Pestle.
     """
     explained = {}
@@ -44,10 +43,10 @@ def explained_settings(
         source = extra.get("source", "")
         if name in reasons:
             reason = reasons[name]
-        elif name in asked:
-            reason = "asked for"
-        else:
+        elif value == info.get_default(call_default_factory=True):
             reason = f"default ({source})" if source else "default"
+        else:
+            reason = "asked for"
         explained[name] = {"value": value, "reason": reason, "unit": extra.get("unit", "")}
     return explained
 
@@ -112,8 +111,21 @@ def plan_lines(manifest: Mapping[str, Any]) -> list[str]:
         f"  one step takes {plan['seconds_per_step'] * 1e3:.0f} ms: about "
         f"{duration(plan['estimated_seconds'])} with evaluations; memory {plan['memory_mib']:,.0f} "
         "MiB",
+        "",
+        gate_line(manifest["gate"]),
     ]
     return lines
+
+
+def gate_line(gate: Mapping[str, Any] | None) -> str:
+    """What the zero-step gate found."""
+    if gate is None:
+        return "Zero-step gate: not applied to random weights"
+    return (
+        f"Zero-step gate passed on {gate['n_frames']} frames: largest deviation from the "
+        f"foundation {gate['energy']:.1e} eV/atom, {gate['forces']:.1e} eV/Å, "
+        f"{gate['stress']:.1e} eV/Å³"
+    )
 
 
 def _split_line(summary: Mapping[str, Any]) -> str:

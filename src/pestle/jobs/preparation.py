@@ -9,11 +9,11 @@ import torch
 from ase import Atoms
 
 from pestle.adaptation import METHODS, Adaptation, Case
+from pestle.devices import DTYPES
 from pestle.errors import PestleError
 from pestle.foundations import load_foundation
-from pestle.foundations.interface import Foundation
+from pestle.foundations.interface import Foundation, Provenance
 from pestle.foundations.label_checks import check_against_foundation
-from pestle.progress import progress
 from pestle.recipes import resolve
 from pestle.reference_energies import (
     EnergyProblem,
@@ -31,7 +31,6 @@ from pestle.structures.splits import Splits, read_splits
 from pestle.training.gate import Stage
 from pestle.training.loggers import require_loggers
 from pestle.training.loop import TrainingData
-from pestle.training.setup import DTYPES
 
 #: Name of the head that serves the target data in every fine-tuned model (FIELD conventions).
 TARGET_HEAD = "Default"
@@ -49,6 +48,7 @@ class Prepared:
         splits: frames.
         check: what the preflight found.
         foundation, foundation_head: as loaded, in the network's precision.
+        fingerprint: hash of the foundation as it was loaded.
         start: the same made ready (head, elements, E0s): the run's baseline.
         e0s, compared: reference energies in use, and all that the data permit.
         adaptation: the model to train.
@@ -62,6 +62,7 @@ class Prepared:
     check: CheckReport
     foundation: Foundation
     foundation_head: str
+    fingerprint: str
     start: Foundation
     e0s: ReferenceEnergies
     compared: dict[str, ReferenceEnergies]
@@ -70,8 +71,12 @@ class Prepared:
     warnings: list[str]
 
 
-def prepare(settings: RunSettings) -> Prepared:
+def prepare(settings: RunSettings, device: torch.device) -> Prepared:
     """Read, check, load, and adapt.
+
+    Args:
+        settings: of the run.
+        device: where everything is predicted and trained.
 
     Raises:
         PestleError: anything a user can mend, an error of the preflight checks included.
@@ -80,10 +85,13 @@ def prepare(settings: RunSettings) -> Prepared:
     splits = read_splits(settings.data, settings.train.seed)
     require_foundation(settings)
     foundation = load_foundation(settings.foundation, trust=settings.trust)
-    foundation = foundation.with_dtype(DTYPES[settings.train.dtype])
+    fingerprint = foundation.fingerprint()
+    foundation = foundation.with_dtype(DTYPES[settings.train.dtype]).to(device)
     head = foundation.heads[foundation.head_index(settings.head)]
 
-    check = preflight(splits, foundation, head)
+    max_edges = settings.train.eval_batch_edges
+    check = preflight(splits, foundation, head, max_edges)
+    require_validation(splits, settings)
     frames = [f for split in splits.named().values() for f in split]
     require_elements(frames, foundation)
 
@@ -102,14 +110,15 @@ def prepare(settings: RunSettings) -> Prepared:
         )
     case = Case(start, TARGET_HEAD, splits.train, settings)
     adaptation = METHODS[settings.method](case)
+    adaptation.model.provenance = descendant(foundation, fingerprint, settings.method)
     stages.append(Stage(f"the method {settings.method}", adaptation.model, TARGET_HEAD))
     warnings = [f"{f.message} {f.fix}".strip() for f in check.warnings]
     warnings += [f"E0s: {text}" for text in e0s.warnings]
-    warnings += single_atom_note(start, frames)
+    warnings += single_atom_note(adaptation.model, frames)
     licence = licence_warning(foundation)
     return Prepared(
-        settings, reasons, splits, check, foundation, head, start, e0s, compared, adaptation,
-        stages, warnings + licence,
+        settings, reasons, splits, check, foundation, head, fingerprint, start, e0s, compared,
+        adaptation, stages, warnings + licence,
     )  # fmt: skip
 
 
@@ -127,7 +136,50 @@ def require_foundation(settings: RunSettings) -> None:
         )
 
 
-def preflight(splits: Splits, foundation: Foundation, head: str) -> CheckReport:
+def require_validation(splits: Splits, settings: RunSettings) -> None:
+    """The model to keep is chosen on the validation frames: they must have what it is chosen by.
+
+    Raises:
+        PestleError: there are none, or none has the label.
+    """
+    metric = settings.train.best_metric
+    label = metric.split("_")[0]
+    wanted = ("energy", "forces", "stress") if label == "loss" else (label,)
+    for frame in splits.valid:
+        for name in wanted:
+            counts = frame.weight * getattr(frame, f"{name}_weight") > 0
+            if getattr(frame, name) is not None and counts:
+                return
+    what = "energy, forces or stress" if label == "loss" else label
+    raise PestleError(
+        f"no validation frame besides isolated atoms has {what} with a weight above zero"
+        if splits.valid
+        else "no validation frame is left besides isolated atoms",
+        where="data.valid",
+        fix="Give labelled validation frames, or leave data.valid out to hold some out"
+        + ("." if label == "loss" else f", or choose another train.best_metric than {metric}."),
+    )
+
+
+def descendant(foundation: Foundation, fingerprint: str, method: str) -> Provenance:
+    """Provenance of a model made from a foundation: the licence stays, the level of theory is
+    that of the new labels."""
+    parent = foundation.provenance
+    if method == "scratch":
+        licence = "that of the training data (no weight of the foundation is left)"
+        origin = f"trained from scratch in the shape of {parent.name} ({fingerprint})"
+    else:
+        licence = parent.licence
+        origin = f"{method} fine-tuning of {parent.name} ({fingerprint})"
+    return Provenance(
+        name=f"{parent.name}-{method}",
+        licence=licence,
+        level_of_theory="that of the training data",
+        notes=(*parent.notes, origin),
+    )
+
+
+def preflight(splits: Splits, foundation: Foundation, head: str, max_edges: int) -> CheckReport:
     """The checks of `pestle check`, those that need predictions included.
 
     Raises:
@@ -136,9 +188,9 @@ def preflight(splits: Splits, foundation: Foundation, head: str) -> CheckReport:
     named = splits.named()
     report = check_frames(named, keys=splits.keys, supported_elements=foundation.elements)
     if not report.errors:
-        with progress("checking labels against the foundation", 1) as bar:
-            report.findings += check_against_foundation(named, foundation, head=head)
-            bar.to(1)
+        report.findings += check_against_foundation(
+            named, foundation, head=head, max_edges=max_edges
+        )
     if report.errors:
         first, more = report.errors[0], len(report.errors) - 1
         where = ", ".join(first.frames[:3])
@@ -164,20 +216,19 @@ def reference_energies(
             where="e0s",
             fix="Choose isolated, average or a table.",
         )
-    problem = EnergyProblem.of([*splits.train, *splits.isolated], foundation, head)
-    if from_scratch and setting == "auto":
-        have = {int(f.numbers[0]) for f in problem.atoms}
-        complete = have >= set(elements_of(problem.frames))
-        setting = "isolated" if complete else "average"
-        e0s = from_setting(problem, setting)
-        e0s.reason = (
-            "the data hold an isolated atom of every element"
-            if complete
-            else "isolated atoms are missing, and reestimation does not apply from scratch"
-        )
-    else:
-        e0s = from_setting(problem, setting)
-    return e0s, compare(problem)
+    problem = EnergyProblem.of(
+        [*splits.train, *splits.isolated],
+        foundation,
+        head,
+        max_edges=settings.train.eval_batch_edges,
+    )
+    compared = compare(problem)
+    if not from_scratch:
+        return from_setting(problem, setting), compared
+    # Random weights predict nothing: neither choice nor figures may rest on the foundation's.
+    problem.interaction = None
+    e0s = from_setting(problem, setting)
+    return e0s, compared
 
 
 def make_start(

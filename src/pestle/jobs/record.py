@@ -13,11 +13,11 @@ from pestle.files import sha256
 from pestle.jobs.plan import explained_settings, trainable_blocks
 from pestle.jobs.preparation import Prepared
 from pestle.run_folder import now, versions
-from pestle.settings import DataSettings, RunSettings
+from pestle.settings import DataSettings
 from pestle.structures.reading import expand_paths
 
 
-def describe(prepared: Prepared, asked: Mapping[str, Any], command: str) -> dict[str, Any]:
+def describe(prepared: Prepared, command: str) -> dict[str, Any]:
     """The manifest before training."""
     foundation, adaptation = prepared.foundation, prepared.adaptation
     model = adaptation.model
@@ -45,7 +45,7 @@ def describe(prepared: Prepared, asked: Mapping[str, Any], command: str) -> dict
             "name": foundation.provenance.name,
             "licence": foundation.provenance.licence,
             "level_of_theory": foundation.level_of_theory,
-            "fingerprint": foundation.provenance.fingerprint,
+            "fingerprint": prepared.fingerprint,
             "elements": [chemical_symbols[z] for z in foundation.elements],
             "heads": list(foundation.heads),
             "head": prepared.foundation_head,
@@ -62,7 +62,7 @@ def describe(prepared: Prepared, asked: Mapping[str, Any], command: str) -> dict
             "n_trainable": sum(b["trainable"] for b in blocks.values()),
             "n_parameters": sum(b["total"] for b in blocks.values()),
         },
-        "settings": explained_settings(prepared.settings, asked, prepared.reasons),
+        "settings": explained_settings(prepared.settings, prepared.reasons),
         "warnings": prepared.warnings,
     }
 
@@ -93,12 +93,22 @@ def card_of(prepared: Prepared, manifest: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def run_identity(settings: RunSettings, prepared: Prepared) -> str:
-    """Hash of what a resumed run must share: settings, data and foundation."""
+def run_identity(prepared: Prepared) -> str:
+    """Hash of what a resumed run must share: settings, data, E0s and foundation by their content,
+    whatever the names of their files."""
+    settings = prepared.settings
     data = [[sha256(p) for p in expand_paths(files)] for _, files in data_files(settings.data)]
     # Where it runs and what it logs to may change between two sessions of one run.
-    fields = settings.model_dump(exclude={"data": {"train", "valid", "test"}, "log": True})
-    for name in ("device", "threads"):
-        fields["train"].pop(name)
-    text = json.dumps([fields, data, prepared.foundation.provenance.fingerprint], sort_keys=True)
+    fields = settings.model_dump(
+        exclude={
+            "foundation": True,
+            "trust": True,
+            "e0s": True,
+            "data": {"train", "valid", "test"},
+            "train": {"device", "threads"},
+            "log": True,
+        }
+    )
+    e0s = sorted(prepared.e0s.e0s.items())
+    text = json.dumps([fields, data, e0s, prepared.fingerprint], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -12,7 +12,7 @@ import numpy as np
 
 from pestle.files import write_json
 from pestle.foundations.interface import Foundation
-from pestle.foundations.prediction import FramePrediction, predict_frames
+from pestle.foundations.prediction import BATCH_EDGES, FramePrediction, predict_frames
 from pestle.metrics import errors_by_group
 from pestle.progress import Task, progress
 from pestle.structures.frame import Frame
@@ -49,6 +49,7 @@ def add_model(
     *,
     head: str | None = None,
     label: str = "",
+    max_edges: int = BATCH_EDGES,
 ) -> None:
     """Predict every set with a model and add its errors and parity points.
 
@@ -59,6 +60,7 @@ def add_model(
         sets: set name → frames.
         head: head of the model.
         label: how the report calls the model; its name if empty.
+        max_edges: edges in a batch.
     """
     results.labels[name] = label or name
     total = sum(len(frames) for frames in sets.values())
@@ -68,7 +70,11 @@ def add_model(
             if not frames:
                 continue
             predictions = predict_frames(
-                model, frames, head=head, on_progress=partial(_advance, bar, done)
+                model,
+                frames,
+                head=head,
+                max_edges=max_edges,
+                on_progress=partial(_advance, bar, done),
             )
             done += len(frames)
             results.sets.setdefault(set_name, {})[name] = errors_by_group(frames, predictions)
@@ -111,11 +117,3 @@ def parity_points(
         points["forces_ref"] = [round(float(x), 6) for x in label[::stride]]
         points["forces_pred"] = [round(float(x), 6) for x in value[::stride]]
     return points
-
-
-def thinned(frames: Sequence[Frame], count: int, seed: int) -> list[Frame]:
-    """At most `count` frames, a seeded choice in file order."""
-    if len(frames) <= count:
-        return list(frames)
-    chosen = np.random.default_rng(seed).permutation(len(frames))[:count]
-    return [frames[k] for k in sorted(chosen.tolist())]

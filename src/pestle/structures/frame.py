@@ -93,3 +93,11 @@ def split_isolated_atoms(frames: Iterable[Frame]) -> tuple[list[Frame], list[Fra
     for frame in frames:
         (atoms if frame.is_isolated_atom else rest).append(frame)
     return rest, atoms
+
+
+def thinned(frames: Sequence[Frame], count: int, seed: int) -> list[Frame]:
+    """At most `count` frames, a seeded choice in file order."""
+    if len(frames) <= count:
+        return list(frames)
+    chosen = np.random.default_rng(seed).permutation(len(frames))[:count]
+    return [frames[k] for k in sorted(chosen.tolist())]

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import ase.db
 import ase.io
 import numpy as np
 from ase import Atoms
@@ -109,7 +110,8 @@ def _read_file(path: Path) -> Iterator[Atoms]:
     try:
         # A file that is named like extended XYZ is read as such: plain XYZ readers drop the labels.
         kind = "extxyz" if path.suffix.lower() in (".xyz", ".extxyz") else None
-        for atoms in ase.io.iread(str(path), index=":", format=kind):
+        rows = _database(path) if path.suffix.lower() == ".db" else None
+        for atoms in rows or ase.io.iread(str(path), index=":", format=kind):
             yield atoms
             index += 1
     except UnknownFileTypeError:
@@ -129,8 +131,29 @@ def _read_file(path: Path) -> Iterator[Atoms]:
         ) from error
 
 
+def _database(path: Path) -> Iterator[Atoms]:
+    """Rows of an ASE database with its own tables put where files keep them: `ase.io` reads the
+    calculator's results only."""
+    with ase.db.connect(path) as database:
+        for row in database.select():
+            atoms = row.toatoms()
+            atoms.info.update(row.key_value_pairs)
+            for name, value in row.data.items():
+                per_atom = np.ndim(value) == 2 and np.shape(value) == (len(atoms), 3)
+                is_stress = "stress" in name or "virial" in name  # 3×3 also in three atoms
+                store = atoms.arrays if per_atom and not is_stress else atoms.info
+                store[name] = np.asarray(value) if np.ndim(value) else value
+            yield atoms
+
+
 def _require_named_keys(reading: Reading, keys: LabelKeys, patterns: Sequence[str]) -> None:
-    for label, key in (("energy", keys.energy), ("forces", keys.forces), ("stress", keys.stress)):
+    named = (
+        ("energy", keys.energy),
+        ("forces", keys.forces),
+        ("stress", keys.stress),
+        ("stress", keys.virials),
+    )
+    for label, key in named:
         if key is None or reading.keys[label][key]:
             continue
         present: set[str] = set()
@@ -173,7 +196,9 @@ def _frame(
     if forces is not None:
         frame.forces = _array(forces, (len(bare), 3), key, where)
         counts["forces"][key] += 1
-    stress, key = _find(keys.stress, "REF_stress", info, calculated, ("stress",))
+    stress = None
+    if keys.virials is None or keys.stress is not None:  # a virials key alone says where to look
+        stress, key = _find(keys.stress, "REF_stress", info, calculated, ("stress",))
     if stress is not None:
         stress = _stress_matrix(stress, key, where)
     else:
@@ -231,7 +256,10 @@ def _array(value: Any, shape: tuple[int, ...], key: str, where: str) -> np.ndarr
 
 def _stress_matrix(value: Any, key: str, where: str) -> np.ndarray:
     """[3, 3] from 3×3, 9 numbers, or ASE's Voigt order xx yy zz yz xz xy."""
-    flat = np.asarray(value, dtype=float).reshape(-1)
+    try:
+        flat = np.asarray(value, dtype=float).reshape(-1)
+    except (TypeError, ValueError):
+        raise PestleError(f"'{key}' is not numbers: {value!r}"[:200], where=where) from None
     if flat.size == 6:
         return voigt_6_to_full_3x3_stress(flat)
     if flat.size == 9:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from pestle.errors import PestleError
 from pestle.settings import DataSettings
+from pestle.structures.checks.duplicates import same_groups
+from pestle.structures.checks.geometry import bonded_pairs, sound_frames
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.reading import LabelKeys, read_frames
 
@@ -56,7 +59,7 @@ def read_splits(data: DataSettings, seed: int) -> Splits:
         rest, isolated = split_isolated_atoms(reading.frames)
         setattr(splits, name, rest)
         # Isolated atoms define E0s: they belong to training, whichever of these files holds them.
-        splits.isolated += isolated
+        splits.isolated = distinct_atoms([*splits.isolated, *isolated])
     if not data.valid:
         splits.train, splits.valid = hold_out(splits.train, data.valid_fraction, seed)
         splits.held_out = True
@@ -67,7 +70,7 @@ def hold_out(frames: list[Frame], fraction: float, seed: int) -> tuple[list[Fram
     """A seeded random split (training, validation), both in file order.
 
     Raises:
-        PestleError: fewer than two frames.
+        PestleError: fewer than two frames, or copies of one structure only.
     """
     if len(frames) < 2:
         raise PestleError(
@@ -76,6 +79,34 @@ def hold_out(frames: list[Frame], fraction: float, seed: int) -> tuple[list[Fram
             fix="Give a validation file (data.valid) or more frames.",
         )
     count = min(max(1, round(fraction * len(frames))), len(frames) - 1)
-    chosen = set(np.random.default_rng(seed).permutation(len(frames))[:count].tolist())
+    chosen: set[int] = set()
+    copies = _copies(frames)
+    for k in np.random.default_rng(seed).permutation(len(frames)).tolist():
+        # Copies of one structure go to one side: a model must not be judged on what it has seen.
+        if len(chosen) < count and len(copies.get(k, [k])) < len(frames):
+            chosen.update(copies.get(k, [k]))
+    if not chosen or len(chosen) == len(frames):
+        raise PestleError(
+            "all frames show the same structure: none can be held out for validation",
+            where="data.train",
+            fix="Give a validation file (data.valid).",
+        )
     train = [f for k, f in enumerate(frames) if k not in chosen]
     return train, [f for k, f in enumerate(frames) if k in chosen]
+
+
+def _copies(frames: Sequence[Frame]) -> dict[int, list[int]]:
+    """Index of a frame → indices of all frames with its structure, where there are several."""
+    sound, _ = sound_frames(frames, None)  # what is broken is for the checks to name
+    index = {id(frame): k for k, frame in enumerate(frames)}
+    groups = same_groups(sound, [bonded_pairs(frame) for frame in sound])
+    members = [[index[id(sound[j])] for j in group] for group in groups]
+    return {k: group for group in members for k in group}
+
+
+def distinct_atoms(frames: Sequence[Frame]) -> list[Frame]:
+    """Isolated atoms without repetition of the same element and energy."""
+    seen: dict[tuple, Frame] = {}
+    for frame in frames:
+        seen.setdefault((int(frame.numbers[0]), frame.energy, frame.head), frame)
+    return list(seen.values())

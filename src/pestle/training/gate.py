@@ -14,8 +14,8 @@ import numpy as np
 
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
-from pestle.foundations.prediction import FramePrediction, predict_frames
-from pestle.structures.frame import Frame
+from pestle.foundations.prediction import BATCH_EDGES, FramePrediction, predict_frames
+from pestle.structures.frame import Frame, thinned
 
 #: dtype → (eV/atom, eV/Å, eV/Å³) plus a share of the largest force; several times the rounding seen
 #: when the same model sums in another order.
@@ -49,13 +49,6 @@ class GateResult:
     forces: float
     stress: float
 
-    def line(self) -> str:
-        return (
-            f"zero-step gate passed on {self.n_frames} frames: largest deviation from the "
-            f"foundation {self.energy:.1e} eV/atom, {self.forces:.1e} eV/Å, "
-            f"{self.stress:.1e} eV/Å³"
-        )
-
 
 def _expected_shift(frame: Frame, start: Stage, end: Stage) -> float:
     """Energy difference that the reference energies alone make, in eV (float64)."""
@@ -65,9 +58,13 @@ def _expected_shift(frame: Frame, start: Stage, end: Stage) -> float:
 
 
 def _compare(
-    frames: Sequence[Frame], reference: Sequence[FramePrediction], start: Stage, end: Stage
+    frames: Sequence[Frame],
+    reference: Sequence[FramePrediction],
+    start: Stage,
+    end: Stage,
+    max_edges: int,
 ) -> GateResult:
-    predictions = predict_frames(end.model, frames, head=end.head)
+    predictions = predict_frames(end.model, frames, head=end.head, max_edges=max_edges)
     energy = forces = stress = 0.0
     for frame, old, new in zip(frames, reference, predictions, strict=True):
         shift = _expected_shift(frame, start, end)
@@ -85,7 +82,13 @@ def _worst(so_far: float, difference: float | np.ndarray) -> float:
 
 
 def zero_step_gate(
-    frames: Sequence[Frame], stages: Sequence[Stage], *, dtype: str, max_frames: int, seed: int
+    frames: Sequence[Frame],
+    stages: Sequence[Stage],
+    *,
+    dtype: str,
+    max_frames: int,
+    seed: int,
+    max_edges: int = BATCH_EDGES,
 ) -> GateResult:
     """Compare the last stage with the first on training frames.
 
@@ -95,16 +98,14 @@ def zero_step_gate(
         dtype: precision of the network.
         max_frames: frames to predict at most.
         seed: of the choice.
+        max_edges: edges in a batch.
 
     Raises:
         PestleError: they differ; names the part that broke it and by how much.
     """
-    chosen = list(frames)
-    if len(chosen) > max_frames:
-        picks = np.random.default_rng(seed).permutation(len(chosen))[:max_frames]
-        chosen = [chosen[k] for k in sorted(picks.tolist())]
+    chosen = thinned(frames, max_frames, seed)
     start = stages[0]
-    reference = predict_frames(start.model, chosen, head=start.head)
+    reference = predict_frames(start.model, chosen, head=start.head, max_edges=max_edges)
     largest = max((float(np.abs(p.forces).max(initial=0.0)) for p in reference), default=0.0)
     energy_limit, force_limit, stress_limit, relative = TOLERANCES[dtype]
     force_limit += relative * largest
@@ -116,11 +117,11 @@ def zero_step_gate(
             and result.stress <= stress_limit + relative * largest
         )
 
-    final = _compare(chosen, reference, start, stages[-1])
+    final = _compare(chosen, reference, start, stages[-1], max_edges)
     if passes(final):
         return final
     for stage in stages[1:]:
-        result = _compare(chosen, reference, start, stage)
+        result = _compare(chosen, reference, start, stage, max_edges)
         if not passes(result):
             kinds = [
                 f"energies by {result.energy:.2e} eV/atom" * (result.energy > energy_limit),

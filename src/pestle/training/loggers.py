@@ -63,10 +63,13 @@ class TensorBoard:
 class WeightsAndBiases:
     """A Weights & Biases run."""
 
-    def __init__(self, project: str, folder: Path) -> None:
+    def __init__(self, project: str, folder: Path, identity: str) -> None:
         import wandb
 
-        self.run = wandb.init(project=project, dir=str(folder), name=folder.name, resume="allow")
+        # The same id when the run is resumed: one run there, too.
+        self.run = wandb.init(
+            project=project, dir=str(folder), name=folder.name, id=identity[:16], resume="allow"
+        )
 
     def write(self, record: Mapping[str, Any]) -> None:
         self.run.log(_flat(record), step=int(record["step"]))
@@ -88,12 +91,14 @@ def require_loggers(settings: LogSettings) -> None:
             )
 
 
-def make_loggers(settings: LogSettings, folder: Path) -> list[TensorBoard | WeightsAndBiases]:
-    """The loggers that were asked for, besides metrics.jsonl."""
+def make_loggers(
+    settings: LogSettings, folder: Path, identity: str
+) -> list[TensorBoard | WeightsAndBiases]:
+    """The loggers that were asked for, besides metrics.jsonl; `identity` is the run's hash."""
     require_loggers(settings)
     loggers: list[TensorBoard | WeightsAndBiases] = []
     if settings.tensorboard:
         loggers.append(TensorBoard(folder / "tensorboard"))
     if settings.wandb is not None:
-        loggers.append(WeightsAndBiases(settings.wandb, folder))
+        loggers.append(WeightsAndBiases(settings.wandb, folder, identity))
     return loggers

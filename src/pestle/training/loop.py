@@ -6,6 +6,7 @@ the frames depends on seed and epoch alone, and the checkpoint holds the rest.
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -195,11 +196,12 @@ class Trainer:
         valid = self.evaluate()
         c = self.counters
         value = valid[self.settings.train.best_metric]
-        if value is None:
-            raise PestleError(
-                f"the validation frames have no label for {self.settings.train.best_metric}",
-                where="train.best_metric",
-                fix="Choose another metric or other validation frames.",
+        if c.evaluations == 0 and not math.isfinite(value):
+            raise TrainingFailed(
+                f"{self.settings.train.best_metric} of the validation frames is {value} before "
+                "the first update",
+                where="training",
+                fix="The starting model cannot predict these frames; look at them.",
             )
         # A NaN is never an improvement (NaN < x is false).
         is_best = value < c.best
@@ -261,6 +263,7 @@ class Trainer:
         clock = Clock(c.seconds)
         if c.evaluations == 0:
             self._record(None, None)
+            self._save()
         if c.finished:
             return
         saved = time.monotonic()
@@ -269,6 +272,11 @@ class Trainer:
             while c.epoch < train.epochs and not c.finished:
                 epoch = c.epoch + 1
                 weights = loss_weights(self.settings.loss, epoch)
+                if epoch == self.settings.loss.stage_two_epoch and c.step_in_epoch == 0:
+                    # Losses with other weights cannot be compared: the second stage has its own
+                    # best model.
+                    c.best, c.waited = float("inf"), 0
+                    self.schedule.best, self.schedule.waited = float("inf"), 0
                 for batch in self.batches.epoch(epoch, start=c.step_in_epoch):
                     loss, norm = self.step(batch, weights)
                     c.step += 1
@@ -278,6 +286,9 @@ class Trainer:
                     c.loss_batches += 1
                     c.seconds = clock.seconds()
                     bar.to(min(epoch * steps, c.step), f"loss {loss:.4g}")
+                    if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                        self._save()
+                        saved = time.monotonic()
                     if self._stop_requested:
                         self._save()
                         raise Interrupted(self._stop_requested, str(self.checkpoint.parent.parent))
@@ -292,9 +303,6 @@ class Trainer:
                         c.finished = (
                             f"no improvement of {train.best_metric} in {train.patience} evaluations"
                         )
-                if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                    self._save()
-                    saved = time.monotonic()
         c.finished = c.finished or f"all {train.epochs} epochs done"
         self._save()
 

@@ -8,10 +8,8 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision.precision import Precision
 
-from pestle.errors import PestleError
+from pestle.devices import fabric_device
 from pestle.settings import TrainSettings
-
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 class KeepPrecision(Precision):
@@ -33,46 +31,11 @@ def make_fabric(settings: TrainSettings) -> Fabric:
     """
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
-    accelerator, devices = _device(settings.device)
+    accelerator, devices = fabric_device(settings.device)
     fabric = Fabric(accelerator=accelerator, devices=devices, plugins=[KeepPrecision()])
-    if accelerator == "mps" and settings.dtype == "float64":
-        raise PestleError("mps has no float64", where="train.dtype", fix="Set train.dtype=float32.")
     make_repeatable(on_cpu=accelerator == "cpu")
     fabric.launch()
     return fabric
-
-
-def _device(name: str) -> tuple[str, Any]:
-    """(Fabric accelerator, Fabric devices)."""
-    if name == "auto":
-        return ("cuda", [0]) if torch.cuda.is_available() else ("cpu", 1)
-    kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (number and not number.isdigit()):
-        raise PestleError(
-            f"unknown device '{name}'", where="train.device", fix="auto, cpu, cuda, cuda:N or mps."
-        )
-    available = {
-        "cpu": 1,
-        "cuda": torch.cuda.device_count(),
-        "mps": int(torch.backends.mps.is_available()),
-    }[kind]
-    if int(number or 0) >= available:
-        raise PestleError(
-            f"device '{name}' is not there ({available} {kind} devices found)",
-            where="train.device",
-            fix="Use train.device=auto.",
-        )
-    return kind, [int(number or 0)] if kind != "cpu" else 1
-
-
-def find_device(name: str) -> torch.device:
-    """The torch device of a `train.device` name.
-
-    Raises:
-        PestleError: it does not exist here.
-    """
-    kind, devices = _device(name)
-    return torch.device(f"{kind}:{devices[0]}" if isinstance(devices, list) else kind)
 
 
 def make_repeatable(*, on_cpu: bool) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from pestle.errors import PestleError
+from pestle.files import replacing
 from pestle.foundations.mace.runtime import Network
 
 if TYPE_CHECKING:
@@ -66,10 +66,5 @@ def module_for_export(foundation: MaceFoundation) -> Network:
 def export(foundation: MaceFoundation, path: Path, *, head: str | None = None) -> None:
     """Write `path`, complete or not at all."""
     network = module_for_export(with_default_head(foundation, head))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with replacing(path) as temporary:
         torch.save(network, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +34,7 @@ class MaceFoundation(Foundation):
 
     Args:
         network: a mace energy model; taken over, not copied.
-        provenance: where it comes from; an empty fingerprint is filled in.
+        provenance: where it comes from.
         e0s: [n_heads, n_elements] eV, float64; by default those of the network.
     """
 
@@ -78,8 +77,6 @@ class MaceFoundation(Foundation):
         index[list(self._elements)] = torch.arange(n_elements)
         self.register_buffer("_column", index.to(own.device), persistent=False)
         self.provenance = provenance
-        if not provenance.fingerprint:
-            self.provenance = replace(provenance, fingerprint=self.fingerprint())
 
     def _apply(self, fn: Any, recurse: bool = True) -> MaceFoundation:
         kept = self.e0s

@@ -30,6 +30,10 @@ with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
     from mace import modules as mace_modules
     from mace.modules import blocks, extensions, models, radial
     from mace.modules.symmetric_contraction import EmptyParam
+# TorchScript's profiling executor re-optimises after its first calls, which changes results in the
+# last bits: on a CPU the same model must give the same numbers at every call.
+if not torch.cuda.is_available():
+    torch._C._set_graph_executor_optimize(False)
 # e3nn's compiled blocks make TorchScript say this once for every one that is built.
 warnings.filterwarnings("ignore", message="The TorchScript type system doesn't support")
 if _before is None:
