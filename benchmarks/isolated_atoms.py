@@ -97,6 +97,7 @@ def main() -> None:
     parser.add_argument("--foundation", default="pestle-seed0")
     parser.add_argument("--nonlinear", type=Path)
     parser.add_argument("--repeats", type=int, nargs="+", default=[0, 1, 5, 10, 20])
+    parser.add_argument("--frames", type=int, help="thin the other frames to so many")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--pretrain-epochs", type=int, default=30)
     options = parser.parse_args()
@@ -104,6 +105,10 @@ def main() -> None:
     logging.getLogger("pestle").setLevel(logging.WARNING)
     frames = ase.io.read(options.data, index=":")
     atoms = [a for a in frames if a.info.get("config_type") == "IsolatedAtom"]
+    body = [a for a in frames if a.info.get("config_type") != "IsolatedAtom"]
+    stride = max(1, len(body) // (options.frames or len(body)))
+    data = options.work / "data.xyz"
+    ase.io.write(data, [*atoms, *body[::stride][: options.frames]], format="extxyz")
     truth = {int(a.numbers[0]): float(a.info["REF_energy"]) for a in atoms}
     foundation = str(pretrain(options, sorted(truth))) if options.nonlinear else options.foundation
     print("repeats   " + "".join(f"{name:>12}" for name in CHOICES) + "   (RMSE of E0, meV)")
@@ -114,7 +119,7 @@ def main() -> None:
             pestle.finetune(
                 {
                     "foundation": foundation,
-                    "data.train": [str(options.data)],
+                    "data.train": [str(data)],
                     "elements": "data",
                     "e0s": choice,
                     "data.isolated_atom_repeats": repeats,

@@ -152,3 +152,8 @@ def test_docs_page_is_up_to_date() -> None:
     """docs/settings.md is made from the settings, not written beside them."""
     page = Path(__file__).parents[1] / "docs" / "settings.md"
     assert page.read_text() == settings_page(), "python -m pestle.run_file > docs/settings.md"
+
+
+def test_text_stays_text() -> None:
+    settings = build({}, parse_overrides(["log.wandb=2024", "head=1", "data.energy_key=null"]))
+    assert (settings.log.wandb, settings.head, settings.data.energy_key) == ("2024", "1", None)

@@ -91,6 +91,9 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
         name = name.strip()
         if name not in known_names():
             raise unknown_name_error(name)
+        if _is_text(name):  # a project called 2024 is no number
+            values[name] = None if value.strip() in ("", "null", "None") else value.strip()
+            continue
         try:
             parsed = yaml.safe_load(value)
         except yaml.YAMLError as error:
@@ -103,6 +106,11 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
             parsed = [parsed]
         values[name] = parsed
     return values
+
+
+def _is_text(name: str) -> bool:
+    annotation = dict(walk())[name].annotation
+    return annotation is str or set(get_args(annotation)) == {str, type(None)}
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:

@@ -63,6 +63,12 @@ def command(
     for name in tree:
         if name not in {n.split(".")[0] for n, _ in walk()}:
             raise unknown_name_error(str(name))
+    if tree.get("trust") and not trust:
+        raise PestleError(
+            "this run file asks to load a pickled model, which can run its author's code",
+            where=str(run_file),
+            fix="If you trust the model file, say --trust on the command line, too.",
+        )
     if resume:
         if out is None:
             raise PestleError("--resume needs -o RUN_DIR: the run folder to go on with")

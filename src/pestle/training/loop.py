@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -242,7 +243,9 @@ class Trainer:
         if resume:
             self.state.load(self.checkpoint, self.identity)
         self.metrics.keep(self.counters.evaluations)
-        previous = {s: signal.signal(s, self._request_stop) for s in _SIGNALS}
+        # Only the main thread may listen to signals; elsewhere a run is stopped by its caller.
+        listening = threading.current_thread() is threading.main_thread()
+        previous = {s: signal.signal(s, self._request_stop) for s in _SIGNALS if listening}
         try:
             self._train()
         finally:
@@ -307,14 +310,16 @@ class Trainer:
         self._save()
 
     def timed_step(self) -> tuple[float, float]:
-        """(seconds, MiB) of one forward and backward pass over the first batch; changes nothing.
+        """(seconds, MiB) of one forward and backward pass; changes nothing.
 
-        The second of two passes is timed: the first also pays for compilation.
+        The largest batch comes first: it sets the memory and pays for compilation. Timed is the
+        first batch of the training.
         """
         weights = loss_weights(self.settings.loss, 1)
-        batch = self._to_device(next(self.batches.epoch(1)))
+        batches = list(self.batches.epoch(1))
         seconds = 0.0
-        for _ in range(2):
+        for graphs in (max(batches, key=lambda b: b.n_edges), batches[0]):
+            batch = self._to_device(graphs)
             started = time.perf_counter()
             loss = self.compute_loss(batch, weights)
             if torch.isfinite(loss):
