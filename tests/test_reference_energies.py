@@ -10,10 +10,11 @@ import pytest
 from ase import Atoms
 from ase.build import molecule
 
+from pestle.e0_setting import from_setting
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import predict_frames
-from pestle.reference_energies import EnergyProblem, compare, estimate, from_setting
+from pestle.reference_energies import EnergyProblem, compare, estimate
 from pestle.structures.frame import Frame
 
 #: All-electron atoms (paper, Table 2): what a shift looks like in practice.

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pestle.foundations import load_foundation
+from pestle.foundations.interface import TARGET_HEAD
 from pestle.jobs.finetune import finetune
-from pestle.jobs.preparation import TARGET_HEAD
 from pestle.progress import say
 from pestle.protocols.errors import ErrorResults, add_model
 from pestle.protocols.path import path_profile, write_profile

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from pestle.structures.graphs import GraphBatch
 
 
+#: Name of the head that serves the target data in every fine-tuned model (FIELD conventions).
+TARGET_HEAD = "Default"
+
+
 @dataclass
 class Prediction:
     """What a model says of a batch.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pestle.reference_energies import EnergyProblem, ReferenceEnergies, compare, from_setting
+from pestle.e0_setting import from_setting
+from pestle.reference_energies import EnergyProblem, ReferenceEnergies, compare
 from pestle.structures.reading import LabelKeys, read_frames
 
 

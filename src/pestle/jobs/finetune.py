@@ -12,9 +12,9 @@ from typing import Any
 from pestle.errors import Interrupted, PestleError
 from pestle.files import write_text
 from pestle.foundations import catalogue, load_foundation
-from pestle.foundations.interface import Foundation
+from pestle.foundations.interface import TARGET_HEAD, Foundation
 from pestle.jobs.plan import plan_lines
-from pestle.jobs.preparation import TARGET_HEAD, Prepared, prepare, training_data
+from pestle.jobs.preparation import Prepared, prepare, training_data
 from pestle.jobs.record import card_of, data_files, describe, run_identity
 from pestle.model_folder import write_card, write_model_folder
 from pestle.progress import say

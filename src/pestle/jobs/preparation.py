@@ -6,37 +6,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from ase import Atoms
 
 from pestle.adaptation import METHODS, Adaptation, Case
 from pestle.devices import DTYPES
+from pestle.e0_setting import from_setting
 from pestle.errors import PestleError
 from pestle.foundations import load_foundation
-from pestle.foundations.interface import Foundation, Provenance
+from pestle.foundations.interface import TARGET_HEAD, Foundation, Provenance
 from pestle.foundations.label_checks import check_against_foundation
+from pestle.jobs.single_atoms import single_atom_note, single_atoms_learnable
 from pestle.recipes import resolve
-from pestle.reference_energies import (
-    EnergyProblem,
-    ReferenceEnergies,
-    compare,
-    from_setting,
-    require_elements,
-)
+from pestle.reference_energies import EnergyProblem, ReferenceEnergies, compare, require_elements
 from pestle.settings import RunSettings
 from pestle.structures.checks import CheckReport, check_frames
 from pestle.structures.frame import Frame, elements_of
-from pestle.structures.graphs import GraphBatch, collate, make_graph
+from pestle.structures.graphs import GraphBatch, make_graph
 from pestle.structures.reading import is_reference_atom
 from pestle.structures.splits import Splits, read_splits
 from pestle.training.gate import Stage
 from pestle.training.loggers import require_loggers
 from pestle.training.loop import TrainingData
-
-#: Name of the head that serves the target data in every fine-tuned model (FIELD conventions).
-TARGET_HEAD = "Default"
-
-#: A single-atom energy within this of its E0 counts as equal to it (eV).
-SINGLE_ATOM_TOLERANCE = 1e-4
 
 
 @dataclass
@@ -252,45 +241,6 @@ def make_start(
     start = start.with_reference_energies(TARGET_HEAD, shifted)
     stages.append(Stage("setting the reference energies", start, TARGET_HEAD))
     return start, stages
-
-
-def single_atom_offset(model: Foundation, elements: Sequence[int]) -> float:
-    """Largest |single-atom energy − E0| over some elements, in eV."""
-    real = model.isolated_atom_energies(TARGET_HEAD)
-    e0s = model.reference_energies[TARGET_HEAD]
-    return max((abs(real[z] - e0s[z]) for z in elements if z in real), default=0.0)
-
-
-def single_atoms_learnable(model: Foundation) -> bool:
-    """Whether any weight moves the single-atom energies (the paper's section 3.2.2).
-
-    A constant of the architecture, such as MACE's shift, is no such weight: training on isolated
-    atoms cannot change it.
-    """
-    head = model.head_index(TARGET_HEAD)
-    atoms = [Frame(Atoms(numbers=[z])) for z in model.elements]
-    batch = collate([make_graph(f, model.cutoff, dtype=model.dtype) for f in atoms])
-    batch = batch.to(model.device).with_head(head)
-    energy = model.predict(batch, training=True).interaction_energy.sum()
-    if not energy.requires_grad:
-        return False
-    gradients = torch.autograd.grad(energy, list(model.parameters()), allow_unused=True)
-    return any(g is not None and bool((g != 0).any()) for g in gradients)
-
-
-def single_atom_note(model: Foundation, frames: Sequence[Frame]) -> list[str]:
-    """A warning where the model's single atoms are not at their E0s."""
-    offset = single_atom_offset(model, elements_of(frames))
-    if offset < SINGLE_ATOM_TOLERANCE:
-        return []
-    cause = (
-        "learned weights add to it: train on isolated atoms where their energies matter "
-        "(data.isolated_atom_repeats)"
-        if single_atoms_learnable(model)
-        else "by a constant of its architecture, which training cannot change: do not take "
-        "atomisation or dissociation energies from it"
-    )
-    return [f"a single atom of this model is up to {offset:.3f} eV off its E0; {cause}"]
 
 
 def licence_warning(foundation: Foundation) -> list[str]:

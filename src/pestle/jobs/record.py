@@ -98,7 +98,7 @@ def run_identity(prepared: Prepared) -> str:
     whatever the names of their files."""
     settings = prepared.settings
     data = [[sha256(p) for p in expand_paths(files)] for _, files in data_files(settings.data)]
-    # Where it runs and what it logs to may change between two sessions of one run.
+    # Where it runs and what it logs to may change when a run is resumed.
     fields = settings.model_dump(
         exclude={
             "foundation": True,

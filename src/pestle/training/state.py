@@ -25,7 +25,7 @@ class Counters:
         best: best value of the metric that chooses the model, and the epoch it came from.
         waited: evaluations since then.
         evaluations: lines in metrics.jsonl.
-        seconds: time spent training, over all sessions.
+        seconds: time spent training, interruptions left out.
         loss_sum, loss_batches: training loss of the epoch that is under way.
         norm_sum: sum of its gradient norms.
         finished: why training ended, once it has.

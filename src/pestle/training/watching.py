@@ -13,7 +13,7 @@ from pestle.progress import duration
 
 
 class Clock:
-    """Seconds trained, counting those of earlier sessions."""
+    """Seconds trained, counting those before an interruption."""
 
     def __init__(self, before: float) -> None:
         self._before, self._started = before, time.monotonic()
