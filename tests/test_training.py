@@ -20,7 +20,7 @@ from pestle.recipes import resolve
 from pestle.run_file import build
 from pestle.settings import RunSettings
 from pestle.structures.frame import Frame, split_isolated_atoms
-from pestle.structures.graphs import make_graph
+from pestle.structures.graphs import collate, make_graph
 from pestle.training.batches import BatchPlan
 from pestle.training.loggers import MetricsFile, TensorBoard, require_loggers
 from pestle.training.loop import Trainer, TrainingData, TrainingFailed
@@ -313,3 +313,57 @@ def test_the_second_stage_keeps_its_own_best_model(
     lines = records(tmp_path)
     assert lines[3]["valid"]["loss"] > lines[2]["valid"]["loss"]
     assert counters.best_epoch >= 3 and lines[3]["best"]
+
+
+def test_updates_equal_those_of_mace_torch(
+    tmp_path: Path, seed0: Foundation, demo_train: list[Frame]
+) -> None:
+    """The same batches through mace-torch's own data, model and loss classes and a plain AdamW:
+    loss by loss and weight by weight the same run."""
+    trainer = make_trainer(tmp_path, seed0, demo_train, train__epochs=1)
+    trainer.model.export(tmp_path / "start.model")
+    from mace import data, modules
+    from mace.tools import AtomicNumberTable, torch_geometric
+
+    network = torch.load(tmp_path / "start.model", weights_only=False)
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.0, amsgrad=True)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        table = AtomicNumberTable([int(z) for z in network.atomic_numbers])
+        loss_function = modules.UniversalLoss(10.0, 10.0, 1.0)
+        for members in trainer.batches.indices(1):
+            configurations = [
+                data.Configuration(
+                    atomic_numbers=f.numbers,
+                    positions=f.atoms.positions,
+                    properties={"energy": f.energy, "forces": f.forces},
+                    property_weights={"energy": 1.0, "forces": 1.0, "stress": 0.0},
+                )
+                for f in (trainer.data.train_frames[k] for k in members)
+            ]
+            graphs = [
+                data.AtomicData.from_config(c, z_table=table, cutoff=5.0) for c in configurations
+            ]
+            batch = torch_geometric.Batch.from_data_list(graphs)
+            optimizer.zero_grad()
+            predicted = network(batch.to_dict(), training=True, compute_force=True)
+            predicted["stress"] = torch.zeros_like(batch.stress)
+            loss = loss_function(pred=predicted, ref=batch)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            ours = trainer.batches.graphs
+            weights = {"energy": 10.0, "forces": 10.0, "stress": 1.0}
+            own, _ = trainer.step(collate([ours[k] for k in members]), weights)
+            trainer.counters.step += 1
+            assert own == pytest.approx(float(loss), rel=1e-6)
+    finally:
+        torch.set_default_dtype(before)
+    start = dict(seed0.named_parameters())
+    theirs = dict(network.named_parameters())
+    for name, parameter in trainer.model.named_parameters():
+        moved = parameter.detach() - start[name].detach()
+        difference = parameter.detach() - theirs[name.removeprefix("network.")].detach()
+        assert difference.norm() <= 1e-3 * moved.norm() + 1e-12, name
