@@ -312,7 +312,7 @@ def _diagnose(result: ReferenceEnergies, problem: EnergyProblem) -> ReferenceEne
         result.condition_number = float(singular[0] / singular[-1])
         if space.vectors and result.method in ("average", "reestimate"):
             result.warnings.append(
-                f"the compositions do not determine every E0: {result.null_space_text} The "
+                f"the compositions do not determine every E0: {result.null_space_text}. The "
                 "minimum-norm solution is taken; energies of the data's compositions are right, "
                 "those of other compositions may not be"
             )

@@ -101,7 +101,7 @@ def prepare(settings: RunSettings, device: torch.device) -> Prepared:
     adaptation = METHODS[settings.method](case)
     adaptation.model.provenance = descendant(foundation, fingerprint, settings.method)
     stages.append(Stage(f"the method {settings.method}", adaptation.model, TARGET_HEAD))
-    warnings = [f"{f.message} {f.fix}".strip() for f in check.warnings]
+    warnings = [f"{f.message}. {f.fix}" if f.fix else f.message for f in check.warnings]
     warnings += [f"E0s: {text}" for text in e0s.warnings]
     warnings += single_atom_note(adaptation.model, frames)
     licence = licence_warning(foundation)
