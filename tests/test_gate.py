@@ -7,6 +7,7 @@ import torch
 
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
+from pestle.settings import TrainSettings
 from pestle.structures.frame import Frame
 from pestle.training.gate import Stage, zero_step_gate
 
@@ -37,7 +38,9 @@ def test_passes_whatever_must_not_change(
     seed0: Foundation, demo_train: list[Frame], dtype: str
 ) -> None:
     model = seed0.with_dtype(getattr(torch, dtype))
-    result = zero_step_gate(demo_train, stages_of(model), dtype=dtype, max_frames=20, seed=0)
+    result = zero_step_gate(
+        demo_train, stages_of(model), TrainSettings(dtype=dtype, gate_frames=20)
+    )
     assert result.n_frames == 20
     assert result.forces < 1e-3 and result.energy < 1e-4
 
@@ -49,7 +52,7 @@ def test_names_the_stage_that_moved_a_weight(
     stages = stages_of(seed0)
     stages.append(Stage("the method naive", broken(stages[-1].model, part), "Default"))
     with pytest.raises(PestleError, match=r"the method naive changed .*forces by"):
-        zero_step_gate(demo_train, stages, dtype="float64", max_frames=200, seed=0)
+        zero_step_gate(demo_train, stages, TrainSettings(dtype="float64", gate_frames=200))
 
 
 def test_names_the_first_of_several_stages(seed0: Foundation, demo_train: list[Frame]) -> None:
@@ -58,4 +61,4 @@ def test_names_the_first_of_several_stages(seed0: Foundation, demo_train: list[F
     stages[1] = Stage(stages[1].part, wrong, "Default")
     stages[2] = Stage(stages[2].part, wrong.with_elements([1, 6, 9, 17]), "Default")
     with pytest.raises(PestleError, match="setting the reference energies changed"):
-        zero_step_gate(demo_train, stages, dtype="float64", max_frames=5, seed=0)
+        zero_step_gate(demo_train, stages, TrainSettings(dtype="float64", gate_frames=5))

@@ -14,6 +14,15 @@ import pytest
 
 from pestle.errors import PestleError
 from pestle.report import write_report
+from pestle.report.colours import (
+    BUDGET_COLOUR,
+    DARK,
+    INK,
+    OTHER_COLOURS,
+    PAPER,
+    REPLAY_COLOUR,
+    TUNED_COLOUR,
+)
 from pestle.report.wording import number, plain, share
 
 MODELS = ("foundation", "fine-tuned", "scratch")
@@ -680,3 +689,368 @@ def test_the_checks_own_summary_is_read_too(tmp_path: Path) -> None:
     page = Page(write_report(run).read_text())
     assert page.cells("data-table", "Frames")[1:] == ["64", "6", "40"]
     assert "on 60 frames" in page.text("head")
+
+
+# -- replay, drift and the automatic choice ------------------------------------------------------
+BUDGET, KEPT, UNBOUND = 50.0, 12, 87
+MODEL_FILES = {
+    "model/weights.safetensors": "all heads",
+    "model/architecture.json": "shape of the model",
+    "model/card.json": "licence",
+    "model/pestle.model": "the target head alone",
+    "model/pestle-heads.model": "all heads, for MACECalculator",
+    "model/adapter.safetensors": "the LoRA update alone",
+    "replay/train.xyz": "trained on",
+    "replay/valid.xyz": "held out",
+}
+
+
+def _drift(epoch: int) -> dict[str, dict[str, float]]:
+    """4.1 meV/Å more in each epoch: the budget of 50 holds up to epoch 12."""
+    moved = 4.1 * epoch or 3e-11
+    return {
+        "Default": {"energy_rmse": 0.2 * moved, "forces_rmse": moved},
+        "pt_head": {"energy_rmse": 0.02 * moved, "forces_rmse": 0.1 * moved},
+    }
+
+
+def make_replay_run(run: Path) -> Path:
+    """A run with pseudolabelled replay and LoRA, chosen by auto, with a forgetting budget."""
+    make_run(run)
+    manifest = _manifest()
+    manifest["method"] |= {
+        "name": "pseudolabel-lora",
+        "heads": ["pt_head", "Default"],
+        "choice": {
+            "method": "pseudolabel-lora",
+            "reasons": ["scope broad: replay keeps the <breadth>", "8 frames are few"],
+            "would_change": ["more than 10 training frames: pseudolabel"],
+        },
+    }
+    manifest["replay"] = {
+        "labels": "pseudolabels by pestle-seed0, head Default (c4c4)",
+        "n_train": 1800,
+        "n_valid": 100,
+        "notes": ["2,000 of 5,317 chosen at random", "100 left out for a force above 50 eV/Å"],
+    }
+    manifest["drift"] = {"n_frames": 64}
+    manifest["training"] |= {
+        "best_epoch": KEPT,
+        "best_value": 0.512,
+        "drift_budget": {
+            "max_drift": BUDGET,
+            "metric": "loss",
+            "within": {"epoch": KEPT, "value": 0.512},
+            "without": {"epoch": UNBOUND, "value": 0.0662},
+        },
+    }
+    manifest["settings"]["train.best_head"] = {"value": "Default", "reason": "default"}
+    manifest["settings"]["replay.ratio"] = {"value": 1.0, "reason": "default"}
+    _dump(run / "manifest.json", manifest)
+    records = _metrics(100)
+    for record in records:
+        epoch = record["epoch"]
+        record["best"] = epoch == KEPT
+        moved = _drift(epoch)
+        record["drift"] = moved
+        record["replay"] = {
+            **record["valid"],
+            "energy_rmse": moved["pt_head"]["energy_rmse"],
+            "forces_rmse": moved["pt_head"]["forces_rmse"],
+            "loss": 1e-2 * moved["pt_head"]["forces_rmse"],
+        }
+    _write_metrics(run, records)
+    path = run / "protocols/errors/metrics.json"
+    errors = json.loads(path.read_text())
+    errors["sets"]["replay"] = {
+        "foundation": _errors(1e-12, {"all": 100}),
+        "fine-tuned": _errors(0.15, {"all": 100}),
+    }
+    _dump(path, errors)
+    path = run / "protocols/errors/parity.json"
+    parity = json.loads(path.read_text())
+    rng = random.Random(2)
+    parity["replay"] = {m: _parity(rng, 20, 1e-3, 1e-2) for m in ("foundation", "fine-tuned")}
+    _dump(path, parity)
+    for name in MODEL_FILES:
+        (run / name).parent.mkdir(exist_ok=True)
+        (run / name).write_text("")
+    return run
+
+
+def _write_metrics(run: Path, records: list[dict[str, Any]]) -> None:
+    (run / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+
+
+def _change(run: Path, change: Any) -> Page:
+    """The page after a change of the manifest."""
+    manifest = json.loads((run / "manifest.json").read_text())
+    change(manifest)
+    _dump(run / "manifest.json", manifest)
+    return Page(write_report(run).read_text())
+
+
+def _traces(page: Page, plot: str) -> dict[str, dict[str, Any]]:
+    return {t["name"]: t for t in page.data[plot]["data"]}
+
+
+@pytest.fixture(scope="module")
+def replayed(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    run = make_replay_run(tmp_path_factory.mktemp("replayed") / "run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pestle.report.page.get_plotlyjs", lambda: "/* plotly */")
+        return Page(write_report(run).read_text())
+
+
+@pytest.mark.parametrize("key", ["energy_rmse", "forces_rmse"])
+def test_the_replay_heads_error_stands_beside_the_targets(replayed: Page, key: str) -> None:
+    name = f"curve-{key.replace('_', '-')}"
+    traces = _traces(replayed, name)
+    target, replay = traces["target head"], traces["replay head"]
+    records = _metrics(100)
+    assert target["y"] == pytest.approx([r["valid"][key] for r in records], rel=1e-5)
+    assert replay["x"] == list(range(1, 101))  # epoch 0 is exact: no place on a logarithmic axis
+    assert replay["y"] == pytest.approx([_drift(k)["pt_head"][key] for k in range(1, 101)])
+    assert target["line"]["color"] != replay["line"]["color"]
+    assert target["line"]["dash"] != replay["line"]["dash"]
+    layout = replayed.data[name]["layout"]
+    assert layout["showlegend"]
+    assert layout["yaxis"]["type"] == "log"
+    assert "at epoch 0 its error is zero" in replayed.text("curves")
+
+
+def test_losses_of_both_heads(replayed: Page) -> None:
+    assert set(_traces(replayed, "curve-loss")) == {"training", "target head", "replay head"}
+    assert "The training loss is the sum of both heads’." in replayed.text("curves")
+
+
+def test_the_replay_heads_error_counts_from_epoch_0_with_original_labels(tmp_path: Path) -> None:
+    run = make_replay_run(tmp_path / "run")
+    records = _metrics(100)
+    for record in records:
+        record["replay"] = {**record["valid"], "forces_rmse": 300.0 + record["epoch"]}
+    _write_metrics(run, records)
+    page = _change(run, lambda m: m["method"].update(name="multihead"))
+    assert _traces(page, "curve-forces-rmse")["replay head"]["y"][0] == 300.0
+    assert "at epoch 0 its error is zero" not in page.text("curves")
+
+
+def test_drift_stands_beside_the_targets_force_error(replayed: Page) -> None:
+    traces = _traces(replayed, "drift-forces")
+    for head, name in (("Default", "target head"), ("pt_head", "replay head")):
+        trace = traces[f"drift of the {name}"]
+        assert trace["x"] == list(range(1, 101))
+        expected = [_drift(k)[head]["forces_rmse"] for k in trace["x"]]
+        assert trace["y"] == pytest.approx(expected, rel=1e-5)
+    error = traces["force error of the target, validation"]
+    expected = [r["valid"]["forces_rmse"] for r in _metrics(100)]
+    assert error["y"] == pytest.approx(expected, rel=1e-5)
+    assert replayed.data["drift-forces"]["layout"]["yaxis"]["type"] == "log"
+    assert "on 64 broad structures" in replayed.text("drift")
+
+
+def test_the_budget_is_a_line_and_the_epochs_beyond_it_are_crossed_out(replayed: Page) -> None:
+    traces = _traces(replayed, "drift-forces")
+    assert traces["budget 50 meV/Å"]["y"] == [BUDGET, BUDGET]
+    beyond = traces["beyond the budget, not kept"]
+    assert beyond["x"] == [k for k in range(101) if 4.1 * k > BUDGET]
+    assert beyond["mode"] == "markers"
+    assert "Beyond the budget: 88 of 101 evaluations." in replayed.text("drift")
+    low, high = replayed.data["drift-forces"]["layout"]["yaxis"]["range"]
+    shades = [s for s in replayed.data["drift-forces"]["layout"]["shapes"] if s["type"] == "rect"]
+    assert [(s["y0"], s["y1"]) for s in shades] == [(BUDGET, pytest.approx(10**high))]
+    assert low < math.log10(0.41) and high > math.log10(4.1 * 100)
+
+
+def test_what_the_budget_cost_is_said(replayed: Page, tmp_path: Path) -> None:
+    assert (
+        "Within the budget of 50 meV/Å the best model is from epoch 12 (validation loss 0.512); "
+        "without it from epoch 87 (0.0662)." in replayed.text("drift")
+    )
+    head = replayed.text("head")
+    assert "Force drift, best epoch 49.2 meV/Å" in head
+    assert "budget 50 meV/Å" in head
+    run = make_replay_run(tmp_path / "run")
+
+    def same(manifest: dict[str, Any]) -> None:
+        outcome = manifest["training"]["drift_budget"]
+        outcome |= {"metric": "forces_rmse", "without": outcome["within"]}
+        manifest["settings"]["train.best_head"]["value"] = "pt_head"
+
+    text = _change(run, same).text("drift")
+    assert (
+        "The best model, from epoch 12 (replay head force RMSE 0.512 meV/Å), is within the budget "
+        "of 50 meV/Å: keeping it cost nothing." in text
+    )
+
+
+def test_a_budget_that_left_only_the_start_is_warned_of(tmp_path: Path, replayed: Page) -> None:
+    assert "Nothing trained was within" not in replayed.text("warnings")
+    run = make_replay_run(tmp_path / "run")
+    page = _change(
+        run, lambda m: m["training"]["drift_budget"].update(within={"epoch": 0, "value": 1.1})
+    )
+    assert "Nothing trained was within the forgetting budget" in page.text("warnings")
+
+
+def test_drift_as_numbers(replayed: Page) -> None:
+    rows = [r["cells"] for r in replayed.rows if r["table"] == "drift-table"]
+    assert [[c["text"] for c in row] for row in rows[1:]] == [
+        ["target head", "12, kept", "49.2", "9.84", "within"],
+        ["target head", "100, last", "410", "82.0", "beyond"],
+        ["replay head", "12, kept", "4.92", "0.984", "—"],
+        ["replay head", "100, last", "41.0", "8.20", "—"],
+    ]
+
+
+def test_drift_without_budget_or_replay(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    records = _metrics(100)
+    for record in records:
+        record["drift"] = {"Default": _drift(record["epoch"])["Default"]}
+    _write_metrics(run, records)
+    page = _change(run, lambda m: m.update(drift={"n_frames": 64}, replay=None))
+    assert set(_traces(page, "drift-forces")) == {
+        "drift of the model",
+        "force error of the target, validation",
+    }
+    assert "budget" not in page.text("drift").lower()
+    assert "replay head" not in page.text()
+    assert not [t for t, a in page.tags if a.get("id") == "replay"]
+
+
+def test_gaps_and_nan_in_the_new_figures(tmp_path: Path) -> None:
+    run = make_replay_run(tmp_path / "run")
+    records = _metrics(6)
+    nan = float("nan")
+    for record, drift in zip(
+        records,
+        (
+            None,
+            {},
+            {"Default": None},
+            {"Default": {"forces_rmse": nan, "energy_rmse": nan}},
+            {"Default": {"forces_rmse": 0.0}},
+            {"pt_head": {"forces_rmse": 3.0}},
+            {"Default": {"forces_rmse": 7.0, "energy_rmse": None}},
+        ),
+        strict=True,
+    ):
+        record |= {"drift": drift, "replay": None, "best": record["epoch"] == 3}
+    records[5]["replay"] = {"energy_rmse": nan, "forces_rmse": None}
+    _write_metrics(run, records)
+
+    def holes(manifest: dict[str, Any]) -> None:
+        manifest["training"] |= {"best_epoch": 3}
+        manifest["training"]["drift_budget"]["within"] = {"epoch": -1, "value": nan}
+        manifest["replay"] = {"labels": None, "n_train": None, "n_valid": nan, "notes": None}
+        manifest["method"]["choice"] = {"method": None, "reasons": None, "would_change": None}
+
+    page = _change(run, holes)
+    assert _traces(page, "drift-forces")["drift of the target head"]["y"] == [7.0]
+    assert "Within the budget of 50 meV/Å no model was found." in page.text("drift")
+    assert not re.search(r"\b(nan|None|null|inf)\b", page.text())
+    for outcome in ({}, {"max_drift": 50.0}, {"max_drift": None, "within": None, "without": None}):
+        page = _change(run, lambda m, o=outcome: m["training"].update(drift_budget=o))
+        assert not re.search(r"\b(nan|None|null|inf)\b", page.text())
+    # Watched, but killed before the first evaluation.
+    _write_metrics(run, [])
+    assert "no drift was recorded" in Page(write_report(run).read_text()).text("drift")
+
+
+def test_the_choice_is_explained(replayed: Page, page: Page) -> None:
+    text = replayed.text("method")
+    assert "pseudolabel-lora , chosen by auto" in text
+    assert "scope broad: replay keeps the <breadth>" in text
+    assert "8 frames are few" in text
+    assert text.index("What would change the choice") < text.index("more than 10 training frames")
+    assert "Heads: pt_head (replay head), Default (target head)" in text
+    assert "chosen by auto" not in page.text("method")
+    assert "Pseudolabelled replay fine-tuning with LoRA of pestle-seed0" in replayed.text("head")
+
+
+def test_the_replay_set(replayed: Page) -> None:
+    text = replayed.text("replay")
+    assert "Labels pseudolabels by pestle-seed0, head Default (c4c4)" in text
+    assert "Structures in training 1,800" in text
+    assert "Structures held out 100" in text
+    assert "100 left out for a force above 50 eV/Å" in text
+
+
+def test_errors_on_the_replay_set_are_named_and_not_ranked(replayed: Page, tmp_path: Path) -> None:
+    text = replayed.text("errors")
+    assert "The replay head on held-out replay structures; the foundation's row is" in text
+    assert "its errors are rounding" in text
+    rows = [r for r in replayed.rows if r["table"] == "replay" and r["model"]]
+    labels = ["foundation itself (its own E0s)", "fine-tuned, replay head"]
+    assert [r["cells"][0]["text"] for r in rows] == labels
+    assert rows[1]["cells"][3]["text"] == "4.85"
+    assert not any({"best", "worse"} & set(c["class"]) for r in rows for c in r["cells"])
+    sets = [a["data-set"] for _, a in replayed.tags if "data-set" in a]
+    assert sets == ["test", "valid", "train", "replay"]
+    # With labels that are not the foundation's own the two can be compared.
+    run = make_replay_run(tmp_path / "run")
+    page = _change(run, lambda m: m["method"].update(name="multihead"))
+    rows = [r for r in page.rows if r["table"] == "replay" and r["model"]]
+    assert "best" in rows[0]["cells"][3]["class"]
+    assert "worse" in rows[1]["cells"][3]["class"]
+    assert "errors are rounding" not in page.text("errors")
+
+
+def test_forgetting_is_no_failure_on_the_data(tmp_path: Path) -> None:
+    run = make_replay_run(tmp_path / "run")
+    path = run / "protocols/errors/metrics.json"
+    content = json.loads(path.read_text())
+    content["sets"] = {name: content["sets"][name] for name in ("train", "replay")}
+    content["sets"]["replay"]["foundation"] = _errors(0.01, {"all": 100})
+    _dump(path, content)
+    page = Page(write_report(run).read_text())
+    assert "somewhere worse than the foundation" not in page.text("warnings")
+    assert "force error on the training frames" in page.text("head")
+
+
+def test_the_files_of_the_model(replayed: Page, tmp_path: Path) -> None:
+    for name, purpose in MODEL_FILES.items():
+        assert purpose in replayed.cells("files-table", name)[1]
+    run = make_replay_run(tmp_path / "run")
+    for name in ("adapter.safetensors", "pestle-heads.model"):
+        (run / "model" / name).unlink()
+    text = Page(write_report(run).read_text()).text("files")
+    assert "adapter.safetensors" not in text
+    assert "pestle-heads.model" not in text
+    assert "pestle.model" in text
+
+
+# -- dark screens --------------------------------------------------------------------------------
+def _contrast(one: str, other: str) -> float:
+    """WCAG 2.1 contrast ratio of two #rrggbb colours."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _colours(tree: Any) -> set[str]:
+    if isinstance(tree, dict):
+        return set().union(*map(_colours, tree.values()))
+    if isinstance(tree, list):
+        return set().union(*map(_colours, tree))
+    return {tree} if isinstance(tree, str) and re.fullmatch(r"#[0-9a-f]{6}|rgba.*", tree) else set()
+
+
+def test_every_colour_of_a_plot_has_a_counterpart_that_can_be_seen(
+    replayed: Page, page: Page
+) -> None:
+    used = _colours([replayed.data, page.data])
+    assert len(used) > 8
+    assert used <= set(DARK)
+    lines = {TUNED_COLOUR, REPLAY_COLOUR, BUDGET_COLOUR, INK, *OTHER_COLOURS}
+    for colour in lines:
+        assert _contrast(colour, PAPER) >= 4.5
+        assert _contrast(DARK[colour], DARK[PAPER]) >= 4.5
+    swatches = {a["style"] for _, a in page.tags if a.get("class") == "swatch"}
+    assert f"--light:{TUNED_COLOUR};--dark:{DARK[TUNED_COLOUR]}" in swatches

@@ -23,7 +23,8 @@ from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.graphs import collate, make_graph
 from pestle.training.batches import BatchPlan
 from pestle.training.loggers import MetricsFile, TensorBoard, require_loggers
-from pestle.training.loop import Trainer, TrainingData, TrainingFailed
+from pestle.training.loop import Trainer, TrainingFailed
+from pestle.training.objective import TrainingData
 from pestle.training.optimizer import Schedule, make_average
 from pestle.training.setup import make_fabric
 
@@ -356,7 +357,7 @@ def test_updates_equal_those_of_mace_torch(
             optimizer.step()
             ours = trainer.batches.graphs
             weights = {"energy": 10.0, "forces": 10.0, "stress": 1.0}
-            own, _ = trainer.step(collate([ours[k] for k in members]), weights)
+            own, _ = trainer.step(collate([ours[k] for k in members]), None, weights)
             trainer.counters.step += 1
             assert own == pytest.approx(float(loss), rel=1e-6)
     finally:

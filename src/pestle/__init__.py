@@ -17,17 +17,33 @@ if TYPE_CHECKING:
     from pestle.jobs.check import check
     from pestle.jobs.e0 import e0
     from pestle.jobs.evaluate import evaluate
+    from pestle.jobs.export import export
     from pestle.jobs.finetune import finetune
+    from pestle.jobs.label import label
+    from pestle.jobs.replay import replay
 
-__all__ = ["PestleError", "check", "e0", "evaluate", "finetune", "load"]
+__all__ = [
+    "PestleError",
+    "check",
+    "e0",
+    "evaluate",
+    "export",
+    "finetune",
+    "label",
+    "load",
+    "replay",
+]
 
 _HOMES = {
     "PestleError": ("pestle.errors", "PestleError"),
     "check": ("pestle.jobs.check", "check"),
     "e0": ("pestle.jobs.e0", "e0"),
     "evaluate": ("pestle.jobs.evaluate", "evaluate"),
+    "export": ("pestle.jobs.export", "export"),
     "finetune": ("pestle.jobs.finetune", "finetune"),
+    "label": ("pestle.jobs.label", "label"),
     "load": ("pestle.foundations", "load_foundation"),
+    "replay": ("pestle.jobs.replay", "replay"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The model folder: the safe files, the card, and `pestle.model` for MACECalculator."""
+"""The model folder: the safe files, the card, and the files that other programs load."""
 
 from __future__ import annotations
 
@@ -14,23 +14,33 @@ from pestle.files import write_json
 from pestle.foundations.interface import Foundation
 from pestle.run_folder import now
 
-EXPORT_NAME = "pestle.model"
+#: The low-rank update alone, of a model with LoRA.
+ADAPTER_NAME = "adapter.safetensors"
+#: Loaded by MACECalculator and programs like it: the target head alone, or all heads.
+EXPORT_NAME, ALL_HEADS_NAME = "pestle.model", "pestle-heads.model"
 
 
 def write_model_folder(
     folder: Path, model: Foundation, *, head: str, card: Mapping[str, Any]
 ) -> None:
-    """Write a deployable model: safe files first, the card last.
+    """Write a model: safe files first, the card last.
 
     Args:
         folder: RUN_DIR/model.
-        model: holds the weights to deploy.
-        head: head that `pestle.model` serves.
+        model: holds the weights to keep.
+        head: the target head.
         card: what is known of the model (settings, errors, data hashes).
     """
     model.save(folder)
-    model.export(folder / EXPORT_NAME, head=head)
     write_card(folder, model, head=head, card=card)
+
+
+def write_exports(folder: Path, model: Foundation, *, head: str) -> None:
+    """Write what other programs load: `pestle.model` with the target head and, where there are
+    several, `pestle-heads.model` with all of them, the target last."""
+    model.export(folder / EXPORT_NAME, head=head)
+    if len(model.heads) > 1:
+        model.export(folder / ALL_HEADS_NAME)
 
 
 def write_card(folder: Path, model: Foundation, *, head: str, card: Mapping[str, Any]) -> None:

@@ -163,6 +163,17 @@ class TrainSettings(_Group):
     best_metric: Literal[
         "loss", "energy_rmse", "energy_mae", "forces_rmse", "forces_mae", "stress_rmse"
     ] = setting("loss", "Validation figure that chooses the model to keep.")
+    best_head: Literal["Default", "pt_head"] = setting(
+        "Default",
+        "Head whose validation figure that is: Default is the target's, pt_head the replay's.",
+    )
+    max_drift: float | None = setting(
+        None,
+        "Forgetting budget: the model to keep may be at most so far from the foundation's own forces "
+        "on the structures of drift.structures. None: no budget.",
+        unit="meV/Å",
+        gt=0,
+    )
     eval_interval: int = setting(1, "Epochs between evaluations.", ge=1)
     seed: int = setting(
         0, "Seed of splits, order and initial weights; a run repeats exactly on one machine.", ge=0
@@ -182,6 +193,89 @@ class TrainSettings(_Group):
     )
 
 
+class LoraSettings(_Group):
+    """Low-rank adaptation (methods lora, multihead-lora, pseudolabel-lora)."""
+
+    rank: int = setting(
+        4,
+        "Rank r of every update, the same for every irrep block; less where a block is smaller.",
+        source="paper 2.4, Table 7",
+        ge=1,
+    )
+    alpha: float | None = setting(
+        None,
+        "mace's scale: the update is alpha/r · BA. None: BA alone, as the paper writes it.",
+        source="Eq. 1–2",
+        gt=0,
+    )
+    init_std: float = setting(
+        1e-3,
+        "Standard deviation of the random A, in units of the layer's true weight; B starts at zero. "
+        "mace's value for its scalar layers.",
+        source="paper 2.4",
+        gt=0,
+    )
+
+
+class ReplaySettings(_Group):
+    """Replay of broad structures (methods multihead, pseudolabel and both with LoRA)."""
+
+    pool: Paths = setting(
+        list,
+        "Where replay structures come from: files or globs, names of mace-torch's published sets, "
+        "and `generated`; several are joined. Empty: `generated` for pseudolabels, an error for multihead.",
+        source="appendix E",
+    )
+    count: int | None = setting(
+        None,
+        "Replay structures to select. None: 1000, or all of a smaller pool.",
+        source="appendix A.3",
+        ge=1,
+    )
+    filter: Literal["element", "none", "combinations", "exclusive", "inclusive"] | None = setting(
+        None,
+        "Which pool structures match the data's elements. element: none but the data's (the paper's matching; mace "
+        "calls it combinations); exclusive: exactly the data's; inclusive: all of the data's and maybe others; none: "
+        "every structure. None: none where scope is broad and the model keeps all elements, else element.",
+        source="paper 2.5",
+    )
+    select: Literal["random", "fps", "element-balanced", "all"] = setting(
+        "random",
+        "How `count` are chosen among those: at random, by farthest points in the foundation's descriptors, evenly "
+        "over the elements, or all of them.",
+        source="appendix E",
+    )
+    ratio: float = setting(1.0, "Replay graphs per target graph in a step.", source="Eq. 3", gt=0)
+    energy: float = setting(1.0, "λ_E of the replay head.", source="Eq. 4", ge=0)
+    forces: float = setting(10.0, "λ_F of the replay head.", source="Eq. 4", ge=0)
+    stress: float = setting(
+        1.0, "λ_S of the replay head, where stress is known.", source="Eq. 4", ge=0
+    )
+    valid_fraction: float = setting(
+        0.1,
+        "Fraction of the replay set that is held out to watch the replay head, at most 100 structures.",
+        gt=0,
+        lt=1,
+    )
+    max_force: float = setting(
+        50.0,
+        "Pseudolabelled structures with a force above this are left out: there the foundation itself extrapolates.",
+        unit="eV/Å",
+        gt=0,
+    )
+
+
+class DriftSettings(_Group):
+    """How far the model moves from the foundation's own predictions while it trains."""
+
+    structures: Paths = setting(
+        list,
+        "Structures to watch: files or globs, and `generated`; no labels needed. Empty: not watched, or "
+        "`generated` where train.max_drift is given.",
+    )
+    count: int = setting(64, "Structures watched at most.", ge=1)
+
+
 class LogSettings(_Group):
     """Where else the metrics go; metrics.jsonl is always written."""
 
@@ -194,7 +288,20 @@ class LogSettings(_Group):
     )
 
 
-Method = Literal["scratch", "naive"]
+Method = Literal[
+    "auto",
+    "scratch",
+    "naive",
+    "freeze-first",
+    "freeze-backbone",
+    "mace-5",
+    "mace-6",
+    "lora",
+    "multihead",
+    "pseudolabel",
+    "multihead-lora",
+    "pseudolabel-lora",
+]
 
 
 class RunSettings(_Group):
@@ -210,7 +317,17 @@ class RunSettings(_Group):
     head: str | None = setting(
         None, "Head of the foundation to start from; must be named where there are several."
     )
-    method: Method = setting("naive", "How the foundation is adapted.", source="paper 2.2")
+    method: Method = setting(
+        "naive",
+        "How the foundation is adapted; auto chooses from scope and data and says why.",
+        source="paper 2.2–2.5",
+    )
+    scope: Literal["narrow", "broad"] | None = setting(
+        None,
+        "What the model is for. narrow: configurations like those of the data; broad: also others, "
+        "where the foundation's breadth must survive. auto needs it.",
+        source="paper 5",
+    )
     elements: Literal["all", "data"] = setting(
         "all",
         "all: keep every element of the foundation; data: cut down to the elements of the data.",
@@ -224,6 +341,9 @@ class RunSettings(_Group):
     data: DataSettings = setting(DataSettings, "Data")
     loss: LossSettings = setting(LossSettings, "Loss")
     train: TrainSettings = setting(TrainSettings, "Training")
+    lora: LoraSettings = setting(LoraSettings, "LoRA")
+    replay: ReplaySettings = setting(ReplaySettings, "Replay")
+    drift: DriftSettings = setting(DriftSettings, "Drift")
     log: LogSettings = setting(LogSettings, "Logging")
 
 

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from pestle.adaptation import naive, scratch
+from pestle.adaptation import freeze, lora, multihead, multihead_lora, naive, scratch
 from pestle.adaptation.base import Adaptation, Case, Method
 
-METHODS: dict[str, Method] = {"scratch": scratch.adapt, "naive": naive.adapt}
+METHODS: dict[str, Method] = {
+    "scratch": Method(scratch.adapt),
+    "naive": Method(naive.adapt),
+    "freeze-first": Method(freeze.adapt_first),
+    "freeze-backbone": Method(freeze.adapt_backbone),
+    "mace-5": Method(freeze.adapt_mace_5),
+    "mace-6": Method(freeze.adapt_mace_6),
+    "lora": Method(lora.adapt),
+    "multihead": Method(multihead.adapt, replay_labels="original"),
+    "pseudolabel": Method(multihead.adapt, replay_labels="foundation"),
+    "multihead-lora": Method(multihead_lora.adapt, replay_labels="original"),
+    "pseudolabel-lora": Method(multihead_lora.adapt, replay_labels="foundation"),
+}
 
 __all__ = ["METHODS", "Adaptation", "Case", "Method"]

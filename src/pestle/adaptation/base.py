@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 from pestle.foundations.interface import Foundation
 from pestle.settings import RunSettings
@@ -20,12 +21,14 @@ class Case:
         head: name of that head.
         train: training frames without isolated atoms.
         settings: of the run.
+        foundation_e0s: atomic number → E0 (eV) of the foundation itself, which a replay head keeps.
     """
 
     start: Foundation
     head: str
     train: Sequence[Frame]
     settings: RunSettings
+    foundation_e0s: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -46,4 +49,15 @@ class Adaptation:
     notes: tuple[str, ...] = ()
 
 
-Method = Callable[[Case], Adaptation]
+@dataclass(frozen=True)
+class Method:
+    """A method of adaptation.
+
+    Attributes:
+        adapt: makes the model to train.
+        replay_labels: where the labels of its replay structures come from: `original` (the pool's
+            own) or `foundation` (pseudolabels); `None` for methods without replay.
+    """
+
+    adapt: Callable[[Case], Adaptation]
+    replay_labels: Literal["original", "foundation"] | None = None

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from pestle.cli import check, demo, e0, evaluate, finetune, init, models
+from pestle.cli import check, demo, e0, evaluate, export, finetune, init, label, models, replay
 from pestle.errors import Interrupted, PestleError
 
 app = typer.Typer(
@@ -24,6 +24,9 @@ app.command("check")(check.command)
 app.command("e0")(e0.command)
 app.command("finetune")(finetune.command)
 app.command("evaluate")(evaluate.command)
+app.command("export")(export.command)
+app.command("label")(label.command)
+app.command("replay")(replay.command)
 
 
 def _version(show: bool) -> None:

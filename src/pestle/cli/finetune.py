@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pestle.cli.options import FoundationOption, Head, Json, Trust
+from pestle.cli.options import FoundationOption, Head, Json, Scope, Trust
 
 
 def command(
@@ -22,7 +22,16 @@ def command(
     ] = None,
     valid: Annotated[list[str] | None, typer.Option("--valid", help="Validation files.")] = None,
     test: Annotated[list[str] | None, typer.Option("--test", help="Test files.")] = None,
-    method: Annotated[str | None, typer.Option("--method", "-m", help="naive or scratch.")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            "--method",
+            "-m",
+            help="naive, lora, freeze-first, freeze-backbone, multihead, pseudolabel, "
+            "multihead-lora, pseudolabel-lora, scratch, or auto (with --scope).",
+        ),
+    ] = None,
+    scope: Scope = None,
     head: Head = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Run folder; by default runs/NAME.")
@@ -52,6 +61,7 @@ def command(
         ("foundation", foundation),
         ("head", head),
         ("method", method),
+        ("scope", scope),
         ("data.train", data),
         ("data.valid", valid),
         ("data.test", test),

@@ -27,3 +27,7 @@ StressKey = Annotated[str | None, typer.Option(help="Key of the stress (eV/Å³,
 VirialsKey = Annotated[str | None, typer.Option(help="Key of the virials (eV).")]
 Files = Annotated[list[str], typer.Argument(help="Structure files or globs.")]
 Out = Annotated[Path | None, typer.Option("-o", "--out", help="Folder to write.")]
+Scope = Annotated[
+    str | None,
+    typer.Option(help="narrow: configurations like those of the data. broad: also others."),
+]

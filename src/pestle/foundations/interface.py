@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 #: Name of the head that serves the target data in every fine-tuned model (FIELD conventions).
 TARGET_HEAD = "Default"
+#: Name of the head that replays what the foundation knows.
+REPLAY_HEAD = "pt_head"
+#: Single precision costs about this fraction of |E0| per atom, however many atoms there are.
+FLOAT32_SPACING = 6e-8
+#: eV/atom of rounding that an exported file may cost.
+EXPORT_ROUNDING = 1e-5
 
 
 @dataclass
@@ -51,6 +57,20 @@ class Prediction:
     def energy(self) -> torch.Tensor:
         """[n_graphs] total energy in eV, float64."""
         return self.interaction_energy.double() + self.reference_energy
+
+    def split(self, batches: Sequence[GraphBatch]) -> list[Prediction]:
+        """The predictions of the batches that this one was joined from, in their order."""
+        graphs = [b.n_graphs for b in batches]
+        atoms = [int(b.ptr[-1]) for b in batches]
+        parts = zip(
+            self.interaction_energy.split(graphs),
+            self.reference_energy.split(graphs),
+            self.node_energies.split(atoms),
+            self.forces.split(atoms),
+            [None] * len(graphs) if self.stress is None else self.stress.split(graphs),
+            strict=True,
+        )
+        return [Prediction(*part) for part in parts]
 
 
 @dataclass(frozen=True)
@@ -93,6 +113,8 @@ class Foundation(torch.nn.Module, ABC):
 
     #: Name of the backend in architecture.json.
     backend: str
+    #: LAMMPS formats that the backend writes: name → how the names of their files end.
+    lammps_formats: ClassVar[Mapping[str, str]] = {}
     provenance: Provenance
 
     # -- what it covers -------------------------------------------------------------------------
@@ -126,14 +148,16 @@ class Foundation(torch.nn.Module, ABC):
         return self.provenance.level_of_theory
 
     def head_index(self, head: str | None) -> int:
-        """Index of a head by name; `None` is allowed only where there is a single head.
+        """Index of a head by name; `None` means the only head, or the one called Default.
 
         Raises:
-            PestleError: the name is unknown, or none was given and there are several.
+            PestleError: the name is unknown, or none was given where it could be several.
         """
         if head is None:
             if len(self.heads) == 1:
                 return 0
+            if TARGET_HEAD in self.heads:
+                return self.heads.index(TARGET_HEAD)
             raise PestleError(
                 f"{self.provenance.name} has {len(self.heads)} heads and none was named",
                 where="head",
@@ -178,6 +202,12 @@ class Foundation(torch.nn.Module, ABC):
     @abstractmethod
     def isolated_atom_energies(self, head: str | None = None) -> dict[int, float]:
         """What a single atom really gives, in eV: its E0 plus what the network adds to it."""
+
+    @property
+    def needs_double(self) -> bool:
+        """Whether float32 is too coarse for total energies with these E0s (all-electron ones)."""
+        largest = max(abs(e) for e0s in self.reference_energies.values() for e in e0s.values())
+        return largest * FLOAT32_SPACING > EXPORT_ROUNDING
 
     # -- its parts ------------------------------------------------------------------------------
     @abstractmethod
@@ -232,6 +262,21 @@ class Foundation(torch.nn.Module, ABC):
     @abstractmethod
     def export(self, path: Path, *, head: str | None = None) -> None:
         """Write the file that the architecture's own ASE calculator loads."""
+
+    def export_lammps(self, files: Mapping[str, Path], *, head: str | None = None) -> None:
+        """Write files that LAMMPS loads, each checked against `predict`; all of them or none.
+
+        Args:
+            files: format, one of `lammps_formats`, → file to write.
+            head: head to write; `None` means the only one, or the one called Default.
+
+        Raises:
+            PestleError: the backend or this model has no such file, or one fails its check.
+        """
+        raise PestleError(
+            f"{self.provenance.name} is a {self.backend} model, which cannot be written for LAMMPS",
+            where="--to lammps",
+        )
 
     @abstractmethod
     def calculator(self, *, head: str | None = None) -> Calculator:

@@ -9,14 +9,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pestle.adaptation.low_rank import LowRankModel
 from pestle.errors import Interrupted, PestleError
 from pestle.files import write_text
 from pestle.foundations import catalogue, load_foundation
-from pestle.foundations.interface import TARGET_HEAD, Foundation
+from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
+from pestle.jobs.adapters import write_adapter
+from pestle.jobs.broad_structures import read_replay, write_replay
 from pestle.jobs.plan import plan_lines
 from pestle.jobs.preparation import Prepared, prepare, training_data
 from pestle.jobs.record import card_of, data_files, describe, run_identity
-from pestle.model_folder import write_card, write_model_folder
+from pestle.model_folder import write_card, write_exports, write_model_folder
 from pestle.progress import say
 from pestle.protocols.errors import ErrorResults, add_model
 from pestle.reference_energies import METHODS
@@ -25,10 +28,12 @@ from pestle.run_file import build, dump, from_names, read_run_file
 from pestle.run_folder import Manifest, RunFolder, hardware, now
 from pestle.settings import RunSettings
 from pestle.structures.frame import thinned
-from pestle.training.gate import GateResult, zero_step_gate
+from pestle.training.drift import DriftWatch
+from pestle.training.gate import GateResult, Stage, zero_step_gate
 from pestle.training.loggers import MetricsFile, make_loggers
 from pestle.training.loop import Trainer, TrainingFailed
 from pestle.training.setup import make_fabric
+from pestle.training.state import Counters
 
 #: Training frames evaluated at the end; errors on more would say the same.
 MAX_TRAIN_EVALUATED = 500
@@ -69,7 +74,8 @@ def finetune(
         folder.require_new()
     started = time.monotonic()
     fabric = make_fabric(settings.train)
-    prepared = prepare(settings, fabric.device)
+    labelled = read_replay(folder) if resume else []
+    prepared = prepare(settings, fabric.device, labelled=labelled)
     identity = run_identity(prepared)
     data = training_data(prepared)
     manifest = Manifest(folder.manifest, describe(prepared, command))
@@ -82,6 +88,8 @@ def finetune(
         card = {**card_of(prepared, manifest.content), "validation": record["valid"]}
         card["epoch"] = record["epoch"]
         write_model_folder(folder.model, best, head=TARGET_HEAD, card=card)
+        if isinstance(best, LowRankModel):
+            write_adapter(folder.model, best, prepared)
 
     trainer = Trainer(
         fabric,
@@ -93,6 +101,7 @@ def finetune(
         metrics=MetricsFile(folder.metrics),
         save_best=save_best,
         identity=identity,
+        drift=watch_drift(prepared),
     )
     manifest.content["hardware"] = hardware(str(fabric.device))
     manifest.content["plan"] = step_plan(trainer, prepared.settings)
@@ -111,6 +120,8 @@ def finetune(
         if not resume:
             text = dump(with_absolute_paths(prepared.settings))
             write_text(folder.settings, text)
+        if prepared.replay is not None:
+            write_replay(folder, prepared.replay)
         manifest.update(status="running")
         trainer.loggers = make_loggers(settings.log, folder.path, identity)
         return _train_and_judge(trainer, prepared, folder, manifest, resume=resume)
@@ -133,13 +144,26 @@ def pass_gate(prepared: Prepared) -> GateResult | None:
     if not prepared.adaptation.keeps_foundation:
         return None
     train = prepared.settings.train
-    return zero_step_gate(
-        [*prepared.splits.train, *prepared.splits.isolated],
-        prepared.stages,
-        dtype=train.dtype,
-        max_frames=train.gate_frames,
-        seed=train.seed,
-        max_edges=train.eval_batch_edges,
+    frames = [*prepared.splits.train, *prepared.splits.isolated]
+    result = zero_step_gate(frames, prepared.stages, train)
+    if prepared.replay is not None:
+        foundation = Stage("the foundation", prepared.foundation, prepared.foundation_head)
+        replay = Stage("making the replay head", prepared.adaptation.model, REPLAY_HEAD)
+        second = zero_step_gate(prepared.replay.train, [foundation, replay], train)
+        result = result.joined(second)
+    return result
+
+
+def watch_drift(prepared: Prepared) -> DriftWatch | None:
+    """The drift watch of a run; `None` where none was asked for."""
+    if not prepared.drift:
+        return None
+    say(f"predicting {len(prepared.drift)} structures with the foundation, to watch drift")
+    return DriftWatch(
+        prepared.drift,
+        prepared.foundation,
+        prepared.foundation_head,
+        max_edges=prepared.settings.train.eval_batch_edges,
     )
 
 
@@ -152,6 +176,8 @@ def _train_and_judge(
         # A run that was killed before its first checkpoint starts over.
         counters = trainer.run(resume=resume and folder.checkpoint.exists())
     except Interrupted as stop:
+        if trainer.counters.best_epoch >= 0:
+            write_exports(folder.model, load_foundation(folder.path), head=TARGET_HEAD)
         manifest.update(status="interrupted", status_detail=f"stopped by {stop.by}")
         raise
     except TrainingFailed as error:
@@ -165,6 +191,7 @@ def _train_and_judge(
             "steps": counters.step,
             "seconds": counters.seconds,
             "finished": counters.finished or (failure.line if failure else ""),
+            "drift_budget": budget_outcome(counters, prepared.settings),
         }
     )
     if failure is not None and counters.best_epoch < 0:
@@ -172,6 +199,7 @@ def _train_and_judge(
         raise failure
     results = judge(prepared, folder)
     model = load_foundation(folder.path)
+    write_exports(folder.model, model, head=TARGET_HEAD)
     errors = {name: models["fine-tuned"]["all"] for name, models in results.sets.items()}
     card = card_of(prepared, manifest.content)
     card |= {"epoch": counters.best_epoch, "errors": errors}
@@ -204,8 +232,32 @@ def judge(prepared: Prepared, folder: RunFolder) -> ErrorResults:
     )
     best = load_foundation(folder.path).to(prepared.start.device)
     add_model(results, "fine-tuned", best, sets, head=TARGET_HEAD, max_edges=max_edges)
+    if prepared.replay is not None:
+        # The replay head against the foundation itself, with the foundation's own E0s.
+        replay = {"replay": prepared.replay.valid}
+        label = results.labels["foundation"]
+        add_model(
+            results, "foundation", prepared.foundation, replay,
+            head=prepared.foundation_head, label=label, max_edges=max_edges,
+        )  # fmt: skip
+        add_model(results, "fine-tuned", best, replay, head=REPLAY_HEAD, max_edges=max_edges)
     results.write(folder.protocol("errors"))
     return results
+
+
+def budget_outcome(counters: Counters, settings: RunSettings) -> dict[str, Any] | None:
+    """What the forgetting budget cost: the best figure within it and the best without it."""
+    if settings.train.max_drift is None:
+        return None
+    return {
+        "max_drift": settings.train.max_drift,
+        "metric": settings.train.best_metric,
+        "within": {"epoch": counters.best_epoch, "value": counters.best},
+        "without": {
+            "epoch": counters.best_epoch_without_budget,
+            "value": counters.best_without_budget,
+        },
+    }
 
 
 def step_plan(trainer: Trainer, settings: RunSettings) -> dict[str, Any]:

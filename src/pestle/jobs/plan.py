@@ -85,8 +85,7 @@ def plan_lines(manifest: Mapping[str, Any]) -> list[str]:
             f"{e0s['zero_step_error_mev_per_atom']:.2f} meV/atom (RMSE, training frames)"
         )
 
-    lines += ["", f"Method: {method['name']}"]
-    lines += [f"  {note}" for note in method["notes"]]
+    lines += ["", *_method_lines(method)]
     for part, count in method["blocks"].items():
         share = count["trainable"] / count["total"] if count["total"] else 0.0
         lines.append(
@@ -96,6 +95,9 @@ def plan_lines(manifest: Mapping[str, Any]) -> list[str]:
     lines.append(
         f"  {'all':<15}{method['n_trainable']:>12,} of {method['n_parameters']:>12,}  {share:6.1%}"
     )
+
+    if manifest["replay"] is not None:
+        lines += ["", *_replay_lines(manifest["replay"])]
 
     lines += ["", "Settings"]
     for name, entry in manifest["settings"].items():
@@ -115,6 +117,29 @@ def plan_lines(manifest: Mapping[str, Any]) -> list[str]:
         gate_line(manifest["gate"]),
     ]
     return lines
+
+
+def _method_lines(method: Mapping[str, Any]) -> list[str]:
+    """Method, why it was chosen, and what it did to the model."""
+    choice = method["choice"]
+    if choice is None:
+        return [f"Method: {method['name']}", *(f"  {note}" for note in method["notes"])]
+    return [
+        f"Method: {method['name']}, chosen because",
+        *(f"  {reason}" for reason in choice["reasons"]),
+        "  What would change the choice:",
+        *(f"  - {change}" for change in choice["would_change"]),
+        *(f"  {note}" for note in method["notes"]),
+    ]
+
+
+def _replay_lines(replay: Mapping[str, Any]) -> list[str]:
+    """Where the replay structures come from."""
+    return [
+        f"Replay: {replay['n_train']} structures, {replay['n_valid']} more held out to watch",
+        f"  labels: {replay['labels']}",
+        *(f"  {note}" for note in replay["notes"]),
+    ]
 
 
 def gate_line(gate: Mapping[str, Any] | None) -> str:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
+from pydantic import BaseModel
 
 from pestle.adaptation import METHODS, Adaptation, Case
+from pestle.adaptation.choice import Choice, Circumstances, choose
 from pestle.devices import DTYPES
-from pestle.e0_setting import from_setting
 from pestle.errors import PestleError
 from pestle.foundations import load_foundation
-from pestle.foundations.interface import TARGET_HEAD, Foundation, Provenance
+from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation, Provenance
 from pestle.foundations.label_checks import check_against_foundation
+from pestle.jobs.broad_structures import Replay, drift_structures, prepare_replay
 from pestle.jobs.single_atoms import single_atom_note, single_atoms_learnable
+from pestle.jobs.starting_model import make_start, reference_energies
 from pestle.recipes import resolve
-from pestle.reference_energies import EnergyProblem, ReferenceEnergies, compare, require_elements
-from pestle.settings import RunSettings
+from pestle.reference_energies import ReferenceEnergies, require_elements
+from pestle.settings import LoraSettings, ReplaySettings, RunSettings
 from pestle.structures.checks import CheckReport, check_frames
 from pestle.structures.frame import Frame, elements_of
 from pestle.structures.graphs import GraphBatch, make_graph
@@ -25,7 +28,8 @@ from pestle.structures.reading import is_reference_atom
 from pestle.structures.splits import Splits, read_splits
 from pestle.training.gate import Stage
 from pestle.training.loggers import require_loggers
-from pestle.training.loop import TrainingData
+from pestle.training.objective import TrainingData
+from pestle.training.replay import ReplayData
 
 
 @dataclass
@@ -43,6 +47,9 @@ class Prepared:
         adaptation: the model to train.
         stages: from the foundation to that model, for the zero-step gate.
         warnings: one line each.
+        choice: why `auto` chose the method; `None` where the user named one.
+        replay: structures of the replay head; `None` for methods without one.
+        drift: structures on which drift is watched; empty for not.
     """
 
     settings: RunSettings
@@ -58,21 +65,30 @@ class Prepared:
     adaptation: Adaptation
     stages: list[Stage]
     warnings: list[str]
+    choice: Choice | None = None
+    replay: Replay | None = None
+    drift: list[Frame] = field(default_factory=list)
 
 
-def prepare(settings: RunSettings, device: torch.device) -> Prepared:
+def prepare(
+    settings: RunSettings, device: torch.device, *, labelled: Sequence[Frame] = ()
+) -> Prepared:
     """Read, check, load, and adapt.
 
     Args:
         settings: of the run.
         device: where everything is predicted and trained.
+        labelled: replay structures that an earlier start of this run labelled; reused where model
+            and structure are the same.
 
     Raises:
         PestleError: anything a user can mend, an error of the preflight checks included.
     """
     require_loggers(settings.log)
     splits = read_splits(settings.data, settings.train.seed)
+    settings, choice = with_method(settings, splits)
     require_foundation(settings)
+    require_heads(settings)
     foundation = load_foundation(settings.foundation, trust=settings.trust)
     fingerprint = foundation.fingerprint()
     foundation = foundation.with_dtype(DTYPES[settings.train.dtype]).to(device)
@@ -97,18 +113,81 @@ def prepare(settings: RunSettings, device: torch.device) -> Prepared:
             "asked for, but the training data hold no IsolatedAtom frame with an energy",
             where="data.isolated_atom_repeats",
         )
-    case = Case(start, TARGET_HEAD, splits.train, settings)
-    adaptation = METHODS[settings.method](case)
+    replay = None
+    if METHODS[settings.method].replay_labels is not None:
+        replay = prepare_replay(settings, foundation, head, frames, labelled, fingerprint)
+    case = Case(start, TARGET_HEAD, splits.train, settings, foundation.reference_energies[head])
+    adaptation = METHODS[settings.method].adapt(case)
     adaptation.model.provenance = descendant(foundation, fingerprint, settings.method)
     stages.append(Stage(f"the method {settings.method}", adaptation.model, TARGET_HEAD))
     warnings = [f"{f.message}. {f.fix}" if f.fix else f.message for f in check.warnings]
     warnings += [f"E0s: {text}" for text in e0s.warnings]
     warnings += single_atom_note(adaptation.model, frames)
-    licence = licence_warning(foundation)
+    warnings += [*unused_settings(settings), *(replay.warnings if replay else [])]
+    warnings += licence_warning(foundation)
+    if choice is not None:
+        reasons["method"] = "; ".join(choice.reasons)
+    drift = drift_structures(settings, foundation, head, frames)
     return Prepared(
         settings, reasons, splits, check, foundation, head, fingerprint, start, e0s, compared,
-        adaptation, stages, warnings + licence,
+        adaptation, stages, warnings, choice, replay, drift,
     )  # fmt: skip
+
+
+def with_method(settings: RunSettings, splits: Splits) -> tuple[RunSettings, Choice | None]:
+    """The settings with a method in the place of `auto`, and why it was chosen."""
+    if settings.method != "auto":
+        return settings, None
+    groups = {f.config_type for f in splits.train}
+    choice = choose(
+        Circumstances(
+            scope=settings.scope,
+            n_frames=len(splits.train),
+            n_elements=len(elements_of(splits.train)),
+            n_groups=len(groups),
+            pool=tuple(settings.replay.pool),
+        )
+    )
+    return settings.model_copy(update={"method": choice.method}), choice
+
+
+def require_heads(settings: RunSettings) -> None:
+    """Heads and drift that the settings rely on must exist.
+
+    Raises:
+        PestleError: the replay head of a method without one, or a budget from scratch.
+    """
+    if settings.train.best_head == REPLAY_HEAD and not METHODS[settings.method].replay_labels:
+        raise PestleError(
+            f"the method {settings.method} has no replay head",
+            where="train.best_head",
+            fix="Leave it at Default, or choose a method with replay.",
+        )
+    if settings.method == "scratch" and (settings.train.max_drift or settings.drift.structures):
+        raise PestleError(
+            "a model from scratch starts far from the foundation: there is no drift to watch",
+            where="train.max_drift" if settings.train.max_drift else "drift.structures",
+            fix="Leave it out, or choose another method.",
+        )
+
+
+def unused_settings(settings: RunSettings) -> list[str]:
+    """A line for every LoRA or replay setting that was changed although the method has no use
+    for it."""
+    unused: list[str] = []
+    if "lora" not in settings.method:
+        unused += _changed("lora", settings.lora, LoraSettings())
+    if METHODS[settings.method].replay_labels is None:
+        unused += _changed("replay", settings.replay, ReplaySettings())
+    return [f"{name} is set, but the method {settings.method} does not use it" for name in unused]
+
+
+def _changed(group: str, given: BaseModel, default: BaseModel) -> list[str]:
+    return [
+        f"{group}.{name}"
+        for name in type(given).model_fields
+        if getattr(given, name) != getattr(default, name)
+    ]
 
 
 def require_foundation(settings: RunSettings) -> None:
@@ -190,59 +269,6 @@ def preflight(splits: Splits, foundation: Foundation, head: str, max_edges: int)
     return report
 
 
-def reference_energies(
-    settings: RunSettings, splits: Splits, foundation: Foundation, head: str
-) -> tuple[ReferenceEnergies, dict[str, ReferenceEnergies]]:
-    """E0s for the run, and every other method's for comparison.
-
-    From scratch there is no prediction worth reestimating with: E0s are isolated, else average.
-    """
-    from_scratch = settings.method == "scratch"
-    setting = settings.e0s
-    if from_scratch and setting == "reestimate":
-        raise PestleError(
-            "reestimation needs a pretrained model; from scratch there is none",
-            where="e0s",
-            fix="Choose isolated, average or a table.",
-        )
-    problem = EnergyProblem.of(
-        [*splits.train, *splits.isolated],
-        foundation,
-        head,
-        max_edges=settings.train.eval_batch_edges,
-    )
-    compared = compare(problem)
-    if not from_scratch:
-        return from_setting(problem, setting), compared
-    # Random weights predict nothing: neither choice nor figures may rest on the foundation's.
-    problem.interaction = None
-    e0s = from_setting(problem, setting)
-    return e0s, compared
-
-
-def make_start(
-    settings: RunSettings,
-    foundation: Foundation,
-    head: str,
-    frames: Sequence[Frame],
-    e0s: ReferenceEnergies,
-) -> tuple[Foundation, list[Stage]]:
-    """The foundation with the target head, the elements to keep and the E0s; and its stages."""
-    stages = [Stage("the foundation", foundation, head)]
-    start = foundation
-    if foundation.heads != (TARGET_HEAD,):
-        start = start.with_heads({TARGET_HEAD: head})
-        stages.append(Stage(f"taking head {head}", start, TARGET_HEAD))
-    if settings.elements == "data":
-        wanted = set(elements_of(frames))
-        start = start.with_elements([z for z in start.elements if z in wanted])
-        stages.append(Stage("cutting down the elements", start, TARGET_HEAD))
-    shifted = {z: e for z, e in e0s.e0s.items() if z in set(start.elements)}
-    start = start.with_reference_energies(TARGET_HEAD, shifted)
-    stages.append(Stage("setting the reference energies", start, TARGET_HEAD))
-    return start, stages
-
-
 def licence_warning(foundation: Foundation) -> list[str]:
     """A line for foundations whose licence forbids commercial use."""
     licence = foundation.provenance.licence
@@ -257,7 +283,6 @@ def licence_warning(foundation: Foundation) -> list[str]:
 def training_data(prepared: Prepared) -> TrainingData:
     """Graphs of a run in the network's dtype; isolated atoms repeated and weighted as asked."""
     model, settings = prepared.adaptation.model, prepared.settings
-    dtype, head = DTYPES[settings.train.dtype], model.head_index(TARGET_HEAD)
     weight = settings.data.isolated_atom_weight
     atoms = [
         replace(f, weight=f.weight * weight)
@@ -268,11 +293,16 @@ def training_data(prepared: Prepared) -> TrainingData:
     if settings.data.isolated_atom_repeats:
         train += atoms * settings.data.isolated_atom_repeats
 
-    def graphs(frames: Sequence[Frame]) -> list[GraphBatch]:
+    def graphs(frames: Sequence[Frame], head: str) -> list[GraphBatch]:
+        dtype, index = DTYPES[settings.train.dtype], model.head_index(head)
         return [
-            make_graph(frame, model.cutoff, index=k, dtype=dtype).with_head(head)
+            make_graph(frame, model.cutoff, index=k, dtype=dtype).with_head(index)
             for k, frame in enumerate(frames)
         ]
 
     valid = list(prepared.splits.valid)
-    return TrainingData(train, graphs(train), valid, graphs(valid))
+    data = TrainingData(train, graphs(train, TARGET_HEAD), valid, graphs(valid, TARGET_HEAD))
+    if prepared.replay is not None:
+        kept, held = prepared.replay.train, prepared.replay.valid
+        data.replay = ReplayData(kept, graphs(kept, REPLAY_HEAD), held, graphs(held, REPLAY_HEAD))
+    return data

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 from ase.data import chemical_symbols
 
 from pestle.files import sha256
@@ -14,6 +16,7 @@ from pestle.jobs.plan import explained_settings, trainable_blocks
 from pestle.jobs.preparation import Prepared
 from pestle.run_folder import now, versions
 from pestle.settings import DataSettings
+from pestle.structures.frame import Frame
 from pestle.structures.reading import expand_paths
 
 
@@ -61,9 +64,26 @@ def describe(prepared: Prepared, command: str) -> dict[str, Any]:
             "blocks": blocks,
             "n_trainable": sum(b["trainable"] for b in blocks.values()),
             "n_parameters": sum(b["total"] for b in blocks.values()),
+            "heads": list(model.heads),
+            "choice": asdict(prepared.choice) if prepared.choice else None,
         },
+        "replay": _replay(prepared),
+        "drift": {"n_frames": len(prepared.drift)} if prepared.drift else None,
         "settings": explained_settings(prepared.settings, prepared.reasons),
         "warnings": prepared.warnings,
+    }
+
+
+def _replay(prepared: Prepared) -> dict[str, Any] | None:
+    """The replay set of a run."""
+    replay = prepared.replay
+    if replay is None:
+        return None
+    return {
+        "labels": replay.labels,
+        "n_train": len(replay.train),
+        "n_valid": len(replay.valid),
+        "notes": replay.notes,
     }
 
 
@@ -107,8 +127,34 @@ def run_identity(prepared: Prepared) -> str:
             "data": {"train", "valid", "test"},
             "train": {"device", "threads"},
             "log": True,
+            "replay": {"pool"},
+            "drift": {"structures"},
         }
     )
     e0s = sorted(prepared.e0s.e0s.items())
-    text = json.dumps([fields, data, e0s, prepared.fingerprint], sort_keys=True)
+    replay = prepared.replay
+    broad = [
+        frames_digest(frames)
+        for frames in (replay.train if replay else [], replay.valid if replay else [])
+    ]
+    broad.append(frames_digest(prepared.drift))
+    text = json.dumps([fields, data, e0s, prepared.fingerprint, broad], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def frames_digest(frames: Sequence[Frame]) -> str:
+    """Hash of structures and labels, in their order."""
+    digest = hashlib.sha256()
+    for f in frames:
+        atoms = f.atoms
+        for array in (
+            atoms.numbers,
+            atoms.positions,
+            atoms.cell.array,
+            atoms.pbc,
+            f.forces,
+            f.stress,
+        ):
+            digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
+        digest.update(repr((f.energy, f.charge, f.spin, f.weight)).encode())
+    return digest.hexdigest()

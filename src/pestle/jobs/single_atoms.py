@@ -35,7 +35,8 @@ def single_atoms_learnable(model: Foundation) -> bool:
     energy = model.predict(batch, training=True).interaction_energy.sum()
     if not energy.requires_grad:
         return False
-    gradients = torch.autograd.grad(energy, list(model.parameters()), allow_unused=True)
+    weights = [p for p in model.parameters() if p.requires_grad]
+    gradients = torch.autograd.grad(energy, weights, allow_unused=True)
     return any(g is not None and bool((g != 0).any()) for g in gradients)
 
 

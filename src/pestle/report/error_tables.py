@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pestle.report.models import FOUNDATION, Models
+from pestle.report.adaptation import own_labels
+from pestle.report.models import FOUNDATION, REPLAY_SET, Models
 from pestle.report.run_folder import RunFolder, nested
 from pestle.report.wording import count, is_number, number
 
@@ -25,7 +26,13 @@ _REMARKS = {
     "test": "Never seen by the training: these are the errors to quote.",
     "valid": "These frames chose the epoch, so their errors are a little optimistic.",
     "train": "What the model was fitted to; much smaller errors here than above mean overfitting.",
+    REPLAY_SET: "The replay head on held-out replay structures; the foundation's row is the "
+    "foundation itself, with its own E0s.",
 }
+_OWN_LABELS = (
+    " The labels are the foundation's own predictions: its errors are rounding, and those of the "
+    "replay head are what it forgot. So they are not ranked."
+)
 
 
 def set_names(sets: dict[str, Any]) -> list[str]:
@@ -38,6 +45,11 @@ def set_title(name: str) -> str:
     return SETS.get(name, name)
 
 
+def set_heading(name: str) -> str:
+    """Heading of a table or of plots about a set."""
+    return "Held-out replay structures" if name == REPLAY_SET else f"{set_title(name)} frames"
+
+
 def error_tables(folder: RunFolder, models: Models) -> list[dict[str, Any]]:
     """One table per set: its columns and groups of rows, one row per model."""
     sets = nested(folder.errors, "sets")
@@ -47,14 +59,17 @@ def error_tables(folder: RunFolder, models: Models) -> list[dict[str, Any]]:
         if not by_model:
             continue
         shown = [q for q in QUANTITIES if _anybody_has(by_model, q)]
+        ranked = not (name == REPLAY_SET and own_labels(folder))
         tables.append(
             {
                 "name": name,
-                "title": f"{set_title(name)} frames",
-                "remark": _REMARKS.get(name, ""),
+                "title": set_heading(name),
+                "remark": _REMARKS.get(name, "") + ("" if ranked else _OWN_LABELS),
                 "columns": [(*QUANTITIES[q], q) for q in shown],
-                "groups": [_group(by_model, g, shown, models) for g in _groups(by_model)],
-                "compared": len(by_model) > 1,
+                "groups": [
+                    _group(by_model, g, shown, models, in_set=name, ranked=ranked)
+                    for g in _groups(by_model)
+                ],
             }
         )
     return tables
@@ -75,11 +90,17 @@ def _groups(by_model: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def _group(
-    by_model: dict[str, dict[str, Any]], group: str, shown: list[str], models: Models
+    by_model: dict[str, dict[str, Any]],
+    group: str,
+    shown: list[str],
+    models: Models,
+    *,
+    in_set: str,
+    ranked: bool,
 ) -> dict[str, Any]:
     fields = [f"{q}_{kind}" for q in shown for kind in ("rmse", "mae")]
     values = {m: nested(groups, group) for m, groups in by_model.items()}
-    best = {f: _best([v.get(f) for v in values.values()]) for f in fields}
+    best = {f: _best([v.get(f) for v in values.values()]) if ranked else None for f in fields}
     base = values.get(FOUNDATION, {})
     rows = []
     for model, errors in values.items():
@@ -88,7 +109,7 @@ def _group(
                 "text": number(errors.get(f)),
                 # Compared as shown: two models that both read 32.3 are equally good here.
                 "best": best[f] is not None and number(errors.get(f)) == best[f],
-                "worse": model == models.tuned and is_worse(errors.get(f), base.get(f)),
+                "worse": ranked and model == models.tuned and is_worse(errors.get(f), base.get(f)),
                 "first": f.endswith("_rmse"),
             }
             for f in fields
@@ -96,7 +117,7 @@ def _group(
         rows.append(
             {
                 "model": model,
-                "label": models.labels[model],
+                "label": models.label(model, in_set),
                 "colour": models.colours[model],
                 "cells": cells,
             }
@@ -120,7 +141,7 @@ def worse_than_foundation(folder: RunFolder, models: Models) -> list[str]:
     """Groups of the first set in which this run's model is worse than the foundation, in words."""
     sets = nested(folder.errors, "sets")
     lines = []
-    for name in [s for s in set_names(sets) if s != "train"][:1]:
+    for name in [s for s in set_names(sets) if s not in ("train", REPLAY_SET)][:1]:
         tuned, base = nested(sets, name, models.tuned), nested(sets, name, FOUNDATION)
         for group in tuned:
             for quantity, (heading, unit) in QUANTITIES.items():

@@ -9,9 +9,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from pestle.report.colours import FAINT, GRID, INK, PAPER
 from pestle.report.wording import number
 
-INK, GRID, FAINT = "#27272a", "#e7e5e4", "#a8a29e"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 
@@ -63,8 +63,8 @@ def empty_plot(x_title: str, y_title: str) -> go.Figure:
     plot.update_layout(
         template="none",
         font={"family": FONT, "size": 12.5, "color": INK},
-        paper_bgcolor="#ffffff",
-        plot_bgcolor="#ffffff",
+        paper_bgcolor=PAPER,
+        plot_bgcolor=PAPER,
         margin={"l": 56, "r": 14, "t": 10, "b": 44},
         legend={
             "orientation": "h",

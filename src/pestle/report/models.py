@@ -1,17 +1,30 @@
-"""The models a page compares: their order, their words and their colours, the same everywhere."""
+"""The models and heads a page compares: order, words and colours, the same everywhere."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pestle.report import colours
 from pestle.report.run_folder import RunFolder, nested
 
 FOUNDATION, FINE_TUNED = "foundation", "fine-tuned"
+#: Heads as the files call them → how the page does.
+TARGET_HEAD, REPLAY_HEAD = "Default", "pt_head"
+HEADS = {TARGET_HEAD: "target head", REPLAY_HEAD: "replay head"}
+HEAD_COLOURS = {TARGET_HEAD: colours.TUNED_COLOUR, REPLAY_HEAD: colours.REPLAY_COLOUR}
+#: The set of held-out replay structures. Not the models of the other sets are judged on it: the
+#: foundation has its own E0s there, this run's model its replay head.
+REPLAY_SET = "replay"
+_ON_REPLAY = {
+    FOUNDATION: "foundation itself (its own E0s)",
+    FINE_TUNED: "fine-tuned, replay head",
+}
 
-#: Told apart by people who are colour-blind and in grey print; contrast ≥ 4.5 on white for text.
-_OWN = {FOUNDATION: "#7a6a58", FINE_TUNED: "#0b5cad", "scratch": "#c2410c"}
-_OTHERS = ("#0f766e", "#86198f", "#a16207", "#be123c", "#4d7c0f", "#475569")
-REFERENCE_COLOUR = "#18181b"
+_OWN = {
+    FOUNDATION: colours.FOUNDATION_COLOUR,
+    FINE_TUNED: colours.TUNED_COLOUR,
+    "scratch": colours.SCRATCH_COLOUR,
+}
 
 
 @dataclass(frozen=True)
@@ -31,6 +44,11 @@ class Models:
         others = [name for name in self.labels if name != FOUNDATION]
         return FINE_TUNED if FINE_TUNED in self.labels or not others else others[0]
 
+    def label(self, model: str, in_set: str) -> str:
+        """How a model is called in a set."""
+        spoken = self.labels[model]
+        return _ON_REPLAY.get(model, spoken) if in_set == REPLAY_SET else spoken
+
 
 def models_of(folder: RunFolder) -> Models:
     """Every model that the error or path protocol names: foundation first, this run's second."""
@@ -43,10 +61,10 @@ def models_of(folder: RunFolder) -> Models:
     first = [name for name in (FOUNDATION, FINE_TUNED) if name in found]
     names = [*first, *(name for name in found if name not in first)]
     spoken = nested(folder.errors, "labels")
-    colours = dict(_OWN)
+    chosen = dict(_OWN)
     spare = 0
     for name in names:
-        if name not in colours:
-            colours[name] = _OTHERS[spare % len(_OTHERS)]
+        if name not in chosen:
+            chosen[name] = colours.OTHER_COLOURS[spare % len(colours.OTHER_COLOURS)]
             spare += 1
-    return Models({name: str(spoken.get(name) or name) for name in names}, colours)
+    return Models({name: str(spoken.get(name) or name) for name in names}, chosen)

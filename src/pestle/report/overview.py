@@ -6,16 +6,27 @@ from typing import Any
 
 from pestle.foundations.catalogue import ASL
 from pestle.progress import duration
+from pestle.report.drift import best_drift
+from pestle.report.epochs import best_record, chosen_by
 from pestle.report.error_tables import QUANTITIES, SETS
 from pestle.report.models import FOUNDATION, Models
 from pestle.report.run_folder import RunFolder, nested, split_summaries
-from pestle.report.wording import count, is_number, moment, number, share
+from pestle.report.wording import count, is_number, metric_in_words, moment, number, share
 
 _STATUS = {
     "finished": ("good", "finished"),
     "aborted": ("bad", "aborted"),
     "interrupted": ("warn", "interrupted"),
     "running": ("warn", "running"),
+}
+
+#: Methods whose name alone says little or reads badly.
+METHODS = {
+    "lora": "LoRA fine-tuning",
+    "multihead": "multihead replay fine-tuning",
+    "pseudolabel": "pseudolabelled replay fine-tuning",
+    "multihead-lora": "multihead replay fine-tuning with LoRA",
+    "pseudolabel-lora": "pseudolabelled replay fine-tuning with LoRA",
 }
 
 #: Parts of a licence's name that mean: not for commercial use.
@@ -49,14 +60,6 @@ def _best_set(folder: RunFolder, models: Models) -> str | None:
     return next((s for s in SETS if nested(sets, s, models.tuned, "all")), None)
 
 
-def _best_record(folder: RunFolder) -> dict[str, Any]:
-    """The evaluation whose weights were kept."""
-    best = [r for r in folder.metrics if r.get("best")]
-    epoch = folder.part("training").get("best_epoch")
-    named = [r for r in folder.metrics if epoch is not None and r.get("epoch") == epoch]
-    return (named or best or [{}])[-1]
-
-
 def sentence(folder: RunFolder, models: Models) -> str:
     """What was done and what came of it, in plain words."""
     method = str(folder.part("method").get("name") or "")
@@ -64,7 +67,8 @@ def sentence(folder: RunFolder, models: Models) -> str:
     if method == "scratch":
         text = "Training from scratch" + (f" in the shape of {foundation}" if foundation else "")
     elif method:
-        text = f"{method} fine-tuning" + (f" of {foundation}" if foundation else "")
+        text = METHODS.get(method, f"{method} fine-tuning")
+        text += f" of {foundation}" if foundation else ""
     else:
         text = f"Fine-tuning of {foundation}" if foundation else "A fine-tuning run"
     train = nested(split_summaries(folder), "train")
@@ -91,7 +95,7 @@ def _outcome(folder: RunFolder, models: Models) -> str:
                 before = f", {word_before} {number(old)}" if is_number(old) else ""
                 where = SETS[chosen].lower()
                 return f"{word} error on the {where} frames {number(value)} {unit}{before}"
-    valid = nested(_best_record(folder), "valid")
+    valid = nested(best_record(folder), "valid")
     if is_number(valid.get("forces_rmse")):
         return (
             f"force error on the validation frames {number(valid['forces_rmse'])} meV/Å at the "
@@ -116,10 +120,17 @@ def key_figures(folder: RunFolder, models: Models) -> list[dict[str, str]]:
     training, method = folder.part("training"), folder.part("method")
     if is_number(training.get("best_epoch")):
         epochs = training.get("epochs")
-        metric = str(training.get("best_metric") or "").replace("_", " ").replace("rmse", "RMSE")
-        note = f"validation {metric} {number(training.get('best_value'))}" if metric else ""
+        note = ""
+        if training.get("best_metric"):
+            metric, metric_unit = metric_in_words(training["best_metric"])
+            note = (
+                f"{chosen_by(folder)} {metric} {number(training.get('best_value'))} {metric_unit}"
+            )
         unit = f"of {count(epochs)}" if is_number(epochs) else ""
-        figures.append(_figure("Best epoch", count(training["best_epoch"]), unit, note))
+        figures.append(_figure("Best epoch", count(training["best_epoch"]), unit, note.strip()))
+    moved = best_drift(folder)
+    if moved:
+        figures.append(_figure("Force drift, best epoch", *moved))
     if is_number(training.get("seconds")):
         device = folder.part("hardware").get("gpu") or folder.part("hardware").get("cpu") or ""
         steps = training.get("steps")

@@ -10,10 +10,14 @@ from plotly.offline import get_plotlyjs
 
 from pestle import __version__
 from pestle.files import write_text
-from pestle.report import energies, facts
-from pestle.report.curves import learning_curves, nothing_trained
+from pestle.report import adaptation, energies, facts
+from pestle.report.colours import DARK
+from pestle.report.curves import learning_curves, replay_watched
+from pestle.report.drift import drift_section
+from pestle.report.epochs import nothing_trained
 from pestle.report.error_tables import WORSE_BY, error_tables
 from pestle.report.figures import Figure
+from pestle.report.model_files import model_files
 from pestle.report.models import Models, models_of
 from pestle.report.notices import check_notes, notices
 from pestle.report.overview import overview
@@ -53,12 +57,15 @@ def render(folder: RunFolder, models: Models) -> str:
     parity = parity_plots(folder, models)
     curves = learning_curves(folder, models)
     path = profile(folder, models)
+    drift = drift_section(folder)
     figures: list[Figure] = [*([path["figure"]] if path else []), *curves]
+    figures += [drift["figure"]] if drift and drift["figure"] else []
     figures += [figure for section in parity for figure in section["figures"]]
     return environment.get_template("report.html.j2").render(
         version=__version__,
         # 4.8 MB, so only where there is something to draw.
         plotly=Markup(get_plotlyjs()) if figures else None,
+        dark=DARK,
         head=overview(folder, models),
         missing=folder.missing,
         notices=notices(folder, models),
@@ -69,6 +76,9 @@ def render(folder: RunFolder, models: Models) -> str:
         profile=path,
         curves=curves,
         from_foundation=nothing_trained(folder),
+        replay_watched=replay_watched(folder),
+        own_labels=adaptation.own_labels(folder),
+        drift=drift,
         parity=parity,
         e0_table=energies.e0_table(folder),
         e0_diagnostics=energies.e0_diagnostics(folder),
@@ -78,6 +88,10 @@ def render(folder: RunFolder, models: Models) -> str:
         files=facts.data_files(folder),
         check_notes=check_notes(folder),
         method=str(folder.part("method").get("name") or ""),
+        choice=adaptation.choice(folder),
+        heads=adaptation.heads(folder),
+        replay=adaptation.replay(folder),
+        model_files=model_files(folder),
         blocks=facts.blocks(folder),
         foundation=facts.foundation(folder),
         settings=facts.settings(folder),

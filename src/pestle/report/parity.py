@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from pestle.report.error_tables import QUANTITIES, set_names, set_title
-from pestle.report.figures import FAINT, INK, Figure, empty_plot, rounded, shown
+from pestle.report.colours import FAINT, INK
+from pestle.report.error_tables import QUANTITIES, set_heading, set_names
+from pestle.report.figures import Figure, empty_plot, rounded, shown
 from pestle.report.models import FOUNDATION, Models
 from pestle.report.run_folder import RunFolder, nested
 from pestle.report.wording import count, is_number, number
@@ -43,10 +44,10 @@ def parity_plots(folder: RunFolder, models: Models) -> list[dict[str, Any]]:
             if points:
                 caption = _caption(nested(folder.errors, "sets", name), quantity, points, models)
                 slug = f"parity-{len(sections)}-{quantity}"
-                plot, outside = _plot(points, quantity, models)
+                plot, outside = _plot(points, quantity, models, name)
                 figures.append(Figure(slug, _TITLES[quantity], caption + outside, plot))
         if figures:
-            sections.append({"title": f"{set_title(name)} frames", "figures": figures})
+            sections.append({"title": set_heading(name), "figures": figures})
     return sections
 
 
@@ -84,7 +85,7 @@ def _range(points: dict[str, list[tuple[float, float, str]]], quantity: str) -> 
 
 
 def _plot(
-    points: dict[str, list[tuple[float, float, str]]], quantity: str, models: Models
+    points: dict[str, list[tuple[float, float, str]]], quantity: str, models: Models, in_set: str
 ) -> tuple[go.Figure, str]:
     """The plot, and a sentence about points outside its frame."""
     low, high = _range(points, quantity)
@@ -129,7 +130,9 @@ def _plot(
     plot.update_yaxes(range=[low, high], constrain="domain", nticks=6, scaleanchor="x")
     plot.update_layout(hovermode="closest", showlegend=True)
     beyond = {
-        models.labels[m]: sum(not (low <= x <= high and low <= y <= high) for x, y, _ in found)
+        models.label(m, in_set): sum(
+            not (low <= x <= high and low <= y <= high) for x, y, _ in found
+        )
         for m, found in points.items()
     }
     text = ", ".join(f"{n} of {label}" for label, n in beyond.items() if n)

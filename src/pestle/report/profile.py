@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from pestle.report.colours import REFERENCE_COLOUR
 from pestle.report.figures import Figure, empty_plot, rounded, shown
-from pestle.report.models import REFERENCE_COLOUR, Models
+from pestle.report.models import Models
 from pestle.report.run_folder import RunFolder, nested
 from pestle.report.wording import fixed, number
 

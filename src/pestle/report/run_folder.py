@@ -28,6 +28,7 @@ class RunFolder:
         manifest: manifest.json.
         metrics: records of metrics.jsonl.
         errors, parity, path: results of protocols, `None` where absent.
+        files: what lies in model/ and replay/, by its path in the run folder.
         missing: one line for each expected file that is absent or cannot be read.
     """
 
@@ -37,11 +38,17 @@ class RunFolder:
     errors: dict[str, Any] | None = None
     parity: dict[str, Any] | None = None
     path: dict[str, Any] | None = None
+    files: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
     def part(self, *names: str) -> dict[str, Any]:
         """A nested object of the manifest; empty where it is absent or null."""
         return nested(self.manifest, *names)
+
+    def setting(self, name: str) -> Any:
+        """The value of a setting; `None` where it is not recorded."""
+        entry = self.part("settings").get(name)
+        return entry.get("value") if isinstance(entry, dict) else entry
 
 
 def nested(tree: Any, *names: str) -> dict[str, Any]:
@@ -74,6 +81,12 @@ def read_run_folder(run_dir: Path) -> RunFolder:
     folder.errors = errors if errors and nested(errors, "sets") else None
     folder.parity = _object(run_dir, "protocols/errors/parity.json", folder.missing)
     folder.path = _object(run_dir, "protocols/path/metrics.json", folder.missing)
+    folder.files = [
+        f"{part}/{file.name}"
+        for part in ("model", "replay")
+        for file in sorted((run_dir / part).glob("*"))
+        if file.is_file()
+    ]
     return folder
 
 

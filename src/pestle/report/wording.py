@@ -50,6 +50,21 @@ def share(part: Any, whole: Any) -> str:
     return f"{100 if value == 100 else number(value, 2 if value < 10 else 3)} %"
 
 
+#: Metric that chooses the model → words and unit.
+_METRICS = {
+    "energy_rmse": ("energy RMSE", "meV/atom"),
+    "energy_mae": ("energy MAE", "meV/atom"),
+    "forces_rmse": ("force RMSE", "meV/Å"),
+    "forces_mae": ("force MAE", "meV/Å"),
+    "stress_rmse": ("stress RMSE", "meV/Å³"),
+}
+
+
+def metric_in_words(name: Any) -> tuple[str, str]:
+    """`forces_rmse` → ("force RMSE", "meV/Å"); the loss has no unit."""
+    return _METRICS.get(str(name), (words(str(name)), ""))
+
+
 def _minus(text: str) -> str:
     """A true minus sign: it is as wide as a digit and does not break off at line ends."""
     return text.replace("-", "−")

@@ -25,6 +25,8 @@ class Frame:
         energy_weight, forces_weight, stress_weight: `config_*_weight` of FIELD conventions.
         head: name of the head the frame was written for, if any.
         charge, spin: `total_charge` and `total_spin`, if given.
+        labelled_by: `pestle_labels`: which model made the labels, for which structure
+            (`pestle.foundations.labelling`); `None` for labels of any other origin.
         source, index: file and frame number (from 0) the frame was read from.
     """
 
@@ -40,6 +42,7 @@ class Frame:
     head: str | None = None
     charge: float | None = None
     spin: float | None = None
+    labelled_by: str | None = None
     source: str = ""
     index: int = 0
     notes: list[str] = field(default_factory=list)

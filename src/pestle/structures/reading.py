@@ -23,6 +23,7 @@ from ase.stress import voigt_6_to_full_3x3_stress
 
 from pestle.errors import PestleError, nearest
 from pestle.structures.frame import ISOLATED_ATOM, Frame
+from pestle.structures.writing import LABELLED_BY
 
 GLOB_CHARACTERS = frozenset("*?[")
 
@@ -179,6 +180,7 @@ def _frame(
     frame = Frame(atoms=bare, source=source, index=index)
     frame.config_type = str(info.get("config_type", "Default"))
     frame.head = str(info["head"]) if "head" in info else None
+    frame.labelled_by = str(info[LABELLED_BY]) if LABELLED_BY in info else None
     for name in ("weight", "energy_weight", "forces_weight", "stress_weight"):
         if f"config_{name}" in info:
             setattr(frame, name, _number(info[f"config_{name}"], f"config_{name}", where))

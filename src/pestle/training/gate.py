@@ -14,7 +14,8 @@ import numpy as np
 
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
-from pestle.foundations.prediction import BATCH_EDGES, FramePrediction, predict_frames
+from pestle.foundations.prediction import FramePrediction, predict_frames
+from pestle.settings import TrainSettings
 from pestle.structures.frame import Frame, thinned
 
 #: dtype → (eV/atom, eV/Å, eV/Å³) plus a share of the largest force; several times the rounding seen
@@ -49,6 +50,15 @@ class GateResult:
     forces: float
     stress: float
 
+    def joined(self, other: GateResult) -> GateResult:
+        """The larger deviations of two gates."""
+        return GateResult(
+            self.n_frames + other.n_frames,
+            max(self.energy, other.energy),
+            max(self.forces, other.forces),
+            max(self.stress, other.stress),
+        )
+
 
 def _expected_shift(frame: Frame, start: Stage, end: Stage) -> float:
     """Energy difference that the reference energies alone make, in eV (float64)."""
@@ -82,32 +92,24 @@ def _worst(so_far: float, difference: float | np.ndarray) -> float:
 
 
 def zero_step_gate(
-    frames: Sequence[Frame],
-    stages: Sequence[Stage],
-    *,
-    dtype: str,
-    max_frames: int,
-    seed: int,
-    max_edges: int = BATCH_EDGES,
+    frames: Sequence[Frame], stages: Sequence[Stage], settings: TrainSettings
 ) -> GateResult:
     """Compare the last stage with the first on training frames.
 
     Args:
-        frames: training frames; a seeded choice of `max_frames` of them is predicted.
+        frames: training frames; a seeded choice of them is predicted.
         stages: the foundation first, the adapted model last.
-        dtype: precision of the network.
-        max_frames: frames to predict at most.
-        seed: of the choice.
-        max_edges: edges in a batch.
+        settings: dtype, frames to predict at most (`gate_frames`), seed and edges in a batch.
 
     Raises:
         PestleError: they differ; names the part that broke it and by how much.
     """
-    chosen = thinned(frames, max_frames, seed)
+    chosen = thinned(frames, settings.gate_frames, settings.seed)
+    max_edges = settings.eval_batch_edges
     start = stages[0]
     reference = predict_frames(start.model, chosen, head=start.head, max_edges=max_edges)
     largest = max((float(np.abs(p.forces).max(initial=0.0)) for p in reference), default=0.0)
-    energy_limit, force_limit, stress_limit, relative = TOLERANCES[dtype]
+    energy_limit, force_limit, stress_limit, relative = TOLERANCES[settings.dtype]
     force_limit += relative * largest
 
     def passes(result: GateResult) -> bool:

@@ -11,7 +11,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +18,17 @@ import torch
 from lightning_fabric import Fabric
 
 from pestle.errors import Interrupted, PestleError
-from pestle.foundations.interface import Foundation
-from pestle.foundations.prediction import FramePrediction, batches_by_edges, per_frame
-from pestle.metrics import frame_errors
+from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
 from pestle.progress import progress, say
 from pestle.settings import RunSettings
-from pestle.structures.frame import Frame
 from pestle.structures.graphs import GraphBatch
 from pestle.training.batches import BatchPlan
+from pestle.training.drift import DriftWatch
 from pestle.training.loggers import MetricsFile
-from pestle.training.losses import loss_weights, make_loss
+from pestle.training.losses import loss_weights
+from pestle.training.objective import Objective, TrainingData
 from pestle.training.optimizer import Schedule, make_average, make_optimizer
+from pestle.training.replay import ReplayStream
 from pestle.training.state import Counters, TrainingState
 from pestle.training.watching import Clock, evaluation_line, peak_memory
 
@@ -41,16 +40,6 @@ class TrainingFailed(PestleError):
     """Training made numbers that are not finite; the best model so far is kept."""
 
     exit_code = 1
-
-
-@dataclass
-class TrainingData:
-    """Graphs in the network's dtype, and the frames they were made from."""
-
-    train_frames: Sequence[Frame]
-    train_graphs: Sequence[GraphBatch]
-    valid_frames: Sequence[Frame]
-    valid_graphs: Sequence[GraphBatch]
 
 
 class Trainer:
@@ -67,6 +56,7 @@ class Trainer:
         loggers: further loggers with a `write(record)`.
         save_best: called with the model holding the averaged weights, at every new best.
         identity: hash that a resumed run must share.
+        drift: watches how far the model moves from the foundation; `None` for not.
     """
 
     def __init__(
@@ -82,32 +72,38 @@ class Trainer:
         loggers: Sequence[Any] = (),
         save_best: Callable[[Foundation, dict[str, Any]], None],
         identity: str,
+        drift: DriftWatch | None = None,
     ) -> None:
         self.fabric, self.model, self.data, self.settings = fabric, model, data, settings
         self.checkpoint, self.metrics, self.loggers = checkpoint, metrics, loggers
-        self.save_best, self.identity = save_best, identity
+        self.save_best, self.identity, self.drift = save_best, identity, drift
         named = dict(model.named_parameters())
         self.parameters = [named[name] for name in trainable]
         for name, parameter in named.items():
             parameter.requires_grad_(name in set(trainable))
         model.to(fabric.device)
         self.optimizer = make_optimizer(self.parameters, settings.train)
-        self.loss = make_loss(settings.loss)
+        self.objective = Objective(settings, data)
         self.batches = BatchPlan(
             data.train_graphs,
             settings.train.batch_size,
             settings.train.max_edges,
             settings.train.seed,
         )
+        self.replay: ReplayStream | None = None
+        if data.replay is not None:
+            self.replay = ReplayStream(
+                data.replay.train_graphs,
+                settings.replay.ratio,
+                settings.train.max_edges,
+                settings.train.seed,
+            )
         stage_two = None
         if settings.loss.stage_two_epoch is not None and settings.loss.stage_two_lr is not None:
             stage_two = (settings.loss.stage_two_epoch, settings.loss.stage_two_lr)
         self.schedule = Schedule(settings.train, self.batches.steps(), stage_two)
         self.average = make_average(self.parameters, settings.train)
         self.state = TrainingState(model, self.optimizer, self.average, self.schedule)
-        # Stress costs a second gradient: ask for it only where some label needs it.
-        self.train_stress = any(g.has_stress for g in data.train_graphs)
-        self.valid_stress = any(g.has_stress for g in data.valid_graphs)
         self._stop_requested = ""
 
     @property
@@ -118,94 +114,119 @@ class Trainer:
     def _to_device(self, batch: GraphBatch) -> GraphBatch:
         return batch.to(self.fabric.device)
 
-    def compute_loss(self, batch: GraphBatch, weights: dict[str, float]) -> torch.Tensor:
-        """The differentiable loss of a batch."""
-        prediction = self.model(batch, training=True, stress=self.train_stress)
-        return self.loss.terms(prediction, batch).loss(weights)
+    def draw_replay(self, target: GraphBatch) -> tuple[GraphBatch | None, int]:
+        """The replay batch that joins a target batch, and the position in the stream after it."""
+        if self.replay is None:
+            return None, 0
+        return self.replay.draw(self.counters.replayed, target.n_graphs)
 
-    def step(self, batch: GraphBatch, weights: dict[str, float]) -> tuple[float, float]:
+    def compute_loss(
+        self, target: GraphBatch, replay: GraphBatch | None, weights: dict[str, float]
+    ) -> torch.Tensor:
+        """The differentiable loss of an update."""
+        moved = None if replay is None else self._to_device(replay)
+        return self.objective(self.model, self._to_device(target), moved, weights)
+
+    def step(
+        self, target: GraphBatch, replay: GraphBatch | None, weights: dict[str, float]
+    ) -> tuple[float, float]:
         """One update; returns the loss and the gradient norm before clipping.
 
         Raises:
             TrainingFailed: either is not finite.
         """
-        batch = self._to_device(batch)
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.compute_loss(batch, weights)
+        loss = self.compute_loss(target, replay, weights)
         if not torch.isfinite(loss):
-            raise self._failure(batch, weights, "the loss")
+            raise self._failure(target, replay, weights, "the loss")
         # Naming the inputs prunes the backward pass to what the trained parameters need.
         self.fabric.backward(loss, inputs=self.parameters)
         assert self.settings.train.clip is not None
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.train.clip)
         if not torch.isfinite(norm):
-            raise self._failure(batch, weights, "the gradient")
+            raise self._failure(target, replay, weights, "the gradient")
         self.schedule.apply(self.optimizer, self.counters.step, self.counters.epoch + 1)
         self.optimizer.step()
         self.average.update()
         return float(loss.detach()), float(norm)
 
-    def _failure(self, batch: GraphBatch, weights: dict[str, float], what: str) -> TrainingFailed:
-        """Name the frames of a batch whose own loss or gradient is not finite."""
-        members = batch.frame.tolist()
-        guilty = []
-        graphs = {int(g.frame[0]): g for g in self.data.train_graphs}
-        for index in members:
-            self.optimizer.zero_grad(set_to_none=True)
-            loss = self.compute_loss(self._to_device(graphs[index]), weights)
-            bad = not torch.isfinite(loss)
-            if not bad:
-                self.fabric.backward(loss, inputs=self.parameters)
-                bad = any(
-                    p.grad is not None and not torch.isfinite(p.grad).all() for p in self.parameters
-                )
-            if bad:
-                guilty.append(index)
-        frames = [self.data.train_frames[k].where for k in guilty or members]
+    def _failure(
+        self,
+        target: GraphBatch,
+        replay: GraphBatch | None,
+        weights: dict[str, float],
+        what: str,
+    ) -> TrainingFailed:
+        """Name the frames of an update whose own loss or gradient is not finite."""
+        data = self.data
+        members = [(data.train_frames, data.train_graphs, k) for k in target.frame.tolist()]
+        if replay is not None and data.replay is not None:
+            source = data.replay
+            members += [
+                (source.train_frames, source.train_graphs, k) for k in replay.frame.tolist()
+            ]
+        guilty = [
+            frames[k].where
+            for frames, graphs, k in members
+            if not self._is_finite(graphs[k], weights)
+        ]
+        names = guilty or [frames[k].where for frames, _, k in members]
         whole = "" if guilty else " (no frame alone does it: the weights themselves went astray)"
         return TrainingFailed(
             f"{what} is not finite at epoch {self.counters.epoch + 1}, update "
-            f"{self.counters.step + 1}, with {', '.join(frames)}{whole}",
+            f"{self.counters.step + 1}, with {', '.join(names)}{whole}",
             where="training",
             fix="Look at those frames, or lower train.lr; the best model so far is kept.",
         )
 
+    def _is_finite(self, graph: GraphBatch, weights: dict[str, float]) -> bool:
+        """Whether a single graph gives a finite loss and gradient."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.compute_loss(graph, None, weights)
+        if not torch.isfinite(loss):
+            return False
+        self.fabric.backward(loss, inputs=self.parameters)
+        return all(p.grad is None or torch.isfinite(p.grad).all() for p in self.parameters)
+
     # -- evaluation ---------------------------------------------------------------------------
     def evaluate(self) -> dict[str, Any]:
-        """Loss and errors on the validation frames with the averaged weights."""
-        predictions: list[FramePrediction] = []
-        sums: dict[str, float] = {}
-        counts: dict[str, int] = {}
-        with self.average.average_parameters():
-            budget = self.settings.train.eval_batch_edges
-            for graphs in batches_by_edges(self.data.valid_graphs, budget):
-                batch = self._to_device(graphs)
-                prediction = self.model(batch, stress=self.valid_stress)
-                with torch.no_grad():
-                    terms = self.loss.terms(prediction, batch)
-                for name, value in terms.sums.items():
-                    sums[name] = sums.get(name, 0.0) + float(value)
-                    counts[name] = counts.get(name, 0) + terms.counts[name]
-                predictions += per_frame(batch, prediction)
+        """Figures of the averaged weights: `valid` of the target head and, where there are such,
+        `replay` of the replay head and `drift` by head."""
         weights = loss_weights(self.settings.loss, max(1, self.counters.epoch))
-        result = frame_errors(self.data.valid_frames, predictions)
-        result["loss"] = sum(weights[k] * sums[k] / counts[k] for k in sums)
-        return result
+        data, figures = self.data, {}
+        with self.average.average_parameters():
+            figures["valid"] = self.objective.evaluate(
+                self.model, data.valid_frames, data.valid_graphs, weights, self._to_device
+            )
+            if data.replay is not None:
+                figures["replay"] = self.objective.evaluate(
+                    self.model,
+                    data.replay.valid_frames,
+                    data.replay.valid_graphs,
+                    self.objective.replay_weights,
+                    self._to_device,
+                )
+            if self.drift is not None:
+                figures["drift"] = self.drift.measure(self.model)
+        return figures
 
     def _record(self, train_loss: float | None, norm: float | None) -> None:
         """Evaluate, log, and keep the model if it is the best."""
-        valid = self.evaluate()
-        c = self.counters
-        value = valid[self.settings.train.best_metric]
-        if c.evaluations == 0 and not math.isfinite(value):
+        figures = self.evaluate()
+        c, train = self.counters, self.settings.train
+        watched = figures["replay" if train.best_head == REPLAY_HEAD else "valid"]
+        value = watched[train.best_metric]
+        if c.evaluations == 0 and (value is None or not math.isfinite(value)):
             raise TrainingFailed(
-                f"{self.settings.train.best_metric} of the validation frames is {value} before "
-                "the first update",
+                f"{train.best_metric} of the validation frames of head {train.best_head} is "
+                f"{value} before the first update",
                 where="training",
                 fix="The starting model cannot predict these frames; look at them.",
             )
         # A NaN is never an improvement (NaN < x is false).
-        is_best = value < c.best
+        if value < c.best_without_budget:
+            c.best_without_budget, c.best_epoch_without_budget = value, c.epoch
+        is_best = value < c.best and self._within_budget(figures)
         self.schedule.evaluated(value)
         record = {
             "epoch": c.epoch,
@@ -213,7 +234,7 @@ class Trainer:
             "seconds": round(c.seconds, 3),
             "lr": self.schedule.rate(c.step, max(1, c.epoch)),
             "train": {"loss": train_loss, "gradient_norm": norm},
-            "valid": valid,
+            **figures,
             "best": is_best,
         }
         if is_best:
@@ -226,7 +247,12 @@ class Trainer:
         self.metrics.write(record)
         for logger in self.loggers:
             logger.write(record)
-        say(evaluation_line(record, self.settings.train.epochs))
+        say(evaluation_line(record, train.epochs))
+
+    def _within_budget(self, figures: dict[str, Any]) -> bool:
+        """Whether the target head has not drifted beyond the forgetting budget."""
+        budget = self.settings.train.max_drift
+        return budget is None or figures["drift"][TARGET_HEAD]["forces_rmse"] <= budget
 
     # -- the run ------------------------------------------------------------------------------
     def run(self, *, resume: bool = False) -> Counters:
@@ -279,9 +305,12 @@ class Trainer:
                     # Losses with other weights cannot be compared: the second stage has its own
                     # best model.
                     c.best, c.waited = float("inf"), 0
+                    c.best_without_budget = float("inf")
                     self.schedule.best, self.schedule.waited = float("inf"), 0
                 for batch in self.batches.epoch(epoch, start=c.step_in_epoch):
-                    loss, norm = self.step(batch, weights)
+                    replay, position = self.draw_replay(batch)
+                    loss, norm = self.step(batch, replay, weights)
+                    c.replayed = position
                     c.step += 1
                     c.step_in_epoch += 1
                     c.loss_sum += loss
@@ -319,9 +348,9 @@ class Trainer:
         batches = list(self.batches.epoch(1))
         seconds = 0.0
         for graphs in (max(batches, key=lambda b: b.n_edges), batches[0]):
-            batch = self._to_device(graphs)
+            replay, _ = self.draw_replay(graphs)
             started = time.perf_counter()
-            loss = self.compute_loss(batch, weights)
+            loss = self.compute_loss(graphs, replay, weights)
             if torch.isfinite(loss):
                 self.fabric.backward(loss, inputs=self.parameters)
             if self.fabric.device.type == "cuda":

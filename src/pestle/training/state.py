@@ -22,7 +22,9 @@ class Counters:
         epoch: epochs finished.
         step_in_epoch: updates done in the epoch that is under way.
         step: updates done in all.
-        best: best value of the metric that chooses the model, and the epoch it came from.
+        replayed: position in the replay stream.
+        best, best_epoch: best value of the metric that chooses the model, and where it came from.
+        best_without_budget, best_epoch_without_budget: the same, had drift not mattered.
         waited: evaluations since then.
         evaluations: lines in metrics.jsonl.
         seconds: time spent training, interruptions left out.
@@ -34,8 +36,11 @@ class Counters:
     epoch: int = 0
     step_in_epoch: int = 0
     step: int = 0
+    replayed: int = 0
     best: float = float("inf")
     best_epoch: int = -1
+    best_without_budget: float = float("inf")
+    best_epoch_without_budget: int = -1
     waited: int = 0
     evaluations: int = 0
     seconds: float = 0.0

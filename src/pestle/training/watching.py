@@ -36,14 +36,26 @@ def peak_memory(device: torch.device) -> float:
 
 def evaluation_line(record: dict[str, Any], epochs: int) -> str:
     """One evaluation as a line of the log."""
-    valid = record["valid"]
-    parts = [f"epoch {record['epoch']:>4}/{epochs}", f"loss {valid['loss']:.4e}"]
-    for name, label, unit in (
-        ("energy_rmse", "E", "meV/atom"),
-        ("forces_rmse", "F", "meV/Å"),
-        ("stress_rmse", "S", "meV/Å³"),
-    ):
-        if valid[name] is not None and math.isfinite(valid[name]):
-            parts.append(f"{label} {valid[name]:.3g} {unit}")
+    parts = [f"epoch {record['epoch']:>4}/{epochs}", f"loss {record['valid']['loss']:.4e}"]
+    parts += _errors(record["valid"])
+    if "replay" in record:
+        parts += ["replay:", *_errors(record["replay"])]
+    if "drift" in record:
+        moved = ", ".join(f"{d['forces_rmse']:.3g}" for d in record["drift"].values())
+        names = "/".join(record["drift"])
+        parts.append(f"drift {names} {moved} meV/Å")
     parts.append(duration(record["seconds"]))
     return "  ".join(parts) + ("  *best" if record["best"] else "")
+
+
+def _errors(valid: dict[str, Any]) -> list[str]:
+    """RMSEs that are known."""
+    return [
+        f"{label} {valid[name]:.3g} {unit}"
+        for name, label, unit in (
+            ("energy_rmse", "E", "meV/atom"),
+            ("forces_rmse", "F", "meV/Å"),
+            ("stress_rmse", "S", "meV/Å³"),
+        )
+        if valid[name] is not None and math.isfinite(valid[name])
+    ]

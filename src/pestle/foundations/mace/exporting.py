@@ -14,16 +14,6 @@ from pestle.foundations.mace.runtime import Network
 if TYPE_CHECKING:
     from pestle.foundations.mace.foundation import MaceFoundation
 
-#: Single precision costs about this fraction of |E0| per atom, however many atoms there are.
-FLOAT32_SPACING = 6e-8
-#: eV/atom of rounding that an exported file may cost.
-TOLERANCE = 1e-5
-
-
-def needs_double(e0s: torch.Tensor) -> bool:
-    """Whether total energies with these E0s (eV) need float64."""
-    return float(e0s.abs().max()) * FLOAT32_SPACING > TOLERANCE
-
 
 def with_default_head(foundation: MaceFoundation, head: str | None) -> MaceFoundation:
     """A model that MACECalculator loads without `head=`.
@@ -49,6 +39,8 @@ def with_default_head(foundation: MaceFoundation, head: str | None) -> MaceFound
         )
     # Programs that do not know a head's name take the last one.
     ordered = [name for name in heads if name != defaults[0]] + [defaults[0]]
+    if ordered == list(heads):
+        return foundation
     return foundation.with_heads({name: name for name in ordered})
 
 
@@ -57,7 +49,7 @@ def module_for_export(foundation: MaceFoundation) -> Network:
     from pestle.foundations.mace.foundation import clone
 
     network = clone(foundation.network).cpu()
-    if needs_double(foundation.e0s):
+    if foundation.needs_double:
         network = network.double()
     network.atomic_energies_fn.atomic_energies = foundation.e0s.detach().cpu().clone()
     return network

@@ -14,7 +14,7 @@ from ase.data import chemical_symbols
 from pestle.errors import PestleError
 from pestle.foundations import safe_files
 from pestle.foundations.interface import Foundation, LinearLayer, Prediction, Provenance
-from pestle.foundations.mace import architecture, exporting, long_range, parts, surgery
+from pestle.foundations.mace import architecture, exporting, lammps, long_range, parts, surgery
 from pestle.foundations.mace.runtime import EmptyParam, Network, default_dtype, o3
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import GraphBatch, collate, make_graphs
@@ -39,6 +39,7 @@ class MaceFoundation(Foundation):
     """
 
     backend = "mace"
+    lammps_formats = lammps.FORMATS
     network: Network
     e0s: torch.Tensor
     _column: torch.Tensor
@@ -358,6 +359,9 @@ class MaceFoundation(Foundation):
 
     def export(self, path: Path, *, head: str | None = None) -> None:
         exporting.export(self, Path(path), head=head)
+
+    def export_lammps(self, files: Mapping[str, Path], *, head: str | None = None) -> None:
+        lammps.export(self, files, head=head)
 
     def calculator(self, *, head: str | None = None) -> Calculator:
         from pestle.foundations.calculator import FoundationCalculator

@@ -9,7 +9,6 @@
     toImageButtonOptions: { format: "svg" }
   };
 
-  var plots = [];
   // With a viewBox the style sheet for paper can scale a plot that was drawn for the screen.
   function makeScalable(place) {
     place.querySelectorAll(".main-svg").forEach(function (svg) {
@@ -21,34 +20,50 @@
     });
   }
 
-  document.querySelectorAll("script[data-plot]").forEach(function (source) {
-    var place = document.getElementById(source.dataset.plot);
+  // The plots are written in the colours of paper; a dark screen has a counterpart of each.
+  var palette = JSON.parse(document.getElementById("dark-colours").textContent);
+  var dark = window.matchMedia("(prefers-color-scheme: dark)");
+  function recoloured(value) {
+    if (typeof value === "string") { return palette[value] || value; }
+    if (value === null || typeof value !== "object") { return value; }
+    var copy = Array.isArray(value) ? [] : {};
+    Object.keys(value).forEach(function (key) { copy[key] = recoloured(value[key]); });
+    return copy;
+  }
+
+  // Paper has its own width whatever the screen: draw for it, so that letters keep their size.
+  // (Where a browser does not announce printing, the style sheet scales the plots down instead.)
+  var MM = 96 / 25.4;
+  function paperSize(place) {
+    var figure = place.closest("figure");
+    var wide = figure.classList.contains("wide"), square = figure.classList.contains("square");
+    return { autosize: false, width: (wide ? 182 : 88) * MM, height: (wide ? 80 : square ? 88 : 60) * MM };
+  }
+  function figureOf(source, onPaper) {
     var figure = JSON.parse(source.textContent);
     if (touch) { figure.layout.dragmode = false; }
-    plots.push(place);
+    if (onPaper) { Object.assign(figure.layout, paperSize(placeOf(source))); }
+    return !onPaper && dark.matches ? recoloured(figure) : figure;
+  }
+  function placeOf(source) { return document.getElementById(source.dataset.plot); }
+
+  var plots = Array.from(document.querySelectorAll("script[data-plot]"));
+  plots.forEach(function (source) {
+    var place = placeOf(source), figure = figureOf(source, false);
     Plotly.newPlot(place, figure.data, figure.layout, config).then(function () {
       makeScalable(place);
       place.on("plotly_afterplot", function () { makeScalable(place); });
     });
   });
-
-  // Paper has its own width whatever the screen: redraw for it, so that letters keep their size.
-  // (Where a browser does not announce printing, the style sheet scales the plots down instead.)
-  var MM = 96 / 25.4;
-  function forPaper() {
-    plots.forEach(function (place) {
-      var figure = place.closest("figure");
-      var wide = figure.classList.contains("wide"), square = figure.classList.contains("square");
-      Plotly.relayout(place, {
-        autosize: false, width: (wide ? 182 : 88) * MM, height: (wide ? 80 : square ? 88 : 60) * MM
-      });
+  function redraw(onPaper) {
+    plots.forEach(function (source) {
+      var figure = figureOf(source, onPaper);
+      Plotly.react(placeOf(source), figure.data, figure.layout, config);
     });
   }
-  function forScreen() {
-    plots.forEach(function (place) {
-      Plotly.relayout(place, { autosize: true, width: null, height: null });
-    });
-  }
+  function forPaper() { redraw(true); }
+  function forScreen() { redraw(false); }
+  dark.addEventListener("change", forScreen);
   window.addEventListener("beforeprint", forPaper);
   window.addEventListener("afterprint", forScreen);
 

@@ -1,0 +1,67 @@
+"""Low-rank adaptation (paper, section 2.4): every linear layer gets a trainable update of low rank.
+
+Scalar and equivariant layers, embedding and readouts included, with the same rank for every irrep
+block. The foundation's weights are fixed. So is everything that is not the weight of a linear
+layer: tensor products, symmetric contractions, and the biases that some models have.
+"""
+
+from __future__ import annotations
+
+from pestle.adaptation.base import Adaptation, Case
+from pestle.adaptation.low_rank import LowRankModel
+from pestle.foundations.interface import Foundation
+from pestle.settings import RunSettings
+
+#: Clipped blocks that a note names.
+NAMED = 3
+
+
+def adapt(case: Case) -> Adaptation:
+    """Train low-rank updates of all linear layers, nothing else."""
+    model, trainable, notes = adapters_on(case.start, case.settings, body_only=False)
+    return Adaptation(model, trainable, notes=notes)
+
+
+def adapters_on(
+    model: Foundation, settings: RunSettings, *, body_only: bool
+) -> tuple[LowRankModel, tuple[str, ...], tuple[str, ...]]:
+    """A copy of a foundation with low-rank updates.
+
+    Args:
+        model: the foundation; not changed.
+        settings: of the run; `lora` and `train.seed` are read.
+        body_only: readouts get no updates, all their weights are trained instead.
+
+    Returns:
+        The model, the names of the parameters to train, and notes for the user.
+
+    Raises:
+        PestleError: the foundation has no linear layer to adapt.
+    """
+    readouts = [
+        name
+        for group, names in model.parameter_groups().items()
+        if body_only and group.startswith("readout ")
+        for name in names
+    ]
+    lora = settings.lora
+    adapted = LowRankModel(
+        model.copy(), lora.rank, alpha=lora.alpha, init_std=lora.init_std, seed=settings.train.seed,
+        exclude=readouts,
+    )  # fmt: skip
+    wanted = {name for names in adapted.adapter_parameters().values() for name in names}
+    wanted |= {f"base.{name}" for name in readouts}
+    sizes = {name: p.numel() for name, p in adapted.named_parameters()}
+    for name, parameter in adapted.named_parameters():
+        parameter.requires_grad_(name in wanted)
+    share = sum(sizes[name] for name in wanted) / sum(sizes.values())
+    update = "BA" if lora.alpha is None else f"{lora.alpha:g}/{lora.rank} · BA"
+    place = "all linear layers but the readouts', which are trained in full" if body_only else (
+        "all linear layers"
+    )  # fmt: skip
+    notes = [f"updates {update} of rank {lora.rank} on {place}: {share:.1%} of base plus adapters"]
+    clipped = adapted.clipped()
+    if clipped:
+        more = ", …" if len(clipped) > NAMED else ""
+        notes.append(f"rank clipped in {len(clipped)} blocks: {', '.join(clipped[:NAMED])}{more}")
+    return adapted, tuple(name for name in sizes if name in wanted), tuple(notes)

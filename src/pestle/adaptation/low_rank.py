@@ -1,0 +1,305 @@
+"""Low-rank updates of a foundation's linear layers (paper, section 2.4; LoRA, arXiv:2106.09685).
+
+A layer acts on each irrep block of its input with a *true* weight W [n_out, n_in]; every block gets
+an update of its own, so that irreps are never mixed:
+
+    h_out = (W + s · B A) h_in,    A [r, n_in],  B [n_out, r]        (Eq. 1 and 2)
+
+with s = 1, or mace's s = alpha/r. Backends store W / p with a path weight p of each block (e3nn
+normalises by the fan-in); `LinearBlock` says which. B is stored as it is and A as A / p, so that
+the stored update is s · B A / p. The model is the same, but a step of the optimiser, which is as
+long in all entries, then moves the weights that e3nn stores by the same amount whatever the width
+of the layer.
+
+The updated weights are formed once per pass and the foundation runs with them, so a step costs what
+it costs without adapters, and prediction and merged model are the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.func import functional_call
+
+from pestle.errors import PestleError, nearest
+from pestle.foundations.interface import Foundation, LinearLayer, Prediction
+
+if TYPE_CHECKING:
+    from ase.calculators.calculator import Calculator
+
+    from pestle.structures.graphs import GraphBatch
+
+
+class LowRankUpdate(torch.nn.Module):
+    """A and B of every irrep block of one linear layer.
+
+    Args:
+        layer: the layer's blocks.
+        weight: its stored weight; gives dtype and device.
+        rank: r, less in a block where n_in or n_out is smaller.
+        scale: s.
+        init_std: standard deviation of the true A; B is zero.
+        generator: draws A in float64, so that dtype and device do not change the numbers.
+    """
+
+    def __init__(
+        self,
+        layer: LinearLayer,
+        weight: torch.Tensor,
+        *,
+        rank: int,
+        scale: float,
+        init_std: float,
+        generator: np.random.Generator,
+    ) -> None:
+        super().__init__()
+        sizes = [block.n_in * block.n_out for block in layer.blocks]
+        starts = np.cumsum([0, *sizes]).tolist()
+        if [*(block.offset for block in layer.blocks), weight.numel()] != starts:
+            raise ValueError(f"the blocks of {layer.parameter} do not cover its weight in order")
+        self.layer, self.sizes, self.scale = layer, sizes, scale
+        self.A, self.B = torch.nn.ParameterList(), torch.nn.ParameterList()
+        for block in layer.blocks:
+            r = min(rank, block.n_in, block.n_out)
+            true = generator.normal(0.0, init_std, (r, block.n_in))
+            stored = torch.from_numpy(true / block.path_weight).to(weight.device, weight.dtype)
+            self.A.append(torch.nn.Parameter(stored))
+            self.B.append(torch.nn.Parameter(weight.new_zeros(block.n_out, r)))
+
+    def adapted(self, weight: torch.Tensor) -> torch.Tensor:
+        """The stored weight plus the stored update, in the weight's shape."""
+        parts = weight.reshape(-1).split(self.sizes)
+        updated = []
+        for block, part, a, b in zip(self.layer.blocks, parts, self.A, self.B, strict=True):
+            if block.transposed:
+                whole = torch.addmm(part.view(block.n_out, block.n_in), b, a, alpha=self.scale)
+            else:
+                whole = torch.addmm(part.view(block.n_in, block.n_out), a.T, b.T, alpha=self.scale)
+            updated.append(whole.reshape(-1))
+        return torch.cat(updated).view(weight.shape)
+
+
+class _Method(torch.nn.Module):
+    """Any method of a foundation as a forward pass, which is what `functional_call` can call."""
+
+    def __init__(self, base: Foundation) -> None:
+        super().__init__()
+        self.base = base
+
+    def forward(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        return getattr(self.base, name)(*args, **kwargs)
+
+
+class LowRankModel(Foundation):
+    """A foundation whose linear layers carry low-rank updates.
+
+    Parameters of the foundation keep their names behind `base.`; those of the updates are
+    `adapters.<layer>.A.<block>` and `.B.<block>`. The foundation's own are frozen at first.
+
+    Args:
+        base: the foundation; taken over, not copied.
+        rank: r of every block, less where a block is smaller.
+        alpha: the update is alpha/rank · BA, with the rank asked for also where a block is smaller
+            (mace's rule); `None`: BA.
+        init_std: standard deviation of A in units of the true weight.
+        seed: of A.
+        exclude: names of base parameters whose layers get no update.
+
+    Raises:
+        PestleError: nothing is left to adapt, or a name to exclude does not exist.
+    """
+
+    def __init__(
+        self,
+        base: Foundation,
+        rank: int,
+        *,
+        alpha: float | None = None,
+        init_std: float = 1e-3,
+        seed: int = 0,
+        exclude: Iterable[str] = (),
+    ) -> None:
+        super().__init__()
+        self.base, self.provenance = base.requires_grad_(False), base.provenance
+        self.rank, self.alpha, self.init_std, self.seed = rank, alpha, init_std, seed
+        self.exclude = tuple(exclude)
+        named = dict(base.named_parameters())
+        for name in self.exclude:
+            if name not in named:
+                raise PestleError(
+                    f"{base.provenance.name} has no parameter '{name}' to leave out",
+                    fix=nearest(name, named).lstrip(),
+                )
+        layers = [x for x in base.linear_layers() if x.parameter not in set(self.exclude)]
+        if not layers:
+            raise PestleError(
+                f"{base.provenance.name} has no linear layer that could be adapted", where="method"
+            )
+        generator = np.random.default_rng(seed)
+        scale = 1.0 if alpha is None else alpha / rank
+        self.adapters = torch.nn.ModuleDict(
+            {
+                _key(layer.parameter): LowRankUpdate(
+                    layer, named[layer.parameter], rank=rank, scale=scale, init_std=init_std,
+                    generator=generator,
+                )
+                for layer in layers
+            }
+        )  # fmt: skip
+
+    # -- the updates ----------------------------------------------------------------------------
+    def updates(self) -> dict[str, LowRankUpdate]:
+        """Parameter of the base → its update."""
+        found = {}
+        for module in self.adapters.values():
+            assert isinstance(module, LowRankUpdate)
+            found[module.layer.parameter] = module
+        return found
+
+    def adapter_parameters(self) -> dict[str, list[str]]:
+        """Parameter of the base → names of the A and B of its update."""
+        return {
+            parameter: [
+                f"adapters.{_key(parameter)}.{name}" for name, _ in update.named_parameters()
+            ]
+            for parameter, update in self.updates().items()
+        }
+
+    def clipped(self) -> list[str]:
+        """The blocks that are smaller than the rank, as `layer irrep (rank)`."""
+        found = []
+        for parameter, update in self.updates().items():
+            for block in update.layer.blocks:
+                rank = min(block.n_in, block.n_out)
+                if rank < self.rank:
+                    found.append(f"{parameter} {block.irrep} ({rank})")
+        return found
+
+    def adapted_weights(self) -> dict[str, torch.Tensor]:
+        """Parameter of the base → its stored weight with the update, differentiable."""
+        named = dict(self.base.named_parameters())
+        return {name: update.adapted(named[name]) for name, update in self.updates().items()}
+
+    def merged(self) -> Foundation:
+        """A foundation of the base's own kind with the updates added to its weights."""
+        merged = self.base.copy()
+        named = dict(merged.named_parameters())
+        with torch.no_grad():
+            for name, weight in self.adapted_weights().items():
+                named[name].copy_(weight)
+        merged.provenance = self.provenance
+        return merged.requires_grad_(True)
+
+    def _call(self, name: str, *args: Any, grad: bool = False, **kwargs: Any) -> Any:
+        """A method of the base, run with the adapted weights."""
+        with torch.set_grad_enabled(grad):
+            weights = {f"base.{key}": w for key, w in self.adapted_weights().items()}
+        return functional_call(_Method(self.base), weights, (name, *args), kwargs)
+
+    def _around(self, base: Foundation) -> LowRankModel:
+        """The same updates around another foundation of the same shape."""
+        made = LowRankModel(
+            base, self.rank, alpha=self.alpha, init_std=self.init_std, seed=self.seed,
+            exclude=self.exclude,
+        )  # fmt: skip
+        made.adapters.load_state_dict(self.adapters.state_dict())
+        made.provenance = self.provenance
+        return made
+
+    # -- what it covers: the base's -------------------------------------------------------------
+    @property
+    def backend(self) -> str:  # type: ignore[override]
+        """Of the merged model."""
+        return self.base.backend
+
+    @property
+    def elements(self) -> tuple[int, ...]:
+        return self.base.elements
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        return self.base.heads
+
+    @property
+    def cutoff(self) -> float:
+        return self.base.cutoff
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.base.dtype
+
+    @property
+    def reference_energies(self) -> dict[str, dict[int, float]]:
+        return self.base.reference_energies
+
+    # -- what it predicts: the base with adapted weights ----------------------------------------
+    def predict(
+        self, graphs: GraphBatch, *, training: bool = False, stress: bool = False
+    ) -> Prediction:
+        return self._call("predict", graphs, grad=training, training=training, stress=stress)
+
+    def descriptors(self, graphs: GraphBatch) -> torch.Tensor:
+        return self._call("descriptors", graphs)
+
+    def isolated_atom_energies(self, head: str | None = None) -> dict[int, float]:
+        return self._call("isolated_atom_energies", head)
+
+    # -- its parts ------------------------------------------------------------------------------
+    def parameter_groups(self) -> dict[str, list[str]]:
+        """The base's groups; every A and B stands after the weight that it updates."""
+        adapters = self.adapter_parameters()
+        return {
+            group: [x for name in names for x in (f"base.{name}", *adapters.get(name, ()))]
+            for group, names in self.base.parameter_groups().items()
+        }
+
+    def linear_layers(self) -> list[LinearLayer]:
+        """The base's layers by the names they have here; their weights are without the updates."""
+        return [
+            LinearLayer(f"base.{layer.parameter}", layer.kind, layer.blocks)
+            for layer in self.base.linear_layers()
+        ]
+
+    # -- new models from it ---------------------------------------------------------------------
+    def copy(self) -> LowRankModel:
+        return self._around(self.base.copy())
+
+    def with_elements(self, elements: Sequence[int]) -> Foundation:
+        """The merged model cut down: the layers change their shape."""
+        return self.merged().with_elements(elements)
+
+    def with_heads(self, heads: Mapping[str, str]) -> Foundation:
+        """The merged model with these heads: the readouts change their shape."""
+        return self.merged().with_heads(heads)
+
+    def with_reference_energies(self, head: str, e0s: Mapping[int, float]) -> LowRankModel:
+        return self._around(self.base.with_reference_energies(head, e0s))
+
+    def with_dtype(self, dtype: torch.dtype) -> LowRankModel:
+        return self._around(self.base.with_dtype(dtype))
+
+    def with_random_weights(self, seed: int, *, mean_neighbours: float, scale: float) -> Foundation:
+        """The base's shape from scratch, without updates."""
+        return self.base.with_random_weights(seed, mean_neighbours=mean_neighbours, scale=scale)
+
+    # -- files: the merged model ----------------------------------------------------------------
+    def fingerprint(self) -> str:
+        return self.merged().fingerprint()
+
+    def save(self, folder: Path) -> None:
+        self.merged().save(folder)
+
+    def export(self, path: Path, *, head: str | None = None) -> None:
+        self.merged().export(path, head=head)
+
+    def calculator(self, *, head: str | None = None) -> Calculator:
+        return self.merged().calculator(head=head)
+
+
+def _key(parameter: str) -> str:
+    """Name of a layer's update: modules may not have dots in their names."""
+    return parameter.removesuffix(".weight").replace(".", "/")

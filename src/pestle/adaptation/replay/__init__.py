@@ -1,0 +1,8 @@
+"""Replay sets: broad structures that keep a model on what the foundation knows (paper, 2.5)."""
+
+from __future__ import annotations
+
+from pestle.adaptation.replay.composition import data_elements, structures_by_element
+from pestle.adaptation.replay.replay_set import ReplaySet, make_replay_set
+
+__all__ = ["ReplaySet", "data_elements", "make_replay_set", "structures_by_element"]

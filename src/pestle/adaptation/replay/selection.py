@@ -1,0 +1,152 @@
+"""Choosing `count` structures of those that a filter left: at random, by farthest points, or evenly
+over the elements. Every choice repeats exactly; that of fewer structures is part of that of more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pestle.adaptation.replay.composition import ElementSet, element_set
+from pestle.adaptation.replay.descriptors import ElementAverages, element_averages
+from pestle.errors import PestleError
+from pestle.foundations.interface import Foundation
+from pestle.progress import progress
+from pestle.structures.frame import Frame
+
+SELECTIONS = {
+    "random": "at random",
+    "fps": "by farthest points in the foundation's descriptors",
+    "element-balanced": "evenly over the elements",
+    "all": "all of them",
+}
+
+
+@dataclass(frozen=True)
+class Selector:
+    """A way of selection with what it needs.
+
+    Attributes:
+        name: key of `SELECTIONS`.
+        foundation, head, max_edges: for the descriptors of `fps`.
+        seed: of the random choices; `fps` has none.
+
+    Raises:
+        PestleError: `fps` without a foundation.
+    """
+
+    name: str
+    foundation: Foundation | None
+    head: str | None
+    seed: int
+    max_edges: int
+
+    def __post_init__(self) -> None:
+        if self.name == "fps" and self.foundation is None:
+            raise PestleError(
+                "fps needs a foundation for its descriptors",
+                where="replay.select",
+                fix="Give --foundation, or choose random or element-balanced.",
+            )
+
+    @property
+    def ranks(self) -> bool:
+        """Whether it prefers some structures to others."""
+        return self.name in ("fps", "element-balanced")
+
+    def choose(self, frames: Sequence[Frame], count: int) -> list[Frame]:
+        """`count` of the frames, or all where there are no more."""
+        if self.name == "all" or count >= len(frames):
+            return list(frames)
+        if self.name == "random":
+            return [frames[k] for k in at_random(len(frames), count, self.seed)]
+        if self.name == "element-balanced":
+            sets = [element_set(frame) for frame in frames]
+            return [frames[k] for k in element_balanced(sets, count, self.seed)]
+        assert self.foundation is not None
+        with progress("descriptors of the pool", len(frames)) as bar:
+            averages = element_averages(
+                self.foundation,
+                frames,
+                head=self.head,
+                max_edges=self.max_edges,
+                on_progress=bar.to,
+            )
+        return [frames[k] for k in farthest_points(averages, count)]
+
+    def line(self, available: int, selected: int) -> str:
+        """What was done, in words."""
+        seed = f", seed {self.seed}" if self.name in ("random", "element-balanced") else ""
+        return f"select {self.name}: {selected} of {available}, {SELECTIONS[self.name]}{seed}"
+
+
+def at_random(n: int, count: int, seed: int) -> list[int]:
+    """A seeded choice of `count` of `n`, ascending."""
+    return sorted(np.random.default_rng(seed).permutation(n)[:count].tolist())
+
+
+def farthest_points(averages: ElementAverages, count: int) -> list[int]:
+    """Farthest-point sampling: each next structure is the one farthest from all chosen before.
+
+    The first is the one nearest to the mean of all; ties go to the earlier. O(n · count) with a
+    running minimum of the distances.
+
+    Args:
+        averages: descriptors of the structures.
+        count: structures to choose, at most as many as there are.
+
+    Returns:
+        Indices in the order they were chosen.
+    """
+    squared = averages.squared_norms()
+    chosen: list[int] = []
+    nearest = np.full(averages.n, np.inf)
+    following = int(np.argmin(squared - 2 * averages.products_with_mean()))
+    while len(chosen) < count:
+        chosen.append(following)
+        distance = squared + squared[following] - 2 * averages.products_with(following)
+        np.minimum(nearest, distance, out=nearest)
+        nearest[following] = -np.inf  # also where copies of it are at distance zero
+        following = int(np.argmax(nearest))
+    return chosen
+
+
+def element_balanced(elements: Sequence[ElementSet], count: int, seed: int) -> list[int]:
+    """Choose structures so that every element occurs in about as many of them.
+
+    Greedy: each time the element that the fewest chosen structures hold, among those that a
+    structure is left of; of the structures with it the one whose elements are rarest among the
+    chosen on average. Ties go to the lighter element and by a seeded order of the structures.
+
+    Args:
+        elements: elements of each structure.
+        count: structures to choose, at most as many as there are.
+        seed: of that order.
+
+    Returns:
+        Indices in the order they were chosen.
+    """
+    order = np.random.default_rng(seed).permutation(len(elements)).tolist()
+    # Everything below is in that order, so that the first minimum is the seeded one.
+    shuffled = [elements[k] for k in order]
+    kinds = sorted(set().union(*shuffled))
+    holders = {z: np.array([k for k, e in enumerate(shuffled) if z in e]) for z in kinds}
+    size = np.array([len(e) for e in shuffled], dtype=float)
+    held = dict.fromkeys(kinds, 0)  # chosen structures with the element
+    left = {z: len(holders[z]) for z in kinds}  # structures with it that are not chosen yet
+    load = np.zeros(len(shuffled))  # sum of `held` over the elements of each structure
+    free = np.ones(len(shuffled), dtype=bool)
+    chosen: list[int] = []
+    while len(chosen) < count:
+        rarest = min((z for z in kinds if left[z]), key=lambda z: (held[z], z))
+        candidates = holders[rarest][free[holders[rarest]]]
+        best = int(candidates[np.argmin(load[candidates] / size[candidates])])
+        free[best] = False
+        chosen.append(order[best])
+        for z in shuffled[best]:
+            held[z] += 1
+            left[z] -= 1
+            load[holders[z]] += 1
+    return chosen

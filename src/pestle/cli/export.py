@@ -1,0 +1,59 @@
+"""`pestle export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pestle.cli.options import Head, Json, Trust
+
+
+def command(
+    model: Annotated[
+        str, typer.Argument(help="Run folder, model folder, .model file or catalogue name.")
+    ],
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            help="ase (one .model file for MACECalculator), lammps (its ML-IAP and TorchScript "
+            "files), or one of these: lammps-mliap, lammps-torchscript.",
+        ),
+    ],
+    head: Head = None,
+    all_heads: Annotated[
+        bool,
+        typer.Option("--all-heads", help="Keep the other heads in the file for ASE, Default last."),
+    ] = False,
+    dtype: Annotated[
+        str | None, typer.Option(help="float32 or float64; by default the model's.")
+    ] = None,
+    trust: Trust = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            help="Folder to write to, or a file that ends in .model; by default the folder export "
+            "beside the model.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a model as the files that ASE and LAMMPS load; nothing is overwritten."""
+    from pestle.cli.output import print_json
+    from pestle.jobs.export import export
+
+    result = export(model, to=to, head=head, all_heads=all_heads, dtype=dtype, trust=trust, out=out)
+    if as_json:
+        print_json(result.to_json())
+        return
+    what = f"{result.dtype}, {len(result.elements)} elements, head {result.head}"
+    if len(result.heads) > 1:
+        what += f" (heads in the file: {', '.join(result.heads)})"
+    for path in result.files.values():
+        typer.echo(f"wrote {path}: {what}")
+    for note in result.notes:
+        typer.echo(f"note: {note}")

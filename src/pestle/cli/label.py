@@ -1,0 +1,59 @@
+"""`pestle label`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pestle.cli.options import Files, Head, Json, Trust
+
+
+def command(
+    structures: Files,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Extended XYZ file to write (.xyz).")],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", "-m", help="Run folder, model folder, .model file or catalogue name."
+        ),
+    ] = None,
+    calculator: Annotated[
+        str | None,
+        typer.Option(
+            "--calculator",
+            metavar="MODULE:NAME",
+            help="Label with an ASE calculator instead: an instance, or a class or function that "
+            "gives one without arguments. MODULE is imported, also from the current folder, which "
+            "runs its code.",
+        ),
+    ] = None,
+    head: Head = None,
+    trust: Trust = False,
+    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float64",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    max_edges: Annotated[
+        int | None, typer.Option(help="Edges in a batch at most; bounds the memory.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Label structures with a model's own energies, forces and stresses; goes on after a stop."""
+    from pestle.cli.output import print_json
+    from pestle.jobs.label import label, label_line
+
+    result = label(
+        structures,
+        out,
+        model=model,
+        calculator=calculator,
+        head=head,
+        trust=trust,
+        dtype=dtype,
+        device=device,
+        max_edges=max_edges,
+    )
+    if as_json:
+        print_json(result)
+    else:
+        typer.echo(label_line(result))

@@ -1,0 +1,113 @@
+"""The replay sets that mace-torch downloads by name (its `--pt_train_file`).
+
+Names, addresses and cache are those of `mace.tools.multihead_tools.assemble_replay_data`; a test
+compares them. The download itself is torch's: mace-torch's writes straight to the final name, where
+a broken download would be taken for the set from then on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pestle.errors import PestleError
+from pestle.foundations.catalogue import cache_folder
+from pestle.progress import console, say
+
+_RELEASES = "https://github.com/ACEsuit/mace-foundations/releases/download/"
+_NOT_STATED = "not stated by its publishers"
+
+
+@dataclass(frozen=True)
+class ReplayEntry:
+    """One published replay set.
+
+    Attributes:
+        name: what users type.
+        level_of_theory: functional and data set of its labels.
+        licence: licence of the data.
+        url: where it is downloaded from.
+        note: what else is known of it, as a clause.
+    """
+
+    name: str
+    level_of_theory: str
+    licence: str
+    url: str
+    note: str = ""
+
+    @property
+    def cache_file(self) -> Path:
+        """Where mace-torch keeps it."""
+        name = self.url.rsplit("/", 1)[-1]
+        return cache_folder() / "".join(c for c in name if c.isalnum() or c == "_")
+
+    @property
+    def cached(self) -> bool:
+        """Whether it can be read without network."""
+        return self.cache_file.is_file()
+
+
+ENTRIES = (
+    ReplayEntry(
+        "mp",
+        "PBE+U (MPtrj)",
+        f"{_NOT_STATED}; Materials Project data are CC BY 4.0",
+        f"{_RELEASES}mace_mp_0b/mp_traj_combined.xyz",
+    ),
+    ReplayEntry(
+        "omat",
+        "PBE+U (OMat24)",
+        f"{_NOT_STATED}; Materials Project structures are CC BY 4.0",
+        f"{_RELEASES}mace_omat_0/mp_traj_combined_omat.xyz",
+        "structures of MPtrj",
+    ),
+    ReplayEntry(
+        "matpes_pbe",
+        "PBE (MatPES)",
+        _NOT_STATED,
+        f"{_RELEASES}mace_matpes_0/matpes-pbe-replay-data.xyz",
+        "its users report that it holds no stress (mace-foundations issue 70)",
+    ),
+    ReplayEntry(
+        "matpes_r2scan",
+        "r2SCAN (MatPES)",
+        _NOT_STATED,
+        f"{_RELEASES}mace_matpes_0/matpes-r2scan-replay-data.extxyz",
+    ),
+)
+
+
+def fetch(entry: ReplayEntry) -> Path:
+    """The set's file in mace-torch's cache, downloaded if it is not there yet.
+
+    Raises:
+        PestleError: it could not be downloaded, or what came is no structure file.
+    """
+    path = entry.cache_file
+    if path.is_file():
+        return path
+    import torch.hub
+
+    say(f"downloading the replay set {entry.name} from {entry.url}")
+    fix = f"On a machine with network fetch {entry.url} and put it here as {path}."
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # To a temporary name first, then renamed.
+        torch.hub.download_url_to_file(entry.url, str(path), progress=console.is_terminal)
+    except (OSError, RuntimeError) as error:
+        raise PestleError(
+            f"{entry.name} is not cached and could not be downloaded ({error})",
+            where="replay.pool",
+            fix=fix,
+        ) from error
+    with path.open("rb") as stream:
+        first = stream.readline(100).strip()
+    if not first.isdigit():  # a login page, or an error in HTML
+        path.unlink()
+        raise PestleError(
+            f"{entry.url} gave something that is not an extended XYZ file",
+            where="replay.pool",
+            fix=fix,
+        )
+    return path

@@ -1,0 +1,26 @@
+"""Published replay sets by name, of every backend. Imports neither torch nor any backend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pestle.foundations.mace import replay_sets
+
+
+def published_sets() -> tuple[replay_sets.ReplayEntry, ...]:
+    """Every published set: name, level of theory, licence, address, file in the cache."""
+    return replay_sets.ENTRIES
+
+
+def find_published(name: str) -> replay_sets.ReplayEntry | None:
+    """The published set of this name, if there is one."""
+    return next((entry for entry in published_sets() if entry.name == name), None)
+
+
+def fetch_published(entry: replay_sets.ReplayEntry) -> Path:
+    """The set's file, downloaded if it is not in the cache yet.
+
+    Raises:
+        PestleError: it could not be downloaded; says which file to put where.
+    """
+    return replay_sets.fetch(entry)

@@ -1,0 +1,128 @@
+"""Signed labels: of which model they are, for which structure, and whether they are still the same.
+
+A signature is LABELLER/STRUCTURE/LABELS: the id of the model with its head and precision (or of the
+calculator), a hash of the structure and a hash of the labels. A frame can therefore be checked by
+itself, in whatever subset, merge or order of files it is found.
+
+Hashes are of structures and labels as a file gives them back. Pestle's own files keep every digit,
+but ASE writes 8 decimals of positions and forces: whatever is hashed is rounded first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from pestle.structures.frame import Frame
+
+#: Decimals of positions (Å), energies (eV) and forces (eV/Å): those of ASE's extended XYZ.
+DECIMALS = 8
+#: Decimals of stresses (eV/Å³); 1e-10 eV/Å³ is 16 Pa.
+STRESS_DECIMALS = 10
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of one structure as a file gives them back; what a model does not give is `None`.
+
+    Attributes:
+        energy: total energy in eV.
+        forces: [n_atoms, 3] eV/Å.
+        stress: [3, 3] eV/Å³ in ASE's sign, symmetric; only where periodic in three directions.
+    """
+
+    energy: float | None = None
+    forces: np.ndarray | None = None
+    stress: np.ndarray | None = None
+
+    @classmethod
+    def rounded(
+        cls, energy: float | None, forces: np.ndarray | None, stress: np.ndarray | None
+    ) -> Labels:
+        """Labels made from raw values; rounding twice changes nothing."""
+        return cls(
+            None if energy is None else round(float(energy), DECIMALS) + 0.0,
+            None if forces is None else rounded(forces, DECIMALS),
+            None if stress is None else rounded(0.5 * (stress + stress.T), STRESS_DECIMALS),
+        )
+
+    @property
+    def finite(self) -> bool:
+        values = (self.energy, self.forces, self.stress)
+        return all(bool(np.isfinite(value).all()) for value in values if value is not None)
+
+    @property
+    def digest(self) -> str:
+        """First 16 hexadecimal digits of the SHA-256 of energy, forces and stress."""
+        return _digest(self.energy, self.forces, self.stress)
+
+
+def model_id(fingerprint: str, head: str, dtype: str) -> str:
+    """Id of a model as a labeller.
+
+    Args:
+        fingerprint: `Foundation.fingerprint()` of the model as it was loaded.
+        head: name of the head.
+        dtype: precision that it predicts in, e.g. "float64".
+    """
+    return f"model:{fingerprint}:{quote(head, safe='')}:{dtype}"
+
+
+def structure_id(frame: Frame) -> str:
+    """First 16 hexadecimal digits of the SHA-256 of a structure as a file gives it back: numbers,
+    positions to 1e-8 Å, cell, periodicity, total charge and spin."""
+    atoms = frame.atoms
+    return _digest(
+        atoms.numbers,
+        rounded(atoms.positions, DECIMALS),
+        atoms.cell.array,
+        np.asarray(atoms.pbc),
+        frame.charge,
+        frame.spin,
+    )
+
+
+def labels_by(labeller: str, frame: Frame) -> Labels | None:
+    """The labels of a frame, if they are this labeller's for this very structure, unchanged since.
+
+    Args:
+        labeller: id of the labeller.
+        frame: says in `labelled_by` what its labels are.
+    """
+    if not (frame.labelled_by or "").startswith(f"{labeller}/"):
+        return None
+    labels = Labels.rounded(frame.energy, frame.forces, frame.stress)
+    expected = signature(labeller, structure_id(frame), labels)
+    return labels if frame.labelled_by == expected else None
+
+
+def verified_labels(labeller: str, frames: Iterable[Frame]) -> dict[str, Labels]:
+    """Labels of this labeller that the frames carry, by structure id."""
+    found = ((frame, labels_by(labeller, frame)) for frame in frames)
+    return {structure_id(frame): labels for frame, labels in found if labels is not None}
+
+
+def signature(labeller: str, structure: str, labels: Labels) -> str:
+    """What `Frame.labelled_by` says of these labels."""
+    return f"{labeller}/{structure}/{labels.digest}"
+
+
+def rounded(values: Any, decimals: int) -> np.ndarray:
+    """Rounded to so many decimals, without negative zeros; rounding twice changes nothing."""
+    return np.round(np.asarray(values, dtype=float), decimals) + 0.0
+
+
+def _digest(*parts: Any) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        if part is None:
+            digest.update(b"none")
+            continue
+        array = np.asarray(part, dtype="<f8") + 0.0  # 0.0 and -0.0 are equal, their bytes are not
+        digest.update(str(array.shape).encode() + array.tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,176 @@
+"""Broad structures of a run: those the replay head is trained on, those drift is watched on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pestle.adaptation import METHODS
+from pestle.adaptation.replay import data_elements, make_replay_set
+from pestle.errors import PestleError
+from pestle.foundations.interface import Foundation
+from pestle.foundations.labelling import label_frames
+from pestle.progress import progress
+from pestle.run_folder import RunFolder
+from pestle.settings import ReplaySettings, RunSettings
+from pestle.structures.frame import Frame
+from pestle.structures.reading import read_frames
+from pestle.structures.writing import write_frames
+
+#: Replay structures held out at most; more would not tell more of the replay head.
+MAX_VALID = 100
+#: What `pool: []` means for pseudolabels and for drift: no data at all are needed.
+GENERATED = "generated"
+
+
+@dataclass
+class Replay:
+    """The replay set of a run.
+
+    Attributes:
+        train, valid: labelled structures, the second held out.
+        labels: where the labels come from, in words.
+        notes: how the set was made, with counts.
+        warnings: one line each.
+    """
+
+    train: list[Frame]
+    valid: list[Frame]
+    labels: str
+    notes: list[str]
+    warnings: list[str]
+
+
+def prepare_replay(
+    settings: RunSettings,
+    foundation: Foundation,
+    head: str,
+    frames: Sequence[Frame],
+    labelled: Sequence[Frame],
+    fingerprint: str,
+) -> Replay:
+    """Select the replay structures, and label them where the method wants pseudolabels.
+
+    Args:
+        settings: of the run.
+        foundation: as loaded, in the network's precision; makes the pseudolabels.
+        head: its head.
+        frames: all frames of the data; their elements are matched.
+        labelled: structures labelled before, reused where structure and model are the same.
+        fingerprint: of the foundation as it was loaded.
+
+    Raises:
+        PestleError: no pool, none of it fits, or it lacks labels.
+    """
+    pseudo = METHODS[settings.method].replay_labels == "foundation"
+    chosen = make_replay_set(
+        settings.replay,
+        data_elements=data_elements(frames),
+        foundation=foundation,
+        head=head,
+        seed=settings.train.seed,
+        scope=settings.scope,
+        elements_kept=settings.elements,
+        need_labels=not pseudo,
+        max_edges=settings.train.eval_batch_edges,
+    )
+    replay, notes = chosen.frames, list(chosen.notes)
+    labels = "the pool's own"
+    if pseudo:
+        with progress("labelling replay structures", len(replay)) as bar:
+            done = label_frames(
+                replay,
+                foundation,
+                head,
+                fingerprint=fingerprint,
+                known=labelled,
+                max_edges=settings.train.eval_batch_edges,
+                on_progress=bar.to,
+            )
+        labels = f"pseudolabels by {foundation.provenance.name}, head {head} ({done.labelled_by})"
+        notes.append(
+            f"{done.made} labelled now, {done.reused} had these labels already"
+            + (f", other labels of {done.replaced} left out" if done.replaced else "")
+        )
+        replay, strong = without_strong_forces(done.frames, settings.replay)
+        if strong:
+            notes.append(
+                f"{strong} left out for a force above {settings.replay.max_force:g} eV/Å, where "
+                "the foundation itself extrapolates"
+            )
+    train, valid = split_replay(replay, settings.replay, settings.train.seed)
+    return Replay(train, valid, labels, notes, list(chosen.warnings))
+
+
+def without_strong_forces(
+    frames: Sequence[Frame], settings: ReplaySettings
+) -> tuple[list[Frame], int]:
+    """The frames whose forces are all below the bound, and how many are not."""
+    kept = [
+        f
+        for f in frames
+        if f.forces is None
+        or np.linalg.norm(f.forces, axis=1).max(initial=0.0) <= settings.max_force
+    ]
+    return kept, len(frames) - len(kept)
+
+
+def split_replay(
+    frames: Sequence[Frame], settings: ReplaySettings, seed: int
+) -> tuple[list[Frame], list[Frame]]:
+    """A seeded split (training, held out), both in their order.
+
+    Raises:
+        PestleError: fewer than two structures are left.
+    """
+    if len(frames) < 2:
+        raise PestleError(
+            f"{len(frames)} replay structures are left: one is needed for training and one to hold "
+            "out",
+            where="replay",
+            fix="Give a larger pool (replay.pool), a wider filter (replay.filter) or a larger "
+            "replay.max_force.",
+        )
+    count = min(MAX_VALID, max(1, round(settings.valid_fraction * len(frames))), len(frames) - 1)
+    held = set(np.random.default_rng(seed).permutation(len(frames))[:count].tolist())
+    return (
+        [f for k, f in enumerate(frames) if k not in held],
+        [f for k, f in enumerate(frames) if k in held],
+    )
+
+
+def drift_structures(
+    settings: RunSettings, foundation: Foundation, head: str, frames: Sequence[Frame]
+) -> list[Frame]:
+    """Structures on which drift is watched; none where that was not asked for."""
+    pool = settings.drift.structures
+    if not pool and settings.train.max_drift is None:
+        return []
+    wanted = ReplaySettings(pool=pool or [GENERATED], count=settings.drift.count)
+    return make_replay_set(
+        wanted,
+        data_elements=data_elements(frames),
+        foundation=foundation,
+        head=head,
+        # Not the structures that a replay of the same pool would train on.
+        seed=settings.train.seed + 1,
+        scope="broad" if pool else "narrow",
+        elements_kept=settings.elements,
+        need_labels=False,
+        max_edges=settings.train.eval_batch_edges,
+    ).frames
+
+
+def write_replay(folder: RunFolder, replay: Replay) -> None:
+    """The replay structures with the labels that are trained on."""
+    for name, frames in (("train", replay.train), ("valid", replay.valid)):
+        write_frames(folder.path / "replay" / f"{name}.xyz", frames)
+
+
+def read_replay(folder: RunFolder) -> list[Frame]:
+    """Replay structures that an earlier start of a run wrote."""
+    files: list[Path] = sorted((folder.path / "replay").glob("*.xyz"))
+    return read_frames([str(f) for f in files]).frames if files else []

@@ -1,0 +1,253 @@
+"""`pestle export`: a model as the files that ASE and LAMMPS load."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from ase.data import chemical_symbols
+
+from pestle.devices import DTYPES
+from pestle.errors import PestleError, nearest
+from pestle.foundations import catalogue, load_foundation
+from pestle.foundations.interface import TARGET_HEAD, Foundation
+from pestle.progress import say
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        model: name of the model.
+        head: head of the model that the files serve.
+        heads: heads in the files, the one that is used by default last.
+        dtype: precision of the network in the files.
+        elements: chemical symbols that the files know.
+        cutoff: of the neighbours, Å.
+        licence: licence of the weights.
+        files: kind of file → path.
+        notes: what the user should know about them.
+    """
+
+    model: str
+    head: str
+    heads: tuple[str, ...]
+    dtype: str
+    elements: tuple[str, ...]
+    cutoff: float
+    licence: str
+    files: dict[str, str]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return asdict(self)
+
+
+def export(
+    model: str,
+    *,
+    to: str,
+    head: str | None = None,
+    all_heads: bool = False,
+    dtype: str | None = None,
+    trust: bool = False,
+    out: str | Path | None = None,
+) -> Exported:
+    """Write a model for another program.
+
+    Args:
+        model: run folder, model folder, `.model` file (with trust) or catalogue name.
+        to: `ase` (one file for MACECalculator), `lammps` (every file the model's architecture has
+            for LAMMPS, checked against the model) or one of these, `lammps-FORMAT`.
+        head: head of the model; by default the only one, or Default. It is called Default in the
+            files.
+        all_heads: keep the other heads in the file for ASE, the chosen one last.
+        dtype: precision of the files, float32 or float64; by default the model's, but float64 where
+            its reference energies are too large for float32.
+        trust: allow a `.model` file.
+        out: folder to write to, or a file that ends in `.model`; by default the folder `export`
+            beside the model.
+
+    Raises:
+        PestleError: unknown target, head or dtype, a file is there already, or the model cannot be
+            written for this target.
+    """
+    _require_target(to, all_heads)
+    if dtype is not None and dtype not in DTYPES:
+        raise PestleError(f"unknown dtype '{dtype}'", where="--dtype", fix="float32 or float64.")
+    foundation = load_foundation(model, trust=trust)
+    chosen = _chosen_head(foundation, head)
+    formats = _formats(foundation, to)
+    name, folder = _place(model)
+    if chosen != TARGET_HEAD and len(foundation.heads) > 1:
+        name += f"-{chosen}"
+    files = _files(name + ("-heads" if all_heads else ""), folder, formats, out)
+    written = _with_heads(foundation, chosen, all_heads)
+    written, notes = _in_precision(written, dtype)
+    if to == "ase":
+        written.export(files["ase"])
+    else:
+        say(f"writing and checking {len(files)} files for LAMMPS, up to a minute")
+        written.export_lammps(files)
+    if "non-commercial" in written.provenance.licence.lower():
+        notes.append(
+            f"the weights are under {written.provenance.licence}: no commercial use, and the "
+            "licence goes with the files"
+        )
+    return Exported(
+        model=written.provenance.name,
+        head=chosen,
+        heads=written.heads,
+        dtype=str(written.dtype).removeprefix("torch."),
+        elements=tuple(chemical_symbols[z] for z in written.elements),
+        cutoff=written.cutoff,
+        licence=written.provenance.licence,
+        files={kind: str(path) for kind, path in files.items()},
+        notes=tuple(notes),
+    )
+
+
+def _require_target(to: str, all_heads: bool) -> None:
+    if to != "ase" and to.partition("-")[0] != "lammps":
+        raise PestleError(
+            f"unknown target '{to}'",
+            where="--to",
+            fix=f"{nearest(to, ('ase', 'lammps'))} The targets are ase and lammps.".lstrip(),
+        )
+    if all_heads and to != "ase":
+        raise PestleError(
+            "a file for LAMMPS holds one head",
+            where="--all-heads",
+            fix="Choose it with --head, or leave out --all-heads.",
+        )
+
+
+def _formats(foundation: Foundation, to: str) -> dict[str, str]:
+    """Kinds of file to write and how their names end."""
+    if to == "ase":
+        return {"ase": ".model"}
+    known = dict(foundation.lammps_formats)
+    if not known:
+        raise PestleError(
+            f"{foundation.provenance.name} is a {foundation.backend} model, which cannot be "
+            "written for LAMMPS",
+            where=f"--to {to}",
+        )
+    wanted = to.partition("-")[2]
+    if not wanted:
+        return known
+    if wanted not in known:
+        raise PestleError(
+            f"there is no LAMMPS format '{wanted}' for a {foundation.backend} model",
+            where=f"--to {to}",
+            fix=f"Choose one of {', '.join(f'lammps-{n}' for n in known)}, or lammps for all.",
+        )
+    return {wanted: known[wanted]}
+
+
+def _chosen_head(foundation: Foundation, head: str | None) -> str:
+    heads = foundation.heads
+    if head is None and len(heads) > 1 and TARGET_HEAD not in heads:
+        raise PestleError(
+            f"{foundation.provenance.name} has the heads {', '.join(heads)}, and none is called "
+            f"{TARGET_HEAD}",
+            where="--head",
+            fix=f"Name the one to export, e.g. --head {heads[0]}.",
+        )
+    return heads[foundation.head_index(head)]
+
+
+def _place(model: str) -> tuple[str, Path]:
+    """Name of the files, and the folder they go to by default."""
+    if catalogue.find(model) is not None:
+        return model, Path("export")
+    path = Path(model).expanduser()
+    if path.name in ("", ".."):
+        path = path.resolve()
+    if path.is_dir() and (path / "model" / "architecture.json").is_file():
+        return path.name, path / "export"  # a run folder: its own parts lie in it
+    if path.name == "model" and (path.parent / "run.yaml").is_file():
+        return path.absolute().parent.name, path.parent / "export"
+    return (path.name if path.is_dir() else path.stem), path.parent / "export"
+
+
+def _files(
+    name: str, folder: Path, formats: dict[str, str], out: str | Path | None
+) -> dict[str, Path]:
+    """Files to write, none of which is there.
+
+    Raises:
+        PestleError: one is, or the folder cannot be written to.
+    """
+    target = folder if out is None else Path(out).expanduser()
+    if target.suffix in (".model", ".pt", ".pth") and not target.is_dir():
+        if list(formats.values()) != [target.suffix]:
+            raise PestleError(
+                "is the name of a file",
+                where=str(target),
+                fix="Name a folder with -o"
+                + (", or a file that ends in .model." if "ase" in formats else "."),
+            )
+        files = dict.fromkeys(formats, target)
+    else:
+        files = {kind: target / f"{name}{ending}" for kind, ending in formats.items()}
+    for path in files.values():
+        if path.exists():
+            raise PestleError(
+                "is there already", where=str(path), fix="Remove it, or write elsewhere with -o."
+            )
+        parent = next(p for p in path.absolute().parents if p.exists())
+        if not parent.is_dir():
+            raise PestleError(
+                "is a file, not a folder", where=str(parent), fix="Name another folder with -o."
+            )
+        if not os.access(parent, os.W_OK):
+            raise PestleError(
+                "cannot be written to", where=str(parent), fix="Name another folder with -o."
+            )
+    return files
+
+
+def _with_heads(foundation: Foundation, chosen: str, all_heads: bool) -> Foundation:
+    """The chosen head as Default, alone or after all others."""
+    others = [name for name in foundation.heads if name != chosen] if all_heads else []
+    if TARGET_HEAD in others:
+        raise PestleError(
+            f"there is a head {TARGET_HEAD} beside {chosen}, and only one can be called so",
+            where="--head",
+            fix="Leave out --all-heads, or --head.",
+        )
+    if foundation.heads == (*others, TARGET_HEAD):
+        return foundation  # building the network anew takes a second
+    return foundation.with_heads({name: name for name in others} | {TARGET_HEAD: chosen})
+
+
+def _in_precision(foundation: Foundation, dtype: str | None) -> tuple[Foundation, list[str]]:
+    """The model in the precision to write, and what to say about it.
+
+    Raises:
+        PestleError: float32 was asked for, and total energies do not fit.
+    """
+    wanted = foundation.dtype if dtype is None else DTYPES[dtype]
+    notes = []
+    if foundation.needs_double and wanted != torch.float64:
+        largest = max(
+            abs(e) for e0s in foundation.reference_energies.values() for e in e0s.values()
+        )
+        why = f"the reference energies reach {largest:,.0f} eV an atom, too large for float32"
+        if dtype is not None:
+            raise PestleError(
+                f"{why}: total energies would be wrong by {6e-5 * largest:.1g} meV an atom",
+                where=f"--dtype {dtype}",
+                fix="Leave out --dtype.",
+            )
+        wanted = torch.float64
+        notes.append(f"written in float64: {why}")
+    if wanted != foundation.dtype:
+        foundation = foundation.with_dtype(wanted)
+    return foundation, notes

@@ -1,0 +1,241 @@
+"""`pestle label`: structures with a model's own labels, made in pieces that survive a stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from pestle.devices import DTYPES, find_device
+from pestle.errors import Interrupted, PestleError
+from pestle.files import sha256
+from pestle.foundations import load_foundation
+from pestle.foundations.calculator_labels import CalculatorLabeller, current_folder_importable
+from pestle.foundations.labelling import (
+    FoundationLabeller,
+    Labelled,
+    Labeller,
+    label_with,
+)
+from pestle.foundations.prediction import BATCH_EDGES
+from pestle.foundations.signatures import labels_by, structure_id
+from pestle.jobs.partial_labels import PartialLabels
+from pestle.progress import progress, say
+from pestle.structures.frame import Frame
+from pestle.structures.reading import read_frames
+from pestle.structures.writing import write_frames
+
+SUFFIXES = (".xyz", ".extxyz")
+
+
+class LabellingStopped(Interrupted):
+    """The user or the queue stopped a labelling; what was made is kept beside the file."""
+
+    def __init__(self, by: str, partial: PartialLabels) -> None:
+        self.by, self.folder = by, str(partial.path.parent)
+        kept = f"; the same command goes on from {partial.path}" if partial.begun else ""
+        Exception.__init__(self, f"stopped by {by}{kept or ' before the first batch'}")
+
+
+def label(
+    structures: Sequence[str],
+    out: str | Path,
+    *,
+    model: str | None = None,
+    calculator: str | None = None,
+    head: str | None = None,
+    trust: bool = False,
+    dtype: str = "float64",
+    device: str = "auto",
+    max_edges: int | None = None,
+) -> dict[str, Any]:
+    """Write structures with the labels of a model or a calculator.
+
+    Energies and forces, and stresses where a structure is periodic in three directions, replace
+    whatever labels the structures came with. Each frame says in `pestle_labels` which model made
+    its labels, with hashes of structure and labels; frames that come with right ones are not
+    labelled again. A stopped labelling goes on when it is started again.
+
+    Args:
+        structures: files or globs.
+        out: extended XYZ file to write.
+        model: run folder, model folder, `.model` file (with trust) or catalogue name.
+        calculator: MODULE:NAME of an ASE calculator instead; MODULE is imported, which runs its
+            code, also from the current folder.
+        head: head of the model; may be left out where there is one.
+        trust: allow a `.model` file.
+        dtype: precision that the model predicts in: float32 or float64.
+        device: where it predicts.
+        max_edges: edges in a batch.
+
+    Returns:
+        `out`, its `sha256`, `labelled_by` (id of model or calculator), `frames`, and of these
+        `made` (labelled now), `resumed` (labelled by a run that was stopped), `reused` (came with
+        these labels), `replaced` (came with others), `with_energy`, `with_forces`, `with_stress`;
+        `finished_before`: nothing was left to do.
+
+    Raises:
+        PestleError: a mistake in files, model or calculator; a structure that cannot be labelled;
+            `out` exists and holds something else.
+        LabellingStopped: Ctrl-C or SIGTERM came.
+    """
+    out = Path(out)
+    _require_writable(out)
+    frames = read_frames(structures).frames
+    with current_folder_importable() if calculator else nullcontext():
+        labeller = _labeller(model, calculator, head, trust, dtype, device, max_edges)
+        partial = PartialLabels(out.with_name(f"{out.name}.partial"), labeller.id)
+        if out.exists():
+            finished = _finished(out, frames, labeller.id)
+            partial.remove()
+            return _facts(finished, out, resumed=0, finished_before=True)
+        resumed = _resumable(partial, frames)
+        try:
+            with _sigterm_interrupts(), progress("labelling", len(frames), done=resumed) as bar:
+                labelled = label_with(
+                    labeller,
+                    frames,
+                    known=partial.labels,
+                    on_batch=partial.append,
+                    on_progress=bar.to,
+                )
+                write_frames(out, labelled.frames)
+        except KeyboardInterrupt as stop:
+            raise LabellingStopped(str(stop) or "Ctrl-C", partial) from None
+        finally:
+            partial.close()
+    partial.remove()
+    return _facts(labelled, out, resumed=resumed, finished_before=False)
+
+
+def label_line(facts: Mapping[str, Any]) -> str:
+    """What `label` did, on one line."""
+    if facts["finished_before"]:
+        return f"{facts['out']}: already labelled ({facts['frames']} structures)"
+    parts = [f"{facts['made']} labelled now"]
+    for name, text in (
+        ("resumed", "labelled before the stop"),
+        ("reused", "came with these labels"),
+        ("replaced", "had other labels, which are gone"),
+    ):
+        parts += [f"{facts[name]} {text}"] * bool(facts[name])
+    return f"{facts['out']}: {facts['frames']} structures ({', '.join(parts)})"
+
+
+def _labeller(
+    model: str | None,
+    calculator: str | None,
+    head: str | None,
+    trust: bool,
+    dtype: str,
+    device: str,
+    max_edges: int | None,
+) -> Labeller:
+    if (model is None) == (calculator is None):
+        raise PestleError(
+            "labels come from a model or from a calculator: name one of them",
+            fix="Give --model M or --calculator MODULE:NAME.",
+        )
+    if calculator is not None:
+        used = {
+            "head": head is not None,
+            "trust": trust,
+            "dtype": dtype != "float64",
+            "device": device != "auto",
+            "max_edges": max_edges is not None,
+        }
+        if any(used.values()):
+            raise PestleError(
+                "is for models; a calculator is what MODULE:NAME makes of it",
+                where=next(name for name in used if used[name]),
+            )
+        return CalculatorLabeller(calculator)
+    if dtype not in DTYPES:
+        raise PestleError(f"unknown dtype '{dtype}'", where="dtype", fix="float32 or float64.")
+    if max_edges is not None and max_edges < 1:
+        raise PestleError(f"{max_edges} is not a number of edges", where="max_edges")
+    place = find_device(device)
+    foundation = load_foundation(str(model), trust=trust)
+    fingerprint = foundation.fingerprint()
+    if foundation.dtype != DTYPES[dtype]:
+        foundation = foundation.with_dtype(DTYPES[dtype])
+    return FoundationLabeller(
+        foundation.to(place), head, fingerprint=fingerprint, max_edges=max_edges or BATCH_EDGES
+    )
+
+
+def _require_writable(out: Path) -> None:
+    if out.suffix.lower() not in SUFFIXES:
+        raise PestleError(
+            "labels are written as extended XYZ", where=str(out), fix="Name it with .xyz."
+        )
+    folder = next(parent for parent in out.absolute().parents if parent.exists())
+    if out.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise PestleError("cannot be written", where=str(out), fix="Choose another name with -o.")
+
+
+def _finished(out: Path, frames: Sequence[Frame], labeller: str) -> Labelled:
+    """The frames of `out`, if they are these structures with this labeller's labels."""
+    found = read_frames([str(out)]).frames
+    same = [structure_id(frame) for frame in found] == [structure_id(frame) for frame in frames]
+    if not same or any(labels_by(labeller, frame) is None for frame in found):
+        raise PestleError(
+            "exists already, and does not hold "
+            + ("this model's labels" if same else "the same structures in the same order"),
+            where=str(out),
+            fix="Remove it or choose another name with -o.",
+        )
+    return Labelled(found, labeller, reused=len(found), made=0, replaced=0)
+
+
+def _resumable(partial: PartialLabels, frames: Sequence[Frame]) -> int:
+    """Frames whose labels a stopped run has made; says what of its file is of no use."""
+    if partial.note:
+        say(f"warning: {partial.note}")
+    here = [structure_id(frame) for frame in frames]
+    other = len(partial.labels.keys() - set(here))
+    if other:
+        say(f"warning: {partial.path} holds {other} other structures; these are not used")
+    resumed = sum(structure in partial.labels for structure in here)
+    if resumed:
+        say(f"going on from {partial.path}: {resumed} of {len(frames)} structures are labelled")
+    return resumed
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """SIGTERM, which queues send before they kill, stops like Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, _frame: Any) -> None:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _facts(labelled: Labelled, out: Path, *, resumed: int, finished_before: bool) -> dict[str, Any]:
+    frames = labelled.frames
+    return {
+        "out": str(out),
+        "sha256": sha256(out),
+        "labelled_by": labelled.labelled_by,
+        "frames": len(frames),
+        "made": labelled.made,
+        "resumed": resumed,
+        "reused": labelled.reused - resumed,
+        "replaced": labelled.replaced,
+        "with_energy": sum(frame.energy is not None for frame in frames),
+        "with_forces": sum(frame.forces is not None for frame in frames),
+        "with_stress": sum(frame.stress is not None for frame in frames),
+        "finished_before": finished_before,
+    }

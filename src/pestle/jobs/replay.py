@@ -1,0 +1,151 @@
+"""`pestle replay`: a replay set from pools, matched to the elements of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from pestle.adaptation.replay import ReplaySet, data_elements, make_replay_set
+from pestle.adaptation.replay.filters import FILTERS
+from pestle.adaptation.replay.matching import Scope
+from pestle.adaptation.replay.selection import SELECTIONS
+from pestle.errors import PestleError, nearest
+from pestle.settings import ReplaySettings
+from pestle.structures.frame import Frame
+from pestle.structures.reading import LabelKeys, read_frames
+from pestle.structures.writing import write_frames
+
+#: Where a structure comes from, in the file: its pool, and its frame number in there.
+POOL_KEY, FRAME_KEY = "replay_pool", "replay_frame"
+
+
+def replay(
+    pool: Sequence[str],
+    data: Sequence[str] = (),
+    *,
+    out: Path | str,
+    foundation: str | None = None,
+    head: str | None = None,
+    trust: bool = False,
+    count: int | None = None,
+    filter: str | None = None,
+    select: str = "random",
+    seed: int = 0,
+    scope: Scope = None,
+    labelled: bool = False,
+    keys: LabelKeys | None = None,
+) -> ReplaySet:
+    """Select replay structures and write them as extended XYZ with the labels they have.
+
+    Args:
+        pool: files or globs, names of published sets, `generated`.
+        data: files or globs of the data whose elements are matched.
+        out: file to write; each frame names its pool in `replay_pool` and `replay_frame`.
+        foundation: model whose elements bound the set; needed for `fps`.
+        head: its head.
+        trust: allow a `.model` file.
+        count: structures to select; by default 1000 or all of a smaller pool.
+        filter: element, combinations, exclusive, inclusive or none; by default none for a broad
+            scope, else element.
+        select: random, fps, element-balanced or all.
+        seed: of generator and selection.
+        scope: narrow or broad.
+        labelled: keep labelled structures only (for multihead), and compare their labels with the
+            foundation's predictions.
+        keys: label keys of the pools that are files.
+
+    Raises:
+        PestleError: nothing is left, or a file cannot be read or written.
+    """
+    settings = _settings(pool, count, filter, select)
+    if scope not in (None, "narrow", "broad"):
+        raise PestleError(f"unknown scope '{scope}'", where="scope", fix="narrow or broad.")
+    path = _output(out, [*pool, *data])
+    elements = data_elements(read_frames(data).frames) if data else ()
+    model = None
+    if foundation is not None:
+        from pestle.devices import find_device
+        from pestle.foundations import load_foundation
+
+        model = load_foundation(foundation, trust=trust).to(find_device("auto"))
+        head = model.heads[model.head_index(head)]
+    made = make_replay_set(
+        settings,
+        data_elements=elements,
+        foundation=model,
+        head=head,
+        seed=seed,
+        scope=scope,
+        need_labels=labelled,
+        keys=keys,
+    )
+    pools = {id(frame): used.name for used in made.pools for frame in used.selected}
+    write_frames(path, (_named(frame, pools[id(frame)]) for frame in made.frames))
+    return made
+
+
+def _settings(
+    pool: Sequence[str], count: int | None, filter: str | None, select: str
+) -> ReplaySettings:
+    """The settings, each name checked.
+
+    Raises:
+        PestleError: an unknown filter or selection, or a count below one.
+    """
+    if filter is not None and filter not in FILTERS:
+        hint = (
+            f" '{filter}' is a selection: --select {filter}."
+            if filter in SELECTIONS
+            else nearest(filter, FILTERS)
+        )
+        raise PestleError(
+            f"unknown filter '{filter}'",
+            where="--filter",
+            fix=f"{hint} The filters are {', '.join(FILTERS)}.".strip(),
+        )
+    if select not in SELECTIONS:
+        hint = (
+            f" '{select}' is a filter: --filter {select}."
+            if select in FILTERS
+            else nearest(select, SELECTIONS)
+        )
+        raise PestleError(
+            f"unknown selection '{select}'",
+            where="--select",
+            fix=f"{hint} The selections are {', '.join(SELECTIONS)}.".strip(),
+        )
+    values = {"pool": list(pool), "count": count, "filter": filter, "select": select}
+    try:
+        return ReplaySettings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise PestleError(
+            f"{first['msg'].lower()}, got {first['input']!r}", where=f"--{name}"
+        ) from None
+
+
+def _output(out: Path | str, inputs: Sequence[str]) -> Path:
+    """The file to write.
+
+    Raises:
+        PestleError: its name is not that of an extended XYZ file, or it is one of the inputs.
+    """
+    path = Path(out).expanduser()
+    if path.suffix.lower() not in (".xyz", ".extxyz"):
+        raise PestleError("is not called .xyz or .extxyz", where=str(path), fix="Rename -o.")
+    if path.is_dir():
+        raise PestleError("is a folder", where=str(path), fix="Give -o FILE.xyz.")
+    if path.resolve() in {Path(name).expanduser().resolve() for name in inputs}:
+        raise PestleError("is also read from", where=str(path), fix="Give another -o FILE.xyz.")
+    return path
+
+
+def _named(frame: Frame, pool: str) -> Frame:
+    """A copy that says where it comes from."""
+    atoms = frame.atoms.copy()
+    atoms.info |= {POOL_KEY: pool, FRAME_KEY: frame.index}
+    return replace(frame, atoms=atoms)

@@ -1,0 +1,212 @@
+"""Drift: how far training moved the model from the foundation, and what the budget for it cost."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import plotly.graph_objects as go
+
+from pestle.report.colours import BEYOND_COLOUR, BUDGET_COLOUR, INK
+from pestle.report.epochs import (
+    Point,
+    add_line,
+    best_epoch,
+    best_record,
+    chosen_by,
+    epochs_plot,
+    finished,
+    positive_points,
+    without_exact_start,
+)
+from pestle.report.figures import Figure, rounded, shown
+from pestle.report.models import HEAD_COLOURS, HEADS, TARGET_HEAD
+from pestle.report.run_folder import RunFolder, nested
+from pestle.report.wording import MISSING, count, is_number, metric_in_words, number, plain
+
+_DASHES = ("solid", "dash", "dashdot")
+
+
+def drift_section(folder: RunFolder) -> dict[str, Any] | None:
+    """Sentence, plot and table; `None` where drift was not watched."""
+    heads = _heads(folder)
+    if not heads and not folder.part("drift"):
+        return None
+    return {
+        "sentence": budget_sentence(folder),
+        "figure": _figure(folder),
+        "rows": _rows(folder),
+        "limited": budget(folder) is not None,
+    }
+
+
+def budget(folder: RunFolder) -> float | None:
+    """The forgetting budget in meV/Å; `None` without one."""
+    asked = folder.part("training", "drift_budget").get("max_drift")
+    value = asked if is_number(asked) else folder.setting("train.max_drift")
+    return float(value) if is_number(value) else None
+
+
+def budget_sentence(folder: RunFolder) -> str:
+    """What the forgetting budget cost; empty without one."""
+    outcome = folder.part("training", "drift_budget")
+    limit = budget(folder)
+    if not outcome or limit is None:
+        return ""
+    metric, unit = metric_in_words(outcome.get("metric"))
+    metric = f"{chosen_by(folder)} {metric}"
+    best, free = nested(outcome, "within"), nested(outcome, "without")
+    allowed = f"the budget of {plain(limit)} meV/Å"
+    if not _known(best):
+        return f"Within {allowed} no model was found."
+    said = f"epoch {plain(best['epoch'])} ({metric} {_value(best, unit)})"
+    if not _known(free):
+        return f"Within {allowed} the best model is from {said}."
+    if free["epoch"] == best["epoch"]:
+        return f"The best model, from {said}, is within {allowed}: keeping it cost nothing."
+    cost = f"without it from epoch {plain(free['epoch'])} ({_value(free, unit)})."
+    return f"Within {allowed} the best model is from {said}; {cost}"
+
+
+def budget_left_the_start(folder: RunFolder) -> bool:
+    """Whether nothing trained was within the budget, though training did find better models."""
+    outcome = folder.part("training", "drift_budget")
+    within, without = nested(outcome, "within"), nested(outcome, "without")
+    return within.get("epoch") == 0 and is_number(without.get("epoch")) and without["epoch"] > 0
+
+
+def best_drift(folder: RunFolder) -> tuple[str, str, str] | None:
+    """Force drift of the target head in the model that was kept: value, unit, note."""
+    value = _of(best_record(folder), TARGET_HEAD).get("forces_rmse")
+    if not is_number(value):
+        return None
+    limit = budget(folder)
+    note = "from the foundation’s own forces"
+    if limit is not None:
+        note += f" · budget {plain(limit)} meV/Å"
+    return number(value), "meV/Å", note
+
+
+def _known(outcome: dict[str, Any]) -> bool:
+    epoch = outcome.get("epoch")
+    return is_number(epoch) and epoch >= 0
+
+
+def _value(outcome: dict[str, Any], unit: str) -> str:
+    return f"{number(outcome.get('value'))} {unit}".strip()
+
+
+def _heads(folder: RunFolder) -> list[str]:
+    """Heads that were watched: the target's first."""
+    found = dict.fromkeys(h for r in folder.metrics for h in nested(r, "drift") if _of(r, h))
+    return sorted(found, key=lambda head: head != TARGET_HEAD)
+
+
+def _of(record: dict[str, Any], head: str) -> dict[str, Any]:
+    return nested(record, "drift", head)
+
+
+def _forces(folder: RunFolder, head: str) -> list[Point]:
+    """Force drift of a head over the epochs."""
+    return positive_points(folder.metrics, lambda r: _of(r, head).get("forces_rmse"))
+
+
+def _called(folder: RunFolder, head: str) -> str:
+    """A head in words; where there is only one it is the model."""
+    return HEADS.get(head, head) if len(_heads(folder)) > 1 else "model"
+
+
+def _figure(folder: RunFolder) -> Figure | None:
+    """Force drift of every head beside the target's force error."""
+    watched = {head: points for head in _heads(folder) if (points := _forces(folder, head))}
+    drifts = {head: without_exact_start(points) for head, points in watched.items()}
+    if not drifts:
+        return None
+    errors = positive_points(folder.metrics, lambda r: nested(r, "valid").get("forces_rmse"))
+    limit = budget(folder)
+    values = [y for points in (*drifts.values(), errors) for _, y in points]
+    plot = epochs_plot("RMS of forces (meV/Å)", [*values, limit] if limit else values)
+    plot.update_layout(showlegend=True)
+    if errors:
+        add_line(plot, errors, "force error of the target, validation", INK, dash="dot")
+    for k, (head, points) in enumerate(drifts.items()):
+        colour = HEAD_COLOURS.get(head, INK)
+        name = shown(f"drift of the {_called(folder, head)}")
+        add_line(plot, points, name, colour, dash=_DASHES[k % len(_DASHES)])
+    beyond: list[Point] = []
+    if limit:
+        target = drifts.get(TARGET_HEAD, [])
+        beyond = [(x, y) for x, y in target if y > limit]
+        _draw_budget(plot, limit, beyond, [*values, limit])
+    n = folder.part("drift").get("n_frames")
+    caption = (
+        "Drift: root mean square of the averaged model’s forces less the foundation’s own, on "
+        f"{count(n) + ' ' if is_number(n) else ''}broad structures."
+    )
+    if drifts != watched:
+        caption += " At epoch 0 it is zero, which a logarithmic axis cannot show."
+    if limit:
+        total = sum(is_number(_of(r, TARGET_HEAD).get("forces_rmse")) for r in folder.metrics)
+        caption += f" Beyond the budget: {len(beyond)} of {total} evaluations."
+    title = "Drift and error of forces"
+    return finished("drift-forces", title, plot, best_epoch(folder), caption=caption, shape="wide")
+
+
+def _draw_budget(plot: go.Figure, limit: float, beyond: list[Point], values: list[float]) -> None:
+    """The budget as a line, the region beyond it tinted and the epochs in there crossed out."""
+    xs = [x for trace in plot.data for x in trace.x]
+    low, high = math.log10(min(values)) - 0.1, math.log10(max(values)) + 0.15
+    plot.update_yaxes(range=[low, high])
+    plot.add_scatter(
+        x=[min(xs), max(xs)],
+        y=[limit, limit],
+        name=f"budget {plain(limit)} meV/Å",
+        mode="lines",
+        line={"color": BUDGET_COLOUR, "width": 1.5, "dash": "longdash"},
+        hoverinfo="skip",
+    )
+    plot.add_hrect(y0=limit, y1=10**high, fillcolor=BEYOND_COLOUR, line={"width": 0}, layer="below")
+    if beyond:
+        plot.add_scatter(
+            x=[x for x, _ in beyond],
+            y=rounded([y for _, y in beyond]),
+            name="beyond the budget, not kept",
+            mode="markers",
+            marker={
+                "color": BUDGET_COLOUR,
+                "size": 7,
+                "symbol": "x-thin",
+                "line": {"color": BUDGET_COLOUR, "width": 1.5},
+            },
+            hoverinfo="skip",
+        )
+
+
+def _rows(folder: RunFolder) -> list[dict[str, str]]:
+    """Drift of each head in the model that was kept and at the last evaluation."""
+    limit = budget(folder)
+    best, last = best_record(folder), folder.metrics[-1] if folder.metrics else {}
+    records = [(best, "kept")] if best else []
+    if last and last is not best:
+        records.append((last, "last"))
+    rows = []
+    for head in _heads(folder):
+        for record, kind in records:
+            drift = _of(record, head)
+            rows.append(
+                {
+                    "head": _called(folder, head),
+                    "epoch": f"{plain(record['epoch'])}, {kind}",
+                    "forces": number(drift.get("forces_rmse")),
+                    "energy": number(drift.get("energy_rmse")),
+                    "budget": _judged(drift.get("forces_rmse"), limit, head),
+                }
+            )
+    return rows
+
+
+def _judged(value: Any, limit: float | None, head: str) -> str:
+    """Whether a drift is within the budget, which holds for the target head alone."""
+    if limit is None or head != TARGET_HEAD or not is_number(value):
+        return MISSING
+    return "within" if value <= limit else "beyond"

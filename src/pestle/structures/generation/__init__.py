@@ -1,0 +1,186 @@
+"""Broad structures in any elements, made from a seed: no data, no labels, no network.
+
+For pseudolabelled replay, for watching drift and as starting points of searches. What such a set
+must have is structural diversity, not provenance (paper, appendix E): ordered and random crystals,
+molecules, clusters, pairs, and the repulsive wall, each over all elements and pairs of elements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from ase import Atoms
+
+from pestle.errors import PestleError
+from pestle.structures.frame import Frame
+from pestle.structures.generation.compositions import Coverage
+from pestle.structures.generation.distortions import compressed, distorted
+from pestle.structures.generation.molecules import cluster, dimer, fitting_molecules, molecule
+from pestle.structures.generation.prototypes import prototype
+from pestle.structures.generation.random_crystals import random_crystal
+from pestle.structures.generation.spacing import HEAVIEST, is_sound
+
+#: Kinds of structures, by the names that `config_type` gives them, and their shares.
+#: Ordered crystals come most often: they are what foundations were trained on, and every bond type
+#: occurs in them. Random crystals hold what no table does. Compressed cells teach the wall that
+#: naive fine-tuning loses (paper 3.4, A.5). In vacuum: molecules keep bonds and angles, dimers the
+#: bare pair curve, clusters many-body terms where no molecule of the elements is known.
+SHARES = {
+    "prototype": 0.30,
+    "random crystal": 0.20,
+    "compressed": 0.20,
+    "molecule": 0.12,
+    "dimer": 0.10,
+    "cluster": 0.08,
+}
+
+#: Atoms of periodic structures at most, ordinary and compressed: small cells, many of them.
+MAX_ATOMS = {"prototype": 32, "random crystal": 24, "compressed": 16}
+
+#: Compositions tried for one structure before giving up.
+TRIES = 50
+
+#: Sizes tried for one composition, each 0.6 of the last, until the bound on edges is kept.
+_SIZES_TRIED = 6
+
+
+class _Generator:
+    """What has been made so far, and how the next structure of a kind is made."""
+
+    def __init__(self, elements: Sequence[int]) -> None:
+        self.molecules = fitting_molecules(elements)
+        self.made = dict.fromkeys(self.molecules, 0)
+        self.overall = Coverage(elements)
+        self.coverage = {kind: Coverage(elements, self.overall) for kind in SHARES}
+        self.dimers: dict[tuple[int, int], int] = {}
+
+    def shares(self) -> dict[str, float]:
+        """SHARES of what these elements allow: without a fitting molecule, clusters instead."""
+        shares = dict(SHARES)
+        if not self.molecules:
+            shares["cluster"] += shares.pop("molecule")
+        return shares
+
+    def structure(self, kind: str, rng: np.random.Generator) -> Atoms:
+        """The next structure of a kind."""
+        for _ in range(TRIES):
+            atoms = self._attempt(kind, rng)
+            if atoms is not None and is_sound(atoms):
+                self.coverage[kind].add(atoms.numbers)
+                return atoms
+        raise PestleError(
+            f"no {kind} within the bounds was found in {TRIES} tries",
+            where="generated structures",
+            fix="Try another seed, or other elements.",
+        )
+
+    def _attempt(self, kind: str, rng: np.random.Generator) -> Atoms | None:
+        if kind == "molecule":
+            fewest = min(self.made.values())
+            choices = [species for species, n in self.made.items() if n == fewest]
+            species = choices[int(rng.integers(len(choices)))]
+            self.made[species] += 1
+            names = self.molecules[species]
+            return molecule(names[int(rng.integers(len(names)))], rng)
+        if kind == "dimer":
+            pair = self.coverage[kind].pair(rng)
+            repeat = self.dimers.get(pair, 0)
+            self.dimers[pair] = repeat + 1
+            return dimer(pair, repeat, rng)
+        species = self.coverage[kind].species(rng)
+        return cluster(species, rng) if kind == "cluster" else _crystal(kind, species, rng)
+
+
+def _crystal(kind: str, species: Sequence[int], rng: np.random.Generator) -> Atoms | None:
+    """A distorted crystal of a kind within the bounds, of fewer atoms where it is dense."""
+    max_atoms: float = MAX_ATOMS[kind]
+    for _ in range(_SIZES_TRIED):
+        limit = max(int(max_atoms), 2, len(species))
+        ordered = kind == "prototype" or (kind == "compressed" and rng.random() < 0.5)
+        crystal = (prototype if ordered else random_crystal)(species, rng, limit)
+        if crystal is not None:
+            crystal = distorted(crystal, rng)
+            if kind == "compressed":
+                crystal = compressed(crystal, rng)
+            if is_sound(crystal):
+                return crystal
+        max_atoms *= 0.6
+    # Hydrogen and helium on the wall have thousands of neighbours each in a crystal: a cluster
+    # holds the same contacts.
+    return compressed(cluster(species, rng), rng) if kind == "compressed" else None
+
+
+def _sequence(shares: dict[str, float], count: int, rng: np.random.Generator) -> list[str]:
+    """A kind for each structure: every kind once if there is room, then by share; shuffled."""
+    kinds = list(shares)
+    numbers = np.zeros(len(kinds), dtype=int)
+    if count >= len(kinds):
+        numbers += 1
+    wanted = np.array([shares[kind] for kind in kinds]) * count
+    while numbers.sum() < count:
+        numbers[int(np.argmax(wanted - numbers))] += 1
+    return [kinds[k] for k in rng.permutation(np.repeat(np.arange(len(kinds)), numbers))]
+
+
+def generate(
+    elements: Sequence[int],
+    count: int,
+    seed: int,
+    *,
+    on_progress: Callable[[int], None] | None = None,
+) -> list[Frame]:
+    """Broad structures of some elements, without labels.
+
+    Each holds one to three of the elements, in the kinds and shares of SHARES (`config_type` names
+    the kind): crystals of known types (ASE) and random ones (space groups of PyXtal, DOI
+    10.1016/j.cpc.2020.107810), both strained and rattled at 0.85 to 1.3 of a guessed volume; the
+    same pressed together until the closest distance is 0.5 to 0.85 of the covalent sum; molecules
+    of the G2 set (ASE), random clusters and dimers in vacuum. Elements and pairs of elements are
+    covered evenly. No two atoms are nearer than 0.45 of their covalent sum, and no structure has
+    more than 6000 directed edges at 6 Å.
+
+    Args:
+        elements: atomic numbers, 1 to 96; order and repeats do not matter.
+        count: how many structures.
+        seed: the same elements, count and seed give the same structures on one machine.
+        on_progress: called with the number of structures done after each.
+
+    Returns:
+        exactly `count` frames in mixed order, `source` "generated", numbered from 0.
+
+    Raises:
+        PestleError: no element, an unknown one or one beyond curium, or a count or seed that
+            makes no sense.
+    """
+    known = sorted({int(z) for z in elements})
+    if not known:
+        raise PestleError(
+            "there are no elements to make structures of",
+            where="generated structures",
+            fix="Give data or a foundation with at least one element.",
+        )
+    if known[0] < 1 or known[-1] > HEAVIEST:
+        wrong = [z for z in known if not 1 <= z <= HEAVIEST]
+        raise PestleError(
+            f"no radii are known for atomic number{'s' if len(wrong) > 1 else ''} "
+            f"{', '.join(map(str, wrong))}",
+            where="generated structures",
+            fix=f"Elements 1 to {HEAVIEST} can be used.",
+        )
+    if count < 1 or seed < 0:
+        raise PestleError(
+            f"count {count} and seed {seed} were asked for",
+            where="generated structures",
+            fix="Give a count of at least 1 and a seed of at least 0.",
+        )
+    generator = _Generator(known)
+    kinds = _sequence(generator.shares(), count, np.random.default_rng([seed, 0]))
+    frames = []
+    for k, kind in enumerate(kinds):
+        # A stream of its own for each, so that a retry of one does not move the others.
+        atoms = generator.structure(kind, np.random.default_rng([seed, 1, k]))
+        frames.append(Frame(atoms, config_type=kind, source="generated", index=k))
+        if on_progress is not None:
+            on_progress(k + 1)
+    return frames

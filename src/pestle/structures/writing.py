@@ -1,0 +1,136 @@
+"""Frames to an extended XYZ file that `read_frames` reads back without loss.
+
+ASE's own writer rounds every per-atom number to 1e-8. Here each number keeps all its digits, so
+that hashes of the structures, and labels, are the same before and after. The comment line is ASE's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase.io.extxyz import key_val_dict_to_str
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from pestle.files import replacing
+from pestle.structures.frame import Frame
+
+#: Says who made the labels, where it was not the calculation the file came with.
+LABELLED_BY = "pestle_labels"
+
+# Written from the frame's own fields, and never from what was left over in info and arrays: a label
+# that the frame does not hold must not come back when the file is read.
+_LABELS = {
+    "REF_energy", "REF_forces", "REF_stress", "REF_virials", "energy", "free_energy", "forces",
+    "stress", "virial", "virials",
+}  # fmt: skip
+_OWN = {
+    "config_type", "head", "total_charge", "total_spin", LABELLED_BY, "config_weight",
+    "config_energy_weight", "config_forces_weight", "config_stress_weight", "Lattice", "Properties",
+    "pbc", "numbers", "positions", "symbols", "species", "pos",
+}  # fmt: skip
+_COLUMN_TYPES = {"f": "R", "i": "I", "u": "I", "b": "L", "U": "S", "S": "S", "O": "S"}
+
+
+def write_frames(path: Path | str, frames: Iterable[Frame]) -> int:
+    """Write frames as extended XYZ: eV, eV/Å, eV/Å³; whole or not at all.
+
+    Labels go under `REF_energy`, `REF_forces` and `REF_stress` (ASE's Voigt order xx yy zz yz xz xy
+    where it is symmetric, else the 9 numbers of the rows); a label that a frame lacks is not
+    written. `config_type`, weights other than 1, `head`, `total_charge`, `total_spin` and
+    `pestle_labels` (the frame's `labelled_by`) are kept, and so is everything else in `atoms.info`
+    and `atoms.arrays`. Constraints are not; line breaks inside a text become spaces.
+
+    Args:
+        path: file to write; its folder is made.
+        frames: any number of frames; they are written one by one and not collected.
+
+    Returns:
+        How many were written.
+    """
+    count = 0
+    with replacing(Path(path)) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        for frame in frames:
+            stream.write(_text(frame))
+            count += 1
+    return count
+
+
+def _text(frame: Frame) -> str:
+    """One frame: number of atoms, comment line, one line per atom."""
+    names, columns = [], []
+    for name, array in _arrays(frame).items():
+        kind = _COLUMN_TYPES[array.dtype.kind]
+        flat = array.reshape(len(frame), -1)
+        names.append(f"{name}:{kind}:{flat.shape[1]}")
+        columns += [_cells(column, kind) for column in flat.T]
+    atoms = frame.atoms
+    cell = " ".join(str(x) for x in atoms.cell.array.ravel().tolist())
+    lattice = f'Lattice="{cell}" ' if atoms.cell.array.any() else ""
+    info = key_val_dict_to_str({**_info(frame), "pbc": np.asarray(atoms.pbc)})
+    rows = [" ".join(row) for row in zip(*columns, strict=True)]
+    return "\n".join([str(len(frame)), f"{lattice}Properties={':'.join(names)} {info}", *rows, ""])
+
+
+def _arrays(frame: Frame) -> dict[str, np.ndarray]:
+    """Columns by name, symbols and positions first."""
+    arrays = {
+        "species": np.array(frame.atoms.get_chemical_symbols()),
+        "pos": np.asarray(frame.atoms.positions, dtype=float),
+    }
+    if frame.forces is not None:
+        arrays["REF_forces"] = np.asarray(frame.forces, dtype=float)
+    for name, array in frame.atoms.arrays.items():
+        if name not in _LABELS | _OWN and array.dtype.kind in _COLUMN_TYPES and array.size:
+            arrays[name] = array
+    return arrays
+
+
+def _cells(column: np.ndarray, kind: str) -> list[str]:
+    """A column as text; the shortest form that reads back as the same number."""
+    if kind == "R":
+        return [repr(x) for x in column.astype(float).tolist()]
+    if kind == "L":
+        return ["T" if x else "F" for x in column.tolist()]
+    return ["_".join(str(x).split()) or "_" for x in column.tolist()]
+
+
+def _info(frame: Frame) -> dict[str, Any]:
+    """Key-value pairs of the comment line."""
+    info: dict[str, Any] = {}
+    if frame.energy is not None:
+        info["REF_energy"] = float(frame.energy)
+    if frame.stress is not None:
+        info["REF_stress"] = _stress(np.asarray(frame.stress, dtype=float))
+    info["config_type"] = frame.config_type
+    for name in ("weight", "energy_weight", "forces_weight", "stress_weight"):
+        if getattr(frame, name) != 1.0:
+            info[f"config_{name}"] = float(getattr(frame, name))
+    optional = {
+        "head": frame.head,
+        "total_charge": frame.charge,
+        "total_spin": frame.spin,
+        LABELLED_BY: getattr(frame, "labelled_by", None),
+    }
+    info |= {name: value for name, value in optional.items() if value is not None}
+    others = {k: v for k, v in frame.atoms.info.items() if k not in _LABELS | _OWN}
+    return _readable(info | others)
+
+
+def _stress(stress: np.ndarray) -> np.ndarray:
+    """6 numbers where that loses nothing, else 9."""
+    if np.array_equal(stress, stress.T):
+        return full_3x3_to_voigt_6_stress(stress)
+    return stress.ravel()
+
+
+def _readable(info: Mapping[str, Any]) -> dict[str, Any]:
+    """What ASE's reader needs: texts on one line, their backslashes escaped, none of them empty."""
+    texts = {k: " ".join(v.split()).replace("\\", "\\\\") for k, v in info.items() if _is_text(v)}
+    return {k: texts.get(k, v) for k, v in info.items() if not _is_text(v) or texts[k]}
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)

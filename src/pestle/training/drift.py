@@ -1,0 +1,53 @@
+"""Drift: how far a model has moved from the foundation's own predictions on broad structures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pestle.foundations.interface import Foundation
+from pestle.foundations.prediction import BATCH_EDGES, FramePrediction, predict_frames
+from pestle.structures.frame import Frame
+
+
+class DriftWatch:
+    """Compares a model with the foundation on structures that need no labels.
+
+    Args:
+        frames: the structures.
+        foundation: where the model came from; its predictions are the reference.
+        head: head of the foundation.
+        max_edges: edges in a batch.
+    """
+
+    def __init__(
+        self,
+        frames: Sequence[Frame],
+        foundation: Foundation,
+        head: str,
+        *,
+        max_edges: int = BATCH_EDGES,
+    ) -> None:
+        self.frames, self.max_edges = frames, max_edges
+        self.reference = predict_frames(foundation, frames, head=head, max_edges=max_edges)
+
+    def measure(self, model: Foundation) -> dict[str, dict[str, float]]:
+        """Head → `energy_rmse` (meV/atom, interaction energy: E0s aside) and `forces_rmse`
+        (meV/Å) between model and foundation."""
+        return {head: self._head(model, head) for head in model.heads}
+
+    def _head(self, model: Foundation, head: str) -> dict[str, float]:
+        now = predict_frames(model, self.frames, head=head, max_edges=self.max_edges)
+        energy = np.array([_per_atom(a, b) for a, b in zip(now, self.reference, strict=True)])
+        forces = np.concatenate(
+            [(a.forces - b.forces).ravel() for a, b in zip(now, self.reference, strict=True)]
+        )
+        return {
+            "energy_rmse": float(1e3 * np.sqrt(np.mean(energy**2))),
+            "forces_rmse": float(1e3 * np.sqrt(np.mean(forces**2))),
+        }
+
+
+def _per_atom(a: FramePrediction, b: FramePrediction) -> float:
+    return (a.interaction_energy - b.interaction_energy) / len(a.forces)

@@ -1,0 +1,107 @@
+"""What a run minimises: the loss of the target, plus that of the replay head if there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from pestle.foundations.interface import Foundation
+from pestle.foundations.prediction import FramePrediction, batches_by_edges, per_frame
+from pestle.metrics import frame_errors
+from pestle.settings import RunSettings
+from pestle.structures.frame import Frame
+from pestle.structures.graphs import GraphBatch, collate
+from pestle.training.losses import make_loss
+from pestle.training.replay import ReplayData
+
+
+@dataclass
+class TrainingData:
+    """Graphs in the network's dtype, and the frames they were made from.
+
+    `replay` holds the structures of a second head; `None` for methods without one.
+    """
+
+    train_frames: Sequence[Frame]
+    train_graphs: Sequence[GraphBatch]
+    valid_frames: Sequence[Frame]
+    valid_graphs: Sequence[GraphBatch]
+    replay: ReplayData | None = None
+
+
+class Objective:
+    """The loss of a run.
+
+    Args:
+        settings: complete settings.
+        data: tells where stress labels are, which alone make stress worth its second gradient.
+    """
+
+    def __init__(self, settings: RunSettings, data: TrainingData) -> None:
+        self.loss = make_loss(settings.loss)
+        self.max_edges = settings.train.eval_batch_edges
+        replay = settings.replay
+        #: λ of the replay head (Eq. 4).
+        self.replay_weights = {
+            "energy": replay.energy,
+            "forces": replay.forces,
+            "stress": replay.stress,
+        }
+        self.stress = any(g.has_stress for g in data.train_graphs)
+        self.replay_stress = data.replay is not None and any(
+            g.has_stress for g in data.replay.train_graphs
+        )
+
+    def __call__(
+        self,
+        model: Foundation,
+        target: GraphBatch,
+        replay: GraphBatch | None,
+        weights: Mapping[str, float],
+    ) -> torch.Tensor:
+        """The differentiable loss of an update.
+
+        Args:
+            model: predicts both batches in one pass.
+            target: target graphs.
+            replay: replay graphs; `None` without a replay head.
+            weights: λ of the target head.
+        """
+        if replay is None:
+            prediction = model(target, training=True, stress=self.stress)
+            return self.loss.terms(prediction, target).loss(weights)
+        stress = self.stress or self.replay_stress
+        joint = model(collate([target, replay]), training=True, stress=stress)
+        of_target, of_replay = joint.split([target, replay])
+        return self.loss.terms(of_target, target).loss(weights) + self.loss.terms(
+            of_replay, replay
+        ).loss(self.replay_weights)
+
+    def evaluate(
+        self,
+        model: Foundation,
+        frames: Sequence[Frame],
+        graphs: Sequence[GraphBatch],
+        weights: Mapping[str, float],
+        to_device: Callable[[GraphBatch], GraphBatch],
+    ) -> dict[str, Any]:
+        """`metrics.frame_errors` of some labelled frames, and their loss."""
+        predictions: list[FramePrediction] = []
+        sums: dict[str, float] = {}
+        counts: dict[str, int] = {}
+        stress = any(g.has_stress for g in graphs)
+        for joined in batches_by_edges(graphs, self.max_edges):
+            batch = to_device(joined)
+            prediction = model(batch, stress=stress)
+            with torch.no_grad():
+                terms = self.loss.terms(prediction, batch)
+            for name, value in terms.sums.items():
+                sums[name] = sums.get(name, 0.0) + float(value)
+                counts[name] = counts.get(name, 0) + terms.counts[name]
+            predictions += per_frame(batch, prediction)
+        result = frame_errors(frames, predictions)
+        result["loss"] = sum(weights[k] * sums[k] / counts[k] for k in sums)
+        return result
