@@ -10,8 +10,8 @@ Each case is a `pestle finetune` run with the method's own hyperparameters, then
         --test test.xyz --pool replay.xyz --broad broad.xyz --epochs 40 --work WORK \\
         --cases naive lora lora@lora.rank=16 pseudolabel pseudolabel@replay.pool=generated
 
-A case is METHOD or METHOD@SETTING=VALUE@SETTING=VALUE. One thread; a run whose folder is complete is not repeated. `--thin N` trains on N frames, evenly
-taken. Prints a Markdown table.
+A case is METHOD or METHOD@SETTING=VALUE@SETTING=VALUE. One thread; a run whose folder is complete
+is not repeated. `--thin N` trains on N frames, evenly taken. Prints a Markdown table.
 """
 
 from __future__ import annotations

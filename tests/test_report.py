@@ -982,7 +982,7 @@ def test_errors_on_the_replay_set_are_named_and_not_ranked(replayed: Page, tmp_p
     assert "The replay head on held-out replay structures; the foundation's row is" in text
     assert "its errors are rounding" in text
     rows = [r for r in replayed.rows if r["table"] == "replay" and r["model"]]
-    labels = ["foundation itself (its own E0s)", "fine-tuned, replay head"]
+    labels = ["foundation itself", "fine-tuned, replay head"]
     assert [r["cells"][0]["text"] for r in rows] == labels
     assert rows[1]["cells"][3]["text"] == "4.85"
     assert not any({"best", "worse"} & set(c["class"]) for r in rows for c in r["cells"])

@@ -199,7 +199,7 @@ def _resumable(partial: PartialLabels, frames: Sequence[Frame]) -> int:
     here = [structure_id(frame) for frame in frames]
     other = len(partial.labels.keys() - set(here))
     if other:
-        say(f"warning: {partial.path} holds {other} other structures; these are not used")
+        say(f"warning: {partial.path}: {other} of its structures are not among these; not used")
     resumed = sum(structure in partial.labels for structure in here)
     if resumed:
         say(f"going on from {partial.path}: {resumed} of {len(frames)} structures are labelled")

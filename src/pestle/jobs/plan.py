@@ -103,6 +103,8 @@ def plan_lines(manifest: Mapping[str, Any]) -> list[str]:
     for name, entry in manifest["settings"].items():
         if entry["value"] in ([], None) and entry["reason"] == "default":
             continue
+        if name.startswith(_unused_groups(manifest)) and entry["reason"] != "asked for":
+            continue
         unit = f" {entry['unit']}" if entry["unit"] and entry["value"] is not None else ""
         lines.append(f"  {name:<28} {_short(entry['value'])}{unit}  — {entry['reason']}")
 
@@ -131,6 +133,16 @@ def _method_lines(method: Mapping[str, Any]) -> list[str]:
         *(f"  - {change}" for change in choice["would_change"]),
         *(f"  {note}" for note in method["notes"]),
     ]
+
+
+def _unused_groups(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """Prefixes of settings that this run has no use for."""
+    unused = {
+        "lora.": "lora" not in manifest["method"]["name"],
+        "replay.": manifest["replay"] is None,
+        "drift.": manifest["drift"] is None,
+    }
+    return tuple(prefix for prefix, without in unused.items() if without)
 
 
 def _replay_lines(replay: Mapping[str, Any]) -> list[str]:

@@ -44,7 +44,7 @@ def budget(folder: RunFolder) -> float | None:
     """The forgetting budget in meV/Å; `None` without one."""
     asked = folder.part("training", "drift_budget").get("max_drift")
     value = asked if is_number(asked) else folder.setting("train.max_drift")
-    return float(value) if is_number(value) else None
+    return float(value) if is_number(value) and value > 0 else None
 
 
 def budget_sentence(folder: RunFolder) -> str:
@@ -147,7 +147,10 @@ def _figure(folder: RunFolder) -> Figure | None:
         caption += " At epoch 0 it is zero, which a logarithmic axis cannot show."
     if limit:
         total = sum(is_number(_of(r, TARGET_HEAD).get("forces_rmse")) for r in folder.metrics)
-        caption += f" Beyond the budget: {len(beyond)} of {total} evaluations."
+        caption += (
+            f" Beyond the budget: {len(beyond)} of {total} evaluations. It holds for the drift of "
+            f"the {_called(folder, TARGET_HEAD)} alone."
+        )
     title = "Drift and error of forces"
     return finished("drift-forces", title, plot, best_epoch(folder), caption=caption, shape="wide")
 
@@ -174,9 +177,9 @@ def _draw_budget(plot: go.Figure, limit: float, beyond: list[Point], values: lis
             mode="markers",
             marker={
                 "color": BUDGET_COLOUR,
-                "size": 7,
+                "size": 9,
                 "symbol": "x-thin",
-                "line": {"color": BUDGET_COLOUR, "width": 1.5},
+                "line": {"color": BUDGET_COLOUR, "width": 2},
             },
             hoverinfo="skip",
         )

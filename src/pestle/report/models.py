@@ -15,10 +15,7 @@ HEAD_COLOURS = {TARGET_HEAD: colours.TUNED_COLOUR, REPLAY_HEAD: colours.REPLAY_C
 #: The set of held-out replay structures. Not the models of the other sets are judged on it: the
 #: foundation has its own E0s there, this run's model its replay head.
 REPLAY_SET = "replay"
-_ON_REPLAY = {
-    FOUNDATION: "foundation itself (its own E0s)",
-    FINE_TUNED: "fine-tuned, replay head",
-}
+_ON_REPLAY = {FOUNDATION: "foundation itself", FINE_TUNED: "fine-tuned, replay head"}
 
 _OWN = {
     FOUNDATION: colours.FOUNDATION_COLOUR,

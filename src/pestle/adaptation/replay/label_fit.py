@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
@@ -28,6 +27,9 @@ SAMPLE = 100
 # the scatter. The embedded foundation is off by 0.08 on relaxed crystals of nearly its own level of
 # theory; other functionals, pseudopotentials or dispersion corrections give 0.3 and far more.
 MAX_ENERGY_OFFSET = 0.15
+# A scatter above this (eV/atom) is no foundation's own error: energies with another zero, such as
+# all-electron totals, scatter by composition.
+MAX_SCATTER = 1.0
 # Forces count as of another kind (units, sign) when labels are more than this many times larger or
 # smaller than predictions: foundations soften forces by up to a half, units differ by 4 and more.
 MAX_FORCE_RATIO = 3.0
@@ -130,37 +132,49 @@ def _fit(name: str, frames: Sequence[Frame], said: Sequence[FramePrediction]) ->
 
 def misfit_warnings(fits: Sequence[LabelFit], foundation_name: str) -> list[str]:
     """What the figures say against these labels; one line each, with the way out."""
-    found = []
-    for fit in fits:
-        if len(fit.energy_groups) > 1:
-            offsets = ", ".join(f"{x:+.2f}" for x in fit.energy_groups)
-            found.append(
-                f"the energies of {fit.pool} fall into groups at {offsets} eV/atom from those of "
-                f"{foundation_name}: several levels of theory in one pool"
-            )
-        elif _is_offset(fit.energy_offset, fit.energy_scatter):
-            found.append(
-                f"the energies of {fit.pool} lie {fit.energy_offset:+.2f} eV/atom (median; scatter "
-                f"{fit.energy_scatter:.2g}) from those of {foundation_name}: another level of "
-                "theory than the foundation's"
-            )
-        slope = fit.force_slope
-        if slope is not None and not 1 / MAX_FORCE_RATIO < slope < MAX_FORCE_RATIO:
-            found.append(
-                f"the forces of {fit.pool} are {slope:.3g} times those of {foundation_name}: other "
-                "units or the wrong sign"
-            )
-    for a, b in combinations(fits, 2):
-        if a.energy_offset is None or b.energy_offset is None:
-            continue
-        difference = b.energy_offset - a.energy_offset
-        if _is_offset(difference, max(a.energy_scatter or 0.0, b.energy_scatter or 0.0)):
-            found.append(
-                f"the energies of {b.pool} and {a.pool} differ by {difference:+.2f} eV/atom "
-                f"against {foundation_name}: the pools mix levels of theory"
-            )
-    return [f"{text}. {WAY_OUT}" for text in found]
+    found = [
+        text for fit in fits for text in (_energy_misfit(fit, foundation_name), _force_misfit(fit))
+    ]
+    with_energy = [fit for fit in fits if fit.energy_offset is not None]
+    scatter = max((fit.energy_scatter or 0.0 for fit in with_energy), default=0.0)
+    offsets = [fit.energy_offset or 0.0 for fit in with_energy]
+    if offsets and _is_offset(max(offsets) - min(offsets), scatter):
+        each = ", ".join(f"{fit.pool} {fit.energy_offset:+.2f}" for fit in with_energy)
+        found.append(
+            f"the pools mix levels of theory: against {foundation_name} their energies lie at "
+            f"{each} eV/atom (median)"
+        )
+    return [f"{text}. {WAY_OUT}" for text in found if text]
 
 
-def _is_offset(offset: float | None, scatter: float | None) -> bool:
-    return offset is not None and abs(offset) > max(MAX_ENERGY_OFFSET, scatter or 0.0)
+def _energy_misfit(fit: LabelFit, foundation_name: str) -> str:
+    """What is wrong with the energies of one pool; nothing if they fit."""
+    fitting = [x for x in fit.energy_groups if not _is_offset(x, 0.0)]
+    if fitting and len(fit.energy_groups) > 1:
+        offsets = ", ".join(f"{x:+.2f}" for x in fit.energy_groups)
+        return (
+            f"the energies of {fit.pool} fall into groups at {offsets} eV/atom from those of "
+            f"{foundation_name}: several levels of theory in one pool"
+        )
+    if fit.energy_offset is None or not _is_offset(fit.energy_offset, fit.energy_scatter or 0.0):
+        return ""
+    return (
+        f"the energies of {fit.pool} lie {fit.energy_offset:+.2f} eV/atom (median; scatter "
+        f"{fit.energy_scatter:.2g}) from those of {foundation_name}: another level of theory than "
+        "the foundation's"
+    )
+
+
+def _force_misfit(fit: LabelFit) -> str:
+    """What is wrong with the forces of one pool; nothing if they fit."""
+    slope = fit.force_slope
+    if slope is None or 1 / MAX_FORCE_RATIO < slope < MAX_FORCE_RATIO:
+        return ""
+    return (
+        f"the forces of {fit.pool} are {slope:.3g} times those that the foundation predicts: other "
+        "units or the wrong sign"
+    )
+
+
+def _is_offset(offset: float, scatter: float) -> bool:
+    return abs(offset) > max(MAX_ENERGY_OFFSET, min(scatter, MAX_SCATTER))

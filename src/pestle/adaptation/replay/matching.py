@@ -78,8 +78,8 @@ class Matching:
         counts = filters.count_matching(frames, self.wanted)
         kept = ", ".join(f"{name} {count}" for name, count in counts.items())
         return (
-            f"With the data's elements {_symbols(self.wanted)} the filters leave so many of "
-            f"{len(frames)}: {kept}; now it is {self.filter}."
+            f"With the data's elements ({_symbols(self.wanted)}) the filter is {self.filter}; of "
+            f"{len(frames)} structures each filter would leave: {kept}."
         )
 
 

@@ -142,11 +142,7 @@ def generated_pool(elements: Sequence[int], count: int, seed: int) -> Pool:
     from pestle.structures.generation import generate
 
     with progress("generating structures", count) as bar:
-        frames = generate(elements, count, seed, on_progress=bar.to)
-    for index, frame in enumerate(frames):
-        if not frame.source:
-            frame.source, frame.index = GENERATED, index
-    return _cleaned(GENERATED, frames, "")
+        return _cleaned(GENERATED, generate(elements, count, seed, on_progress=bar.to), "")
 
 
 def _cleaned(name: str, frames: Sequence[Frame], note: str) -> Pool:

@@ -120,19 +120,14 @@ def make_replay_set(
 
     union = [frame for pool in pools for frame in pool.matched]
     asked = settings.count or DEFAULT_COUNT
-    share = 0
-    if GENERATED in names:
-        share = round(asked / len(names))
-        if settings.count is None:
-            share = min(share, max(GENERATED_PER_ELEMENT * len(made_of), MIN_GENERATED))
+    share = _generated_share(settings.count, len(names), len(made_of))
     frames = selector.choose(union, asked - share)
-    if GENERATED in names:
+    if share:
         if settings.count:
             share = max(share, asked - len(frames))  # what the others lack is made up for
-        pool = generated_pool(made_of, share * (CANDIDATES if selector.ranks else 1), seed)
-        matching.apply(pool, need_labels=False)
-        pools.append(pool)
-        frames = frames + selector.choose(pool.matched, share)
+        pools.append(generated_pool(made_of, share * (CANDIDATES if selector.ranks else 1), seed))
+        matching.apply(pools[-1], need_labels=False)
+        frames = frames + selector.choose(pools[-1].matched, share)
     for pool in pools:
         pool.keep_selected(frames)
     if not frames:
@@ -169,6 +164,15 @@ def _pool_names(settings: ReplaySettings, need_labels: bool) -> list[str]:
             fix="Choose the method pseudolabel, or pools with labels only.",
         )
     return names
+
+
+def _generated_share(count: int | None, n_pools: int, n_elements: int) -> int:
+    """Structures to generate: none without elements to do so, at least one with them."""
+    if not n_elements:
+        return 0
+    share = max(1, (count or DEFAULT_COUNT) // n_pools)
+    default = max(GENERATED_PER_ELEMENT * n_elements, MIN_GENERATED)
+    return share if count else min(share, default)
 
 
 def _no_labels(names: str, pools: Sequence[Pool]) -> PestleError:

@@ -60,6 +60,8 @@ class Selector:
         """`count` of the frames, or all where there are no more."""
         if self.name == "all" or count >= len(frames):
             return list(frames)
+        if count <= 0:
+            return []
         if self.name == "random":
             return [frames[k] for k in at_random(len(frames), count, self.seed)]
         if self.name == "element-balanced":

@@ -103,12 +103,10 @@ def _crystal(kind: str, species: Sequence[int], rng: np.random.Generator) -> Ato
             crystal = distorted(crystal, rng)
             if kind == "compressed":
                 crystal = compressed(crystal, rng)
-            if is_sound(crystal):
-                return crystal
+        if crystal is not None and is_sound(crystal):
+            return crystal
         max_atoms *= 0.6
-    # Hydrogen and helium on the wall have thousands of neighbours each in a crystal: a cluster
-    # holds the same contacts.
-    return compressed(cluster(species, rng), rng) if kind == "compressed" else None
+    return None
 
 
 def _sequence(shares: dict[str, float], count: int, rng: np.random.Generator) -> list[str]:
@@ -135,7 +133,7 @@ def generate(
     Each holds one to three of the elements, in the kinds and shares of SHARES (`config_type` names
     the kind): crystals of known types (ASE) and random ones (space groups of PyXtal, DOI
     10.1016/j.cpc.2020.107810), both strained and rattled at 0.85 to 1.3 of a guessed volume; the
-    same pressed together until the closest distance is 0.5 to 0.85 of the covalent sum; molecules
+    same pressed together until the closest distance is 0.5 to 0.8 of the covalent sum; molecules
     of the G2 set (ASE), random clusters and dimers in vacuum. Elements and pairs of elements are
     covered evenly. No two atoms are nearer than 0.45 of their covalent sum, and no structure has
     more than 6000 directed edges at 6 Å.

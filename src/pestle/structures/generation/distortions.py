@@ -6,11 +6,12 @@ import numpy as np
 from ase import Atoms
 
 from pestle.structures.generation.spacing import (
-    OVERLAP,
     WALL,
     contacts,
     covalent_sums,
     nearest,
+    neighbours,
+    volume_guess,
 )
 
 #: Volume of ordinary periodic structures over the guess: about ± 10 GPa of a hard solid on the
@@ -24,8 +25,13 @@ STRAIN = 0.04
 #: where the root mean square in 3D is 0.10 to 0.15 of it (Lindemann): 0.06 to 0.09 here.
 RATTLE = (0.005, 0.07)
 
-#: Closest distance of compressed structures over the covalent sum.
+#: Closest distance of compressed structures over the covalent sum. Half of them lie in the upper
+#: quarter of the range: near its lower end forces exceed 50 eV/Å, where a foundation extrapolates.
 COMPRESSED = (0.5, WALL)
+
+#: Volume of compressed structures over the guess, at the least. Scaling alone would press oxygen to
+#: a fifteenth of its volume, TPa, before its atoms are that near: nothing to learn from.
+PRESSED_VOLUMES = (0.4, 0.8)
 
 
 def scaled(atoms: Atoms, factor: float) -> Atoms:
@@ -73,14 +79,47 @@ def distorted(atoms: Atoms, rng: np.random.Generator) -> Atoms:
     return scaled(moved, max(1.0, 1.001 * WALL / nearest(moved, contacts())))
 
 
-def compressed(atoms: Atoms, rng: np.random.Generator) -> Atoms:
-    """A copy scaled down, closest distance in COMPRESSED of the covalent sum and below WALL.
+def compressed(atoms: Atoms, rng: np.random.Generator) -> Atoms | None:
+    """A crystal scaled down, closest distance in COMPRESSED of the covalent sum and below WALL.
+
+    It is scaled until the closest distance is the one drawn, but not below a share of the guessed
+    volume in PRESSED_VOLUMES; from there on the closest two atoms are moved towards each other.
 
     Args:
-        atoms: any structure of two atoms or more, or periodic.
-        rng: the source of the draw.
+        atoms: a periodic structure of two atoms or more, no contact below WALL.
+        rng: the source of the draws.
+
+    Returns:
+        the structure, or `None` where a third atom came in the way.
     """
     # Where contacts are shorter than the covalent sum (d and f metals), the wall starts later.
     ratio = nearest(atoms, covalent_sums())
     onset = min(COMPRESSED[1], WALL * ratio / nearest(atoms, contacts()))
-    return scaled(atoms, rng.uniform(max(COMPRESSED[0], OVERLAP), onset) / ratio)
+    target = onset - (onset - COMPRESSED[0]) * rng.random() ** 2
+    densest = rng.uniform(*PRESSED_VOLUMES) * volume_guess(atoms)
+    factor = max(target / ratio, np.cbrt(densest / atoms.get_volume()))
+    pressed = scaled(atoms, min(1.0, factor))
+    if nearest(pressed, covalent_sums()) > target:
+        pressed = pushed_together(pressed, target)
+    reached = nearest(pressed, covalent_sums())
+    return pressed if COMPRESSED[0] <= reached <= onset else None
+
+
+def pushed_together(atoms: Atoms, target: float) -> Atoms:
+    """A copy in which the closest two atoms were moved towards each other.
+
+    Args:
+        atoms: a periodic structure of two atoms or more.
+        target: their distance afterwards, over the sum of their covalent radii.
+    """
+    atoms = atoms.copy()
+    first, second, vector = neighbours(atoms, float(atoms.cell.lengths().max()))
+    lengths = covalent_sums()[atoms.numbers[first], atoms.numbers[second]]
+    share = np.linalg.norm(vector, axis=1) / lengths
+    # An atom cannot be moved towards its own image.
+    share[first == second] = np.inf
+    k = int(share.argmin())
+    step = vector[k] * (1 - target / share[k]) / 2
+    atoms.positions[first[k]] += step
+    atoms.positions[second[k]] -= step
+    return atoms

@@ -33,6 +33,9 @@ SIZES = (2, 32)
 #: DOI 10.1107/S0108768185002063).
 BOND_VALENCE = 0.37
 
+#: Bonds of few neighbours are not made shorter than this share of the contact.
+SHORTEST_BOND = 0.9
+
 #: Coordination for which the radii hold: metallic ones are those of close packings; the covalent
 #: ones, taken between a metal and a non-metal, fit four metal neighbours of the non-metal.
 METALLIC_COORDINATION = 12
@@ -111,9 +114,7 @@ PROTOTYPES: dict[str, Prototype] = {
     "NaFeO2": _hexagonal(166, 5.3, "ABC", _O, (0, 0, 0.5), (0, 0, 0.24)),
     "PbFCl": Prototype(129, (_O, (0, 0.5, 0.2), (0, 0.5, 0.65)), "ABC", c=1.77),
     "calcite": _hexagonal(167, 3.42, "ABC", _O, (0, 0, 0.25), (0.257, 0, 0.25)),
-    "ilmenite": _hexagonal(
-        148, 2.77, "ABC", (0, 0, 0.355), (0, 0, 0.146), (0.317, 0.023, 0.245)
-    ),
+    "ilmenite": _hexagonal(148, 2.77, "ABC", (0, 0, 0.355), (0, 0, 0.146), (0.317, 0.023, 0.245)),
     "spinel": Prototype(227, (_O, (0.625, 0.625, 0.625), (0.3875, 0.3875, 0.3875)), "ABC"),
 }
 
@@ -157,13 +158,12 @@ def bond_length(a: int, b: int, around_a: float, around_b: float, in_metal: bool
     if is_metal(a) and is_metal(b):
         if not in_metal:
             return WALL * contact
-        ratio = max(around_a, around_b) / METALLIC_COORDINATION
-        return float(metallic_sums()[a, b]) + BOND_VALENCE * np.log(ratio)
-    if is_metal(a) or is_metal(b):
-        around = around_b if is_metal(a) else around_a
-        return contact + BOND_VALENCE * np.log(around / IONIC_COORDINATION)
-    ratio = max(1.0, around_a / VALENCE[a], around_b / VALENCE[b])
-    return contact + BOND_VALENCE * np.log(ratio)
+        length, ratio = metallic_sums()[a, b], max(around_a, around_b) / METALLIC_COORDINATION
+    elif is_metal(a) or is_metal(b):
+        length, ratio = contact, (around_b if is_metal(a) else around_a) / IONIC_COORDINATION
+    else:
+        length, ratio = contact, max(1.0, around_a / VALENCE[a], around_b / VALENCE[b])
+    return float(max(length + BOND_VALENCE * np.log(ratio), SHORTEST_BOND * contact))
 
 
 def at_rest(atoms: Atoms) -> Atoms:
@@ -172,7 +172,8 @@ def at_rest(atoms: Atoms) -> Atoms:
     in_metal = all(is_metal(int(z)) for z in numbers)
     # Normalise first, so that this cutoff holds the first two or three shells whatever the type.
     atoms = scaled(atoms, np.cbrt(10.0 * len(atoms) / atoms.get_volume()))
-    first, second, distance = neighbours(atoms, 6.0)
+    first, second, vector = neighbours(atoms, 6.0)
+    distance = np.linalg.norm(vector, axis=1)
     factor = 0.0
     for a in np.unique(numbers):
         for b in np.unique(numbers[numbers >= a]):
@@ -191,16 +192,10 @@ def at_rest(atoms: Atoms) -> Atoms:
 
 def fitting_prototypes(n_species: int) -> list[str]:
     """Types that so many species fill, each at least one atom; one role takes any number."""
-    return [
-        name
-        for name, kind in PROTOTYPES.items()
-        if len(set(kind.roles)) in (1, n_species)
-    ]
+    return [name for name, kind in PROTOTYPES.items() if len(set(kind.roles)) in (1, n_species)]
 
 
-def prototype(
-    species: Sequence[int], rng: np.random.Generator, max_atoms: int = SIZES[1]
-) -> Atoms:
+def prototype(species: Sequence[int], rng: np.random.Generator, max_atoms: int = SIZES[1]) -> Atoms:
     """A supercell of a random structure type at rest, neither strained nor rattled.
 
     Args:

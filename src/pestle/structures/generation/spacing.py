@@ -13,7 +13,6 @@ import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols, covalent_radii
 from matscipy.neighbours import neighbour_list
-from scipy.spatial.distance import pdist, squareform
 
 #: Heaviest element with a covalent radius that was measured, not a default: curium.
 HEAVIEST = 96
@@ -22,7 +21,7 @@ HEAVIEST = 96
 OVERLAP = 0.45
 
 #: Ordinary periodic structures stay above this share of a contact, compressed ones go below it.
-WALL = 0.85
+WALL = 0.8
 
 #: Directed edges of one structure at EDGE_CUTOFF, the longest cutoff of the common foundations: a
 #: batch of five then stays below 30,000, a tenth of the memory of a laptop in float64.
@@ -118,19 +117,19 @@ def volume_guess(atoms: Atoms) -> float:
 
 
 def neighbours(atoms: Atoms, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Directed pairs within a cutoff: first atom [e], second atom [e], distance [e]."""
+    """Directed pairs within a cutoff: first atom [e], second atom [e], vector between [e, 3]."""
     if atoms.pbc.any():
         return neighbour_list(
-            "ijd",
+            "ijD",
             positions=atoms.positions,
             cell=atoms.cell.array,
             pbc=atoms.pbc,
             cutoff=float(cutoff),
         )
-    distances = squareform(pdist(atoms.positions))
-    np.fill_diagonal(distances, np.inf)
-    first, second = np.nonzero(distances < cutoff)
-    return first, second, distances[first, second]
+    vectors = atoms.positions[None, :, :] - atoms.positions[:, None, :]
+    within = np.linalg.norm(vectors, axis=2) < cutoff
+    first, second = np.nonzero(within & ~np.eye(len(atoms), dtype=bool))
+    return first, second, vectors[first, second]
 
 
 def nearest(atoms: Atoms, lengths: np.ndarray | None = None) -> float:
@@ -144,12 +143,13 @@ def nearest(atoms: Atoms, lengths: np.ndarray | None = None) -> float:
     longest = 1.0 if lengths is None else float(lengths[np.ix_(present, present)].max())
     reach = 1.0
     while True:
-        first, second, distance = neighbours(atoms, reach * longest)
+        first, second, vector = neighbours(atoms, reach * longest)
+        share = np.linalg.norm(vector, axis=1)
         if lengths is not None:
-            distance = distance / lengths[atoms.numbers[first], atoms.numbers[second]]
+            share /= lengths[atoms.numbers[first], atoms.numbers[second]]
         # A pair beyond the cutoff has a share above `reach`: below it the minimum is the true one.
-        if len(distance) and distance.min() <= reach:
-            return float(distance.min())
+        if len(share) and share.min() <= reach:
+            return float(share.min())
         reach *= 1.5
 
 
