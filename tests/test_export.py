@@ -71,6 +71,12 @@ def saved(tmp_path, model, name="model"):
     return str(folder)
 
 
+def quick_two_heads(*names: str) -> MaceFoundation:
+    """Heads that differ in their E0s; built in half the time of "two heads"."""
+    model = foundation("one").with_heads(dict.fromkeys(names, "Default"))
+    return model.with_reference_energies(names[0], {11: -1.5, 17: -2.5})
+
+
 # -- ASE ------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", ["density", "two heads"])
@@ -109,14 +115,14 @@ def test_a_chosen_head_is_called_default(tmp_path):
     assert Path(result.files["ase"]).name == "model-pt_head.model"
     found = by_calculator(mace_calculator(result.files["ase"]), box)
     assert_equal_results(found, by_calculator(model.calculator(head="pt_head"), box), 2e-9)
-    single = foundation("residual").with_heads({"omat": "Default"})
+    single = foundation("one").with_heads({"omat": "Default"})
     result = export_job(saved(tmp_path, single, "one"), to="ase")
     assert (result.head, result.heads) == ("omat", ("Default",))
     assert mace_calculator(result.files["ase"]).models[0].heads == ["Default"]
 
 
 def test_several_heads_without_default_need_a_choice(tmp_path):
-    model = foundation("two heads").with_heads({"a": "Default", "b": "pt_head"})
+    model = quick_two_heads("a", "b")
     folder = saved(tmp_path, model)
     with pytest.raises(PestleError, match=r"heads a, b, and none is called Default.*--head a"):
         export_job(folder, to="ase")
@@ -128,7 +134,7 @@ def test_several_heads_without_default_need_a_choice(tmp_path):
 
 
 def all_electron() -> MaceFoundation:
-    model = fresh("residual", dtype=torch.float32)
+    model = fresh("one", dtype=torch.float32)
     return model.with_reference_energies("Default", {17: -12_500.25, 11: -4_400.125})
 
 
@@ -144,7 +150,7 @@ def test_all_electron_energies_are_never_written_in_float32(tmp_path):
     found = by_calculator(mace_calculator(result.files["ase"]), box)[0]
     wanted = by_calculator(model.with_dtype(torch.float64).calculator(), box)[0]
     assert found == pytest.approx(wanted, abs=1e-6)
-    small = fresh("residual", dtype=torch.float32)
+    small = fresh("one", dtype=torch.float32)
     assert export_job(saved(tmp_path, small, "s"), to="ase", dtype="float32").notes == ()
 
 
@@ -175,7 +181,7 @@ def pairs(positions: np.ndarray, centres: int, cutoff: float) -> tuple[np.ndarra
 def run_pair_mace(path, atoms):
     """pair_style mace: images are atoms of their own, as deep as the layers see."""
     module = torch.jit.load(path)
-    dtype = dict(module.named_attributes())["model.node_embedding.linear.weight"].dtype
+    dtype = dict(module.named_parameters())["model.node_embedding.linear.weight"].dtype
     cutoff, known = float(module.r_max), module.atomic_numbers.tolist()
     positions, owner = ghosts(atoms, int(module.num_interactions) * cutoff)
     sender, receiver = pairs(positions, len(positions), cutoff)
@@ -340,10 +346,8 @@ def test_one_file_that_cannot_be_made_leaves_none(tmp_path):
 
 
 def test_models_that_lammps_cannot_feed_are_refused(tmp_path):
-    folder = saved(tmp_path, foundation("charged"))
-    for to in ("lammps", "lammps-mliap", "lammps-torchscript"):
-        with pytest.raises(PestleError, match=r"total charge and spin.*--to ase"):
-            export_job(folder, to=to)
+    with pytest.raises(PestleError, match=r"total charge and spin.*--to ase"):
+        export_job(saved(tmp_path, foundation("charged")), to="lammps-mliap", head="omol")
     assert not (tmp_path / "export").exists()
 
 
@@ -406,7 +410,7 @@ def pestle(monkeypatch, capsys, *words):
     ],
 )
 def test_mistakes_are_said_in_one_line(tmp_path, monkeypatch, capsys, words, message):
-    saved(tmp_path, foundation("two heads"), "mine")
+    saved(tmp_path, quick_two_heads("Default", "pt_head"), "mine")
     (tmp_path / "there.model").write_text("kept")
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "mine-lammps.pt").write_text("kept")

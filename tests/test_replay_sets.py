@@ -33,6 +33,7 @@ from pestle.foundations import replay_catalogue
 from pestle.foundations.mace import replay_sets
 from pestle.foundations.prediction import predict_frames
 from pestle.settings import ReplaySettings
+from pestle.structures import generation
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import make_graph
 from pestle.structures.reading import read_frames
@@ -86,17 +87,16 @@ def pool_file(tmp_path):
 
 @pytest.fixture
 def generator_calls(monkeypatch):
-    """Replaces the generator by one that makes Fe–Fe pairs of its first element; records calls."""
+    """Replaces the generator by one that makes pairs of its first element; records the calls."""
     calls: list[tuple[tuple[int, ...], int, int]] = []
 
     def generate(elements, count, seed, *, on_progress=None):
         calls.append((tuple(elements), count, seed))
         distances = np.random.default_rng(seed).uniform(1.5, 3.0, count)
-        return [Frame(Atoms([elements[0]] * 2, [[0, 0, 0], [0, 0, d]])) for d in distances]
+        pairs = [Atoms([elements[0]] * 2, [[0, 0, 0], [0, 0, d]]) for d in distances]
+        return [Frame(atoms, source="generated", index=k) for k, atoms in enumerate(pairs)]
 
-    import pestle.structures.generation
-
-    monkeypatch.setattr(pestle.structures.generation, "generate", generate, raising=False)
+    monkeypatch.setattr(generation, "generate", generate)
     return calls
 
 
@@ -280,6 +280,15 @@ def test_element_balanced_selection_levels_the_elements():
     assert sorted(element_balanced(pool, len(pool), seed=1)) == list(range(len(pool)))
 
 
+def test_element_balanced_selection_prefers_rare_company():
+    pool = [frozenset({z, C}) for z in (NA, CL, FE) for _ in range(20)]
+    pool += [frozenset({H, C})] * 95 + [frozenset({H})] * 5
+    chosen = [pool[k] for k in element_balanced(pool, 16, seed=0)]
+    assert [sum(z in e for e in chosen) for z in (H, NA, CL, FE)] == [4, 4, 4, 4]
+    # Carbon comes with all others: where hydrogen is chosen, mostly that without carbon.
+    assert sum(C in e for e in chosen) <= 13
+
+
 def averages_by_hand(foundation, frames) -> np.ndarray:
     """[n, n_elements · d]: mean descriptor of each element, zeros where there is none."""
     kinds = sorted(elements_of_all(frames))
@@ -438,7 +447,7 @@ def test_generated_structures_get_their_share(seed0, pool_file, generator_calls)
     # What the other pool lacks is made up for.
     assert [len(p.selected) for p in made(200).pools] == [60, 140]
     # By default few for each element; all the foundation's elements where breadth is the point.
-    assert [len(p.selected) for p in made(None).pools] == [60, 200]
+    assert [len(p.selected) for p in made(None).pools] == [60, 300]
     made(None, scope="broad", pool=["generated"])
     assert generator_calls[-1] == (tuple(sorted(seed0.elements)), 10 * len(seed0.elements), 5)
     # Selections that prefer some structures get more to choose from.
@@ -446,6 +455,19 @@ def test_generated_structures_get_their_share(seed0, pool_file, generator_calls)
     assert generator_calls[-1][1] == 30 and len(balanced.frames) == 10
     # The generator is what an empty pool means.
     assert made(7, pool=[]).pools[0].name == "generated"
+
+
+def test_generated_structures_need_no_data_file(seed0):
+    settings = ReplaySettings(count=12)
+    made, again = (
+        make_replay_set(settings, data_elements=[C, H, U], foundation=seed0, seed=2)
+        for _ in range(2)
+    )
+    assert len(made.frames) == 12 and made.pools[0].read == 12
+    assert elements_of_all(made.frames) == {H, C}  # the foundation does not know uranium
+    assert all(f.energy is None and f.forces is None for f in made.frames)
+    for one, other in zip(made.frames, again.frames, strict=True):
+        assert np.array_equal(one.atoms.positions, other.atoms.positions)
 
 
 # -- labels against the foundation ----------------------------------------------------------------

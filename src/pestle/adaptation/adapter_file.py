@@ -115,7 +115,7 @@ def load_adapter(path: Path, foundation: Foundation) -> LowRankModel:
     """
     header, tensors = _read(Path(path))
     found = foundation.fingerprint()
-    if False:
+    if found != header.fingerprint:
         raise PestleError(
             f"this adapter belongs to {header.foundation} ({header.fingerprint}), and the "
             f"foundation given is {foundation.provenance.name} ({found})",

@@ -27,9 +27,9 @@ from pestle.structures.reading import LabelKeys
 #: Structures selected where the user gives no count; the paper's sets hold 196 to 39,459 (A.3).
 DEFAULT_COUNT = 1000
 # Generated structures where the user gives no count: so many for each element, and at least so
-# many. Each costs a search for a crystal and a pass of the foundation: a few of each kind of
-# structure for every element keep a small run cheap.
-GENERATED_PER_ELEMENT, MIN_GENERATED = 10, 200
+# many. The cost is their labels: a label takes about a third of an update on one structure, so that
+# 300 cost as much as two epochs of 60 frames. An epoch takes no longer with more of them.
+GENERATED_PER_ELEMENT, MIN_GENERATED = 10, 300
 # `fps` and `element-balanced` choose among so many times more generated structures than are kept.
 CANDIDATES = 3
 

@@ -44,16 +44,19 @@ TRIES = 50
 #: Sizes tried for one composition, each 0.6 of the last, until the bound on edges is kept.
 _SIZES_TRIED = 6
 
+_GOLDEN = (np.sqrt(5) - 1) / 2
+
 
 class _Generator:
     """What has been made so far, and how the next structure of a kind is made."""
 
-    def __init__(self, elements: Sequence[int]) -> None:
+    def __init__(self, elements: Sequence[int], seed: int) -> None:
+        self.seed = seed
         self.molecules = fitting_molecules(elements)
         self.made = dict.fromkeys(self.molecules, 0)
         self.overall = Coverage(elements)
         self.coverage = {kind: Coverage(elements, self.overall) for kind in SHARES}
-        self.dimers: dict[tuple[int, int], int] = {}
+        self.dimers: dict[tuple[int, int], float] = {}
 
     def shares(self) -> dict[str, float]:
         """SHARES of what these elements allow: without a fitting molecule, clusters instead."""
@@ -85,9 +88,11 @@ class _Generator:
             return molecule(names[int(rng.integers(len(names)))], rng)
         if kind == "dimer":
             pair = self.coverage[kind].pair(rng)
-            repeat = self.dimers.get(pair, 0)
-            self.dimers[pair] = repeat + 1
-            return dimer(pair, repeat, rng)
+            start = np.random.default_rng([self.seed, 2, *pair]).random()
+            # Steps of the golden ratio spread the distances of a pair evenly, however many.
+            place = (self.dimers.get(pair, start) + _GOLDEN) % 1.0
+            self.dimers[pair] = place
+            return dimer(pair, place, rng)
         species = self.coverage[kind].species(rng)
         return cluster(species, rng) if kind == "cluster" else _crystal(kind, species, rng)
 
@@ -172,7 +177,7 @@ def generate(
             where="generated structures",
             fix="Give a count of at least 1 and a seed of at least 0.",
         )
-    generator = _Generator(known)
+    generator = _Generator(known, seed)
     kinds = _sequence(generator.shares(), count, np.random.default_rng([seed, 0]))
     frames = []
     for k, kind in enumerate(kinds):

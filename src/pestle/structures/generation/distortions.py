@@ -26,7 +26,7 @@ STRAIN = 0.04
 RATTLE = (0.005, 0.07)
 
 #: Closest distance of compressed structures over the covalent sum. Half of them lie in the upper
-#: quarter of the range: near its lower end forces exceed 50 eV/Å, where a foundation extrapolates.
+#: eighth of the range: near its lower end forces exceed 50 eV/Å, where a foundation extrapolates.
 COMPRESSED = (0.5, WALL)
 
 #: Volume of compressed structures over the guess, at the least. Scaling alone would press oxygen to
@@ -95,7 +95,7 @@ def compressed(atoms: Atoms, rng: np.random.Generator) -> Atoms | None:
     # Where contacts are shorter than the covalent sum (d and f metals), the wall starts later.
     ratio = nearest(atoms, covalent_sums())
     onset = min(COMPRESSED[1], WALL * ratio / nearest(atoms, contacts()))
-    target = onset - (onset - COMPRESSED[0]) * rng.random() ** 2
+    target = onset - (onset - COMPRESSED[0]) * rng.random() ** 3
     densest = rng.uniform(*PRESSED_VOLUMES) * volume_guess(atoms)
     factor = max(target / ratio, np.cbrt(densest / atoms.get_volume()))
     pressed = scaled(atoms, min(1.0, factor))

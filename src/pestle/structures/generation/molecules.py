@@ -31,8 +31,6 @@ DIMER = (0.6, 2.5)
 CLUSTER_SIZES = (3, 8)
 CLUSTER_BONDS = (0.9, 1.25)
 
-_GOLDEN = (np.sqrt(5) - 1) / 2
-
 
 def _vacuum(numbers: Sequence[int] | np.ndarray, positions: np.ndarray) -> Atoms:
     return Atoms(numbers=numbers, positions=positions, pbc=False)
@@ -84,21 +82,18 @@ def cluster(species: Sequence[int], rng: np.random.Generator) -> Atoms:
     return _vacuum(numbers, positions)
 
 
-def dimer(pair: tuple[int, int], repeat: int, rng: np.random.Generator) -> Atoms:
-    """Two atoms at a distance from well inside the wall to where the bond is broken.
+def dimer(pair: tuple[int, int], place: float, rng: np.random.Generator) -> Atoms:
+    """Two atoms in vacuum, somewhere between well inside the wall and a broken bond.
 
     Args:
-        pair: their elements.
-        repeat: how many dimers of this pair there were: successive ones spread evenly over the
-            range (golden ratio), from a start of their own per pair.
-        rng: the source of that start and of the direction.
+        pair: their atomic numbers.
+        place: where in that range, 0 to 1.
+        rng: the source of the direction.
     """
     covalent = covalent_sums()[pair]
     # Noble gases: their covalent radii say little, so reach beyond the van der Waals contact.
     last = min(max(DIMER[1] * covalent, 1.25 * contacts()[pair]), EDGE_CUTOFF)
     first = DIMER[0] * covalent
-    start = np.random.default_rng(pair).random()
-    place = (start + repeat * _GOLDEN + rng.uniform(-0.02, 0.02)) % 1.0
     direction = rng.normal(size=3)
     direction /= np.linalg.norm(direction)
     return _vacuum(pair, np.outer([0.0, 1.0], direction * (first + place * (last - first))))

@@ -18,8 +18,8 @@ from ase.spacegroup import crystal
 from pestle.structures.generation.distortions import scaled
 from pestle.structures.generation.spacing import (
     NOBLE_GASES,
+    SHORTEST_BOND,
     VALENCE,
-    WALL,
     contacts,
     is_metal,
     metallic_sums,
@@ -32,9 +32,6 @@ SIZES = (2, 32)
 #: Bond lengths change by this times the logarithm of the bond valence, Å (Brown & Altermatt 1985,
 #: DOI 10.1107/S0108768185002063).
 BOND_VALENCE = 0.37
-
-#: Bonds of few neighbours are not made shorter than this share of the contact.
-SHORTEST_BOND = 0.9
 
 #: Coordination for which the radii hold: metallic ones are those of close packings; the covalent
 #: ones, taken between a metal and a non-metal, fit four metal neighbours of the non-metal.
@@ -54,7 +51,7 @@ class Prototype:
         spacegroup: number in the International Tables, first setting of ASE.
         sites: fractional coordinates of one atom of each site in the conventional cell.
         roles: of each site, which species sits there; species may be interchanged.
-        c, b: cell lengths over the first one.
+        c: third cell length over the first; the second equals the first.
         gamma: angle of the first two vectors in degrees; the others are 90.
     """
 
@@ -62,7 +59,6 @@ class Prototype:
     sites: tuple[tuple[float, float, float], ...]
     roles: str
     c: float = 1.0
-    b: float = 1.0
     gamma: float = 90.0
 
 
@@ -132,7 +128,7 @@ def shape(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         [1 + "ABC".index(role) for role in kind.roles],
         basis=kind.sites,
         spacegroup=kind.spacegroup,
-        cellpar=[10, 10 * kind.b, 10 * kind.c, 90, 90, kind.gamma],
+        cellpar=[10, 10, 10 * kind.c, 90, 90, kind.gamma],
         primitive_cell=True,
     )
     return atoms.cell.array / 10, atoms.get_scaled_positions(), atoms.numbers - 1
@@ -149,15 +145,15 @@ def bond_length(a: int, b: int, around_a: float, around_b: float, in_metal: bool
     Args:
         a, b: atomic numbers.
         around_a, around_b: how many b an a has in its first shell, and the reverse.
-        in_metal: whether the structure holds metals only; otherwise metals keep no more than
-            WALL of their contact (cations come nearer to each other than in the metal).
+        in_metal: whether the structure holds metals only; cations come nearer to each other than
+            atoms of a metal, so that among non-metals they only keep SHORTEST_BOND.
     """
     contact = float(contacts()[a, b])
     if a in NOBLE_GASES or b in NOBLE_GASES:
         return contact
     if is_metal(a) and is_metal(b):
         if not in_metal:
-            return WALL * contact
+            return SHORTEST_BOND * contact
         length, ratio = metallic_sums()[a, b], max(around_a, around_b) / METALLIC_COORDINATION
     elif is_metal(a) or is_metal(b):
         length, ratio = contact, (around_b if is_metal(a) else around_a) / IONIC_COORDINATION

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from pestle.structures.generation.spacing import WALL, contacts, nearest, volume_guess
+from pestle.structures.generation.spacing import SHORTEST_BOND, contacts, nearest, volume_guess
 
 #: Atoms of a primitive cell.
 SIZES = (2, 24)
@@ -79,7 +79,11 @@ def _cell(system: str, volume: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def _choose_sites(
-    sites: list[tuple[np.ndarray, bool]], copies: int, species: Sequence[int], room: int, rng
+    sites: list[tuple[np.ndarray, bool]],
+    copies: int,
+    species: Sequence[int],
+    room: int,
+    rng: np.random.Generator,
 ) -> list[tuple[int, int]]:
     """(element, site) in turn for each species until the cell is full; empty if one gets none.
 
@@ -109,7 +113,9 @@ def _choose_sites(
             return chosen
 
 
-def _orbits(operations: np.ndarray, primitive: np.ndarray, n_points: int, rng) -> np.ndarray:
+def _orbits(
+    operations: np.ndarray, primitive: np.ndarray, n_points: int, rng: np.random.Generator
+) -> np.ndarray:
     """Atoms of one site for several trial points [n_points, n_atoms, 3], primitive coordinates."""
     points = rng.random((n_points, 3))
     orbits = np.einsum("oij,pj->poi", operations[:, :, :3], points) + operations[None, :, :, 3]
@@ -121,7 +127,9 @@ def _orbits(operations: np.ndarray, primitive: np.ndarray, n_points: int, rng) -
     return orbits[:, unique]
 
 
-def _room(orbits: np.ndarray, z: int, placed: np.ndarray, numbers: list[int], cell) -> np.ndarray:
+def _room(
+    orbits: np.ndarray, z: int, placed: np.ndarray, numbers: list[int], cell: np.ndarray
+) -> np.ndarray:
     """Shortest contact of each trial orbit [n_points] with itself and the atoms placed so far.
 
     In units of `contacts`. Images one cell away are enough to choose by; the finished structure is
@@ -144,7 +152,7 @@ def _room(orbits: np.ndarray, z: int, placed: np.ndarray, numbers: list[int], ce
 def random_crystal(
     species: Sequence[int], rng: np.random.Generator, max_atoms: int = SIZES[1]
 ) -> Atoms | None:
-    """A random crystal at about its guessed volume, no contact shorter than WALL.
+    """A random crystal at about its guessed volume, no contact below SHORTEST_BOND.
 
     Args:
         species: atomic numbers, all different.
@@ -172,7 +180,7 @@ def random_crystal(
             best = orbits[int(_room(orbits, z, placed, present, cell).argmax())]
             placed, present = np.vstack([placed, best]), present + [z] * len(best)
         atoms = Atoms(numbers=present, scaled_positions=placed, cell=cell, pbc=True)
-        lacking = WALL / nearest(atoms, contacts())
+        lacking = SHORTEST_BOND / nearest(atoms, contacts())
         if lacking**3 <= _LOOSEST:
             atoms.set_cell(cell * max(1.0, lacking), scale_atoms=True)
             return atoms

@@ -23,6 +23,9 @@ OVERLAP = 0.45
 #: Ordinary periodic structures stay above this share of a contact, compressed ones go below it.
 WALL = 0.8
 
+#: Crystals at rest, before they are strained and rattled, stay above this share of a contact.
+SHORTEST_BOND = 0.9
+
 #: Directed edges of one structure at EDGE_CUTOFF, the longest cutoff of the common foundations: a
 #: batch of five then stays below 30,000, a tenth of the memory of a laptop in float64.
 MAX_EDGES = 6000
