@@ -51,7 +51,7 @@ def run(case: str, options: argparse.Namespace, train: Path) -> Path:
     command = [sys.executable, "-m", "pestle", "finetune", "--method", method]
     command += ["--foundation", options.foundation, "--data", str(train)]
     command += ["--valid", str(options.valid), "--test", str(options.test), "-o", str(folder)]
-    for setting in settings + changed:
+    for setting in settings + options.set + changed:
         command += ["--set", setting]
     log = options.work / f"{folder.name}.log"
     with log.open("w") as stream:
@@ -87,6 +87,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=500, help="replay structures")
     parser.add_argument("--thin", type=int, help="training frames to keep, isolated atoms apart")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", nargs="+", default=[], help="SETTING=VALUE of every case")
     parser.add_argument("--cases", nargs="+", required=True)
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -27,7 +27,8 @@ from pestle.files import sha256
 from pestle.foundations import load_foundation
 from pestle.foundations.labelling import FoundationLabeller, label_frames
 from pestle.foundations.mace.foundation import MaceFoundation
-from pestle.foundations.signatures import labels_by, structure_id
+from pestle.foundations.signatures import Labels, labels_by, structure_id
+from pestle.jobs.partial_labels import PartialLabels
 from pestle.structures.frame import Frame
 from pestle.structures.reading import read_frames
 from pestle.structures.writing import write_frames
@@ -429,6 +430,19 @@ def test_labels_changed_in_the_partial_file_are_not_used(
     assert Path("out.xyz").read_bytes() == Path("whole.xyz").read_bytes()
 
 
+def test_what_follows_a_damage_is_gone_once_the_file_is_written_again() -> None:
+    path, labels = Path("partial"), Labels.rounded(1.0, np.ones((2, 3)), None)
+    header = json.dumps({"format": 1, "labelled_by": "me"})
+    path.write_text(f"{header}\n[[damaged]]\n{'more of it ' * 100}\n")
+    damaged = PartialLabels(path, "me")
+    assert damaged.note and not damaged.labels
+    damaged.append({"a": labels})
+    damaged.close()
+    again = PartialLabels(path, "me")
+    assert not again.note and again.labels.keys() == {"a"}
+    assert again.labels["a"].digest == labels.digest
+
+
 def test_the_partial_file_of_another_model_is_not_used(
     half_done: list[Atoms], count_frames: list[int], capsys: pytest.CaptureFixture
 ) -> None:
@@ -515,7 +529,8 @@ def test_any_calculator_labels(spec: str, make: Any) -> None:
     assert pestle.label(["out.xyz"], "again.xyz", calculator=spec)["reused"] == 4
 
 
-def test_what_a_calculator_does_not_give_is_no_label() -> None:
+@pytest.mark.parametrize("name", ["Energies", "Claims"])
+def test_what_a_calculator_does_not_give_is_no_label(name: str) -> None:
     Path("partly.py").write_text(
         "from ase.calculators.calculator import Calculator, all_changes\n"
         "class Energies(Calculator):\n"
@@ -523,11 +538,13 @@ def test_what_a_calculator_does_not_give_is_no_label() -> None:
         "    def calculate(self, atoms, properties, changes=all_changes):\n"
         "        super().calculate(atoms, properties, changes)\n"
         "        self.results = {'energy': atoms.info.get('charge', 0.0) + 2.0}\n"
+        "class Claims(Energies):\n"
+        "    implemented_properties = ['energy', 'forces', 'stress']\n"
     )
     atoms = metals()[0]
     charged = atoms.copy()
     charged.info["total_charge"] = 3.0
-    facts = pestle.label([write("d.xyz", [atoms, charged])], "o.xyz", calculator="partly:Energies")
+    facts = pestle.label([write("d.xyz", [atoms, charged])], "o.xyz", calculator=f"partly:{name}")
     assert (facts["with_energy"], facts["with_forces"], facts["with_stress"]) == (2, 0, 0)
     text = Path("o.xyz").read_text()
     assert "REF_forces" not in text and "REF_stress" not in text
@@ -536,15 +553,16 @@ def test_what_a_calculator_does_not_give_is_no_label() -> None:
 
 
 def test_other_parameters_or_weights_are_another_calculator() -> None:
-    source = (
-        "from ase.calculators.lj import LennardJones\nSIGMA = {}\nmade = LennardJones(sigma=SIGMA)"
+    Path("tuned.py").write_text(
+        "from pathlib import Path\nfrom ase.calculators.lj import LennardJones\n"
+        "def make():\n    return LennardJones(sigma=float(Path('sigma').read_text()))\n"
     )
-    ids = []
-    for name, sigma in (("one", 2.2), ("two", 2.3)):
-        Path(f"{name}.py").write_text(source.format(sigma))
-        data = write("data.xyz", metals()[:1])
-        ids.append(pestle.label([data], f"{name}.xyz", calculator=f"{name}:made")["labelled_by"])
-    assert len({i.rsplit(":", 1)[1] for i in ids}) == 2
+    data, ids = write("data.xyz", metals()[:1]), []
+    for sigma in ("2.2", "2.3", "2.2"):
+        Path("sigma").write_text(sigma)
+        out = f"{len(ids)}.xyz"
+        ids.append(pestle.label([data], out, calculator="tuned:make")["labelled_by"])
+    assert ids[0] == ids[2] != ids[1]
     foundation("residual").save(Path("weights"))
     Path("learned.py").write_text(
         "import pestle\ndef make():\n    return pestle.load('weights').calculator()\n"

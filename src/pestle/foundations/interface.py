@@ -274,7 +274,8 @@ class Foundation(torch.nn.Module, ABC):
             PestleError: the backend or this model has no such file, or one fails its check.
         """
         raise PestleError(
-            f"{self.provenance.name} is a {self.backend} model, which cannot be written for LAMMPS",
+            f"{self.provenance.name} is a '{self.backend}' model, which cannot be written for "
+            "LAMMPS",
             where="--to lammps",
         )
 

@@ -92,7 +92,7 @@ def export(
     if to == "ase":
         written.export(files["ase"])
     else:
-        say(f"writing and checking {len(files)} files for LAMMPS, up to a minute")
+        say("writing and checking files for LAMMPS: takes up to a minute")
         written.export_lammps(files)
     if "non-commercial" in written.provenance.licence.lower():
         notes.append(
@@ -134,7 +134,7 @@ def _formats(foundation: Foundation, to: str) -> dict[str, str]:
     known = dict(foundation.lammps_formats)
     if not known:
         raise PestleError(
-            f"{foundation.provenance.name} is a {foundation.backend} model, which cannot be "
+            f"{foundation.provenance.name} is a '{foundation.backend}' model, which cannot be "
             "written for LAMMPS",
             where=f"--to {to}",
         )
@@ -143,7 +143,7 @@ def _formats(foundation: Foundation, to: str) -> dict[str, str]:
         return known
     if wanted not in known:
         raise PestleError(
-            f"there is no LAMMPS format '{wanted}' for a {foundation.backend} model",
+            f"there is no LAMMPS format '{wanted}' for a '{foundation.backend}' model",
             where=f"--to {to}",
             fix=f"Choose one of {', '.join(f'lammps-{n}' for n in known)}, or lammps for all.",
         )

@@ -135,13 +135,18 @@ def generate(
 ) -> list[Frame]:
     """Broad structures of some elements, without labels.
 
-    Each holds one to three of the elements, in the kinds and shares of SHARES (`config_type` names
-    the kind): crystals of known types (ASE) and random ones (space groups of PyXtal, DOI
-    10.1016/j.cpc.2020.107810), both strained and rattled at 0.85 to 1.3 of a guessed volume; the
-    same pressed together until the closest distance is 0.5 to 0.8 of the covalent sum; molecules
-    of the G2 set (ASE), random clusters and dimers in vacuum. Elements and pairs of elements are
-    covered evenly. No two atoms are nearer than 0.45 of their covalent sum, and no structure has
-    more than 6000 directed edges at 6 Å.
+    Each holds one to three of the elements (a molecule maybe four); elements and pairs of elements
+    are covered evenly. `config_type` names the kind; SHARES says how many of each:
+
+    - prototype: crystals of known types (ASE), random crystal: of any space group (PyXtal, DOI
+      10.1016/j.cpc.2020.107810). Both at 0.85 to 1.3 of a guessed volume, strained and rattled.
+    - compressed: such crystals, scaled down and, where that alone would press them too far, with
+      two atoms pushed together, until the closest distance is 0.5 to 0.8 of the covalent sum.
+    - molecule: of the G2 set (ASE), stretched or pressed and rattled; dimer: two atoms at 0.6 to
+      2.5 covalent sums; cluster: 3 to 8 atoms. In vacuum.
+
+    No two atoms are nearer than 0.45 of their covalent sum, and no structure has more than 32 atoms
+    or 6000 directed edges at 6 Å.
 
     Args:
         elements: atomic numbers, 1 to 96; order and repeats do not matter.

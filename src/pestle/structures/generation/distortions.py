@@ -14,8 +14,8 @@ from pestle.structures.generation.spacing import (
     volume_guess,
 )
 
-#: Volume of ordinary periodic structures over the guess: about ± 10 GPa of a hard solid on the
-#: dense side, a hot or loosely packed one on the other.
+#: Volume of ordinary periodic structures over the guess: from some 20 GPa for a bulk modulus of
+#: 100 GPa to a hot or loosely packed solid.
 VOLUMES = (0.85, 1.3)
 
 #: Standard deviation of each component of the strain tensor; twice this is the most.
@@ -30,7 +30,7 @@ RATTLE = (0.005, 0.07)
 COMPRESSED = (0.5, WALL)
 
 #: Volume of compressed structures over the guess, at the least. Scaling alone would press oxygen to
-#: a fifteenth of its volume, TPa, before its atoms are that near: nothing to learn from.
+#: a fifteenth of its volume before its atoms are that near: nothing to learn from.
 PRESSED_VOLUMES = (0.4, 0.8)
 
 

@@ -1,7 +1,7 @@
 """How near atoms may come, how near they like to be, and how much room they take.
 
 Radii: covalent from ASE (Cordero et al. 2008, DOI 10.1039/b801115j); metallic and van der Waals
-from PyXtal's element table (DOI 10.1016/j.cpc.2020.107810), which has no gaps up to curium.
+from PyXtal's element table (DOI 10.1016/j.cpc.2020.107810).
 Everything is in Å and Å³; matrices are [97, 97], indexed by atomic numbers.
 """
 
@@ -26,8 +26,8 @@ WALL = 0.8
 #: Crystals at rest, before they are strained and rattled, stay above this share of a contact.
 SHORTEST_BOND = 0.9
 
-#: Directed edges of one structure at EDGE_CUTOFF, the longest cutoff of the common foundations: a
-#: batch of five then stays below 30,000, a tenth of the memory of a laptop in float64.
+#: Directed edges of one structure within EDGE_CUTOFF, the longest cutoff of common foundations.
+#: A medium MACE in float64 takes about 1 GB for 100,000 edges: any batch of a few is small.
 MAX_EDGES = 6000
 EDGE_CUTOFF = 6.0
 
@@ -102,7 +102,7 @@ def atomic_volumes() -> np.ndarray:
 
     Metals: close-packed spheres of the metallic radius; noble gases: of the van der Waals radius;
     non-metals: the mean of the covalent and the van der Waals sphere, the middle of the range
-    PyXtal draws from. Within about 1.6 of experiment for Cu, W, U, NaCl, MgO, TiO2, SiO2, UO2.
+    PyXtal draws from. Within a factor of 1.7 of experiment for Cu, Na, U, NaCl, MgO, TiO2, UO2.
     """
     covalent, metallic, waals = _radii()
     packed = 4 * np.sqrt(2)  # Å³ per Å³ of cubed radius in a close packing
