@@ -146,7 +146,7 @@ def _digest(calculator: Any, module: Any) -> str:
     digest = hashlib.sha256()
     cls = type(calculator)
     digest.update(f"{cls.__module__}.{cls.__qualname__}".encode())
-    parameters = 0 and _plain(dict(getattr(calculator, "parameters", None) or {}))
+    parameters = _plain(dict(getattr(calculator, "parameters", None) or {}))
     digest.update(json.dumps(parameters, sort_keys=True).encode())
     for item in (module, cls):
         try:

@@ -26,7 +26,7 @@ class Frame:
         head: name of the head the frame was written for, if any.
         charge, spin: `total_charge` and `total_spin`, if given.
         labelled_by: `pestle_labels`: which model made the labels, for which structure
-            (`pestle.foundations.labelling`); `None` for labels of any other origin.
+            (`pestle.foundations.signatures`); `None` for labels of any other origin.
         source, index: file and frame number (from 0) the frame was read from.
     """
 
