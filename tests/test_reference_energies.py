@@ -52,6 +52,38 @@ def test_reestimation_recovers_a_planted_shift(seed0: Foundation) -> None:
     assert result.shift[35] == pytest.approx(PLANTED[35] - own[35], abs=1e-6)
 
 
+def test_reestimation_equals_mace_torch(seed0: Foundation, tmp_path: Path) -> None:
+    """mace's own `estimate_e0s_from_foundation` on the same frames, which hold noise besides the
+    shift."""
+    from mace.calculators import MACECalculator
+    from mace.data import config_from_atoms
+    from mace.data.utils import KeySpecification, estimate_e0s_from_foundation
+    from mace.tools import AtomicNumberTable, torch_tools
+
+    frames = frames_with(seed0, PLANTED, MOLECULES)
+    for frame, noise in zip(
+        frames, np.random.default_rng(0).normal(0, 0.3, len(frames)), strict=True
+    ):
+        frame.energy = float(frame.energy or 0) + noise
+        frame.atoms.info["REF_energy"] = frame.energy
+    ours = estimate(EnergyProblem.of(frames, seed0), "reestimate").e0s
+    seed0.export(tmp_path / "seed0.model")
+    network = MACECalculator(
+        model_paths=str(tmp_path / "seed0.model"), device="cpu", default_dtype="float64"
+    ).models[0]
+    keys = KeySpecification(info_keys={"energy": "REF_energy"}, arrays_keys={})
+    with torch_tools.default_dtype("float64"):
+        theirs = estimate_e0s_from_foundation(
+            network,
+            seed0.reference_energies["Default"],
+            [config_from_atoms(f.atoms, key_specification=keys) for f in frames],
+            AtomicNumberTable([1, 6, 7, 8]),
+        )
+    assert set(theirs) == {1, 6, 7, 8}
+    for z, energy in theirs.items():
+        assert ours[z] == pytest.approx(energy, abs=1e-6)
+
+
 def test_average_is_the_composition_fit(seed0: Foundation) -> None:
     """Against numpy's normal equations; and it misses what reestimation finds."""
     frames = frames_with(seed0, PLANTED, MOLECULES)
