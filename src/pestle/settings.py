@@ -228,7 +228,7 @@ class ReplaySettings(_Group):
     )
     count: int | None = setting(
         None,
-        "Replay structures to select. None: 1000, or all of a smaller pool.",
+        "Replay structures to select. None: 1000, or all of a smaller pool; of `generated` 10 for each element, at least 300.",
         source="appendix A.3",
         ge=1,
     )
