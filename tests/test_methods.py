@@ -18,7 +18,6 @@ from pestle.errors import PestleError
 from pestle.foundations import load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
 from pestle.foundations.prediction import predict_frames
-from pestle.recipes import TABLE_7
 from pestle.run_file import from_names
 from pestle.settings import TrainSettings
 from pestle.structures.frame import Frame, split_isolated_atoms
@@ -75,17 +74,6 @@ def test_trained_are_real_parameters_and_each_has_a_gradient(
     )
     everything = method in ("naive", "multihead", "pseudolabel")
     assert (share == 1.0) if everything else (0 < share < 0.9)
-
-
-def test_every_method_has_its_hyperparameters() -> None:
-    """Table 7 by hand: learning rate, EMA decay, clipping."""
-    assert set(TABLE_7) == set(METHODS)
-    rows = {m: (r.lr, r.ema_decay, r.clip) for m, r in TABLE_7.items()}
-    assert rows["scratch"] == (1e-2, 0.99, 10.0)
-    assert rows["naive"] == rows["freeze-first"] == rows["freeze-backbone"] == (1e-3, 0.999, 1.0)
-    assert rows["lora"] == (1e-2, 0.99, 10.0)
-    assert rows["multihead"] == rows["pseudolabel"] == (1e-4, 0.9999, 1.0)
-    assert rows["multihead-lora"] == rows["pseudolabel-lora"] == (1e-3, 0.999, 10.0)
 
 
 # -- whole runs -----------------------------------------------------------------------------------
