@@ -139,9 +139,11 @@ def nearest(atoms: Atoms, lengths: np.ndarray | None = None) -> float:
     """Smallest distance of two atoms (images included), as a share of the length of their pair.
 
     Args:
-        atoms: at least two atoms, or periodic.
+        atoms: any structure; infinite for a single atom in vacuum.
         lengths: matrix over atomic numbers; None: the distance itself, in Å.
     """
+    if len(atoms) < 2 and not atoms.pbc.any():
+        return np.inf
     present = np.unique(atoms.numbers)
     longest = 1.0 if lengths is None else float(lengths[np.ix_(present, present)].max())
     reach = 1.0
