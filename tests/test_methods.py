@@ -14,10 +14,11 @@ from mace.calculators import MACECalculator
 import pestle
 from pestle.adaptation import METHODS, Case
 from pestle.adaptation.adapter_file import load_adapter
-from pestle.errors import PestleError
+from pestle.errors import Interrupted, PestleError
 from pestle.foundations import load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
 from pestle.foundations.prediction import predict_frames
+from pestle.jobs.finetune import resume_settings
 from pestle.run_file import from_names
 from pestle.settings import TrainSettings
 from pestle.structures.frame import Frame, split_isolated_atoms
@@ -146,7 +147,7 @@ def test_replay_with_lora_gives_files_that_can_be_used(few: dict[str, str], tmp_
 
 def test_pseudolabels_from_generated_structures_alone(few: dict[str, str], tmp_path: Path) -> None:
     """`auto` with a broad scope needs no replay data: labels are the foundation's own, drift is
-    watched, and the resumed run reuses the labels that the folder holds."""
+    watched."""
     out = tmp_path / "run"
     settings = settings_for(
         few, "auto", scope="broad", replay__count=12, train__max_drift=1e4, drift__count=5
@@ -168,12 +169,50 @@ def test_pseudolabels_from_generated_structures_alone(few: dict[str, str], tmp_p
     assert "drift" in text.lower() and "replay" in text.lower()
 
 
+def test_a_resumed_replay_run_is_the_uninterrupted_one(
+    few: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped after the first epoch and resumed from another folder, without the pool: the same
+    weights bit for bit, and the manifest still says what the replay set was."""
+    pool = tmp_path / "pool.xyz"
+    pool.write_bytes(Path(few["pool"]).read_bytes())
+    monkeypatch.chdir(tmp_path)
+    settings = settings_for(few, "pseudolabel", replay__pool=["pool.xyz"], train__max_drift=1e4)
+    settings |= {"drift.structures": ["pool.xyz"], "drift.count": 4, "train.lr": 1e-3}
+    pestle.finetune(settings, tmp_path / "whole")
+    from pestle.training.loop import Trainer
+
+    original = Trainer._record
+
+    def stop_after(trainer: Trainer, *arguments: Any) -> None:
+        original(trainer, *arguments)
+        if trainer.counters.epoch == 1:
+            trainer._stop_requested = "SIGTERM"
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_record", stop_after)
+        with pytest.raises(Interrupted):
+            pestle.finetune(settings, tmp_path / "parts")
+    pool.unlink()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    begun = json.loads((tmp_path / "parts" / "manifest.json").read_text())
+    resumed = pestle.finetune(
+        resume_settings(tmp_path / "parts", {}), tmp_path / "parts", resume=True
+    )
+    assert resumed["replay"] == begun["replay"] and resumed["replay"]["files"]
+    weights = [(tmp_path / n / "model" / "weights.safetensors") for n in ("whole", "parts")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    assert resumed["training"]["steps"] == 4
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [
         ({"method": "multihead"}, "replay.pool"),
         ({"method": "auto"}, "scope"),
         ({"train.best_head": "pt_head"}, "no replay head"),
+        ({"method": "pseudolabel", "train.best_head": "pt_head"}, "max_drift"),
         ({"method": "scratch", "train.max_drift": 10.0}, "drift"),
         ({"method": "pseudolabel", "replay.pool": ["missing.xyz"]}, "missing.xyz"),
     ],
@@ -189,7 +228,8 @@ def test_what_cannot_work_never_starts(
 
 
 def test_settings_that_a_method_ignores_are_named(few: dict[str, str], tmp_path: Path) -> None:
-    settings = settings_for(few, "naive", lora__rank=8, replay__ratio=2.0)
+    settings = settings_for(few, "naive", lora__rank=8, replay__ratio=2.0, drift__count=3)
     manifest = pestle.finetune(settings, tmp_path / "run", dry_run=True)
     said = " ".join(manifest["warnings"])
     assert "lora.rank is set" in said and "replay.ratio is set" in said
+    assert "drift.count is set" in said

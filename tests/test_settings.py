@@ -167,3 +167,9 @@ def test_docs_page_is_up_to_date() -> None:
 def test_text_stays_text() -> None:
     settings = build({}, parse_overrides(["log.wandb=2024", "head=1", "data.energy_key=null"]))
     assert (settings.log.wandb, settings.head, settings.data.energy_key) == ("2024", "1", None)
+
+
+def test_lists_may_be_one_text_or_given_repeatedly() -> None:
+    assert build({"replay": {"pool": "generated"}}).replay.pool == ["generated"]
+    names = parse_overrides(["replay.pool=a.xyz", "replay.pool=generated"])
+    assert build({}, names).replay.pool == ["a.xyz", "generated"]

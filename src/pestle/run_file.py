@@ -114,6 +114,8 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
                 parsed = float(parsed)
         if _wants_list(name) and not isinstance(parsed, list):
             parsed = [parsed]
+        if _wants_list(name) and name in values:  # --set NAME=a --set NAME=b
+            parsed = [*values[name], *parsed]
         values[name] = parsed
     return values
 
@@ -152,10 +154,11 @@ def build(
         PestleError: unknown field (with the nearest name) or a value out of range.
     """
     merged = _merge(_plain(tree), _nested(flat or {}))
-    for name in ("train", "valid", "test"):
-        data = merged.get("data")
-        if isinstance(data, dict) and isinstance(data.get(name), str):
-            data[name] = [data[name]]
+    for name in (name for name in known_names() if "." in name and _wants_list(name)):
+        group, leaf = name.split(".")
+        entries = merged.get(group)
+        if isinstance(entries, dict) and isinstance(entries.get(leaf), str):
+            entries[leaf] = [entries[leaf]]
     try:
         return RunSettings.model_validate(merged)
     except ValidationError as error:

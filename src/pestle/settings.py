@@ -155,7 +155,7 @@ class TrainSettings(_Group):
     )
     max_edges: int | None = setting(
         None,
-        "Edges in a batch at most, so that memory is bounded whatever the cell sizes. None: no bound.",
+        "Edges in a batch at most, so that memory is bounded whatever the cell sizes; with replay, in each of the two batches that a step joins. None: no bound.",
         ge=1,
     )
     eval_batch_edges: int = setting(100_000, "Edges in an evaluation batch at most.", ge=1)
@@ -245,7 +245,12 @@ class ReplaySettings(_Group):
         "over the elements, or all of them.",
         source="appendix E",
     )
-    ratio: float = setting(1.0, "Replay graphs per target graph in a step.", source="Eq. 3", gt=0)
+    ratio: float = setting(
+        1.0,
+        "Replay graphs per target graph in a step, rounded to whole graphs, at least one.",
+        source="Eq. 3",
+        gt=0,
+    )
     energy: float = setting(1.0, "λ_E of the replay head.", source="Eq. 4", ge=0)
     forces: float = setting(10.0, "λ_F of the replay head.", source="Eq. 4", ge=0)
     stress: float = setting(

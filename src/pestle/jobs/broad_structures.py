@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from pestle.adaptation import METHODS
 from pestle.adaptation.replay import data_elements, make_replay_set
+from pestle.adaptation.replay.pools import GENERATED, is_file_pool
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
 from pestle.foundations.labelling import label_frames
@@ -17,13 +18,11 @@ from pestle.progress import progress
 from pestle.run_folder import RunFolder
 from pestle.settings import ReplaySettings, RunSettings
 from pestle.structures.frame import Frame
-from pestle.structures.reading import read_frames
+from pestle.structures.reading import expand_paths, read_frames
 from pestle.structures.writing import write_frames
 
 #: Replay structures held out at most; more would not tell more of the replay head.
 MAX_VALID = 100
-#: What `pool: []` means for pseudolabels and for drift: no data at all are needed.
-GENERATED = "generated"
 
 
 @dataclass
@@ -35,13 +34,25 @@ class Replay:
         labels: where the labels come from, in words.
         notes: how the set was made, with counts.
         warnings: one line each.
+        files: of the pool.
     """
 
     train: list[Frame]
     valid: list[Frame]
     labels: str
-    notes: list[str]
-    warnings: list[str]
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The broad structures that a run wrote when it began, labels included. A resumed run goes on
+    with exactly these, whatever has become of the pool, the machine or the generator."""
+
+    train: list[Frame]
+    valid: list[Frame]
+    drift: list[Frame]
 
 
 def prepare_replay(
@@ -49,7 +60,6 @@ def prepare_replay(
     foundation: Foundation,
     head: str,
     frames: Sequence[Frame],
-    labelled: Sequence[Frame],
     fingerprint: str,
 ) -> Replay:
     """Select the replay structures, and label them where the method wants pseudolabels.
@@ -59,7 +69,6 @@ def prepare_replay(
         foundation: as loaded, in the network's precision; makes the pseudolabels.
         head: its head.
         frames: all frames of the data; their elements are matched.
-        labelled: structures labelled before, reused where structure and model are the same.
         fingerprint: of the foundation as it was loaded.
 
     Raises:
@@ -86,7 +95,6 @@ def prepare_replay(
                 foundation,
                 head,
                 fingerprint=fingerprint,
-                known=labelled,
                 max_edges=settings.train.eval_batch_edges,
                 on_progress=bar.to,
             )
@@ -102,7 +110,8 @@ def prepare_replay(
                 "the foundation itself extrapolates"
             )
     train, valid = split_replay(replay, settings.replay, settings.train.seed)
-    return Replay(train, valid, labels, notes, list(chosen.warnings))
+    files = expand_paths([name for name in settings.replay.pool if is_file_pool(name)])
+    return Replay(train, valid, labels, notes, list(chosen.warnings), files)
 
 
 def without_strong_forces(
@@ -145,32 +154,48 @@ def split_replay(
 def drift_structures(
     settings: RunSettings, foundation: Foundation, head: str, frames: Sequence[Frame]
 ) -> list[Frame]:
-    """Structures on which drift is watched; none where that was not asked for."""
+    """Structures on which drift is watched; none where that was not asked for.
+
+    Those of a file are taken whatever their elements; generated ones hold the data's elements.
+    """
     pool = settings.drift.structures
     if not pool and settings.train.max_drift is None:
         return []
-    wanted = ReplaySettings(pool=pool or [GENERATED], count=settings.drift.count)
+    pool = pool or [GENERATED]
+    wanted = ReplaySettings(
+        pool=pool,
+        count=settings.drift.count,
+        filter="element" if pool == [GENERATED] else "none",
+    )
     return make_replay_set(
         wanted,
         data_elements=data_elements(frames),
         foundation=foundation,
         head=head,
-        # Not the structures that a replay of the same pool would train on.
+        # Not the structures that a replay of the same generator would train on.
         seed=settings.train.seed + 1,
-        scope="broad" if pool else "narrow",
         elements_kept=settings.elements,
-        need_labels=False,
         max_edges=settings.train.eval_batch_edges,
     ).frames
 
 
-def write_replay(folder: RunFolder, replay: Replay) -> None:
-    """The replay structures with the labels that are trained on."""
-    for name, frames in (("train", replay.train), ("valid", replay.valid)):
-        write_frames(folder.path / "replay" / f"{name}.xyz", frames)
+def write_broad(folder: RunFolder, replay: Replay | None, drift: Sequence[Frame]) -> None:
+    """Replay structures with the labels that are trained on, and the structures of the drift."""
+    if replay is not None:
+        write_frames(folder.path / "replay" / "train.xyz", replay.train)
+        write_frames(folder.path / "replay" / "valid.xyz", replay.valid)
+    if drift:
+        write_frames(folder.path / "drift.xyz", drift)
 
 
-def read_replay(folder: RunFolder) -> list[Frame]:
-    """Replay structures that an earlier start of a run wrote."""
-    files: list[Path] = sorted((folder.path / "replay").glob("*.xyz"))
-    return read_frames([str(f) for f in files]).frames if files else []
+def read_broad(folder: RunFolder) -> Stored:
+    """What `write_broad` wrote; empty lists for what is not there."""
+
+    def frames(path: Path) -> list[Frame]:
+        return read_frames([str(path)]).frames if path.is_file() else []
+
+    return Stored(
+        frames(folder.path / "replay" / "train.xyz"),
+        frames(folder.path / "replay" / "valid.xyz"),
+        frames(folder.path / "drift.xyz"),
+    )

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from pestle.adaptation.low_rank import LowRankModel
+from pestle.adaptation.replay.pools import is_file_pool
 from pestle.errors import Interrupted, PestleError
 from pestle.files import write_text
 from pestle.foundations import catalogue, load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
 from pestle.jobs.adapters import write_adapter
-from pestle.jobs.broad_structures import read_replay, write_replay
+from pestle.jobs.broad_structures import read_broad, write_broad
 from pestle.jobs.plan import plan_lines
 from pestle.jobs.preparation import Prepared, prepare, training_data
 from pestle.jobs.record import card_of, data_files, describe, run_identity
@@ -74,15 +75,16 @@ def finetune(
         folder.require_new()
     started = time.monotonic()
     fabric = make_fabric(settings.train)
-    labelled = read_replay(folder) if resume else []
-    prepared = prepare(settings, fabric.device, labelled=labelled)
+    prepared = prepare(settings, fabric.device, stored=read_broad(folder) if resume else None)
     identity = run_identity(prepared)
     data = training_data(prepared)
     manifest = Manifest(folder.manifest, describe(prepared, command))
     if resume and folder.manifest.exists():
         # The command that repeats the run is the one that began it.
         begun = Manifest.read(folder.manifest).content
-        manifest.content |= {key: begun[key] for key in ("command", "started", "settings")}
+        kept = ("command", "started", "settings", "replay")
+        manifest.content |= {key: begun[key] for key in kept if key in begun}
+        manifest.content["method"]["choice"] = begun["method"].get("choice")
 
     def save_best(best: Foundation, record: dict[str, Any]) -> None:
         card = {**card_of(prepared, manifest.content), "validation": record["valid"]}
@@ -120,8 +122,7 @@ def finetune(
         if not resume:
             text = dump(with_absolute_paths(prepared.settings))
             write_text(folder.settings, text)
-        if prepared.replay is not None:
-            write_replay(folder, prepared.replay)
+            write_broad(folder, prepared.replay, prepared.drift)
         manifest.update(status="running")
         trainer.loggers = make_loggers(settings.log, folder.path, identity)
         return _train_and_judge(trainer, prepared, folder, manifest, resume=resume)
@@ -282,6 +283,8 @@ def with_absolute_paths(settings: RunSettings) -> RunSettings:
     settings = settings.model_copy(deep=True)
     for name, patterns in data_files(settings.data):
         setattr(settings.data, name, [str(Path(p).expanduser().absolute()) for p in patterns])
+    settings.replay.pool = [_absolute_pool(name) for name in settings.replay.pool]
+    settings.drift.structures = [_absolute_pool(name) for name in settings.drift.structures]
     local = Path(settings.foundation).expanduser()
     # A name of the catalogue wins over a file of that name, here as in loading.
     if catalogue.find(settings.foundation) is None and local.exists():
@@ -289,6 +292,10 @@ def with_absolute_paths(settings: RunSettings) -> RunSettings:
     if isinstance(settings.e0s, str) and settings.e0s not in (*METHODS, "auto"):
         settings.e0s = str(Path(settings.e0s).expanduser().absolute())
     return settings
+
+
+def _absolute_pool(name: str) -> str:
+    return str(Path(name).expanduser().absolute()) if is_file_pool(name) else name
 
 
 def resume_settings(out: Path, overrides: Mapping[str, Any]) -> RunSettings:

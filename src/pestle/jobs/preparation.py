@@ -15,12 +15,12 @@ from pestle.errors import PestleError
 from pestle.foundations import load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation, Provenance
 from pestle.foundations.label_checks import check_against_foundation
-from pestle.jobs.broad_structures import Replay, drift_structures, prepare_replay
+from pestle.jobs.broad_structures import Replay, Stored, drift_structures, prepare_replay
 from pestle.jobs.single_atoms import single_atom_note, single_atoms_learnable
 from pestle.jobs.starting_model import make_start, reference_energies
 from pestle.recipes import resolve
 from pestle.reference_energies import ReferenceEnergies, require_elements
-from pestle.settings import LoraSettings, ReplaySettings, RunSettings
+from pestle.settings import DriftSettings, LoraSettings, ReplaySettings, RunSettings
 from pestle.structures.checks import CheckReport, check_frames
 from pestle.structures.frame import Frame, elements_of
 from pestle.structures.graphs import GraphBatch, make_graph
@@ -71,15 +71,14 @@ class Prepared:
 
 
 def prepare(
-    settings: RunSettings, device: torch.device, *, labelled: Sequence[Frame] = ()
+    settings: RunSettings, device: torch.device, *, stored: Stored | None = None
 ) -> Prepared:
     """Read, check, load, and adapt.
 
     Args:
         settings: of the run.
         device: where everything is predicted and trained.
-        labelled: replay structures that an earlier start of this run labelled; reused where model
-            and structure are the same.
+        stored: broad structures of a run that is resumed.
 
     Raises:
         PestleError: anything a user can mend, an error of the preflight checks included.
@@ -115,7 +114,10 @@ def prepare(
         )
     replay = None
     if METHODS[settings.method].replay_labels is not None:
-        replay = prepare_replay(settings, foundation, head, frames, labelled, fingerprint)
+        if stored is not None and stored.train:
+            replay = Replay(stored.train, stored.valid, "as when the run began")
+        else:
+            replay = prepare_replay(settings, foundation, head, frames, fingerprint)
     case = Case(start, TARGET_HEAD, splits.train, settings, foundation.reference_energies[head])
     adaptation = METHODS[settings.method].adapt(case)
     adaptation.model.provenance = descendant(foundation, fingerprint, settings.method)
@@ -127,7 +129,8 @@ def prepare(
     warnings += licence_warning(foundation)
     if choice is not None:
         reasons["method"] = "; ".join(choice.reasons)
-    drift = drift_structures(settings, foundation, head, frames)
+    drift = stored.drift if stored is not None else []
+    drift = drift or drift_structures(settings, foundation, head, frames)
     return Prepared(
         settings, reasons, splits, check, foundation, head, fingerprint, start, e0s, compared,
         adaptation, stages, warnings, choice, replay, drift,
@@ -157,11 +160,19 @@ def require_heads(settings: RunSettings) -> None:
     Raises:
         PestleError: the replay head of a method without one, or a budget from scratch.
     """
-    if settings.train.best_head == REPLAY_HEAD and not METHODS[settings.method].replay_labels:
+    labels = METHODS[settings.method].replay_labels
+    if settings.train.best_head == REPLAY_HEAD and labels is None:
         raise PestleError(
             f"the method {settings.method} has no replay head",
             where="train.best_head",
             fix="Leave it at Default, or choose a method with replay.",
+        )
+    if settings.train.best_head == REPLAY_HEAD and labels == "foundation":
+        raise PestleError(
+            "with pseudolabels the replay head is without error before the first update, so that "
+            "no later model could be the best",
+            where="train.best_head",
+            fix="Leave it at Default; train.max_drift bounds how much may be forgotten.",
         )
     if settings.method == "scratch" and (settings.train.max_drift or settings.drift.structures):
         raise PestleError(
@@ -177,8 +188,13 @@ def unused_settings(settings: RunSettings) -> list[str]:
     unused: list[str] = []
     if "lora" not in settings.method:
         unused += _changed("lora", settings.lora, LoraSettings())
-    if METHODS[settings.method].replay_labels is None:
+    labels = METHODS[settings.method].replay_labels
+    if labels is None:
         unused += _changed("replay", settings.replay, ReplaySettings())
+    elif labels == "original" and settings.replay.max_force != ReplaySettings().max_force:
+        unused.append("replay.max_force")
+    if not settings.drift.structures and settings.train.max_drift is None:
+        unused += _changed("drift", settings.drift, DriftSettings())
     return [f"{name} is set, but the method {settings.method} does not use it" for name in unused]
 
 

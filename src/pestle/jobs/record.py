@@ -84,6 +84,7 @@ def _replay(prepared: Prepared) -> dict[str, Any] | None:
         "n_train": len(replay.train),
         "n_valid": len(replay.valid),
         "notes": replay.notes,
+        "files": [{"path": str(p), "sha256": sha256(p)} for p in replay.files],
     }
 
 

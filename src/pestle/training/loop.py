@@ -332,8 +332,10 @@ class Trainer:
                     c.loss_batches = 0
                     self._record(mean_loss, mean_norm)
                     if c.waited >= train.patience:
+                        within = " within train.max_drift" if train.max_drift else ""
                         c.finished = (
-                            f"no improvement of {train.best_metric} in {train.patience} evaluations"
+                            f"no improvement of {train.best_metric}{within} in {train.patience} "
+                            "evaluations"
                         )
         c.finished = c.finished or f"all {train.epochs} epochs done"
         self._save()

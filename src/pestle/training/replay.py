@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -33,6 +34,12 @@ class ReplayData:
     valid_graphs: Sequence[GraphBatch]
 
 
+@lru_cache(maxsize=2)
+def _lap_order(seed: int, lap: int, count: int) -> np.ndarray:
+    """Order of the structures in one lap."""
+    return np.random.default_rng([seed, _STREAM, lap]).permutation(count)
+
+
 @dataclass(frozen=True)
 class ReplayStream:
     """Draws replay batches.
@@ -52,8 +59,7 @@ class ReplayStream:
     def member(self, position: int) -> int:
         """Index of the graph at a position of the chain."""
         lap, place = divmod(position, len(self.graphs))
-        order = np.random.default_rng([self.seed, _STREAM, lap]).permutation(len(self.graphs))
-        return int(order[place])
+        return int(_lap_order(self.seed, lap, len(self.graphs))[place])
 
     def draw(self, position: int, n_target: int) -> tuple[GraphBatch, int]:
         """Replay batch for `n_target` target graphs, and the position after it."""

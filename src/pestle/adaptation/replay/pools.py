@@ -93,6 +93,11 @@ class Pool:
         }
 
 
+def is_file_pool(name: str) -> bool:
+    """Whether a pool is files, and not `generated` or a published set."""
+    return name != GENERATED and find_published(name) is None
+
+
 def read_pools(names: Sequence[str], keys: LabelKeys | None = None) -> list[Pool]:
     """Pools that are files, globs or published sets; a file named twice is read once.
 
