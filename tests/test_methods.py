@@ -134,6 +134,13 @@ def test_replay_with_lora_gives_files_that_can_be_used(few: dict[str, str], tmp_
     again = predict_frames(adapter.merged(), frames[:1], head=TARGET_HEAD)[0]
     assert again.energy == own[TARGET_HEAD].energy
     np.testing.assert_array_equal(again.forces, own[TARGET_HEAD].forces)
+    path = str(out / "model" / "adapter.safetensors")
+    of_adapter = pestle.evaluate(path, [few["valid"]], foundation="pestle-seed0")
+    assert of_adapter == pestle.evaluate(str(out), [few["valid"]])
+    with pytest.raises(PestleError, match="belongs to pestle-seed0"):
+        pestle.evaluate(path, [few["valid"]], foundation=str(out))
+    with pytest.raises(PestleError, match="needs its foundation"):
+        pestle.load(path)
     assert manifest["replay"]["labels"] == "the pool's own"
     assert set(manifest["errors"]["replay"]) == {"foundation", "fine-tuned"}
     assert manifest["errors"]["replay"]["foundation"]["all"]["forces_rmse"] < 1e-6

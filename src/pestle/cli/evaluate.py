@@ -10,6 +10,7 @@ from pestle.cli.options import (
     EnergyKey,
     Files,
     ForcesKey,
+    FoundationOption,
     Head,
     Json,
     Out,
@@ -21,9 +22,13 @@ from pestle.cli.options import (
 
 def command(
     model: Annotated[
-        str, typer.Argument(help="Run folder, model folder, .model file or catalogue name.")
+        str,
+        typer.Argument(
+            help="Run folder, model folder, .model file, catalogue name or adapter.safetensors."
+        ),
     ],
     data: Files,
+    foundation: FoundationOption = None,
     head: Head = None,
     trust: Trust = False,
     energy_key: EnergyKey = None,
@@ -43,6 +48,7 @@ def command(
     errors = evaluate(
         model,
         data,
+        foundation=foundation,
         head=head,
         trust=trust,
         keys=LabelKeys(energy_key, forces_key, stress_key, virials_key),

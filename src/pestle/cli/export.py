@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
-from pestle.cli.options import Head, Json, Trust
+from pestle.cli.options import FoundationOption, Head, Json, Trust
 
 
 def command(
     model: Annotated[
-        str, typer.Argument(help="Run folder, model folder, .model file or catalogue name.")
+        str,
+        typer.Argument(
+            help="Run folder, model folder, .model file, catalogue name or adapter.safetensors."
+        ),
     ],
     to: Annotated[
         str,
@@ -22,6 +25,7 @@ def command(
             "files), or one of these: lammps-mliap, lammps-torchscript.",
         ),
     ],
+    foundation: FoundationOption = None,
     head: Head = None,
     all_heads: Annotated[
         bool,
@@ -46,7 +50,16 @@ def command(
     from pestle.cli.output import print_json
     from pestle.jobs.export import export
 
-    result = export(model, to=to, head=head, all_heads=all_heads, dtype=dtype, trust=trust, out=out)
+    result = export(
+        model,
+        to=to,
+        foundation=foundation,
+        head=head,
+        all_heads=all_heads,
+        dtype=dtype,
+        trust=trust,
+        out=out,
+    )
     if as_json:
         print_json(result.to_json())
         return

@@ -28,7 +28,7 @@ def command(
             "--method",
             "-m",
             help="naive, lora, freeze-first, freeze-backbone, multihead, pseudolabel, "
-            "multihead-lora, pseudolabel-lora, scratch, or auto (with --scope).",
+            "multihead-lora, pseudolabel-lora, mace-5, mace-6, scratch, or auto (with --scope).",
         ),
     ] = None,
     scope: Scope = None,

@@ -55,6 +55,13 @@ def _load(name: str | Path, *, trust: bool) -> Foundation:
             "it holds no model: architecture.json is missing there and in model/", where=str(path)
         )
     if path.is_file():
+        if path.suffix == ".safetensors":
+            raise PestleError(
+                "it is no whole model; an adapter needs its foundation",
+                where=str(path),
+                fix="Give the run's folder, or write the merged model: pestle export ADAPTER "
+                "--foundation NAME --to ase.",
+            )
         if not trust:
             raise PestleError(
                 "it is a pickled model, and loading one runs code that its author put in it",

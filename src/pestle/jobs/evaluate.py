@@ -8,7 +8,7 @@ from typing import Any
 
 from pestle.devices import DTYPES, find_device
 from pestle.errors import PestleError
-from pestle.foundations import load_foundation
+from pestle.jobs.models import load_model
 from pestle.protocols.errors import ErrorResults, add_model
 from pestle.reference_energies import require_elements
 from pestle.structures.reading import LabelKeys, read_frames
@@ -18,6 +18,7 @@ def evaluate(
     model: str,
     data: Sequence[str],
     *,
+    foundation: str | None = None,
     head: str | None = None,
     trust: bool = False,
     keys: LabelKeys | None = None,
@@ -28,8 +29,10 @@ def evaluate(
     """Errors of a model.
 
     Args:
-        model: run folder, model folder, `.model` file (with trust) or catalogue name.
+        model: run folder, model folder, `.model` file (with trust), catalogue name, or an
+            `adapter.safetensors`.
         data: structure files or globs.
+        foundation: what an adapter was made on; by default the name that it holds.
         head: head of the model; may be left out where there is one.
         trust: allow a `.model` file.
         keys: label keys.
@@ -53,11 +56,13 @@ def evaluate(
         )
     if dtype is not None and dtype not in DTYPES:
         raise PestleError(f"unknown dtype '{dtype}'", where="dtype", fix="float32 or float64.")
-    foundation = load_foundation(model, trust=trust, dtype=DTYPES[dtype] if dtype else None)
-    head = foundation.heads[foundation.head_index(head)]
-    require_elements(frames, foundation)
+    loaded = load_model(
+        model, foundation=foundation, trust=trust, dtype=DTYPES[dtype] if dtype else None
+    )
+    head = loaded.heads[loaded.head_index(head)]
+    require_elements(frames, loaded)
     results = ErrorResults()
-    add_model(results, "model", foundation.to(find_device(device)), {"data": frames}, head=head)
+    add_model(results, "model", loaded.to(find_device(device)), {"data": frames}, head=head)
     if out is not None:
         results.write(out)
     return results.sets["data"]["model"]

@@ -12,8 +12,9 @@ from ase.data import chemical_symbols
 
 from pestle.devices import DTYPES
 from pestle.errors import PestleError, nearest
-from pestle.foundations import catalogue, load_foundation
+from pestle.foundations import catalogue
 from pestle.foundations.interface import TARGET_HEAD, Foundation
+from pestle.jobs.models import load_model
 from pestle.progress import say
 
 
@@ -23,6 +24,7 @@ class Exported:
 
     Attributes:
         model: name of the model.
+        foundation: what an adapter was made on; by default the name that it holds.
         head: head of the model that the files serve.
         heads: heads in the files, the one that is used by default last.
         dtype: precision of the network in the files.
@@ -52,6 +54,7 @@ def export(
     model: str,
     *,
     to: str,
+    foundation: str | None = None,
     head: str | None = None,
     all_heads: bool = False,
     dtype: str | None = None,
@@ -61,7 +64,8 @@ def export(
     """Write a model for another program.
 
     Args:
-        model: run folder, model folder, `.model` file (with trust) or catalogue name.
+        model: run folder, model folder, `.model` file (with trust), catalogue name, or an
+            `adapter.safetensors`.
         to: `ase` (one file for MACECalculator), `lammps` (every file the model's architecture has
             for LAMMPS, checked against the model) or one of these, `lammps-FORMAT`.
         head: head of the model; by default the only one, or Default. It is called Default in the
@@ -80,14 +84,14 @@ def export(
     _require_target(to, all_heads)
     if dtype is not None and dtype not in DTYPES:
         raise PestleError(f"unknown dtype '{dtype}'", where="--dtype", fix="float32 or float64.")
-    foundation = load_foundation(model, trust=trust)
-    chosen = _chosen_head(foundation, head)
-    formats = _formats(foundation, to)
+    loaded = load_model(model, foundation=foundation, trust=trust)
+    chosen = _chosen_head(loaded, head)
+    formats = _formats(loaded, to)
     name, folder = _place(model)
-    if chosen != TARGET_HEAD and len(foundation.heads) > 1:
+    if chosen != TARGET_HEAD and len(loaded.heads) > 1:
         name += f"-{chosen}"
     files = _files(name + ("-heads" if all_heads else ""), folder, formats, out)
-    written = _with_heads(foundation, chosen, all_heads)
+    written = _with_heads(loaded, chosen, all_heads)
     written, notes = _in_precision(written, dtype)
     if to == "ase":
         written.export(files["ase"])
