@@ -363,7 +363,7 @@ def test_a_backend_without_lammps_files_says_so(tmp_path, monkeypatch):
         export_lammps = MaceFoundation.__mro__[1].export_lammps
 
     made = Other(fresh("one").network, provenance=Provenance(name="mine"))
-    monkeypatch.setattr(job, "load_foundation", lambda *_a, **_k: made)
+    monkeypatch.setattr(job, "load_model", lambda *_a, **_k: made)
     with pytest.raises(PestleError, match="mine is a 'other' model, which cannot be written"):
         export_job("mine", to="lammps")
     with pytest.raises(PestleError, match="mine is a 'other' model, which cannot be written"):
