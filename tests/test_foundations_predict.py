@@ -243,7 +243,7 @@ def test_isolated_atoms_are_what_a_single_atom_gives(name):
 
 
 def test_several_heads_have_to_be_named():
-    """Unless one is called Default, which then is the one that is meant (so says MACECalculator)."""
+    """Unless one is called Default, which then is meant, as for MACECalculator."""
     model = foundation("nonlinear")
     assert model.heads[model.head_index(None)] == "Default"
     others = [head for head in model.heads if head != "Default"]
