@@ -10,7 +10,8 @@ deviation, and the ratio of the whole-process times.
         [--valid valid.xyz] --epochs 200 --seeds 0 1 2 --work work/
 
 mace_run_train's plateau schedule is given a patience it never reaches. A run whose result is
-stored in the work folder is not repeated.
+stored in the work folder is not repeated. With `--mace-order` Pestle takes the frames in the order
+in which mace_run_train draws them with the same seed.
 """
 
 from __future__ import annotations
@@ -95,11 +96,14 @@ def run_pestle(options: argparse.Namespace, files: tuple, seed: int, work: Path)
         "train.patience": options.epochs, "train.batch_size": options.batch_size,
         "train.seed": seed, "train.threads": 1, "train.device": "cpu",
     }  # fmt: skip
-    command = [sys.executable, "-m", "pestle", "finetune", "--foundation", str(options.foundation)]
+    ours = ["-m", "pestle"]
+    if options.mace_order:
+        ours = [str(Path(__file__).with_name("in_mace_order.py")), str(seed)]
+    command = [sys.executable, *ours, "finetune", "--foundation", str(options.foundation)]
     command += ["--trust", "--data", str(train), "--valid", str(valid), "-o", str(work)]
     for key, value in settings.items():
         command += ["--set", f"{key}={value}"]
-    seconds = timed(command, work.parent / f"pestle-{seed}.log")
+    seconds = timed(command, work.with_suffix(".log"))
     return seconds, evaluate(work, options.test)
 
 
@@ -119,6 +123,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--batch-size", type=int, default=5)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--mace-order", action="store_true")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     files = split(options.train, options.valid, options.work)
@@ -128,7 +133,8 @@ def main() -> None:
     errors: dict[str, list[dict[str, float]]] = {name: [] for name in programs}
     for seed in options.seeds:
         for name, run in programs.items():
-            spent, result = once(run, options, files, seed, options.work / f"{name}-{seed}")
+            folder = f"{name}-in-mace-order" if run is run_pestle and options.mace_order else name
+            spent, result = once(run, options, files, seed, options.work / f"{folder}-{seed}")
             seconds[name].append(spent)
             errors[name].append(result)
             print(

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+import pestle
 from pestle.adaptation.choice import Circumstances, choose
 from pestle.errors import PestleError
+from pestle.foundations.labelling import label_frames
+from pestle.foundations.prediction import predict_frames
+from pestle.structures.frame import split_isolated_atoms
+from pestle.structures.writing import write_frames
+
+ONE_SYSTEM = Circumstances("narrow", n_frames=60, n_elements=4, n_groups=1)
 
 
 @pytest.mark.parametrize(
@@ -23,20 +32,65 @@ def test_method_by_scope_and_size(scope, frames, method):
     assert choice.reasons and choice.would_change
 
 
-def test_reasons_name_the_replay_at_hand():
-    generated = choose(Circumstances("broad", 60, 4, 1))
-    given = choose(Circumstances("broad", 60, 4, 1, pool=("mine.xyz",)))
-    assert any("generated" in reason for reason in generated.reasons)
-    assert any("mine.xyz" in reason for reason in given.reasons)
+@pytest.mark.parametrize(
+    ("frames", "method"), [(60, "multihead"), (5, "multihead-lora")], ids=["many", "few"]
+)
+@pytest.mark.parametrize("labels", ["none", "pseudo", "misfit", "fit"])
+def test_original_labels_are_used_where_they_are_those_of_the_foundation(frames, method, labels):
+    case = Circumstances("broad", frames, 4, 1, pool=("mine.xyz",), labels=labels)
+    expected = method if labels == "fit" else method.replace("multihead", "pseudolabel")
+    choice = choose(case)
+    assert choice.method == expected
+    assert any("mine.xyz" in reason for reason in choice.reasons)
 
 
-def test_diverse_data_called_narrow_get_a_second_look():
-    plain = choose(Circumstances("narrow", 500, n_elements=3, n_groups=1))
-    diverse = choose(Circumstances("narrow", 500, n_elements=10, n_groups=8))
-    assert len(diverse.reasons) > len(plain.reasons)
-    assert "10 elements" in diverse.reasons[-1]
+def test_reasons_say_that_structures_are_generated():
+    assert any(
+        "generated" in reason for reason in choose(replace(ONE_SYSTEM, scope="broad")).reasons
+    )
+
+
+@pytest.mark.parametrize("many", [{"n_elements": 10}, {"n_groups": 7}], ids=["elements", "groups"])
+def test_few_frames_of_a_diverse_family_are_not_one_narrow_system(many):
+    family = replace(ONE_SYSTEM, **many)
+    assert choose(family).method == "pseudolabel"
+    assert choose(replace(family, n_frames=8)).method == "pseudolabel-lora"
+    # SPICE at one frame a molecule: naive does as well as any method there (Fig. 8).
+    spice = replace(family, n_frames=19_687)
+    assert choose(spice).method == "naive"
+    kinds = "10 elements" if "n_elements" in many else "7 configuration groups"
+    assert kinds in choose(family).reasons[0]
 
 
 def test_without_scope_nothing_is_chosen():
     with pytest.raises(PestleError, match="scope"):
-        choose(Circumstances(None, 60, 4, 1))
+        choose(replace(ONE_SYSTEM, scope=None))
+
+
+def test_labels_at_hand_are_compared_with_the_foundation(seed0, demo_train, demo_files, tmp_path):
+    """A pool with the foundation's kind of labels is replayed as it is; energies an eV per atom
+    away, or none, or a model's, are not."""
+    frames = split_isolated_atoms(demo_train)[0]
+    said = predict_frames(seed0, frames)
+    own = [replace(f, energy=p.energy, forces=p.forces) for f, p in zip(frames, said, strict=True)]
+    pools = {
+        "multihead": own,
+        "misfit": [replace(f, energy=f.energy + 1.0 * len(f)) for f in own],
+        "none": [replace(f, forces=None) for f in own],
+        "pseudo": label_frames(frames, seed0, fingerprint="x").frames,
+    }
+    for kind, structures in pools.items():
+        write_frames(tmp_path / f"{kind}.xyz", structures)
+        settings = {
+            "foundation": "pestle-seed0",
+            "method": "auto",
+            "scope": "broad",
+            "data.train": demo_files["train"],
+            "replay.pool": str(tmp_path / f"{kind}.xyz"),
+            "train.dtype": "float64",
+        }
+        manifest = pestle.finetune(settings, tmp_path / "run", dry_run=True)
+        expected = "multihead" if kind == "multihead" else "pseudolabel"
+        assert manifest["method"]["name"] == expected, kind
+        assert manifest["replay"]["n_train"] + manifest["replay"]["n_valid"] == len(frames)
+        assert f"{kind}.xyz" in " ".join(manifest["method"]["choice"]["reasons"])

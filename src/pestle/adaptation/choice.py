@@ -10,9 +10,17 @@ from pestle.errors import PestleError
 #: At most so many training frames are extreme scarcity: with 5 frames multihead replay fails and
 #: only replay with LoRA succeeds (A.2), with 60 every method works (Table 4).
 SCARCE_FRAMES = 10
-#: From so many elements or groups on, data called narrow deserve a second look: the paper's narrow
-#: systems have 3 to 4 elements and one kind of configuration.
+#: From so many elements or groups on, data are not one narrow system: those of the paper have 2 to
+#: 4 elements and one or two kinds of configuration, its one diverse set (SPICE) 10 and 7.
 MANY_ELEMENTS, MANY_GROUPS = 7, 4
+#: Diverse data speak for themselves from so many frames for each element and group on: SPICE at one
+#: frame a molecule has 19,687, and naive fine-tuning does as well there as any method (Fig. 8).
+ENOUGH_FRAMES = 100
+
+#: What is known of the labels of the replay structures at hand. `none`: no pool, or structures
+#: without energy or forces; `pseudo`: made by a model; `misfit`: of another level of theory or unit
+#: than the foundation's; `fit`: those of its pretraining, as far as can be seen.
+PoolLabels = Literal["none", "pseudo", "misfit", "fit"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +33,7 @@ class Circumstances:
         n_elements: elements in them.
         n_groups: their `config_type`s.
         pool: replay pools at hand, as named by the user.
+        labels: of those pools.
     """
 
     scope: Literal["narrow", "broad"] | None
@@ -32,6 +41,23 @@ class Circumstances:
     n_elements: int
     n_groups: int
     pool: tuple[str, ...] = ()
+    labels: PoolLabels = "none"
+
+    @property
+    def scarce(self) -> bool:
+        """Whether the frames are too few for an unconstrained method."""
+        return self.n_frames <= SCARCE_FRAMES
+
+    @property
+    def diverse(self) -> bool:
+        """Whether the data are more than one system, and too few to cover all that they are."""
+        many = self.n_elements >= MANY_ELEMENTS or self.n_groups >= MANY_GROUPS
+        return many and self.n_frames < self.enough
+
+    @property
+    def enough(self) -> int:
+        """Frames from which on diverse data speak for themselves."""
+        return ENOUGH_FRAMES * max(self.n_elements, self.n_groups)
 
 
 @dataclass(frozen=True)
@@ -56,12 +82,12 @@ def choose(case: Circumstances) -> Choice:
             fix="--scope narrow: configurations like those of the data. --scope broad: also others "
             "(structure search, new compositions), where the foundation's breadth must survive.",
         )
-    return _narrow(case) if case.scope == "narrow" else _broad(case)
+    return _replay(case) if case.scope == "broad" or case.diverse else _naive_or_lora(case)
 
 
-def _narrow(case: Circumstances) -> Choice:
+def _naive_or_lora(case: Circumstances) -> Choice:
     broad = "scope broad: replay, because only replay keeps the foundation's breadth and its wall"
-    if case.n_frames <= SCARCE_FRAMES:
+    if case.scarce:
         return Choice(
             "lora",
             (
@@ -71,58 +97,77 @@ def _narrow(case: Circumstances) -> Choice:
             ),
             (f"more than {SCARCE_FRAMES} training frames: naive", broad),
         )
-    reasons = [
-        f"scope narrow, {case.n_frames} training frames: naive fine-tuning is accurate, quick and "
-        "hard to beat on one system (paper 5, point 4; Table 4)"
-    ]
-    if case.n_elements >= MANY_ELEMENTS or case.n_groups >= MANY_GROUPS:
-        reasons.append(
-            f"but {case.n_elements} elements and {case.n_groups} configuration groups are not what "
-            "one narrow system looks like: replay transfers better between related ones (Fig. 7)"
-        )
+    reason = (
+        f"scope narrow, {case.n_frames} training frames of {_kinds(case)}: naive fine-tuning is "
+        "accurate, quick and hard to beat (paper 5, point 4; Table 4, Fig. 8)"
+    )
     return Choice(
         "naive",
-        tuple(reasons),
+        (reason,),
         (
             broad,
             "instabilities in molecular dynamics: replay is the fallback (paper 5, point 4)",
             f"at most {SCARCE_FRAMES} training frames: lora",
+            f"{MANY_ELEMENTS} elements or {MANY_GROUPS} configuration groups, with fewer than "
+            f"{ENOUGH_FRAMES} frames for each: replay",
         ),
     )
 
 
-def _broad(case: Circumstances) -> Choice:
-    pool = (
-        f"replay structures from {', '.join(case.pool)}"
-        if case.pool
-        else "no replay pool was named: structures are generated"
-    )
-    breadth = (
-        "scope broad: replay is the only approach that keeps the foundation's breadth and its "
-        "repulsive wall (paper 5, point 5)"
-    )
-    labels = (
-        f"{pool}; the foundation labels them itself, so that no level of theory can be mixed, and "
-        "the result is as good as with original labels (paper 4, Fig. 11)"
-    )
-    narrow = "scope narrow: naive, three to fifteen times cheaper (paper 4)"
-    if case.n_frames <= SCARCE_FRAMES:
+def _replay(case: Circumstances) -> Choice:
+    if case.scope == "broad":
+        why = (
+            "scope broad: replay is the only approach that keeps the foundation's breadth and its "
+            "repulsive wall (paper 5, point 5)"
+        )
+        narrow = "scope narrow: naive, three to fifteen times cheaper (paper 4)"
+    else:
+        why = (
+            f"scope narrow, but {case.n_frames} training frames of {_kinds(case)} are a family of "
+            f"systems and not one; until there are {case.enough} of them what lies between rests "
+            "on the foundation, and replay transfers best within a family (paper 5, point 4; "
+            "Fig. 7b)"
+        )
+        narrow = "certainty that nothing but frames like these will be met: naive, cheaper"
+    source, labels, change = _labels(case)
+    if case.scarce:
         return Choice(
-            "pseudolabel-lora",
+            f"{source}-lora",
             (
-                breadth,
+                why,
                 f"{case.n_frames} training frames are extreme scarcity, where replay alone fails "
                 "and replay with LoRA succeeds (A.2)",
                 labels,
             ),
-            (f"more than {SCARCE_FRAMES} training frames: pseudolabel", narrow),
+            (f"more than {SCARCE_FRAMES} training frames: {source}", change, narrow),
         )
-    return Choice(
-        "pseudolabel",
-        (breadth, labels),
-        (
-            "the foundation's own pretraining data at hand: multihead, with equal results",
-            f"at most {SCARCE_FRAMES} training frames: pseudolabel-lora",
-            narrow,
-        ),
-    )
+    scarcity = f"at most {SCARCE_FRAMES} training frames: {source}-lora"
+    return Choice(source, (why, labels), (change, scarcity, narrow))
+
+
+def _labels(case: Circumstances) -> tuple[str, str, str]:
+    """The method by label source, the reason, and what would lead to the other source."""
+    pool = ", ".join(case.pool)
+    same = "with equal results (paper 4, Fig. 11)"
+    if case.labels == "fit":
+        return (
+            "multihead",
+            f"{pool} is labelled and its labels agree with the foundation: they are used as they "
+            f"are, nothing need be labelled, {same}",
+            "a pool without labels, or with labels of another kind: pseudolabels",
+        )
+    why = {
+        "none": f"{pool or 'no replay pool was named, structures are generated'}: the foundation "
+        "labels them itself, so that no level of theory can be mixed",
+        "pseudo": f"the labels of {pool} were made by a model: those of this foundation are used "
+        "as they are, others made anew",
+        "misfit": f"the labels of {pool} are of another level of theory or unit than the "
+        "foundation's (warnings of `pestle replay`): the foundation labels the structures anew",
+    }[case.labels]
+    change = f"the foundation's own labelled pretraining data as replay.pool: multihead, {same}"
+    return "pseudolabel", why, change
+
+
+def _kinds(case: Circumstances) -> str:
+    groups = f"{case.n_groups} configuration group{'s' if case.n_groups != 1 else ''}"
+    return f"{case.n_elements} element{'s' if case.n_elements != 1 else ''} in {groups}"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pestle.adaptation import METHODS
-from pestle.adaptation.replay import data_elements, make_replay_set
+from pestle.adaptation.replay import ReplaySet, data_elements, make_replay_set
 from pestle.adaptation.replay.pools import GENERATED, is_file_pool
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
@@ -55,12 +55,39 @@ class Stored:
     drift: list[Frame]
 
 
+def select_replay(
+    settings: RunSettings,
+    foundation: Foundation,
+    head: str,
+    frames: Sequence[Frame],
+    *,
+    need_labels: bool,
+) -> ReplaySet:
+    """Read the pools and select from them, as the settings say.
+
+    Raises:
+        PestleError: no pool, none of it fits, or it lacks labels.
+    """
+    return make_replay_set(
+        settings.replay,
+        data_elements=data_elements(frames),
+        foundation=foundation,
+        head=head,
+        seed=settings.train.seed,
+        scope=settings.scope,
+        elements_kept=settings.elements,
+        need_labels=need_labels,
+        max_edges=settings.train.eval_batch_edges,
+    )
+
+
 def prepare_replay(
     settings: RunSettings,
     foundation: Foundation,
     head: str,
     frames: Sequence[Frame],
     fingerprint: str,
+    chosen: ReplaySet | None = None,
 ) -> Replay:
     """Select the replay structures, and label them where the method wants pseudolabels.
 
@@ -70,22 +97,14 @@ def prepare_replay(
         head: its head.
         frames: all frames of the data; their elements are matched.
         fingerprint: of the foundation as it was loaded.
+        chosen: structures that were selected before.
 
     Raises:
         PestleError: no pool, none of it fits, or it lacks labels.
     """
     pseudo = METHODS[settings.method].replay_labels == "foundation"
-    chosen = make_replay_set(
-        settings.replay,
-        data_elements=data_elements(frames),
-        foundation=foundation,
-        head=head,
-        seed=settings.train.seed,
-        scope=settings.scope,
-        elements_kept=settings.elements,
-        need_labels=not pseudo,
-        max_edges=settings.train.eval_batch_edges,
-    )
+    if chosen is None:
+        chosen = select_replay(settings, foundation, head, frames, need_labels=not pseudo)
     replay, notes = chosen.frames, list(chosen.notes)
     labels = "the pool's own"
     if pseudo:

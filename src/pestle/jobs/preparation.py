@@ -9,20 +9,21 @@ import torch
 from pydantic import BaseModel
 
 from pestle.adaptation import METHODS, Adaptation, Case
-from pestle.adaptation.choice import Choice, Circumstances, choose
+from pestle.adaptation.choice import Choice
 from pestle.devices import DTYPES
 from pestle.errors import PestleError
 from pestle.foundations import load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation, Provenance
 from pestle.foundations.label_checks import check_against_foundation
 from pestle.jobs.broad_structures import Replay, Stored, drift_structures, prepare_replay
+from pestle.jobs.method_choice import with_labels_at_hand, with_method
 from pestle.jobs.single_atoms import single_atom_note, single_atoms_learnable
 from pestle.jobs.starting_model import make_start, reference_energies
 from pestle.recipes import resolve
 from pestle.reference_energies import ReferenceEnergies, require_elements
 from pestle.settings import DriftSettings, LoraSettings, ReplaySettings, RunSettings
 from pestle.structures.checks import CheckReport, check_frames
-from pestle.structures.frame import Frame, elements_of
+from pestle.structures.frame import Frame
 from pestle.structures.graphs import GraphBatch, make_graph
 from pestle.structures.reading import is_reference_atom
 from pestle.structures.splits import Splits, read_splits
@@ -85,7 +86,7 @@ def prepare(
     """
     require_loggers(settings.log)
     splits = read_splits(settings.data, settings.train.seed)
-    settings, choice = with_method(settings, splits)
+    settings, case, choice = with_method(settings, splits)
     require_foundation(settings)
     require_heads(settings)
     foundation = load_foundation(settings.foundation, trust=settings.trust)
@@ -99,6 +100,9 @@ def prepare(
     frames = [f for split in splits.named().values() for f in split]
     require_elements(frames, foundation)
 
+    chosen = None
+    if case is not None:
+        settings, choice, chosen = with_labels_at_hand(settings, case, foundation, head, frames)
     e0s, compared = reference_energies(settings, splits, foundation, head)
     start, stages = make_start(settings, foundation, head, frames, e0s)
     has_atoms = any(is_reference_atom(f) for f in splits.isolated)
@@ -117,9 +121,9 @@ def prepare(
         if stored is not None and stored.train:
             replay = Replay(stored.train, stored.valid, "as when the run began")
         else:
-            replay = prepare_replay(settings, foundation, head, frames, fingerprint)
-    case = Case(start, TARGET_HEAD, splits.train, settings, foundation.reference_energies[head])
-    adaptation = METHODS[settings.method].adapt(case)
+            replay = prepare_replay(settings, foundation, head, frames, fingerprint, chosen)
+    task = Case(start, TARGET_HEAD, splits.train, settings, foundation.reference_energies[head])
+    adaptation = METHODS[settings.method].adapt(task)
     adaptation.model.provenance = descendant(foundation, fingerprint, settings.method)
     stages.append(Stage(f"the method {settings.method}", adaptation.model, TARGET_HEAD))
     warnings = [f"{f.message}. {f.fix}" if f.fix else f.message for f in check.warnings]
@@ -135,23 +139,6 @@ def prepare(
         settings, reasons, splits, check, foundation, head, fingerprint, start, e0s, compared,
         adaptation, stages, warnings, choice, replay, drift,
     )  # fmt: skip
-
-
-def with_method(settings: RunSettings, splits: Splits) -> tuple[RunSettings, Choice | None]:
-    """The settings with a method in the place of `auto`, and why it was chosen."""
-    if settings.method != "auto":
-        return settings, None
-    groups = {f.config_type for f in splits.train}
-    choice = choose(
-        Circumstances(
-            scope=settings.scope,
-            n_frames=len(splits.train),
-            n_elements=len(elements_of(splits.train)),
-            n_groups=len(groups),
-            pool=tuple(settings.replay.pool),
-        )
-    )
-    return settings.model_copy(update={"method": choice.method}), choice
 
 
 def require_heads(settings: RunSettings) -> None:

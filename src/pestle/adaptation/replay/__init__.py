@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from pestle.adaptation.replay.composition import data_elements, structures_by_element
-from pestle.adaptation.replay.replay_set import ReplaySet, make_replay_set
+from pestle.adaptation.replay.replay_set import ReplaySet, compare_labels, make_replay_set
 
-__all__ = ["ReplaySet", "data_elements", "make_replay_set", "structures_by_element"]
+__all__ = [
+    "ReplaySet",
+    "compare_labels",
+    "data_elements",
+    "make_replay_set",
+    "structures_by_element",
+]

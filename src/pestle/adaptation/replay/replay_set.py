@@ -141,7 +141,7 @@ def make_replay_set(
         if not pool.matched
     ]
     if need_labels and foundation is not None:
-        _compare_labels(made, foundation, head, seed, max_edges)
+        compare_labels(made, foundation, head, seed, max_edges)
     return made
 
 
@@ -216,10 +216,18 @@ def _notes(made: ReplaySet, selector: Selector, count: int | None) -> list[str]:
     return notes
 
 
-def _compare_labels(
+def compare_labels(
     made: ReplaySet, foundation: Foundation, head: str | None, seed: int, max_edges: int
 ) -> None:
-    """Add what the labels look like against the foundation."""
+    """Add what the labels of a set look like against the foundation, warnings included.
+
+    Args:
+        made: a labelled set.
+        foundation: with the E0s that the replay head will have.
+        head: its head.
+        seed: of the sample.
+        max_edges: edges per batch.
+    """
     labelled = {pool.name: pool.selected for pool in made.pools}
     made.label_fits = label_fits(labelled, foundation, head=head, seed=seed, max_edges=max_edges)
     made.notes += [fit.line() for fit in made.label_fits]
