@@ -1,12 +1,19 @@
-"""Devices and precisions by the names that users give them."""
+"""Devices and precisions by the names that users give them, and devices that are too small."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from traceback import clear_frames
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from pestle.errors import PestleError
+
+if TYPE_CHECKING:
+    from pestle.structures.graphs import GraphBatch
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -38,3 +45,56 @@ def find_device(name: str) -> torch.device:
     """
     kind, devices = fabric_device(name)
     return torch.device(f"{kind}:{devices[0]}" if isinstance(devices, list) else kind)
+
+
+#: In messages of a plain RuntimeError that is a lack of memory: of the CPU, and of CUDA before its
+#: allocator has a say.
+_NO_MEMORY = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
+
+class OutOfMemory(PestleError):
+    """The memory of a device is too small for a batch."""
+
+    exit_code = 1
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch raised this because a device has no memory left."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _NO_MEMORY)
+
+
+@contextmanager
+def fits_memory(
+    device: torch.device, *batches: GraphBatch, doing: str, where: str, fix: str
+) -> Iterator[None]:
+    """A block that works on batches; running out of memory there is an error for the user.
+
+    Args:
+        device: that works on them.
+        batches: the batch, and the one that joins it.
+        doing: what is being done, e.g. "in a prediction".
+        where, fix: of the error.
+
+    Raises:
+        OutOfMemory: instead of what torch raises.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        asked = re.search(r"ried to allocate ([\d.]+ \w+)", str(error))
+        tried = f" (tried to allocate {asked[1]})" if asked else ""
+        sizes = ", joined by ".join(_size(batch) for batch in batches)
+        # The traceback holds the tensors of the failed pass; what comes next needs their memory.
+        clear_frames(error.__traceback__)
+        raise OutOfMemory(
+            f"out of memory on {device} {doing}, with {sizes}{tried}", where=where, fix=fix
+        ) from None
+
+
+def _size(batch: GraphBatch) -> str:
+    frames = f"{batch.n_graphs} frame{'s' * (batch.n_graphs != 1)}"
+    return f"{frames} of {len(batch.numbers):,} atoms and {batch.n_edges:,} edges"

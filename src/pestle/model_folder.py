@@ -12,12 +12,13 @@ from ase.data import chemical_symbols
 from pestle import __version__
 from pestle.files import write_json
 from pestle.foundations.interface import Foundation
+from pestle.progress import say
 from pestle.run_folder import now
 
 #: The low-rank update alone, of a model with LoRA.
 ADAPTER_NAME = "adapter.safetensors"
-#: Loaded by MACECalculator and programs like it: the target head alone, or all heads.
-EXPORT_NAME, ALL_HEADS_NAME = "pestle.model", "pestle-heads.model"
+#: What the architecture's own programs load, without the ending: the target head alone, or all.
+EXPORT_NAME, ALL_HEADS_NAME = "pestle", "pestle-heads"
 
 
 def write_model_folder(
@@ -36,11 +37,21 @@ def write_model_folder(
 
 
 def write_exports(folder: Path, model: Foundation, *, head: str) -> None:
-    """Write what other programs load: `pestle.model` with the target head and, where there are
-    several, `pestle-heads.model` with all of them, the target last."""
-    model.export(folder / EXPORT_NAME, head=head)
+    """Write what other programs load: `pestle.model` (of a MACE model) with the target head and,
+    where there are several, `pestle-heads.model` with all of them, the target last.
+
+    What the architecture's own format cannot hold is not written, and said.
+    """
+    wanted: dict[str, str | None] = {EXPORT_NAME: head}
     if len(model.heads) > 1:
-        model.export(folder / ALL_HEADS_NAME)
+        wanted[ALL_HEADS_NAME] = None
+    for name, which in wanted.items():
+        path = folder / f"{name}{model.own_format}"
+        obstacle = model.export_obstacle(head=which)
+        if obstacle:
+            say(f"no {path.name}: {obstacle}")
+        else:
+            model.export(path, head=which)
 
 
 def write_card(folder: Path, model: Foundation, *, head: str, card: Mapping[str, Any]) -> None:

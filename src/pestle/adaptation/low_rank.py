@@ -220,6 +220,11 @@ class LowRankModel(Foundation):
         return self.base.backend
 
     @property
+    def own_format(self) -> str:  # type: ignore[override]
+        """Of the merged model."""
+        return self.base.own_format
+
+    @property
     def elements(self) -> tuple[int, ...]:
         return self.base.elements
 
@@ -298,6 +303,9 @@ class LowRankModel(Foundation):
 
     def export(self, path: Path, *, head: str | None = None) -> None:
         self.merged().export(path, head=head)
+
+    def export_obstacle(self, *, head: str | None = None) -> str:
+        return self.base.export_obstacle(head=head)
 
     def calculator(self, *, head: str | None = None) -> Calculator:
         return self.merged().calculator(head=head)

@@ -76,5 +76,16 @@ def _run() -> int:
             return fail(" ".join(error.format_message().split()), int(error.exit_code))
         if type(error).__name__ == "Abort":
             return fail("interrupted", 130)
+        if _is_out_of_memory(error):
+            return fail(" ".join(str(error).split()), 1)
         raise
     return result if isinstance(result, int) else 0
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether torch found no memory outside the places that say more about it."""
+    if "torch" not in sys.modules:
+        return False
+    from pestle.devices import is_out_of_memory
+
+    return is_out_of_memory(error)

@@ -46,7 +46,11 @@ def command(
     ] = False,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Do everything up to the first update and print the plan."),
+        typer.Option(
+            "--dry-run",
+            help="Do everything up to the first update and print the plan; writes no run folder; "
+            "keeps pseudolabels it had to make.",
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -107,7 +111,7 @@ def command(
             print_json(manifest)
         else:
             typer.echo("\n".join(plan_lines(manifest)))
-            typer.echo("\nDry run: nothing was trained, nothing was written.")
+            typer.echo("\nDry run: nothing was trained, no run folder was written.")
         return
     if as_json:
         print_json(manifest["errors"])

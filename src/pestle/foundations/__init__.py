@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pestle.errors import PestleError, nearest
-from pestle.foundations import catalogue
+from pestle.foundations import backends, catalogue
 
 if TYPE_CHECKING:
     import torch
 
-    from pestle.foundations.interface import Foundation, Provenance
-    from pestle.foundations.safe_files import SafeModel
+    from pestle.foundations.interface import Foundation
 
 __all__ = ["load_foundation"]
 
@@ -26,7 +25,8 @@ def load_foundation(
     """The foundation model of this name.
 
     Args:
-        name: a name of the catalogue, a model folder, a run folder, or a `.model` file.
+        name: a name of the catalogue, a model folder, a run folder, or a file as the architecture's
+            own programs publish it (`.model`, `.nqx`).
         trust: allow a `.model` file, which is a pickle: loading one runs code from its author.
             Catalogue entries need no trust beyond that in mace-torch, whose code downloads them.
         dtype: precision of the network; by default that of the file.
@@ -48,30 +48,12 @@ def _load(name: str | Path, *, trust: bool) -> Foundation:
     if path.is_dir():
         for folder in (path, path / "model"):
             if (folder / "architecture.json").is_file():
-                from pestle.foundations import safe_files
-
-                return _rebuild(safe_files.read(folder))
+                return _rebuild(folder)
         raise PestleError(
             "it holds no model: architecture.json is missing there and in model/", where=str(path)
         )
     if path.is_file():
-        if path.suffix == ".safetensors":
-            raise PestleError(
-                "it is no whole model; an adapter needs its foundation",
-                where=str(path),
-                fix="Give the run's folder, or write the merged model: pestle export ADAPTER "
-                "--foundation NAME --to ase.",
-            )
-        if not trust:
-            raise PestleError(
-                "it is a pickled model, and loading one runs code that its author put in it",
-                where=str(path),
-                fix="If you trust where it comes from, say --trust; to convert it once and for "
-                "all, load it with --trust and save it as a model folder.",
-            )
-        from pestle.foundations.interface import Provenance
-
-        return _unpickle(path, Provenance(name=path.stem))
+        return _load_file(path, trust=trust)
     known = catalogue.names()
     raise PestleError(
         f"there is no foundation, file or folder '{name}'",
@@ -80,38 +62,44 @@ def _load(name: str | Path, *, trust: bool) -> Foundation:
     )
 
 
+def _load_file(path: Path, *, trust: bool) -> Foundation:
+    if path.suffix == ".safetensors":
+        raise PestleError(
+            "it is no whole model; an adapter needs its foundation",
+            where=str(path),
+            fix="Give the run's folder, or write the merged model: pestle export ADAPTER "
+            "--foundation NAME --to ase.",
+        )
+    backend = backends.backend_of_file(path)
+    if backend.pickled and not trust:
+        raise PestleError(
+            "it is a pickled model, and loading one runs code that its author put in it",
+            where=str(path),
+            fix="If you trust where it comes from, say --trust; to convert it once and for "
+            "all, load it with --trust and save it as a model folder.",
+        )
+    from pestle.foundations.interface import Provenance
+
+    return backend.load_file(path, Provenance(name=path.stem))
+
+
 def _load_entry(entry: catalogue.Entry) -> Foundation:
     if entry.folder is not None:
-        from pestle.foundations import safe_files
-
-        return _rebuild(safe_files.read(entry.folder))
+        return _rebuild(entry.folder)
+    from pestle.foundations.download import fetch
     from pestle.foundations.interface import Provenance
-    from pestle.foundations.mace.download import fetch
 
-    path = fetch(entry)
-    return _unpickle(
-        path,
-        Provenance(
-            name=entry.name,
-            licence=entry.licence,
-            level_of_theory=entry.level_of_theory,
-            notes=(f"downloaded by mace-torch from {entry.url}",),
-        ),
+    provenance = Provenance(
+        name=entry.name,
+        licence=entry.licence,
+        level_of_theory=entry.level_of_theory,
+        notes=(f"downloaded from {entry.url}",),
     )
+    return backends.backend(entry.backend).load_file(fetch(entry), provenance)
 
 
-def _rebuild(model: SafeModel) -> Foundation:
-    if model.backend == "mace":
-        from pestle.foundations.mace.foundation import from_safe
+def _rebuild(folder: Path) -> Foundation:
+    from pestle.foundations import safe_files
 
-        return from_safe(model)
-    raise PestleError(
-        f"{model.provenance.name} is a '{model.backend}' model, and this version of Pestle has no "
-        "such backend"
-    )
-
-
-def _unpickle(path: Path, provenance: Provenance) -> Foundation:
-    from pestle.foundations.mace.pickles import from_pickle
-
-    return from_pickle(path, provenance=provenance)
+    model = safe_files.read(folder)
+    return backends.backend(model.backend, where=str(folder)).rebuild(model)

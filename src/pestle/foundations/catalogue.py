@@ -1,7 +1,7 @@
 """Foundation models by name: licence, level of theory, elements, size, whether cached.
 
-Stated from mace-torch's own tables and the models' publications; a test compares the addresses
-with mace-torch's. Imports neither torch nor mace, so that listing is quick.
+Stated from mace-torch's own tables, Nequix's and the models' publications; a test compares the
+addresses with mace-torch's. Imports neither torch nor any backend, so that listing is quick.
 """
 
 from __future__ import annotations
@@ -42,9 +42,10 @@ class Entry:
         elements: how many elements, or which.
         size: number of parameters, "?" where it is not published.
         heads: names of the heads where there are several and they are known.
-        family: which of mace-torch's functions downloads it; empty for embedded models.
+        backend: name of the backend that reads it.
+        family: which of mace-torch's functions downloads it; empty for other models.
         key: its name in that function.
-        url: address that function downloads.
+        url: where it is downloaded from.
         folder: model folder of an embedded model.
     """
 
@@ -54,6 +55,7 @@ class Entry:
     elements: str
     size: str = "?"
     heads: tuple[str, ...] = ()
+    backend: str = "mace"
     family: str = ""
     key: str = ""
     url: str = ""
@@ -66,7 +68,8 @@ class Entry:
 
     @property
     def cache_file(self) -> Path | None:
-        """Where mace-torch looks for the file; `None` for embedded models."""
+        """Where the file is kept, for MACE models where mace-torch looks for it; `None` for
+        embedded models."""
         if not self.url:
             return None
         name = self.url.rsplit("/", 1)[-1]
@@ -82,7 +85,7 @@ class Entry:
 
 
 def cache_folder() -> Path:
-    """mace-torch's folder of downloaded models."""
+    """Folder of downloaded models: mace-torch's."""
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mace"
 
 
@@ -103,6 +106,11 @@ def _mp(name: str, path: str, theory: str, licence: str = MIT, **more: Any) -> E
     return Entry(
         name, licence, theory, "89", family="mp", key=name, url=f"{base}{path}.model", **more
     )
+
+
+def _nequix(name: str, commit: str, theory: str) -> Entry:
+    url = f"https://github.com/atomicarchitects/nequix/raw/{commit}/models/{name}.nqx"
+    return Entry(name, MIT, theory, "89", size="0.71M", backend="nequip", url=url)
 
 
 _MPTRJ, _OMAT = "PBE+U (MPtrj)", "PBE+U (OMat24)"
@@ -166,6 +174,13 @@ ENTRIES: tuple[Entry, ...] = (
             url=f"{_FOUNDATIONS}mace_polar_1/MACE-POLAR-1-{size}.model",
         )
         for size in ("S", "M", "L")
+    ),
+    _nequix("nequix-mp-1", "7c2854de8e754b1a60274c7d9d2e014989ed632e", _MPTRJ),
+    _nequix("nequix-omat-1", "9c852a9c4cce69ae5e75bc5a2cf670be21ff8c28", _OMAT),
+    _nequix(
+        "nequix-oam-1",
+        "9c852a9c4cce69ae5e75bc5a2cf670be21ff8c28",
+        "PBE+U (OMat24, then sAlex + MPtrj)",
     ),
 )
 _BY_NAME = {entry.name: entry for entry in ENTRIES}

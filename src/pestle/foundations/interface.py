@@ -113,6 +113,8 @@ class Foundation(torch.nn.Module, ABC):
 
     #: Name of the backend in architecture.json.
     backend: str
+    #: How the names of files end that the architecture's own programs load.
+    own_format: ClassVar[str]
     #: LAMMPS formats that the backend writes: name → how the names of their files end.
     lammps_formats: ClassVar[Mapping[str, str]] = {}
     provenance: Provenance
@@ -261,7 +263,19 @@ class Foundation(torch.nn.Module, ABC):
 
     @abstractmethod
     def export(self, path: Path, *, head: str | None = None) -> None:
-        """Write the file that the architecture's own ASE calculator loads."""
+        """Write the file that the architecture's own ASE calculator loads.
+
+        Args:
+            path: file to write.
+            head: head to write alone; `None` means all of them.
+
+        Raises:
+            PestleError: `export_obstacle` says why.
+        """
+
+    def export_obstacle(self, *, head: str | None = None) -> str:
+        """Why `export` cannot write this model, as a clause; empty where it can."""
+        return ""
 
     def export_lammps(self, files: Mapping[str, Path], *, head: str | None = None) -> None:
         """Write files that LAMMPS loads, each checked against `predict`; all of them or none.

@@ -18,7 +18,7 @@ from ase.data import chemical_symbols
 
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
-from pestle.foundations.prediction import BATCH_EDGES, batches_by_edges, per_frame
+from pestle.foundations.prediction import BATCH_EDGES, predict_batches
 from pestle.foundations.signatures import (
     DECIMALS,
     Labels,
@@ -30,7 +30,6 @@ from pestle.foundations.signatures import (
     verified_labels,
 )
 from pestle.structures.frame import Frame
-from pestle.structures.graphs import make_graph
 
 #: Frames that one error names.
 NAMED = 5
@@ -249,6 +248,7 @@ class FoundationLabeller:
 
         Raises:
             PestleError: an element that the model lacks; before anything is predicted.
+            OutOfMemory: a batch does not fit.
         """
         model = self.foundation
         known = set(model.elements)
@@ -260,11 +260,5 @@ class FoundationLabeller:
                         where=frame.where,
                         fix="Choose a model that does, or leave such frames out.",
                     )
-        graphs = (make_graph(frame, model.cutoff, dtype=model.dtype) for frame in frames)
-        for joined in batches_by_edges(graphs, self.max_edges):
-            batch = joined.to(model.device, model.dtype).with_head(self.head)
-            prediction = model.predict(batch, stress=bool(batch.periodic.any()))
-            yield [
-                Labels.rounded(frame.energy, frame.forces, frame.stress)
-                for frame in per_frame(batch, prediction)
-            ]
+        for made in predict_batches(model, frames, self.head, self.max_edges):
+            yield [Labels.rounded(frame.energy, frame.forces, frame.stress) for frame in made]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
+from pestle.devices import fits_memory
 from pestle.foundations.interface import Foundation, Prediction
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import GraphBatch, collate, make_graph
@@ -65,6 +68,56 @@ def per_frame(batch: GraphBatch, prediction: Prediction) -> list[FramePrediction
     ]
 
 
+def fits_prediction(
+    batch: GraphBatch, frames: Sequence[Frame], device: torch.device, max_edges: int
+) -> AbstractContextManager[None]:
+    """A block that predicts a batch; too little memory there is an error for the user.
+
+    Args:
+        batch: its `frame` says which frames are in it.
+        frames: the list that `frame` counts in.
+        device: that predicts.
+        max_edges: edges that were allowed in a batch.
+    """
+    where, others = frames[int(batch.frame[0])].where, batch.n_graphs - 1
+    return fits_memory(
+        device,
+        batch,
+        doing="in a prediction",
+        where=f"{where} and {others} more" if others else where,
+        fix=f"Allow fewer edges in a batch than {max_edges:,}: lower train.eval_batch_edges of a "
+        "run, or --max-edges of pestle label."
+        if others
+        else "That structure alone is too large: leave it out, or use a device with more memory.",
+    )
+
+
+def predict_batches(
+    foundation: Foundation, frames: Sequence[Frame], head: int, max_edges: int
+) -> Iterator[list[FramePrediction]]:
+    """Predictions of all frames in their order, a batch at a time.
+
+    Args:
+        foundation: the model; predicts on its own device and in its own dtype.
+        frames: structures (labels are not looked at).
+        head: index of the head.
+        max_edges: edges per batch.
+
+    Raises:
+        OutOfMemory: a batch does not fit.
+    """
+    graphs = (
+        make_graph(frame, foundation.cutoff, index=k, dtype=foundation.dtype)
+        for k, frame in enumerate(frames)
+    )
+    for joined in batches_by_edges(graphs, max_edges):
+        with fits_prediction(joined, frames, foundation.device, max_edges):
+            batch = joined.to(foundation.device, foundation.dtype).with_head(head)
+            prediction = foundation.predict(batch, stress=bool(batch.periodic.any()))
+            made = per_frame(batch, prediction)
+        yield made
+
+
 def predict_frames(
     foundation: Foundation,
     frames: Sequence[Frame],
@@ -81,17 +134,14 @@ def predict_frames(
         head: head of the model; may be left out where there is one.
         max_edges: edges per batch.
         on_progress: called with the number of frames done after each batch.
+
+    Raises:
+        OutOfMemory: a batch does not fit.
     """
     index = foundation.head_index(head)
     results: list[FramePrediction] = []
-    graphs = (
-        make_graph(frame, foundation.cutoff, index=k, dtype=foundation.dtype)
-        for k, frame in enumerate(frames)
-    )
-    for graph_batch in batches_by_edges(graphs, max_edges):
-        batch = graph_batch.to(foundation.device, foundation.dtype).with_head(index)
-        prediction = foundation.predict(batch, stress=bool(batch.periodic.any()))
-        results += per_frame(batch, prediction)
+    for made in predict_batches(foundation, frames, index, max_edges):
+        results += made
         if on_progress is not None:
             on_progress(len(results))
     return results

@@ -13,8 +13,8 @@ from pestle.adaptation.replay import ReplaySet, data_elements, make_replay_set
 from pestle.adaptation.replay.pools import GENERATED, is_file_pool
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
-from pestle.foundations.labelling import label_frames
-from pestle.progress import progress
+from pestle.foundations.labelling import FoundationLabeller
+from pestle.jobs.resumable_labels import label_resumably, partial_labels, stoppable
 from pestle.run_folder import RunFolder
 from pestle.settings import ReplaySettings, RunSettings
 from pestle.structures.frame import Frame
@@ -88,6 +88,8 @@ def prepare_replay(
     frames: Sequence[Frame],
     fingerprint: str,
     chosen: ReplaySet | None = None,
+    *,
+    labels_file: Path | None = None,
 ) -> Replay:
     """Select the replay structures, and label them where the method wants pseudolabels.
 
@@ -98,9 +100,12 @@ def prepare_replay(
         frames: all frames of the data; their elements are matched.
         fingerprint: of the foundation as it was loaded.
         chosen: structures that were selected before.
+        labels_file: keeps pseudolabels as they are made, and gives back those of a stopped run;
+            `None` keeps none.
 
     Raises:
         PestleError: no pool, none of it fits, or it lacks labels.
+        LabellingStopped: Ctrl-C or SIGTERM came while pseudolabels were made.
     """
     pseudo = METHODS[settings.method].replay_labels == "foundation"
     if chosen is None:
@@ -108,18 +113,18 @@ def prepare_replay(
     replay, notes = chosen.frames, list(chosen.notes)
     labels = "the pool's own"
     if pseudo:
-        with progress("labelling replay structures", len(replay)) as bar:
-            done = label_frames(
-                replay,
-                foundation,
-                head,
-                fingerprint=fingerprint,
-                max_edges=settings.train.eval_batch_edges,
-                on_progress=bar.to,
+        labeller = FoundationLabeller(
+            foundation, head, fingerprint=fingerprint, max_edges=settings.train.eval_batch_edges
+        )
+        partial = partial_labels(labels_file, labeller.id)
+        with stoppable(partial):
+            done, resumed = label_resumably(
+                labeller, replay, partial, "labelling replay structures"
             )
         labels = f"pseudolabels by {foundation.provenance.name}, head {head} ({done.labelled_by})"
         notes.append(
-            f"{done.made} labelled now, {done.reused} had these labels already"
+            f"{done.made} labelled now, {done.reused - resumed} had these labels already"
+            + (f", {resumed} labelled before a stop or in a dry run" if resumed else "")
             + (f", other labels of {done.replaced} left out" if done.replaced else "")
         )
         replay, strong = without_strong_forces(done.frames, settings.replay)

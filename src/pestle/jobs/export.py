@@ -64,17 +64,18 @@ def export(
     """Write a model for another program.
 
     Args:
-        model: run folder, model folder, `.model` file (with trust), catalogue name, or an
-            `adapter.safetensors`.
-        to: `ase` (one file for MACECalculator), `lammps` (every file the model's architecture has
-            for LAMMPS, checked against the model) or one of these, `lammps-FORMAT`.
+        model: run folder, model folder, `.model` file (with trust), `.nqx` file, catalogue name,
+            or an `adapter.safetensors`.
+        to: `ase` (one file for the architecture's own calculator, such as MACECalculator),
+            `lammps` (every file the model's architecture has for LAMMPS, checked against the model)
+            or one of these, `lammps-FORMAT`.
         head: head of the model; by default the only one, or Default. It is called Default in the
             files.
         all_heads: keep the other heads in the file for ASE, the chosen one last.
         dtype: precision of the files, float32 or float64; by default the model's, but float64 where
             its reference energies are too large for float32.
         trust: allow a `.model` file.
-        out: folder to write to, or a file that ends in `.model`; by default the folder `export`
+        out: folder to write to, or a file that ends like the format; by default the folder `export`
             beside the model.
 
     Raises:
@@ -94,7 +95,7 @@ def export(
     written = _with_heads(loaded, chosen, all_heads)
     written, notes = _in_precision(written, dtype)
     if to == "ase":
-        written.export(files["ase"])
+        written.export(files["ase"], head=None if all_heads else TARGET_HEAD)
     else:
         say("writing and checking files for LAMMPS: takes up to a minute")
         written.export_lammps(files)
@@ -134,7 +135,7 @@ def _require_target(to: str, all_heads: bool) -> None:
 def _formats(foundation: Foundation, to: str) -> dict[str, str]:
     """Kinds of file to write and how their names end."""
     if to == "ase":
-        return {"ase": ".model"}
+        return {"ase": foundation.own_format}
     known = dict(foundation.lammps_formats)
     if not known:
         raise PestleError(
@@ -189,13 +190,13 @@ def _files(
         PestleError: one is, or the folder cannot be written to.
     """
     target = folder if out is None else Path(out).expanduser()
-    if target.suffix in (".model", ".pt", ".pth") and not target.is_dir():
+    if target.suffix in (".model", ".nqx", ".pt", ".pth") and not target.is_dir():
         if list(formats.values()) != [target.suffix]:
             raise PestleError(
                 "is the name of a file",
                 where=str(target),
                 fix="Name a folder with -o"
-                + (", or a file that ends in .model." if "ase" in formats else "."),
+                + (f", or a file that ends in {formats['ase']}." if "ase" in formats else "."),
             )
         files = dict.fromkeys(formats, target)
     else:

@@ -20,6 +20,7 @@ from pestle.jobs.broad_structures import read_broad, write_broad
 from pestle.jobs.plan import plan_lines
 from pestle.jobs.preparation import Prepared, prepare, training_data
 from pestle.jobs.record import card_of, data_files, describe, run_identity
+from pestle.jobs.resumable_labels import labels_of_run
 from pestle.model_folder import write_card, write_exports, write_model_folder
 from pestle.progress import say
 from pestle.protocols.errors import ErrorResults, add_model
@@ -55,7 +56,8 @@ def finetune(
             `{"foundation": "medium-omat-0", "data.train": "frames.xyz", "train.epochs": 100}`.
         out: run folder, new unless `resume`.
         resume: go on from the checkpoint in `out`.
-        dry_run: stop before the first update and write nothing.
+        dry_run: stop before the first update and write no run folder. Pseudolabels that had to be
+            made are kept in `OUT.labels.partial`, and the run takes them from there.
         command: command line, for the manifest and the report.
 
     Returns:
@@ -63,8 +65,10 @@ def finetune(
 
     Raises:
         PestleError: a mistake in settings or data.
-        TrainingFailed: training made numbers that are not finite; the best model is kept.
-        Interrupted: the run was stopped; its checkpoint is written.
+        TrainingFailed: training made numbers that are not finite or ran out of memory; the best
+            model is kept.
+        Interrupted: the run was stopped; its checkpoint is written, or before the first update,
+            the pseudolabels made so far are kept for the same call.
     """
     if not isinstance(settings, RunSettings):
         settings = from_names(settings)
@@ -75,7 +79,13 @@ def finetune(
         folder.require_new()
     started = time.monotonic()
     fabric = make_fabric(settings.train)
-    prepared = prepare(settings, fabric.device, stored=read_broad(folder) if resume else None)
+    labels_file = labels_of_run(folder.path)
+    prepared = prepare(
+        settings,
+        fabric.device,
+        labels_file=labels_file,
+        stored=read_broad(folder) if resume else None,
+    )
     identity = run_identity(prepared)
     data = training_data(prepared)
     manifest = Manifest(folder.manifest, describe(prepared, command))
@@ -111,6 +121,8 @@ def finetune(
     manifest.content["gate"] = asdict(gate) if gate else None
     manifest.content["timings"] = {"preparation_s": round(time.monotonic() - started, 2)}
     if dry_run:
+        if prepared.replay is not None and labels_file.exists():
+            say(f"{labels_file}: the pseudolabels are kept; the run itself takes them from there")
         return manifest.content
 
     # Whatever a user can have got wrong was found by now: a refused run leaves no folder behind.
@@ -120,9 +132,11 @@ def finetune(
             say(line)
         say()
         if not resume:
-            text = dump(with_absolute_paths(prepared.settings))
-            write_text(folder.settings, text)
+            # The settings last: a folder that holds them can be resumed.
             write_broad(folder, prepared.replay, prepared.drift)
+            write_text(folder.settings, dump(with_absolute_paths(prepared.settings)))
+        if prepared.replay is not None:
+            labels_file.unlink(missing_ok=True)
         manifest.update(status="running")
         trainer.loggers = make_loggers(settings.log, folder.path, identity)
         return _train_and_judge(trainer, prepared, folder, manifest, resume=resume)

@@ -3,42 +3,26 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from pestle.devices import DTYPES, find_device
-from pestle.errors import Interrupted, PestleError
+from pestle.errors import PestleError
 from pestle.files import sha256
 from pestle.foundations import load_foundation
 from pestle.foundations.calculator_labels import CalculatorLabeller, current_folder_importable
-from pestle.foundations.labelling import (
-    FoundationLabeller,
-    Labelled,
-    Labeller,
-    label_with,
-)
+from pestle.foundations.labelling import FoundationLabeller, Labelled, Labeller
 from pestle.foundations.prediction import BATCH_EDGES
 from pestle.foundations.signatures import labels_by, structure_id
 from pestle.jobs.partial_labels import PartialLabels
-from pestle.progress import progress, say
+from pestle.jobs.resumable_labels import label_resumably, stoppable
 from pestle.structures.frame import Frame
 from pestle.structures.reading import read_frames
 from pestle.structures.writing import write_frames
 
 SUFFIXES = (".xyz", ".extxyz")
-
-
-class LabellingStopped(Interrupted):
-    """The user or the queue stopped a labelling; what was made is kept beside the file."""
-
-    def __init__(self, by: str, partial: PartialLabels) -> None:
-        self.by, self.folder = by, str(partial.path.parent)
-        kept = f"; the same command goes on from {partial.path}" if partial.begun else ""
-        Exception.__init__(self, f"stopped by {by}{kept or ' before the first batch'}")
 
 
 def label(
@@ -93,21 +77,9 @@ def label(
             finished = _finished(out, frames, labeller.id)
             partial.remove()
             return _facts(finished, out, resumed=0, finished_before=True)
-        resumed = _resumable(partial, frames)
-        try:
-            with _sigterm_interrupts(), progress("labelling", len(frames), done=resumed) as bar:
-                labelled = label_with(
-                    labeller,
-                    frames,
-                    known=partial.labels,
-                    on_batch=partial.append,
-                    on_progress=bar.to,
-                )
-                write_frames(out, labelled.frames)
-        except KeyboardInterrupt as stop:
-            raise LabellingStopped(str(stop) or "Ctrl-C", partial) from None
-        finally:
-            partial.close()
+        with stoppable(partial):
+            labelled, resumed = label_resumably(labeller, frames, partial, "labelling")
+            write_frames(out, labelled.frames)
     partial.remove()
     return _facts(labelled, out, resumed=resumed, finished_before=False)
 
@@ -190,37 +162,6 @@ def _finished(out: Path, frames: Sequence[Frame], labeller: str) -> Labelled:
             fix="Remove it or choose another name with -o.",
         )
     return Labelled(found, labeller, reused=len(found), made=0, replaced=0)
-
-
-def _resumable(partial: PartialLabels, frames: Sequence[Frame]) -> int:
-    """Frames whose labels a stopped run has made; says what of its file is of no use."""
-    if partial.note:
-        say(f"warning: {partial.note}")
-    here = [structure_id(frame) for frame in frames]
-    other = len(partial.labels.keys() - set(here))
-    if other:
-        say(f"warning: {partial.path}: {other} of its structures are not among these; not used")
-    resumed = sum(structure in partial.labels for structure in here)
-    if resumed:
-        say(f"going on from {partial.path}: {resumed} of {len(frames)} structures are labelled")
-    return resumed
-
-
-@contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """SIGTERM, which queues send before they kill, stops like Ctrl-C."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, _frame: Any) -> None:
-        raise KeyboardInterrupt(signal.Signals(number).name)
-
-    previous = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def _facts(labelled: Labelled, out: Path, *, resumed: int, finished_before: bool) -> dict[str, Any]:

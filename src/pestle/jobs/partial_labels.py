@@ -1,4 +1,4 @@
-"""Labels made so far, beside the file they are for: what a stopped `pestle label` goes on from.
+"""Labels made so far, beside the file or run they are for: what a stopped labelling goes on from.
 
 A line of JSON that says whose labels they are, then one line per batch. A batch is there whole or
 not at all, so that a run that goes on makes the same batches as one that was never stopped, and on
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -65,9 +66,11 @@ class PartialLabels:
         return json.dumps({"format": FORMAT, "labelled_by": self.labeller}).encode()
 
     def append(self, batch: Mapping[str, Labels]) -> None:
-        """Add a batch; it is on its way to the disk when this returns."""
-        if self._stream is None:
-            self._stream = self._open()
+        """Add a batch; it is on its way to the disk when this returns.
+
+        Raises:
+            PestleError: it cannot be written.
+        """
         records = [
             [
                 structure,
@@ -78,8 +81,13 @@ class PartialLabels:
             ]
             for structure, labels in batch.items()
         ]
-        self._stream.write(json.dumps(records).encode() + b"\n")
-        self._stream.flush()
+        try:
+            if self._stream is None:
+                self._stream = self._open()
+            self._stream.write(json.dumps(records).encode() + b"\n")
+            self._stream.flush()
+        except OSError as error:
+            raise PestleError(f"it cannot be written ({error})", where=str(self.path)) from error
 
     def _open(self) -> BinaryIO:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,8 +106,10 @@ class PartialLabels:
         return bool(self.labels) or self._stream is not None
 
     def close(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
+        # Every batch was flushed; where that failed, closing would only fail again.
+        with suppress(OSError):
+            if self._stream is not None:
+                self._stream.close()
 
     def remove(self) -> None:
         """The labelling is finished."""

@@ -1,9 +1,12 @@
-"""Everything before the first update: data, checks, foundation, E0s, method. Writes no file."""
+"""Everything before the first update: data, checks, foundation, E0s, method.
+
+Writes nothing but the file that keeps pseudolabels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import torch
 from pydantic import BaseModel
@@ -72,17 +75,24 @@ class Prepared:
 
 
 def prepare(
-    settings: RunSettings, device: torch.device, *, stored: Stored | None = None
+    settings: RunSettings,
+    device: torch.device,
+    *,
+    labels_file: Path | None = None,
+    stored: Stored | None = None,
 ) -> Prepared:
     """Read, check, load, and adapt.
 
     Args:
         settings: of the run.
         device: where everything is predicted and trained.
+        labels_file: keeps pseudolabels as they are made, and gives back those of a stopped run;
+            `None` keeps none.
         stored: broad structures of a run that is resumed.
 
     Raises:
         PestleError: anything a user can mend, an error of the preflight checks included.
+        LabellingStopped: Ctrl-C or SIGTERM came while pseudolabels were made.
     """
     require_loggers(settings.log)
     splits = read_splits(settings.data, settings.train.seed)
@@ -121,7 +131,9 @@ def prepare(
         if stored is not None and stored.train:
             replay = Replay(stored.train, stored.valid, "as when the run began")
         else:
-            replay = prepare_replay(settings, foundation, head, frames, fingerprint, chosen)
+            replay = prepare_replay(
+                settings, foundation, head, frames, fingerprint, chosen, labels_file=labels_file
+            )
     task = Case(start, TARGET_HEAD, splits.train, settings, foundation.reference_energies[head])
     adaptation = METHODS[settings.method].adapt(task)
     adaptation.model.provenance = descendant(foundation, fingerprint, settings.method)

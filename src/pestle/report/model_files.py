@@ -20,6 +20,7 @@ PURPOSES = {
         "all heads, for MACECalculator(head=…); without a name it takes Default, the last. A "
         "pickle as well"
     ),
+    "model/pestle.nqx": "the target head alone, for Nequix's own calculator. No code in it",
     "model/adapter.safetensors": (
         "the LoRA update alone: on the foundation with the same fingerprint it gives this model"
     ),

@@ -11,12 +11,15 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from traceback import clear_frames
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 
+from pestle.devices import OutOfMemory, fits_memory
 from pestle.errors import Interrupted, PestleError
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
 from pestle.progress import progress, say
@@ -37,7 +40,8 @@ CHECKPOINT_SECONDS = 60.0
 
 
 class TrainingFailed(PestleError):
-    """Training made numbers that are not finite; the best model so far is kept."""
+    """Training made numbers that are not finite, or ran out of memory; the best model so far is
+    kept."""
 
     exit_code = 1
 
@@ -134,21 +138,42 @@ class Trainer:
 
         Raises:
             TrainingFailed: either is not finite.
+            OutOfMemory: the batch does not fit.
         """
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = self.compute_loss(target, replay, weights)
-        if not torch.isfinite(loss):
-            raise self._failure(target, replay, weights, "the loss")
-        # Naming the inputs prunes the backward pass to what the trained parameters need.
-        self.fabric.backward(loss, inputs=self.parameters)
-        assert self.settings.train.clip is not None
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.train.clip)
-        if not torch.isfinite(norm):
-            raise self._failure(target, replay, weights, "the gradient")
-        self.schedule.apply(self.optimizer, self.counters.step, self.counters.epoch + 1)
-        self.optimizer.step()
-        self.average.update()
-        return float(loss.detach()), float(norm)
+        c = self.counters
+        doing = f"at epoch {c.epoch + 1}, update {c.step + 1}"
+        with self._fits_memory(target, replay, doing):
+            self.optimizer.zero_grad(set_to_none=True)
+            loss = self.compute_loss(target, replay, weights)
+            if not torch.isfinite(loss):
+                raise self._failure(target, replay, weights, "the loss")
+            # Naming the inputs prunes the backward pass to what the trained parameters need.
+            self.fabric.backward(loss, inputs=self.parameters)
+            assert self.settings.train.clip is not None
+            norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.train.clip)
+            if not torch.isfinite(norm):
+                raise self._failure(target, replay, weights, "the gradient")
+            self.schedule.apply(self.optimizer, c.step, c.epoch + 1)
+            self.optimizer.step()
+            self.average.update()
+            return float(loss.detach()), float(norm)
+
+    def _fits_memory(
+        self, target: GraphBatch, replay: GraphBatch | None, doing: str
+    ) -> AbstractContextManager[None]:
+        """An update that does not fit the device names the settings that make it smaller."""
+        train = self.settings.train
+        bound = "no bound" if train.max_edges is None else f"{train.max_edges:,}"
+        lower = [f"train.max_edges (now {bound})", f"train.batch_size (now {train.batch_size})"]
+        if replay is not None:
+            lower.append(f"replay.ratio (now {self.settings.replay.ratio:g})")
+        return fits_memory(
+            self.fabric.device,
+            *([target] if replay is None else [target, replay]),
+            doing=doing,
+            where="training",
+            fix=f"Start a new run with a lower {', '.join(lower[:-1])} or {lower[-1]}.",
+        )
 
     def _failure(
         self,
@@ -263,7 +288,7 @@ class Trainer:
 
         Raises:
             Interrupted: a signal came; the checkpoint is written.
-            TrainingFailed: a loss or gradient is not finite.
+            TrainingFailed: a loss or gradient is not finite, or a batch does not fit the device.
             PestleError: the checkpoint belongs to another run.
         """
         if resume:
@@ -274,6 +299,12 @@ class Trainer:
         previous = {s: signal.signal(s, self._request_stop) for s in _SIGNALS if listening}
         try:
             self._train()
+        except OutOfMemory as error:
+            # The best model is judged next, on the same device.
+            clear_frames(error.__traceback__)
+            self.optimizer.zero_grad(set_to_none=True)
+            kept = " The best model so far is kept." if self.counters.best_epoch >= 0 else ""
+            raise TrainingFailed(error.what, where=error.where, fix=f"{error.fix}{kept}") from None
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
@@ -345,6 +376,9 @@ class Trainer:
 
         The largest batch comes first: it sets the memory and pays for compilation. Timed is the
         first batch of the training.
+
+        Raises:
+            OutOfMemory: the largest batch does not fit.
         """
         weights = loss_weights(self.settings.loss, 1)
         batches = list(self.batches.epoch(1))
@@ -352,9 +386,10 @@ class Trainer:
         for graphs in (max(batches, key=lambda b: b.n_edges), batches[0]):
             replay, _ = self.draw_replay(graphs)
             started = time.perf_counter()
-            loss = self.compute_loss(graphs, replay, weights)
-            if torch.isfinite(loss):
-                self.fabric.backward(loss, inputs=self.parameters)
+            with self._fits_memory(graphs, replay, "in a trial update"):
+                loss = self.compute_loss(graphs, replay, weights)
+                if torch.isfinite(loss):
+                    self.fabric.backward(loss, inputs=self.parameters)
             if self.fabric.device.type == "cuda":
                 torch.cuda.synchronize()
             seconds = time.perf_counter() - started

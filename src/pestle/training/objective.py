@@ -9,7 +9,12 @@ from typing import Any
 import torch
 
 from pestle.foundations.interface import Foundation
-from pestle.foundations.prediction import FramePrediction, batches_by_edges, per_frame
+from pestle.foundations.prediction import (
+    FramePrediction,
+    batches_by_edges,
+    fits_prediction,
+    per_frame,
+)
 from pestle.metrics import frame_errors
 from pestle.settings import RunSettings
 from pestle.structures.frame import Frame
@@ -88,20 +93,25 @@ class Objective:
         weights: Mapping[str, float],
         to_device: Callable[[GraphBatch], GraphBatch],
     ) -> dict[str, Any]:
-        """`metrics.frame_errors` of some labelled frames, and their loss."""
+        """`metrics.frame_errors` of some labelled frames, and their loss.
+
+        Raises:
+            OutOfMemory: a batch does not fit.
+        """
         predictions: list[FramePrediction] = []
         sums: dict[str, float] = {}
         counts: dict[str, int] = {}
         stress = any(g.has_stress for g in graphs)
         for joined in batches_by_edges(graphs, self.max_edges):
-            batch = to_device(joined)
-            prediction = model(batch, stress=stress)
-            with torch.no_grad():
-                terms = self.loss.terms(prediction, batch)
-            for name, value in terms.sums.items():
-                sums[name] = sums.get(name, 0.0) + float(value)
-                counts[name] = counts.get(name, 0) + terms.counts[name]
-            predictions += per_frame(batch, prediction)
+            with fits_prediction(joined, frames, model.device, self.max_edges):
+                batch = to_device(joined)
+                prediction = model(batch, stress=stress)
+                with torch.no_grad():
+                    terms = self.loss.terms(prediction, batch)
+                for name, value in terms.sums.items():
+                    sums[name] = sums.get(name, 0.0) + float(value)
+                    counts[name] = counts.get(name, 0) + terms.counts[name]
+                predictions += per_frame(batch, prediction)
         result = frame_errors(frames, predictions)
         result["loss"] = sum(weights[k] * sums[k] / counts[k] for k in sums)
         return result

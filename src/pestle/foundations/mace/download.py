@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
-from pestle.errors import PestleError
 from pestle.foundations.catalogue import Entry
 
 
@@ -26,31 +24,11 @@ def _downloaders() -> dict[str, Callable[[str], object]]:
     }
 
 
-def fetch(entry: Entry) -> Path:
-    """The entry's file in mace-torch's cache, downloaded if it is not there yet.
+def download(entry: Entry) -> None:
+    """Put the entry's file in mace-torch's cache.
 
     Raises:
-        PestleError: it could not be downloaded; says which file to put where.
+        OSError, RuntimeError: it could not be downloaded.
     """
-    path = entry.cache_file
-    if path is None:
-        raise PestleError(f"{entry.name} is embedded in Pestle and not downloaded")
-    if path.is_file():
-        return path
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # mace reports progress on stdout
-            _downloaders()[entry.family](entry.key)
-    except (OSError, RuntimeError) as error:
-        reason = error.__cause__ or error
-        raise PestleError(
-            f"{entry.name} is not cached and could not be downloaded ({reason})",
-            where="foundation",
-            fix=f"On a machine with network fetch {entry.url} and put it here as {path}.",
-        ) from error
-    if not path.is_file():
-        raise PestleError(
-            f"mace-torch reported success but did not write {path}",
-            where="foundation",
-            fix=f"Fetch {entry.url} and put it there.",
-        )
-    return path
+    with contextlib.redirect_stdout(sys.stderr):  # mace reports progress on stdout
+        _downloaders()[entry.family](entry.key)

@@ -5,28 +5,21 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import torch
-from ase import Atoms
-from ase.data import chemical_symbols
 
-from pestle.errors import PestleError
 from pestle.foundations import safe_files
-from pestle.foundations.interface import Foundation, LinearLayer, Prediction, Provenance
+from pestle.foundations.interface import LinearLayer, Prediction, Provenance
 from pestle.foundations.mace import architecture, exporting, lammps, long_range, parts, surgery
 from pestle.foundations.mace.runtime import EmptyParam, Network, default_dtype, o3
-from pestle.structures.frame import Frame
-from pestle.structures.graphs import GraphBatch, collate, make_graphs
-
-if TYPE_CHECKING:
-    from ase.calculators.calculator import Calculator
+from pestle.foundations.network_foundation import NetworkFoundation
+from pestle.structures.graphs import GraphBatch
 
 #: Inputs of a joint embedding that a GraphBatch carries.
 EMBEDDABLE = ("total_charge", "total_spin")
 
 
-class MaceFoundation(Foundation):
+class MaceFoundation(NetworkFoundation):
     """A MACE network with its reference energies kept apart.
 
     The network's own E0s are zero, so the energy it returns *is* the interaction energy. The E0s
@@ -39,10 +32,9 @@ class MaceFoundation(Foundation):
     """
 
     backend = "mace"
+    own_format = ".model"
     lammps_formats = lammps.FORMATS
     network: Network
-    e0s: torch.Tensor
-    _column: torch.Tensor
 
     def __init__(
         self,
@@ -51,76 +43,32 @@ class MaceFoundation(Foundation):
         provenance: Provenance,
         e0s: torch.Tensor | None = None,
     ) -> None:
-        super().__init__()
         description = architecture.describe(network)
-        n_heads, n_elements = len(description["heads"]), len(description["atomic_numbers"])
         own = network.atomic_energies_fn.atomic_energies
         if e0s is None:
             e0s = torch.atleast_2d(own.detach()).double().cpu().clone()
-        if tuple(e0s.shape) != (n_heads, n_elements):
-            raise PestleError(
-                f"the E0 table has shape {tuple(e0s.shape)}, but the model has {n_heads} heads and "
-                f"{n_elements} elements"
-            )
+        super().__init__(
+            elements=description["atomic_numbers"],
+            heads=description["heads"],
+            e0s=e0s.to(own.device),
+            provenance=provenance,
+        )
         specs = description["embedding_specs"] or {}
         unknown = [name for name in specs if name not in EMBEDDABLE]
         if unknown:
             raise architecture.unsupported(f"it embeds {', '.join(unknown)}")
         network.atomic_energies_fn.atomic_energies = torch.zeros(
-            n_heads, n_elements, dtype=next(network.parameters()).dtype, device=own.device
+            *e0s.shape, dtype=next(network.parameters()).dtype, device=own.device
         )
         network.heads = list(description["heads"])
         self.network = network
-        self._elements = tuple(description["atomic_numbers"])
-        self._heads = tuple(description["heads"])
-        self.register_buffer("e0s", e0s.to(own.device))
-        index = torch.full((len(chemical_symbols) + 1,), -1, dtype=torch.int64)
-        index[list(self._elements)] = torch.arange(n_elements)
-        self.register_buffer("_column", index.to(own.device), persistent=False)
-        self.provenance = provenance
-
-    def _apply(self, fn: Any, recurse: bool = True) -> MaceFoundation:
-        kept = self.e0s
-        super()._apply(fn, recurse)
-        self.e0s = kept.to(self.e0s.device)  # moved, never cast
-        return self
 
     # -- what it covers -------------------------------------------------------------------------
-    @property
-    def elements(self) -> tuple[int, ...]:
-        return self._elements
-
-    @property
-    def heads(self) -> tuple[str, ...]:
-        return self._heads
-
     @property
     def cutoff(self) -> float:
         return float(self.network.r_max)
 
-    @property
-    def dtype(self) -> torch.dtype:
-        return next(self.network.parameters()).dtype
-
     # -- what it predicts -----------------------------------------------------------------------
-    def columns(self, graphs: GraphBatch) -> torch.Tensor:
-        """Position of every atom's element in the model, [n_atoms].
-
-        Raises:
-            PestleError: an element that the model does not know, with the frame's number.
-        """
-        columns = self._column[graphs.numbers]
-        if bool((columns < 0).any()):
-            atom = int(torch.nonzero(columns < 0)[0])
-            symbol = chemical_symbols[int(graphs.numbers[atom])]
-            frame = int(graphs.frame[graphs.batch[atom]])
-            raise PestleError(
-                f"{self.provenance.name} does not know {symbol}",
-                where=f"frame {frame}",
-                fix="Choose a foundation whose elements cover the data (see `pestle models`).",
-            )
-        return columns
-
     def _inputs(
         self,
         graphs: GraphBatch,
@@ -164,58 +112,24 @@ class MaceFoundation(Foundation):
         finally:
             hook.remove()
 
+    def interaction(
+        self,
+        graphs: GraphBatch,
+        columns: torch.Tensor,
+        positions: torch.Tensor,
+        cell: torch.Tensor,
+        *,
+        training: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        data = self._inputs(graphs, columns, positions, cell)
+        out = self._run(data, training=training)
+        return out["energy"], out["node_energy"].to(self.dtype) + self._embedding_energies(data)
+
     def predict(
         self, graphs: GraphBatch, *, training: bool = False, stress: bool = False
     ) -> Prediction:
-        columns = self.columns(graphs)
-        dtype = self.dtype
-        with torch.enable_grad(), default_dtype(dtype):
-            positions = graphs.positions.detach().to(dtype, copy=True).requires_grad_(True)
-            placed, cell = positions, graphs.cell.detach().to(dtype)
-            wanted = [positions]
-            if stress:
-                strain = positions.new_zeros(graphs.n_graphs, 3, 3).requires_grad_(True)
-                symmetric = 0.5 * (strain + strain.transpose(1, 2))
-                placed = positions + torch.einsum("ai,aij->aj", positions, symmetric[graphs.batch])
-                cell = cell + cell @ symmetric
-                wanted.append(strain)
-            data = self._inputs(graphs, columns, placed, cell)
-            out = self._run(data, training=training)
-            energy = out["energy"]
-            # Differentiated here, not by mace: an unused input (no edge in the whole batch) and
-            # structures without a volume then give zeros that can be differentiated again.
-            gradients = [
-                torch.zeros_like(leaf) + 0.0 * energy.sum() if gradient is None else gradient
-                for gradient, leaf in zip(
-                    torch.autograd.grad(
-                        energy.sum(), wanted, create_graph=training, allow_unused=True
-                    ),
-                    wanted,
-                    strict=True,
-                )
-            ]
-            node_energies = out["node_energy"].to(dtype) + self._embedding_energies(data)
-        prediction = Prediction(
-            interaction_energy=energy,
-            reference_energy=self._reference_sums(graphs, columns),
-            node_energies=node_energies,
-            forces=-gradients[0],
-            stress=self._stress(graphs, gradients[1]) if stress else None,
-        )
-        if not training:
-            prediction.interaction_energy = energy.detach()
-            prediction.node_energies = node_energies.detach()
-            prediction.forces = prediction.forces.detach()
-            if prediction.stress is not None:
-                prediction.stress = prediction.stress.detach()
-        return prediction
-
-    def _stress(self, graphs: GraphBatch, gradient: torch.Tensor) -> torch.Tensor:
-        """dE/dε over the volume, exactly zero for structures that have none."""
-        periodic = graphs.periodic[:, None, None]
-        regular = torch.eye(3, dtype=gradient.dtype, device=gradient.device)
-        volume = torch.linalg.det(torch.where(periodic, graphs.cell.to(gradient), regular)).abs()
-        return torch.where(periodic, gradient / volume[:, None, None], torch.zeros_like(gradient))
+        with default_dtype(self.dtype):  # mace makes tensors of the default dtype on its way
+            return super().predict(graphs, training=training, stress=stress)
 
     def _embedding_energies(self, data: Mapping[str, torch.Tensor]) -> torch.Tensor | float:
         """Energy per atom that some networks read from the embedding and leave out of theirs."""
@@ -227,10 +141,6 @@ class MaceFoundation(Foundation):
         heads = data["head"][data["batch"]]
         by_head = self.network.embedding_readout(embedded, heads)
         return by_head.gather(1, heads[:, None]).squeeze(1)
-
-    def _reference_sums(self, graphs: GraphBatch, columns: torch.Tensor) -> torch.Tensor:
-        atoms = self.e0s[graphs.head[graphs.batch], columns]
-        return atoms.new_zeros(graphs.n_graphs).index_add_(0, graphs.batch, atoms)
 
     def descriptors(self, graphs: GraphBatch) -> torch.Tensor:
         columns = self.columns(graphs)
@@ -251,22 +161,6 @@ class MaceFoundation(Foundation):
             start += irreps.dim
         return found
 
-    # -- reference energies ---------------------------------------------------------------------
-    @property
-    def reference_energies(self) -> dict[str, dict[int, float]]:
-        table = self.e0s.tolist()
-        return {
-            head: dict(zip(self._elements, table[row], strict=True))
-            for row, head in enumerate(self._heads)
-        }
-
-    def isolated_atom_energies(self, head: str | None = None) -> dict[int, float]:
-        row = self.head_index(head)
-        atoms = [Frame(Atoms(numbers=[z])) for z in self._elements]
-        graphs = collate(make_graphs(atoms, self.cutoff, dtype=self.dtype))
-        energies = self.predict(graphs.with_head(row).to(self.device)).energy.tolist()
-        return dict(zip(self._elements, energies, strict=True))
-
     # -- its parts ------------------------------------------------------------------------------
     def parameter_groups(self) -> dict[str, list[str]]:
         return parts.parameter_groups(self.network, prefix="network.")
@@ -281,40 +175,20 @@ class MaceFoundation(Foundation):
         made = MaceFoundation(network, provenance=self.provenance, e0s=e0s)
         return made.to(self.device)
 
-    def copy(self) -> MaceFoundation:
-        return self._with(clone(self.network))
+    def rebuilt(self, e0s: torch.Tensor) -> MaceFoundation:
+        return self._with(clone(self.network), e0s)
 
     def with_elements(self, elements: Sequence[int]) -> MaceFoundation:
-        unknown = [chemical_symbols[z] for z in elements if z not in self._elements]
-        if unknown or not elements:
-            raise PestleError(
-                f"{self.provenance.name} does not know {', '.join(unknown)}"
-                if unknown
-                else "no element was asked for",
-                where="elements",
-            )
-        columns = [k for k, z in enumerate(self._elements) if z in set(elements)]
+        columns = self.columns_of(elements)
         return self._with(
             surgery.select_elements(self.network, columns), self.e0s[:, columns].clone()
         )
 
     def with_heads(self, heads: Mapping[str, str]) -> MaceFoundation:
-        if not heads:
-            raise PestleError("no head was asked for", where="heads")
-        rows = [self.head_index(old) for old in heads.values()]
+        rows = self.rows_of(heads)
         return self._with(
             surgery.select_heads(self.network, list(heads), rows), self.e0s[rows].clone()
         )
-
-    def with_reference_energies(self, head: str, e0s: Mapping[int, float]) -> MaceFoundation:
-        row, table = self.head_index(head), self.e0s.detach().clone()
-        for z, energy in e0s.items():
-            if int(z) not in self._elements:
-                raise PestleError(
-                    f"{self.provenance.name} does not know {chemical_symbols[int(z)]}", where="E0s"
-                )
-            table[row, self._elements.index(int(z))] = float(energy)
-        return self._with(clone(self.network), table)
 
     def with_dtype(self, dtype: torch.dtype) -> MaceFoundation:
         return self._with(clone(self.network).to(dtype))
@@ -362,11 +236,6 @@ class MaceFoundation(Foundation):
 
     def export_lammps(self, files: Mapping[str, Path], *, head: str | None = None) -> None:
         lammps.export(self, files, head=head)
-
-    def calculator(self, *, head: str | None = None) -> Calculator:
-        from pestle.foundations.calculator import FoundationCalculator
-
-        return FoundationCalculator(self, head=head)
 
 
 def clone(network: Network) -> Network:

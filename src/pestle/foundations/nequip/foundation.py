@@ -1,0 +1,220 @@
+"""NequIP-type networks as a `Foundation`: prediction, derived models, files."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from pestle.errors import PestleError
+from pestle.foundations import safe_files
+from pestle.foundations.interface import LinearLayer, Provenance
+from pestle.foundations.nequip import nqx, parts, surgery
+from pestle.foundations.nequip.network import Network, Shape
+from pestle.foundations.network_foundation import NetworkFoundation
+from pestle.structures.graphs import GraphBatch
+
+
+class NequipFoundation(NetworkFoundation):
+    """A NequIP-type network with its reference energies kept apart.
+
+    Args:
+        network: taken over, not copied.
+        elements: atomic numbers in the network's order.
+        heads: names of the heads.
+        e0s: [n_heads, n_elements] eV, float64.
+        provenance: where it comes from.
+    """
+
+    backend = "nequip"
+    own_format = ".nqx"
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        elements: Sequence[int],
+        heads: Sequence[str],
+        e0s: torch.Tensor,
+        provenance: Provenance,
+    ) -> None:
+        super().__init__(elements=elements, heads=heads, e0s=e0s, provenance=provenance)
+        self.network = network
+
+    # -- what it covers -------------------------------------------------------------------------
+    @property
+    def cutoff(self) -> float:
+        return self.network.shape.cutoff
+
+    # -- what it predicts -----------------------------------------------------------------------
+    def interaction(
+        self,
+        graphs: GraphBatch,
+        columns: torch.Tensor,
+        positions: torch.Tensor,
+        cell: torch.Tensor,
+        *,
+        training: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        vectors = edge_vectors(graphs, positions, cell)
+        heads = graphs.head[graphs.batch]
+        atoms = self.network(columns, vectors, graphs.edge_index, heads)
+        return atoms.new_zeros(graphs.n_graphs).index_add(0, graphs.batch, atoms), atoms
+
+    def descriptors(self, graphs: GraphBatch) -> torch.Tensor:
+        columns = self.columns(graphs)
+        with torch.no_grad():
+            vectors = edge_vectors(graphs, graphs.positions.to(self.dtype), graphs.cell)
+            return torch.cat(self.network.features(columns, vectors, graphs.edge_index), dim=1)
+
+    # -- its parts ------------------------------------------------------------------------------
+    def parameter_groups(self) -> dict[str, list[str]]:
+        return parts.parameter_groups(self.network, prefix="network.")
+
+    def linear_layers(self) -> list[LinearLayer]:
+        return parts.linear_layers(self.network, prefix="network.")
+
+    # -- new models from it ---------------------------------------------------------------------
+    def _with(
+        self,
+        network: Network,
+        e0s: torch.Tensor,
+        *,
+        elements: Sequence[int] | None = None,
+        heads: Sequence[str] | None = None,
+    ) -> NequipFoundation:
+        """A model of another network with this one's provenance."""
+        made = NequipFoundation(
+            network,
+            elements=self.elements if elements is None else elements,
+            heads=self.heads if heads is None else heads,
+            e0s=e0s.detach().clone(),
+            provenance=self.provenance,
+        )
+        return made.to(self.device)
+
+    def rebuilt(self, e0s: torch.Tensor) -> NequipFoundation:
+        return self._with(copy.deepcopy(self.network), e0s)
+
+    def with_elements(self, elements: Sequence[int]) -> NequipFoundation:
+        columns = self.columns_of(elements)
+        return self._with(
+            surgery.select_elements(self.network, columns),
+            self.e0s[:, columns],
+            elements=[self.elements[k] for k in columns],
+        )
+
+    def with_heads(self, heads: Mapping[str, str]) -> NequipFoundation:
+        rows = self.rows_of(heads)
+        network = surgery.select_heads(self.network, rows)
+        return self._with(network, self.e0s[rows], heads=tuple(heads))
+
+    def with_dtype(self, dtype: torch.dtype) -> NequipFoundation:
+        return self._with(copy.deepcopy(self.network).to(dtype), self.e0s)
+
+    def with_random_weights(
+        self, seed: int, *, mean_neighbours: float, scale: float
+    ) -> NequipFoundation:
+        shape = replace(self.network.shape, mean_neighbours=float(mean_neighbours))
+        n_heads = len(self.heads)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = Network(shape, [float(scale)] * n_heads, [0.0] * n_heads)
+        return self._with(network.to(self.dtype), self.e0s)
+
+    # -- files ----------------------------------------------------------------------------------
+    def state(self) -> safe_files.SafeModel:
+        """The whole model as plain data and tensors."""
+        return safe_files.SafeModel(
+            backend=self.backend,
+            architecture=self.network.shape.to_json(),
+            elements=self.elements,
+            heads=self.heads,
+            e0s=self.e0s.cpu().tolist(),
+            provenance=self.provenance,
+            tensors={k: v.detach().cpu() for k, v in self.network.state_dict().items()},
+        )
+
+    def fingerprint(self) -> str:
+        """First 16 hexadecimal digits of the SHA-256 of architecture, weights and E0s."""
+        return safe_files.fingerprint(self.state())
+
+    def save(self, folder: Path) -> None:
+        safe_files.write(Path(folder), self.state())
+
+    def export(self, path: Path, *, head: str | None = None) -> None:
+        obstacle = self.export_obstacle(head=head)
+        if obstacle:
+            raise PestleError(
+                f"{self.provenance.name} cannot be written: {obstacle}", where=str(path)
+            )
+        row = self.head_index(head)
+        network = surgery.select_heads(self.network, [row]) if len(self.heads) > 1 else self.network
+        nqx.write(Path(path), network, self.elements, self.e0s[row].tolist())
+
+    def export_obstacle(self, *, head: str | None = None) -> str:
+        shape = self.network.shape
+        if shape.species != shape.species_channels:
+            return (
+                f"the model was cut down to {shape.species} of its {shape.species_channels} "
+                f"elements, and {self.own_format} files hold them all"
+            )
+        if head is None and len(self.heads) > 1:
+            return f"{self.own_format} files hold one head"
+        if self.needs_double:
+            return (
+                f"{self.own_format} files are read in float32, too coarse for reference energies "
+                "like these"
+            )
+        return ""
+
+
+def edge_vectors(graphs: GraphBatch, positions: torch.Tensor, cell: torch.Tensor) -> torch.Tensor:
+    """[n_edges, 3] Å, from sender to receiver."""
+    sender, receiver = graphs.edge_index
+    shifts = graphs.unit_shifts.to(positions.dtype)
+    cells = cell.to(positions.dtype)[graphs.batch[sender]]
+    return positions[receiver] - positions[sender] + torch.einsum("ei,eij->ej", shifts, cells)
+
+
+def from_nqx(path: Path, *, provenance: Provenance) -> NequipFoundation:
+    """The foundation of a published file, in float32.
+
+    Raises:
+        PestleError: it cannot be read, or holds another kind of network.
+    """
+    network, elements, e0s = nqx.read(path)
+    return NequipFoundation(
+        network,
+        elements=elements,
+        heads=("Default",),
+        e0s=torch.tensor([e0s], dtype=torch.float64),
+        provenance=provenance,
+    )
+
+
+def from_safe(model: safe_files.SafeModel) -> NequipFoundation:
+    """The foundation that `NequipFoundation.save` wrote.
+
+    Raises:
+        PestleError: the description or the weights do not fit this backend.
+    """
+    try:
+        shape = Shape.from_json(model.architecture)
+        network = Network(shape, [0.0] * shape.heads, [0.0] * shape.heads)
+        dtype = model.tensors["readout.weight"].dtype
+        network.to(dtype).load_state_dict(model.tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise PestleError(
+            f"it cannot be rebuilt ({type(error).__name__}: {error})", where=model.provenance.name
+        ) from error
+    return NequipFoundation(
+        network,
+        elements=model.elements,
+        heads=model.heads,
+        e0s=torch.tensor(model.e0s, dtype=torch.float64),
+        provenance=model.provenance,
+    )

@@ -1,0 +1,55 @@
+"""Parts of a NequIP-type network by the names that freezing and low-rank adaptation use.
+
+`embedding` is the species embedding. `interaction k` makes the messages of layer k (linear layers
+and radial network), `product k` updates the atoms with them (skip connection and norm); together
+they are layer k. The one readout is `readout 1`.
+"""
+
+from __future__ import annotations
+
+from pestle.foundations.interface import LinearBlock, LinearLayer
+from pestle.foundations.nequip.network import Linear, Network, Radial
+
+#: Degrees by the names of their irreps, with natural parity.
+_IRREPS = ("0e", "1o", "2e", "3o", "4e", "5o", "6e")
+
+
+def parameter_groups(network: Network, prefix: str = "") -> dict[str, list[str]]:
+    """Parameter names by part, in the order of the forward pass."""
+    groups: dict[str, list[str]] = {"embedding": [f"{prefix}embedding.weight"]}
+    for k, layer in enumerate(network.stack):
+        names = [f"{prefix}layers.{k}.{name}" for name, _ in layer.named_parameters()]
+        update = (f"{prefix}layers.{k}.skip.", f"{prefix}layers.{k}.norm.")
+        groups[f"interaction {k + 1}"] = [n for n in names if not n.startswith(update)]
+        groups[f"product {k + 1}"] = [n for n in names if n.startswith(update)]
+    groups["readout 1"] = [f"{prefix}readout.weight"]
+    return groups
+
+
+def linear_layers(network: Network, prefix: str = "") -> list[LinearLayer]:
+    """Every linear layer with its irrep blocks; the matrices of the radial network are scalar."""
+    found = []
+    for name, module in network.named_modules():
+        if isinstance(module, Linear):
+            found.append(_equivariant(f"{prefix}{name}.weight", module))
+        elif isinstance(module, Radial):
+            found += [
+                LinearLayer(
+                    f"{prefix}{name}.weights.{k}",
+                    "scalar",
+                    (LinearBlock("0e", weight.shape[0], weight.shape[1], 0, 1.0),),
+                )
+                for k, weight in enumerate(module.weights)
+            ]
+    return found
+
+
+def _equivariant(parameter: str, linear: Linear) -> LinearLayer:
+    blocks, offset = [], 0
+    for degree, ((n_in, n_out), factor) in enumerate(
+        zip(linear.shapes, linear.path_weights, strict=True)
+    ):
+        blocks.append(LinearBlock(_IRREPS[degree], n_in, n_out, offset, factor))
+        offset += n_in * n_out
+    kind = "scalar" if len(blocks) == 1 else "equivariant"
+    return LinearLayer(parameter, kind, tuple(blocks))

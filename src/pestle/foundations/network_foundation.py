@@ -1,0 +1,238 @@
+"""What the backends share: E0s kept apart from a network, and the derivatives of its energy."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from ase import Atoms
+from ase.data import chemical_symbols
+
+from pestle.errors import PestleError
+from pestle.foundations.interface import Foundation, Prediction, Provenance
+from pestle.structures.frame import Frame
+from pestle.structures.graphs import GraphBatch, collate, make_graphs
+
+if TYPE_CHECKING:
+    from ase.calculators.calculator import Calculator
+
+
+class NetworkFoundation(Foundation):
+    """A torch network that gives interaction energies, with its reference energies kept apart.
+
+    The E0s stay in float64 whatever the network's dtype. A backend says what its network makes of a
+    batch (`interaction`) and how it is rebuilt (`rebuilt`).
+
+    Args:
+        elements: atomic numbers in the network's order.
+        heads: names of the heads.
+        e0s: [n_heads, n_elements] eV, float64.
+        provenance: where it comes from.
+    """
+
+    e0s: torch.Tensor
+    _column: torch.Tensor
+
+    def __init__(
+        self,
+        *,
+        elements: Sequence[int],
+        heads: Sequence[str],
+        e0s: torch.Tensor,
+        provenance: Provenance,
+    ) -> None:
+        super().__init__()
+        if tuple(e0s.shape) != (len(heads), len(elements)):
+            raise PestleError(
+                f"the E0 table has shape {tuple(e0s.shape)}, but the model has {len(heads)} heads "
+                f"and {len(elements)} elements"
+            )
+        self._elements, self._heads = tuple(elements), tuple(heads)
+        self.register_buffer("e0s", e0s.double())
+        index = torch.full((len(chemical_symbols) + 1,), -1, dtype=torch.int64)
+        index[list(self._elements)] = torch.arange(len(self._elements))
+        self.register_buffer("_column", index.to(e0s.device), persistent=False)
+        self.provenance = provenance
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        kept = self.e0s
+        super()._apply(fn, recurse)
+        self.e0s = kept.to(self.e0s.device)  # moved, never cast
+        return self
+
+    # -- what a backend gives -------------------------------------------------------------------
+    @abstractmethod
+    def interaction(
+        self,
+        graphs: GraphBatch,
+        columns: torch.Tensor,
+        positions: torch.Tensor,
+        cell: torch.Tensor,
+        *,
+        training: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Interaction energies of graphs [n_graphs] and atoms [n_atoms], eV, network dtype.
+
+        Args:
+            graphs: the batch; its positions and cells are not read.
+            columns: [n_atoms] position of the element in the model.
+            positions: [n_atoms, 3] Å; energies are differentiated by them.
+            cell: [n_graphs, 3, 3] Å.
+            training: whether derivatives will be differentiated again.
+        """
+
+    @abstractmethod
+    def rebuilt(self, e0s: torch.Tensor) -> Self:
+        """A copy, weights included, with another table of E0s."""
+
+    # -- what it covers -------------------------------------------------------------------------
+    @property
+    def elements(self) -> tuple[int, ...]:
+        return self._elements
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        return self._heads
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.parameters()).dtype
+
+    # -- what it predicts -----------------------------------------------------------------------
+    def columns(self, graphs: GraphBatch) -> torch.Tensor:
+        """Position of every atom's element in the model, [n_atoms].
+
+        Raises:
+            PestleError: an element that the model does not know, with the frame's number.
+        """
+        columns = self._column[graphs.numbers]
+        if bool((columns < 0).any()):
+            atom = int(torch.nonzero(columns < 0)[0])
+            symbol = chemical_symbols[int(graphs.numbers[atom])]
+            frame = int(graphs.frame[graphs.batch[atom]])
+            raise PestleError(
+                f"{self.provenance.name} does not know {symbol}",
+                where=f"frame {frame}",
+                fix="Choose a foundation whose elements cover the data (see `pestle models`).",
+            )
+        return columns
+
+    def predict(
+        self, graphs: GraphBatch, *, training: bool = False, stress: bool = False
+    ) -> Prediction:
+        columns, dtype = self.columns(graphs), self.dtype
+        with torch.enable_grad():
+            positions = graphs.positions.detach().to(dtype, copy=True).requires_grad_(True)
+            placed, cell = positions, graphs.cell.detach().to(dtype)
+            wanted = [positions]
+            if stress:
+                strain = positions.new_zeros(graphs.n_graphs, 3, 3).requires_grad_(True)
+                symmetric = 0.5 * (strain + strain.transpose(1, 2))
+                placed = positions + torch.einsum("ai,aij->aj", positions, symmetric[graphs.batch])
+                cell = cell + cell @ symmetric
+                wanted.append(strain)
+            energy, node_energies = self.interaction(
+                graphs, columns, placed, cell, training=training
+            )
+            gradients = _gradients(energy.sum(), wanted, training)
+        prediction = Prediction(
+            interaction_energy=energy,
+            reference_energy=self._reference_sums(graphs, columns),
+            node_energies=node_energies,
+            forces=-gradients[0],
+            stress=_stress(graphs, gradients[1]) if stress else None,
+        )
+        if not training:
+            prediction.interaction_energy = energy.detach()
+            prediction.node_energies = node_energies.detach()
+            prediction.forces = prediction.forces.detach()
+            if prediction.stress is not None:
+                prediction.stress = prediction.stress.detach()
+        return prediction
+
+    def _reference_sums(self, graphs: GraphBatch, columns: torch.Tensor) -> torch.Tensor:
+        atoms = self.e0s[graphs.head[graphs.batch], columns]
+        return atoms.new_zeros(graphs.n_graphs).index_add_(0, graphs.batch, atoms)
+
+    # -- reference energies ---------------------------------------------------------------------
+    @property
+    def reference_energies(self) -> dict[str, dict[int, float]]:
+        table = self.e0s.tolist()
+        return {
+            head: dict(zip(self._elements, table[row], strict=True))
+            for row, head in enumerate(self._heads)
+        }
+
+    def isolated_atom_energies(self, head: str | None = None) -> dict[int, float]:
+        row = self.head_index(head)
+        atoms = [Frame(Atoms(numbers=[z])) for z in self._elements]
+        graphs = collate(make_graphs(atoms, self.cutoff, dtype=self.dtype))
+        energies = self.predict(graphs.with_head(row).to(self.device)).energy.tolist()
+        return dict(zip(self._elements, energies, strict=True))
+
+    def with_reference_energies(self, head: str, e0s: Mapping[int, float]) -> Self:
+        row, table = self.head_index(head), self.e0s.detach().clone()
+        for z, energy in e0s.items():
+            if int(z) not in self._elements:
+                raise PestleError(
+                    f"{self.provenance.name} does not know {chemical_symbols[int(z)]}", where="E0s"
+                )
+            table[row, self._elements.index(int(z))] = float(energy)
+        return self.rebuilt(table)
+
+    # -- new models from it ---------------------------------------------------------------------
+    def copy(self) -> Self:
+        return self.rebuilt(self.e0s.detach().clone())
+
+    def columns_of(self, elements: Sequence[int]) -> list[int]:
+        """Positions of these elements in the model, in the model's order.
+
+        Raises:
+            PestleError: none was asked for, or one that the model does not know.
+        """
+        unknown = [chemical_symbols[z] for z in elements if z not in self._elements]
+        if unknown or not elements:
+            raise PestleError(
+                f"{self.provenance.name} does not know {', '.join(unknown)}"
+                if unknown
+                else "no element was asked for",
+                where="elements",
+            )
+        return [k for k, z in enumerate(self._elements) if z in set(elements)]
+
+    def rows_of(self, heads: Mapping[str, str]) -> list[int]:
+        """Rows of the old heads that new ones are made from.
+
+        Raises:
+            PestleError: none was asked for, or one that does not exist.
+        """
+        if not heads:
+            raise PestleError("no head was asked for", where="heads")
+        return [self.head_index(old) for old in heads.values()]
+
+    def calculator(self, *, head: str | None = None) -> Calculator:
+        from pestle.foundations.calculator import FoundationCalculator
+
+        return FoundationCalculator(self, head=head)
+
+
+def _gradients(
+    energy: torch.Tensor, wanted: Sequence[torch.Tensor], training: bool
+) -> list[torch.Tensor]:
+    """Derivatives of the total energy. An input without influence (no edge in the whole batch)
+    gives zeros that can be differentiated again."""
+    found = torch.autograd.grad(energy, wanted, create_graph=training, allow_unused=True)
+    return [
+        torch.zeros_like(leaf) + 0.0 * energy if gradient is None else gradient
+        for gradient, leaf in zip(found, wanted, strict=True)
+    ]
+
+
+def _stress(graphs: GraphBatch, gradient: torch.Tensor) -> torch.Tensor:
+    """dE/dε over the volume, exactly zero for structures that have none."""
+    periodic = graphs.periodic[:, None, None]
+    regular = torch.eye(3, dtype=gradient.dtype, device=gradient.device)
+    volume = torch.linalg.det(torch.where(periodic, graphs.cell.to(gradient), regular)).abs()
+    return torch.where(periodic, gradient / volume[:, None, None], torch.zeros_like(gradient))
