@@ -176,3 +176,28 @@ def test_forces_alone_keep_the_foundation(seed0: Foundation) -> None:
     frames[0].energy = None
     result = from_setting(EnergyProblem.of(frames, seed0), "auto")
     assert result.method == "foundation" and "no frame has an energy" in result.reason
+
+
+def test_single_atoms_are_said_where_they_are_not_the_e0s(seed0: Foundation) -> None:
+    """What a single atom of the model with these E0s really gives (paper 3.2.2)."""
+    frames = frames_with(seed0, PLANTED, MOLECULES)
+    result = estimate(EnergyProblem.of(frames, seed0), "reestimate")
+    model = seed0.with_reference_energies(seed0.heads[0], result.e0s)
+    real = model.isolated_atom_energies()
+    assert set(result.single_atoms) == {1, 6, 7, 8}
+    for z, energy in result.single_atoms.items():
+        assert energy == pytest.approx(real[z], abs=1e-6)
+    assert result.single_atom_offset > 1.0
+    assert result.to_json()["single_atoms"]["H"] == result.single_atoms[1]
+
+
+def test_isolated_atoms_that_start_far_off_are_suspect(seed0: Foundation) -> None:
+    """A foundation whose own E0s are no energies of isolated atoms starts eV off with those of the
+    data; one that means the same by its E0s does not."""
+    frames = frames_with(seed0, PLANTED, MOLECULES)
+    atoms = atom_frames({z: PLANTED[z] for z in (1, 6, 7, 8)})
+    fits = from_setting(EnergyProblem.of([*frames, *atoms], seed0), "isolated")
+    assert not fits.warnings
+    shifted = atom_frames({z: PLANTED[z] + 2.0 for z in (1, 6, 7, 8)})
+    off = from_setting(EnergyProblem.of([*frames, *shifted], seed0), "auto")
+    assert off.method == "isolated" and "starts 2000 meV/atom off" in off.warnings[0]

@@ -10,7 +10,14 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
 from pestle.errors import PestleError
-from pestle.reference_energies import METHODS, EnergyProblem, ReferenceEnergies, estimate
+from pestle.reference_energies import (
+    METHODS,
+    SUSPECT_ERROR,
+    SUSPECT_RATIO,
+    EnergyProblem,
+    ReferenceEnergies,
+    estimate,
+)
 from pestle.structures.frame import elements_of
 
 
@@ -44,6 +51,7 @@ def from_setting(problem: EnergyProblem, setting: str | Mapping[str, float]) -> 
         table = _by_number(setting)
         result = estimate(problem, "isolated", table)
         result.reason = "given by the user"
+        result.warnings += _suspect(result, problem)
         return result
     if setting == "auto":
         method, reason = choose(problem)
@@ -51,7 +59,36 @@ def from_setting(problem: EnergyProblem, setting: str | Mapping[str, float]) -> 
         method, reason = setting, "asked for"
     result = estimate(problem, method)
     result.reason = reason
+    if method == "isolated":
+        result.warnings += _suspect(result, problem)
     return result
+
+
+def _suspect(result: ReferenceEnergies, problem: EnergyProblem) -> list[str]:
+    """A warning where reestimated E0s would start training far closer than isolated atoms do.
+
+    E0s must mean what the foundation's mean (paper 3.2.2), and some foundations were trained with
+    E0s that are no energies of isolated atoms.
+    """
+    if problem.interaction is None or not problem.frames:
+        return []
+    isolated = result.zero_step_error
+    fitted = estimate(problem, "reestimate")
+    closest = fitted.zero_step_error
+    if isolated is None or closest is None or isolated < SUSPECT_ERROR:
+        return []
+    if isolated < SUSPECT_RATIO * closest:
+        return []
+    free = (
+        ", but the compositions do not determine each E0: right only for these compositions"
+        if fitted.null_space
+        else ""
+    )
+    return [
+        f"with these E0s the foundation starts {isolated:.0f} meV/atom off, with reestimated ones "
+        f"{closest:.0f}: it binds these structures wrongly, or its own E0s are no energies of "
+        f"isolated atoms; --set e0s=reestimate starts closer{free}"
+    ]
 
 
 def _read_table(name: str) -> Mapping[str, float]:

@@ -31,6 +31,13 @@ METHODS = ("isolated", "reestimate", "average", "foundation")
 RANK_TOLERANCE = 1e-10
 
 
+#: A single-atom energy within this of its E0 counts as equal to it (eV).
+SINGLE_ATOM_TOLERANCE = 1e-4
+#: Isolated atoms are suspect as E0s where the foundation starts at least this far off with them
+#: (meV/atom), and so many times as far as with reestimated ones.
+SUSPECT_ERROR, SUSPECT_RATIO = 100.0, 5.0
+
+
 @dataclass
 class ReferenceEnergies:
     """E0s by one method, with their diagnostics. Energies in eV unless a name says otherwise.
@@ -48,6 +55,8 @@ class ReferenceEnergies:
             the foundation with its own E0s and with these (meV/atom).
         zero_step_error: RMSE of the foundation's energies with these E0s (meV/atom): what training
             starts from; `None` without a foundation.
+        single_atoms: element of the data → what a single atom of the model gives with these E0s
+            (eV). It differs from the E0 where the network adds to it (paper 3.2.2).
         reason: why this method was chosen.
         warnings: what the user should know.
     """
@@ -64,6 +73,7 @@ class ReferenceEnergies:
     spread_before: float | None = None
     spread_after: float | None = None
     zero_step_error: float | None = None
+    single_atoms: dict[int, float] = field(default_factory=dict)
     reason: str = ""
     warnings: list[str] = field(default_factory=list)
 
@@ -88,8 +98,14 @@ class ReferenceEnergies:
             "spread_before_mev_per_atom": self.spread_before,
             "spread_after_mev_per_atom": self.spread_after,
             "zero_step_error_mev_per_atom": self.zero_step_error,
+            "single_atoms": named(self.single_atoms),
             "warnings": self.warnings,
         }
+
+    @property
+    def single_atom_offset(self) -> float:
+        """Largest |single atom − E0| over the elements of the data, eV; 0 without a foundation."""
+        return max((abs(e - self.e0s[z]) for z, e in self.single_atoms.items()), default=0.0)
 
 
 @dataclass
@@ -104,6 +120,7 @@ class EnergyProblem:
         energy: [n_frames] eV.
         interaction: [n_frames] eV, the foundation's energy without its E0s; `None` without one.
         foundation_e0s: the foundation's E0s of the head in use.
+        self_energies: what the foundation's network adds to the E0 of a single atom, eV.
     """
 
     frames: list[Frame]
@@ -113,6 +130,7 @@ class EnergyProblem:
     energy: np.ndarray
     interaction: np.ndarray | None = None
     foundation_e0s: dict[int, float] = field(default_factory=dict)
+    self_energies: dict[int, float] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -140,7 +158,7 @@ class EnergyProblem:
         )
         if foundation is not None:
             # Imported here: averaging needs no model, and a model needs torch.
-            from pestle.foundations.prediction import BATCH_EDGES, predict_frames
+            from pestle.foundations.prediction import predict_frames
 
             require_elements(frames, foundation)
             with progress("predicting energies", max(1, len(labelled))) as bar:
@@ -148,14 +166,14 @@ class EnergyProblem:
                     foundation,
                     labelled,
                     head=head,
-                    max_edges=max_edges or BATCH_EDGES,
+                    max_edges=max_edges,
                     on_progress=bar.to,
                 )
             problem.interaction = np.array([p.interaction_energy for p in predictions])
-            names = foundation.heads
-            problem.foundation_e0s = dict(
-                foundation.reference_energies[names[foundation.head_index(head)]]
-            )
+            name = foundation.heads[foundation.head_index(head)]
+            problem.foundation_e0s = dict(foundation.reference_energies[name])
+            alone = foundation.isolated_atom_energies(name)
+            problem.self_energies = {z: e - problem.foundation_e0s[z] for z, e in alone.items()}
         return problem
 
     def error_per_atom(self, e0s: Mapping[int, float]) -> np.ndarray:
@@ -330,6 +348,12 @@ def _diagnose(result: ReferenceEnergies, problem: EnergyProblem) -> ReferenceEne
     elif missing:
         names = ", ".join(chemical_symbols[z] for z in missing)
         raise PestleError(f"no E0 can be given for {names}", where="e0s")
+    if problem.interaction is not None:
+        result.single_atoms = {
+            z: result.e0s[z] + problem.self_energies[z]
+            for z in problem.elements
+            if z in problem.self_energies and z in result.e0s
+        }
     if problem.interaction is not None and len(problem.frames):
         before = 1e3 * problem.error_per_atom(problem.foundation_e0s)
         after = 1e3 * problem.error_per_atom(result.e0s)

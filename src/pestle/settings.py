@@ -158,7 +158,12 @@ class TrainSettings(_Group):
         "Edges in a batch at most, so that memory is bounded whatever the cell sizes; with replay, in each of the two batches that a step joins. None: no bound.",
         ge=1,
     )
-    eval_batch_edges: int = setting(100_000, "Edges in an evaluation batch at most.", ge=1)
+    eval_batch_edges: int | None = setting(
+        None,
+        "Edges in an evaluation batch at most; by default as the architecture needs memory "
+        "(MACE 100000, NequIP 25000).",
+        ge=1,
+    )
     patience: int = setting(50, "Evaluations without improvement after which training stops.", ge=1)
     best_metric: Literal[
         "loss", "energy_rmse", "energy_mae", "forces_rmse", "forces_mae", "stress_rmse"

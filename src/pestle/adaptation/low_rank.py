@@ -220,6 +220,11 @@ class LowRankModel(Foundation):
         return self.base.backend
 
     @property
+    def batch_edges(self) -> int:  # type: ignore[override]
+        """Of the merged model."""
+        return self.base.batch_edges
+
+    @property
     def own_format(self) -> str:  # type: ignore[override]
         """Of the merged model."""
         return self.base.own_format

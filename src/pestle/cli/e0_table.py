@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from ase.data import chemical_symbols
 from rich.table import Table
 
-from pestle.reference_energies import EnergyProblem, ReferenceEnergies
+from pestle.reference_energies import SINGLE_ATOM_TOLERANCE, EnergyProblem, ReferenceEnergies
 
 
 def e0_table(
     problem: EnergyProblem, result: ReferenceEnergies, compared: Mapping[str, ReferenceEnergies]
 ) -> Table:
-    """One row per element of the data: the E0 chosen, its shift, and every other method's."""
+    """One row per element of the data: the E0 chosen, its shift, every other method's, and what a
+    single atom of the model really gives where that is not its E0."""
     table = Table(title="atomic reference energies (eV)", title_justify="left")
     table.add_column("element")
     table.add_column(f"E0 ({result.method})", justify="right")
@@ -21,12 +22,17 @@ def e0_table(
     others = [name for name in compared if name != result.method]
     for name in others:
         table.add_column(name, justify="right")
+    alone = result.single_atom_offset > SINGLE_ATOM_TOLERANCE
+    if alone:
+        table.add_column("single atom", justify="right")
     table.add_column("")
     for z in problem.elements:
         kept = "the foundation's" if z in result.kept else ""
         shift = f"{result.shift[z]:+.4f}" if z in result.shift else "—"
         row = [chemical_symbols[z], f"{result.e0s[z]:.6f}", shift]
         row += [f"{compared[n].e0s[z]:.6f}" if z in compared[n].e0s else "—" for n in others]
+        if alone:
+            row.append(f"{result.single_atoms[z]:.6f}" if z in result.single_atoms else "—")
         table.add_row(*row, kept)
     return table
 
@@ -52,5 +58,10 @@ def e0_lines(result: ReferenceEnergies, compared: Mapping[str, ReferenceEnergies
     ]
     if errors:
         lines.append(f"zero-step energy error (RMSE, meV/atom): {', '.join(errors)}")
+    if result.single_atom_offset > SINGLE_ATOM_TOLERANCE:
+        lines.append(
+            f"a single atom of this model is up to {result.single_atom_offset:.3f} eV off its E0: "
+            "its network adds to it (paper 3.2.2)"
+        )
     lines += [f"warning: {text}" for text in result.warnings]
     return lines

@@ -115,6 +115,8 @@ class Foundation(torch.nn.Module, ABC):
     backend: str
     #: How the names of files end that the architecture's own programs load.
     own_format: ClassVar[str]
+    #: Edges that are predicted at once where nobody says: a few gigabytes of memory.
+    batch_edges: int = 100_000
     #: LAMMPS formats that the backend writes: name → how the names of their files end.
     lammps_formats: ClassVar[Mapping[str, str]] = {}
     provenance: Provenance

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from pestle.foundations.interface import Foundation
-from pestle.foundations.prediction import BATCH_EDGES, predict_frames
+from pestle.foundations.prediction import predict_frames
 from pestle.progress import progress
 from pestle.structures.checks.geometry import sound_frames
 from pestle.structures.checks.levels import (
@@ -59,7 +59,7 @@ class Compared:
 
 
 def _predict(
-    frames: list[Frame], foundation: Foundation, head: str | None, max_edges: int
+    frames: list[Frame], foundation: Foundation, head: str | None, max_edges: int | None
 ) -> Compared:
     with progress("checking labels against the foundation", len(frames)) as bar:
         said = predict_frames(
@@ -80,7 +80,7 @@ def check_against_foundation(
     head: str | None,
     max_frames: int = 200,
     seed: int = 0,
-    max_edges: int = BATCH_EDGES,
+    max_edges: int | None = None,
 ) -> list[Finding]:
     """Findings that need predictions, on a random sample of the frames.
 
@@ -90,7 +90,7 @@ def check_against_foundation(
         head: its head; `None` where it has one only.
         max_frames: frames predicted at most.
         seed: seed of the sample.
-        max_edges: edges in a batch.
+        max_edges: edges in a batch; by default the architecture's `batch_edges`.
 
     Raises:
         PestleError: the head is unknown.

@@ -18,7 +18,7 @@ from ase.data import chemical_symbols
 
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
-from pestle.foundations.prediction import BATCH_EDGES, predict_batches
+from pestle.foundations.prediction import predict_batches
 from pestle.foundations.signatures import (
     DECIMALS,
     Labels,
@@ -72,7 +72,7 @@ def label_frames(
     *,
     fingerprint: str | None = None,
     known: Iterable[Frame] = (),
-    max_edges: int = BATCH_EDGES,
+    max_edges: int | None = None,
     on_batch: Callable[[Mapping[str, Labels]], None] | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> Labelled:
@@ -87,7 +87,7 @@ def label_frames(
         fingerprint: that of the model as it was loaded, where `foundation` is the same in another
             precision; by default the foundation's.
         known: labelled frames of earlier runs; used where model and structure are the same.
-        max_edges: edges in a batch.
+        max_edges: edges in a batch; by default the architecture's `batch_edges`.
         on_batch: called with the labels of each batch by structure id, as soon as they are made.
         on_progress: called with the number of frames that have labels.
 
@@ -226,7 +226,7 @@ class FoundationLabeller:
         foundation: predicts on its own device and in its own precision; not copied.
         head: head of the model; may be left out where there is one.
         fingerprint: that of the model as it was loaded; by default the foundation's.
-        max_edges: edges in a batch.
+        max_edges: edges in a batch; by default the architecture's `batch_edges`.
     """
 
     def __init__(
@@ -235,7 +235,7 @@ class FoundationLabeller:
         head: str | None = None,
         *,
         fingerprint: str | None = None,
-        max_edges: int = BATCH_EDGES,
+        max_edges: int | None = None,
     ) -> None:
         self.foundation, self.max_edges = foundation, max_edges
         self.head = foundation.head_index(head)

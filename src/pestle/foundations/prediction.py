@@ -14,9 +14,6 @@ from pestle.foundations.interface import Foundation, Prediction
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import GraphBatch, collate, make_graph
 
-#: Edges per batch: about 1 GB for a medium MACE in float64.
-BATCH_EDGES = 100_000
-
 
 @dataclass
 class FramePrediction:
@@ -32,9 +29,7 @@ class FramePrediction:
     stress: np.ndarray | None
 
 
-def batches_by_edges(
-    graphs: Iterable[GraphBatch], max_edges: int = BATCH_EDGES
-) -> Iterator[GraphBatch]:
+def batches_by_edges(graphs: Iterable[GraphBatch], max_edges: int) -> Iterator[GraphBatch]:
     """Join consecutive graphs into batches of at most `max_edges` edges (one graph at least)."""
     pending: list[GraphBatch] = []
     edges = 0
@@ -93,7 +88,7 @@ def fits_prediction(
 
 
 def predict_batches(
-    foundation: Foundation, frames: Sequence[Frame], head: int, max_edges: int
+    foundation: Foundation, frames: Sequence[Frame], head: int, max_edges: int | None
 ) -> Iterator[list[FramePrediction]]:
     """Predictions of all frames in their order, a batch at a time.
 
@@ -101,11 +96,12 @@ def predict_batches(
         foundation: the model; predicts on its own device and in its own dtype.
         frames: structures (labels are not looked at).
         head: index of the head.
-        max_edges: edges per batch.
+        max_edges: edges per batch; by default the architecture's `batch_edges`.
 
     Raises:
         OutOfMemory: a batch does not fit.
     """
+    max_edges = max_edges or foundation.batch_edges
     graphs = (
         make_graph(frame, foundation.cutoff, index=k, dtype=foundation.dtype)
         for k, frame in enumerate(frames)
@@ -123,7 +119,7 @@ def predict_frames(
     frames: Sequence[Frame],
     *,
     head: str | None = None,
-    max_edges: int = BATCH_EDGES,
+    max_edges: int | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> list[FramePrediction]:
     """Predictions of all frames, in their order.
@@ -132,7 +128,7 @@ def predict_frames(
         foundation: the model; predicts on its own device and in its own dtype.
         frames: structures (labels are not looked at).
         head: head of the model; may be left out where there is one.
-        max_edges: edges per batch.
+        max_edges: edges per batch; by default the architecture's `batch_edges`.
         on_progress: called with the number of frames done after each batch.
 
     Raises:

@@ -14,7 +14,6 @@ from pestle.files import sha256
 from pestle.foundations import load_foundation
 from pestle.foundations.calculator_labels import CalculatorLabeller, current_folder_importable
 from pestle.foundations.labelling import FoundationLabeller, Labelled, Labeller
-from pestle.foundations.prediction import BATCH_EDGES
 from pestle.foundations.signatures import labels_by, structure_id
 from pestle.jobs.partial_labels import PartialLabels
 from pestle.jobs.resumable_labels import label_resumably, stoppable
@@ -136,7 +135,7 @@ def _labeller(
     if foundation.dtype != DTYPES[dtype]:
         foundation = foundation.with_dtype(DTYPES[dtype])
     return FoundationLabeller(
-        foundation.to(place), head, fingerprint=fingerprint, max_edges=max_edges or BATCH_EDGES
+        foundation.to(place), head, fingerprint=fingerprint, max_edges=max_edges
     )
 
 

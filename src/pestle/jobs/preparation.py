@@ -262,7 +262,9 @@ def descendant(foundation: Foundation, fingerprint: str, method: str) -> Provena
     )
 
 
-def preflight(splits: Splits, foundation: Foundation, head: str, max_edges: int) -> CheckReport:
+def preflight(
+    splits: Splits, foundation: Foundation, head: str, max_edges: int | None
+) -> CheckReport:
     """The checks of `pestle check`, those that need predictions included.
 
     Raises:

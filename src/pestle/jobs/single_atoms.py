@@ -8,11 +8,9 @@ import torch
 from ase import Atoms
 
 from pestle.foundations.interface import TARGET_HEAD, Foundation
+from pestle.reference_energies import SINGLE_ATOM_TOLERANCE
 from pestle.structures.frame import Frame, elements_of
 from pestle.structures.graphs import collate, make_graph
-
-#: A single-atom energy within this of its E0 counts as equal to it (eV).
-SINGLE_ATOM_TOLERANCE = 1e-4
 
 
 def single_atom_offset(model: Foundation, elements: Sequence[int]) -> float:

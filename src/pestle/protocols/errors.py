@@ -12,7 +12,7 @@ import numpy as np
 
 from pestle.files import write_json
 from pestle.foundations.interface import Foundation
-from pestle.foundations.prediction import BATCH_EDGES, FramePrediction, predict_frames
+from pestle.foundations.prediction import FramePrediction, predict_frames
 from pestle.metrics import errors_by_group
 from pestle.progress import Task, progress
 from pestle.structures.frame import Frame
@@ -49,7 +49,7 @@ def add_model(
     *,
     head: str | None = None,
     label: str = "",
-    max_edges: int = BATCH_EDGES,
+    max_edges: int | None = None,
 ) -> None:
     """Predict every set with a model and add its errors and parity points.
 
@@ -60,7 +60,7 @@ def add_model(
         sets: set name → frames.
         head: head of the model.
         label: how the report calls the model; its name if empty.
-        max_edges: edges in a batch.
+        max_edges: edges in a batch; by default the architecture's `batch_edges`.
     """
     results.labels[name] = label or name
     total = sum(len(frames) for frames in sets.values())

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pestle.foundations.interface import Foundation
-from pestle.foundations.prediction import BATCH_EDGES, FramePrediction, predict_frames
+from pestle.foundations.prediction import FramePrediction, predict_frames
 from pestle.structures.frame import Frame
 
 
@@ -18,7 +18,7 @@ class DriftWatch:
         frames: the structures.
         foundation: where the model came from; its predictions are the reference.
         head: head of the foundation.
-        max_edges: edges in a batch.
+        max_edges: edges in a batch; by default the architecture's `batch_edges`.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class DriftWatch:
         foundation: Foundation,
         head: str,
         *,
-        max_edges: int = BATCH_EDGES,
+        max_edges: int | None = None,
     ) -> None:
         self.frames, self.max_edges = frames, max_edges
         self.reference = predict_frames(foundation, frames, head=head, max_edges=max_edges)

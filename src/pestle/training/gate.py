@@ -72,7 +72,7 @@ def _compare(
     reference: Sequence[FramePrediction],
     start: Stage,
     end: Stage,
-    max_edges: int,
+    max_edges: int | None,
 ) -> GateResult:
     predictions = predict_frames(end.model, frames, head=end.head, max_edges=max_edges)
     energy = forces = stress = 0.0

@@ -102,8 +102,9 @@ class Objective:
         sums: dict[str, float] = {}
         counts: dict[str, int] = {}
         stress = any(g.has_stress for g in graphs)
-        for joined in batches_by_edges(graphs, self.max_edges):
-            with fits_prediction(joined, frames, model.device, self.max_edges):
+        max_edges = self.max_edges or model.batch_edges
+        for joined in batches_by_edges(graphs, max_edges):
+            with fits_prediction(joined, frames, model.device, max_edges):
                 batch = to_device(joined)
                 prediction = model(batch, stress=stress)
                 with torch.no_grad():

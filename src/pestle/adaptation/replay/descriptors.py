@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pestle.foundations.interface import Foundation
-from pestle.foundations.prediction import BATCH_EDGES, batches_by_edges
+from pestle.foundations.prediction import batches_by_edges
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import make_graph
 
@@ -67,7 +67,7 @@ def element_averages(
     frames: Sequence[Frame],
     *,
     head: str | None = None,
-    max_edges: int = BATCH_EDGES,
+    max_edges: int | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> ElementAverages:
     """Descriptors of frames by the foundation, averaged over the atoms of each element.
@@ -76,7 +76,7 @@ def element_averages(
         foundation: the model, on its own device and in its own dtype.
         frames: structures.
         head: head whose descriptors are taken, for models in which heads differ in them.
-        max_edges: edges per batch.
+        max_edges: edges per batch; by default the architecture's `batch_edges`.
         on_progress: called with the number of frames done after each batch.
     """
     index = foundation.head_index(head)
@@ -85,7 +85,7 @@ def element_averages(
         for k, frame in enumerate(frames)
     )
     structures, elements, vectors, done = [], [], [], 0
-    for batch in batches_by_edges(graphs, max_edges):
+    for batch in batches_by_edges(graphs, max_edges or foundation.batch_edges):
         moved = batch.to(foundation.device, foundation.dtype).with_head(index)
         atoms = foundation.descriptors(moved).detach().double().cpu().numpy()
         frame, z = batch.frame[batch.batch].numpy(), batch.numbers.numpy()

@@ -15,7 +15,7 @@ import numpy as np
 
 from pestle.foundations.interface import Foundation
 from pestle.foundations.label_checks import MIN_CORRELATION
-from pestle.foundations.prediction import BATCH_EDGES, FramePrediction, predict_frames
+from pestle.foundations.prediction import FramePrediction, predict_frames
 from pestle.progress import progress
 from pestle.structures.checks.levels import clusters_of
 from pestle.structures.checks.robust import mad, slope_through_origin
@@ -81,7 +81,7 @@ def label_fits(
     *,
     head: str | None,
     seed: int,
-    max_edges: int = BATCH_EDGES,
+    max_edges: int | None = None,
 ) -> list[LabelFit]:
     """Compare a seeded sample of each pool with the foundation's own predictions.
 
@@ -90,7 +90,7 @@ def label_fits(
         foundation: with the E0s that the replay head will have.
         head: its head.
         seed: of the samples.
-        max_edges: edges per batch.
+        max_edges: edges per batch; by default the architecture's `batch_edges`.
     """
     samples = {name: thinned(frames, SAMPLE, seed) for name, frames in pools.items() if frames}
     fits, done = [], 0

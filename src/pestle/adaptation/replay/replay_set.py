@@ -19,7 +19,6 @@ from pestle.adaptation.replay.pools import (
 from pestle.adaptation.replay.selection import Selector
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
-from pestle.foundations.prediction import BATCH_EDGES
 from pestle.settings import ReplaySettings
 from pestle.structures.frame import Frame
 from pestle.structures.reading import LabelKeys
@@ -82,7 +81,7 @@ def make_replay_set(
     elements_kept: str = "all",
     need_labels: bool = False,
     keys: LabelKeys | None = None,
-    max_edges: int = BATCH_EDGES,
+    max_edges: int | None = None,
 ) -> ReplaySet:
     """Read the pools, leave out what does not fit, select.
 
@@ -217,7 +216,11 @@ def _notes(made: ReplaySet, selector: Selector, count: int | None) -> list[str]:
 
 
 def compare_labels(
-    made: ReplaySet, foundation: Foundation, head: str | None, seed: int, max_edges: int
+    made: ReplaySet,
+    foundation: Foundation,
+    head: str | None,
+    seed: int,
+    max_edges: int | None,
 ) -> None:
     """Add what the labels of a set look like against the foundation, warnings included.
 
@@ -226,7 +229,7 @@ def compare_labels(
         foundation: with the E0s that the replay head will have.
         head: its head.
         seed: of the sample.
-        max_edges: edges per batch.
+        max_edges: edges per batch; by default the architecture's `batch_edges`.
     """
     labelled = {pool.name: pool.selected for pool in made.pools}
     made.label_fits = label_fits(labelled, foundation, head=head, seed=seed, max_edges=max_edges)

@@ -41,7 +41,7 @@ class Selector:
     foundation: Foundation | None
     head: str | None
     seed: int
-    max_edges: int
+    max_edges: int | None
 
     def __post_init__(self) -> None:
         if self.name == "fps" and self.foundation is None:

@@ -14,6 +14,7 @@ from pestle.foundations import safe_files
 from pestle.foundations.interface import LinearLayer, Provenance
 from pestle.foundations.nequip import nqx, parts, surgery
 from pestle.foundations.nequip.network import Network, Shape
+from pestle.foundations.nequip.runtime import making
 from pestle.foundations.network_foundation import NetworkFoundation
 from pestle.structures.graphs import GraphBatch
 
@@ -31,6 +32,8 @@ class NequipFoundation(NetworkFoundation):
 
     backend = "nequip"
     own_format = ".nqx"
+    # An edge of the published models takes 80 kB in float32, twice that in float64.
+    batch_edges = 25_000
 
     def __init__(
         self,
@@ -41,6 +44,12 @@ class NequipFoundation(NetworkFoundation):
         e0s: torch.Tensor,
         provenance: Provenance,
     ) -> None:
+        if (network.shape.species, network.shape.heads) != (len(elements), len(heads)):
+            raise PestleError(
+                f"the network is for {network.shape.species} elements and {network.shape.heads} "
+                f"heads, and {len(elements)} elements and {len(heads)} heads are named",
+                where=provenance.name,
+            )
         super().__init__(elements=elements, heads=heads, e0s=e0s, provenance=provenance)
         self.network = network
 
@@ -120,8 +129,7 @@ class NequipFoundation(NetworkFoundation):
     ) -> NequipFoundation:
         shape = replace(self.network.shape, mean_neighbours=float(mean_neighbours))
         n_heads = len(self.heads)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with making(seed):
             network = Network(shape, [float(scale)] * n_heads, [0.0] * n_heads)
         return self._with(network.to(self.dtype), self.e0s)
 
@@ -204,7 +212,8 @@ def from_safe(model: safe_files.SafeModel) -> NequipFoundation:
     """
     try:
         shape = Shape.from_json(model.architecture)
-        network = Network(shape, [0.0] * shape.heads, [0.0] * shape.heads)
+        with making():
+            network = Network(shape, [0.0] * shape.heads, [0.0] * shape.heads)
         dtype = model.tensors["readout.weight"].dtype
         network.to(dtype).load_state_dict(model.tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

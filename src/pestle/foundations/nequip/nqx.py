@@ -13,7 +13,7 @@ import torch
 from pestle.errors import PestleError
 from pestle.files import replacing
 from pestle.foundations.nequip.network import Linear, Network, Shape
-from pestle.foundations.nequip.runtime import o3
+from pestle.foundations.nequip.runtime import making, o3
 
 #: Settings whose other values would need another network.
 FIXED = {"index_weights": False}
@@ -43,7 +43,8 @@ def _read(stream: BinaryIO) -> tuple[Network, tuple[int, ...], list[float]]:
     elements = tuple(int(z) for z in settings["atomic_numbers"])
     table = {int(z): float(e) for z, e in settings["atom_energies"].items()}
     e0s = [table[z] for z in elements]
-    network = Network(shape_of(settings), [settings["scale"]], [settings["shift"]])
+    with making():
+        network = Network(shape_of(settings), [settings["scale"]], [settings["shift"]])
     network.to(torch.float32)
     stored = np.load(stream, allow_pickle=False)
     if not np.allclose(stored, e0s, rtol=1e-5, atol=1e-5):

@@ -1,6 +1,9 @@
-"""e3nn as this backend uses it, imported once."""
+"""e3nn as this backend uses it, imported once, and torch's state where networks are made."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -9,4 +12,18 @@ import torch
 with torch.serialization.safe_globals([slice]):
     from e3nn import o3
 
-__all__ = ["o3"]
+__all__ = ["making", "o3"]
+
+
+@contextmanager
+def making(seed: int = 0) -> Iterator[None]:
+    """A block that makes a network: its random weights come from `seed`, in float32. torch's random
+    state and default dtype neither matter nor change."""
+    state, dtype = torch.random.get_rng_state(), torch.get_default_dtype()
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed the GPUs
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.random.set_rng_state(state)
+        torch.set_default_dtype(dtype)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from pestle.foundations.nequip.network import Linear, Network, Shape
+from pestle.foundations.nequip.runtime import making
 
 
 def select_elements(network: Network, columns: Sequence[int]) -> Network:
@@ -46,7 +47,8 @@ def _rows(linear: Linear, rows: list[int]) -> torch.Tensor:
 
 
 def _loaded(shape: Shape, network: Network, mapped: dict[str, torch.Tensor]) -> Network:
-    new = Network(shape, [0.0] * shape.heads, [0.0] * shape.heads)
+    with making():
+        new = Network(shape, [0.0] * shape.heads, [0.0] * shape.heads)
     new.to(network.readout.weight.device, network.readout.weight.dtype)
     new.load_state_dict({k: mapped.get(k, v) for k, v in network.state_dict().items()})
     return new
