@@ -4,7 +4,8 @@ Each case is a `pestle finetune` run with the method's own hyperparameters, then
 
 - the target head on the test frames,
 - every head on a broad set (`--broad`): forces against its labels and against the foundation's own
-  predictions (energies of the target head have the E0s of other data).
+  predictions (energies of the target head have the E0s of other data),
+- with `--path`, the target head along a labelled reaction path.
 
     python benchmarks/methods.py --foundation pestle-seed0 --train train.xyz --valid valid.xyz \\
         --test test.xyz --pool replay.xyz --broad broad.xyz --epochs 40 --work WORK \\
@@ -27,9 +28,11 @@ import ase.io
 import numpy as np
 import torch
 
+from pestle.devices import DTYPES
 from pestle.foundations import load_foundation
-from pestle.foundations.interface import TARGET_HEAD
+from pestle.foundations.interface import TARGET_HEAD, Foundation
 from pestle.foundations.prediction import predict_frames
+from pestle.protocols.path import path_profile
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.reading import read_frames
 
@@ -68,7 +71,7 @@ def rmse(values: list[np.ndarray]) -> float:
 
 def forgetting(folder: Path, broad: list[Frame], reference: list) -> dict[str, tuple]:
     """Head → force RMSE against labels and against the foundation, meV/Å."""
-    model = load_foundation(folder, dtype=torch.float64)
+    model = load_foundation(folder)
     found = {}
     for head in model.heads:
         now = predict_frames(model, broad, head=head)
@@ -78,11 +81,21 @@ def forgetting(folder: Path, broad: list[Frame], reference: list) -> dict[str, t
     return found
 
 
+def barriers(models: dict[str, Foundation], images: list[Frame]) -> dict[str, list[str]]:
+    """Barrier (eV) and RMSE along the path (meV) of the labels and the models."""
+    profile = path_profile(images, models, reference="labels", title="", head=None)
+    return {
+        row["model"]: [f"{row['barrier_ev']:.3f}", f"{row['rmse_mev']:.0f}"]
+        for row in profile["summary"]
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--foundation", default="pestle-seed0")
     for name in ("--train", "--valid", "--test", "--pool", "--broad", "--work"):
         parser.add_argument(name, type=Path, required=True)
+    parser.add_argument("--path", type=Path, help="images of a reaction path with energies")
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--count", type=int, default=500, help="replay structures")
     parser.add_argument("--thin", type=int, help="training frames to keep, isolated atoms apart")
@@ -102,7 +115,8 @@ def main() -> None:
         train = options.work / "train.xyz"
         ase.io.write(train, [body[k] for k in chosen] + atoms, format="extxyz")
     broad, _ = split_isolated_atoms(read_frames([str(options.broad)]).frames)
-    foundation = load_foundation(options.foundation, dtype=torch.float64)
+    dtype = "float32" if "train.dtype=float32" in options.set else "float64"
+    foundation = load_foundation(options.foundation, dtype=DTYPES[dtype])
     reference = predict_frames(foundation, broad)
     labels = rmse([p.forces - f.forces for p, f in zip(reference, broad, strict=True)])
     print(
@@ -110,6 +124,11 @@ def main() -> None:
     )
     columns = ["case", "trained", "s per epoch", "test meV/atom", "test meV/Å", "head"]
     columns += ["broad set against labels meV/Å", "against the foundation meV/Å"]
+    images = read_frames([str(options.path)]).frames if options.path else []
+    if images:
+        columns += ["barrier eV", "along the path meV"]
+        for name, (barrier, error) in barriers({"the foundation": foundation}, images).items():
+            print(f"path, {name}: barrier {barrier} eV, RMSE {error} meV")
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for case in options.cases:
         folder = run(case, options, train)
@@ -130,6 +149,9 @@ def main() -> None:
                 f"{to_labels:.0f}",
                 f"{moved:.0f}",
             ]
+            if images:
+                model = load_foundation(folder)
+                cells += barriers({case: model}, images)[case] if target else ["", ""]
             print(f"| {' | '.join(cells)} |", flush=True)
 
 

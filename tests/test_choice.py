@@ -51,15 +51,34 @@ def test_reasons_say_that_structures_are_generated():
 
 
 @pytest.mark.parametrize("many", [{"n_elements": 10}, {"n_groups": 7}], ids=["elements", "groups"])
-def test_few_frames_of_a_diverse_family_are_not_one_narrow_system(many):
-    family = replace(ONE_SYSTEM, **many)
-    assert choose(family).method == "pseudolabel"
-    assert choose(replace(family, n_frames=8)).method == "pseudolabel-lora"
+def test_few_frames_of_a_diverse_family_get_low_rank_updates(many):
+    family = replace(ONE_SYSTEM, n_frames=200, **many)
+    assert choose(replace(ONE_SYSTEM, n_frames=200)).method == "naive"
+    assert (choose(family).method, choose(family).rank) == ("lora", 16)
     # SPICE at one frame a molecule: naive does as well as any method there (Fig. 8).
-    spice = replace(family, n_frames=19_687)
-    assert choose(spice).method == "naive"
+    assert choose(replace(family, n_frames=19_687)).method == "naive"
     kinds = "10 elements" if "n_elements" in many else "7 configuration groups"
     assert kinds in choose(family).reasons[0]
+    assert choose(replace(family, scope="broad")).method == "pseudolabel"
+
+
+def test_the_rank_that_the_user_names_wins(demo_train, tmp_path):
+    """Demo frames given seven groups."""
+    frames = split_isolated_atoms(demo_train)[0][:20]
+    named = [replace(f, config_type=f"group{k % 7}") for k, f in enumerate(frames)]
+    write_frames(tmp_path / "train.xyz", named)
+    settings = {
+        "foundation": "pestle-seed0",
+        "method": "auto",
+        "scope": "narrow",
+        "data.train": str(tmp_path / "train.xyz"),
+    }
+    ranks = []
+    for asked in ({}, {"lora.rank": 2}):
+        manifest = pestle.finetune(settings | asked, tmp_path / "run", dry_run=True)
+        assert manifest["method"]["name"] == "lora"
+        ranks.append(manifest["settings"]["lora.rank"]["value"])
+    assert ranks == [16, 2]
 
 
 def test_without_scope_nothing_is_chosen():
@@ -67,10 +86,11 @@ def test_without_scope_nothing_is_chosen():
         choose(replace(ONE_SYSTEM, scope=None))
 
 
-def test_labels_at_hand_are_compared_with_the_foundation(seed0, demo_train, demo_files, tmp_path):
+def test_labels_at_hand_are_compared_with_the_foundation(seed0, demo_train, tmp_path):
     """A pool with the foundation's kind of labels is replayed as it is; energies an eV per atom
     away, or none, or a model's, are not."""
-    frames = split_isolated_atoms(demo_train)[0]
+    frames = split_isolated_atoms(demo_train)[0][:12]
+    write_frames(tmp_path / "train.xyz", frames)
     said = predict_frames(seed0, frames)
     own = [replace(f, energy=p.energy, forces=p.forces) for f, p in zip(frames, said, strict=True)]
     pools = {
@@ -85,7 +105,7 @@ def test_labels_at_hand_are_compared_with_the_foundation(seed0, demo_train, demo
             "foundation": "pestle-seed0",
             "method": "auto",
             "scope": "broad",
-            "data.train": demo_files["train"],
+            "data.train": str(tmp_path / "train.xyz"),
             "replay.pool": str(tmp_path / f"{kind}.xyz"),
             "train.dtype": "float64",
         }

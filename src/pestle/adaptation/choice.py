@@ -16,6 +16,8 @@ MANY_ELEMENTS, MANY_GROUPS = 7, 4
 #: Diverse data speak for themselves from so many frames for each element and group on: SPICE at one
 #: frame a molecule has 19,687, and naive fine-tuning does as well there as any method (Fig. 8).
 ENOUGH_FRAMES = 100
+#: Rank for diverse data: more than 4, which suits one system (paper 4).
+DIVERSE_RANK = 16
 
 #: What is known of the labels of the replay structures at hand. `none`: no pool, or structures
 #: without energy or forces; `pseudo`: made by a model; `misfit`: of another level of theory or unit
@@ -62,11 +64,16 @@ class Circumstances:
 
 @dataclass(frozen=True)
 class Choice:
-    """A method, the reasons for it, and what would lead to another."""
+    """A method, the reasons for it, and what would lead to another.
+
+    Attributes:
+        rank: of low-rank updates, where the method has them and the data speak for one.
+    """
 
     method: str
     reasons: tuple[str, ...]
     would_change: tuple[str, ...]
+    rank: int | None = None
 
 
 def choose(case: Circumstances) -> Choice:
@@ -82,53 +89,56 @@ def choose(case: Circumstances) -> Choice:
             fix="--scope narrow: configurations like those of the data. --scope broad: also others "
             "(structure search, new compositions), where the foundation's breadth must survive.",
         )
-    return _replay(case) if case.scope == "broad" or case.diverse else _naive_or_lora(case)
+    return _replay(case) if case.scope == "broad" else _naive_or_lora(case)
 
 
 def _naive_or_lora(case: Circumstances) -> Choice:
     broad = "scope broad: replay, because only replay keeps the foundation's breadth and its wall"
+    few = f"{case.n_frames} training frames of {_kinds(case)}"
+    if case.diverse:
+        return Choice(
+            "lora",
+            (
+                f"{few} are few for each: a low rank limits how far they can pull the foundation "
+                "(paper 2.4, 4)",
+                f"rank {DIVERSE_RANK}: diverse data need more than one system does (paper 4)",
+                "scope narrow: breadth need not survive, so no replay",
+            ),
+            (f"{case.enough} frames, {ENOUGH_FRAMES} for each element and group: naive", broad),
+            rank=DIVERSE_RANK,
+        )
     if case.scarce:
         return Choice(
             "lora",
             (
-                f"{case.n_frames} training frames are few: a low rank limits how far they can pull "
-                "the foundation (paper 2.4, 4; A.2 for 5 frames)",
+                f"{few} are few: a low rank limits how far they can pull the foundation (paper "
+                "2.4, 4; A.2 for 5 frames)",
                 "scope narrow: breadth need not survive, so no replay",
             ),
             (f"more than {SCARCE_FRAMES} training frames: naive", broad),
         )
-    reason = (
-        f"scope narrow, {case.n_frames} training frames of {_kinds(case)}: naive fine-tuning is "
-        "accurate, quick and hard to beat (paper 5, point 4; Table 4, Fig. 8)"
-    )
     return Choice(
         "naive",
-        (reason,),
+        (
+            f"scope narrow, {few}: naive fine-tuning is accurate, quick and hard to beat (paper 5, "
+            "point 4; Table 4, Fig. 8)",
+        ),
         (
             broad,
             "instabilities in molecular dynamics: replay is the fallback (paper 5, point 4)",
-            f"at most {SCARCE_FRAMES} training frames: lora",
-            f"{MANY_ELEMENTS} elements or {MANY_GROUPS} configuration groups, with fewer than "
-            f"{ENOUGH_FRAMES} frames for each: replay",
+            f"at most {SCARCE_FRAMES} training frames, or {MANY_ELEMENTS} elements or "
+            f"{MANY_GROUPS} configuration groups with fewer than {ENOUGH_FRAMES} frames for each: "
+            "lora",
         ),
     )
 
 
 def _replay(case: Circumstances) -> Choice:
-    if case.scope == "broad":
-        why = (
-            "scope broad: replay is the only approach that keeps the foundation's breadth and its "
-            "repulsive wall (paper 5, point 5)"
-        )
-        narrow = "scope narrow: naive, three to fifteen times cheaper (paper 4)"
-    else:
-        why = (
-            f"scope narrow, but {case.n_frames} training frames of {_kinds(case)} are a family of "
-            f"systems and not one; until there are {case.enough} of them what lies between rests "
-            "on the foundation, and replay transfers best within a family (paper 5, point 4; "
-            "Fig. 7b)"
-        )
-        narrow = "certainty that nothing but frames like these will be met: naive, cheaper"
+    why = (
+        "scope broad: replay is the only approach that keeps the foundation's breadth and its "
+        "repulsive wall (paper 5, point 5)"
+    )
+    narrow = "scope narrow: naive or lora, three to fifteen times cheaper (paper 4)"
     source, labels, change = _labels(case)
     if case.scarce:
         return Choice(

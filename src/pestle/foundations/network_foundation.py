@@ -223,6 +223,8 @@ def _gradients(
 ) -> list[torch.Tensor]:
     """Derivatives of the total energy. An input without influence (no edge in the whole batch)
     gives zeros that can be differentiated again."""
+    if not energy.requires_grad:  # no edge, and no weight that is trained
+        return [torch.zeros_like(leaf) for leaf in wanted]
     found = torch.autograd.grad(energy, wanted, create_graph=training, allow_unused=True)
     return [
         torch.zeros_like(leaf) + 0.0 * energy if gradient is None else gradient

@@ -33,7 +33,7 @@ def with_method(
         pool=tuple(settings.replay.pool),
     )
     choice = choose(case)
-    return settings.model_copy(update={"method": choice.method}), case, choice
+    return _chosen(settings, choice), case, choice
 
 
 def with_labels_at_hand(
@@ -60,7 +60,15 @@ def with_labels_at_hand(
     chosen = select_replay(settings, foundation, head, frames, need_labels=False)
     labels = labels_of(chosen, foundation, head, settings)
     choice = choose(replace(case, labels=labels))
-    return settings.model_copy(update={"method": choice.method}), choice, chosen
+    return _chosen(settings, choice), choice, chosen
+
+
+def _chosen(settings: RunSettings, choice: Choice) -> RunSettings:
+    """The settings with the method, and with its rank unless the user named one."""
+    changed: dict[str, object] = {"method": choice.method}
+    if choice.rank is not None and "rank" not in settings.lora.model_fields_set:
+        changed["lora"] = settings.lora.model_copy(update={"rank": choice.rank})
+    return settings.model_copy(update=changed)
 
 
 def labels_of(

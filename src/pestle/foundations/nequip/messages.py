@@ -127,7 +127,10 @@ class Messages(torch.nn.Module):
         by_path = weights.split(self.paths.sizes, dim=2)
         for k, ((l1, l2, l3), weight) in enumerate(zip(self.paths.triples, by_path, strict=True)):
             weighed = sent[l1] * weight[:, :, None, :]
-            summed = group.harmonics[l2] @ weighed.flatten(2)
+            summed = group.harmonics[l2].transpose(1, 2) @ weighed.flatten(2)
             coupling = getattr(self, f"coupling_{k}").to(summed.dtype)
-            found[l3].append(coupling @ summed.view(n_atoms, coupling.shape[1], weight.shape[2]))
+            # Written out for every atom: products with a stride of zero go through them one by one.
+            coupling = coupling.expand(n_atoms, -1, -1).contiguous()
+            summed = summed.view(n_atoms, coupling.shape[2], weight.shape[2])
+            found[l3].append(torch.bmm(coupling, summed))
         return [torch.cat(blocks, dim=2) for blocks in found]

@@ -23,7 +23,7 @@ class Neighbourhood:
     Attributes:
         sender: [n_atoms, n_places] neighbour of each place; any atom where there is none.
         basis: [n_atoms, n_places, basis_size] radial basis; zero where there is none.
-        harmonics: by degree l, each [n_atoms, 2l + 1, n_places].
+        harmonics: by degree l, each [n_atoms, n_places, 2l + 1].
     """
 
     sender: torch.Tensor
@@ -64,34 +64,38 @@ def neighbourhoods(
     """
     sender, receiver = edge_index
     device = sender.device
-    degree = torch.bincount(receiver, minlength=n_atoms)
-    order = torch.argsort(degree, descending=True, stable=True)
+    count = torch.bincount(receiver, minlength=n_atoms)
+    order = torch.argsort(count, descending=True, stable=True)
     place = torch.empty_like(order)
     place[order] = torch.arange(n_atoms, device=device)
     by_receiver = torch.argsort(receiver, stable=True)
-    start = torch.cumsum(degree, 0) - degree
+    start = torch.cumsum(count, 0) - count
 
+    sizes = [2 * degree + 1 for degree in range(lmax + 1)]
     # A last edge that is none: what places without a neighbour point to.
     sender = torch.cat([sender, sender.new_zeros(1)])
     basis = torch.cat([basis, basis.new_zeros(1, basis.shape[1])])
     harmonics = torch.cat([harmonics, harmonics.new_zeros(1, harmonics.shape[1])])
+    by_degree = [part.contiguous() for part in harmonics.split(sizes, dim=1)]
     nothing = len(by_receiver)
     by_receiver = torch.cat([by_receiver, by_receiver.new_full((1,), nothing)])
 
     groups, first = [], 0
-    for last in _bounds(degree[order].tolist()):
+    for last in _bounds(count[order].tolist()):
         atoms = order[first:last]
-        counts = degree[atoms]
+        counts = count[atoms]
         steps = torch.arange(int(counts[0]), device=device)
         there = steps < counts[:, None]
         edges = by_receiver[torch.where(there, start[atoms][:, None] + steps, nothing)]
         flat = edges.reshape(-1)
-        gathered = harmonics.index_select(0, flat).view(*edges.shape, -1).transpose(1, 2)
         groups.append(
             Neighbourhood(
                 sender=sender[edges],
                 basis=basis.index_select(0, flat).view(*edges.shape, -1),
-                harmonics=list(gathered.split([2 * l2 + 1 for l2 in range(lmax + 1)], dim=1)),
+                harmonics=[
+                    of_degree.index_select(0, flat).view(*edges.shape, -1)
+                    for of_degree in by_degree
+                ],
             )
         )
         first = last

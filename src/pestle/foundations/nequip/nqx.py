@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import torch
+from ase.data import chemical_symbols
 
 from pestle.errors import PestleError
 from pestle.files import replacing
@@ -17,6 +19,8 @@ from pestle.foundations.nequip.runtime import making, o3
 
 #: Settings whose other values would need another network.
 FIXED = {"index_weights": False}
+#: Highest degree that parts.py has a name for.
+MAX_DEGREE = 6
 
 
 def read(path: Path) -> tuple[Network, tuple[int, ...], list[float]]:
@@ -28,59 +32,113 @@ def read(path: Path) -> tuple[Network, tuple[int, ...], list[float]]:
     try:
         with path.open("rb") as stream:
             return _read(stream)
-    except (OSError, ValueError, TypeError, KeyError, EOFError) as error:
+    except (OSError, ValueError, TypeError, MemoryError) as error:
         raise PestleError(
-            f"it cannot be read as a Nequix model ({type(error).__name__}: {error})",
-            where=str(path),
+            f"it cannot be read as a Nequix model: {error}", where=str(path)
         ) from error
 
 
 def _read(stream: BinaryIO) -> tuple[Network, tuple[int, ...], list[float]]:
-    settings = json.loads(stream.readline())
-    for name, value in FIXED.items():
-        if settings.get(name, value) != value:
-            raise ValueError(f"{name} is {settings[name]}")
-    elements = tuple(int(z) for z in settings["atomic_numbers"])
-    table = {int(z): float(e) for z, e in settings["atom_energies"].items()}
-    e0s = [table[z] for z in elements]
+    settings = _settings(stream.readline())
+    elements = tuple(settings["atomic_numbers"])
+    e0s = [_number(settings["atom_energies"], str(z)) for z in elements]
     with making():
-        network = Network(shape_of(settings), [settings["scale"]], [settings["shift"]])
+        scale, shift = _number(settings, "scale"), _number(settings, "shift")
+        network = Network(shape_of(settings), [scale], [shift])
     network.to(torch.float32)
-    stored = np.load(stream, allow_pickle=False)
+    stored = _array(stream, (len(elements),))
     if not np.allclose(stored, e0s, rtol=1e-5, atol=1e-5):
         raise ValueError("its E0s differ from those in its settings")
     with torch.no_grad():
         for target in weights(network):
-            array = np.load(stream, allow_pickle=False)
-            if array.shape != tuple(target.shape):
-                raise ValueError(f"an array is {array.shape} where {tuple(target.shape)} belongs")
+            array = _array(stream, tuple(target.shape))
             target.copy_(torch.from_numpy(array.astype(np.float32)))
-    if not all(bool(p.isfinite().all()) for p in network.parameters()):
-        raise ValueError("a weight is not finite")
     return network, elements, e0s
 
 
+def _settings(line: bytes) -> dict[str, Any]:
+    """The first line of a file."""
+    try:
+        settings = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"its first line is not JSON ({error})") from error
+    if not isinstance(settings, dict):
+        raise ValueError("its first line holds no settings")
+    for name in ("atomic_numbers", "atom_energies"):
+        if name not in settings:
+            raise ValueError(f"its settings lack {name}")
+    for name, value in FIXED.items():
+        if settings.get(name, value) != value:
+            raise ValueError(f"{name} is {settings[name]}")
+    numbers = settings["atomic_numbers"]
+    known = range(1, len(chemical_symbols))
+    if not numbers or len(set(numbers)) < len(numbers) or any(z not in known for z in numbers):
+        raise ValueError(f"atomic_numbers are {numbers}")
+    if not isinstance(settings["atom_energies"], dict):
+        raise ValueError("atom_energies are not by element")
+    return settings
+
+
+def _array(stream: BinaryIO, shape: tuple[int, ...]) -> np.ndarray:
+    """The next array."""
+    array = np.lib.format.read_array(stream, allow_pickle=False)
+    if array.dtype.kind != "f":
+        raise ValueError(f"an array holds {array.dtype} in place of real numbers")
+    if array.shape != shape:
+        raise ValueError(f"an array is {array.shape} where {shape} belongs")
+    if not np.isfinite(array).all():
+        raise ValueError("a weight is not finite")
+    return array
+
+
+def _number(settings: dict[str, Any], name: str, *, above: float = -math.inf) -> float:
+    """A real number of the settings."""
+    if name not in settings:
+        raise ValueError(f"its settings lack {name}")
+    value = settings[name]
+    if not isinstance(value, (int, float)) or not math.isfinite(value) or value <= above:
+        raise ValueError(f"{name} is {value}")
+    return float(value)
+
+
+def _count(settings: dict[str, Any], name: str, *, least: int = 1) -> int:
+    value = _number(settings, name, above=least - 1)
+    if value != int(value):
+        raise ValueError(f"{name} is {value}")
+    return int(value)
+
+
 def shape_of(settings: dict[str, Any]) -> Shape:
-    """Sizes of the network from the settings of a file."""
-    irreps = o3.Irreps(settings["hidden_irreps"])
+    """Sizes of the network from the settings of a file.
+
+    Raises:
+        ValueError: one is missing, or would need another network.
+    """
+    n_species, lmax = len(settings["atomic_numbers"]), _count(settings, "lmax", least=0)
+    hidden = str(settings.get("hidden_irreps"))
+    try:
+        irreps = o3.Irreps(hidden)
+    except ValueError as error:
+        raise ValueError(f"hidden_irreps are {hidden}") from error
     natural = [f"{degree}{'eo'[degree % 2]}" for degree in range(len(irreps))]
-    if [str(ir) for _, ir in irreps] != natural:
-        raise ValueError(f"hidden_irreps {irreps} are not 0e, 1o, 2e, … in this order")
-    n_species = len(settings["atomic_numbers"])
+    if not irreps or [str(ir) for _, ir in irreps] != natural or 0 in [mul for mul, _ in irreps]:
+        raise ValueError(f"hidden_irreps {hidden} are not channels of 0e, 1o, 2e, … in this order")
+    if not len(irreps) - 1 <= lmax <= MAX_DEGREE:
+        raise ValueError(f"lmax is {lmax} with hidden_irreps {hidden}")
     return Shape(
         species=n_species,
         species_channels=n_species,
         channels=tuple(mul for mul, _ in irreps),
-        lmax=int(settings["lmax"]),
-        layers=int(settings["n_layers"]),
-        basis_size=int(settings["radial_basis_size"]),
-        radial_width=int(settings["radial_mlp_size"]),
-        radial_depth=int(settings["radial_mlp_layers"]),
-        cutoff=float(settings["cutoff"]),
-        cutoff_power=float(settings["radial_polynomial_p"]),
-        mean_neighbours=float(settings["avg_n_neighbors"]),
-        layer_norm=bool(settings["layer_norm"]),
-        init_scale=float(settings["mlp_init_scale"]),
+        lmax=lmax,
+        layers=_count(settings, "n_layers"),
+        basis_size=_count(settings, "radial_basis_size"),
+        radial_width=_count(settings, "radial_mlp_size"),
+        radial_depth=_count(settings, "radial_mlp_layers", least=0),
+        cutoff=_number(settings, "cutoff", above=0.0),
+        cutoff_power=_number(settings, "radial_polynomial_p", above=0.0),
+        mean_neighbours=_number(settings, "avg_n_neighbors", above=0.0),
+        layer_norm=bool(_number(settings, "layer_norm")),
+        init_scale=_number(settings, "mlp_init_scale", above=0.0),
         heads=1,
     )
 
