@@ -15,11 +15,13 @@ from pestle.structures.graphs import make_graph
 if TYPE_CHECKING:
     from pestle.foundations.interface import Foundation
 
-_CHARGE_KEYS = ("total_charge", "charge")
-_SPIN_KEYS = ("total_spin", "spin")
+#: Keys of `atoms.info` that hold total charge and spin multiplicity.
+CHARGE_KEYS = ("total_charge", "charge")
+SPIN_KEYS = ("total_spin", "spin")
 
 
-def _info(atoms: Atoms, keys: tuple[str, ...]) -> float | None:
+def info_of(atoms: Atoms, keys: tuple[str, ...]) -> float | None:
+    """The number that `atoms.info` holds under one of these keys."""
     for key in keys:
         if key in atoms.info:
             return float(atoms.info[key])
@@ -54,7 +56,7 @@ class FoundationCalculator(Calculator):
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
         changes = super().check_state(atoms, tol=tol)
-        if (_info(atoms, _CHARGE_KEYS), _info(atoms, _SPIN_KEYS)) != self._charge_and_spin:
+        if (info_of(atoms, CHARGE_KEYS), info_of(atoms, SPIN_KEYS)) != self._charge_and_spin:
             changes.append("info")
         return changes
 
@@ -65,7 +67,7 @@ class FoundationCalculator(Calculator):
         system_changes: list[str] = all_changes,
     ) -> None:
         super().calculate(atoms, properties or ["energy"], system_changes)
-        charge, spin = _info(self.atoms, _CHARGE_KEYS), _info(self.atoms, _SPIN_KEYS)
+        charge, spin = info_of(self.atoms, CHARGE_KEYS), info_of(self.atoms, SPIN_KEYS)
         self._charge_and_spin = (charge, spin)
         frame = Frame(self.atoms, charge=charge, spin=spin, source="structure")
         model = self.foundation

@@ -1,0 +1,315 @@
+"""torch-sim model over any `Foundation`: batched relaxation and molecular dynamics.
+
+Written for torch-sim 0.3, whose states hold one `pbc` flag for all systems, cells as columns, and
+no charge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from math import pi
+
+import numpy as np
+import torch
+import torch_sim as ts
+from ase import Atoms
+from ase.data import chemical_symbols
+from torch_sim.models.interface import ModelInterface
+from torch_sim.typing import StateDict
+
+from pestle.errors import PestleError
+from pestle.foundations.calculator import CHARGE_KEYS, SPIN_KEYS, info_of
+from pestle.foundations.interface import Foundation, Prediction
+from pestle.structures.frame import Frame
+from pestle.structures.graphs import collate, make_graph
+
+#: Neighbours of an atom that no solid has: diamond has 160 within 6 Å.
+MAX_NEIGHBOURS = 5_000
+#: eV/atom that two predictions of one structure may differ by in single precision.
+ROUNDING = 1e-5
+
+
+def torch_sim_model(foundation: Foundation, *, head: str | None = None) -> FoundationModel:
+    """A foundation model for torch-sim; `FoundationModel` has the options.
+
+    Args:
+        foundation: the model; its device and dtype are those of the states.
+        head: head that predicts; may be left out where there is one, or one called Default.
+
+    Raises:
+        PestleError: there is no such head, or none was named where it could be several.
+    """
+    return FoundationModel(foundation, head)
+
+
+class FoundationModel(ModelInterface):
+    """One head of a foundation model, as torch-sim calls it.
+
+    Called on a state of n systems it gives
+
+    - `energy` [n_systems] eV: totals, *float64 whatever the dtype of the state*, because
+      all-electron totals do not fit float32;
+    - `forces` [n_atoms, 3] eV/Å and `stress` [n_systems, 3, 3] eV/Å³ (ASE's sign, zero without
+      periodic boundaries), in the dtype of the state.
+
+    A system that is not finite any more (atoms, cell, or what the network makes of them), or has
+    shrunk until its atoms have more than `max_neighbours` neighbours, gets the energy NaN and zero
+    forces and stress, so that it stands still while the others go on. Its neighbours would fill the
+    memory, and torch-sim can neither be stopped between two steps nor always bear NaN in a cell.
+
+    torch-sim's optimizers and integrators do not pass a charge on, so one charge and one spin hold
+    for all systems; a state that has `charge` or `spin` [n_systems] itself goes before them.
+
+    Args:
+        foundation: the model; copied, since derivatives by weights are switched off here. Its
+            device and dtype are those of the states.
+        head: head that predicts; may be left out where there is one, or one called Default.
+        charge: total charge of every system, in e.
+        spin: spin multiplicity of every system.
+        max_neighbours: mean number of neighbours above which a crystal has collapsed.
+        compute_stress: whether to give the stress.
+
+    Raises:
+        PestleError: there is no such head, or none was named where it could be several.
+    """
+
+    def __init__(
+        self,
+        foundation: Foundation,
+        head: str | None = None,
+        *,
+        charge: float = 0.0,
+        spin: float = 1.0,
+        max_neighbours: float = MAX_NEIGHBOURS,
+        compute_stress: bool = True,
+    ) -> None:
+        super().__init__()
+        self._row = foundation.head_index(head)
+        self.foundation = foundation.copy().requires_grad_(False)
+        self.charge, self.spin = float(charge), float(spin)
+        self.max_neighbours = float(max_neighbours)
+        self._compute_stress, self._compute_forces = compute_stress, True
+        self._elements = frozenset(foundation.elements)
+
+    # -- what torch-sim asks --------------------------------------------------------------------
+    @property
+    def device(self) -> torch.device:
+        """Device of the network."""
+        return self.foundation.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """dtype of the network."""
+        return self.foundation.dtype
+
+    @property
+    def head(self) -> str:
+        """Name of the head that predicts."""
+        return self.foundation.heads[self._row]
+
+    @property
+    def compute_stress(self) -> bool:
+        """Whether the stress is given."""
+        return self._compute_stress
+
+    @compute_stress.setter
+    def compute_stress(self, wanted: bool) -> None:
+        self._compute_stress = wanted
+
+    @property
+    def compute_forces(self) -> bool:
+        """Whether the forces are given."""
+        return self._compute_forces
+
+    @compute_forces.setter
+    def compute_forces(self, wanted: bool) -> None:
+        self._compute_forces = wanted
+
+    def forward(self, state: ts.SimState | StateDict, **kwargs: object) -> dict[str, torch.Tensor]:
+        """Energies, forces and stresses of a state, which is not changed.
+
+        Raises:
+            PestleError: an element that the model does not know, or a periodic system without a
+                volume; with the number of the system in the state.
+        """
+        if isinstance(state, dict):
+            state = ts.SimState(**{"masses": torch.ones_like(state["positions"][:, 0]), **state})
+        frames = self._frames(state)
+        collapsed = [k for k, frame in enumerate(frames) if self._has_collapsed(frame.atoms)]
+        for k in collapsed:
+            frames[k] = Frame(_apart(frames[k].atoms, self.foundation.cutoff))
+        prediction = self._predict(frames, stress=self.compute_stress and bool(state.pbc))
+
+        energy, forces = prediction.energy.to(state.device), prediction.forces.to(state.positions)
+        stress = torch.zeros_like(state.cell)
+        if prediction.stress is not None:
+            stress = prediction.stress.to(state.positions)
+        lost = ~(energy.isfinite() & stress.flatten(1).isfinite().all(dim=1))
+        lost[collapsed] = True
+        lost[state.system_idx[~forces.isfinite().all(dim=1)]] = True
+        energy[lost], stress[lost], forces[lost[state.system_idx]] = torch.nan, 0.0, 0.0
+        results = {"energy": energy}
+        if self.compute_forces:
+            results["forces"] = forces
+        if self.compute_stress:
+            results["stress"] = stress
+        return results
+
+    # -- states ---------------------------------------------------------------------------------
+    def state(self, structures: Sequence[Atoms] | Sequence[Frame]) -> ts.SimState:
+        """The state in which a simulation of these structures starts, at rest.
+
+        Unlike torch-sim's own conversion it does not take a slab for a molecule or drop
+        constraints, gives a left-handed cell the right-handed one of the same lattice (torch-sim's
+        volumes have a sign, and its cell filters would pull where they should push), and sees to it
+        that elements, charge and spin are those of the model.
+
+        Args:
+            structures: all periodic in three directions, or none in any.
+
+        Raises:
+            PestleError: a structure that torch-sim or the model cannot take.
+        """
+        frames = [
+            s if isinstance(s, Frame) else _frame(s, index=k) for k, s in enumerate(structures)
+        ]
+        if not frames:
+            raise PestleError("there is no structure to simulate", where="structures")
+        for frame in frames:
+            _check_for_torch_sim(frame, frames[0], self.foundation.cutoff)
+            self._check(frame.atoms, frame.where)
+        self._check_charges(frames)
+        return ts.io.atoms_to_state(
+            [_right_handed(f.atoms) for f in frames], self.device, self.dtype
+        )
+
+    # -- how ------------------------------------------------------------------------------------
+    def _frames(self, state: ts.SimState) -> list[Frame]:
+        """The systems of a state, checked."""
+        numbers = state.atomic_numbers.cpu().numpy()
+        positions = state.positions.detach().double().cpu().numpy()
+        cells = state.row_vector_cell.detach().double().cpu().numpy()
+        ends = np.cumsum(np.bincount(state.system_idx.cpu().numpy(), minlength=len(cells)))
+        charges = _of_systems(state, "charge", self.charge)
+        spins = _of_systems(state, "spin", self.spin)
+        frames = []
+        for k, (start, end) in enumerate(pairwise([0, *ends.tolist()])):
+            atoms = Atoms(numbers[start:end], positions[start:end], pbc=bool(state.pbc))
+            atoms.cell[:] = cells[k]
+            self._check(atoms, f"system {k}")
+            frames.append(Frame(atoms, charge=charges[k], spin=spins[k]))
+        return frames
+
+    def _check(self, atoms: Atoms, where: str) -> None:
+        """Raises a PestleError unless the model can predict these atoms."""
+        unknown = sorted(set(atoms.numbers.tolist()) - self._elements)
+        if unknown:
+            symbols = ", ".join(chemical_symbols[z] for z in unknown)
+            raise PestleError(
+                f"{self.foundation.provenance.name} does not know {symbols}",
+                where=where,
+                fix="Choose a model whose elements cover the structures (see `pestle models`).",
+            )
+        if atoms.pbc.all() and atoms.cell.volume == 0.0:
+            raise PestleError(
+                "it is periodic, but its cell has no volume",
+                where=where,
+                fix="Give it a cell, or set pbc to False.",
+            )
+
+    def _has_collapsed(self, atoms: Atoms) -> bool:
+        """Whether no neighbour list can be made, or none that fits in memory."""
+        if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
+            return True
+        sphere = 4 / 3 * pi * self.foundation.cutoff**3
+        return bool(
+            atoms.pbc.all() and len(atoms) * sphere > self.max_neighbours * atoms.cell.volume
+        )
+
+    def _predict(self, frames: Sequence[Frame], *, stress: bool) -> Prediction:
+        foundation = self.foundation
+        graphs = collate(
+            [
+                make_graph(frame, foundation.cutoff, index=k, dtype=foundation.dtype)
+                for k, frame in enumerate(frames)
+            ]
+        )
+        return foundation.predict(graphs.with_head(self._row).to(foundation.device), stress=stress)
+
+    def _check_charges(self, frames: Sequence[Frame]) -> None:
+        """Raises a PestleError where charge or spin of a structure would be lost and matter."""
+        made_for = (self.charge, self.spin)
+        known = {made_for}
+        for frame in frames:
+            charge = self.charge if frame.charge is None else frame.charge
+            spin = self.spin if frame.spin is None else frame.spin
+            if (charge, spin) in known:
+                continue
+            known.add((charge, spin))
+            twice = [replace(frame, charge=c, spin=s) for c, s in ((charge, spin), made_for)]
+            own, lost = self._predict(twice, stress=False).interaction_energy.tolist()
+            if abs(own - lost) <= ROUNDING * len(frame):  # the model reads neither
+                continue
+            raise PestleError(
+                f"it has charge {charge:g} and spin multiplicity {spin:g}, but torch-sim's states "
+                f"hold neither, and the model was made for {self.charge:g} and {self.spin:g}",
+                where=frame.where,
+                fix=f"Simulate it with FoundationModel(…, charge={charge:g}, spin={spin:g}).",
+            )
+
+
+def _of_systems(state: ts.SimState, name: str, default: float) -> list[float]:
+    """A number of every system: the state's own, if it has such an attribute."""
+    values = getattr(state, name, None)
+    return [default] * len(state.cell) if values is None else values.tolist()
+
+
+def _apart(atoms: Atoms, cutoff: float) -> Atoms:
+    """The same atoms without neighbours."""
+    positions = np.zeros((len(atoms), 3))
+    positions[:, 0] = np.arange(len(atoms)) * 2 * cutoff
+    return Atoms(atoms.numbers, positions)
+
+
+def _right_handed(atoms: Atoms) -> Atoms:
+    """The same atoms in a cell of positive determinant: -a, -b, -c span the lattice of a, b, c."""
+    if not atoms.pbc.all() or np.linalg.det(atoms.cell.array) > 0:
+        return atoms
+    turned = atoms.copy()
+    turned.set_cell(-atoms.cell.array)
+    return turned
+
+
+def _frame(atoms: Atoms, index: int) -> Frame:
+    """A structure with the charge and spin that `FoundationCalculator` would read."""
+    charge, spin = info_of(atoms, CHARGE_KEYS), info_of(atoms, SPIN_KEYS)
+    return Frame(atoms, charge=charge, spin=spin, source="structures", index=index)
+
+
+def _check_for_torch_sim(frame: Frame, first: Frame, cutoff: float) -> None:
+    """Raises a PestleError for what a state of torch-sim cannot hold."""
+    pbc = frame.atoms.pbc
+    if pbc.any() and not pbc.all():
+        raise PestleError(
+            "it is periodic in some directions only, which torch-sim does not know",
+            where=frame.where,
+            fix=f"Give it more than {cutoff:g} Å of vacuum along the others, and pbc=True.",
+        )
+    if pbc.all() != first.atoms.pbc.all():
+        raise PestleError(
+            f"either it or {first.where} is periodic, and the other is not; all systems of a "
+            "torch-sim state are, or none is",
+            where=frame.where,
+            fix="Simulate molecules and crystals apart, or put the molecules into periodic cells "
+            f"with more than {cutoff:g} Å of vacuum.",
+        )
+    if frame.atoms.constraints:
+        raise PestleError(
+            "it has constraints, which torch-sim does not keep",
+            where=frame.where,
+            fix="Remove them with atoms.set_constraint(), or simulate it with ASE.",
+        )
+    if not len(frame.atoms):
+        raise PestleError("it has no atoms", where=frame.where)
