@@ -319,7 +319,7 @@ class RunSettings(_Group):
 
     foundation: str = setting(
         "",
-        "Catalogue name (see `pestle models`), a Pestle model or run folder, or a .model file with trust.",
+        "Catalogue name (see `pestle models`), a Pestle model or run folder, a .nqx file, or a .model file with trust.",
     )
     trust: bool = setting(
         False, "Load a .model file: it is a pickle, and loading one runs its author's code."

@@ -19,10 +19,11 @@ def command(as_json: Json = False) -> None:
         print_json(rows)
         return
     table = Table(title="Foundation models", title_justify="left")
-    for heading in ("name", "licence", "level of theory", "elements", "parameters", "cached"):
+    headings = ("name", "architecture", "licence", "level of theory", "elements")
+    for heading in (*headings, "parameters", "cached"):
         table.add_column(heading, no_wrap=heading == "name")
     for row in rows:
-        cells = [row[key] for key in ("name", "licence", "level_of_theory", "elements")]
+        cells = [row[heading.replace(" ", "_")] for heading in headings]
         table.add_row(*cells, row["parameters"], "yes" if row["cached"] else "no")
     print_table(table)
     typer.echo(

@@ -19,7 +19,7 @@ Head = Annotated[
 ]
 FoundationOption = Annotated[
     str | None,
-    typer.Option("--foundation", "-f", help="Catalogue name, model folder or .model file."),
+    typer.Option("--foundation", "-f", help="Catalogue name, model folder, .nqx or .model file."),
 ]
 EnergyKey = Annotated[str | None, typer.Option(help="Key of the total energy (eV).")]
 ForcesKey = Annotated[str | None, typer.Option(help="Key of the forces (eV/Å).")]

@@ -217,6 +217,7 @@ def rows(select: Callable[[Entry], bool] = lambda _: True) -> list[dict[str, Any
     return [
         {
             "name": e.name,
+            "architecture": e.backend,
             "licence": e.licence,
             "commercial_use": e.commercial_use,
             "level_of_theory": e.level_of_theory,

@@ -13,6 +13,7 @@ from ase.data import chemical_symbols
 from pestle.devices import DTYPES
 from pestle.errors import PestleError, nearest
 from pestle.foundations import catalogue
+from pestle.foundations.backends import BACKENDS
 from pestle.foundations.interface import TARGET_HEAD, Foundation
 from pestle.jobs.models import load_model
 from pestle.progress import say
@@ -190,7 +191,8 @@ def _files(
         PestleError: one is, or the folder cannot be written to.
     """
     target = folder if out is None else Path(out).expanduser()
-    if target.suffix in (".model", ".nqx", ".pt", ".pth") and not target.is_dir():
+    endings = {ending for backend in BACKENDS for ending in backend.suffixes}
+    if target.suffix in endings and not target.is_dir():
         if list(formats.values()) != [target.suffix]:
             raise PestleError(
                 "is the name of a file",
