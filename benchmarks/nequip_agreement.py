@@ -1,6 +1,7 @@
 """A Nequix model in Pestle against labels that its authors' own program made.
 
-    python benchmarks/nequip_agreement.py --model nequix-omat-1.nqx --labels frames.xyz [--count 500]
+    python benchmarks/nequip_agreement.py --model nequix-omat-1.nqx --labels frames.xyz \\
+        [--count 500]
 
 Single precision, as the labels. Prints the largest deviations of energy (eV/atom) and stress
 (eV/Å³), and of forces in units of 5e-4 eV/Å + 1e-4 of the force; evenly taken frames with --count.

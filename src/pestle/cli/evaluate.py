@@ -13,6 +13,7 @@ from pestle.cli.options import (
     FoundationOption,
     Head,
     Json,
+    MaxEdges,
     Out,
     StressKey,
     Trust,
@@ -24,7 +25,8 @@ def command(
     model: Annotated[
         str,
         typer.Argument(
-            help="Run folder, model folder, .model file, catalogue name or adapter.safetensors."
+            help="Run folder, model folder, .model or .nqx file, catalogue name or "
+            "adapter.safetensors."
         ),
     ],
     data: Files,
@@ -37,6 +39,7 @@ def command(
     virials_key: VirialsKey = None,
     dtype: Annotated[str | None, typer.Option(help="float32 or float64.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    max_edges: MaxEdges = None,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
@@ -54,6 +57,7 @@ def command(
         keys=LabelKeys(energy_key, forces_key, stress_key, virials_key),
         dtype=dtype,
         device=device,
+        max_edges=max_edges,
         out=out,
     )
     if as_json:

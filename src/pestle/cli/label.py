@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pestle.cli.options import Files, Head, Json, Trust
+from pestle.cli.options import Files, Head, Json, MaxEdges, Trust
 
 
 def command(
@@ -16,7 +16,9 @@ def command(
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", "-m", help="Run folder, model folder, .model file or catalogue name."
+            "--model",
+            "-m",
+            help="Run folder, model folder, .model or .nqx file, or catalogue name.",
         ),
     ] = None,
     calculator: Annotated[
@@ -33,9 +35,7 @@ def command(
     trust: Trust = False,
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float64",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    max_edges: Annotated[
-        int | None, typer.Option(help="Edges in a batch at most; bounds the memory.")
-    ] = None,
+    max_edges: MaxEdges = None,
     as_json: Json = False,
 ) -> None:
     """Label structures with a model's own energies, forces and stresses; goes on after a stop."""

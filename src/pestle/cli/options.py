@@ -31,3 +31,6 @@ Scope = Annotated[
     str | None,
     typer.Option(help="narrow: configurations like those of the data. broad: also others."),
 ]
+MaxEdges = Annotated[
+    int | None, typer.Option(help="Edges in a batch at most; bounds the memory.", min=1)
+]

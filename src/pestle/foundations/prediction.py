@@ -81,7 +81,7 @@ def fits_prediction(
         doing="in a prediction",
         where=f"{where} and {others} more" if others else where,
         fix=f"Allow fewer edges in a batch than {max_edges:,}: lower train.eval_batch_edges of a "
-        "run, or --max-edges of pestle label."
+        "run, or give pestle evaluate and pestle label --max-edges."
         if others
         else "That structure alone is too large: leave it out, or use a device with more memory.",
     )

@@ -24,6 +24,7 @@ def evaluate(
     keys: LabelKeys | None = None,
     dtype: str | None = None,
     device: str = "auto",
+    max_edges: int | None = None,
     out: Path | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Errors of a model.
@@ -38,6 +39,7 @@ def evaluate(
         keys: label keys.
         dtype: precision of the network; by default the model's.
         device: where to predict.
+        max_edges: edges in a batch; by default the architecture's `batch_edges`.
         out: also write metrics.json and parity.json there.
 
     Returns:
@@ -62,7 +64,8 @@ def evaluate(
     head = loaded.heads[loaded.head_index(head)]
     require_elements(frames, loaded)
     results = ErrorResults()
-    add_model(results, "model", loaded.to(find_device(device)), {"data": frames}, head=head)
+    place = find_device(device)
+    add_model(results, "model", loaded.to(place), {"data": frames}, head=head, max_edges=max_edges)
     if out is not None:
         results.write(out)
     return results.sets["data"]["model"]
