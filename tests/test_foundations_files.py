@@ -77,6 +77,19 @@ def test_damaged_folders_are_refused(tmp_path):
     path.write_text(json.dumps({**document, "backend": "other"}))
     with pytest.raises(PestleError, match="no such backend"):
         load_foundation(tmp_path)
+    elements = document["elements"]
+    for wrong in (
+        {"architecture": []},
+        {"elements": [*elements[:-1], 500]},
+        {"elements": [*elements[:-1], elements[0]]},
+    ):
+        path.write_text(json.dumps(document | wrong))
+        with pytest.raises(PestleError, match="an entry is missing or wrong"):
+            load_foundation(tmp_path)
+    # The E0s would land on the wrong elements.
+    path.write_text(json.dumps(document | {"elements": elements[::-1]}))
+    with pytest.raises(PestleError, match="not those of its architecture"):
+        load_foundation(tmp_path)
     del document["heads"]
     path.write_text(json.dumps(document))
     with pytest.raises(PestleError, match="an entry is missing"):

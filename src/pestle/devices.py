@@ -98,3 +98,13 @@ def fits_memory(
 def _size(batch: GraphBatch) -> str:
     frames = f"{batch.n_graphs} frame{'s' * (batch.n_graphs != 1)}"
     return f"{frames} of {len(batch.numbers):,} atoms and {batch.n_edges:,} edges"
+
+
+def repeatable_torchscript() -> None:
+    """Let compiled functions give the same numbers at every call on a CPU.
+
+    TorchScript's profiling executor re-optimises after its first calls, which changes results in
+    the last bits.
+    """
+    if not torch.cuda.is_available():
+        torch._C._set_graph_executor_optimize(False)

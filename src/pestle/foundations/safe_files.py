@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from ase.data import chemical_symbols
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
@@ -132,6 +133,12 @@ def read(folder: Path) -> SafeModel:
     try:
         elements, heads = tuple(document["elements"]), tuple(document["heads"])
         table = document["E0s_eV"]
+        if not isinstance(document["architecture"], dict):
+            raise TypeError("architecture is no table")
+        if not all(isinstance(z, int) and 0 < z < len(chemical_symbols) for z in elements):
+            raise ValueError("elements are not atomic numbers")
+        if len(set(elements)) < len(elements) or len(set(heads)) < len(heads):
+            raise ValueError("an element or a head stands twice")
         return SafeModel(
             backend=document["backend"],
             architecture=document["architecture"],

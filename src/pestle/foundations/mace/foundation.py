@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from pestle.errors import PestleError
 from pestle.foundations import safe_files
 from pestle.foundations.interface import LinearLayer, Prediction, Provenance
 from pestle.foundations.mace import architecture, exporting, lammps, long_range, parts, surgery
@@ -247,7 +248,16 @@ def clone(network: Network) -> Network:
 
 def from_safe(model: safe_files.SafeModel) -> MaceFoundation:
     """The foundation that `MaceFoundation.save` wrote."""
-    network = architecture.build(model.architecture)
+    described = model.architecture
+    if (list(model.elements), list(model.heads)) != (
+        list(described.get("atomic_numbers", ())),
+        list(described.get("heads", ())),
+    ):
+        raise PestleError(
+            "its elements or heads are not those of its architecture, in the same order",
+            where=f"architecture.json of {model.provenance.name}",
+        )
+    network = architecture.build(described)
     architecture.load_tensors(network, model.tensors)
     e0s = torch.tensor(model.e0s, dtype=torch.float64)
     return MaceFoundation(network, provenance=model.provenance, e0s=e0s)

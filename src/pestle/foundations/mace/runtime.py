@@ -18,6 +18,8 @@ from typing import Any, TypeAlias
 
 import torch
 
+from pestle.devices import repeatable_torchscript
+
 _VARIABLE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 _before = os.environ.get(_VARIABLE)
 # mace prints which accelerations are missing; standard output is for tables and JSON.
@@ -30,10 +32,7 @@ with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
     from mace import modules as mace_modules
     from mace.modules import blocks, extensions, models, radial
     from mace.modules.symmetric_contraction import EmptyParam
-# TorchScript's profiling executor re-optimises after its first calls, which changes results in the
-# last bits: on a CPU the same model must give the same numbers at every call.
-if not torch.cuda.is_available():
-    torch._C._set_graph_executor_optimize(False)
+repeatable_torchscript()
 # e3nn's compiled blocks make TorchScript say this once for every one that is built.
 warnings.filterwarnings("ignore", message="The TorchScript type system doesn't support")
 if _before is None:
