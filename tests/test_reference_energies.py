@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from ase.build import molecule
 
+import nequip_factory
 from pestle.e0_setting import from_setting
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
@@ -201,3 +203,20 @@ def test_isolated_atoms_that_start_far_off_are_suspect(seed0: Foundation) -> Non
     shifted = atom_frames({z: PLANTED[z] + 2.0 for z in (1, 6, 7, 8)})
     off = from_setting(EnergyProblem.of([*frames, *shifted], seed0), "auto")
     assert off.method == "isolated" and "starts 2000 meV/atom off" in off.warnings[0]
+
+
+@pytest.mark.parametrize("kind", ["E0", "single atom"])
+def test_isolated_atoms_settle_what_compositions_leave_open(kind: str) -> None:
+    """One composition and the isolated atoms of its elements, in a model whose single atoms are not
+    at their E0s: whichever of the two the data's atoms are, the planted E0s come back."""
+    model = nequip_factory.foundation().with_dtype(torch.float64)
+    planted = {1: -13.6, 6: -1027.6, 8: -2039.1}
+    frames = frames_with(model, planted, ["CH3OH", "CH3OH"])
+    own = model.reference_energies["Default"]
+    added = {z: e - own[z] for z, e in model.isolated_atom_energies().items()}
+    assert max(abs(added[z]) for z in planted) > 0.01
+    atoms = {z: e + (added[z] if kind == "single atom" else 0.0) for z, e in planted.items()}
+    result = estimate(EnergyProblem.of([*frames, *atom_frames(atoms)], model), "reestimate")
+    assert result.null_space and "nearest to isolated atoms" in result.warnings[0]
+    for z, energy in planted.items():
+        assert result.e0s[z] == pytest.approx(energy, abs=1e-6)

@@ -3,7 +3,9 @@
 Four ways (paper, section 2.6): `isolated` reads them from single-atom calculations; `average` fits
 the total energies by composition alone (Eq. 5); `reestimate` fits what is left after the
 foundation's own prediction (Eq. 6; the shift fits E_ft − E_pre, so that E0_new = E0_pre + ΔE0);
-`foundation` keeps the foundation's. Fits are minimum-norm least squares by SVD, in float64.
+`foundation` keeps the foundation's. Fits are minimum-norm least squares by SVD, in float64. Where
+the energies leave it open, a reestimated E0 stays as near as it can to the data's isolated atom, or
+else to the foundation's E0.
 """
 
 from __future__ import annotations
@@ -297,21 +299,45 @@ def _reestimate(problem: EnergyProblem) -> ReferenceEnergies:
     _need_energies(problem, "reestimate")
     assert problem.interaction is not None
     used = np.flatnonzero(problem.counts.any(axis=0))
-    before = problem.counts @ np.array([problem.foundation_e0s[z] for z in problem.elements])
+    start = _start(problem)
+    before = problem.counts @ np.array([start[z] for z in problem.elements])
     shift = _solve(problem.counts[:, used], problem.energy - (problem.interaction + before))
     e0s = {}
     for k, delta in zip(used, shift, strict=True):
         z = problem.elements[k]
-        e0s[z] = problem.foundation_e0s[z] + float(delta)
+        e0s[z] = start[z] + float(delta)
     return ReferenceEnergies("reestimate", e0s | _atoms_alone(problem, e0s))
+
+
+def _start(problem: EnergyProblem) -> dict[int, float]:
+    """E0s that reestimation shifts as little as the energies permit.
+
+    Where the compositions determine every E0 they do not matter. Where they do not, isolated atoms
+    of the data are closer than the foundation's E0s: either as they are, or less what the network
+    adds to a single atom, whichever the other frames agree with better. Foundations differ in what
+    their E0s mean (paper 3.2.2).
+    """
+    own = problem.foundation_e0s
+    atoms = _lowest_atoms(problem)
+    as_they_are = own | atoms
+    less_self = own | {z: e - problem.self_energies.get(z, 0.0) for z, e in atoms.items()}
+    return min(
+        (as_they_are, less_self),
+        key=lambda e0s: float(np.mean(problem.error_per_atom(e0s) ** 2)),
+    )
 
 
 def _atoms_alone(problem: EnergyProblem, found: Mapping[int, float]) -> dict[int, float]:
     """Labels of isolated atoms whose element no other frame holds: nothing else can be their E0."""
+    return {z: e for z, e in _lowest_atoms(problem).items() if z not in found}
+
+
+def _lowest_atoms(problem: EnergyProblem) -> dict[int, float]:
+    """Lowest energy of the isolated atoms of each element, eV."""
     atoms: dict[int, float] = {}
     for frame in problem.atoms:
         z = int(frame.numbers[0])
-        if z not in found and frame.energy is not None:
+        if frame.energy is not None:
             atoms[z] = min(frame.energy, atoms.get(z, frame.energy))
     return atoms
 
@@ -329,10 +355,13 @@ def _diagnose(result: ReferenceEnergies, problem: EnergyProblem) -> ReferenceEne
         singular = np.linalg.svd(counts, compute_uv=False)[: space.rank]
         result.condition_number = float(singular[0] / singular[-1])
         if space.vectors and result.method in ("average", "reestimate"):
+            near = "zero"
+            if result.method == "reestimate":
+                near = "isolated atoms" if problem.atoms else "the foundation's E0s"
             result.warnings.append(
                 f"the compositions do not determine every E0: {result.null_space_text}. The "
-                "minimum-norm solution is taken; energies of the data's compositions are right, "
-                "those of other compositions may not be"
+                f"solution nearest to {near} is taken; energies of the data's compositions are "
+                "right, those of other compositions may not be"
             )
     missing = [z for z in problem.elements if z not in result.e0s]
     if problem.foundation_e0s:
