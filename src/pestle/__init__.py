@@ -31,6 +31,7 @@ __all__ = [
     "finetune",
     "label",
     "load",
+    "probe",
     "replay",
 ]
 
@@ -43,6 +44,7 @@ _HOMES = {
     "finetune": ("pestle.jobs.finetune", "finetune"),
     "label": ("pestle.jobs.label", "label"),
     "load": ("pestle.foundations", "load_foundation"),
+    "probe": ("pestle.jobs.probe", "probe"),
     "replay": ("pestle.jobs.replay", "replay"),
 }
 

@@ -9,13 +9,15 @@ import contextlib
 import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from pestle.errors import PestleError, nearest
-from pestle.settings import RunSettings, known_names, walk
+from pestle.settings import ProbeSettings, RunSettings, known_names, walk
+
+Settings = TypeVar("Settings", bound=BaseModel)
 
 #: Names known from mace_run_train, and what they are called here.
 MACE_NAMES = {
@@ -66,29 +68,36 @@ MACE_NAMES = {
 }
 
 
-def unknown_name_error(name: str) -> PestleError:
+def unknown_name_error(name: str, root: type[BaseModel] = RunSettings) -> PestleError:
     """The error for a setting that does not exist, with the nearest or the mace-torch name."""
-    if name in MACE_NAMES:
+    names = known_names(root)
+    if root is RunSettings and name in MACE_NAMES:
         hint = f"mace_run_train's {name} is {MACE_NAMES[name]} here."
     else:
-        names = known_names()
         leaf = {n.rsplit(".", 1)[-1]: n for n in names}
         last = name.rsplit(".", 1)[-1]
         hint = f"Did you mean '{leaf[last]}'?" if last in leaf else nearest(name, names).strip()
-    return PestleError(
-        "no such setting", where=name, fix=hint or "`pestle init` lists all settings."
-    )
+    listed = "`pestle init` lists all settings."
+    if root is not RunSettings:
+        listed = f"The settings are {', '.join(names)}."
+    return PestleError("no such setting", where=name, fix=hint or listed)
 
 
-def _wants_list(name: str) -> bool:
-    annotation = dict(walk())[name].annotation
+def _wants_list(name: str, root: type[BaseModel]) -> bool:
+    annotation = dict(walk(root))[name].annotation
     return get_origin(annotation) is list or any(
         get_origin(a) is list for a in get_args(annotation)
     )
 
 
-def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
+def parse_overrides(
+    overrides: Iterable[str], root: type[BaseModel] = RunSettings
+) -> dict[str, Any]:
     """`["train.lr=1e-4", …]` → `{"train.lr": 0.0001}`; values are read as YAML.
+
+    Args:
+        overrides: NAME=VALUE each.
+        root: the settings whose names they are.
 
     Raises:
         PestleError: no `=`, or an unknown name.
@@ -99,9 +108,9 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
         if not separator:
             raise PestleError(f"'{text}' is not NAME=VALUE", where="--set")
         name = name.strip()
-        if name not in known_names():
-            raise unknown_name_error(name)
-        if _is_text(name):  # a project called 2024 is no number
+        if name not in known_names(root):
+            raise unknown_name_error(name, root)
+        if _is_text(name, root):  # a project called 2024 is no number
             values[name] = None if value.strip() in ("", "null", "None") else value.strip()
             continue
         try:
@@ -112,16 +121,16 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
         if isinstance(parsed, str):
             with contextlib.suppress(ValueError):
                 parsed = float(parsed)
-        if _wants_list(name) and not isinstance(parsed, list):
+        if _wants_list(name, root) and not isinstance(parsed, list):
             parsed = [parsed]
-        if _wants_list(name) and name in values:  # --set NAME=a --set NAME=b
+        if _wants_list(name, root) and name in values:  # --set NAME=a --set NAME=b
             parsed = [*values[name], *parsed]
         values[name] = parsed
     return values
 
 
-def _is_text(name: str) -> bool:
-    annotation = dict(walk())[name].annotation
+def _is_text(name: str, root: type[BaseModel]) -> bool:
+    annotation = dict(walk(root))[name].annotation
     return annotation is str or set(get_args(annotation)) == {str, type(None)}
 
 
@@ -146,26 +155,36 @@ def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build(
-    tree: Mapping[str, Any], flat: Mapping[str, Any] | None = None, *, where: str = "settings"
-) -> RunSettings:
+    tree: Mapping[str, Any],
+    flat: Mapping[str, Any] | None = None,
+    *,
+    where: str = "settings",
+    root: type[Settings] = RunSettings,  # type: ignore[assignment]
+) -> Settings:
     """Settings from a nested mapping (a run file) and dotted overrides.
+
+    Args:
+        tree: the nested mapping.
+        flat: dotted name → value.
+        where: what the mapping was read from.
+        root: the kind of settings.
 
     Raises:
         PestleError: unknown field (with the nearest name) or a value out of range.
     """
     merged = _merge(_plain(tree), _nested(flat or {}))
-    for name in (name for name in known_names() if "." in name and _wants_list(name)):
+    for name in (name for name in known_names(root) if "." in name and _wants_list(name, root)):
         group, leaf = name.split(".")
         entries = merged.get(group)
         if isinstance(entries, dict) and isinstance(entries.get(leaf), str):
             entries[leaf] = [entries[leaf]]
     try:
-        return RunSettings.model_validate(merged)
+        return root.model_validate(merged)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"] if not str(part).startswith("dict["))
         if first["type"] == "extra_forbidden":
-            raise unknown_name_error(name) from None
+            raise unknown_name_error(name, root) from None
         raise PestleError(
             f"{first['msg'].lower()}, got {first['input']!r}", where=f"{where}: {name}"
         ) from None
@@ -248,19 +267,28 @@ def settings_page() -> str:
         "is chosen for the method, the data and the foundation, and the plan gives the reason.",
         "This page is made from `src/pestle/settings.py` by `python -m pestle.run_file`.",
     ]
+    lines += _tables(RunSettings, "The run")
+    lines += ["", "# Settings of `pestle probe`"]
+    lines += _tables(ProbeSettings, "Every protocol")
+    return "\n".join(lines) + "\n"
+
+
+def _tables(root: type[BaseModel], title: str) -> list[str]:
+    """A table for every group of settings; those without a group stand first, under a title."""
+    lines: list[str] = []
     group = None
-    for name, info in walk():
+    for name, info in walk(root):
         parent = name.split(".")[0] if "." in name else ""
         if parent != group:
             group = parent
-            lines += ["", f"## {group or 'The run'}", "", "| name | default | meaning | source |"]
+            lines += ["", f"## {group or title}", "", "| name | default | meaning | source |"]
             lines += ["|---|---|---|---|"]
         extra = info.json_schema_extra or {}
         default = info.get_default(call_default_factory=True)
         unit = f" ({extra['unit']})" if extra.get("unit") else ""
         cells = [f"`{name}`", f"`{default}`", info.description + unit, extra.get("source", "")]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 if __name__ == "__main__":

@@ -357,6 +357,33 @@ class RunSettings(_Group):
     log: LogSettings = setting(LogSettings, "Logging")
 
 
+# -- protocols --------------------------------------------------------------------------------------
+class DimerSettings(_Group):
+    """Energy curves of two atoms, for every pair of elements."""
+
+    shortest: float = setting(
+        0.3, "Shortest distance, in sums of the covalent radii.", unit="r_cov", gt=0
+    )
+    longest: float = setting(
+        3.0, "Longest distance, in sums of the covalent radii.", unit="r_cov", gt=1
+    )
+    points: int = setting(
+        100, "Distances of a curve: about 0.04 Å apart for two first-row atoms.", ge=20
+    )
+
+
+class AtomSettings(_Group):
+    """Energies of single atoms."""
+
+
+class ProbeSettings(_Group):
+    """Physical tests of a model (`pestle probe`)."""
+
+    seed: int = setting(0, "Seed of whatever is random.", ge=0)
+    atoms: AtomSettings = setting(AtomSettings, "Single atoms")
+    dimers: DimerSettings = setting(DimerSettings, "Dimers")
+
+
 # -- every field by its dotted name -----------------------------------------------------------------
 def walk(model: type[BaseModel] = RunSettings, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """(dotted name, pydantic field) of every setting, in order."""
@@ -368,6 +395,6 @@ def walk(model: type[BaseModel] = RunSettings, prefix: str = "") -> Iterator[tup
             yield prefix + name, info
 
 
-def known_names() -> list[str]:
+def known_names(model: type[BaseModel] = RunSettings) -> list[str]:
     """Dotted names of all settings."""
-    return [name for name, _ in walk()]
+    return [name for name, _ in walk(model)]

@@ -6,7 +6,19 @@ import sys
 
 import typer
 
-from pestle.cli import check, demo, e0, evaluate, export, finetune, init, label, models, replay
+from pestle.cli import (
+    check,
+    demo,
+    e0,
+    evaluate,
+    export,
+    finetune,
+    init,
+    label,
+    models,
+    probe,
+    replay,
+)
 from pestle.errors import Interrupted, PestleError
 
 app = typer.Typer(
@@ -25,6 +37,7 @@ app.command("e0")(e0.command)
 app.command("finetune")(finetune.command)
 app.command("evaluate")(evaluate.command)
 app.command("export")(export.command)
+app.command("probe")(probe.command)
 app.command("label")(label.command)
 app.command("replay")(replay.command)
 

@@ -58,7 +58,7 @@ def command(
     from pestle.cli.output import print_json
     from pestle.errors import PestleError
     from pestle.run_file import build, parse_overrides, read_run_file, unknown_name_error
-    from pestle.settings import walk
+    from pestle.settings import RunSettings, walk
 
     asked = parse_overrides(overrides or [])
     for name, value in (
@@ -93,7 +93,7 @@ def command(
                 fix=f"Type `pestle finetune --resume -o {out}`.",
             )
     else:
-        settings = build(tree, asked, where=str(run_file) if run_file else "settings")
+        settings: RunSettings = build(tree, asked, where=str(run_file) if run_file else "settings")
 
     from pestle.jobs.finetune import finetune, resume_settings
     from pestle.jobs.plan import plan_lines

@@ -1,0 +1,91 @@
+"""Protocol `atoms`: what a model gives for single atoms, against reference energies (Tables 2, 3).
+
+In some architectures a single atom's energy is not the model's E0, because learned weights add to
+it (paper 3.2.2); dissociation and atomisation energies then rest on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.data import chemical_symbols
+
+from pestle.errors import PestleError
+from pestle.protocols.base import Chart, Inputs, Protocol, Series
+from pestle.protocols.potential import Potential
+from pestle.protocols.raw import RawFolder
+from pestle.settings import AtomSettings
+from pestle.structures.frame import Frame, split_isolated_atoms
+
+
+def references(inputs: Inputs) -> dict[int, float]:
+    """Lowest labelled energy of a single atom of each element, eV."""
+    found: dict[int, float] = {}
+    for frame in split_isolated_atoms(inputs.frames)[1]:
+        if frame.energy is not None:
+            z = int(frame.numbers[0])
+            found[z] = min(frame.energy, found.get(z, frame.energy))
+    return found
+
+
+def calculate(potential: Potential, inputs: Inputs, settings: AtomSettings, raw: RawFolder) -> None:
+    """Energies of single atoms of the data's elements."""
+    if not inputs.elements:
+        raise PestleError("no element is known", where="atoms", fix="Give --data or --elements.")
+    frames = [Frame(Atoms(numbers=[z]), source="single atom") for z in inputs.elements]
+    energy = [p.energy for p in potential.predict(frames)]
+    raw.write("atoms", numbers=np.array(inputs.elements), energy=np.array(energy))
+    raw.finish()
+
+
+def analyse(
+    raws: Mapping[str, RawFolder], inputs: Inputs, settings: AtomSettings
+) -> dict[str, Any]:
+    """Energies and errors.
+
+    Returns:
+        `references`: symbol → eV; `potentials`: name → `energies` (symbol → eV), `errors` (symbol →
+        eV, where there is a reference), `rmse` (meV/atom; `None` without references), `flags`.
+    """
+    known = references(inputs)
+    found = {}
+    for name, raw in raws.items():
+        content = raw.read("atoms")
+        energies = dict(zip(content["numbers"].tolist(), content["energy"].tolist(), strict=True))
+        errors = {z: e - known[z] for z, e in energies.items() if z in known}
+        lost = [chemical_symbols[z] for z, e in energies.items() if not np.isfinite(e)]
+        values = np.array(list(errors.values()))
+        found[name] = {
+            "energies": {chemical_symbols[z]: e for z, e in energies.items()},
+            "errors": {chemical_symbols[z]: e for z, e in errors.items()},
+            "rmse": float(1e3 * np.sqrt(np.mean(values**2))) if len(values) else None,
+            "flags": [f"not finite for {', '.join(lost)}"] if lost else [],
+        }
+    names = {chemical_symbols[z]: e for z, e in sorted(known.items())}
+    return {"references": names, "potentials": found}
+
+
+def charts(metrics: Mapping[str, Any]) -> list[Chart]:
+    """Errors by element; nothing without references."""
+    symbols = list(metrics["references"])
+    if not symbols:
+        return []
+    series = [
+        Series(name, list(map(float, range(len(symbols)))), [p["errors"].get(s) for s in symbols])
+        for name, p in metrics["potentials"].items()
+    ]
+    return [Chart("single atoms: " + ", ".join(symbols), "element", "error (eV)", series)]
+
+
+ATOMS = Protocol(
+    name="atoms",
+    question="Does a single atom of each element have the energy that it should have?",
+    settings=AtomSettings,
+    structures=lambda inputs: split_isolated_atoms(inputs.frames)[1],
+    calculate=calculate,
+    analyse=analyse,
+    charts=charts,
+)

@@ -1,0 +1,171 @@
+"""Protocol `dimers`: the energy of two atoms against their distance, for every pair of elements.
+
+Short-range repulsion is what keeps a simulation from collapsing, and what training data of relaxed
+structures say nothing about (paper 3.5). A curve must be finite, rise all the way inwards from its
+minimum, and have one well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations_with_replacement
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.data import chemical_symbols, covalent_radii
+from scipy.signal import find_peaks
+
+from pestle.errors import PestleError
+from pestle.progress import progress
+from pestle.protocols.base import Chart, Inputs, Protocol, Series
+from pestle.protocols.potential import Potential
+from pestle.protocols.raw import RawFolder
+from pestle.settings import DimerSettings
+from pestle.structures.frame import Frame
+
+#: eV that a curve may fall inwards, or a second well be deep, before it counts: below it lie the
+#: wiggles that smooth networks have where there were no data.
+RIPPLE = 0.1
+#: The minimum is looked for from so many sums of covalent radii on: bonds are hardly ever shorter
+#: (N2 is at 0.77, C2H2 at 0.79), and what lies below is the wall.
+SHORTEST_BOND = 0.7
+#: eV above the drawn well at which a chart is cut off.
+DRAWN = 10.0
+
+
+def pairs(inputs: Inputs) -> list[tuple[int, int]]:
+    """Pairs of elements, each with itself too."""
+    return list(combinations_with_replacement(sorted(inputs.elements), 2))
+
+
+def calculate(
+    potential: Potential, inputs: Inputs, settings: DimerSettings, raw: RawFolder
+) -> None:
+    """Energies of all pairs and of the single atoms."""
+    if not inputs.elements:
+        raise PestleError("no element is known", where="dimers", fix="Give --data or --elements.")
+    atoms = [Frame(Atoms(numbers=[z]), source="single atom") for z in inputs.elements]
+    single = [p.energy for p in potential.predict(atoms)]
+    raw.write("atoms", numbers=np.array(inputs.elements), energy=np.array(single))
+    todo = [pair for pair in pairs(inputs) if not raw.has(_name(pair))]
+    with progress(f"dimers of {potential.name}", max(1, len(todo))) as bar:
+        for k, pair in enumerate(todo):
+            distances = covalent_sum(pair) * np.linspace(
+                settings.shortest, settings.longest, settings.points
+            )
+            frames = [
+                Frame(Atoms(numbers=pair, positions=[[0, 0, 0], [0, 0, d]]), source=_name(pair))
+                for d in distances
+            ]
+            said = potential.predict(frames)
+            force = [p.forces[1, 2] for p in said]
+            raw.write(_name(pair), distance=distances, energy=[p.energy for p in said], force=force)
+            bar.to(k + 1)
+    raw.finish()
+
+
+def analyse(
+    raws: Mapping[str, RawFolder], inputs: Inputs, settings: DimerSettings
+) -> dict[str, Any]:
+    """Curves and flags of every potential.
+
+    Returns:
+        `potentials`: name → `pairs`: pair → distance (Å), energy (eV, relative to the two single
+        atoms), r_min (Å), depth (eV), wall (eV from the minimum to the shortest distance),
+        fall (eV, the largest inwards of the minimum), wells, flags; `n_pairs`, `n_flagged`.
+    """
+    found: dict[str, Any] = {}
+    for name, raw in raws.items():
+        atoms = raw.read("atoms")
+        single = dict(zip(atoms["numbers"].tolist(), atoms["energy"].tolist(), strict=True))
+        curves = {}
+        for pair in pairs(inputs):
+            content = raw.read(_name(pair))
+            energy = content["energy"] - single[pair[0]] - single[pair[1]]
+            curves[_name(pair)] = curve(content["distance"], energy, covalent_sum(pair))
+        flagged = sum(bool(c["flags"]) for c in curves.values())
+        found[name] = {"pairs": curves, "n_pairs": len(curves), "n_flagged": flagged}
+    return {"potentials": found}
+
+
+def curve(distance: np.ndarray, energy: np.ndarray, scale: float) -> dict[str, Any]:
+    """Numbers and flags of one curve.
+
+    Args:
+        distance: [n] Å, rising.
+        energy: [n] eV relative to separated atoms.
+        scale: sum of the covalent radii, Å.
+    """
+    result: dict[str, Any] = {"distance": distance.tolist(), "energy": energy.tolist()}
+    if not np.isfinite(energy).all():
+        bad = distance[~np.isfinite(energy)]
+        text = f"not finite at {bad[0]:.2f} Å" + (f" and {len(bad) - 1} more" * (len(bad) > 1))
+        return result | {"flags": [text]}
+    outer = np.flatnonzero(distance >= SHORTEST_BOND * scale)
+    start = int(outer[np.argmin(energy[outer])])
+    # Going inwards, how far the energy lies below the highest point passed so far.
+    inward = energy[: start + 1][::-1]
+    falls = np.maximum.accumulate(inward) - inward
+    deepest = int(np.argmax(falls))
+    wall = float(energy[0] - energy[start])
+    wells = _wells(energy[start:])
+    flags = []
+    if falls[deepest] > RIPPLE:
+        where = distance[start - deepest]
+        flags.append(f"falls by {falls[deepest]:.2f} eV inwards, down to {where:.2f} Å")
+    if wall <= RIPPLE:
+        flags.append(f"no wall: {wall:+.2f} eV at {distance[0]:.2f} Å above the minimum")
+    if wells > 0:
+        flags.append(f"{wells} more well{'s' if wells > 1 else ''} outside the minimum")
+    return result | {
+        "r_min": float(distance[start]),
+        "depth": float(-energy[start]),
+        "wall": wall,
+        "fall": float(falls[deepest]),
+        "wells": 1 + wells,
+        "flags": flags,
+    }
+
+
+def _wells(outside: np.ndarray) -> int:
+    """Wells deeper than the ripple outside the main one, which is the first value."""
+    # A bound on the far side, so that a fall towards it is a well too.
+    return len(find_peaks(-np.append(outside, np.inf), prominence=RIPPLE)[0])
+
+
+def charts(metrics: Mapping[str, Any]) -> list[Chart]:
+    """One chart for each pair, all potentials in it."""
+    potentials = metrics["potentials"]
+    names = dict.fromkeys(pair for p in potentials.values() for pair in p["pairs"])
+    found = []
+    for pair in names:
+        series = [
+            Series(name, p["pairs"][pair]["distance"], p["pairs"][pair]["energy"])
+            for name, p in potentials.items()
+            if pair in p["pairs"]
+        ]
+        lowest = [min(e for e in s.y if np.isfinite(e)) for s in series if np.isfinite(s.y).any()]
+        bounds = (max(min(lowest), -DRAWN) - 1.0, DRAWN) if lowest else None
+        found.append(Chart(pair, "distance (Å)", "energy (eV)", series, bounds))
+    return found
+
+
+def covalent_sum(pair: tuple[int, int]) -> float:
+    """Sum of the covalent radii (ASE's, Cordero 2008, DOI 10.1039/b801115j), Å."""
+    return float(covalent_radii[pair[0]] + covalent_radii[pair[1]])
+
+
+def _name(pair: tuple[int, int]) -> str:
+    return f"{chemical_symbols[pair[0]]}-{chemical_symbols[pair[1]]}"
+
+
+DIMERS = Protocol(
+    name="dimers",
+    question="Do two atoms of every pair of elements repel at short range?",
+    settings=DimerSettings,
+    structures=lambda _inputs: (),
+    calculate=calculate,
+    analyse=analyse,
+    charts=charts,
+)

@@ -1,0 +1,133 @@
+"""What a protocol may know of a model under test: energies, an ASE calculator, a torch-sim model.
+
+Two kinds: a head of a foundation (or of its fine-tuned child), and any ASE calculator, whose
+behaviour a test or a user may know beforehand.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pestle.errors import PestleError
+from pestle.foundations.interface import Foundation
+from pestle.foundations.prediction import FramePrediction, predict_frames
+from pestle.structures.frame import Frame
+
+if TYPE_CHECKING:
+    from ase.calculators.calculator import Calculator
+    from torch_sim.models.interface import ModelInterface
+
+
+class Potential(ABC):
+    """A model under test.
+
+    Attributes:
+        name: what tables and plots call it.
+        fingerprint: the same where the predictions are the same.
+        elements: atomic numbers that it knows; `None` where nobody can tell.
+    """
+
+    name: str
+    fingerprint: str
+    elements: tuple[int, ...] | None
+
+    @abstractmethod
+    def predict(
+        self, frames: Sequence[Frame], on_progress: Callable[[int], None] | None = None
+    ) -> list[FramePrediction]:
+        """Energies, forces and, where periodic, stresses; NaN where the model gives none."""
+
+    @abstractmethod
+    def calculator(self) -> Calculator:
+        """ASE calculator."""
+
+    @abstractmethod
+    def batched(self) -> ModelInterface:
+        """torch-sim model: many structures at once."""
+
+
+class ModelPotential(Potential):
+    """One head of a foundation.
+
+    Args:
+        name: what tables and plots call it.
+        model: predicts on its own device and in its own precision.
+        head: its head; may be left out where there is one, or one called Default.
+    """
+
+    def __init__(self, name: str, model: Foundation, head: str | None = None) -> None:
+        self.name, self.model = name, model
+        self.head = model.heads[model.head_index(head)]
+        self.fingerprint = f"{model.fingerprint()}:{self.head}"
+        self.elements = model.elements
+
+    def predict(
+        self, frames: Sequence[Frame], on_progress: Callable[[int], None] | None = None
+    ) -> list[FramePrediction]:
+        return predict_frames(self.model, frames, head=self.head, on_progress=on_progress)
+
+    def calculator(self) -> Calculator:
+        return self.model.calculator(head=self.head)
+
+    def batched(self) -> ModelInterface:
+        from pestle.foundations.torch_sim import torch_sim_model
+
+        return torch_sim_model(self.model, head=self.head)
+
+
+class CalculatorPotential(Potential):
+    """An ASE calculator, one structure at a time.
+
+    Args:
+        name: what tables and plots call it.
+        make: gives a new calculator.
+        fingerprint: changes when the calculator does.
+        elements: atomic numbers that it knows, if that is known.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        make: Callable[[], Calculator],
+        *,
+        fingerprint: str = "",
+        elements: tuple[int, ...] | None = None,
+    ) -> None:
+        self.name, self._make = name, make
+        self.fingerprint, self.elements = fingerprint or name, elements
+
+    def predict(
+        self, frames: Sequence[Frame], on_progress: Callable[[int], None] | None = None
+    ) -> list[FramePrediction]:
+        calculator, found = self._make(), []
+        for k, frame in enumerate(frames):
+            found.append(_calculated(calculator, frame))
+            if on_progress is not None:
+                on_progress(k + 1)
+        return found
+
+    def calculator(self) -> Calculator:
+        return self._make()
+
+    def batched(self) -> ModelInterface:
+        from pestle.protocols.calculator_model import CalculatorModel
+
+        return CalculatorModel(self)
+
+
+def _calculated(calculator: Calculator, frame: Frame) -> FramePrediction:
+    atoms = frame.atoms.copy()
+    atoms.calc = calculator
+    try:
+        energy = float(atoms.get_potential_energy())
+        forces = np.array(atoms.get_forces(), dtype=float)
+        stress = np.array(atoms.get_stress(voigt=False), dtype=float) if frame.is_periodic else None
+    except Exception as error:  # whatever the calculator raises
+        raise PestleError(
+            f"the calculator failed ({type(error).__name__}: {error})", where=frame.where
+        ) from error
+    return FramePrediction(energy, energy, forces, stress)
