@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import urllib.error
@@ -17,6 +18,7 @@ from ase.io import iread
 
 import nequip_factory
 import nequip_reference
+import pestle
 from foundation_factory import ELEMENTS, frames
 from pestle.errors import PestleError
 from pestle.foundations import catalogue, load_foundation
@@ -193,6 +195,7 @@ CONTENT = {
     "text": (broken(1, np.full((4, 7), "x")), "numbers"),
     "complex": (broken(1, np.full((4, 7), 1j)), "numbers"),
     "nothing": ([], "EOF"),
+    "one too many": ([*arrays(), np.ones((2, 2), np.float32)], "more weights"),
 }
 
 
@@ -206,6 +209,9 @@ def test_wrong_content_is_one_clear_error(tmp_path: Path, case: str) -> None:
 
 
 HEADERS = {
+    "huge": ({"radial_mlp_size": 10**9}, "radial_width is 1000000000"),
+    "endless": ({"n_layers": 10**9}, "layers is 1000000000"),
+    "big number": ({"cutoff": 10**400}, "too large"),
     "index weights": ({"index_weights": True}, "index_weights"),
     "parity": ({"hidden_irreps": "6x0e + 3x1e + 2x2e"}, "hidden_irreps"),
     "order": ({"hidden_irreps": "3x1o + 6x0e + 2x2e"}, "hidden_irreps"),
@@ -312,6 +318,29 @@ def test_linear_layers_are_the_matrices_that_act() -> None:
     assert ["0e", "1o", "2e"] in irreps
 
 
+def test_a_deep_header_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "a.nqx").write_bytes(b"[" * 100_000 + b"\n")
+    with pytest.raises(PestleError, match="recursion"):
+        load_foundation(tmp_path / "a.nqx")
+
+
+def test_a_model_folder_with_a_wrong_size_is_refused(tmp_path: Path) -> None:
+    """The weights alone would not tell."""
+    nequip_factory.foundation().save(tmp_path)
+    path = tmp_path / "architecture.json"
+    document = json.loads(path.read_text())
+    for name, value in (("cutoff", -3.0), ("mean_neighbours", 0.0), ("lmax", 2.5)):
+        changed = document | {"architecture": document["architecture"] | {name: value}}
+        path.write_text(json.dumps(changed))
+        with pytest.raises(PestleError, match=f"{name} is {value}"):
+            load_foundation(tmp_path)
+
+
+def test_a_nequix_file_under_another_name_is_not_taken_for_a_pickle(tmp_path: Path) -> None:
+    with pytest.raises(PestleError, match="no pickle"):
+        load_foundation(written(tmp_path / "a.model"), trust=True)
+
+
 # -- files that Pestle writes ---------------------------------------------------------------------
 def test_why_a_model_cannot_be_written_as_nqx() -> None:
     model = nequip_factory.foundation()
@@ -322,6 +351,15 @@ def test_why_a_model_cannot_be_written_as_nqx() -> None:
     heavy = model.with_reference_energies("Default", {17: -12_510.4})
     assert "float32" in heavy.export_obstacle()
     assert model.with_elements(ELEMENTS).export_obstacle() == ""
+
+
+def test_export_says_the_precision_that_the_file_has(tmp_path: Path) -> None:
+    nequip_factory.foundation().save(tmp_path / "model")
+    with pytest.raises(PestleError, match="are read in float32"):
+        pestle.export(str(tmp_path / "model"), to="ase", dtype="float64", out=tmp_path)
+    result = pestle.export(str(tmp_path / "model"), to="ase", out=tmp_path)
+    assert result.dtype == "float32" and "written in float32" in result.notes[0]
+    assert load_foundation(result.files["ase"]).dtype == torch.float32
 
 
 def test_one_head_of_several_is_written_alone(tmp_path: Path) -> None:
@@ -365,7 +403,7 @@ def test_without_network_the_file_and_its_place_are_named(
         raise urllib.error.URLError("no network")
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("torch.hub.download_url_to_file", offline)
+    monkeypatch.setattr("pestle.foundations.download.urlopen", offline)
     entry = catalogue.entry(name)
     assert not entry.cached
     with pytest.raises(PestleError, match=r"could not be downloaded .*no network") as error:
@@ -374,18 +412,46 @@ def test_without_network_the_file_and_its_place_are_named(
     assert capsys.readouterr().out == ""
 
 
+class Answer(io.BytesIO):
+    """What a server sends, and the length that it announces."""
+
+    def __init__(self, content: bytes, announced: int) -> None:
+        super().__init__(content)
+        self.headers = {"Content-Length": str(announced)}
+
+
+def test_a_download_that_breaks_off_is_not_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    content = written(tmp_path / "served.nqx").read_bytes()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(
+        "pestle.foundations.download.urlopen", lambda _url: Answer(content[:-9], len(content))
+    )
+    entry = catalogue.entry("nequix-mp-1")
+    with pytest.raises(PestleError, match="broke off after"):
+        load_foundation("nequix-mp-1")
+    assert not entry.cached and entry.cache_file is not None
+    assert list(entry.cache_file.parent.iterdir()) == []
+    # A damaged file that was put there by hand says what to do.
+    entry.cache_file.write_bytes(content[:-9])
+    with pytest.raises(PestleError, match="Delete the file"):
+        load_foundation("nequix-mp-1")
+
+
 def test_a_download_goes_to_the_cache_and_is_not_repeated(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Loaded by name with the provenance of the catalogue; the second time without network."""
     calls = []
+    content = written(tmp_path / "served.nqx").read_bytes()
 
-    def download(url: str, target: str, **_options: object) -> None:
+    def answer(url: str) -> Answer:
         calls.append(url)
-        written(Path(target))
+        return Answer(content, len(content))
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("torch.hub.download_url_to_file", download)
+    monkeypatch.setattr("pestle.foundations.download.urlopen", answer)
     entry = catalogue.entry("nequix-omat-1")
     for _ in range(2):
         model = load_foundation("nequix-omat-1")

@@ -225,6 +225,11 @@ class LowRankModel(Foundation):
         return self.base.batch_edges
 
     @property
+    def own_dtype(self) -> torch.dtype | None:  # type: ignore[override]
+        """Of the merged model."""
+        return self.base.own_dtype
+
+    @property
     def own_format(self) -> str:  # type: ignore[override]
         """Of the merged model."""
         return self.base.own_format

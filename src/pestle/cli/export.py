@@ -14,15 +14,17 @@ def command(
     model: Annotated[
         str,
         typer.Argument(
-            help="Run folder, model folder, .model file, catalogue name or adapter.safetensors."
+            help="Run folder, model folder, .model or .nqx file, catalogue name or "
+            "adapter.safetensors."
         ),
     ],
     to: Annotated[
         str,
         typer.Option(
             "--to",
-            help="ase (one .model file for MACECalculator), lammps (its ML-IAP and TorchScript "
-            "files), or one of these: lammps-mliap, lammps-torchscript.",
+            help="ase (the file of the architecture's own calculator: .model for MACECalculator, "
+            ".nqx for Nequix), lammps (all files for it: of a MACE model ML-IAP and TorchScript), "
+            "or one of these, lammps-FORMAT.",
         ),
     ],
     foundation: FoundationOption = None,
@@ -40,8 +42,8 @@ def command(
         typer.Option(
             "-o",
             "--out",
-            help="Folder to write to, or a file that ends in .model; by default the folder export "
-            "beside the model.",
+            help="Folder to write to, or a file that ends like the format; by default the folder "
+            "export beside the model.",
         ),
     ] = None,
     as_json: Json = False,

@@ -71,6 +71,12 @@ def _load_file(path: Path, *, trust: bool) -> Foundation:
             "--foundation NAME --to ase.",
         )
     backend = backends.backend_of_file(path)
+    if backend.pickled and _starts_like_json(path):
+        raise PestleError(
+            "its name ends like a MACE model's, but it is no pickle",
+            where=str(path),
+            fix="A Nequix model's name ends in .nqx.",
+        )
     if backend.pickled and not trust:
         raise PestleError(
             "it is a pickled model, and loading one runs code that its author put in it",
@@ -81,6 +87,11 @@ def _load_file(path: Path, *, trust: bool) -> Foundation:
     from pestle.foundations.interface import Provenance
 
     return backend.load_file(path, Provenance(name=path.stem))
+
+
+def _starts_like_json(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(1) == b"{"
 
 
 def _load_entry(entry: catalogue.Entry) -> Foundation:
@@ -95,7 +106,15 @@ def _load_entry(entry: catalogue.Entry) -> Foundation:
         level_of_theory=entry.level_of_theory,
         notes=(f"downloaded from {entry.url}",),
     )
-    return backends.backend(entry.backend).load_file(fetch(entry), provenance)
+    path = fetch(entry)
+    try:
+        return backends.backend(entry.backend).load_file(path, provenance)
+    except PestleError as error:
+        if error.where != str(path):
+            raise
+        raise PestleError(
+            error.what, where=error.where, fix="Delete the file, and it is downloaded anew."
+        ) from error
 
 
 def _rebuild(folder: Path) -> Foundation:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pestle.errors import PestleError, nearest
 
 if TYPE_CHECKING:
+    from pestle.foundations.catalogue import Entry
     from pestle.foundations.interface import Foundation, Provenance
     from pestle.foundations.safe_files import SafeModel
 
@@ -41,11 +42,15 @@ class Backend:
 
     def load_file(self, path: Path, provenance: Provenance) -> Foundation:
         """The model of a published file."""
-        return function_at(self.from_file)(path, provenance=provenance)
+        return _function(self.from_file)(path, provenance=provenance)
+
+    def fetch(self, entry: Entry) -> None:
+        """Put a catalogue entry's file in the cache, where `download` says how."""
+        _function(self.download)(entry)
 
     def rebuild(self, model: SafeModel) -> Foundation:
         """The model of a model folder."""
-        return function_at(self.from_safe)(model)
+        return _function(self.from_safe)(model)
 
 
 BACKENDS = (
@@ -104,7 +109,7 @@ def backend_of_file(path: Path) -> Backend:
     )
 
 
-def function_at(address: str) -> Any:
+def _function(address: str) -> Any:
     """What MODULE:FUNCTION names."""
     module, name = address.split(":")
     return getattr(import_module(module), name)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from http.client import HTTPException
 from pathlib import Path
+from urllib.request import urlopen
 
 from pestle.errors import PestleError
-from pestle.foundations.backends import backend, function_at
+from pestle.files import replacing
+from pestle.foundations.backends import backend
 from pestle.foundations.catalogue import Entry
-from pestle.progress import console, say
+from pestle.progress import progress
+
+#: Bytes that are read at once.
+CHUNK = 1 << 20
 
 
 def fetch(entry: Entry) -> Path:
@@ -21,13 +27,13 @@ def fetch(entry: Entry) -> Path:
         raise PestleError(f"{entry.name} is embedded in Pestle and not downloaded")
     if path.is_file():
         return path
-    own = backend(entry.backend).download
+    reader = backend(entry.backend)
     try:
-        if own:
-            function_at(own)(entry)
+        if reader.download:
+            reader.fetch(entry)
         else:
             _download(entry.url, path)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, HTTPException) as error:
         reason = error.__cause__ or error
         raise PestleError(
             f"{entry.name} is not cached and could not be downloaded ({reason})",
@@ -44,9 +50,15 @@ def fetch(entry: Entry) -> Path:
 
 
 def _download(url: str, path: Path) -> None:
-    """To a temporary name first, then renamed."""
-    import torch.hub
-
-    say(f"downloading {url}")
+    """To a temporary name first, then renamed if it came whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.hub.download_url_to_file(url, str(path), progress=console.is_terminal)
+    with urlopen(url) as answer, replacing(path) as temporary:
+        announced = int(answer.headers.get("Content-Length") or 0)
+        came = 0
+        with temporary.open("wb") as stream, progress(f"downloading {url}", announced or 1) as bar:
+            while chunk := answer.read(CHUNK):
+                stream.write(chunk)
+                came += len(chunk)
+                bar.to(came)
+        if announced and came != announced:
+            raise OSError(f"it broke off after {came:,} of {announced:,} bytes")

@@ -115,6 +115,8 @@ class Foundation(torch.nn.Module, ABC):
     backend: str
     #: How the names of files end that the architecture's own programs load.
     own_format: ClassVar[str]
+    #: Precision that those files are read in; `None` for that of the model.
+    own_dtype: torch.dtype | None = None
     #: Edges that are predicted at once where nobody says: a few gigabytes of memory.
     batch_edges: int = 100_000
     #: LAMMPS formats that the backend writes: name → how the names of their files end.
@@ -293,6 +295,8 @@ class Foundation(torch.nn.Module, ABC):
             f"{self.provenance.name} is a '{self.backend}' model, which cannot be written for "
             "LAMMPS",
             where="--to lammps",
+            fix="pestle.load(MODEL).calculator() runs it in ASE, and docs/export.md says how "
+            "torch-sim does.",
         )
 
     @abstractmethod

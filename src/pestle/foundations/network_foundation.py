@@ -177,7 +177,7 @@ class NetworkFoundation(Foundation):
         for z, energy in e0s.items():
             if int(z) not in self._elements:
                 raise PestleError(
-                    f"{self.provenance.name} does not know {chemical_symbols[int(z)]}", where="E0s"
+                    f"{self.provenance.name} does not know {_symbol(int(z))}", where="E0s"
                 )
             table[row, self._elements.index(int(z))] = float(energy)
         return self.rebuilt(table)
@@ -192,7 +192,7 @@ class NetworkFoundation(Foundation):
         Raises:
             PestleError: none was asked for, or one that the model does not know.
         """
-        unknown = [chemical_symbols[z] for z in elements if z not in self._elements]
+        unknown = [_symbol(z) for z in elements if z not in self._elements]
         if unknown or not elements:
             raise PestleError(
                 f"{self.provenance.name} does not know {', '.join(unknown)}"
@@ -216,6 +216,10 @@ class NetworkFoundation(Foundation):
         from pestle.foundations.calculator import FoundationCalculator
 
         return FoundationCalculator(self, head=head)
+
+
+def _symbol(z: int) -> str:
+    return chemical_symbols[z] if 0 < z < len(chemical_symbols) else f"element {z}"
 
 
 def _gradients(

@@ -94,7 +94,10 @@ def export(
         name += f"-{chosen}"
     files = _files(name + ("-heads" if all_heads else ""), folder, formats, out)
     written = _with_heads(loaded, chosen, all_heads)
-    written, notes = _in_precision(written, dtype)
+    if to == "ase" and loaded.own_dtype is not None:
+        written, notes = _in_own_precision(written, dtype)
+    else:
+        written, notes = _in_precision(written, dtype)
     if to == "ase":
         written.export(files["ase"], head=None if all_heads else TARGET_HEAD)
     else:
@@ -143,6 +146,8 @@ def _formats(foundation: Foundation, to: str) -> dict[str, str]:
             f"{foundation.provenance.name} is a '{foundation.backend}' model, which cannot be "
             "written for LAMMPS",
             where=f"--to {to}",
+            fix="pestle.load(MODEL).calculator() runs it in ASE, and docs/export.md says how "
+            "torch-sim does.",
         )
     wanted = to.partition("-")[2]
     if not wanted:
@@ -232,6 +237,26 @@ def _with_heads(foundation: Foundation, chosen: str, all_heads: bool) -> Foundat
     if foundation.heads == (*others, TARGET_HEAD):
         return foundation  # building the network anew takes a second
     return foundation.with_heads({name: name for name in others} | {TARGET_HEAD: chosen})
+
+
+def _in_own_precision(foundation: Foundation, dtype: str | None) -> tuple[Foundation, list[str]]:
+    """The model in the precision of its own files.
+
+    Raises:
+        PestleError: another one was asked for.
+    """
+    own = foundation.own_dtype
+    assert own is not None
+    name = str(own).removeprefix("torch.")
+    if dtype is not None and DTYPES[dtype] != own:
+        raise PestleError(
+            f"{foundation.own_format} files are read in {name}",
+            where=f"--dtype {dtype}",
+            fix="Leave out --dtype; the model folder keeps every digit.",
+        )
+    if foundation.dtype == own or foundation.export_obstacle(head=foundation.heads[-1]):
+        return foundation, []
+    return foundation.with_dtype(own), [f"written in {name}, as {foundation.own_format} files are"]
 
 
 def _in_precision(foundation: Foundation, dtype: str | None) -> tuple[Foundation, list[str]]:

@@ -21,8 +21,8 @@ def load_model(
     """The model of this name.
 
     Args:
-        name: run folder, model folder, `.model` file (with trust), catalogue name, or an
-            `adapter.safetensors`.
+        name: run folder, model folder, `.model` file (with trust), `.nqx` file, catalogue name, or
+            an `adapter.safetensors`.
         foundation: what an adapter was made on; by default the name that it holds.
         trust: allow `.model` files.
         dtype: precision of the network; by default that of the file.

@@ -34,6 +34,9 @@ MAX_SCATTER = 1.0
 # smaller than predictions: foundations soften forces by up to a half, units differ by 4 and more.
 MAX_FORCE_RATIO = 3.0
 
+# Predicted forces below this (RMS, eV/Å) are noise on relaxed structures: a slope tells nothing.
+MIN_PREDICTED_FORCE = 0.1
+
 WAY_OUT = (
     "Label them all with the foundation (method pseudolabel), or keep one pool of the foundation's "
     "own level of theory"
@@ -119,7 +122,8 @@ def _fit(name: str, frames: Sequence[Frame], said: Sequence[FramePrediction]) ->
     slope, correlation = 0.0, 0.0
     if with_forces:
         label, predicted = (np.concatenate(side) for side in zip(*with_forces, strict=True))
-        slope, correlation = slope_through_origin(predicted, label)
+        if np.sqrt(np.mean(predicted**2)) > MIN_PREDICTED_FORCE:
+            slope, correlation = slope_through_origin(predicted, label)
     return LabelFit(
         pool=name,
         n_frames=len(frames),

@@ -32,6 +32,7 @@ class NequipFoundation(NetworkFoundation):
 
     backend = "nequip"
     own_format = ".nqx"
+    own_dtype = torch.float32
     # An edge of the published models takes 80 kB in float32, twice that in float64.
     batch_edges = 25_000
 
@@ -217,8 +218,9 @@ def from_safe(model: safe_files.SafeModel) -> NequipFoundation:
         dtype = model.tensors["readout.weight"].dtype
         network.to(dtype).load_state_dict(model.tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0][:200]
         raise PestleError(
-            f"it cannot be rebuilt ({type(error).__name__}: {error})", where=model.provenance.name
+            f"it cannot be rebuilt ({reason})", where=f"model folder of {model.provenance.name}"
         ) from error
     return NequipFoundation(
         network,

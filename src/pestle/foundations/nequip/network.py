@@ -19,6 +19,8 @@ from pestle.foundations.nequip.neighbourhoods import Neighbourhoods, neighbourho
 from pestle.foundations.nequip.runtime import o3
 
 Blocks = list[torch.Tensor]
+#: Bounds of sizes: what lies beyond is a damaged file. parts.py names degrees up to the highest.
+MAX_WIDTH, MAX_DEPTH, MAX_DEGREE = 4096, 32, 6
 #: 1/√⟨SiLU(z)²⟩ for a standard normal z as the published networks were trained with: the mean over
 #: a million quantiles. (The integral gives 1.676532; with it OMat energies are off by up to 6e-5
 #: eV/atom.)
@@ -62,6 +64,33 @@ class Shape:
     init_scale: float
     heads: int
 
+    def __post_init__(self) -> None:
+        """Refuse sizes that no network has.
+
+        Raises:
+            ValueError: one of them.
+        """
+        counts = {
+            "species": (self.species, 1, 200),
+            "species_channels": (self.species_channels, 1, 200),
+            "channels": (min(self.channels, default=0), 1, MAX_WIDTH),
+            "widest channels": (max(self.channels, default=0), 1, MAX_WIDTH),
+            "degrees": (len(self.channels), 1, self.lmax + 1),
+            "lmax": (self.lmax, 0, MAX_DEGREE),
+            "layers": (self.layers, 1, MAX_DEPTH),
+            "basis_size": (self.basis_size, 1, MAX_WIDTH),
+            "radial_width": (self.radial_width, 1, MAX_WIDTH),
+            "radial_depth": (self.radial_depth, 0, MAX_DEPTH),
+            "heads": (self.heads, 1, 200),
+        }
+        for name, (value, least, most) in counts.items():
+            if not isinstance(value, int) or not least <= value <= most:
+                raise ValueError(f"{name} is {value}")
+        for name in ("cutoff", "cutoff_power", "mean_neighbours", "init_scale"):
+            value = getattr(self, name)
+            if not isinstance(value, float | int) or not 0 < value < 1e4:
+                raise ValueError(f"{name} is {value}")
+
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
         return {**asdict(self), "channels": list(self.channels)}
@@ -71,9 +100,9 @@ class Shape:
         """From plain data.
 
         Raises:
-            TypeError: an entry is missing or unknown.
+            TypeError, ValueError: an entry is missing, unknown, or no size of a network.
         """
-        return cls(**{**plain, "channels": tuple(plain["channels"])})
+        return cls(**{**plain, "channels": tuple(plain.get("channels", ()))})
 
 
 class Linear(torch.nn.Module):

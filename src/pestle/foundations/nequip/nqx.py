@@ -14,13 +14,11 @@ from ase.data import chemical_symbols
 
 from pestle.errors import PestleError
 from pestle.files import replacing
-from pestle.foundations.nequip.network import Linear, Network, Shape
+from pestle.foundations.nequip.network import MAX_DEGREE, Linear, Network, Shape
 from pestle.foundations.nequip.runtime import making, o3
 
 #: Settings whose other values would need another network.
 FIXED = {"index_weights": False}
-#: Highest degree that parts.py has a name for.
-MAX_DEGREE = 6
 
 
 def read(path: Path) -> tuple[Network, tuple[int, ...], list[float]]:
@@ -32,7 +30,7 @@ def read(path: Path) -> tuple[Network, tuple[int, ...], list[float]]:
     try:
         with path.open("rb") as stream:
             return _read(stream)
-    except (OSError, ValueError, TypeError, MemoryError) as error:
+    except (OSError, ValueError, TypeError, ArithmeticError, MemoryError, RecursionError) as error:
         raise PestleError(
             f"it cannot be read as a Nequix model: {error}", where=str(path)
         ) from error
@@ -53,7 +51,17 @@ def _read(stream: BinaryIO) -> tuple[Network, tuple[int, ...], list[float]]:
         for target in weights(network):
             array = _array(stream, tuple(target.shape))
             target.copy_(torch.from_numpy(array.astype(np.float32)))
+    _require_end(stream)
     return network, elements, e0s
+
+
+def _require_end(stream: BinaryIO) -> None:
+    """Behind the weights may stand single numbers, which some programs of the authors' wrote there,
+    and a line break; a further array would be a weight that this network does not have."""
+    while rest := stream.read(1).strip():
+        stream.seek(-len(rest), 1)
+        if np.lib.format.read_array(stream, allow_pickle=False).ndim:
+            raise ValueError("it holds more weights than its settings say")
 
 
 def _settings(line: bytes) -> dict[str, Any]:
