@@ -634,7 +634,7 @@ def test_a_calculator_goes_on_after_a_signal_and_after_a_kill(
         (["data.xyz", "-m", "model", "--head", "pbe", "-o", "out.xyz"], "no head 'pbe'"),
         (["data.xyz", "-m", "model", "--dtype", "half", "-o", "out.xyz"], "unknown dtype"),
         (["data.xyz", "-m", "model", "--device", "gpu", "-o", "out.xyz"], "unknown device"),
-        (["data.xyz", "-m", "model", "--max-edges", "0", "-o", "out.xyz"], "max_edges"),
+        (["data.xyz", "-m", "model", "--max-edges", "0", "-o", "out.xyz"], "--max-edges"),
         (
             ["metal.xyz", "-m", "model", "-o", "out.xyz"],
             "metal.xyz frame 1: residual does not know Cu",

@@ -249,10 +249,8 @@ def clone(network: Network) -> Network:
 def from_safe(model: safe_files.SafeModel) -> MaceFoundation:
     """The foundation that `MaceFoundation.save` wrote."""
     described = model.architecture
-    if (list(model.elements), list(model.heads)) != (
-        list(described.get("atomic_numbers", ())),
-        list(described.get("heads", ())),
-    ):
+    own = {"atomic_numbers": list(model.elements), "heads": list(model.heads)}
+    if any(described.get(name) != value for name, value in own.items()):
         raise PestleError(
             "its elements or heads are not those of its architecture, in the same order",
             where=f"architecture.json of {model.provenance.name}",
