@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -11,6 +12,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 
 from pestle.errors import PestleError
+from pestle.foundations import safe_files
 from pestle.foundations.interface import Foundation, Prediction, Provenance
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import GraphBatch, collate, make_graphs
@@ -22,8 +24,9 @@ if TYPE_CHECKING:
 class NetworkFoundation(Foundation):
     """A torch network that gives interaction energies, with its reference energies kept apart.
 
-    The E0s stay in float64 whatever the network's dtype. A backend says what its network makes of a
-    batch (`interaction`) and how it is rebuilt (`rebuilt`).
+    The E0s stay in float64 whatever the network's dtype. A backend keeps its torch module as
+    `network` and says what it makes of a batch (`interaction`), what fixes it (`description`) and
+    how it is rebuilt (`rebuilt`).
 
     Args:
         elements: atomic numbers in the network's order.
@@ -32,6 +35,7 @@ class NetworkFoundation(Foundation):
         provenance: where it comes from.
     """
 
+    network: Any
     e0s: torch.Tensor
     _column: torch.Tensor
 
@@ -82,6 +86,10 @@ class NetworkFoundation(Foundation):
             cell: [n_graphs, 3, 3] Å.
             training: whether derivatives will be differentiated again.
         """
+
+    @abstractmethod
+    def description(self) -> dict[str, Any]:
+        """What fixes the network but for its weights, as plain data."""
 
     @abstractmethod
     def rebuilt(self, e0s: torch.Tensor) -> Self:
@@ -211,6 +219,26 @@ class NetworkFoundation(Foundation):
         if not heads:
             raise PestleError("no head was asked for", where="heads")
         return [self.head_index(old) for old in heads.values()]
+
+    # -- files ----------------------------------------------------------------------------------
+    def state(self) -> safe_files.SafeModel:
+        """The whole model as plain data and tensors."""
+        return safe_files.SafeModel(
+            backend=self.backend,
+            architecture=self.description(),
+            elements=self.elements,
+            heads=self.heads,
+            e0s=self.e0s.cpu().tolist(),
+            provenance=self.provenance,
+            tensors={k: v.detach().cpu() for k, v in self.network.state_dict().items()},
+        )
+
+    def fingerprint(self) -> str:
+        """First 16 hexadecimal digits of the SHA-256 of architecture, weights and E0s."""
+        return safe_files.fingerprint(self.state())
+
+    def save(self, folder: Path) -> None:
+        safe_files.write(Path(folder), self.state())
 
     def calculator(self, *, head: str | None = None) -> Calculator:
         from pestle.foundations.calculator import FoundationCalculator

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -213,24 +214,8 @@ class MaceFoundation(NetworkFoundation):
         return self._with(architecture.build(description, seed=seed))
 
     # -- files ----------------------------------------------------------------------------------
-    def state(self) -> safe_files.SafeModel:
-        """The whole model as plain data and tensors."""
-        return safe_files.SafeModel(
-            backend=self.backend,
-            architecture=architecture.describe(self.network),
-            elements=self._elements,
-            heads=self._heads,
-            e0s=self.e0s.cpu().tolist(),
-            provenance=self.provenance,
-            tensors={k: v.detach().cpu() for k, v in self.network.state_dict().items()},
-        )
-
-    def fingerprint(self) -> str:
-        """First 16 hexadecimal digits of the SHA-256 of architecture, weights and E0s."""
-        return safe_files.fingerprint(self.state())
-
-    def save(self, folder: Path) -> None:
-        safe_files.write(Path(folder), self.state())
+    def description(self) -> dict[str, Any]:
+        return architecture.describe(self.network)
 
     def export(self, path: Path, *, head: str | None = None) -> None:
         exporting.export(self, Path(path), head=head)

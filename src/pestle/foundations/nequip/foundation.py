@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -135,24 +136,8 @@ class NequipFoundation(NetworkFoundation):
         return self._with(network.to(self.dtype), self.e0s)
 
     # -- files ----------------------------------------------------------------------------------
-    def state(self) -> safe_files.SafeModel:
-        """The whole model as plain data and tensors."""
-        return safe_files.SafeModel(
-            backend=self.backend,
-            architecture=self.network.shape.to_json(),
-            elements=self.elements,
-            heads=self.heads,
-            e0s=self.e0s.cpu().tolist(),
-            provenance=self.provenance,
-            tensors={k: v.detach().cpu() for k, v in self.network.state_dict().items()},
-        )
-
-    def fingerprint(self) -> str:
-        """First 16 hexadecimal digits of the SHA-256 of architecture, weights and E0s."""
-        return safe_files.fingerprint(self.state())
-
-    def save(self, folder: Path) -> None:
-        safe_files.write(Path(folder), self.state())
+    def description(self) -> dict[str, Any]:
+        return self.network.shape.to_json()
 
     def export(self, path: Path, *, head: str | None = None) -> None:
         obstacle = self.export_obstacle(head=head)
