@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ase.calculators.emt import EMT
 import pestle
 from pestle.errors import PestleError
 from pestle.foundations.prediction import predict_frames
+from pestle.metrics import errors_by_group
 from pestle.structures.reading import read_frames
 from pestle.training.loggers import MetricsFile
 
@@ -36,7 +38,7 @@ RUN_FILES = [
     "model/card.json",
     "model/pestle.model",
     "protocols/errors/metrics.json",
-    "protocols/errors/parity.json",
+    "protocols/errors/charts.json",
 ]
 
 
@@ -110,6 +112,31 @@ def test_evaluate_agrees_with_the_run(run: tuple[Path, dict[str, Any]], demo_fil
         str(out / "model" / "pestle.model"), [demo_files["test"]], trust=True
     )
     assert exported["all"]["forces_rmse"] == pytest.approx(errors["all"]["forces_rmse"], rel=1e-9)
+
+
+def test_errors_of_the_manifest_are_those_of_plain_predictions(
+    run: tuple[Path, dict[str, Any]], demo_files: dict[str, str]
+) -> None:
+    """Best model and foundation, the latter with the run's E0s, by `errors_by_group` directly."""
+    out, manifest = run
+    tuned = pestle.load(out)
+    foundation = pestle.load("pestle-seed0").with_dtype(tuned.dtype)
+    foundation = foundation.with_reference_energies("Default", tuned.reference_energies["Default"])
+    for name in ("test", "valid"):
+        frames = read_frames([demo_files[name]]).frames
+        for called, model in (("fine-tuned", tuned), ("foundation", foundation)):
+            expected = errors_by_group(frames, predict_frames(model, frames))
+            found = manifest["errors"][name][called]
+            assert found.keys() == expected.keys()
+            for group, errors in expected.items():
+                for key, value in errors.items():
+                    wanted = None if value is None else pytest.approx(value, rel=1e-9)
+                    assert found[group][key] == wanted, (name, called, group, key)
+    written = json.loads((out / "protocols" / "errors" / "metrics.json").read_text())
+    assert written["sets"] == manifest["errors"] and written["held_out"] == ["test", "valid"]
+    assert written["labels"]["foundation"] == "foundation (with the E0s of this run)"
+    charts = json.loads((out / "protocols" / "errors" / "charts.json").read_text())
+    assert [c["kind"] for c in charts] == ["violin"] * 2 + ["points"] * 6
 
 
 def test_rerunning_run_yaml_repeats_the_run(
@@ -292,19 +319,27 @@ def test_periodic_frames_with_stress_go_the_whole_way(tmp_path: Path) -> None:
     assert manifest["gate"]["stress"] < 1e-8
 
 
-def test_demo_compares_three_models_along_the_path(
+def test_demo_judges_the_fine_tuned_model_beside_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Two epochs, and of the tests those that take no minutes."""
     from pestle.demo import run as demo
 
     monkeypatch.setattr(demo, "EPOCHS", 2)
+    monkeypatch.setattr(demo, "SHOWN_TOO", ("dimers",))
+    quick = {"neb.method": "path", "dimers.points": 20}
+    monkeypatch.setattr(demo, "qualify", partial(demo.qualify, leave_out=["md"], settings=quick))
     result = demo.run_demo(tmp_path / "demo")
     assert Path(result["report"]).stat().st_size > 1e6
-    assert list(result["errors"]["test"]) == ["foundation", "scratch", "fine-tuned"]
-    curves = result["path"]["curves"]
-    assert list(curves) == ["MP2", "foundation", "scratch", "fine-tuned"]
-    assert all(len(values) == 11 and values[0] == 0 for values in curves.values())
-    assert max(curves["MP2"]) == pytest.approx(0.2615, abs=1e-3)
+    assert result["scope"] == "narrow" and result["others"] == ["scratch"]
+    assert (result["candidate"], result["baseline"]) == ("naive", "pestle-seed0")
+    run = tmp_path / "demo" / "naive"
+    assert json.loads((run / "verdict.json").read_text())["sentence"] == result["sentence"]
+    errors = json.loads((run / "protocols" / "errors" / "metrics.json").read_text())
+    assert set(errors["sets"]["test"]) == {"naive", "pestle-seed0", "scratch"}
+    (profile, *_) = json.loads((run / "protocols" / "neb" / "charts.json").read_text())
+    (mp2,) = [s for s in profile["series"] if s["name"] == "reference"]
+    assert len(mp2["y"]) == 11 and max(mp2["y"]) == pytest.approx(0.2615, abs=1e-3)
     with pytest.raises(PestleError, match="is not empty"):
         demo.run_demo(tmp_path / "demo")
 

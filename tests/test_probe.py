@@ -15,11 +15,12 @@ import pestle
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
 from pestle.jobs.probe import probe
+from pestle.probe_settings import DimerSettings
 from pestle.protocols.base import Inputs
-from pestle.protocols.dimers import analyse, calculate, curve
+from pestle.protocols.dimers import analyse, assess, calculate, curve
 from pestle.protocols.potential import CalculatorPotential
 from pestle.protocols.raw import RawFolder
-from pestle.settings import DimerSettings
+from pestle.protocols.thresholds import read_thresholds
 from pestle.structures.frame import Frame
 from pestle.structures.writing import write_frames
 
@@ -102,6 +103,21 @@ def test_curves_by_hand() -> None:
     assert any("inwards" in f for f in collapsed) and any("no wall" in f for f in collapsed)
     lost = np.where(r < 0.5, np.nan, wall)
     assert "not finite at 0.30 Å and" in curve(r, lost, 1.0)["flags"][0]
+
+
+@pytest.mark.parametrize(
+    ("candidate", "foundation", "level"),
+    [("", "", "pass"), ("hole", "", "fail"), ("hole", "hole", "concern")],
+)
+def test_holes_of_the_foundation_are_no_new_ones_and_no_pass(candidate, foundation, level) -> None:
+    pairs = {"mine": candidate, "base": foundation}
+    metrics = {
+        "candidate": "mine",
+        "baseline": "base",
+        "potentials": {k: {"pairs": {"Cu-Cu": {"flags": [v] * bool(v)}}} for k, v in pairs.items()},
+    }
+    (found,) = assess(metrics, read_thresholds()["dimers"])
+    assert found.level == level and (found.value > 0) == bool(candidate)
 
 
 def test_raw_results_are_reused_and_a_stop_loses_nothing(tmp_path, monkeypatch) -> None:

@@ -6,13 +6,14 @@ import json
 import math
 import random
 import re
-from html.parser import HTMLParser
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pestle.errors import PestleError
+from pestle.protocols.results import Chart, Series
 from pestle.report import write_report
 from pestle.report.colours import (
     BUDGET_COLOUR,
@@ -24,6 +25,7 @@ from pestle.report.colours import (
     TUNED_COLOUR,
 )
 from pestle.report.wording import number, plain, share
+from report_page import Page
 
 MODELS = ("foundation", "fine-tuned", "scratch")
 EVIL = '<script>alert("x")</script>&amp.xyz'
@@ -66,18 +68,6 @@ def _e0s(method: str, offset: float, error: float) -> dict[str, Any]:
         "spread_after_mev_per_atom": 63.2,
         "zero_step_error_mev_per_atom": error,
         "warnings": [],
-    }
-
-
-def _parity(rng: random.Random, n: int, energy: float, force: float) -> dict[str, Any]:
-    e = [rng.gauss(-6.2, 0.08) for _ in range(n)]
-    f = [rng.gauss(0, 1.4) for _ in range(n)]
-    return {
-        "energy_ref": e,
-        "energy_pred": [x + rng.gauss(0, energy) for x in e],
-        "energy_group": [("md300", "md600", "scan")[k % 3] for k in range(n)],
-        "forces_ref": f,
-        "forces_pred": [0.95 * x + rng.gauss(0, force) for x in f],
     }
 
 
@@ -230,10 +220,9 @@ def _manifest() -> dict[str, Any]:
     }
 
 
-def make_run(run: Path, points: int = 30) -> Path:
-    """A whole run folder, with so many points in each parity plot."""
-    for name in ("errors", "path"):
-        (run / "protocols" / name).mkdir(parents=True)
+def make_run(run: Path) -> Path:
+    """A whole run folder."""
+    (run / "protocols" / "errors").mkdir(parents=True)
     (run / "manifest.json").write_text(json.dumps(_manifest()))
     lines = (json.dumps(line) + "\n" for line in _metrics(100))
     (run / "metrics.jsonl").write_text("".join(lines))
@@ -249,33 +238,19 @@ def make_run(run: Path, points: int = 30) -> Path:
     labels = {"foundation": "foundation (with the E0s of this run)"}
     _dump(run / "protocols/errors/metrics.json", {"sets": sets, "labels": labels})
     rng = random.Random(0)
-    spread = {"foundation": (0.06, 0.41), "fine-tuned": (0.003, 0.03), "scratch": (0.02, 0.17)}
-    parity = {
-        name: {m: _parity(rng, points, *spread[m]) for m in MODELS}
-        for name in ("train", "valid", "test")
-    }
-    _dump(run / "protocols/errors/parity.json", parity)
-    x = [k / 10 for k in range(11)]
-    curve = [0.92 * math.sin(math.pi * t) ** 2 - 0.31 * t for t in x]
-    path = {
-        "title": "Proton transfer in malonaldehyde",
-        "x_label": "reaction coordinate",
-        "x": x,
-        "y_label": "energy (eV)",
-        "curves": {
-            "MP2": curve,
-            "foundation": [0.55 * e for e in curve],
-            "fine-tuned": [1.02 * e for e in curve],
-            "scratch": [0.85 * e for e in curve],
-        },
-        "reference": "MP2",
-        "summary": [
-            {"model": m, "barrier_ev": 0.7721, "reaction_energy_ev": -0.31, "rmse_mev": r}
-            for m, r in (("MP2", None), ("foundation", 231.4), ("fine-tuned", 9.87))
-        ],
-    }
-    _dump(run / "protocols/path/metrics.json", path)
+    charts = [asdict(_parity(rng, name)) for name in sets]
+    _dump(run / "protocols/errors/charts.json", charts)
     return run
+
+
+def _parity(rng: random.Random, name: str) -> Chart:
+    """Force components of a set by three models."""
+    label = [rng.gauss(0, 1.4) for _ in range(30)]
+    spread = {"foundation": 0.41, "fine-tuned": 0.03, "scratch": 0.17}
+    series = [Series(m, label, [x + rng.gauss(0, s) for x in label]) for m, s in spread.items()]
+    title = f"Force components, {name}"
+    axes = ("reference (eV/Å)", "predicted (eV/Å)")
+    return Chart(title, *axes, series, kind="points", diagonal=True)
 
 
 def _dump(path: Path, content: Any) -> None:
@@ -283,75 +258,11 @@ def _dump(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content))
 
 
-# -- reading the page back -----------------------------------------------------------------------
-class Page(HTMLParser):
-    """Rows of cells by section, text without scripts, and every element's attributes."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.section, self.group, self.table = "head", "", ""
-        self.rows: list[dict[str, Any]] = []
-        self.texts: dict[str, list[str]] = {}
-        self.tags: list[tuple[str, dict[str, str]]] = []
-        self.data: dict[str, Any] = {}
-        self._raw = ""
-        self._plot = ""
-        self._cell: dict[str, Any] | None = None
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        found = {k: v or "" for k, v in attrs}
-        self.tags.append((tag, found))
-        self._raw = tag if tag in ("script", "style") else self._raw
-        self._plot = found.get("data-plot", "") if tag == "script" else self._plot
-        if tag in ("section", "header"):
-            self.section = found.get("id", "head")
-        if tag == "table":
-            self.table = found.get("data-set") or found.get("id", "")
-        if tag == "tbody":
-            self.group = found.get("data-group", "")
-        if tag == "tr":
-            place = {"section": self.section, "table": self.table, "group": self.group}
-            self.rows.append({**place, "model": found.get("data-model"), "cells": []})
-        if tag in ("td", "th"):
-            self._cell = {"text": "", "class": found.get("class", "").split()}
-            self.rows[-1]["cells"].append(self._cell)
-
-    def handle_endtag(self, tag: str) -> None:
-        self._raw = "" if tag == self._raw else self._raw
-        if tag in ("td", "th") and self._cell is not None:
-            self._cell["text"] = " ".join(self._cell["text"].split())
-            self._cell = None
-
-    def handle_data(self, data: str) -> None:
-        if self._raw:
-            if self._plot and data.strip():
-                self.data[self._plot] = json.loads(data)
-            return
-        self.texts.setdefault(self.section, []).append(data)
-        if self._cell is not None:
-            self._cell["text"] += data
-
-    def text(self, section: str | None = None) -> str:
-        parts = (
-            self.texts.get(section, [])
-            if section
-            else [t for texts in self.texts.values() for t in texts]
-        )
-        return " ".join(" ".join(parts).split())
-
-    def cells(self, table: str, first: str) -> list[str]:
-        """Texts of the row of a table that begins so."""
-        for row in self.rows:
-            if row["table"] == table and row["cells"][0]["text"].startswith(first):
-                return [c["text"] for c in row["cells"]]
-        raise AssertionError(f"no row {first!r} in {table!r}")
-
-
+# -- the page -----------------------------------------------------------------------------------
 @pytest.fixture(autouse=True)
 def small_plotly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parsing 4.8 MB in every test takes time; the page that all share has the true bundle."""
-    monkeypatch.setattr("pestle.report.page.get_plotlyjs", lambda: "/* plotly */")
+    monkeypatch.setattr("pestle.report.rendering.get_plotlyjs", lambda: "/* plotly */")
 
 
 @pytest.fixture(scope="module")
@@ -391,12 +302,12 @@ def test_errors_stand_in_the_right_rows(page: Page) -> None:
     assert found["md300", "fine-tuned"][2] == "35.6"
     assert "foundation (with the E0s of this run)" in rows[0]["cells"][0]["text"]
     # Nobody has a stress: no such column.
-    assert "Stress" not in page.text("errors")
+    assert "Stress" not in page.text("protocol-errors")
 
 
 def test_the_best_of_a_group_is_emphasised(page: Page) -> None:
     for row in page.rows:
-        if row["section"] == "errors" and row["model"]:
+        if row["section"] == "protocol-errors" and row["model"]:
             best = {"best" in c["class"] for c in row["cells"][1:]}
             assert best == {row["model"] == "fine-tuned"}
 
@@ -448,28 +359,37 @@ def test_data_method_settings_and_provenance(page: Page) -> None:
 def test_plots_hold_the_data(page: Page) -> None:
     names = {a["data-plot"] for _, a in page.tags if "data-plot" in a}
     assert {
-        "path-profile",
         "curve-energy-rmse",
         "curve-forces-rmse",
         "curve-loss",
         "curve-lr",
     } < names
-    assert sum(name.startswith("parity-") for name in names) == 6
+    assert sum(name.startswith("chart-errors-") for name in names) == 3
     assert names == {a["id"] for _, a in page.tags if a.get("class") == "plot"}
     curve = page.data["curve-forces-rmse"]
     assert len(curve["data"][0]["y"]) == 101
     assert curve["layout"]["yaxis"]["type"] == "log"
     assert "best: epoch 87" in json.dumps(curve)
-    parity = page.data["parity-0-forces"]
+    parity = page.data["chart-errors-0"]
     assert parity["layout"]["xaxis"]["range"] == parity["layout"]["yaxis"]["range"]
     colours = {
-        name: trace["marker"]["color"]
-        for name in ("path-profile", "parity-0-forces", "parity-1-energy")
-        for trace in page.data[name]["data"]
+        trace["marker"]["color"]
+        for k in range(3)
+        for trace in page.data[f"chart-errors-{k}"]["data"]
         if trace.get("name") == "fine-tuned"
     }
-    assert len(colours) == 3
-    assert len(set(colours.values())) == 1
+    assert colours == {TUNED_COLOUR}
+
+
+def test_a_very_long_run_is_thinned(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    records = _metrics(6000)
+    records[3210]["valid"]["forces_rmse"] = 7000.0
+    _write_metrics(run, records)
+    curve = Page(write_report(run).read_text()).data["curve-forces-rmse"]["data"][0]
+    assert len(curve["x"]) <= 2000
+    assert max(curve["y"]) == 7000.0
+    assert (curve["x"][0], curve["x"][-1]) == (0, 6000)
 
 
 def test_one_file_that_fetches_nothing(page: Page, written: str) -> None:
@@ -499,11 +419,20 @@ def test_an_empty_folder_still_gives_a_page(tmp_path: Path) -> None:
     page = Page(text)
     for name in ("manifest.json", "metrics.jsonl", "protocols/errors/metrics.json"):
         assert f"{name} is missing" in page.text("head")
-    for section in ("warnings", "errors", "e0s", "data", "method", "settings", "provenance"):
+    for section in (
+        "asked",
+        "warnings",
+        "protocol-errors",
+        "e0s",
+        "data",
+        "method",
+        "settings",
+        "provenance",
+    ):
         assert "Not available" in page.text(section)
     assert "Not available" in page.text("curves")
-    assert "Plotly.newPlot" in text
-    assert len(text) < 100_000  # nothing to draw: no plotly
+    assert "Plotly" not in text  # nothing to draw
+    assert len(text) < 100_000
 
 
 @pytest.mark.parametrize(
@@ -512,8 +441,8 @@ def test_an_empty_folder_still_gives_a_page(tmp_path: Path) -> None:
         "manifest.json",
         "metrics.jsonl",
         "protocols/errors/metrics.json",
-        "protocols/errors/parity.json",
-        "protocols/path/metrics.json",
+        "verdict.json",
+        "protocols/errors/charts.json",
     ],
 )
 def test_any_file_may_be_missing_or_broken(tmp_path: Path, name: str) -> None:
@@ -522,7 +451,8 @@ def test_any_file_may_be_missing_or_broken(tmp_path: Path, name: str) -> None:
     assert name in Page(write_report(run).read_text()).text("head")
     (run / name).unlink()
     page = Page(write_report(run).read_text())
-    assert (name in page.text("head")) == (name != "protocols/path/metrics.json")
+    optional = ("verdict.json", "protocols/errors/charts.json")
+    assert (name in page.text("head")) == (name not in optional)
 
 
 def test_null_parts_are_em_dashes(tmp_path: Path) -> None:
@@ -563,10 +493,8 @@ def test_nan_in_a_file_is_a_dash(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     sets = {"test": {"fine-tuned": {"all": {"n_frames": 2, "energy_rmse": float("nan")}}}}
     _dump(run / "protocols/errors/metrics.json", {"sets": sets})
-    parity = {
-        "test": {"fine-tuned": {"energy_ref": [float("nan"), 1.0], "energy_pred": [1.0, 2.0]}}
-    }
-    _dump(run / "protocols/errors/parity.json", parity)
+    series = {"name": "fine-tuned", "x": [0.5, 1.0], "y": [float("nan"), 2.0]}
+    _dump(run / "protocols/errors/charts.json", [{"title": "parity", "series": [series]}])
     text = write_report(run).read_text()
     assert "NaN" not in "".join(json.dumps(d) for d in Page(text).data.values())
     assert "no error has been calculated" not in Page(text).text("settings")
@@ -624,20 +552,6 @@ def test_nothing_to_warn_of_is_said(tmp_path: Path) -> None:
     (run / "manifest.json").write_text(json.dumps(manifest))
     assert "None: the checks and the run found nothing" in Page(write_report(run).read_text()).text(
         "warnings"
-    )
-
-
-def test_outliers_survive_thinning(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run")
-    n = 6000
-    points = {"forces_ref": [k / n for k in range(n)], "forces_pred": [k / n for k in range(n)]}
-    points["forces_pred"][4321] += 0.5
-    _dump(run / "protocols/errors/parity.json", {"test": {"fine-tuned": points}})
-    plot = Page(write_report(run).read_text()).data["parity-0-forces"]
-    trace = next(t for t in plot["data"] if t.get("name") == "fine-tuned")
-    assert len(trace["x"]) == 1500
-    assert max(y - x for x, y in zip(trace["x"], trace["y"], strict=True)) == pytest.approx(
-        0.5, abs=1e-5
     )
 
 
@@ -767,11 +681,6 @@ def make_replay_run(run: Path) -> Path:
         "fine-tuned": _errors(0.15, {"all": 100}),
     }
     _dump(path, errors)
-    path = run / "protocols/errors/parity.json"
-    parity = json.loads(path.read_text())
-    rng = random.Random(2)
-    parity["replay"] = {m: _parity(rng, 20, 1e-3, 1e-2) for m in ("foundation", "fine-tuned")}
-    _dump(path, parity)
     for name in MODEL_FILES:
         (run / name).parent.mkdir(exist_ok=True)
         (run / name).write_text("")
@@ -798,7 +707,7 @@ def _traces(page: Page, plot: str) -> dict[str, dict[str, Any]]:
 def replayed(tmp_path_factory: pytest.TempPathFactory) -> Page:
     run = make_replay_run(tmp_path_factory.mktemp("replayed") / "run")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pestle.report.page.get_plotlyjs", lambda: "/* plotly */")
+        patch.setattr("pestle.report.rendering.get_plotlyjs", lambda: "/* plotly */")
         return Page(write_report(run).read_text())
 
 
@@ -978,7 +887,7 @@ def test_the_replay_set(replayed: Page) -> None:
 
 
 def test_errors_on_the_replay_set_are_named_and_not_ranked(replayed: Page, tmp_path: Path) -> None:
-    text = replayed.text("errors")
+    text = replayed.text("protocol-errors")
     assert "The replay head on held-out replay structures; the foundation's row is" in text
     assert "its errors are rounding" in text
     rows = [r for r in replayed.rows if r["table"] == "replay" and r["model"]]
@@ -994,7 +903,7 @@ def test_errors_on_the_replay_set_are_named_and_not_ranked(replayed: Page, tmp_p
     rows = [r for r in page.rows if r["table"] == "replay" and r["model"]]
     assert "best" in rows[0]["cells"][3]["class"]
     assert "worse" in rows[1]["cells"][3]["class"]
-    assert "errors are rounding" not in page.text("errors")
+    assert "errors are rounding" not in page.text("protocol-errors")
 
 
 def test_forgetting_is_no_failure_on_the_data(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Pestle: PES Tuning, Learning and Evaluation.
 
-The jobs behind the commands are functions of the same name here. They are imported when first
-used, so that `import pestle` stays quick.
+The jobs behind the commands are functions of the same name here; of `pestle report` it is
+`write_report`, because `pestle.report` is the package that makes the page. They are imported when
+first used, so that `import pestle` stays quick.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from pestle.jobs.export import export
     from pestle.jobs.finetune import finetune
     from pestle.jobs.label import label
+    from pestle.jobs.probe import probe
+    from pestle.jobs.qualify import qualify
     from pestle.jobs.replay import replay
+    from pestle.jobs.report import write_report
 
 __all__ = [
     "PestleError",
@@ -32,7 +36,9 @@ __all__ = [
     "label",
     "load",
     "probe",
+    "qualify",
     "replay",
+    "write_report",
 ]
 
 _HOMES = {
@@ -45,7 +51,9 @@ _HOMES = {
     "label": ("pestle.jobs.label", "label"),
     "load": ("pestle.foundations", "load_foundation"),
     "probe": ("pestle.jobs.probe", "probe"),
+    "qualify": ("pestle.jobs.qualify", "qualify"),
     "replay": ("pestle.jobs.replay", "replay"),
+    "write_report": ("pestle.jobs.report", "write_report"),
 }
 
 

@@ -15,7 +15,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pestle.errors import PestleError, nearest
-from pestle.settings import ProbeSettings, RunSettings, known_names, walk
+from pestle.probe_settings import ProbeSettings
+from pestle.settings import RunSettings, known_names, walk
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -265,7 +266,8 @@ def settings_page() -> str:
         "",
         "Every setting of a run file; on the command line `--set NAME=VALUE`. A default of `None`",
         "is chosen for the method, the data and the foundation, and the plan gives the reason.",
-        "This page is made from `src/pestle/settings.py` by `python -m pestle.run_file`.",
+        "This page is made from `src/pestle/settings.py` and `probe_settings.py` by",
+        "`python -m pestle.run_file`.",
     ]
     lines += _tables(RunSettings, "The run")
     lines += ["", "# Settings of `pestle probe`"]

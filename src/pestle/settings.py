@@ -23,14 +23,16 @@ def setting(default: Any, text: str, *, unit: str = "", source: str = "", **limi
     return Field(default, description=text, json_schema_extra=extra, **limits)
 
 
-class _Group(BaseModel):
+class Group(BaseModel):
+    """Settings that belong together; an unknown one is an error."""
+
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
 
 Paths = Annotated[list[str], Field()]
 
 
-class DataSettings(_Group):
+class DataSettings(Group):
     """Where the labelled structures are and how their labels are called."""
 
     train: Paths = setting(
@@ -78,7 +80,7 @@ class DataSettings(_Group):
     )
 
 
-class LossSettings(_Group):
+class LossSettings(Group):
     """What the training minimises."""
 
     kind: Literal["universal", "huber", "mse"] = setting(
@@ -109,7 +111,7 @@ class LossSettings(_Group):
     )
 
 
-class TrainSettings(_Group):
+class TrainSettings(Group):
     """The optimisation."""
 
     epochs: int = setting(200, "Passes over the training frames.", ge=1)
@@ -198,7 +200,7 @@ class TrainSettings(_Group):
     )
 
 
-class LoraSettings(_Group):
+class LoraSettings(Group):
     """Low-rank adaptation (methods lora, multihead-lora, pseudolabel-lora)."""
 
     rank: int = setting(
@@ -222,7 +224,7 @@ class LoraSettings(_Group):
     )
 
 
-class ReplaySettings(_Group):
+class ReplaySettings(Group):
     """Replay of broad structures (methods multihead, pseudolabel and both with LoRA)."""
 
     pool: Paths = setting(
@@ -275,7 +277,7 @@ class ReplaySettings(_Group):
     )
 
 
-class DriftSettings(_Group):
+class DriftSettings(Group):
     """How far the model moves from the foundation's own predictions while it trains."""
 
     structures: Paths = setting(
@@ -286,7 +288,7 @@ class DriftSettings(_Group):
     count: int = setting(64, "Structures watched at most.", ge=1)
 
 
-class LogSettings(_Group):
+class LogSettings(Group):
     """Where else the metrics go; metrics.jsonl is always written."""
 
     tensorboard: bool = setting(
@@ -314,7 +316,7 @@ Method = Literal[
 ]
 
 
-class RunSettings(_Group):
+class RunSettings(Group):
     """One fine-tuning run."""
 
     foundation: str = setting(
@@ -355,33 +357,6 @@ class RunSettings(_Group):
     replay: ReplaySettings = setting(ReplaySettings, "Replay")
     drift: DriftSettings = setting(DriftSettings, "Drift")
     log: LogSettings = setting(LogSettings, "Logging")
-
-
-# -- protocols --------------------------------------------------------------------------------------
-class DimerSettings(_Group):
-    """Energy curves of two atoms, for every pair of elements."""
-
-    shortest: float = setting(
-        0.3, "Shortest distance, in sums of the covalent radii.", unit="r_cov", gt=0
-    )
-    longest: float = setting(
-        3.0, "Longest distance, in sums of the covalent radii.", unit="r_cov", gt=1
-    )
-    points: int = setting(
-        100, "Distances of a curve: about 0.04 Å apart for two first-row atoms.", ge=20
-    )
-
-
-class AtomSettings(_Group):
-    """Energies of single atoms."""
-
-
-class ProbeSettings(_Group):
-    """Physical tests of a model (`pestle probe`)."""
-
-    seed: int = setting(0, "Seed of whatever is random.", ge=0)
-    atoms: AtomSettings = setting(AtomSettings, "Single atoms")
-    dimers: DimerSettings = setting(DimerSettings, "Dimers")
 
 
 # -- every field by its dotted name -----------------------------------------------------------------

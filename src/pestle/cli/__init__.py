@@ -17,7 +17,9 @@ from pestle.cli import (
     label,
     models,
     probe,
+    qualify,
     replay,
+    report,
 )
 from pestle.errors import Interrupted, PestleError
 
@@ -38,6 +40,8 @@ app.command("finetune")(finetune.command)
 app.command("evaluate")(evaluate.command)
 app.command("export")(export.command)
 app.command("probe")(probe.command)
+app.command("qualify")(qualify.command)
+app.command("report")(report.command)
 app.command("label")(label.command)
 app.command("replay")(replay.command)
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pestle.cli.options import FoundationOption, Head, Json, Scope, Trust
+
+if TYPE_CHECKING:
+    from pestle.settings import RunSettings
 
 
 def command(
@@ -122,3 +125,11 @@ def command(
             print_table(error_table(set_name, models))
     say(f"model:  {out / 'model'}")
     say(f"report: {out / 'report.html'}")
+    say(f"next:   {_qualify_command(out, settings)}   (is it fit for its use?)")
+
+
+def _qualify_command(out: Path, settings: RunSettings) -> str:
+    """What to type next: errors alone do not show whether a model can be trusted."""
+    words = ["pestle", "qualify", str(out)]
+    text = shlex.join(words + (["--trust"] if settings.trust else []))
+    return text if settings.scope else f"{text} --scope narrow|broad"

@@ -34,3 +34,14 @@ Scope = Annotated[
 MaxEdges = Annotated[
     int | None, typer.Option(help="Edges in a batch at most; bounds the memory.", min=1)
 ]
+Against = Annotated[str | None, typer.Option("--against", help="The foundation to compare with.")]
+Also = Annotated[
+    list[str] | None, typer.Option("--also", help="A further model to compare; several times.")
+]
+Elements = Annotated[
+    str | None, typer.Option("--elements", help="Chemical symbols, H,C,O: instead of the data's.")
+]
+Thresholds = Annotated[
+    Path | None,
+    typer.Option("--thresholds", help="YAML file that changes thresholds of the verdict."),
+]

@@ -6,11 +6,14 @@ from typing import Annotated
 
 import typer
 
-from pestle.cli.options import Head, Json, Out, Trust
+from pestle.cli.options import Against, Also, Elements, Head, Json, Out, Thresholds, Trust
 
 
 def command(
-    protocol: Annotated[str, typer.Argument(help="atoms or dimers.")],
+    protocol: Annotated[
+        str,
+        typer.Argument(help="errors, forgetting, atoms, dimers, rss, md, rdf, neb or torsion."),
+    ],
     model: Annotated[
         str,
         typer.Argument(
@@ -18,15 +21,15 @@ def command(
             "calculator:MODULE:NAME of an ASE calculator (MODULE is imported)."
         ),
     ],
-    against: Annotated[
-        list[str] | None, typer.Option("--against", help="Model to compare with; several times.")
-    ] = None,
+    against: Against = None,
+    also: Also = None,
     data: Annotated[
-        list[str] | None, typer.Option("--data", "-d", help="Reference structures: files or globs.")
+        list[str] | None,
+        typer.Option(
+            "--data", "-d", help="Structures: files or globs, or NAME=FILES; several times."
+        ),
     ] = None,
-    elements: Annotated[
-        str | None, typer.Option(help="Chemical symbols, H,C,O: instead of the data's.")
-    ] = None,
+    elements: Elements = None,
     head: Head = None,
     trust: Trust = False,
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float64",
@@ -34,21 +37,24 @@ def command(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="Any setting: dimers.points=50.")
     ] = None,
+    thresholds: Thresholds = None,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
     """One physical test of a model; raw results are kept and reused."""
     from pestle.cli.output import print_json, print_table
-    from pestle.cli.probe_tables import probe_table
+    from pestle.cli.probe_tables import findings_table, rich_table
     from pestle.jobs.probe import probe
+    from pestle.probe_settings import ProbeSettings
     from pestle.progress import say
+    from pestle.protocols import protocol as find
     from pestle.run_file import parse_overrides
-    from pestle.settings import ProbeSettings
 
     metrics = probe(
         protocol,
         model,
-        against=against or [],
+        against=against,
+        also=also or [],
         data=data or [],
         elements=[symbol.strip() for symbol in elements.split(",")] if elements else [],
         head=head,
@@ -56,10 +62,13 @@ def command(
         dtype=dtype,
         device=device,
         settings=parse_overrides(overrides or [], ProbeSettings),
+        thresholds=thresholds,
         out=out,
     )
     if as_json:
         print_json(metrics)
         return
-    print_table(probe_table(metrics))
+    for table in find(protocol).tables(metrics):
+        print_table(rich_table(table, metrics["labels"]))
+    print_table(findings_table(metrics["findings"]))
     say(f"results: {metrics['out']}")

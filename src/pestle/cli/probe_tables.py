@@ -1,49 +1,60 @@
-"""How `pestle probe` shows the numbers of a protocol."""
+"""How a terminal shows tables and findings of protocols."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from pestle.cli.output import number
+from pestle.protocols.results import Table as Content
+
+_STYLES = {"pass": "green", "concern": "yellow", "fail": "red"}
 
 
-def probe_table(metrics: Mapping[str, Any]) -> Table:
-    """The table of a protocol."""
-    return {"atoms": _atoms, "dimers": _dimers}[metrics["protocol"]](metrics)
-
-
-def _atoms(metrics: Mapping[str, Any]) -> Table:
-    table = Table(title="single atoms (eV)", title_justify="left")
-    table.add_column("element")
-    table.add_column("reference", justify="right")
-    for name in metrics["models"]:
-        table.add_column(name, justify="right")
-        table.add_column("error", justify="right")
-    for symbol in metrics["elements"]:
-        known = metrics["references"].get(symbol)
-        row = [symbol, "—" if known is None else f"{known:.4f}"]
-        for name in metrics["models"]:
-            found = metrics["potentials"][name]
-            error = found["errors"].get(symbol)
-            row += [f"{found['energies'][symbol]:.4f}", "—" if error is None else f"{error:+.4f}"]
-        table.add_row(*row)
+def rich_table(content: Content, labels: Mapping[str, str]) -> Table:
+    """A table of a protocol; `labels`: potential → what a reader is told."""
+    table = Table(title=content.title, title_justify="left", caption=content.note or None)
+    for column in content.columns:
+        heading = f"{column.heading}\n{column.unit}" if column.unit else column.heading
+        table.add_column(heading, justify="left" if column.digits is None else "right")
+    for row in content.rows:
+        cells = [
+            _cell(value, column.digits, labels)
+            for value, column in zip(row, content.columns, strict=True)
+        ]
+        table.add_row(*cells)
     return table
 
 
-def _dimers(metrics: Mapping[str, Any]) -> Table:
-    table = Table(title=metrics["question"], title_justify="left")
-    for heading in ("pair", "model"):
+def _cell(value: Any, digits: int | None, labels: Mapping[str, str]) -> str:
+    if value is None:
+        return "—"
+    if isinstance(value, bool) or digits is None or isinstance(value, str):
+        return labels.get(str(value), str(value))
+    return str(value) if isinstance(value, int) else number(float(value), digits)
+
+
+def findings_table(findings: Sequence[Mapping[str, Any]]) -> Table:
+    """Findings with their level first."""
+    table = Table(title="findings", title_justify="left", box=box.SIMPLE)
+    for heading in ("level", "protocol", "finding", "threshold"):
         table.add_column(heading)
-    for heading in ("minimum\nÅ", "depth\neV", "wall\neV"):
-        table.add_column(heading, justify="right")
-    table.add_column("flags")
-    potentials = metrics["potentials"]
-    for pair in dict.fromkeys(p for found in potentials.values() for p in found["pairs"]):
-        for name, found in potentials.items():
-            curve = found["pairs"][pair]
-            figures = [number(curve.get(key), 3) for key in ("r_min", "depth", "wall")]
-            table.add_row(pair, name, *figures, "; ".join(curve["flags"]) or "none")
+    for found in findings:
+        level = Text(found["level"].upper(), style=_STYLES[found["level"]])
+        table.add_row(level, found["protocol"], found["sentence"], found["limit"])
+    return table
+
+
+def not_tested_table(entries: Sequence[Mapping[str, Any]]) -> Table:
+    """What was not tested, why, and how it would be."""
+    table = Table(title="not tested", title_justify="left", box=box.SIMPLE)
+    for heading in ("protocol", "needed", "why", "how"):
+        table.add_column(heading)
+    for entry in entries:
+        needed = "yes" if entry["needed"] else "no"
+        table.add_row(entry["protocol"], needed, entry["why"], entry["how"])
     return table

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pestle.devices import DTYPES, find_device
 from pestle.errors import PestleError
 from pestle.jobs.models import load_model
-from pestle.protocols.errors import ErrorResults, add_model
+from pestle.jobs.potentials import Contenders
+from pestle.jobs.probe import run_protocol
+from pestle.probe_settings import ErrorSettings
+from pestle.protocols.base import Inputs
+from pestle.protocols.errors import PROTOCOL
+from pestle.protocols.potential import ModelPotential
 from pestle.reference_energies import require_elements
+from pestle.structures.frame import elements_of
 from pestle.structures.reading import LabelKeys, read_frames
 
 
@@ -40,7 +48,7 @@ def evaluate(
         dtype: precision of the network; by default the model's.
         device: where to predict.
         max_edges: edges in a batch; by default the architecture's `batch_edges`.
-        out: also write metrics.json and parity.json there.
+        out: folder for what `pestle probe errors` writes; by default nothing is kept.
 
     Returns:
         `all` and each config_type → n_frames, energy_rmse, energy_mae (meV/atom), forces_rmse,
@@ -63,9 +71,22 @@ def evaluate(
     )
     head = loaded.heads[loaded.head_index(head)]
     require_elements(frames, loaded)
-    results = ErrorResults()
-    place = find_device(device)
-    add_model(results, "model", loaded.to(place), {"data": frames}, head=head, max_edges=max_edges)
+    potential = ModelPotential("model", loaded.to(find_device(device)), head, max_edges=max_edges)
+    inputs = Inputs(elements_of(frames), {"data": frames}, candidate=potential.name)
+    precision = str(loaded.dtype).removeprefix("torch.")
+    with _folder(out) as folder:
+        metrics = run_protocol(
+            PROTOCOL, Contenders(potential), inputs, ErrorSettings(), folder, precision
+        )
+    errors: dict[str, dict[str, Any]] = metrics["sets"]["data"][potential.name]
+    return errors
+
+
+@contextmanager
+def _folder(out: Path | None) -> Iterator[Path]:
+    """The folder asked for, or one that is gone afterwards."""
     if out is not None:
-        results.write(out)
-    return results.sets["data"]["model"]
+        yield out
+        return
+    with tempfile.TemporaryDirectory(prefix="pestle-evaluate-") as temporary:
+        yield Path(temporary)

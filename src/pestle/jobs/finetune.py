@@ -17,28 +17,24 @@ from pestle.foundations import catalogue, load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
 from pestle.jobs.adapters import write_adapter
 from pestle.jobs.broad_structures import read_broad, write_broad
+from pestle.jobs.judging import FINE_TUNED, judge
 from pestle.jobs.plan import plan_lines
 from pestle.jobs.preparation import Prepared, prepare, training_data
 from pestle.jobs.record import card_of, data_files, describe, run_identity
 from pestle.jobs.resumable_labels import labels_of_run
 from pestle.model_folder import write_card, write_exports, write_model_folder
 from pestle.progress import say
-from pestle.protocols.errors import ErrorResults, add_model
 from pestle.reference_energies import METHODS
 from pestle.report import write_report
 from pestle.run_file import build, dump, from_names, read_run_file
 from pestle.run_folder import Manifest, RunFolder, hardware, now
 from pestle.settings import RunSettings
-from pestle.structures.frame import thinned
 from pestle.training.drift import DriftWatch
 from pestle.training.gate import GateResult, Stage, zero_step_gate
 from pestle.training.loggers import MetricsFile, make_loggers
 from pestle.training.loop import Trainer, TrainingFailed
 from pestle.training.setup import make_fabric
 from pestle.training.state import Counters
-
-#: Training frames evaluated at the end; errors on more would say the same.
-MAX_TRAIN_EVALUATED = 500
 
 
 def finetune(
@@ -212,52 +208,23 @@ def _train_and_judge(
     if failure is not None and counters.best_epoch < 0:
         manifest.update(status="aborted", status_detail=failure.line, finished=now())
         raise failure
-    results = judge(prepared, folder)
+    errors = judge(prepared, folder)["sets"]
     model = load_foundation(folder.path)
     write_exports(folder.model, model, head=TARGET_HEAD)
-    errors = {name: models["fine-tuned"]["all"] for name, models in results.sets.items()}
     card = card_of(prepared, manifest.content)
-    card |= {"epoch": counters.best_epoch, "errors": errors}
+    of_best = {name: models[FINE_TUNED]["all"] for name, models in errors.items()}
+    card |= {"epoch": counters.best_epoch, "errors": of_best}
     write_card(folder.model, model, head=TARGET_HEAD, card=card)
     manifest.update(
         status="aborted" if failure else "finished",
         status_detail=failure.line if failure else counters.finished,
         finished=now(),
-        errors=results.sets,
+        errors=errors,
     )
     write_report(folder.path)
     if failure is not None:
         raise failure
     return manifest.content
-
-
-def judge(prepared: Prepared, folder: RunFolder) -> ErrorResults:
-    """Errors of the foundation (with the run's E0s) and of the best model on every set."""
-    train = thinned(prepared.splits.train, MAX_TRAIN_EVALUATED, prepared.settings.train.seed)
-    sets = {"test": prepared.splits.test, "valid": prepared.splits.valid, "train": train}
-    results = ErrorResults()
-    max_edges = prepared.settings.train.eval_batch_edges
-    add_model(
-        results,
-        "foundation",
-        prepared.start,
-        sets,
-        label="foundation (with the E0s of this run)",
-        max_edges=max_edges,
-    )
-    best = load_foundation(folder.path).to(prepared.start.device)
-    add_model(results, "fine-tuned", best, sets, head=TARGET_HEAD, max_edges=max_edges)
-    if prepared.replay is not None:
-        # The replay head against the foundation itself, with the foundation's own E0s.
-        replay = {"replay": prepared.replay.valid}
-        label = results.labels["foundation"]
-        add_model(
-            results, "foundation", prepared.foundation, replay,
-            head=prepared.foundation_head, label=label, max_edges=max_edges,
-        )  # fmt: skip
-        add_model(results, "fine-tuned", best, replay, head=REPLAY_HEAD, max_edges=max_edges)
-    results.write(folder.protocol("errors"))
-    return results
 
 
 def budget_outcome(counters: Counters, settings: RunSettings) -> dict[str, Any] | None:

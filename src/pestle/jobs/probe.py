@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import ase.io
 from ase.data import atomic_numbers, chemical_symbols
+from pydantic import BaseModel
 
-from pestle.devices import DTYPES, find_device
 from pestle.errors import PestleError
-from pestle.files import write_json
+from pestle.files import finite, replacing, write_json
 from pestle.foundations import catalogue
-from pestle.foundations.interface import TARGET_HEAD
-from pestle.jobs.models import load_model
+from pestle.jobs.potentials import Contenders, contenders, file_name
+from pestle.probe_settings import ProbeSettings
 from pestle.protocols import protocol
-from pestle.protocols.base import Inputs
-from pestle.protocols.potential import CalculatorPotential, ModelPotential, Potential
+from pestle.protocols.base import Inputs, Protocol
+from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder, structures_digest
+from pestle.protocols.results import Flagged
+from pestle.protocols.thresholds import read_thresholds
 from pestle.run_file import build
 from pestle.run_folder import Manifest
-from pestle.settings import ProbeSettings
-from pestle.structures.frame import elements_of
+from pestle.structures.frame import Frame, elements_of
 from pestle.structures.reading import read_frames
 
 
@@ -31,7 +32,8 @@ def probe(
     name: str,
     model: str,
     *,
-    against: Sequence[str] = (),
+    against: str | None = None,
+    also: Sequence[str] = (),
     data: Sequence[str] = (),
     elements: Sequence[str] = (),
     head: str | None = None,
@@ -39,6 +41,7 @@ def probe(
     dtype: str = "float64",
     device: str = "auto",
     settings: ProbeSettings | Mapping[str, Any] | None = None,
+    thresholds: str | Path | None = None,
     out: str | Path | None = None,
 ) -> dict[str, Any]:
     """Run one protocol.
@@ -47,20 +50,22 @@ def probe(
         name: of the protocol.
         model: run folder, model folder, file, catalogue name, or `calculator:MODULE:NAME` (any ASE
             calculator; MODULE is imported, which runs its code).
-        against: models to compare it with, such as its foundation.
-        data: reference structures; for a run folder by default its training data's elements are
-            known without.
-        elements: chemical symbols instead of those of the data.
+        against: the foundation that the model is compared with.
+        also: further models to compare.
+        data: structures: files or globs, each a set of its own; `NAME=FILES` names it.
+        elements: chemical symbols instead of those of the data; for a run folder those of its
+            training data are known without.
         head: head of the model; by default the only one, or Default.
         trust: allow `.model` files.
         dtype: precision of the networks.
         device: where they predict.
         settings: `ProbeSettings`, or a table of dotted names.
+        thresholds: file that changes thresholds of the findings.
         out: folder to write; by default `protocols/NAME` in the run folder, or the folder `probe`
             beside the model.
 
     Returns:
-        What `metrics.json` holds: protocol, question, settings, models, and the protocol's numbers.
+        What `metrics.json` holds (`Protocol.analyse`), with `findings` and the folder `out`.
 
     Raises:
         PestleError: a mistake in names, settings, models or data.
@@ -69,98 +74,171 @@ def probe(
     if not isinstance(settings, ProbeSettings):
         settings = build({}, settings or {}, root=ProbeSettings)
     assert isinstance(settings, ProbeSettings)
-    if dtype not in DTYPES:
-        raise PestleError(f"unknown dtype '{dtype}'", where="dtype", fix="float32 or float64.")
-    potentials = _potentials([model, *against], head, trust, dtype, device)
-    frames = read_frames(list(data)).frames if data else []
-    inputs = Inputs(_elements(elements, frames, model, potentials), frames, settings.seed)
+    limits = read_thresholds(Path(thresholds) if thresholds is not None else None)
+    loaded = contenders(
+        model, against=against, also=also, head=head, trust=trust, dtype=dtype, device=device
+    )
+    sets = read_sets(data)
+    inputs = Inputs(
+        elements_for(elements, sets, model, loaded),
+        sets,
+        settings.seed,
+        loaded.candidate.name,
+        loaded.baseline.name if loaded.baseline else None,
+    )
+    folder = default_folder(name, model) if out is None else Path(out)
     own = getattr(settings, name)
-    folder = _folder(name, model) if out is None else Path(out)
+    metrics = run_protocol(chosen, loaded, inputs, own, folder, dtype)
+    findings = [asdict(f) for f in chosen.assess(metrics, limits[name])]
+    return metrics | {"findings": finite(findings), "out": str(folder)}
+
+
+def run_protocol(
+    chosen: Protocol,
+    loaded: Contenders,
+    inputs: Inputs,
+    settings: BaseModel,
+    folder: Path,
+    dtype: str,
+) -> dict[str, Any]:
+    """Calculate what is not there yet, analyse, and write what there is to see.
+
+    Returns:
+        The metrics, as metrics.json holds them.
+    """
+    metrics, raws = measured(chosen, loaded, inputs, settings, folder, dtype)
+    write_results(chosen, metrics, raws, folder)
+    return metrics
+
+
+def measured(
+    chosen: Protocol,
+    loaded: Contenders,
+    inputs: Inputs,
+    settings: BaseModel,
+    folder: Path,
+    dtype: str,
+) -> tuple[dict[str, Any], dict[str, RawFolder]]:
+    """Calculate what is not there yet, and analyse.
+
+    Returns:
+        The metrics as plain data, and name → raw results.
+    """
+    potentials = loaded.all(replay_heads=chosen.replay_head)
+    inputs = replace(inputs, known=loaded.known)
     for potential in potentials:
-        _require_elements(potential, inputs.elements)
+        _require_elements(potential, chosen, inputs)
+    chosen.check(inputs, settings, potentials)
     raws = {}
     for potential in potentials:
-        key = {
-            "protocol": name,
-            "potential": potential.fingerprint,
-            "dtype": dtype,
-            "settings": own.model_dump(),
-            "elements": list(inputs.elements),
-            "structures": structures_digest(chosen.structures(inputs)),
-            "seed": inputs.seed,
-        }
-        raw = RawFolder(folder / "raw" / _file_name(potential.name), key)
+        raw = RawFolder(
+            folder / "raw" / file_name(potential.name),
+            _key(chosen, potential, inputs, settings, dtype),
+        )
         if not raw.finished:
-            chosen.calculate(potential, inputs, own, raw)
+            chosen.calculate(potential, inputs, settings, raw)
         raws[potential.name] = raw
-    metrics = {
-        "protocol": name,
-        "question": chosen.question,
-        "settings": own.model_dump(),
-        "models": [potential.name for potential in potentials],
-        "elements": [chemical_symbols[z] for z in inputs.elements],
-        **chosen.analyse(raws, inputs, own),
-    }
-    write_json(folder / "metrics.json", metrics)
-    write_json(folder / "charts.json", [asdict(chart) for chart in chosen.charts(metrics)])
-    return metrics | {"out": str(folder)}
-
-
-def _potentials(
-    names: Sequence[str], head: str | None, trust: bool, dtype: str, device: str
-) -> list[Potential]:
-    """The models under test, the candidate first; `head` is the candidate's."""
-    place = find_device(device)
-    found: list[Potential] = []
-    for k, name in enumerate(names):
-        if name.startswith("calculator:"):
-            found.append(_calculator(name))
-            continue
-        model = load_model(name, trust=trust, dtype=DTYPES[dtype]).to(place)
-        wanted = head if k == 0 else (TARGET_HEAD if TARGET_HEAD in model.heads else None)
-        found.append(ModelPotential(_title(name, [p.name for p in found]), model, wanted))
-    return found
-
-
-def _calculator(name: str) -> Potential:
-    from pestle.foundations.calculator_labels import CalculatorLabeller, current_folder_importable
-
-    with current_folder_importable():
-        labeller = CalculatorLabeller(name.partition(":")[2])
-    return CalculatorPotential(
-        name.rpartition(":")[2], lambda: labeller.calculator, fingerprint=labeller.id
+    metrics = finite(
+        {
+            "protocol": chosen.name,
+            "question": chosen.question,
+            "settings": settings.model_dump(),
+            "models": [potential.name for potential in potentials],
+            "candidate": inputs.candidate,
+            "baseline": inputs.baseline,
+            "labels": loaded.labels,
+            "elements": [chemical_symbols[z] for z in inputs.elements],
+            **chosen.analyse(raws, inputs, settings),
+        }
     )
+    return metrics, raws
 
 
-def _title(name: str, taken: Sequence[str]) -> str:
-    """What tables call a model: its folder's or file's name."""
-    path = Path(name)
-    title = name if catalogue.find(name) is not None else (path.resolve().stem or name)
-    if title == "model" and path.resolve().parent.name:
-        title = path.resolve().parent.name
-    count = 2
-    unique = title
-    while unique in taken:
-        unique, count = f"{title} {count}", count + 1
-    return unique
+def write_results(
+    chosen: Protocol, metrics: Mapping[str, Any], raws: Mapping[str, RawFolder], folder: Path
+) -> None:
+    """metrics.json, charts.json, tables.json and, where a structure was found fault with,
+    flagged.xyz."""
+    write_json(folder / "metrics.json", dict(metrics))
+    write_json(folder / "charts.json", [asdict(chart) for chart in chosen.charts(metrics)])
+    write_json(folder / "tables.json", [asdict(table) for table in chosen.tables(metrics)])
+    write_flagged(folder / "flagged.xyz", chosen.flagged(raws, metrics))
 
 
-def _elements(
-    asked: Sequence[str], frames: Sequence[Any], model: str, potentials: Sequence[Potential]
+def _key(
+    chosen: Protocol, potential: Potential, inputs: Inputs, settings: BaseModel, dtype: str
+) -> dict[str, Any]:
+    """What raw results depend on."""
+    structures = chosen.structures(inputs)
+    return {
+        "protocol": chosen.name,
+        "potential": potential.fingerprint,
+        "dtype": dtype,
+        "settings": settings.model_dump(exclude=set(chosen.analysis_settings)),
+        "elements": list(chosen.elements(inputs)),
+        "structures": structures_digest(structures),
+        "seed": inputs.seed,
+    }
+
+
+def write_flagged(path: Path, flagged: Sequence[Flagged]) -> None:
+    """Structures that were found fault with, extended XYZ; no file where there is none."""
+    if not flagged:
+        path.unlink(missing_ok=True)
+        return
+    images = []
+    for found in flagged:
+        atoms = found.atoms.copy()
+        atoms.info = {"potential": found.potential, "title": found.title, "reason": found.reason}
+        images.append(atoms)
+    with replacing(path) as temporary:
+        ase.io.write(temporary, images, format="extxyz")
+
+
+def read_sets(data: Sequence[str]) -> dict[str, list[Frame]]:
+    """Sets by name: `NAME=FILES`, or FILES, whose set is called as the file without its ending.
+
+    Raises:
+        PestleError: a file cannot be read, or two sets have one name.
+    """
+    sets: dict[str, list[Frame]] = {}
+    for text in data:
+        name, equals, pattern = text.partition("=")
+        if not equals or "/" in name:
+            name, pattern = Path(text).stem, text
+        if name in sets:
+            raise PestleError(
+                f"two sets are called '{name}'", where=text, fix="Name one: --data NAME=FILES."
+            )
+        sets[name] = list(read_frames([pattern]).frames)
+    return sets
+
+
+def elements_for(
+    asked: Sequence[str],
+    sets: Mapping[str, Sequence[Frame]],
+    model: str,
+    loaded: Contenders,
 ) -> tuple[int, ...]:
-    """Atomic numbers that the test is about."""
+    """Atomic numbers that the test is about.
+
+    Raises:
+        PestleError: a name is no element, or nothing says which elements are meant.
+    """
     if asked:
         unknown = [symbol for symbol in asked if symbol not in atomic_numbers]
         if unknown:
             raise PestleError(f"'{unknown[0]}' is no element", where="elements")
         return tuple(sorted({atomic_numbers[symbol] for symbol in asked}))
-    if frames:
-        return tuple(sorted(elements_of(frames)))
+    frames = [frame for found in sets.values() for frame in found]
     trained = Path(model) / "manifest.json"
     if trained.is_file():
         shifts = Manifest.read(trained).content["reference_energies"]["shift"]
-        return tuple(sorted(atomic_numbers[symbol] for symbol in shifts))
-    known = potentials[0].elements
+        of_data = {atomic_numbers[symbol] for symbol in shifts}
+        return tuple(sorted(of_data | set(elements_of(frames))))
+    if frames:
+        return tuple(sorted(elements_of(frames)))
+    known = loaded.candidate.elements
     if known is not None and len(known) <= 8:
         return tuple(sorted(known))
     raise PestleError(
@@ -170,26 +248,23 @@ def _elements(
     )
 
 
-def _require_elements(potential: Potential, elements: Sequence[int]) -> None:
+def _require_elements(potential: Potential, chosen: Protocol, inputs: Inputs) -> None:
     known = potential.elements
-    unknown = [z for z in elements if known is not None and z not in known]
+    needed = {*chosen.elements(inputs), *elements_of(chosen.structures(inputs))}
+    unknown = [z for z in sorted(needed) if known is not None and z not in known]
     if unknown:
         raise PestleError(
             f"{potential.name} does not know {', '.join(chemical_symbols[z] for z in unknown)}",
             where="elements",
-            fix="Leave them out with --elements.",
+            fix="Leave them out with --elements, or structures with them out of --data.",
         )
 
 
-def _folder(name: str, model: str) -> Path:
+def default_folder(name: str, model: str) -> Path:
     """Where the results go by default."""
     path = Path(model)
     if (path / "run.yaml").is_file():
         return path / "protocols" / name
     if model.startswith("calculator:") or catalogue.find(model) is not None:
-        return Path("probe") / name / _file_name(model)
+        return Path("probe") / name / file_name(model)
     return path.resolve().parent / "probe" / path.stem / name
-
-
-def _file_name(name: str) -> str:
-    return re.sub(r"[^\w.+-]+", "_", name)

@@ -1,7 +1,9 @@
-"""Physical tests of a model. Each calculates, analyses and charts in steps of its own (base.py)."""
+"""Physical tests of a model. Each calculates, analyses, shows and assesses in steps of its own
+(base.py)."""
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 from pestle.errors import PestleError, nearest
@@ -9,8 +11,8 @@ from pestle.errors import PestleError, nearest
 if TYPE_CHECKING:
     from pestle.protocols.base import Protocol
 
-#: Names of the protocols that `pestle probe` runs.
-NAMES = ("atoms", "dimers")
+#: Names of the protocols that `pestle probe` runs; each is a module here with a `PROTOCOL`.
+NAMES = ("errors", "forgetting", "atoms", "dimers", "rss", "md", "rdf", "neb", "torsion")
 
 
 def protocol(name: str) -> Protocol:
@@ -19,14 +21,9 @@ def protocol(name: str) -> Protocol:
     Raises:
         PestleError: there is none.
     """
-    if name == "atoms":
-        from pestle.protocols.atoms import ATOMS
-
-        return ATOMS
-    if name == "dimers":
-        from pestle.protocols.dimers import DIMERS
-
-        return DIMERS
+    if name in NAMES:
+        found: Protocol = importlib.import_module(f"pestle.protocols.{name}").PROTOCOL
+        return found
     raise PestleError(
         f"there is no protocol '{name}'",
         where="probe",

@@ -14,10 +14,12 @@ from ase import Atoms
 from ase.data import chemical_symbols
 
 from pestle.errors import PestleError
-from pestle.protocols.base import Chart, Inputs, Protocol, Series
+from pestle.probe_settings import AtomSettings
+from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
-from pestle.settings import AtomSettings
+from pestle.protocols.results import Chart, Column, Finding, Series, Table
+from pestle.protocols.thresholds import Threshold
 from pestle.structures.frame import Frame, split_isolated_atoms
 
 
@@ -74,13 +76,46 @@ def charts(metrics: Mapping[str, Any]) -> list[Chart]:
     if not symbols:
         return []
     series = [
-        Series(name, list(map(float, range(len(symbols)))), [p["errors"].get(s) for s in symbols])
+        Series(name, symbols, [p["errors"].get(s) for s in symbols])
         for name, p in metrics["potentials"].items()
     ]
-    return [Chart("single atoms: " + ", ".join(symbols), "element", "error (eV)", series)]
+    return [Chart("Errors of single atoms", "element", "error (eV)", series, kind="bar")]
 
 
-ATOMS = Protocol(
+def tables(metrics: Mapping[str, Any]) -> list[Table]:
+    """A row for each element and potential."""
+    columns = [Column("element"), Column("model"), Column("energy", "eV", 8)]
+    columns += [Column("reference", "eV", 8), Column("error", "eV", 3)]
+    known = metrics["references"]
+    rows = [
+        [symbol, name, p["energies"][symbol], known.get(symbol), p["errors"].get(symbol)]
+        for symbol in metrics["elements"]
+        for name, p in metrics["potentials"].items()
+    ]
+    return [Table("Single atoms", columns, rows)]
+
+
+def assess(metrics: Mapping[str, Any], thresholds: Mapping[str, Threshold]) -> list[Finding]:
+    """The errors of the atoms; without references only whether energies are finite."""
+    found = metrics["potentials"][metrics["candidate"]]
+    limit = thresholds["rmse_mev"]
+    if found["flags"]:
+        text = f"The energy of a single atom is {found['flags'][0]}."
+        return [Finding("atoms", "fail", "atom energies", None, "meV", limit.words, text)]
+    if found["rmse"] is None:
+        return []
+    level, count = limit.level(found["rmse"]), len(found["errors"])
+    text = f"Single atoms of {count} element{'s' if count > 1 else ''} are off by "
+    text += f"{found['rmse']:.3g} meV (RMS)."
+    if level != "pass":
+        text += (
+            " Energies of formation and dissociation will be off: use isolated-atom E0s, or train "
+            "on the atoms (data.isolated_atom_repeats)."
+        )
+    return [Finding("atoms", level, "atom energies", found["rmse"], "meV", limit.words, text)]
+
+
+PROTOCOL = Protocol(
     name="atoms",
     question="Does a single atom of each element have the energy that it should have?",
     settings=AtomSettings,
@@ -88,4 +123,8 @@ ATOMS = Protocol(
     calculate=calculate,
     analyse=analyse,
     charts=charts,
+    tables=tables,
+    assess=assess,
+    extent=lambda _settings: "every element of the data",
+    replay_head=True,
 )

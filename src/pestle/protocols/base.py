@@ -1,7 +1,8 @@
-"""What a protocol is: calculate, analyse, chart. Each step reads what the one before wrote.
+"""What a protocol is: calculate, analyse, show, assess. Each step reads what the one before wrote.
 
-Raw results hold what is expensive, metrics the numbers that follow from them, charts what is drawn;
-a threshold or a plot therefore changes without calculating again.
+Raw results hold what is expensive, metrics the numbers that follow from them, charts and tables
+what is shown, findings what thresholds make of the numbers; a threshold or a plot therefore changes
+without calculating again.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from pydantic import BaseModel
 
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
+from pestle.protocols.results import Chart, Finding, Flagged, Table
+from pestle.protocols.thresholds import Threshold
 from pestle.structures.frame import Frame
 
 
@@ -23,40 +26,48 @@ class Inputs:
 
     Attributes:
         elements: atomic numbers of the data that the model is for.
-        frames: reference structures with labels, isolated atoms included.
+        sets: name of a file or set → its structures with labels, isolated atoms included.
         seed: of whatever is random.
+        candidate: name of the potential that is judged.
+        baseline: name of its foundation, which it is compared with; `None` without one.
+        known: atomic numbers that every potential of the test knows; `None` where one does not say.
     """
 
     elements: tuple[int, ...]
-    frames: Sequence[Frame] = ()
+    sets: Mapping[str, Sequence[Frame]] = field(default_factory=dict)
     seed: int = 0
+    candidate: str = ""
+    baseline: str | None = None
+    known: tuple[int, ...] | None = None
+
+    @property
+    def frames(self) -> list[Frame]:
+        """The structures of all sets."""
+        return [frame for frames in self.sets.values() for frame in frames]
 
 
-@dataclass(frozen=True)
-class Series:
-    """One line of a chart: values of a potential, or of the reference."""
-
-    name: str
-    x: list[float]
-    y: list[float]
+def no_structures(_inputs: Inputs) -> Sequence[Frame]:
+    """For protocols whose raw results depend on no given structure."""
+    return ()
 
 
-@dataclass(frozen=True)
-class Chart:
-    """What is drawn, without saying how.
+def all_structures(inputs: Inputs) -> Sequence[Frame]:
+    """For protocols whose raw results depend on all given structures."""
+    return inputs.frames
 
-    Attributes:
-        title: what it shows.
-        x_label, y_label: with units.
-        series: by potential.
-        y_range: where the interesting values lie; `None` for all.
-    """
 
-    title: str
-    x_label: str
-    y_label: str
-    series: list[Series] = field(default_factory=list)
-    y_range: tuple[float, float] | None = None
+def data_elements(inputs: Inputs) -> Sequence[int]:
+    """For protocols about the elements of the data."""
+    return inputs.elements
+
+
+def nothing_to_check(_inputs: Inputs, _settings: Any, _potentials: Sequence[Potential]) -> None:
+    """For protocols whose mistakes show at once."""
+
+
+def nothing_flagged(_raws: Mapping[str, RawFolder], _metrics: Mapping[str, Any]) -> list[Flagged]:
+    """For protocols that find fault with no structure."""
+    return []
 
 
 @dataclass(frozen=True)
@@ -67,17 +78,41 @@ class Protocol:
         name: as typed.
         question: that it answers.
         settings: its settings' class.
-        structures: the structures that its raw results depend on, of those that the user gave.
+        structures: the given structures that its raw results depend on.
+        elements: atomic numbers that its raw results depend on; each potential must know them and
+            those of the structures.
         calculate: (potential, inputs, settings, raw folder): writes raw results; goes on from those
-            that are there.
-        analyse: (name → raw folder, inputs, settings): numbers by potential, and what was flagged.
-        charts: of the numbers.
+            that are there, so that a run that was killed and started again ends with the same
+            numbers as one that was not.
+        analyse: (name → raw folder, inputs, settings): numbers by potential. The metrics of a run
+            are what it returns, and `protocol`, `question`, `settings`, `models` (names in order),
+            `candidate`, `baseline`, `labels` (name → what a reader is told), `elements` (symbols).
+        charts: of the metrics.
+        tables: of the metrics.
+        assess: (metrics, thresholds of this protocol): findings on the candidate, the worst first.
+        extent: how much is calculated with these settings, in a few words.
+        quick: leaf names of settings → smaller values, for a first look in minutes.
+        flagged: (name → raw folder, metrics): structures that it found fault with.
+        analysis_settings: settings that only `analyse` reads, so that changing them keeps the raw
+            results.
+        replay_head: whether the replay head of a model that has one is tested too.
+        check: (inputs, settings, potentials): raises a PestleError for a mistake before anything is
+            calculated or written.
     """
 
     name: str
     question: str
     settings: type[BaseModel]
-    structures: Callable[[Inputs], Sequence[Frame]]
     calculate: Callable[[Potential, Inputs, Any, RawFolder], None]
     analyse: Callable[[Mapping[str, RawFolder], Inputs, Any], dict[str, Any]]
     charts: Callable[[Mapping[str, Any]], list[Chart]]
+    tables: Callable[[Mapping[str, Any]], list[Table]]
+    assess: Callable[[Mapping[str, Any], Mapping[str, Threshold]], list[Finding]]
+    extent: Callable[[Any], str]
+    structures: Callable[[Inputs], Sequence[Frame]] = no_structures
+    elements: Callable[[Inputs], Sequence[int]] = data_elements
+    quick: Mapping[str, Any] = field(default_factory=dict)
+    flagged: Callable[[Mapping[str, RawFolder], Mapping[str, Any]], list[Flagged]] = nothing_flagged
+    analysis_settings: tuple[str, ...] = ()
+    replay_head: bool = False
+    check: Callable[[Inputs, Any, Sequence[Potential]], None] = nothing_to_check

@@ -22,11 +22,14 @@ class CalculatorModel(ModelInterface):
 
     Args:
         potential: the calculator.
+        charge, spin: of every structure; the calculator finds them in `atoms.info`.
     """
 
-    def __init__(self, potential: CalculatorPotential) -> None:
+    def __init__(
+        self, potential: CalculatorPotential, *, charge: float = 0.0, spin: float = 1.0
+    ) -> None:
         super().__init__()
-        self.potential = potential
+        self.potential, self.charge, self.spin = potential, charge, spin
         self._device, self._dtype = torch.device("cpu"), torch.float64
         self._compute_stress = self._compute_forces = True
 
@@ -43,6 +46,7 @@ class CalculatorModel(ModelInterface):
                 cell=cell,
                 pbc=bool(state.pbc),
             )
+            atoms.info |= {"charge": self.charge, "spin": self.spin}
             frames.append(Frame(atoms, source="state", index=k))
         said = self.potential.predict(frames)
         stress = [np.zeros((3, 3)) if p.stress is None else p.stress for p in said]

@@ -17,11 +17,13 @@ from ase.data import chemical_symbols, covalent_radii
 from scipy.signal import find_peaks
 
 from pestle.errors import PestleError
+from pestle.probe_settings import DimerSettings
 from pestle.progress import progress
-from pestle.protocols.base import Chart, Inputs, Protocol, Series
+from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
-from pestle.settings import DimerSettings
+from pestle.protocols.results import Chart, Column, Finding, Series, Table, worst
+from pestle.protocols.thresholds import Threshold
 from pestle.structures.frame import Frame
 
 #: eV that a curve may fall inwards, or a second well be deep, before it counts: below it lie the
@@ -145,10 +147,57 @@ def charts(metrics: Mapping[str, Any]) -> list[Chart]:
             for name, p in potentials.items()
             if pair in p["pairs"]
         ]
-        lowest = [min(e for e in s.y if np.isfinite(e)) for s in series if np.isfinite(s.y).any()]
-        bounds = (max(min(lowest), -DRAWN) - 1.0, DRAWN) if lowest else None
-        found.append(Chart(pair, "distance (Å)", "energy (eV)", series, bounds))
+        finite = [e for s in series for e in s.y if e is not None]
+        bounds = (max(min(finite), -DRAWN) - 1.0, DRAWN) if finite else None
+        found.append(Chart(pair, "distance (Å)", "energy (eV)", series, bounds, size="small"))
     return found
+
+
+def tables(metrics: Mapping[str, Any]) -> list[Table]:
+    """A row for each pair and potential."""
+    columns = [
+        Column("pair"),
+        Column("model"),
+        Column("minimum", "Å", 3),
+        Column("depth", "eV", 3),
+        Column("wall", "eV", 3),
+        Column("flags"),
+    ]
+    potentials = metrics["potentials"]
+    rows = []
+    for pair in dict.fromkeys(p for found in potentials.values() for p in found["pairs"]):
+        for name, found in potentials.items():
+            curve = found["pairs"][pair]
+            figures = [curve.get(key) for key in ("r_min", "depth", "wall")]
+            rows.append([pair, name, *figures, "; ".join(curve["flags"]) or "none"])
+    return [Table("Curves of two atoms", columns, rows)]
+
+
+def assess(metrics: Mapping[str, Any], thresholds: Mapping[str, Threshold]) -> list[Finding]:
+    """Pairs that are flagged: those that the foundation has not, and all of them."""
+    found = metrics["potentials"][metrics["candidate"]]["pairs"]
+    flagged = [pair for pair, curve in found.items() if curve["flags"]]
+    base = metrics["potentials"].get(metrics["baseline"], {"pairs": {}})["pairs"]
+    old = [pair for pair in flagged if base.get(pair, {"flags": []})["flags"]]
+    limit, total = thresholds["flagged_share"], thresholds["flagged_total"]
+    share = (len(flagged) - len(old)) / max(1, len(found))
+    of_all = len(flagged) / max(1, len(found))
+    level = worst([limit.level(share), total.level(of_all)])
+    text = f"All {len(found)} pairs of elements repel at short range."
+    if flagged:
+        named = f"{', '.join(flagged[:6])}{' …' if len(flagged) > 6 else ''}"
+        text = (
+            f"{len(flagged)} of {len(found)} pairs have a hole, a second well or no wall ({named})"
+        )
+        text += f", {len(old)} of them with the foundation too" if base else ""
+        if level == "pass":
+            text += ": no worse than the foundation."
+        else:
+            text += ": not for structure search or high pressure"
+            text += "; replay would keep the wall." if share else ", nor is the foundation."
+    if limit.level(share) != level:  # then the total decides
+        limit, share = total, of_all
+    return [Finding("dimers", level, "flagged pairs", share, limit.unit, limit.words, text)]
 
 
 def covalent_sum(pair: tuple[int, int]) -> float:
@@ -160,12 +209,15 @@ def _name(pair: tuple[int, int]) -> str:
     return f"{chemical_symbols[pair[0]]}-{chemical_symbols[pair[1]]}"
 
 
-DIMERS = Protocol(
+PROTOCOL = Protocol(
     name="dimers",
     question="Do two atoms of every pair of elements repel at short range?",
     settings=DimerSettings,
-    structures=lambda _inputs: (),
     calculate=calculate,
     analyse=analyse,
     charts=charts,
+    tables=tables,
+    assess=assess,
+    extent=lambda settings: f"{settings.points} distances of every pair",
+    quick={"points": 60},
 )

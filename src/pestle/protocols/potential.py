@@ -7,7 +7,7 @@ behaviour a test or a user may know beforehand.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,11 +29,13 @@ class Potential(ABC):
         name: what tables and plots call it.
         fingerprint: the same where the predictions are the same.
         elements: atomic numbers that it knows; `None` where nobody can tell.
+        reference_energies: atomic number → E0 in eV; `None` where it has none.
     """
 
     name: str
     fingerprint: str
     elements: tuple[int, ...] | None
+    reference_energies: Mapping[int, float] | None
 
     @abstractmethod
     def predict(
@@ -46,8 +48,8 @@ class Potential(ABC):
         """ASE calculator."""
 
     @abstractmethod
-    def batched(self) -> ModelInterface:
-        """torch-sim model: many structures at once."""
+    def batched(self, charge: float = 0.0, spin: float = 1.0) -> ModelInterface:
+        """torch-sim model: many structures at once, of one charge (e) and spin multiplicity."""
 
 
 class ModelPotential(Potential):
@@ -57,26 +59,37 @@ class ModelPotential(Potential):
         name: what tables and plots call it.
         model: predicts on its own device and in its own precision.
         head: its head; may be left out where there is one, or one called Default.
+        max_edges: edges of a batch in `predict`; by default the architecture's `batch_edges`.
     """
 
-    def __init__(self, name: str, model: Foundation, head: str | None = None) -> None:
-        self.name, self.model = name, model
+    def __init__(
+        self,
+        name: str,
+        model: Foundation,
+        head: str | None = None,
+        *,
+        max_edges: int | None = None,
+    ) -> None:
+        self.name, self.model, self.max_edges = name, model, max_edges
         self.head = model.heads[model.head_index(head)]
         self.fingerprint = f"{model.fingerprint()}:{self.head}"
         self.elements = model.elements
+        self.reference_energies = model.reference_energies[self.head]
 
     def predict(
         self, frames: Sequence[Frame], on_progress: Callable[[int], None] | None = None
     ) -> list[FramePrediction]:
-        return predict_frames(self.model, frames, head=self.head, on_progress=on_progress)
+        return predict_frames(
+            self.model, frames, head=self.head, max_edges=self.max_edges, on_progress=on_progress
+        )
 
     def calculator(self) -> Calculator:
         return self.model.calculator(head=self.head)
 
-    def batched(self) -> ModelInterface:
-        from pestle.foundations.torch_sim import torch_sim_model
+    def batched(self, charge: float = 0.0, spin: float = 1.0) -> ModelInterface:
+        from pestle.foundations.torch_sim import FoundationModel
 
-        return torch_sim_model(self.model, head=self.head)
+        return FoundationModel(self.model, self.head, charge=charge, spin=spin)
 
 
 class CalculatorPotential(Potential):
@@ -99,6 +112,7 @@ class CalculatorPotential(Potential):
     ) -> None:
         self.name, self._make = name, make
         self.fingerprint, self.elements = fingerprint or name, elements
+        self.reference_energies = None
 
     def predict(
         self, frames: Sequence[Frame], on_progress: Callable[[int], None] | None = None
@@ -113,10 +127,10 @@ class CalculatorPotential(Potential):
     def calculator(self) -> Calculator:
         return self._make()
 
-    def batched(self) -> ModelInterface:
+    def batched(self, charge: float = 0.0, spin: float = 1.0) -> ModelInterface:
         from pestle.protocols.calculator_model import CalculatorModel
 
-        return CalculatorModel(self)
+        return CalculatorModel(self, charge=charge, spin=spin)
 
 
 def _calculated(calculator: Calculator, frame: Frame) -> FramePrediction:

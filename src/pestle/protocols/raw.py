@@ -25,18 +25,15 @@ class RawFolder:
     """Where the calculation of one protocol for one potential lies.
 
     Args:
-        path: the folder; made when something is written.
+        path: the folder; made when something is written. Results of another key are removed.
         key: plain data that the results depend on: potential, settings, structures.
     """
 
     def __init__(self, path: Path, key: dict[str, Any]) -> None:
         self.path = path
         self.key = json.loads(json.dumps(key))
-        if _read(path / KEY) != self.key:
-            if path.exists():
-                shutil.rmtree(path)
-            path.mkdir(parents=True)
-            write_json(path / KEY, self.key)
+        if path.exists() and _read(path / KEY) != self.key:
+            shutil.rmtree(path)
 
     @property
     def finished(self) -> bool:
@@ -45,6 +42,7 @@ class RawFolder:
 
     def finish(self, **facts: Any) -> None:
         """Note that it is, and what else should be known of it."""
+        self._begin()
         write_json(self.path / DONE, facts)
 
     @property
@@ -58,8 +56,14 @@ class RawFolder:
 
     def write(self, name: str, **arrays: Any) -> None:
         """Arrays under a name, complete or not at all."""
+        self._begin()
         with replacing(self.path / f"{name}.npz") as temporary, temporary.open("wb") as stream:
             np.savez_compressed(stream, **arrays)
+
+    def _begin(self) -> None:
+        """The key comes with the first result, so that a refused calculation leaves no folder."""
+        if not (self.path / KEY).exists():
+            write_json(self.path / KEY, self.key)
 
     def read(self, name: str) -> dict[str, np.ndarray]:
         """The arrays that were written under a name."""

@@ -1,10 +1,12 @@
-"""One self-contained HTML page about a run: what was asked, what came out, what to be wary of.
+"""One self-contained HTML page about a run: verdict, what was asked, what came out, how to repeat.
 
-From plain files to a page in three steps, kept apart: `run_folder` reads, the modules of rows
-(`overview`, `notices`, `error_tables`, `energies`, `facts`) and of plots (`curves`, `parity`,
-`profile`) prepare, `page` renders.
+From plain files to a page in three steps, kept apart: `run_folder` and `protocol_results` read; the
+modules of rows (`verdict`, `asked`, `overview`, `notices`, `error_tables`, `energies`, `facts`,
+`tables`, `flagged`) and of plots (`charts`, `curves`, `drift`) prepare; `page` renders.
+`comparison` does the same with several runs.
 """
 
+from pestle.report.comparison import write_comparison
 from pestle.report.page import write_report
 
-__all__ = ["write_report"]
+__all__ = ["write_comparison", "write_report"]

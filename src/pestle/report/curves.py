@@ -16,7 +16,7 @@ from pestle.report.epochs import (
     without_exact_start,
 )
 from pestle.report.figures import Figure, rounded
-from pestle.report.models import FOUNDATION, HEADS, REPLAY_HEAD, TARGET_HEAD, Models
+from pestle.report.models import BASELINE_STYLE, CANDIDATE_STYLE, HEADS, REPLAY_HEAD, TARGET_HEAD
 from pestle.report.run_folder import RunFolder, nested
 
 #: Field of `valid` and `replay` → title, axis.
@@ -27,15 +27,15 @@ _ERRORS = {
 }
 
 
-def learning_curves(folder: RunFolder, models: Models) -> list[Figure]:
+def learning_curves(folder: RunFolder) -> list[Figure]:
     """One plot for each quantity that was recorded; the best epoch is marked in all."""
     best = best_epoch(folder)
     figures = []
     for key, (title, axis) in _ERRORS.items():
-        plot = _two_heads(folder, models, key, axis)
+        plot = _two_heads(folder, key, axis)
         if plot is not None:
             figures.append(finished(f"curve-{key.replace('_', '-')}", title, plot, best))
-    losses = _losses(folder, models)
+    losses = _losses(folder)
     if losses is not None:
         figures.append(finished("curve-loss", "Loss", losses, best))
     rates = positive_points(folder.metrics, lambda r: r.get("lr"))
@@ -59,7 +59,7 @@ def _of_head(folder: RunFolder, part: str, key: str) -> list[Point]:
     return positive_points(folder.metrics, lambda r: nested(r, part).get(key))
 
 
-def _two_heads(folder: RunFolder, models: Models, key: str, axis: str) -> go.Figure | None:
+def _two_heads(folder: RunFolder, key: str, axis: str) -> go.Figure | None:
     """One error of the target head and, where there is one, of the replay head."""
     target = _of_head(folder, "valid", key)
     replay = without_exact_start(_of_head(folder, "replay", key))
@@ -68,18 +68,18 @@ def _two_heads(folder: RunFolder, models: Models, key: str, axis: str) -> go.Fig
     plot = epochs_plot(axis, [y for _, y in (*target, *replay)])
     if target:
         name = HEADS[TARGET_HEAD] if replay else "validation"
-        add_line(plot, target, name, models.colours[models.tuned])
+        add_line(plot, target, name, CANDIDATE_STYLE.colour)
     if replay:
         add_line(plot, replay, HEADS[REPLAY_HEAD], REPLAY_COLOUR, dash="dash")
         plot.update_layout(showlegend=True)
     if target and target[0][0] == 0 and nothing_trained(folder):
         # The text above the plots says of which E0s; three entries fit a line only if short.
         name = "foundation" if replay else "foundation with the new E0s"
-        _start(plot, target[0], name, models.colours[FOUNDATION])
+        _start(plot, target[0], name, BASELINE_STYLE.colour)
     return plot
 
 
-def _losses(folder: RunFolder, models: Models) -> go.Figure | None:
+def _losses(folder: RunFolder) -> go.Figure | None:
     """Loss of the training and of each head's held-out structures."""
     train = positive_points(folder.metrics, lambda r: nested(r, "train").get("loss"))
     target = _of_head(folder, "valid", "loss")
@@ -91,7 +91,7 @@ def _losses(folder: RunFolder, models: Models) -> go.Figure | None:
         add_line(plot, train, "training", TRAIN_COLOUR, dash="dot")
     if target:
         name = HEADS[TARGET_HEAD] if replay else "validation"
-        add_line(plot, target, name, models.colours[models.tuned])
+        add_line(plot, target, name, CANDIDATE_STYLE.colour)
     if replay:
         add_line(plot, replay, HEADS[REPLAY_HEAD], REPLAY_COLOUR, dash="dash")
     plot.update_layout(showlegend=True)

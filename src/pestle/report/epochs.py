@@ -11,11 +11,15 @@ from pestle.report.colours import INK, VEIL
 from pestle.report.figures import Figure, empty_plot, log_axis, rounded
 from pestle.report.models import REPLAY_HEAD
 from pestle.report.run_folder import RunFolder
+from pestle.report.thinning import line as thinned
+from pestle.report.thinning import picked
 from pestle.report.wording import is_number
 
 #: (epoch, value)
 Point = tuple[float, float]
 
+#: Evaluations that a line shows; of more, the peaks.
+MAX_EPOCHS = 2000
 #: A first value below this share of all others is rounding: the model still is the foundation.
 EXACT_SHARE = 1e-2
 
@@ -80,6 +84,7 @@ def add_line(
 ) -> None:
     """A line through the evaluations, with a marker each where they are few."""
     few = len(points) < 15
+    points = picked(points, thinned([y for _, y in points], MAX_EPOCHS))
     plot.add_scatter(
         x=[x for x, _ in points],
         y=rounded([y for _, y in points]),

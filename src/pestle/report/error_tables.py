@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from pestle.report.adaptation import own_labels
-from pestle.report.models import FOUNDATION, REPLAY_SET, Models
+from pestle.report.models import REPLAY_SET, Models
 from pestle.report.run_folder import RunFolder, nested
 from pestle.report.wording import count, is_number, number
 
-#: Set → how the page calls it. Others follow under their own names.
+#: Set → how the page calls it. Others keep their own names.
 SETS = {"test": "Test", "valid": "Validation", "train": "Training"}
 
 #: Quantity → (heading, unit), in the order of columns.
@@ -36,8 +36,15 @@ _OWN_LABELS = (
 
 
 def set_names(sets: dict[str, Any]) -> list[str]:
-    """Names of the sets: test first."""
-    return [s for s in SETS if s in sets] + [s for s in sets if s not in SETS]
+    """Names of the sets: the test set first, then others that were held out."""
+    last = ("valid", "train", REPLAY_SET)
+    free = [s for s in sets if s not in ("test", *last)]
+    return [s for s in ("test", *free, *last) if s in sets]
+
+
+def quotable(sets: dict[str, Any]) -> list[str]:
+    """Sets that had no part in the training, in order."""
+    return [s for s in set_names(sets) if s not in ("valid", "train", REPLAY_SET)]
 
 
 def set_title(name: str) -> str:
@@ -48,6 +55,11 @@ def set_title(name: str) -> str:
 def set_heading(name: str) -> str:
     """Heading of a table or of plots about a set."""
     return "Held-out replay structures" if name == REPLAY_SET else f"{set_title(name)} frames"
+
+
+def set_in_words(name: str) -> str:
+    """How a set is called in a sentence."""
+    return f"{SETS[name].lower() if name in SETS else name} frames"
 
 
 def error_tables(folder: RunFolder, models: Models) -> list[dict[str, Any]]:
@@ -101,7 +113,7 @@ def _group(
     fields = [f"{q}_{kind}" for q in shown for kind in ("rmse", "mae")]
     values = {m: nested(groups, group) for m, groups in by_model.items()}
     best = {f: _best([v.get(f) for v in values.values()]) if ranked else None for f in fields}
-    base = values.get(FOUNDATION, {})
+    base = values.get(models.base, {})
     rows = []
     for model, errors in values.items():
         cells = [
@@ -142,14 +154,14 @@ def worse_than_foundation(folder: RunFolder, models: Models) -> list[str]:
     sets = nested(folder.errors, "sets")
     lines = []
     for name in [s for s in set_names(sets) if s not in ("train", REPLAY_SET)][:1]:
-        tuned, base = nested(sets, name, models.tuned), nested(sets, name, FOUNDATION)
+        tuned, base = nested(sets, name, models.tuned), nested(sets, name, models.base)
         for group in tuned:
             for quantity, (heading, unit) in QUANTITIES.items():
                 new = nested(tuned, group).get(f"{quantity}_rmse")
                 old = nested(base, group).get(f"{quantity}_rmse")
                 if is_worse(new, old):
                     lines.append(
-                        f"{set_title(name).lower()} frames, {group}: {heading.lower()} RMSE "
+                        f"{set_in_words(name)}, {group}: {heading.lower()} RMSE "
                         f"{number(new)} {unit}, foundation {number(old)}"
                     )
     return lines

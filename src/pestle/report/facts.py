@@ -78,7 +78,7 @@ def _flat(summary: dict[str, Any], prefix: str = "") -> dict[str, Any]:
             rows.update(_flat(value, f"{prefix}{name}."))
         elif name == "isolated_atoms" and isinstance(value, dict):
             # E0s: rounded to a few digits they would hide what they are compared for.
-            rows[prefix + name] = ", ".join(f"{s} {fixed(e, 4)}" for s, e in value.items())
+            rows[prefix + name] = ", ".join(f"{s}\u00a0{fixed(e, 4)}" for s, e in value.items())
         else:
             rows[prefix + name] = value
     return rows
@@ -212,4 +212,12 @@ def _gate(folder: RunFolder) -> str:
 
 def versions(folder: RunFolder) -> list[tuple[str, str]]:
     """Name and version of the libraries."""
-    return [(name, str(version)) for name, version in folder.part("versions").items()]
+    found = folder.part("versions") or nested(folder.verdict, "versions")
+    return [(name, str(version)) for name, version in found.items()]
+
+
+def commands(folder: RunFolder) -> list[tuple[str, str]]:
+    """What was typed: title and command line of the run and of its tests."""
+    typed = [("The run", folder.manifest.get("command"))]
+    typed += [("The tests", folder.verdict.get("command"))]
+    return [(title, str(command)) for title, command in typed if command]

@@ -24,7 +24,8 @@ class Figure:
         title: heading above it.
         caption: sentence below it.
         plot: the plot itself.
-        shape: `half` (two beside each other where there is room) or `wide`.
+        shape: `half` (two beside each other where there is room), `wide`, or `small` (three).
+        square: whether it is as high as it is wide.
     """
 
     name: str
@@ -32,12 +33,17 @@ class Figure:
     caption: str
     plot: go.Figure
     shape: str = "half"
+    square: bool = False
 
     @property
     def json(self) -> str:
-        """For a <script> element: `<` is escaped, so that no name in it can end the element."""
-        text = self.plot.to_json()
-        return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+        """For a <script> element."""
+        return for_script(self.plot.to_json())
+
+
+def for_script(text: str) -> str:
+    """JSON for a <script> element: `<` is escaped, so that no name in it can end the element."""
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def shown(name: Any) -> str:
@@ -57,6 +63,8 @@ def empty_plot(x_title: str, y_title: str) -> go.Figure:
         "zeroline": False,
         "automargin": True,
         "exponentformat": "power",
+        "minexponent": 5,
+        "separatethousands": True,
         "title": {"standoff": 8},
     }
     plot = go.Figure()

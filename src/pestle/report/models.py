@@ -1,13 +1,15 @@
-"""The models and heads a page compares: order, words and colours, the same everywhere."""
+"""Potentials and heads that a page compares: order, words, colours and shapes, all over it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pestle.report import colours
 from pestle.report.run_folder import RunFolder, nested
 
 FOUNDATION, FINE_TUNED = "foundation", "fine-tuned"
+SCRATCH, REFERENCE = "scratch", "reference"
 #: Heads as the files call them → how the page does.
 TARGET_HEAD, REPLAY_HEAD = "Default", "pt_head"
 HEADS = {TARGET_HEAD: "target head", REPLAY_HEAD: "replay head"}
@@ -17,51 +19,143 @@ HEAD_COLOURS = {TARGET_HEAD: colours.TUNED_COLOUR, REPLAY_HEAD: colours.REPLAY_C
 REPLAY_SET = "replay"
 _ON_REPLAY = {FOUNDATION: "foundation itself", FINE_TUNED: "fine-tuned, replay head"}
 
-_OWN = {
-    FOUNDATION: colours.FOUNDATION_COLOUR,
-    FINE_TUNED: colours.TUNED_COLOUR,
-    "scratch": colours.SCRATCH_COLOUR,
-}
+
+@dataclass(frozen=True)
+class Style:
+    """How a potential is drawn: told apart by more than its colour.
+
+    Attributes:
+        colour: on paper.
+        dash: of its lines.
+        symbol: of its points.
+        pattern: of its bars.
+    """
+
+    colour: str
+    dash: str = "solid"
+    symbol: str = "circle"
+    pattern: str = ""
+
+    @property
+    def hollow(self) -> bool:
+        """Whether its points are rings."""
+        return self.symbol.endswith("-open")
+
+
+CANDIDATE_STYLE = Style(colours.TUNED_COLOUR)
+BASELINE_STYLE = Style(colours.FOUNDATION_COLOUR, "dash", "circle-open", "/")
+SCRATCH_STYLE = Style(colours.SCRATCH_COLOUR, "dashdot", "square", "x")
+REFERENCE_STYLE = Style(colours.REFERENCE_COLOUR, "solid", "diamond-open", ".")
+REPLAY_STYLE = Style(colours.REPLAY_COLOUR, "dash", "triangle-down", "\\")
+_DASHES = ("dot", "longdash", "longdashdot", "dashdot", "dash")
+_SYMBOLS = ("triangle-up", "diamond", "cross", "star", "hexagon", "pentagon", "x")
+_PATTERNS = ("\\", "-", "+", "|", ".")
+
+
+def other_style(place: int) -> Style:
+    """Style of a further potential, by the order in which it is met."""
+    return Style(
+        colours.OTHER_COLOURS[place % len(colours.OTHER_COLOURS)],
+        _DASHES[place % len(_DASHES)],
+        _SYMBOLS[place % len(_SYMBOLS)],
+        _PATTERNS[place % len(_PATTERNS)],
+    )
 
 
 @dataclass(frozen=True)
 class Models:
-    """Names of models in order, with label and colour each."""
+    """Names of potentials in order, with label and style each.
+
+    Attributes:
+        labels: name → what a reader is told.
+        styles: name → how it is drawn.
+        tuned: the model that the errors are about.
+        base: its foundation, as the errors call it.
+    """
 
     labels: dict[str, str]
-    colours: dict[str, str]
+    styles: dict[str, Style]
+    tuned: str = FINE_TUNED
+    base: str = FOUNDATION
 
     @property
     def names(self) -> list[str]:
         return list(self.labels)
 
     @property
-    def tuned(self) -> str:
-        """The model this run made."""
-        others = [name for name in self.labels if name != FOUNDATION]
-        return FINE_TUNED if FINE_TUNED in self.labels or not others else others[0]
+    def colours(self) -> dict[str, str]:
+        """Name → colour on paper."""
+        return {name: style.colour for name, style in self.styles.items()}
 
-    def label(self, model: str, in_set: str) -> str:
-        """How a model is called in a set."""
-        spoken = self.labels[model]
+    def style(self, name: str) -> Style:
+        """How a potential or the reference is drawn."""
+        return self.styles.get(name, REFERENCE_STYLE)
+
+    def label(self, model: str, in_set: str = "") -> str:
+        """How a model is called, in a set where that matters."""
+        spoken = self.labels.get(model, model)
         return _ON_REPLAY.get(model, spoken) if in_set == REPLAY_SET else spoken
 
 
 def models_of(folder: RunFolder) -> Models:
-    """Every model that the error or path protocol names: foundation first, this run's second."""
-    found: dict[str, None] = {}
-    for source in (folder.errors or {}).get("sets"), folder.parity:
-        for by_model in (source or {}).values():
-            found.update(dict.fromkeys(by_model if isinstance(by_model, dict) else ()))
-    found.update(dict.fromkeys(nested(folder.path, "curves")))
-    found.pop((folder.path or {}).get("reference") or "", None)
-    first = [name for name in (FOUNDATION, FINE_TUNED) if name in found]
-    names = [*first, *(name for name in found if name not in first)]
-    spoken = nested(folder.errors, "labels")
-    chosen = dict(_OWN)
+    """Every potential that the results name: foundation first, then the candidate."""
+    candidates, baselines = _named(folder, "candidate"), _named(folder, "baseline")
+    found = dict.fromkeys(_all_names(folder))
+    found.pop(REFERENCE, None)
+    first = [FOUNDATION, *baselines, FINE_TUNED, *candidates]
+    names = [name for name in dict.fromkeys(first) if name in found]
+    names += [name for name in found if name not in names]
+    replay_heads = {f"{name}, replay head" for name in (FINE_TUNED, *candidates)}
+    styles = {REFERENCE: REFERENCE_STYLE}
     spare = 0
     for name in names:
-        if name not in chosen:
-            chosen[name] = colours.OTHER_COLOURS[spare % len(colours.OTHER_COLOURS)]
+        if name in (FINE_TUNED, *candidates):
+            styles[name] = CANDIDATE_STYLE
+        elif name in (FOUNDATION, *baselines):
+            styles[name] = BASELINE_STYLE
+        elif name == SCRATCH:
+            styles[name] = SCRATCH_STYLE
+        elif name in replay_heads:
+            styles[name] = REPLAY_STYLE
+        else:
+            styles[name] = other_style(spare)
             spare += 1
-    return Models({name: str(spoken.get(name) or name) for name in names}, chosen)
+    spoken = _labels(folder)
+    labels = {name: spoken.get(name) or name for name in names}
+    return Models(labels, styles, *_of_errors(folder))
+
+
+def _named(folder: RunFolder, role: str) -> list[str]:
+    """Names that verdict and protocols give to the candidate or the baseline."""
+    said = [folder.verdict.get(role), *(p.role(role) for p in folder.protocols.values())]
+    return list(dict.fromkeys(name for name in said if isinstance(name, str) and name))
+
+
+def _all_names(folder: RunFolder) -> Iterable[str]:
+    for by_model in nested(folder.errors, "sets").values():
+        yield from by_model if isinstance(by_model, dict) else ()
+    for results in folder.protocols.values():
+        models = results.metrics.get("models")
+        yield from (str(name) for name in models) if isinstance(models, list) else ()
+        yield from (series.name for chart in results.charts for series in chart.series)
+        yield from (found.potential for found in results.flagged)
+
+
+def _labels(folder: RunFolder) -> dict[str, str]:
+    labels: dict[str, str] = {}
+    for results in reversed(folder.protocols.values()):
+        labels |= results.labels
+    given = {k: str(v) for k, v in nested(folder.verdict, "labels").items() if v}
+    return given | labels
+
+
+def _of_errors(folder: RunFolder) -> tuple[str, str]:
+    """The model that the errors are about, and its foundation."""
+    results = folder.protocols.get("errors")
+    present = {name for models in nested(folder.errors, "sets").values() for name in models or ()}
+    base = results.role("baseline") if results is not None else None
+    tuned = results.role("candidate") if results is not None else None
+    if tuned is None:
+        others = [name for name in present if name != FOUNDATION]
+        tuned = FINE_TUNED if FINE_TUNED in present or not others else sorted(others)[0]
+    return tuned, base or FOUNDATION

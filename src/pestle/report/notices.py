@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pestle.report.drift import budget_left_the_start
-from pestle.report.error_tables import WORSE_BY, worse_than_foundation
+from pestle.report.error_tables import WORSE_BY, quotable, worse_than_foundation
 from pestle.report.models import Models
 from pestle.report.run_folder import RunFolder, nested
 
@@ -40,7 +40,7 @@ def notices(folder: RunFolder, models: Models) -> list[dict[str, Any]]:
         )
         fix = "A larger train.max_drift, a lower train.lr, or a method with replay."
         found.append(_notice("warning", "Forgetting budget", message, {"fix": fix}))
-    if folder.errors and not nested(folder.errors, "sets", "test"):
+    if folder.errors and not quotable(nested(folder.errors, "sets")):
         message = (
             "No test frames were given: the best figures here come from frames that chose the "
             "epoch, and are optimistic"

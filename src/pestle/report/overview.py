@@ -8,8 +8,8 @@ from pestle.foundations.catalogue import ASL
 from pestle.progress import duration
 from pestle.report.drift import best_drift
 from pestle.report.epochs import best_record, chosen_by
-from pestle.report.error_tables import QUANTITIES, SETS
-from pestle.report.models import FOUNDATION, Models
+from pestle.report.error_tables import QUANTITIES, set_in_words, set_names
+from pestle.report.models import REPLAY_SET, Models
 from pestle.report.run_folder import RunFolder, nested, split_summaries
 from pestle.report.wording import count, is_number, metric_in_words, moment, number, share
 
@@ -40,24 +40,35 @@ def overview(folder: RunFolder, models: Models) -> dict[str, Any]:
         ("warn", str(folder.manifest.get("status") or "unknown")),
     )
     started, finished = folder.manifest.get("started"), folder.manifest.get("finished")
+    when = finished or started or folder.verdict.get("when")
+    status = {
+        "kind": kind,
+        "label": label,
+        "detail": str(folder.manifest.get("status_detail") or ""),
+    }
     return {
         "name": folder.name,
-        "sentence": sentence(folder, models),
-        "status": {
-            "kind": kind,
-            "label": label,
-            "detail": str(folder.manifest.get("status_detail") or ""),
-        },
-        "when": moment(finished or started) if finished or started else "",
+        "sentence": sentence(folder, models) if folder.is_run else _tests(folder, models),
+        "status": status if folder.is_run else None,
+        "when": moment(when) if when else "",
         "figures": key_figures(folder, models),
-        "licence": licence(folder),
+        "licence": licence(folder) if folder.is_run else None,
     }
 
 
-def _best_set(folder: RunFolder, models: Models) -> str | None:
+def _tests(folder: RunFolder, models: Models) -> str:
+    """What a folder without a run is about."""
+    n = len(folder.protocols)
+    text = f"{n} physical test{'' if n == 1 else 's'} of {folder.name}"
+    base = folder.verdict.get("baseline")
+    return f"{text}, compared with {models.label(str(base))}." if base else f"{text}."
+
+
+def best_set(folder: RunFolder, models: Models) -> str | None:
     """The set whose errors say most: test, else validation, else training."""
     sets = nested(folder.errors, "sets")
-    return next((s for s in SETS if nested(sets, s, models.tuned, "all")), None)
+    names = [name for name in set_names(sets) if name != REPLAY_SET]
+    return next((s for s in names if nested(sets, s, models.tuned, "all")), None)
 
 
 def sentence(folder: RunFolder, models: Models) -> str:
@@ -81,20 +92,20 @@ def sentence(folder: RunFolder, models: Models) -> str:
 
 
 def _outcome(folder: RunFolder, models: Models) -> str:
-    chosen = _best_set(folder, models)
+    chosen = best_set(folder, models)
     method = folder.part("method").get("name")
     if chosen:
         sets = nested(folder.errors, "sets")
         errors = nested(sets, chosen, models.tuned, "all")
-        base = nested(sets, chosen, FOUNDATION, "all")
+        base = nested(sets, chosen, models.base, "all")
         for quantity, word in (("forces", "force"), ("energy", "energy")):
             value, old = errors.get(f"{quantity}_rmse"), base.get(f"{quantity}_rmse")
             if is_number(value):
                 unit = QUANTITIES[quantity][1]
                 word_before = "the foundation" if method == "scratch" else "foundation before"
                 before = f", {word_before} {number(old)}" if is_number(old) else ""
-                where = SETS[chosen].lower()
-                return f"{word} error on the {where} frames {number(value)} {unit}{before}"
+                where = set_in_words(chosen)
+                return f"{word} error on the {where} {number(value)} {unit}{before}"
     valid = nested(best_record(folder), "valid")
     if is_number(valid.get("forces_rmse")):
         return (
@@ -107,15 +118,15 @@ def _outcome(folder: RunFolder, models: Models) -> str:
 def key_figures(folder: RunFolder, models: Models) -> list[dict[str, str]]:
     """Label, value, unit and a note each."""
     figures = []
-    chosen = _best_set(folder, models)
+    chosen = best_set(folder, models)
     if chosen:
         sets = nested(folder.errors, "sets")
         errors = nested(sets, chosen, models.tuned, "all")
-        base = nested(sets, chosen, FOUNDATION, "all")
+        base = nested(sets, chosen, models.base, "all")
         for quantity, (heading, unit) in QUANTITIES.items():
             value, old = errors.get(f"{quantity}_rmse"), base.get(f"{quantity}_rmse")
             if is_number(value):
-                label = f"{heading} RMSE, {SETS[chosen].lower()}"
+                label = f"{heading} RMSE, {set_in_words(chosen)}"
                 figures.append(_figure(label, number(value), unit, _against(value, old)))
     training, method = folder.part("training"), folder.part("method")
     if is_number(training.get("best_epoch")):

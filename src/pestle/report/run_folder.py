@@ -1,4 +1,4 @@
-"""The files of a run folder, read so that an absent or broken one stops nothing."""
+"""The files of a run or results folder, read so that an absent or broken one stops nothing."""
 
 from __future__ import annotations
 
@@ -9,37 +9,49 @@ from typing import Any
 
 from pestle.errors import PestleError
 from pestle.files import finite
+from pestle.report.protocol_results import ProtocolResults, read_protocols
 
-#: File of the run folder → what the page lacks without it. Others are optional.
+#: File of a run folder → what the page lacks without it. Others are optional.
 EXPECTED = {
     "manifest.json": "settings, data, reference energies and provenance",
     "metrics.jsonl": "the learning curves",
     "protocols/errors/metrics.json": "the errors by group",
-    "protocols/errors/parity.json": "the parity plots",
 }
+#: Files that make a folder a run's; a folder with results alone has none of them.
+OF_A_RUN = ("manifest.json", "run.yaml", "metrics.jsonl")
 
 
 @dataclass
 class RunFolder:
-    """What a run left behind; everything may be empty.
+    """What a run, or tests of a model, left behind; everything may be empty.
 
     Attributes:
-        name: of the run.
+        name: of the run, or of the model that was tested.
+        path: the folder as it was given.
+        is_run: whether a model was trained here; else there are only results of protocols.
         manifest: manifest.json.
         metrics: records of metrics.jsonl.
-        errors, parity, path: results of protocols, `None` where absent.
+        verdict: verdict.json.
+        protocols: results by protocol, in the order of the page.
         files: what lies in model/ and replay/, by its path in the run folder.
         missing: one line for each expected file that is absent or cannot be read.
     """
 
     name: str
+    path: Path = Path()
+    is_run: bool = True
     manifest: dict[str, Any] = field(default_factory=dict)
     metrics: list[dict[str, Any]] = field(default_factory=list)
-    errors: dict[str, Any] | None = None
-    parity: dict[str, Any] | None = None
-    path: dict[str, Any] | None = None
+    verdict: dict[str, Any] = field(default_factory=dict)
+    protocols: dict[str, ProtocolResults] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+
+    @property
+    def errors(self) -> dict[str, Any]:
+        """Metrics of the errors protocol; empty where there are none."""
+        found = self.protocols.get("errors")
+        return found.metrics if found is not None and nested(found.metrics, "sets") else {}
 
     def part(self, *names: str) -> dict[str, Any]:
         """A nested object of the manifest; empty where it is absent or null."""
@@ -58,10 +70,25 @@ def nested(tree: Any, *names: str) -> dict[str, Any]:
     return tree if isinstance(tree, dict) else {}
 
 
+def objects(content: Any) -> list[dict[str, Any]]:
+    """The objects of a list; nothing where it is no list."""
+    if not isinstance(content, list):
+        return []
+    return [entry for entry in content if isinstance(entry, dict)]
+
+
 def split_summaries(folder: RunFolder) -> dict[str, Any]:
     """Split → its summary, whether the run kept only these or the checks' whole summary."""
     summary = folder.part("data", "summary")
     return nested(summary, "splits") or summary
+
+
+def holds_results(path: Path) -> bool:
+    """Whether a folder holds a run or results of protocols."""
+    names = (*OF_A_RUN, "verdict.json")
+    return any((path / name).is_file() for name in names) or any(
+        path.glob("protocols/*/metrics.json")
+    )
 
 
 def read_run_folder(run_dir: Path) -> RunFolder:
@@ -72,15 +99,22 @@ def read_run_folder(run_dir: Path) -> RunFolder:
     """
     if not run_dir.is_dir():
         raise PestleError(
-            "no such run folder", where=str(run_dir), fix="Give the folder that finetune wrote."
+            "no such run folder",
+            where=str(run_dir),
+            fix="Give the folder that finetune or qualify wrote.",
         )
-    folder = RunFolder(name=run_dir.resolve().name)
-    folder.manifest = _object(run_dir, "manifest.json", folder.missing) or {}
-    folder.metrics = _records(run_dir, folder.missing)
-    errors = _object(run_dir, "protocols/errors/metrics.json", folder.missing)
-    folder.errors = errors if errors and nested(errors, "sets") else None
-    folder.parity = _object(run_dir, "protocols/errors/parity.json", folder.missing)
-    folder.path = _object(run_dir, "protocols/path/metrics.json", folder.missing)
+    # An empty folder is taken for a run whose files are missing.
+    is_run = any((run_dir / n).is_file() for n in OF_A_RUN) or not holds_results(run_dir)
+    folder = RunFolder(name=run_dir.resolve().name, path=run_dir, is_run=is_run)
+    folder.verdict = _object(run_dir, "verdict.json", folder) or {}
+    if is_run:
+        folder.manifest = _object(run_dir, "manifest.json", folder) or {}
+        folder.metrics = _records(run_dir, folder)
+    folder.protocols = read_protocols(run_dir / "protocols", folder.missing)
+    if is_run and not (run_dir / "protocols/errors/metrics.json").is_file():
+        _say("protocols/errors/metrics.json", "is missing", folder)
+    if not is_run and isinstance(folder.verdict.get("candidate"), str):
+        folder.name = folder.verdict["candidate"]
     folder.files = [
         f"{part}/{file.name}"
         for part in ("model", "replay")
@@ -90,44 +124,45 @@ def read_run_folder(run_dir: Path) -> RunFolder:
     return folder
 
 
-def _say(name: str, problem: str, missing: list[str]) -> None:
-    lack = EXPECTED.get(name)
-    missing.append(f"{name} {problem}" + (f"; without it the page lacks {lack}" if lack else ""))
+def _say(name: str, problem: str, folder: RunFolder) -> None:
+    lack = EXPECTED.get(name) if folder.is_run else None
+    tail = f"; without it the page lacks {lack}" if lack else ""
+    folder.missing.append(f"{name} {problem}{tail}")
 
 
-def _text(run_dir: Path, name: str, missing: list[str]) -> str | None:
+def _text(run_dir: Path, name: str, folder: RunFolder) -> str | None:
     path = run_dir / name
     if not path.is_file():
         if name in EXPECTED:
-            _say(name, "is missing", missing)
+            _say(name, "is missing", folder)
         return None
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        _say(name, f"cannot be read ({error})", missing)
+        _say(name, f"cannot be read ({error})", folder)
         return None
 
 
-def _object(run_dir: Path, name: str, missing: list[str]) -> dict[str, Any] | None:
+def _object(run_dir: Path, name: str, folder: RunFolder) -> dict[str, Any] | None:
     """One JSON object, without NaN."""
-    text = _text(run_dir, name, missing)
+    text = _text(run_dir, name, folder)
     if text is None:
         return None
     try:
         content = finite(json.loads(text))
     except ValueError as error:
-        _say(name, f"is not JSON ({error})", missing)
+        _say(name, f"is not JSON ({error})", folder)
         return None
     if not isinstance(content, dict):
-        _say(name, "does not hold an object", missing)
+        _say(name, "does not hold an object", folder)
         return None
     return content
 
 
-def _records(run_dir: Path, missing: list[str]) -> list[dict[str, Any]]:
+def _records(run_dir: Path, folder: RunFolder) -> list[dict[str, Any]]:
     """Whole records of metrics.jsonl; a run that was killed may have left half a line."""
     name = "metrics.jsonl"
-    text = _text(run_dir, name, missing)
+    text = _text(run_dir, name, folder)
     if text is None:
         return []
     records, broken = [], 0
@@ -143,7 +178,7 @@ def _records(run_dir: Path, missing: list[str]) -> list[dict[str, Any]]:
         else:
             broken += 1
     if broken:
-        missing.append(f"{name}: {broken} broken line{'s' if broken > 1 else ''} left out")
+        folder.missing.append(f"{name}: {broken} broken line{'s' if broken > 1 else ''} left out")
     if not records:
-        _say(name, "holds no evaluation", missing)
+        _say(name, "holds no evaluation", folder)
     return records

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from math import gcd
 
 import numpy as np
+from ase.data import atomic_numbers, chemical_symbols
+from ase.formula import Formula
+
+from pestle.errors import PestleError
 
 #: Species of successive structures of one kind. Pairs come most often: every interaction of two
 #: elements is one of the things to keep, and a pair is the least that holds it.
 SPECIES_CYCLE = (2, 1, 2, 3)
+
+#: Atoms of one species in a drawn formula unit at most.
+MOST_OF_ONE = 4
+#: Draws in a row that give no new formula, after which there is taken to be none.
+_VAIN_DRAWS = 500
 
 
 class Coverage:
@@ -41,9 +52,11 @@ class Coverage:
         k = self._pick(first, second, rng)
         return int(self.elements[first[k]]), int(self.elements[second[k]])
 
-    def species(self, rng: np.random.Generator) -> tuple[int, ...]:
-        """One to three different elements."""
-        sizes = [size for size in SPECIES_CYCLE if size <= len(self.elements)]
+    def species(
+        self, rng: np.random.Generator, cycle: Sequence[int] = SPECIES_CYCLE
+    ) -> tuple[int, ...]:
+        """One to three different elements, as many as the cycle says."""
+        sizes = [size for size in cycle if size <= len(self.elements)]
         size = sizes[self.structures % len(sizes)]
         everything = np.arange(len(self.elements))
         if size == 1:
@@ -68,3 +81,71 @@ class Coverage:
                 grid = np.ix_(present, present)
                 coverage.pairs[grid] += 1 - np.eye(len(present), dtype=int)
             coverage.structures += 1
+
+
+@dataclass(frozen=True)
+class Stoichiometry:
+    """What a formula unit holds, in lowest terms.
+
+    Attributes:
+        species: atomic numbers, ascending.
+        amounts: atoms of each.
+    """
+
+    species: tuple[int, ...]
+    amounts: tuple[int, ...]
+
+    @property
+    def formula(self) -> str:
+        """`Na2Cl`: metals first."""
+        count = dict(zip((chemical_symbols[z] for z in self.species), self.amounts, strict=True))
+        return f"{Formula.from_dict(count):metal}"
+
+
+def parse_formula(text: str) -> Stoichiometry:
+    """The stoichiometry of a formula such as Na2ClO.
+
+    Raises:
+        PestleError: it is none, or holds what is no element.
+    """
+    try:
+        count = Formula(text).reduce()[0].count()
+    except ValueError:
+        count = {}
+    count = {symbol: n for symbol, n in count.items() if n > 0}
+    if not count:
+        raise PestleError(f"'{text}' is no formula", where="compositions", fix="As in Na2ClO.")
+    unknown = [symbol for symbol in count if atomic_numbers.get(symbol, 0) == 0]
+    if unknown:
+        raise PestleError(f"'{unknown[0]}' in '{text}' is no element", where="compositions")
+    ordered = sorted((atomic_numbers[symbol], n) for symbol, n in count.items())
+    return Stoichiometry(tuple(z for z, _ in ordered), tuple(n for _, n in ordered))
+
+
+def stoichiometries(
+    elements: Sequence[int], count: int, rng: np.random.Generator, max_atoms: int
+) -> list[Stoichiometry]:
+    """Different formulas of two and three species in turn, elements and pairs covered evenly.
+
+    Args:
+        elements: atomic numbers; one alone gives its one formula.
+        count: formulas; fewer where there are no more.
+        rng: the source of the draws.
+        max_atoms: atoms of a formula unit at most, two or more.
+    """
+    if len(elements) == 1:
+        return [Stoichiometry((int(elements[0]),), (1,))]
+    cycle = [size for size in (2, 3) if size <= max_atoms]
+    coverage, found, vain = Coverage(sorted(elements)), list[Stoichiometry](), 0
+    while len(found) < count and vain < _VAIN_DRAWS:
+        species = sorted(coverage.species(rng, cycle))
+        drawn = rng.integers(1, MOST_OF_ONE + 1, size=len(species))
+        amounts = tuple(int(n) for n in drawn // gcd(*drawn.tolist()))
+        made = Stoichiometry(tuple(species), amounts)
+        if made in found or sum(amounts) > max_atoms:
+            vain += 1
+            continue
+        found.append(made)
+        coverage.add(np.array(species))
+        vain = 0
+    return found

@@ -113,6 +113,36 @@ def _choose_sites(
             return chosen
 
 
+def _fill_sites(
+    sites: list[tuple[np.ndarray, bool]],
+    copies: int,
+    species: Sequence[int],
+    amounts: Sequence[int],
+    rng: np.random.Generator,
+) -> list[tuple[int, int]]:
+    """(element, site) until the primitive cell holds so many atoms of each species; else empty.
+
+    Args:
+        sites, copies, species, rng: as for `_choose_sites`.
+        amounts: atoms of each species.
+    """
+    chosen: list[tuple[int, int]] = []
+    for place in rng.permutation(len(species)):
+        left = int(amounts[place])
+        while left:
+            taken = {k for _, k in chosen}
+            free = [
+                k
+                for k, (operations, fixed) in enumerate(sites)
+                if len(operations) <= left * copies and not (fixed and k in taken)
+            ]
+            if not free:
+                return []
+            chosen.append((int(species[place]), free[int(rng.integers(len(free)))]))
+            left -= len(sites[chosen[-1][1]][0]) // copies
+    return chosen
+
+
 def _orbits(
     operations: np.ndarray, primitive: np.ndarray, n_points: int, rng: np.random.Generator
 ) -> np.ndarray:
@@ -150,14 +180,22 @@ def _room(
 
 
 def random_crystal(
-    species: Sequence[int], rng: np.random.Generator, max_atoms: int = SIZES[1]
+    species: Sequence[int],
+    rng: np.random.Generator,
+    max_atoms: int = SIZES[1],
+    *,
+    amounts: Sequence[int] | None = None,
+    shortest: float = SHORTEST_BOND,
 ) -> Atoms | None:
-    """A random crystal at about its guessed volume, no contact below SHORTEST_BOND.
+    """A random crystal at about its guessed volume, no contact shorter than asked.
 
     Args:
         species: atomic numbers, all different.
         rng: the source of the draws.
         max_atoms: atoms at most, two or more.
+        amounts: atoms of each species in a formula unit, of which the cell then holds a whole
+            number; `None`: as it comes.
+        shortest: shortest contact, as a share of `contacts`.
 
     Returns:
         the primitive cell, or `None` where no draw of TRIES fitted.
@@ -165,8 +203,12 @@ def random_crystal(
     for _ in range(TRIES):
         system, primitive, sites = _group(int(rng.integers(1, 231)))
         copies = round(1 / abs(np.linalg.det(primitive)))
-        room = int(rng.integers(SIZES[0], max_atoms + 1))
-        chosen = _choose_sites(sites, copies, species, room, rng)
+        if amounts is None:
+            room = int(rng.integers(SIZES[0], max_atoms + 1))
+            chosen = _choose_sites(sites, copies, species, room, rng)
+        else:
+            units = int(rng.integers(1, max_atoms // sum(amounts) + 1))
+            chosen = _fill_sites(sites, copies, species, [units * n for n in amounts], rng)
         counts = [len(sites[k][0]) // copies for _, k in chosen]
         if sum(counts) < SIZES[0]:
             continue
@@ -180,7 +222,7 @@ def random_crystal(
             best = orbits[int(_room(orbits, z, placed, present, cell).argmax())]
             placed, present = np.vstack([placed, best]), present + [z] * len(best)
         atoms = Atoms(numbers=present, scaled_positions=placed, cell=cell, pbc=True)
-        lacking = SHORTEST_BOND / nearest(atoms, contacts())
+        lacking = shortest / nearest(atoms, contacts())
         if lacking**3 <= _LOOSEST:
             atoms.set_cell(cell * max(1.0, lacking), scale_atoms=True)
             return atoms

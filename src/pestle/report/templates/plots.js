@@ -1,4 +1,5 @@
-(function () {
+// Draws every <script data-plot>: first what is in sight, then the rest, on paper all at once.
+var pestlePlots = (function () {
   "use strict";
   // On a touch screen a drag over a plot must scroll the page, not zoom the plot.
   var touch = window.matchMedia("(pointer: coarse)").matches;
@@ -34,10 +35,11 @@
   // Paper has its own width whatever the screen: draw for it, so that letters keep their size.
   // (Where a browser does not announce printing, the style sheet scales the plots down instead.)
   var MM = 96 / 25.4;
+  var ON_PAPER = { wide: [182, 80], square: [88, 88], small: [58, 46], half: [88, 66] };
   function paperSize(place) {
-    var figure = place.closest("figure");
-    var wide = figure.classList.contains("wide"), square = figure.classList.contains("square");
-    return { autosize: false, width: (wide ? 182 : 88) * MM, height: (wide ? 80 : square ? 88 : 60) * MM };
+    var classes = place.closest("figure").classList;
+    var size = Object.keys(ON_PAPER).find(function (name) { return classes.contains(name); });
+    return { autosize: false, width: ON_PAPER[size][0] * MM, height: ON_PAPER[size][1] * MM };
   }
   function figureOf(source, onPaper) {
     var figure = JSON.parse(source.textContent);
@@ -48,39 +50,40 @@
   function placeOf(source) { return document.getElementById(source.dataset.plot); }
 
   var plots = Array.from(document.querySelectorAll("script[data-plot]"));
-  plots.forEach(function (source) {
-    var place = placeOf(source), figure = figureOf(source, false);
+  var drawn = new Set();
+  function draw(source, onPaper) {
+    var place = placeOf(source), figure = figureOf(source, onPaper);
+    if (drawn.has(source)) {
+      Plotly.react(place, figure.data, figure.layout, config);
+      return;
+    }
+    drawn.add(source);
     Plotly.newPlot(place, figure.data, figure.layout, config).then(function () {
       makeScalable(place);
       place.on("plotly_afterplot", function () { makeScalable(place); });
     });
-  });
-  function redraw(onPaper) {
-    plots.forEach(function (source) {
-      var figure = figureOf(source, onPaper);
-      Plotly.react(placeOf(source), figure.data, figure.layout, config);
-    });
   }
-  function forPaper() { redraw(true); }
-  function forScreen() { redraw(false); }
-  dark.addEventListener("change", forScreen);
-  window.addEventListener("beforeprint", forPaper);
-  window.addEventListener("afterprint", forScreen);
 
-  document.querySelectorAll("button[data-copy]").forEach(function (button) {
-    button.addEventListener("click", function () {
-      var text = document.getElementById(button.dataset.copy);
-      function done() { button.textContent = "Copied"; }
-      function byHand() {
-        var range = document.createRange();
-        range.selectNodeContents(text);
-        var selection = window.getSelection();
-        selection.removeAllRanges();
-        selection.addRange(range);
-        if (document.execCommand("copy")) { done(); }
-      }
-      if (navigator.clipboard) { navigator.clipboard.writeText(text.textContent).then(done, byHand); }
-      else { byHand(); }
-    });
-  });
+  function inSight(source) {
+    var box = placeOf(source).getBoundingClientRect();
+    return box.bottom > 0 && box.top < window.innerHeight;
+  }
+  function next() {
+    var waiting = plots.filter(function (source) { return !drawn.has(source); });
+    if (!waiting.length) {
+      document.documentElement.dataset.drawn = "yes";
+      return;
+    }
+    draw(waiting.find(inSight) || waiting[0], false);
+    window.setTimeout(next, 0);
+  }
+  next();
+
+  function redrawn(onPaper) {
+    return function () { plots.forEach(function (source) { draw(source, onPaper); }); };
+  }
+  dark.addEventListener("change", redrawn(false));
+  window.addEventListener("beforeprint", redrawn(true));
+  window.addEventListener("afterprint", redrawn(false));
+  return { recoloured: recoloured, dark: dark };
 })();

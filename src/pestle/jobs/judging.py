@@ -1,0 +1,71 @@
+"""Errors of a finished run: foundation and best model on every set, as the protocol finds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pestle.foundations import load_foundation
+from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD
+from pestle.jobs.potentials import Contenders
+from pestle.jobs.preparation import Prepared
+from pestle.jobs.probe import measured, write_results
+from pestle.probe_settings import ErrorSettings
+from pestle.protocols.base import Inputs
+from pestle.protocols.errors import BY_SET, PROTOCOL, is_labelled
+from pestle.protocols.potential import ModelPotential
+from pestle.run_folder import RunFolder
+from pestle.structures.frame import Frame, elements_of, thinned
+
+#: Training frames evaluated at the end; errors on more would say the same.
+MAX_TRAIN_EVALUATED = 500
+#: What every report calls the model that it is about, and where it came from.
+FINE_TUNED, FOUNDATION = "fine-tuned", "foundation"
+#: Sets that training saw nothing of, or no more than to choose the epoch.
+HELD_OUT = ("test", "valid")
+
+
+def judge(prepared: Prepared, folder: RunFolder) -> dict[str, Any]:
+    """Errors of the foundation (with the run's E0s) and of the best model on every set, written to
+    the folder of the protocol `errors`; raw results of a run that was stopped here are used again.
+
+    Returns:
+        The metrics of the protocol.
+    """
+    train = thinned(prepared.splits.train, MAX_TRAIN_EVALUATED, prepared.settings.train.seed)
+    sets = {"test": prepared.splits.test, "valid": prepared.splits.valid, "train": train}
+    best = load_foundation(folder.path).to(prepared.start.device)
+    max_edges = prepared.settings.train.eval_batch_edges
+    out = folder.protocol(PROTOCOL.name)
+
+    target = Contenders(
+        ModelPotential(FINE_TUNED, best, TARGET_HEAD, max_edges=max_edges),
+        ModelPotential(FOUNDATION, prepared.start, TARGET_HEAD, max_edges=max_edges),
+        labels={FOUNDATION: "foundation (with the E0s of this run)", FINE_TUNED: FINE_TUNED},
+    )
+    metrics, raws = _measured(target, sets, prepared, out)
+    metrics["held_out"] = [name for name in HELD_OUT if name in metrics["sets"]]
+    if prepared.replay is not None:
+        # The replay head against the foundation itself: it has the foundation's own E0s.
+        head = prepared.foundation_head
+        replay = Contenders(
+            ModelPotential(FINE_TUNED, best, REPLAY_HEAD, max_edges=max_edges),
+            ModelPotential(FOUNDATION, prepared.foundation, head, max_edges=max_edges),
+        )
+        held = {"replay": prepared.replay.valid}
+        beside, _ = _measured(replay, held, prepared, out / "replay")
+        for key in BY_SET:
+            metrics[key] |= beside[key]
+    write_results(PROTOCOL, metrics, raws, out)
+    return metrics
+
+
+def _measured(
+    loaded: Contenders, sets: Mapping[str, Sequence[Frame]], prepared: Prepared, folder: Path
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    there = {name: frames for name, frames in sets.items() if any(map(is_labelled, frames))}
+    elements = elements_of(frame for frames in there.values() for frame in frames)
+    settings = prepared.settings.train
+    inputs = Inputs(elements, there, settings.seed, FINE_TUNED, FOUNDATION)
+    return measured(PROTOCOL, loaded, inputs, ErrorSettings(), folder, settings.dtype)

@@ -1,0 +1,147 @@
+"""Potentials for the protocols, from the names that a user types."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from pestle.devices import DTYPES, find_device
+from pestle.errors import PestleError
+from pestle.foundations import catalogue
+from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD
+from pestle.jobs.models import load_model
+from pestle.protocols.potential import CalculatorPotential, ModelPotential, Potential
+
+
+@dataclass(frozen=True)
+class Contenders:
+    """The potentials of a test.
+
+    Attributes:
+        candidate: that is judged.
+        baseline: its foundation, if there is one to compare with.
+        others: further ones to compare.
+        replay_heads: second heads of those of them that have one.
+        labels: name → what a reader is told.
+    """
+
+    candidate: Potential
+    baseline: Potential | None = None
+    others: tuple[Potential, ...] = ()
+    replay_heads: tuple[Potential, ...] = ()
+    labels: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def known(self) -> tuple[int, ...] | None:
+        """Atomic numbers that all of them know, ascending; `None` where one does not say."""
+        shared: set[int] | None = None
+        for potential in self.all():
+            if potential.elements is None:
+                return None
+            own = set(potential.elements)
+            shared = own if shared is None else shared & own
+        return tuple(sorted(shared or ()))
+
+    def all(self, *, replay_heads: bool = False) -> list[Potential]:
+        """The candidate first, then its foundation."""
+        found = [self.candidate, *([self.baseline] if self.baseline else []), *self.others]
+        return [*found, *(self.replay_heads if replay_heads else ())]
+
+
+def contenders(
+    candidate: str,
+    *,
+    against: str | None = None,
+    also: Sequence[str] = (),
+    head: str | None = None,
+    against_head: str | None = None,
+    trust: bool = False,
+    dtype: str = "float64",
+    device: str = "auto",
+) -> Contenders:
+    """Load the potentials of a test.
+
+    Args:
+        candidate, also: run folder, model folder, file, catalogue name, or `calculator:MODULE:NAME`
+            (any ASE calculator; MODULE is imported, which runs its code).
+        against: the foundation.
+        head, against_head: head of the candidate and of the foundation; by default the only one, or
+            Default.
+        trust: allow `.model` files.
+        dtype: precision of the networks.
+        device: where they predict.
+
+    Raises:
+        PestleError: one of them cannot be loaded.
+    """
+    if dtype not in DTYPES:
+        raise PestleError(f"unknown dtype '{dtype}'", where="dtype", fix="float32 or float64.")
+    place = find_device(device)
+    found: list[Potential] = []
+    replay: list[Potential] = []
+    names = [candidate, *([against] if against else []), *also]
+    for k, name in enumerate(names):
+        title = title_of(name, [p.name for p in found])
+        is_baseline = against is not None and k == 1
+        wanted = head if k == 0 else against_head if is_baseline else None
+        loaded = _load(name, title, wanted, trust, DTYPES[dtype], place)
+        found.append(loaded)
+        if is_baseline or not isinstance(loaded, ModelPotential):
+            continue
+        if REPLAY_HEAD in loaded.model.heads and loaded.head != REPLAY_HEAD:
+            replay.append(ModelPotential(f"{title}, replay head", loaded.model, REPLAY_HEAD))
+    split = 2 if against else 1
+    return Contenders(
+        candidate=found[0],
+        baseline=found[1] if against else None,
+        others=tuple(found[split:]),
+        replay_heads=tuple(replay),
+        labels={found[1].name: f"{found[1].name} (foundation)"} if against else {},
+    )
+
+
+def _load(
+    name: str,
+    title: str,
+    head: str | None,
+    trust: bool,
+    dtype: torch.dtype,
+    place: torch.device,
+) -> Potential:
+    if name.startswith("calculator:"):
+        return _calculator(name, title)
+    model = load_model(name, trust=trust, dtype=dtype).to(place)
+    wanted = head or (TARGET_HEAD if TARGET_HEAD in model.heads else None)
+    return ModelPotential(title, model, wanted)
+
+
+def _calculator(name: str, title: str) -> Potential:
+    from pestle.foundations.calculator_labels import CalculatorLabeller, current_folder_importable
+
+    with current_folder_importable():
+        labeller = CalculatorLabeller(name.partition(":")[2])
+    return CalculatorPotential(title, lambda: labeller.calculator, fingerprint=labeller.id)
+
+
+def title_of(name: str, taken: Sequence[str] = ()) -> str:
+    """What tables call a model: its folder's, file's or calculator's name."""
+    path = Path(name)
+    if name.startswith("calculator:"):
+        title = name.rpartition(":")[2]
+    else:
+        title = name if catalogue.find(name) is not None else (path.resolve().stem or name)
+        if title == "model" and path.resolve().parent.name:
+            title = path.resolve().parent.name
+    count, unique = 2, title
+    while unique in taken:
+        unique, count = f"{title} {count}", count + 1
+    return unique
+
+
+def file_name(name: str) -> str:
+    """The name with what a file system may not like replaced."""
+    return re.sub(r"[^\w.+-]+", "_", name)

@@ -1,0 +1,67 @@
+"""`pestle report`: the page of a run, or of several side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pestle.errors import PestleError
+from pestle.report import write_comparison
+from pestle.report import write_report as write_page
+from pestle.report.run_folder import holds_results
+
+#: Where a comparison goes by default.
+COMPARISON = Path("comparison.html")
+
+
+def write_report(folders: str | Path | Sequence[str | Path], out: str | Path | None = None) -> Path:
+    """Write the report of one folder, or a page that compares several.
+
+    Args:
+        folders: of runs, or of tests of a model (`pestle qualify`); one or several.
+        out: the file; by default report.html in the folder, and comparison.html in the current
+            folder where there are several.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        PestleError: a folder holds neither a run nor results, is named twice, or the comparison
+            would be written over a run's own report.
+    """
+    given = [folders] if isinstance(folders, str | Path) else list(folders)
+    paths = [Path(folder) for folder in given]
+    if not paths:
+        raise PestleError("no folder is given", where="report", fix="Name one or more run folders.")
+    for path in paths:
+        _require_results(path)
+    target = Path(out) if out is not None else None
+    if target is not None and target.is_dir():
+        raise PestleError(
+            "is a folder, not a file", where=str(target), fix=f"-o {target}/NAME.html"
+        )
+    if len(paths) == 1:
+        return write_page(paths[0], target)
+    places = [path.resolve() for path in paths]
+    again = next((p for k, p in enumerate(paths) if places[k] in places[:k]), None)
+    if again is not None:
+        raise PestleError("is named twice", where=str(again))
+    target = target or COMPARISON
+    if target.resolve() in [place / "report.html" for place in places]:
+        raise PestleError(
+            "is the report of one of the runs",
+            where=str(target),
+            fix="Choose another file with -o.",
+        )
+    return write_comparison(paths, target)
+
+
+def _require_results(path: Path) -> None:
+    if not path.is_dir():
+        raise PestleError("no such folder", where=str(path))
+    if not holds_results(path):
+        raise PestleError(
+            "holds neither a run nor results of tests",
+            where=str(path),
+            fix="Give a folder that finetune or qualify wrote.",
+        )

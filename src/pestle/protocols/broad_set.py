@@ -1,0 +1,128 @@
+"""The structures on which forgetting is measured: labelled ones, or generated ones.
+
+Generated structures come in two halves. One holds the data's elements only: there a simulation of
+the candidate will go first. The other holds one to three elements each of all that the models under
+test know, pairs covered evenly: breadth is what a foundation is for.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from pestle.errors import PestleError
+from pestle.foundations.prediction import FramePrediction
+from pestle.progress import progress
+from pestle.protocols.base import Inputs
+from pestle.protocols.predictions import is_finite
+from pestle.structures.checks.geometry import sound_frames
+from pestle.structures.frame import Frame, split_isolated_atoms
+from pestle.structures.generation import generate
+from pestle.structures.generation.spacing import HEAVIEST
+
+#: Keeps these structures apart from those of replay and of the drift, which a run may have been
+#: trained or chosen on: they are made from the seed of the run and its successor.
+STREAM = 10
+
+
+def is_labelled(inputs: Inputs) -> bool:
+    """Whether labelled structures were given, so that none has to be made."""
+    return any(inputs.sets.values())
+
+
+def labelled_structures(inputs: Inputs) -> list[Frame]:
+    """Those given of which every potential knows all elements; without isolated atoms, which say
+    nothing but E0s, and without broken ones."""
+    return _sorted_out(inputs)[0]
+
+
+def left_out(inputs: Inputs) -> str:
+    """What `labelled_structures` leaves out, in words; empty for nothing."""
+    return _sorted_out(inputs)[1]
+
+
+def _sorted_out(inputs: Inputs) -> tuple[list[Frame], str]:
+    rest, isolated = split_isolated_atoms(inputs.frames)
+    sound, _ = sound_frames(rest, None)
+    known = None if inputs.known is None else frozenset(inputs.known)
+    kept, missing = [], Counter[str]()
+    for frame in sound:
+        unknown = set() if known is None else set(frame.numbers.tolist()) - known
+        missing.update(chemical_symbols[z] for z in unknown)
+        if not unknown:
+            kept.append(frame)
+    parts = []
+    if isolated:
+        parts.append(f"{len(isolated)} isolated atoms")
+    if len(sound) < len(rest):
+        parts.append(f"{len(rest) - len(sound)} broken ones (`pestle check` names them)")
+    if len(kept) < len(sound):
+        named = ", ".join(f"{symbol} {n}" for symbol, n in sorted(missing.items()))
+        parts.append(f"{len(sound) - len(kept)} with elements that not every model knows ({named})")
+    return kept, f"Left out: {'; '.join(parts)}." if parts else ""
+
+
+def elements_to_generate(inputs: Inputs) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Atomic numbers of the two halves: the data's, and all that every potential knows (the data's
+    again where one does not say what it knows)."""
+    own = tuple(sorted(z for z in inputs.elements if z <= HEAVIEST))
+    known = tuple(sorted(z for z in inputs.known or () if z <= HEAVIEST))
+    return own, known if set(known) > set(own) else own
+
+
+def generated_structures(inputs: Inputs, count: int) -> tuple[list[Frame], list[bool]]:
+    """So many structures, and for each whether it is of the data's half."""
+    own, known = elements_to_generate(inputs)
+    return _generated(own, known, count, inputs.seed)
+
+
+# The same for all potentials of a test, and again for the analysis.
+@lru_cache(maxsize=2)
+def _generated(
+    own: Sequence[int], known: Sequence[int], count: int, seed: int
+) -> tuple[list[Frame], list[bool]]:
+    first, second = np.random.SeedSequence([seed, STREAM]).generate_state(2).tolist()
+    half = count if known == own else count - count // 2
+    with progress("generating structures", count) as bar:
+        frames = generate(own, half, first, on_progress=bar.to)
+        if half < count:
+            more = generate(
+                known, count - half, second, on_progress=lambda done: bar.to(half + done)
+            )
+            for k, frame in enumerate(more):
+                frame.index = half + k
+            frames = frames + more
+    return frames, [k < half for k in range(count)]
+
+
+def moderate(base: Sequence[FramePrediction], max_force: float) -> tuple[list[int], str]:
+    """Structures on which the foundation's forces are moderate, and a note on the others.
+
+    Raises:
+        PestleError: fewer than two are left.
+    """
+    finite = [k for k, p in enumerate(base) if is_finite(p)]
+    kept = [
+        k for k in finite if np.linalg.norm(base[k].forces, axis=1).max(initial=0.0) <= max_force
+    ]
+    if len(kept) < 2:
+        raise PestleError(
+            f"the foundation's forces are below {max_force:g} eV/Å on {len(kept)} of {len(base)} "
+            "structures",
+            where="forgetting.max_force",
+            fix="Allow larger forces, or give labelled structures with --data.",
+        )
+    strong, lost = len(finite) - len(kept), len(base) - len(finite)
+    parts = []
+    if strong:
+        parts.append(
+            f"{strong} on which the foundation has a force above {max_force:g} eV/Å, where it "
+            "extrapolates itself"
+        )
+    if lost:
+        parts.append(f"{lost} on which it is not finite")
+    return kept, f"Left out: {'; '.join(parts)}." if parts else ""

@@ -1,0 +1,139 @@
+"""Predictions of many structures in a raw folder, in pieces that a stop does not undo.
+
+Energies are kept with and without the E0s, so that those of another level of theory can be put in
+their place later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from pestle.foundations.interface import REPLAY_HEAD
+from pestle.foundations.prediction import FramePrediction
+from pestle.progress import Task, progress
+from pestle.protocols.potential import ModelPotential, Potential
+from pestle.protocols.raw import RawFolder
+from pestle.structures.frame import Frame
+
+#: Atoms of a piece, except where one structure has more: about one batch of a dense solid.
+PIECE_ATOMS = 2000
+
+
+def pieces(frames: Sequence[Frame]) -> list[slice]:
+    """Consecutive frames of at most `PIECE_ATOMS` atoms, one frame at least."""
+    found, start, atoms = [], 0, 0
+    for k, frame in enumerate(frames):
+        if k > start and atoms + len(frame) > PIECE_ATOMS:
+            found.append(slice(start, k))
+            start, atoms = k, 0
+        atoms += len(frame)
+    return [*found, slice(start, len(frames))] if frames else found
+
+
+def calculate_predictions(
+    potential: Potential, frames: Sequence[Frame], raw: RawFolder, title: str
+) -> None:
+    """Predict what is not there yet, write it piece by piece, and finish the raw folder.
+
+    The pieces depend on the frames alone, so that a calculation that was stopped makes the same
+    batches as one that was not.
+    """
+    with progress(title, max(1, len(frames))) as bar:
+        for k, piece in enumerate(pieces(frames)):
+            if not raw.has(_name(k)):
+                said = potential.predict(
+                    frames[piece], on_progress=partial(_advance, bar, piece.start)
+                )
+                raw.write(_name(k), **_arrays(frames[piece], said))
+            bar.to(piece.stop)
+    e0s = potential.reference_energies
+    raw.finish(
+        reference_energies=None if e0s is None else {str(z): e for z, e in e0s.items()},
+        replay_head=isinstance(potential, ModelPotential) and potential.head == REPLAY_HEAD,
+    )
+
+
+def read_predictions(raw: RawFolder, frames: Sequence[Frame]) -> list[FramePrediction]:
+    """What `calculate_predictions` wrote for these frames."""
+    found = []
+    for k, piece in enumerate(pieces(frames)):
+        content = raw.read(_name(k))
+        ends = np.cumsum([len(frame) for frame in frames[piece]])[:-1]
+        forces = np.split(content["forces"], ends)
+        for j in range(len(forces)):
+            found.append(
+                FramePrediction(
+                    float(content["energy"][j]),
+                    float(content["interaction_energy"][j]),
+                    forces[j],
+                    content["stress"][j] if content["has_stress"][j] else None,
+                )
+            )
+    return found
+
+
+def reference_energies(raw: RawFolder) -> dict[int, float] | None:
+    """E0s of the potential by atomic number, eV; `None` where it has none."""
+    e0s = raw.facts["reference_energies"]
+    return None if e0s is None else {int(z): float(e) for z, e in e0s.items()}
+
+
+def of_replay_head(raw: RawFolder) -> bool:
+    """Whether the predictions are those of a model's replay head."""
+    return bool(raw.facts["replay_head"])
+
+
+def with_reference_energies(
+    frames: Sequence[Frame], predictions: Sequence[FramePrediction], e0s: Mapping[int, float]
+) -> list[FramePrediction]:
+    """The same predictions with these E0s (eV) in place of the potential's own."""
+    return [
+        replace(
+            prediction,
+            energy=prediction.interaction_energy + sum(e0s[z] for z in frame.numbers.tolist()),
+        )
+        for frame, prediction in zip(frames, predictions, strict=True)
+    ]
+
+
+def is_finite(prediction: FramePrediction) -> bool:
+    """Whether energy, forces and, where there is one, stress are numbers."""
+    stress = prediction.stress
+    return bool(
+        np.isfinite(prediction.energy)
+        and np.isfinite(prediction.forces).all()
+        and (stress is None or np.isfinite(stress).all())
+    )
+
+
+def not_finite(
+    frames: Sequence[Frame], predictions: Sequence[FramePrediction]
+) -> dict[str, Any] | None:
+    """`count` of the frames on which a prediction is not finite, and which the `first` is; `None`
+    where all are."""
+    bad = [f.where for f, p in zip(frames, predictions, strict=True) if not is_finite(p)]
+    return {"count": len(bad), "first": bad[0]} if bad else None
+
+
+def _advance(bar: Task, before: int, done: int) -> None:
+    bar.to(before + done)
+
+
+def _name(piece: int) -> str:
+    return f"predictions-{piece:05d}"
+
+
+def _arrays(frames: Sequence[Frame], said: Sequence[FramePrediction]) -> dict[str, Any]:
+    nothing = np.full((3, 3), np.nan)
+    return {
+        "energy": [p.energy for p in said],
+        "interaction_energy": [p.interaction_energy for p in said],
+        "forces": np.concatenate([p.forces for p in said]),
+        "stress": [nothing if p.stress is None else p.stress for p in said],
+        "has_stress": [p.stress is not None for p in said],
+    }

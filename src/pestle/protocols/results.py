@@ -1,0 +1,128 @@
+"""What protocols hand on: charts, tables, findings and flagged structures, as plain data.
+
+Nothing here knows how a terminal or a page shows it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ase import Atoms
+
+Level = Literal["pass", "concern", "fail"]
+#: From good to bad.
+LEVELS: tuple[Level, ...] = ("pass", "concern", "fail")
+
+
+def worst(levels: list[Level]) -> Level:
+    """The worst of some levels; `pass` of none."""
+    return max(levels, key=LEVELS.index, default="pass")
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line, cloud, violin or row of bars: values of a potential, or of the reference.
+
+    Attributes:
+        name: a potential's name as in the metrics, or `reference`.
+        x: numbers, or the names of categories.
+        y: numbers; `None` where there is none.
+        error: half-width of an error bar or band around each y.
+        dashed: drawn broken, where one potential has two lines.
+    """
+
+    name: str
+    x: list[Any]
+    y: list[float | None]
+    error: list[float] | None = None
+    dashed: bool = False
+
+
+@dataclass(frozen=True)
+class Chart:
+    """What is drawn, without saying how.
+
+    Attributes:
+        title: what it shows.
+        x_label, y_label: with units.
+        series: by potential.
+        y_range: where the interesting values lie; `None` for all.
+        kind: `line`; `points` without lines (parity: `diagonal`); `violin` (distribution of y at
+            each category x); `bar` (one bar a category x).
+        caption: a sentence below it.
+        log_y: logarithmic y axis.
+        diagonal: whether y = x is drawn.
+        size: `wide`, `half`, or `small` for one of many in a grid.
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    series: list[Series] = field(default_factory=list)
+    y_range: tuple[float, float] | None = None
+    kind: Literal["line", "points", "violin", "bar"] = "line"
+    caption: str = ""
+    log_y: bool = False
+    diagonal: bool = False
+    size: Literal["wide", "half", "small"] = "half"
+
+
+@dataclass(frozen=True)
+class Column:
+    """Heading of a column. `digits`: significant digits of its numbers; `None` for text."""
+
+    heading: str
+    unit: str = ""
+    digits: int | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text, numbers or `None`; a cell that names a potential holds the name as in the
+    metrics, which whoever shows it may replace by its label."""
+
+    title: str
+    columns: list[Column]
+    rows: list[list[Any]]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One judgement of a protocol on the candidate.
+
+    Attributes:
+        protocol: its name.
+        level: pass, concern or fail.
+        quantity: what was measured, in a few words.
+        value: the figure; `None` where it is not finite or not a number.
+        unit: of the figure.
+        limit: the threshold in words: "concern from 1.1, fail from 1.5".
+        sentence: what was found, and what the user can do about it.
+    """
+
+    protocol: str
+    level: Level
+    quantity: str
+    value: float | None
+    unit: str
+    limit: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Flagged:
+    """A structure that a protocol found fault with.
+
+    Attributes:
+        potential: on which it was found.
+        title: which one it is.
+        reason: what is wrong with it.
+        atoms: the structure, without calculator.
+    """
+
+    potential: str
+    title: str
+    reason: str
+    atoms: Atoms

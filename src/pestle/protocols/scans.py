@@ -1,0 +1,158 @@
+"""Scans that the user gives: labelled frames in groups, in the order of a coordinate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pestle.errors import PestleError, nearest
+from pestle.probe_settings import TorsionSettings
+from pestle.protocols.base import Inputs
+from pestle.structures.frame import Frame, split_isolated_atoms
+
+#: Key of the coordinate that is looked for where none is named.
+ANGLE = "dihedral_angle"
+#: Frames of which a scan has at least: fewer have no shape.
+FEWEST = 3
+#: Unlabelled frames that are named one by one.
+NAMED = 5
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One scan.
+
+    Attributes:
+        name: of its group, with that of its set where several sets have it.
+        rows: places of its frames among all labelled ones, in the order of `x`.
+        x: the coordinate, rising.
+        x_label: what it is.
+        reference: [n_frames] labels, eV.
+    """
+
+    name: str
+    rows: tuple[int, ...]
+    x: tuple[float, ...]
+    x_label: str
+    reference: np.ndarray
+
+
+def labelled(inputs: Inputs) -> tuple[list[Frame], str]:
+    """The frames with an energy, isolated atoms left out, and in words those without.
+
+    Raises:
+        PestleError: there is none, or an energy or position is not finite.
+    """
+    frames = split_isolated_atoms(inputs.frames)[0]
+    if not frames:
+        raise PestleError(
+            "no scan is given", where="torsion", fix="Give --data SCANS.xyz with REF_energy."
+        )
+    found, without = [], []
+    for frame in frames:
+        if frame.energy is None:
+            without.append(frame.where)
+            continue
+        if not (math.isfinite(frame.energy) and np.isfinite(frame.atoms.positions).all()):
+            raise PestleError("the energy or a position is not finite", where=frame.where)
+        found.append(frame)
+    if not found:
+        raise PestleError(
+            "no frame has an energy", where=frames[0].source or "torsion", fix="Label REF_energy."
+        )
+    names = f"{', '.join(without[:NAMED])}{' …' if len(without) > NAMED else ''}"
+    return found, f"{len(without)} without an energy: {names}" if without else ""
+
+
+def scans(inputs: Inputs, settings: TorsionSettings) -> list[Scan]:
+    """The scans of all sets, in the order of their first frames.
+
+    Raises:
+        PestleError: a key is missing, or the frames of a group are no scan of one molecule.
+    """
+    frames = labelled(inputs)[0]
+    set_of = [name for name, own in inputs.sets.items() for _ in _labelled_of(own)]
+    groups: dict[tuple[str, str], list[int]] = {}
+    for row, (frame, where) in enumerate(zip(frames, set_of, strict=True)):
+        groups.setdefault((where, _group(frame, settings.group)), []).append(row)
+    names = [group for _, group in groups]
+    found = []
+    for (where, group), rows in groups.items():
+        nameless = settings.group is None and group == "Default"
+        name = where if nameless else group if names.count(group) == 1 else f"{where}: {group}"
+        found.append(_scan(name, rows, frames, settings.angle))
+    return found
+
+
+def _labelled_of(frames: Sequence[Frame]) -> list[Frame]:
+    return [f for f in frames if not f.is_isolated_atom and f.energy is not None]
+
+
+def _scan(name: str, rows: Sequence[int], frames: Sequence[Frame], angle: str | None) -> Scan:
+    mine = [frames[row] for row in rows]
+    first = mine[0]
+    if len(mine) < FEWEST:
+        raise PestleError(
+            f"the scan '{name}' has {len(mine)} labelled frame{'' if len(mine) == 1 else 's'}, "
+            f"it needs {FEWEST}",
+            where=first.where,
+            fix="torsion.group names the key that tells scans apart (config_type by default).",
+        )
+    for frame in mine:
+        if sorted(frame.numbers) != sorted(first.numbers):
+            raise PestleError(
+                f"holds {frame.atoms.get_chemical_formula()}, the scan '{name}' "
+                f"{first.atoms.get_chemical_formula()}",
+                where=frame.where,
+                fix="torsion.group names the key that tells scans apart (config_type by default).",
+            )
+    x, label = _coordinate(mine, angle)
+    order = np.argsort(x, kind="stable")
+    energy = np.array([frame.energy for frame in mine], dtype=float)
+    return Scan(
+        name,
+        tuple(rows[k] for k in order),
+        tuple(float(x[k]) for k in order),
+        label,
+        energy[order],
+    )
+
+
+def _group(frame: Frame, key: str | None) -> str:
+    if key is None:
+        return frame.config_type
+    if key not in frame.atoms.info:
+        raise _missing(frame, key, "torsion.group")
+    return str(frame.atoms.info[key])
+
+
+def _coordinate(frames: Sequence[Frame], key: str | None) -> tuple[np.ndarray, str]:
+    """The scanned coordinate of each frame, and what it is."""
+    if key is None and not any(ANGLE in frame.atoms.info for frame in frames):
+        return np.arange(1.0, len(frames) + 1), "frame"
+    name = key or ANGLE
+    found = []
+    for frame in frames:
+        if name not in frame.atoms.info:
+            raise _missing(frame, name, "torsion.angle")
+        try:
+            found.append(float(frame.atoms.info[name]))
+        except (TypeError, ValueError):
+            found.append(math.nan)
+        if not math.isfinite(found[-1]):
+            raise PestleError(
+                f"'{name}' is no finite number: {frame.atoms.info[name]!r}", where=frame.where
+            )
+    return np.array(found), "dihedral angle (°)" if name == ANGLE else name
+
+
+def _missing(frame: Frame, key: str, setting: str) -> PestleError:
+    known = [name for name in frame.atoms.info if not name.startswith("REF_")]
+    return PestleError(
+        f"has no '{key}'.{nearest(key, known)}",
+        where=frame.where,
+        fix=f"{setting} names the key; here are {', '.join(known) or 'none'}.",
+    )

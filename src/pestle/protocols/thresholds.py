@@ -1,0 +1,111 @@
+"""Thresholds of the verdict: read from a data file, each with its source."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pestle.errors import PestleError, nearest
+from pestle.protocols.results import Level
+
+#: The thresholds that Pestle ships.
+DEFAULT_FILE = Path(__file__).with_name("thresholds.yaml")
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """From where on a figure is a concern, and from where on a failure. Larger is worse.
+
+    Attributes:
+        concern, fail: figures from which on it is one; `None` where it never is.
+        unit: of the figure.
+        meaning: what is measured.
+        source: why these values.
+    """
+
+    concern: float | None
+    fail: float | None
+    unit: str
+    meaning: str
+    source: str
+
+    def level(self, value: float | None) -> Level:
+        """The level of a figure; one that is no finite number is a failure."""
+        if value is None or not math.isfinite(value):
+            return "fail"
+        if self.fail is not None and value >= self.fail:
+            return "fail"
+        if self.concern is not None and value >= self.concern:
+            return "concern"
+        return "pass"
+
+    @property
+    def words(self) -> str:
+        """`concern from 1.1, fail from 1.5`."""
+        named = (("concern", self.concern), ("fail", self.fail))
+        unit = f" {self.unit}" if self.unit else ""
+        return ", ".join(
+            f"{name} from {value:g}{unit}" for name, value in named if value is not None
+        )
+
+
+def read_thresholds(path: Path | None = None) -> dict[str, dict[str, Threshold]]:
+    """Protocol → name → threshold.
+
+    Args:
+        path: a YAML file in the form of the shipped one; what it leaves out is taken from that.
+
+    Raises:
+        PestleError: the file cannot be read, or names what is not there.
+    """
+    tree = yaml.safe_load(DEFAULT_FILE.read_text(encoding="utf-8"))
+    if path is not None:
+        for protocol, entries in _read(path).items():
+            if protocol not in tree:
+                raise _unknown(protocol, tree, path)
+            for name, entry in _table(entries, path, protocol).items():
+                if name not in tree[protocol]:
+                    raise _unknown(f"{protocol}.{name}", tree[protocol], path)
+                tree[protocol][name] |= _limits(entry, path, f"{protocol}.{name}")
+    return {
+        protocol: {name: Threshold(**entry) for name, entry in entries.items()}
+        for protocol, entries in tree.items()
+    }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return _table(yaml.safe_load(path.read_text(encoding="utf-8")) or {}, path, "the file")
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise PestleError(
+            f"cannot be read as YAML ({' '.join(str(error).split())})", where=str(path)
+        ) from error
+
+
+def _table(content: Any, path: Path, name: str) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise PestleError(f"{name} is not a table", where=str(path))
+    return content
+
+
+def _limits(entry: Any, path: Path, name: str) -> dict[str, Any]:
+    """The limits that a user's file changes, and that it was the user who did."""
+    given = _table(entry, path, name)
+    for key, value in given.items():
+        if key not in ("concern", "fail"):
+            raise _unknown(f"{name}.{key}", ("concern", "fail"), path)
+        if value is not None and not isinstance(value, int | float):
+            raise PestleError(f"{name}.{key} is no number", where=str(path))
+    return given | {"source": str(path)}
+
+
+def _unknown(name: str, known: Any, path: Path) -> PestleError:
+    return PestleError(
+        f"there is no threshold '{name}'",
+        where=str(path),
+        fix=f"{nearest(name.rpartition('.')[2], known)} Known: {', '.join(known)}.".strip(),
+    )

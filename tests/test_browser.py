@@ -1,0 +1,119 @@
+"""The report in headless Chromium: what a reader clicks, in light, dark, print and on a phone."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import pestle
+from pestle.report import write_report
+from report_folders import dump, make_results, points_chart, verdict, write_protocol
+
+RECIPE = Path(__file__).parents[1] / "recipes" / "check_report.py"
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def recipe() -> ModuleType:
+    """recipes/check_report.py, where there is a browser for it."""
+    pytest.importorskip("selenium", reason="selenium is not installed: pip install pestle[browser]")
+    if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
+        pytest.skip("no Chromium on the PATH")
+    if shutil.which("chromedriver") is None:
+        pytest.skip("no chromedriver on the PATH")
+    spec = importlib.util.spec_from_file_location("check_report", RECIPE)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results with charts of every kind and flagged structures."""
+    return make_results(tmp_path_factory.mktemp("results") / "qualify-naive")
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path) -> Path:
+    return write_report(folder)
+
+
+def test_a_report(recipe: ModuleType, page: Path, tmp_path: Path) -> None:
+    done = " ".join(recipe.check(page, tmp_path / "shots"))
+    for said in (
+        "8 plots drawn",
+        "headings sort",
+        "4 structures in the 3D viewer",
+        "dark",
+        "print",
+    ):
+        assert said in done
+    assert "without WebGL: a projection" in done
+    assert "390 pixels wide" in done
+    pictures = {path.name for path in (tmp_path / "shots").iterdir()}
+    assert {"light-01.png", "dark-01.png", "phone-01.png", "print.pdf", "viewer.png"} <= pictures
+
+
+@pytest.fixture
+def chromium(recipe: ModuleType) -> Iterator[object]:
+    with recipe.browser() as found:
+        yield found
+
+
+def test_a_comparison(recipe: ModuleType, folder: Path, chromium, tmp_path: Path) -> None:
+    other = write_protocol(tmp_path / "other", "errors", [points_chart()]).parents[1]
+    dump(other / "verdict.json", verdict(verdict="pass", candidate="lora"))
+    chromium.size(*recipe.DESKTOP)
+    chromium.open(pestle.write_report([folder, other], tmp_path / "comparison.html"))
+    assert "headings sort" in recipe.sort_tables(chromium, tmp_path)
+    recipe.hold_it_in_a_hand(chromium, tmp_path)
+    assert chromium.complaints() == []
+    assert chromium.requests() == []
+
+
+def test_numbers_are_sorted_by_value_and_nothing_stays_below(
+    recipe: ModuleType, page: Path, chromium
+) -> None:
+    chromium.size(*recipe.DESKTOP)
+    chromium.open(page)
+    column = (
+        "return Array.from(document.querySelectorAll('#protocol-rss tbody tr'), "
+        "row => row.cells[2].textContent);"
+    )
+    heading = "#protocol-rss th:nth-child(3) .sort"
+    chromium.click(heading)
+    up = chromium.run(column)
+    chromium.click(heading)
+    down = chromium.run(column)
+    assert up[-1] == down[-1] == "—"
+    values = [float(text.replace("−", "-").replace(",", "")) for text in up[:-1]]
+    assert values == sorted(values)
+    assert len(values) == 39
+    assert down[:-1] == up[:-1][::-1]
+
+
+def test_the_check_sees_what_is_wrong(
+    recipe: ModuleType, page: Path, chromium, tmp_path: Path
+) -> None:
+    """A page that asks for something, complains or is too wide does not pass."""
+    text = page.read_text()
+    broken = tmp_path / "broken.html"
+    for addition, words in (
+        ("<script>fetch('http://127.0.0.1:9/x').catch(() => 0)</script>", "127.0.0.1"),
+        ("<script>missing()</script>", "missing"),
+        ("<div style='width: 4000px'>wide</div>", "4000|wide on a screen"),
+    ):
+        broken.write_text(text.replace("<footer>", f"{addition}<footer>"))
+        chromium.size(*recipe.DESKTOP)
+        chromium.open(broken)
+        with pytest.raises(recipe.Wrong, match=words):
+            recipe.look_at_it(chromium, tmp_path)
+            recipe.nothing_wrong(chromium, "look_at_it")
+        chromium.complaints(), chromium.requests()
