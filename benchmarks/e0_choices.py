@@ -20,7 +20,7 @@ import numpy as np
 from ase.data import chemical_symbols
 
 import pestle
-from pestle.protocols.path import path_profile
+from pestle.protocols.neb.path import path_profile
 from pestle.structures.reading import read_frames
 
 

@@ -32,7 +32,7 @@ from pestle.devices import DTYPES
 from pestle.foundations import load_foundation
 from pestle.foundations.interface import TARGET_HEAD, Foundation
 from pestle.foundations.prediction import predict_frames
-from pestle.protocols.path import path_profile
+from pestle.protocols.neb.path import path_profile
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.reading import read_frames
 

@@ -25,8 +25,8 @@ from ase.optimize import FIRE
 import pestle
 from pestle.probe_settings import RssSettings
 from pestle.protocols.potential import ModelPotential
-from pestle.protocols.relaxation import relax
-from pestle.protocols.rss_crystals import random_crystals
+from pestle.protocols.rss.crystals import random_crystals
+from pestle.protocols.rss.relaxation import relax
 from pestle.structures.generation.compositions import parse_formula
 
 #: eV/atom and relative volume within which two relaxed crystals are the same minimum.

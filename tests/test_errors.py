@@ -24,8 +24,8 @@ from pestle.metrics import errors_by_group
 from pestle.probe_settings import ErrorSettings
 from pestle.protocols import predictions
 from pestle.protocols.base import Inputs
-from pestle.protocols.errors import PROTOCOL
-from pestle.protocols.parity import MAX_PARITY_POINTS, parity_points
+from pestle.protocols.errors.parity import MAX_PARITY_POINTS, parity_points
+from pestle.protocols.errors.protocol import PROTOCOL
 from pestle.protocols.potential import ModelPotential, Potential
 from pestle.protocols.thresholds import read_thresholds
 from pestle.structures.frame import Frame

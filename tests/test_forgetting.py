@@ -22,8 +22,8 @@ from pestle.jobs.probe import probe, run_protocol
 from pestle.probe_settings import ForgettingSettings, ProbeSettings
 from pestle.protocols import predictions
 from pestle.protocols.base import Inputs
-from pestle.protocols.broad_set import elements_to_generate, generated_structures
-from pestle.protocols.forgetting import OF_ALL, OF_DATA, PROTOCOL
+from pestle.protocols.forgetting.broad_set import elements_to_generate, generated_structures
+from pestle.protocols.forgetting.protocol import OF_ALL, OF_DATA, PROTOCOL
 from pestle.protocols.potential import ModelPotential, Potential
 from pestle.protocols.thresholds import read_thresholds
 from pestle.structures.frame import Frame, elements_of

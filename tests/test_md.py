@@ -19,20 +19,21 @@ from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
 from pestle.jobs.probe import probe
 from pestle.probe_settings import MdSettings
-from pestle.protocols import dynamics, dynamics_ase, dynamics_batched
 from pestle.protocols.base import Inputs
-from pestle.protocols.dynamics import Clockwork, Leg, Limits, read_trajectory, run_dynamics
-from pestle.protocols.md import PROTOCOL, assess, starting_structures, verdict
-from pestle.protocols.md_checks import bonds_of, drift, first_broken
+from pestle.protocols.dynamics import ase_engine, batched_engine
+from pestle.protocols.dynamics.body import Body
+from pestle.protocols.dynamics.runs import Clockwork, Leg, Limits, read_trajectory, run_dynamics
+from pestle.protocols.dynamics.trajectory import Run
+from pestle.protocols.md.checks import bonds_of, drift, first_broken
+from pestle.protocols.md.protocol import PROTOCOL, assess, starting_structures, verdict
 from pestle.protocols.potential import CalculatorPotential, ModelPotential, Potential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.thresholds import read_thresholds
-from pestle.protocols.trajectory import Run
 from pestle.structures.frame import Frame
 from pestle.structures.writing import write_frames
 
 ENGINES = ("ase", "torch-sim")
-MOVERS = {"ase": dynamics_ase.AseMover, "torch-sim": dynamics_batched.BatchMover}
+MOVERS = {"ase": ase_engine.AseMover, "torch-sim": batched_engine.BatchMover}
 GPA = units.GPa
 
 
@@ -92,13 +93,13 @@ def same(a: Run, b: Run, tolerance: float = 0.0) -> bool:
 def test_constant_energy_is_velocity_verlet(engine: str, tmp_path: Path, monkeypatch) -> None:
     """The same trajectory as ASE's VelocityVerlet from the same momenta, also across segments."""
     momenta = []
-    original = dynamics.Body.draw_momenta
+    original = Body.draw_momenta
 
     def noted(body, temperature, rng):
         original(body, temperature, rng)
         momenta.append(body.momenta)
 
-    monkeypatch.setattr(dynamics.Body, "draw_momenta", noted)
+    monkeypatch.setattr(Body, "draw_momenta", noted)
     clock = Clockwork(2.0, every=0.02, segment=0.05, engine=engine)
     (found,) = run(tmp_path, emt(), [copper()], [Leg("nve", 0.16, "nve", 600)], clock)
     atoms = copper().atoms
@@ -208,7 +209,7 @@ def test_momenta_are_those_of_the_temperature_and_of_nothing_as_a_whole() -> Non
     for atoms, inner in ((sites(8), 3 * 512 - 3), (molecule("C6H6"), 30), (molecule("CO2"), 4)):
         kelvin = []
         for _ in range(3000 // len(atoms)):
-            body = dynamics.Body.of(Frame(atoms), 0)
+            body = Body.of(Frame(atoms), 0)
             body.draw_momenta(400.0, rng)
             atoms.set_momenta(body.momenta)
             assert np.abs(body.momenta.sum(axis=0)).max() < 1e-10

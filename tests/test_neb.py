@@ -21,14 +21,14 @@ from pestle.errors import PestleError
 from pestle.foundations.calculator import FoundationCalculator
 from pestle.jobs.probe import probe
 from pestle.probe_settings import NebSettings
-from pestle.protocols import band
 from pestle.protocols.base import Inputs
-from pestle.protocols.image_calculator import BatchCalculator
-from pestle.protocols.neb import PROTOCOL, analyse, calculate
-from pestle.protocols.path import resampled
+from pestle.protocols.neb import band
+from pestle.protocols.neb.image_calculator import BatchCalculator
+from pestle.protocols.neb.path import resampled
+from pestle.protocols.neb.protocol import PROTOCOL, analyse, calculate
+from pestle.protocols.neb.reactions import reactions
 from pestle.protocols.potential import CalculatorPotential, ModelPotential
 from pestle.protocols.raw import RawFolder
-from pestle.protocols.reactions import reactions
 from pestle.protocols.thresholds import read_thresholds
 from pestle.structures.frame import Frame
 from pestle.structures.reading import read_frames

@@ -8,7 +8,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from pestle.errors import PestleError
-from pestle.protocols.radial import (
+from pestle.protocols.rdf.radial import (
     Histogram,
     Pair,
     distance,

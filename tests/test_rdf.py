@@ -21,11 +21,12 @@ from pestle.probe_settings import RdfSettings
 from pestle.protocols.base import Inputs
 from pestle.protocols.potential import CalculatorPotential
 from pestle.protocols.raw import RawFolder
-from pestle.protocols.rdf import analyse, assess, calculate, charts, tables
+from pestle.protocols.rdf.protocol import analyse, assess, calculate, charts, tables
 from pestle.protocols.thresholds import read_thresholds
 from pestle.structures.frame import Frame
 
 A = 3.62  # of copper, Å
+RUN_DYNAMICS = "pestle.protocols.rdf.protocol.run_dynamics"
 MODEL = "calculator:ase.calculators.emt:EMT"
 SHORT = {
     "rdf.time": 0.12,
@@ -138,7 +139,7 @@ def test_analysis_settings_keep_the_run(tmp_path: Path, monkeypatch) -> None:
     asked = {"data": [start], "out": tmp_path / "o"}
     single = SHORT | {"rdf.seeds": 1, "rdf.time": 0.1, "rdf.equilibration": 0.0}
     first = probe("rdf", MODEL, settings=single, **asked)
-    monkeypatch.setattr("pestle.protocols.rdf.run_dynamics", lambda *_, **__: pytest.fail("again"))
+    monkeypatch.setattr(RUN_DYNAMICS, lambda *_, **__: pytest.fail("again"))
     other = {"rdf.r_max": 4.0, "rdf.bins": 40, "rdf.pairs": ["Cu-Cu"], "rdf.blocks": 4}
     again = probe("rdf", MODEL, settings=single | other, **asked)
     assert again["r_max"] == 4.0 and len(again["potentials"]["EMT"]["pairs"]["Cu-Cu"]["g"]) == 40
@@ -348,7 +349,7 @@ def test_mistakes_are_one_line(settings, match, tmp_path: Path, monkeypatch) -> 
     atom.info["config_type"] = "IsolatedAtom"
     written(tmp_path / "atom.xyz", atom)
     data = [written(tmp_path / "start.xyz", copper())]
-    monkeypatch.setattr("pestle.protocols.rdf.run_dynamics", lambda *_, **__: pytest.fail("run"))
+    monkeypatch.setattr(RUN_DYNAMICS, lambda *_, **__: pytest.fail("run"))
     chosen = {
         key: [v.format(tmp_path) for v in value] if isinstance(value, list) else value
         for key, value in settings.items()

@@ -27,11 +27,11 @@ from pestle.probe_settings import RssSettings
 from pestle.protocols.base import Inputs
 from pestle.protocols.potential import CalculatorPotential, Potential
 from pestle.protocols.raw import RawFolder
-from pestle.protocols.relaxation import relax
-from pestle.protocols.rss import PROTOCOL
-from pestle.protocols.rss_criteria import Crystals, Medians, foundation_medians, medians, screen
-from pestle.protocols.rss_crystals import batches, compositions, random_crystals
-from pestle.protocols.rss_pieces import unpacked
+from pestle.protocols.rss.criteria import Crystals, Medians, foundation_medians, medians, screen
+from pestle.protocols.rss.crystals import batches, compositions, random_crystals
+from pestle.protocols.rss.pieces import unpacked
+from pestle.protocols.rss.protocol import PROTOCOL
+from pestle.protocols.rss.relaxation import relax
 from pestle.protocols.thresholds import read_thresholds
 from pestle.structures.generation.compositions import parse_formula, stoichiometries
 

@@ -19,7 +19,7 @@ from pestle.protocols.base import Inputs
 from pestle.protocols.potential import CalculatorPotential, ModelPotential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.thresholds import read_thresholds
-from pestle.protocols.torsion import PROTOCOL, analyse, calculate
+from pestle.protocols.torsion.protocol import PROTOCOL, analyse, calculate
 from pestle.structures.frame import Frame
 from pestle.structures.reading import read_frames
 

@@ -61,7 +61,7 @@ def command(
     from pestle.cli.output import print_json
     from pestle.errors import PestleError
     from pestle.run_file import build, parse_overrides, read_run_file, unknown_name_error
-    from pestle.settings import RunSettings, walk
+    from pestle.settings import walk
 
     asked = parse_overrides(overrides or [])
     for name, value in (

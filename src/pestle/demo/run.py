@@ -22,7 +22,7 @@ DATA = Path(__file__).parent / "data"
 #: Epochs of each method: about a minute on one core.
 EPOCHS = 60
 #: Tests that the narrow scope of this data does not need, run to show what they show.
-SHOWN_TOO = ("forgetting", "dimers", "rss")
+SHOWN_TOO = ("md", "forgetting", "dimers", "rss")
 
 
 def run_demo(out: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pestle.jobs.potentials import Contenders
 from pestle.jobs.probe import run_protocol
 from pestle.probe_settings import ErrorSettings
 from pestle.protocols.base import Inputs
-from pestle.protocols.errors import PROTOCOL
+from pestle.protocols.errors.protocol import PROTOCOL
 from pestle.protocols.potential import ModelPotential
 from pestle.reference_energies import require_elements
 from pestle.structures.frame import elements_of

@@ -13,7 +13,7 @@ from pestle.jobs.preparation import Prepared
 from pestle.jobs.probe import measured, write_results
 from pestle.probe_settings import ErrorSettings
 from pestle.protocols.base import Inputs
-from pestle.protocols.errors import BY_SET, PROTOCOL, is_labelled
+from pestle.protocols.errors.protocol import BY_SET, PROTOCOL, is_labelled
 from pestle.protocols.potential import ModelPotential
 from pestle.run_folder import RunFolder
 from pestle.structures.frame import Frame, elements_of, thinned

@@ -1,0 +1,213 @@
+"""Molecular dynamics of several structures at once through a torch-sim model.
+
+The model is torch-sim's; the integrator is not, for three reasons (torch-sim 0.3.0). Its constant
+pressure drives the volume by the stress along x alone, as if a virial were a pressure, and predicts
+twice a step. Its noise is that of the global generator for the whole batch, so that taking out a
+structure that is lost changes the others. And its states have the precision of the model: positions
+of a float32 model would be rounded at every step. What stands here is the scheme of ASE's
+`LangevinBAOAB`, with its noise in the same order: both engines give the same trajectory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import exp, sqrt
+
+import numpy as np
+import torch
+import torch_sim as ts
+from ase import units
+from torch_sim.models.interface import ModelInterface
+
+from pestle.devices import is_out_of_memory
+from pestle.errors import PestleError
+from pestle.protocols.dynamics.body import (
+    NOT_FINITE,
+    Body,
+    Clockwork,
+    Leg,
+    Lost,
+    Mover,
+    moved_too_far,
+)
+from pestle.protocols.potential import Potential
+
+#: What a torch-sim model gives.
+KEYS = ("energy", "forces", "stress")
+
+
+class BatchMover(Mover):
+    """Bodies of one periodicity, charge and spin over one segment.
+
+    Args:
+        model: predicts them all at once.
+        bodies: which.
+        leg: which ensemble.
+        clock: time step, friction.
+    """
+
+    def __init__(
+        self, model: ModelInterface, bodies: Sequence[Body], leg: Leg, clock: Clockwork
+    ) -> None:
+        self.model, self.leg, self.clock = model, leg, clock
+        self._npt = leg.ensemble == "npt" and bodies[0].frame.is_periodic
+        self._thermal = leg.ensemble != "nve"
+        self._forces: dict[int, np.ndarray] = {}
+        self._push: dict[int, float] = {}
+        self._lost: list[Lost] = []
+        self._batch: _Batch | None = None
+        for body, energy, forces, stress in self._predict(bodies):
+            if not (np.isfinite(energy) and np.isfinite(forces).all()):
+                self._lost.append((body, *NOT_FINITE))
+                continue
+            self._accept(body, energy, forces, stress)
+
+    @classmethod
+    def maker(cls, potential: Potential) -> Callable[[list[Body], Leg, Clockwork], Mover]:
+        """What makes the engine of a segment; models are made once for each charge and spin."""
+        models: dict[tuple[float, float], ModelInterface] = {}
+
+        def make(bodies: list[Body], leg: Leg, clock: Clockwork) -> Mover:
+            kind = bodies[0].charge_and_spin
+            if kind not in models:
+                models[kind] = potential.batched(*kind)
+            return cls(models[kind], bodies, leg, clock)
+
+        return make
+
+    def lost(self) -> list[Lost]:
+        found, self._lost = self._lost, []
+        return found
+
+    def step(self, bodies: Sequence[Body], temperature: float) -> None:
+        """B A O A of each body, one prediction of all, B of each."""
+        before = {body.index: _kept(body) for body in bodies}
+        whole = []
+        for body in bodies:
+            self._move(body, temperature)
+            far = moved_too_far(before[body.index][0], body.positions)
+            if far is None:
+                whole.append(body)
+            else:
+                self._lose(body, before, ("runaway", far))
+        for body, energy, forces, stress in self._predict(whole):
+            if not (np.isfinite(energy) and np.isfinite(forces).all()):
+                self._lose(body, before, NOT_FINITE)
+                continue
+            self._accept(body, energy, forces, stress)
+            self._kick(body)
+
+    def _lose(self, body: Body, before: dict[int, tuple], why: tuple[str, str]) -> None:
+        body.positions, body.momenta, body.cell, body.piston = before[body.index]
+        self._lost.append((body, *why))
+
+    # -- the scheme -----------------------------------------------------------------------------
+    def _kick(self, body: Body) -> None:
+        """B: half a step of the momenta, the piston's too."""
+        if self._npt:
+            body.piston += 0.5 * self.clock.dt * self._push[body.index]
+        body.momenta = body.momenta + 0.5 * self.clock.dt * self._forces[body.index]
+
+    def _move(self, body: Body, temperature: float) -> None:
+        """B A O A."""
+        clock, half = self.clock, 0.5 * self.clock.dt
+        masses, kT = body.masses[:, None], units.kB * temperature
+        mass = clock.piston_mass(len(body))
+        self._kick(body)
+        if self._npt:
+            self._stretch(body, exp(half * body.piston / mass))
+        positions = body.positions + half * body.momenta / masses
+        drag = 0.0
+        if self._npt:
+            drag = (1.0 + 1.0 / len(body)) * body.piston / mass  # 3 / degrees of freedom = 1 / N
+        if self._thermal:
+            friction = clock.friction / units.fs
+            noise = np.sqrt(masses) * body.rng.normal(size=positions.shape)
+            spread = sqrt(kT * (1.0 - exp(-2.0 * friction * clock.dt)))
+            momenta = body.momenta * exp(-(friction + drag) * clock.dt) + spread * noise
+            if self._npt:
+                friction = 1.0 / (1e3 * clock.barostat * units.fs)
+                spread = sqrt(kT * mass * (1.0 - exp(-2.0 * friction * clock.dt)))
+                body.piston *= exp(-friction * clock.dt)
+                body.piston += spread * body.rng.normal()
+            body.momenta = momenta
+        body.positions = positions + half * body.momenta / masses
+        if self._npt:
+            self._stretch(body, exp(half * body.piston / mass))
+
+    @staticmethod
+    def _stretch(body: Body, factor: float) -> None:
+        body.cell, body.positions = body.cell * factor, body.positions * factor
+
+    def _accept(self, body: Body, energy: float, forces: np.ndarray, stress: np.ndarray) -> None:
+        """Take over a prediction; the force on the piston is Quigley and Probert's Eq. 6."""
+        body.energy, self._forces[body.index] = energy, forces
+        if self._npt:
+            kinetic, pressure = 2.0 * body.kinetic_energy, self.leg.pressure * units.GPa
+            internal = kinetic - body.volume * float(np.trace(stress))
+            push = internal - 3.0 * body.volume * pressure + kinetic / len(body)
+            self._push[body.index] = push
+
+    # -- the model ------------------------------------------------------------------------------
+    def _predict(self, bodies: Sequence[Body]) -> list[tuple[Body, float, np.ndarray, np.ndarray]]:
+        """Energy, forces and stress of every body."""
+        if not bodies:
+            return []
+        if self._batch is None or not self._batch.holds(bodies):
+            self._batch = _Batch(self.model, bodies)
+        try:
+            energy, forces, stress = self._batch.predict()
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise PestleError(
+                f"out of memory on {self.model.device} with {len(bodies)} structures of "
+                f"{sum(map(len, bodies)):,} atoms at once",
+                where=bodies[0].frame.where,
+                fix="Use the engine ase, which moves one at a time, or fewer structures.",
+            ) from None
+        split = np.split(forces, np.cumsum([len(body) for body in bodies])[:-1])
+        return list(zip(bodies, energy.tolist(), split, stress, strict=True))
+
+
+class _Batch:
+    """Bodies as torch-sim's state, which is filled anew at every step."""
+
+    def __init__(self, model: ModelInterface, bodies: Sequence[Body]) -> None:
+        self.model, self.bodies = model, list(bodies)
+        self._put = {"device": model.device, "dtype": torch.float64}
+        counts = torch.tensor([len(body) for body in bodies])
+        self.state = ts.SimState(
+            positions=self._positions(),
+            masses=torch.tensor(np.concatenate([b.masses for b in bodies]), **self._put),
+            cell=self._cells(),
+            pbc=bool(bodies[0].frame.is_periodic),
+            atomic_numbers=torch.tensor(
+                np.concatenate([b.frame.numbers for b in bodies]), device=model.device
+            ),
+            system_idx=torch.repeat_interleave(torch.arange(len(bodies)), counts).to(model.device),
+        )
+
+    def holds(self, bodies: Sequence[Body]) -> bool:
+        """Whether it is of these."""
+        return [b.index for b in bodies] == [b.index for b in self.bodies]
+
+    def predict(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Energies [n], forces [n_atoms, 3], stresses [n, 3, 3]."""
+        self.state.positions, self.state.cell = self._positions(), self._cells()
+        said = self.model(self.state)
+        values = (said[key].detach().double().cpu().numpy() for key in KEYS)
+        energy, forces, stress = values
+        return energy, forces, stress
+
+    def _positions(self) -> torch.Tensor:
+        return torch.tensor(np.concatenate([b.positions for b in self.bodies]), **self._put)
+
+    def _cells(self) -> torch.Tensor:
+        # torch-sim's lattice vectors are columns.
+        return torch.tensor(np.stack([b.cell.T for b in self.bodies]), **self._put)
+
+
+def _kept(body: Body) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """The state before a step; none of these arrays is changed in place."""
+    return body.positions, body.momenta, body.cell, body.piston

@@ -1,0 +1,106 @@
+"""How far predictions are from a reference, group by group and structure by structure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from pestle.foundations.prediction import FramePrediction
+from pestle.metrics import errors_by_group, frame_errors
+from pestle.protocols.errors.protocol import forces_rms
+from pestle.structures.frame import Frame
+
+#: eV/Å of RMS force below which a structure is at rest: a deviation of that size is no loss of it.
+AT_REST = 0.05
+
+
+def labelled_by(frames: Sequence[Frame], predictions: Sequence[FramePrediction]) -> list[Frame]:
+    """The frames with these predictions as labels."""
+    return [
+        replace(frame, energy=p.energy, forces=p.forces, stress=p.stress)
+        for frame, p in zip(frames, predictions, strict=True)
+    ]
+
+
+def errors_and_shares(
+    frames: Sequence[Frame] | None,
+    predictions: Sequence[FramePrediction],
+    halves: Sequence[str],
+) -> dict[str, Any] | None:
+    """Errors by config_type and by half.
+
+    Args:
+        frames: with the reference as labels; `None` where there is none.
+        predictions: of them.
+        halves: for each frame the half that it belongs to; empty for none.
+
+    Returns:
+        group → `metrics.frame_errors` and `forces_share`, the force RMSE over the RMS force;
+        `None` without a reference.
+    """
+    if frames is None:
+        return None
+    found = errors_by_group(frames, predictions)
+    for half in dict.fromkeys(filter(None, halves)):
+        members = [k for k, own in enumerate(halves) if own == half]
+        found[half] = frame_errors([frames[k] for k in members], [predictions[k] for k in members])
+    sizes = force_sizes(frames, halves)
+    for group, errors in found.items():
+        error, size = errors["forces_rmse"], sizes[group]
+        errors["forces_share"] = error / size if error is not None and size else None
+    return found
+
+
+def median_error(frames: Sequence[Frame], predictions: Sequence[FramePrediction]) -> float | None:
+    """Force RMSE of the median frame, meV/Å; `None` where no frame has forces."""
+    errors = [
+        np.sqrt(np.mean((p.forces - f.forces) ** 2))
+        for f, p in zip(frames, predictions, strict=True)
+        if f.forces is not None
+    ]
+    return float(1e3 * np.median(errors)) if errors else None
+
+
+def loss_of_forces(
+    frames: Sequence[Frame], predictions: Sequence[FramePrediction]
+) -> dict[str, Any]:
+    """How much of the foundation's forces is lost, so that one hole cannot outweigh all the rest.
+
+    Args:
+        frames: with the foundation's forces as labels.
+        predictions: of the other potential.
+
+    Returns:
+        `share`: RMS of the deviation over the RMS force, where all structures weigh the same and
+        none counts for more than its own forces (0: nothing moved, 1: nothing left); `beyond`: how
+        many structures moved by more than that; `worst`: which one moved most, and its RMS
+        deviation `worst_forces` (meV/Å).
+    """
+    size, deviation = np.zeros((2, len(frames)))
+    for k, (frame, prediction) in enumerate(zip(frames, predictions, strict=True)):
+        assert frame.forces is not None
+        size[k] = np.sqrt(np.mean(frame.forces**2))
+        deviation[k] = np.sqrt(np.mean((prediction.forces - frame.forces) ** 2))
+    most = np.maximum(size, AT_REST)
+    total, counted = (size**2).sum(), (np.minimum(deviation, most) ** 2).sum()
+    # A structure that is lost altogether: there is no worse one.
+    order = np.where(np.isnan(deviation), np.inf, deviation)
+    worst = int(order.argmax())
+    return {
+        "share": float(np.sqrt(counted / total)) if total > 0 else None,
+        "beyond": int((order > most).sum()),
+        "worst": frames[worst].where,
+        "worst_forces": float(1e3 * deviation[worst]),
+    }
+
+
+def force_sizes(frames: Sequence[Frame], halves: Sequence[str]) -> dict[str, float | None]:
+    """Group → RMS of the force components, meV/Å."""
+    found = forces_rms(frames)
+    for half in dict.fromkeys(filter(None, halves)):
+        members = [f for f, own in zip(frames, halves, strict=True) if own == half]
+        found[half] = forces_rms(members)["all"]
+    return found

@@ -1,0 +1,141 @@
+"""What became of a structure in molecular dynamics: bonds that broke, drift of the energy.
+
+A bond is a pair of non-metals within 1.2 sums of the covalent radii in the first structure. Bonds
+are watched only in molecules, groups of bonded atoms that do not go on through the cell's faces:
+ions and metals diffuse, and so may the atoms of a network. Hydrogen bonds are longer than 1.2 sums.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+from ase.data import chemical_symbols, covalent_radii
+from ase.neighborlist import neighbor_list
+
+from pestle.protocols.dynamics.trajectory import Run
+
+#: Sums of the covalent radii within which two atoms are bonded.
+BONDED = 1.2
+#: Elements whose bonds are covalent among themselves.
+NON_METALS = frozenset(
+    [1, 2, 5, 6, 7, 8, 9, 10, 14, 15, 16, 17, 18, 32, 33, 34, 35, 36, 52, 53, 54]
+)
+
+
+@dataclass(frozen=True)
+class Bonds:
+    """Bonds of the first structure.
+
+    Attributes:
+        first, second: [n_bonds] the two atoms.
+        shift: [n_bonds, 3] lattice translations of the second.
+        length: [n_bonds] Å.
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    shift: np.ndarray
+    length: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+def bonds_of(atoms: Atoms) -> Bonds:
+    """Bonds within molecules."""
+    i, j, shift, length = neighbor_list(
+        "ijSd", atoms, cutoff=BONDED * covalent_radii[atoms.numbers]
+    )
+    covalent = np.isin(atoms.numbers, list(NON_METALS))
+    keep = covalent[i] & covalent[j]
+    i, j, shift, length = i[keep], j[keep], shift[keep], length[keep]
+    finite = ~_endless(len(atoms), i, j, shift)[i]
+    once = finite & (i < j)  # within a molecule no atom is bonded to its own image
+    return Bonds(i[once], j[once], shift[once], length[once])
+
+
+def _endless(n_atoms: int, i: np.ndarray, j: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """[n_atoms] whether an atom's group of bonded atoms reaches its own image."""
+    neighbours: list[list[tuple[int, tuple[int, ...]]]] = [[] for _ in range(n_atoms)]
+    for a, b, s in zip(i.tolist(), j.tolist(), shift.tolist(), strict=True):
+        neighbours[a].append((b, tuple(s)))
+    endless = np.zeros(n_atoms, dtype=bool)
+    cell_of: dict[int, tuple[int, ...]] = {}
+    for start in range(n_atoms):
+        if start in cell_of:
+            continue
+        cell_of[start], members, through = (0, 0, 0), [start], False
+        queue = deque([start])
+        while queue:
+            a = queue.popleft()
+            for b, s in neighbours[a]:
+                there = tuple(x + y for x, y in zip(cell_of[a], s, strict=True))
+                if b not in cell_of:
+                    cell_of[b] = there
+                    members.append(b)
+                    queue.append(b)
+                elif cell_of[b] != there:
+                    through = True
+        endless[members] = through
+    return endless
+
+
+@dataclass(frozen=True)
+class Broken:
+    """The first bond that broke.
+
+    Attributes:
+        frame: number of the frame in which it is broken for the first time.
+        name: `O12–H30`, atoms counted from 0.
+        before, after: its length in the first structure and in that frame, Å.
+    """
+
+    frame: int
+    name: str
+    before: float
+    after: float
+
+
+def first_broken(run: Run, stretch: float) -> Broken | None:
+    """The first bond longer than `stretch` times its first length, in two frames running.
+
+    Positions are not wrapped, so that a bond keeps its two atoms and their cells.
+    """
+    bonds = bonds_of(run.atoms(0))
+    if not len(bonds) or len(run) < 2:
+        return None
+    broken = np.zeros((len(run), len(bonds)), dtype=bool)
+    lengths = np.zeros((len(run), len(bonds)), dtype=np.float32)
+    for k in range(len(run)):
+        there = run.positions[k][bonds.second] + bonds.shift @ run.cells[k]
+        lengths[k] = np.linalg.norm(there - run.positions[k][bonds.first], axis=1)
+        broken[k] = ~(lengths[k] <= stretch * bonds.length)
+    twice = broken[:-1] & broken[1:]
+    if not twice.any():
+        return None
+    frame = int(np.argmax(twice.any(axis=1)))
+    ratio = np.where(twice[frame], lengths[frame] / bonds.length, 0.0)
+    worst = int(np.argmax(ratio))
+    names = [
+        f"{chemical_symbols[run.numbers[k[worst]]]}{k[worst]}" for k in (bonds.first, bonds.second)
+    ]
+    return Broken(frame, "–".join(names), float(bonds.length[worst]), float(lengths[frame, worst]))
+
+
+def drift(time: np.ndarray, energy: np.ndarray) -> tuple[float, float] | None:
+    """Slope of a straight line through energies and its standard error; `None` of fewer than 3.
+
+    Args:
+        time: [n].
+        energy: [n].
+    """
+    if len(time) < 3:
+        return None
+    t = time - time.mean()
+    spread = float(np.sum(t**2))
+    slope = float(np.sum(t * energy) / spread)
+    rest = energy - energy.mean() - slope * t
+    return slope, float(np.sqrt(np.sum(rest**2) / (len(t) - 2) / spread))

@@ -1,0 +1,133 @@
+"""Curves, charts and tables of the protocol `md`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pestle.protocols.dynamics.trajectory import Run
+from pestle.protocols.results import Chart, Column, Series, Table
+
+#: Points of a curve at most.
+POINTS = 300
+#: Structures whose curves are drawn one by one; of more only mean and spread.
+SINGLE = 3
+
+
+def curves(runs: Sequence[tuple[str, int, Run]]) -> dict[str, list[dict[str, Any]]]:
+    """Curves of one potential against the time, for the charts.
+
+    Args:
+        runs: (part, number of the structure, what it did).
+
+    Returns:
+        `temperature` and `volume` (steady part), `ramp` (temperature), `energy` (total energy in
+        the tail less its first value, meV/atom) → lines with `structure` (`None`: mean of all),
+        `time` (ps), `value` and `error` (spread between structures, or `None`).
+    """
+    found: dict[str, list[tuple[int, np.ndarray, np.ndarray]]] = {}
+    for part, k, run in runs:
+        n_atoms, tail = len(run.numbers), run.within("nve")
+        if part == "ramp":
+            found.setdefault("ramp", []).append((k, run.time, run.temperature))
+            continue
+        found.setdefault("temperature", []).append((k, run.time, run.temperature))
+        if np.isfinite(run.volume).all():
+            found.setdefault("volume", []).append((k, run.time, run.volume / n_atoms))
+        if tail.any():
+            energy = 1e3 * run.total[tail] / n_atoms
+            found.setdefault("energy", []).append((k, run.time[tail], energy - energy[0]))
+    return {name: _lines(lines) for name, lines in found.items()}
+
+
+def _lines(lines: Sequence[tuple[int, np.ndarray, np.ndarray]]) -> list[dict[str, Any]]:
+    if len(lines) <= SINGLE:
+        found = []
+        for k, time, value in lines:
+            kept = np.unique(np.linspace(0, len(time) - 1, POINTS).round().astype(int))
+            found.append(
+                {
+                    "structure": k,
+                    "time": time[kept].tolist(),
+                    "value": value[kept].tolist(),
+                    "error": None,
+                }
+            )
+        return found
+    # The frames of all structures lie at the same times, up to where each stopped.
+    times = np.unique(np.concatenate([time for _, time, _ in lines]))
+    times = times[np.unique(np.linspace(0, len(times) - 1, POINTS).round().astype(int))]
+    values = [[v for _, t, value in lines for v in value[t == time]] for time in times]
+    return [
+        {
+            "structure": None,
+            "time": times.tolist(),
+            "value": [float(np.mean(v)) for v in values],
+            "error": [float(np.std(v)) for v in values],
+        }
+    ]
+
+
+def charts(metrics: Mapping[str, Any]) -> list[Chart]:
+    """Temperature, volume, energy of the tail, and the ramp."""
+    settings = metrics["settings"]
+    steady = [0.0, settings["time"]], [settings["temperature"]] * 2
+    ramp = [0.0, settings["ramp_time"]], [settings["ramp_from"], settings["ramp_to"]]
+    kinds = (
+        ("temperature", "Temperature, steady part", "temperature (K)", steady),
+        ("ramp", "Temperature, ramp", "temperature (K)", ramp),
+        ("energy", "Total energy without thermostat", "energy (meV/atom)", None),
+        ("volume", "Volume, steady part", "volume (Å³/atom)", None),
+    )
+    found = []
+    for kind, title, label, thermostat in kinds:
+        series = [
+            Series(name, line["time"], line["value"], line["error"])
+            for name, potential in metrics["potentials"].items()
+            for line in potential["curves"].get(kind, [])
+        ]
+        if not series:
+            continue
+        caption = "One line a structure."
+        if any(s.error is not None for s in series):
+            caption = "Mean and spread over the structures that had not stopped."
+        if thermostat is not None and thermostat[0][1] > 0:
+            series.append(Series("reference", *thermostat, dashed=True))
+            caption += " Broken: the thermostat."
+        found.append(Chart(title, "time (ps)", label, series, caption=caption))
+    return found
+
+
+def tables(metrics: Mapping[str, Any]) -> list[Table]:
+    """A row for each potential, structure and part."""
+    columns = [
+        Column("model"),
+        Column("structure"),
+        Column("part"),
+        Column("stable"),
+        Column("time", "ps", 4),
+        Column("temperature", "K", 4),
+        Column("spread", "K", 3),
+        Column("volume", "Å³/atom", 4),
+        Column("density", "g/cm³", 4),
+        Column("drift", "meV/atom/ps", 3),
+        Column("what happened"),
+    ]
+    keys = ("simulated", "temperature", "temperature_spread", "volume", "density", "drift")
+    rows = []
+    for name, potential in metrics["potentials"].items():
+        for run in potential["runs"]:
+            what = ""
+            if not run["stable"]:
+                what = f"{run['leg']}, {run['time']:.4g} ps, step {run['step']}: {run['reason']}"
+            where = f"{run['structure']} ({run['where']}), {run['formula']}"
+            stable = "yes" if run["stable"] else "no"
+            rows.append([name, where, run["part"], stable, *(run[key] for key in keys), what])
+    note = "Means over the second half of the steady part. Atoms are counted from 0. " + "; ".join(
+        f"{name}: {p['simulated']:.4g} ps, {p['ps_per_hour']:.3g} ps/h"
+        for name, p in metrics["potentials"].items()
+        if p["ps_per_hour"] is not None
+    )
+    return [Table("Molecular dynamics", columns, rows, note)]

@@ -1,0 +1,105 @@
+"""The ends of a reaction on a potential: relaxed, and whether they are still what was given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.data import covalent_radii
+from ase.optimize import BFGS
+from scipy.sparse.csgraph import minimum_spanning_tree
+
+from pestle.protocols.neb.image_calculator import BatchCalculator
+from pestle.protocols.neb.path import displacement, turned
+from pestle.protocols.potential import Potential
+
+#: In sums of covalent radii: two atoms are bonded below the first, and not above the second. What
+#: lies between counts as neither, so that a long bond that shrinks a little is no change.
+BONDED, APART = 1.2, 1.5
+#: A structure has fallen apart when the widest gap in it grew by this factor and by this length, Å.
+GAP_FACTOR, GAP_GROWTH = 1.5, 1.0
+#: Å: relaxed ends of which no atom lies farther apart are one minimum.
+MERGED = 0.1
+
+
+def relax(potential: Potential, given: Atoms, fmax: float, max_steps: int) -> dict[str, Any]:
+    """Relax one structure with BFGS at constant cell.
+
+    Args:
+        potential: on which.
+        given: with charge and spin in its info; atoms that are fixed stay so.
+        fmax: largest force in eV/Å at which it ends.
+        max_steps: at most.
+
+    Returns:
+        `positions` [n, 3] Å, `energy` eV, `forces` [n, 3] eV/Å, `steps`, `converged`.
+
+    Raises:
+        BandError: the potential gave NaN.
+    """
+    atoms = given.copy()
+    BatchCalculator.attach(potential, [atoms])
+    optimiser = BFGS(atoms, logfile=None)
+    converged = optimiser.run(fmax=fmax, steps=max_steps)
+    return {
+        "positions": atoms.positions.copy(),
+        "energy": atoms.get_potential_energy(),
+        "forces": atoms.get_forces(),
+        "steps": optimiser.nsteps,
+        "converged": bool(converged),
+    }
+
+
+def changes(given: Atoms, relaxed: Atoms) -> dict[str, Any]:
+    """How a relaxation changed a structure.
+
+    Returns:
+        `rmsd` (Å, after turning one onto the other), `apart` (Å: the widest gap, where the
+        structure has fallen apart; else `None`), `formed` and `broken` (bonds, `C0-F5`).
+    """
+    step = displacement(given, turned(given, relaxed))
+    before, after = gap(given), gap(relaxed)
+    apart = after > GAP_FACTOR * before and after > before + GAP_GROWTH
+    old, new = _scaled_distances(given), _scaled_distances(relaxed)
+    symbols = given.get_chemical_symbols()
+
+    def named(pairs: np.ndarray) -> list[str]:
+        return [f"{symbols[i]}{i}-{symbols[j]}{j}" for i, j in np.argwhere(np.triu(pairs, 1))]
+
+    return {
+        "rmsd": float(np.sqrt((step**2).sum(axis=1).mean())),
+        "apart": after if apart else None,
+        "formed": named((new < BONDED) & (old > APART)),
+        "broken": named((old < BONDED) & (new > APART)),
+    }
+
+
+def lost(change: dict[str, Any], which: str) -> str | None:
+    """Why a relaxed end is not the minimum that was given, in words; `None` where it is."""
+    if change["apart"] is not None:
+        return f"the {which} falls apart, down to a gap of {change['apart']:.1f} Å"
+    bonds = [f"{bond} formed" for bond in change["formed"]]
+    bonds += [f"{bond} broken" for bond in change["broken"]]
+    if bonds:
+        more = f" and {len(bonds) - 3} more changes" if len(bonds) > 3 else ""
+        return f"the {which} relaxes to another structure ({', '.join(bonds[:3])}{more})"
+    return None
+
+
+def merged(reactant: Atoms, product: Atoms) -> bool:
+    """Whether two relaxed ends are one minimum."""
+    step = displacement(reactant, turned(reactant, product))
+    return bool(np.linalg.norm(step, axis=1).max() < MERGED)
+
+
+def gap(atoms: Atoms) -> float:
+    """The longest link, Å, of the shortest tree that joins all atoms; 0 for one atom."""
+    tree = minimum_spanning_tree(atoms.get_all_distances(mic=bool(atoms.pbc.any())))
+    return float(tree.data.max()) if tree.nnz else 0.0
+
+
+def _scaled_distances(atoms: Atoms) -> np.ndarray:
+    """Distances [n, n] in sums of the covalent radii."""
+    radii = covalent_radii[atoms.numbers]
+    return atoms.get_all_distances(mic=bool(atoms.pbc.any())) / (radii[:, None] + radii)

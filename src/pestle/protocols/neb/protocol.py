@@ -1,0 +1,130 @@
+"""Protocol `neb`: barriers and energies of reactions (paper 2.1, Fig. 3b, 4 and 6c).
+
+Two ways to a barrier: energies of the model on the images that were given, and a nudged elastic
+band between reactant and product relaxed with the model. The band is what a user of the model would
+find, so it is judged where it converged; on the given images the labels say how far off each is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import ase.io
+import numpy as np
+
+from pestle.files import replacing
+from pestle.probe_settings import NebSettings
+from pestle.progress import Task, progress
+from pestle.protocols.base import Inputs, Protocol
+from pestle.protocols.neb.band import WINDOW, automatic_band, first_guess, relax_band
+from pestle.protocols.neb.ends import relax
+from pestle.protocols.neb.image_calculator import BandError, predict
+from pestle.protocols.neb.numbers import ENDS, analyse, end_numbers, relaxed_end
+from pestle.protocols.neb.reactions import Reaction, keyed, reactions
+from pestle.protocols.neb.shown import assess, charts, tables
+from pestle.protocols.potential import Potential
+from pestle.protocols.raw import RawFolder
+
+
+def calculate(potential: Potential, inputs: Inputs, settings: NebSettings, raw: RawFolder) -> None:
+    """Energies of the given images, relaxed ends and the band of every reaction; the band also as
+    `band-REACTION.xyz`."""
+    given = reactions(inputs)
+    # A bar counts steps that may be taken at most: two ends and a band.
+    each = 3 * settings.max_steps
+    with progress(f"reactions on {potential.name}", each * len(given)) as bar:
+        for k, reaction in enumerate(given):
+            _along(potential, reaction, raw)
+            if settings.method != "path":
+                bar.to(k * each, reaction.name)
+                for which in ENDS:
+                    _end(potential, reaction, which, settings, raw)
+                show = partial(_show, bar, reaction, k * each + 2 * settings.max_steps)
+                _band(potential, reaction, settings, raw, show)
+            bar.to((k + 1) * each, reaction.name)
+    raw.finish()
+
+
+def _show(bar: Task, reaction: Reaction, before: int, state: Mapping[str, Any]) -> None:
+    bar.to(before + int(state["steps"]), f"{reaction.name}, {float(state['fmax']):.2f} eV/Å")
+
+
+def _along(potential: Potential, reaction: Reaction, raw: RawFolder) -> None:
+    name = f"path-{reaction.slug}"
+    if not raw.has(name):
+        energy, forces = predict(potential, reaction.structures())
+        raw.write(name, energy=energy, forces=forces)
+
+
+def _end(
+    potential: Potential, reaction: Reaction, which: str, settings: NebSettings, raw: RawFolder
+) -> None:
+    name = f"{which}-{reaction.slug}"
+    if raw.has(name):
+        return
+    try:
+        content = relax(potential, reaction.end(which), settings.fmax, settings.max_steps)
+    except BandError as error:
+        content = {"failed": np.array(f"the {which} cannot be relaxed: {error}")}
+    raw.write(name, **content)
+
+
+def _band(
+    potential: Potential, reaction: Reaction, settings: NebSettings, raw: RawFolder, show: Any
+) -> None:
+    """The band, if it has ends."""
+    name = f"band-{reaction.slug}"
+    state = raw.read(name) if raw.has(name) else None
+    if end_numbers(reaction, raw)["blocked"] or (state is not None and "failed" in state):
+        return
+
+    def keep(state: Mapping[str, Any]) -> None:
+        raw.write(name, **state)
+        show(state)
+
+    automatic = settings.method == "autoneb"
+    count = min(WINDOW + 2, settings.images) if automatic else settings.images
+    start, end = (relaxed_end(reaction, which, raw) for which in ENDS)
+    try:
+        guess = first_guess(reaction.structures(), start, end, count)
+        if not automatic:
+            relax_band(potential, guess, settings, state, keep)
+        elif state is None:
+            keep(automatic_band(potential, guess, settings))
+    except BandError as error:
+        raw.write(name, failed=np.array(f"the band failed: {error}"))
+        return
+    _write_band(potential, reaction, raw)
+
+
+def _write_band(potential: Potential, reaction: Reaction, raw: RawFolder) -> None:
+    """The band as extended XYZ, with energies under a key that is not read as a label."""
+    state = raw.read(f"band-{reaction.slug}")
+    images = reaction.at(state["positions"])
+    for k, (atoms, energy) in enumerate(zip(images, state["energy"], strict=True)):
+        atoms.info |= {"image": k, "model": potential.name, "model_energy": float(energy)}
+    with replacing(raw.path / f"band-{reaction.slug}.xyz") as temporary:
+        ase.io.write(temporary, images, format="extxyz")
+
+
+def _extent(settings: NebSettings) -> str:
+    if settings.method == "path":
+        return "the given images"
+    return f"{settings.images} images, at most {settings.max_steps} steps"
+
+
+PROTOCOL = Protocol(
+    name="neb",
+    question="Are barriers and energies of reactions right?",
+    settings=NebSettings,
+    structures=keyed,
+    calculate=calculate,
+    analyse=analyse,
+    charts=charts,
+    tables=tables,
+    assess=assess,
+    extent=_extent,
+    quick={"images": 7, "fmax": 0.1, "max_steps": 100},
+)

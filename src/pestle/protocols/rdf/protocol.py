@@ -1,0 +1,314 @@
+"""Protocol `rdf`: partial radial distribution functions against a reference (paper 3.4, Fig. 6).
+
+The candidate's come from runs at constant volume made here, or from a trajectory that is given; the
+reference's from a trajectory, structures or a table. Without a reference the given structures stand
+in for it, which every sentence and plot says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pestle.errors import PestleError
+from pestle.probe_settings import RdfSettings
+from pestle.protocols.base import Inputs, Protocol, all_structures
+from pestle.protocols.dynamics.runs import (
+    Clockwork,
+    Leg,
+    default_timestep,
+    read_trajectory,
+    run_dynamics,
+)
+from pestle.protocols.potential import Potential
+from pestle.protocols.raw import RawFolder
+from pestle.protocols.rdf.radial import (
+    Histogram,
+    Pair,
+    distance,
+    first_peak,
+    half_height,
+    histogram,
+    joined,
+    pair_name,
+)
+from pestle.protocols.rdf.reference import (
+    largest_distance,
+    most_pairs,
+    of_compositions,
+    pairs_compared,
+    read_reference,
+    read_runs,
+)
+from pestle.protocols.rdf.shown import assess, charts, tables
+from pestle.protocols.wording import counted, listed
+from pestle.structures.frame import Frame, split_isolated_atoms
+
+#: With fewer pairs of atoms in a cell than this a pair of elements is judged only where `rdf.pairs`
+#: names it: two ions in a box of water keep their distance for longer than most runs last, and the
+#: blocks of a run do not show it.
+RARE = 50
+#: Of the runs in the raw folder.
+NAME = "nvt"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a potential's functions come from.
+
+    Attributes:
+        runs: frames of each run, those before it became unstable; a run may have none.
+        text: what they are.
+        unstable: what happened, for each run that became unstable.
+    """
+
+    runs: list[list[Frame]]
+    text: str
+    unstable: list[str]
+
+    @property
+    def frames(self) -> list[Frame]:
+        """Of all runs."""
+        return [frame for run in self.runs for frame in run]
+
+
+def calculate(potential: Potential, inputs: Inputs, settings: RdfSettings, raw: RawFolder) -> None:
+    """Runs of this potential, unless a trajectory of the candidate is given."""
+    if settings.trajectory:
+        frames = [f for run in read_runs(settings.trajectory, "rdf.trajectory") for f in run]
+        _check(inputs, settings, frames)
+        raw.finish()
+        return
+    starts = starting_structures(inputs, settings.structures)
+    _check(inputs, settings, starts)
+    kelvin = settings.temperature
+    legs = [
+        Leg("equilibration", settings.equilibration, "nvt", kelvin),
+        Leg("run", settings.time, "nvt", kelvin),
+    ]
+    clock = Clockwork(
+        timestep=settings.timestep or default_timestep(starts),
+        friction=settings.friction,
+        every=settings.every,
+        segment=settings.segment,
+    )
+    run_dynamics(
+        potential,
+        [frame for frame in starts for _ in range(settings.seeds)],
+        legs,
+        clock,
+        raw,
+        name=NAME,
+        seed=inputs.seed,
+        title=f"molecular dynamics of {potential.name}",
+    )
+    raw.finish()
+
+
+def starting_structures(inputs: Inputs, count: int) -> list[Frame]:
+    """At most `count` of the given structures, evenly taken from the periodic ones.
+
+    Raises:
+        PestleError: there is none.
+    """
+    frames, _ = split_isolated_atoms(inputs.frames)
+    periodic = [frame for frame in frames if frame.is_periodic]
+    if not periodic:
+        for frame in frames:
+            half_height(frame)  # says what a structure that is not periodic lacks
+        raise PestleError(
+            "there is no structure to start from",
+            where="rdf",
+            fix="Give one with --data FILES, or a trajectory with --set rdf.trajectory=FILES.",
+        )
+    chosen = np.linspace(0, len(periodic) - 1, min(count, len(periodic))).round().astype(int)
+    return [periodic[k] for k in chosen]
+
+
+def _check(inputs: Inputs, settings: RdfSettings, frames: Sequence[Frame]) -> None:
+    """Raise what `analyse` would find wrong with settings and reference before anything is run."""
+    reference = of_compositions(read_reference(settings.reference, inputs), frames)
+    pairs_compared(settings.pairs, {"the run": frames}, reference)
+    largest_distance(settings.r_max, frames, reference)
+
+
+def analyse(raws: Mapping[str, RawFolder], inputs: Inputs, settings: RdfSettings) -> dict[str, Any]:
+    """Functions, their errors and their distances to the reference.
+
+    Returns:
+        `pairs`: names; `r_max` Å; `notices`: sentences;
+        `reference`: `text`, `stands_in`, `pairs`: pair → r (Å), g, error (standard deviation or
+        `None`), coordination (neighbours of the second element around the first up to each bin's
+        outer edge; `None` for a table), first_peak (Å, height);
+        `potentials`: name → `source` (what the frames are), `n_frames`, `n_runs`, `unstable`
+        (sentences) and `pairs`: the same, and emd, emd_error, emd_interval (95 %), emd_noise (Å,
+        `radial.Distance`), judged (whether the verdict may rest on it).
+    """
+    sources, notices = _sources(raws, inputs, settings)
+    there = {name: source.frames for name, source in sources.items() if source.frames}
+    every_frame = [frame for frames in there.values() for frame in frames]
+    started = every_frame or starting_structures(inputs, settings.structures)
+    reference = of_compositions(read_reference(settings.reference, inputs), started)
+    pairs = pairs_compared(settings.pairs, there or {"the run": started}, reference)
+    r_max, cut = largest_distance(settings.r_max, started, reference)
+    edges = np.linspace(0.0, r_max, settings.bins + 1)
+
+    def functions(runs: Sequence[Sequence[Frame]], stream: int) -> Functions:
+        counts = joined([histogram(run, pairs, edges, settings.blocks) for run in runs if run])
+        rng = np.random.default_rng([inputs.seed, stream])
+        return Functions.of(counts, counts.resampled(settings.samples, rng))
+
+    theirs = (
+        Functions.of_table(reference.table, pairs, edges)
+        if reference.table
+        else functions(reference.runs, 0)
+    )
+    potentials = {}
+    for name, source in sources.items():
+        found = {}
+        if source.frames:
+            mine = functions(source.runs, 1)
+            for k, pair in enumerate(pairs):
+                judged = bool(settings.pairs) or most_pairs(source.frames, pair) >= RARE
+                found[pair_name(pair)] = (
+                    mine.shown(k) | mine.against(theirs, k) | {"judged": judged}
+                )
+        potentials[name] = {
+            "source": source.text,
+            "n_frames": len(source.frames),
+            "n_runs": len(source.runs),
+            "unstable": source.unstable,
+            "pairs": found,
+        }
+        if source.unstable:
+            lost = f"{len(source.unstable)} of {counted(len(source.runs), 'run')} of {name}"
+            notices.append(f"{lost} became unstable: {'; '.join(source.unstable)}")
+    return {
+        "pairs": [pair_name(pair) for pair in pairs],
+        "r_max": r_max,
+        "notices": [*notices, *([cut] if cut else [])],
+        "reference": {
+            "text": reference.text,
+            "stands_in": reference.stands_in,
+            "pairs": {pair_name(pair): theirs.shown(k) for k, pair in enumerate(pairs)},
+        },
+        "potentials": potentials,
+    }
+
+
+@dataclass(frozen=True)
+class Functions:
+    """g(r) of all pairs, with bootstrap samples.
+
+    Attributes:
+        r: [n] Å.
+        g: [n_pairs, n].
+        samples: [samples, n_pairs, n]; `None` where there is nothing to draw from.
+        coordination: [n_pairs, n]; `None` for a table.
+    """
+
+    r: np.ndarray
+    g: np.ndarray
+    samples: np.ndarray | None
+    coordination: np.ndarray | None
+
+    @classmethod
+    def of(cls, counts: Histogram, samples: np.ndarray | None) -> Functions:
+        return cls(counts.r, counts.g(), samples, counts.coordination())
+
+    @classmethod
+    def of_table(
+        cls,
+        table: Mapping[Pair, tuple[np.ndarray, np.ndarray]],
+        pairs: Sequence[Pair],
+        edges: np.ndarray,
+    ) -> Functions:
+        """Interpolated to the middles of the bins."""
+        r = (edges[1:] + edges[:-1]) / 2
+        named = [table[pair] if pair in table else table[pair[::-1]] for pair in pairs]
+        return cls(r, np.array([np.interp(r, *columns) for columns in named]), None, None)
+
+    def drawn(self, k: int) -> np.ndarray | None:
+        """Samples of pair k, [samples, n]."""
+        return None if self.samples is None else self.samples[:, k]
+
+    def shown(self, k: int) -> dict[str, Any]:
+        """Pair k, as in the metrics."""
+        drawn = self.drawn(k)
+        return {
+            "r": self.r.tolist(),
+            "g": self.g[k].tolist(),
+            "error": None if drawn is None else np.nanstd(drawn, axis=0, ddof=1).tolist(),
+            "coordination": None if self.coordination is None else self.coordination[k].tolist(),
+            "first_peak": first_peak(self.r, self.g[k]),
+        }
+
+    def against(self, other: Functions, k: int) -> dict[str, Any]:
+        """Distance of pair k, as in the metrics."""
+        found = distance(self.r, self.g[k], other.g[k], self.drawn(k), other.drawn(k))
+        return {
+            "emd": found.value,
+            "emd_error": found.error,
+            "emd_interval": found.interval,
+            "emd_noise": found.noise,
+        }
+
+
+def _sources(
+    raws: Mapping[str, RawFolder], inputs: Inputs, settings: RdfSettings
+) -> tuple[dict[str, Source], list[str]]:
+    """Name → what its functions come from, and what a reader has to know of it."""
+    if not settings.trajectory:
+        return {name: _made_here(raw, settings) for name, raw in raws.items()}, []
+    runs = read_runs(settings.trajectory, "rdf.trajectory")
+    named = listed(list(dict.fromkeys(Path(run[0].source).name for run in runs)))
+    text = f"{counted(sum(map(len, runs)), 'frame')} of {named}"
+    candidate = inputs.candidate or next(iter(raws))
+    others = [name for name in raws if name != candidate]
+    notices = [f"The trajectory is that of {candidate}"] if others else []
+    if others:
+        notices[0] += f"; {listed(others)} made no run and {'is' if len(others) == 1 else 'are'} "
+        notices[0] += "left out"
+    return {candidate: Source(runs, text, [])}, notices
+
+
+def _made_here(raw: RawFolder, settings: RdfSettings) -> Source:
+    """Frames after equilibration; of a run that became unstable without the last one."""
+    runs, unstable = [], []
+    for number, run in enumerate(read_trajectory(raw, NAME).runs()):
+        kept = np.flatnonzero(run.within("run"))
+        if run.stopped is not None:
+            kept = kept[kept < len(run) - 1]
+            at = f"run {number + 1} at {run.stopped.time:.3g} ps"
+            unstable.append(f"{at}, {run.stopped.reason}")
+        label = f"run {number + 1}"
+        runs.append([Frame(run.atoms(int(k)), source=label, index=int(k)) for k in kept])
+    length = f"{settings.time:g} ps at constant volume and {settings.temperature:g} K"
+    return Source(runs, f"{counted(len(runs), 'run')} of {length}", unstable)
+
+
+def _extent(settings: RdfSettings) -> str:
+    if settings.trajectory:
+        return "the given trajectory"
+    runs = f"{counted(settings.structures, 'structure')} × {counted(settings.seeds, 'seed')}"
+    return f"{runs} × {settings.time:g} ps at {settings.temperature:g} K"
+
+
+PROTOCOL = Protocol(
+    name="rdf",
+    question="Does a simulation have the structure of the reference?",
+    settings=RdfSettings,
+    calculate=calculate,
+    analyse=analyse,
+    charts=charts,
+    tables=tables,
+    assess=assess,
+    extent=_extent,
+    structures=all_structures,
+    quick={"seeds": 1, "time": 0.5, "equilibration": 0.1, "every": 0.01, "segment": 0.1},
+    analysis_settings=("reference", "pairs", "r_max", "bins", "blocks", "samples"),
+)

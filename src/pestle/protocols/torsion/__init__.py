@@ -1,0 +1,5 @@
+"""Protocol `torsion`: relative energies along scans."""
+
+from pestle.protocols.torsion.protocol import PROTOCOL
+
+__all__ = ["PROTOCOL"]
