@@ -12,7 +12,8 @@ from ase.build import bulk
 
 import pestle
 from pestle.errors import PestleError
-from pestle.jobs.qualify import qualify, settings_for
+from pestle.jobs.qualify import qualify
+from pestle.jobs.qualify_plan import settings_for
 from pestle.probe_settings import ProbeSettings
 
 SMALL = {

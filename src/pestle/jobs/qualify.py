@@ -6,34 +6,30 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
 from pestle.errors import PestleError
 from pestle.files import finite, write_json
 from pestle.jobs.potentials import Contenders, contenders, file_name
 from pestle.jobs.probe import elements_for, run_protocol
-from pestle.jobs.qualify_inputs import Given, OfRun, read_given, read_run
-from pestle.probe_settings import ProbeSettings
+from pestle.jobs.qualify_inputs import OfRun, read_given, read_run
+from pestle.jobs.qualify_plan import (
+    extents,
+    left_out,
+    observables_of,
+    protocols_to_run,
+    scope_of,
+    settings_for,
+)
 from pestle.progress import say
 from pestle.protocols import NAMES, protocol
-from pestle.protocols.base import Inputs, Protocol
+from pestle.protocols.base import Inputs
 from pestle.protocols.results import Finding, worst
 from pestle.protocols.thresholds import Threshold, read_thresholds
-from pestle.protocols.verdict import (
-    OBSERVABLES,
-    NotTested,
-    Scope,
-    by_level,
-    conclude,
-    needed_by,
-)
+from pestle.protocols.verdict import NotTested, Scope, by_level, conclude, needed_by
 from pestle.protocols.zero_step import assess_gate
 from pestle.report import write_report
-from pestle.run_file import build
 from pestle.run_folder import now, versions
-
-#: Run wherever its references are there, although no scope needs it: it costs nothing.
-WHERE_POSSIBLE = ("atoms",)
 
 
 @dataclass
@@ -103,14 +99,14 @@ def qualify(
     """
     limits = read_thresholds(Path(thresholds) if thresholds is not None else None)
     run = read_run(model)
-    wanted = _scope(scope, run)
+    wanted = scope_of(scope, run)
     given = read_given(
         run, data=data, structures=structures, path=path, torsions=torsions, broad=broad
     )
     chosen = settings_for(settings or {}, full=full)
-    observables = _observables(given, chosen)
+    observables = observables_of(given, chosen)
     needed = needed_by(wanted, observables)
-    names = _to_run(needed, run_too, leave_out)
+    names = protocols_to_run(needed, run_too, leave_out)
     if against is None and run is not None and run.settings.foundation:
         against = run.settings.foundation
     loaded = contenders(
@@ -130,7 +126,8 @@ def qualify(
     _zero_step(tested, run, limits["zero_step"], "zero_step" in needed)
     for name in NAMES:
         if name not in names:
-            _left_out(tested, name, name in needed, name in leave_out)
+            entry = left_out(name, needed=name in needed, on_purpose=name in leave_out)
+            tested.not_tested.append(entry)
             continue
         inputs = Inputs(
             symbols,
@@ -161,7 +158,7 @@ def qualify(
         tested.protocols[name] = {
             "level": worst([f.level for f in found]) if found else None,
             "needed": name in needed,
-            **_extent(test, own, settings or {}, full=full),
+            **extents(test, own, settings or {}, full=full),
             "seconds": round(time.monotonic() - started, 1),
         }
     content = _verdict(
@@ -170,50 +167,6 @@ def qualify(
     write_json(folder / "verdict.json", content)
     report = write_report(folder)
     return content | {"report": str(report), "out": str(folder)}
-
-
-def settings_for(asked: Mapping[str, Any], *, full: bool) -> ProbeSettings:
-    """The settings of all protocols: full ones, or those of a first look; what was asked for goes
-    before both.
-
-    Raises:
-        PestleError: an unknown setting or a wrong value.
-    """
-    quick: dict[str, Any] = {}
-    if not full:
-        for name in NAMES:
-            quick |= {f"{name}.{leaf}": value for leaf, value in protocol(name).quick.items()}
-    built = build({}, quick | dict(asked), root=ProbeSettings)
-    assert isinstance(built, ProbeSettings)
-    return built
-
-
-def _scope(asked: str | None, run: OfRun | None) -> Scope:
-    scope = asked or (run.settings.scope if run is not None else None)
-    if scope not in get_args(Scope):
-        raise PestleError(
-            f"unknown scope '{scope}'" if scope else "it is not known what the model is for",
-            where="scope",
-            fix="Give --scope narrow (configurations like those of the data) or --scope broad.",
-        )
-    return cast(Scope, scope)
-
-
-def _observables(given: Given, settings: ProbeSettings) -> list[str]:
-    """Observables that the user gave a reference for."""
-    there = {
-        "rdf": bool(settings.rdf.reference or settings.rdf.trajectory),
-        "neb": bool(given.paths),
-        "torsion": bool(given.torsions),
-    }
-    return [name for name in OBSERVABLES if there[name]]
-
-
-def _to_run(needed: Sequence[str], run_too: Sequence[str], leave_out: Sequence[str]) -> set[str]:
-    """Names of the protocols to run."""
-    for name in (*run_too, *leave_out):
-        protocol(name)  # an unknown one is an error
-    return {*needed, *WHERE_POSSIBLE, *run_too} - set(leave_out)
 
 
 def _zero_step(
@@ -236,30 +189,6 @@ def _zero_step(
     else:
         why, how = "the model is not given as the folder of its run", "pestle qualify RUN_DIR"
     tested.not_tested.append(NotTested("zero_step", False, why, how))
-
-
-def _left_out(tested: Tested, name: str, needed: bool, on_purpose: bool) -> None:
-    if on_purpose:
-        entry = NotTested(name, needed, "it was left out", f"without --without {name}")
-    elif name in OBSERVABLES:
-        how = {
-            "rdf": "--set rdf.reference=FILE",
-            "neb": "--path FILE",
-            "torsion": "--torsions FILES",
-        }[name]
-        entry = NotTested(name, needed, "no reference for it was given", how)
-    else:
-        entry = NotTested(name, needed, "the scope does not need it", f"--with {name}")
-    tested.not_tested.append(entry)
-
-
-def _extent(
-    test: Protocol, own: Any, asked: Mapping[str, Any], *, full: bool
-) -> dict[str, str | None]:
-    """How much was calculated, and how much the full settings would."""
-    extent = test.extent(own)
-    whole = None if full else test.extent(getattr(settings_for(asked, full=True), test.name))
-    return {"extent": extent, "full_extent": None if whole == extent else whole}
 
 
 def _verdict(

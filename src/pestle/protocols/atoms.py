@@ -20,6 +20,7 @@ from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Chart, Column, Finding, Series, Table
 from pestle.protocols.thresholds import Threshold
+from pestle.protocols.wording import counted, figure
 from pestle.structures.frame import Frame, split_isolated_atoms
 
 
@@ -105,8 +106,9 @@ def assess(metrics: Mapping[str, Any], thresholds: Mapping[str, Threshold]) -> l
     if found["rmse"] is None:
         return []
     level, count = limit.level(found["rmse"]), len(found["errors"])
-    text = f"Single atoms of {count} element{'s' if count > 1 else ''} are off by "
-    text += f"{found['rmse']:.3g} meV (RMS)."
+    text = (
+        f"Single atoms of {counted(count, 'element')} are off by {figure(found['rmse'])} meV (RMS)."
+    )
     if level != "pass":
         text += (
             " Energies of formation and dissociation will be off: use isolated-atom E0s, or train "

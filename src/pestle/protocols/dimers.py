@@ -24,6 +24,7 @@ from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Chart, Column, Finding, Series, Table, worst
 from pestle.protocols.thresholds import Threshold
+from pestle.protocols.wording import figure
 from pestle.structures.frame import Frame
 
 #: eV that a curve may fall inwards, or a second well be deep, before it counts: below it lie the
@@ -115,9 +116,9 @@ def curve(distance: np.ndarray, energy: np.ndarray, scale: float) -> dict[str, A
     flags = []
     if falls[deepest] > RIPPLE:
         where = distance[start - deepest]
-        flags.append(f"falls by {falls[deepest]:.2f} eV inwards, down to {where:.2f} Å")
+        flags.append(f"falls by {figure(falls[deepest])} eV inwards, down to {where:.2f} Å")
     if wall <= RIPPLE:
-        flags.append(f"no wall: {wall:+.2f} eV at {distance[0]:.2f} Å above the minimum")
+        flags.append(f"no wall: {figure(wall)} eV above the minimum at {distance[0]:.2f} Å")
     if wells > 0:
         flags.append(f"{wells} more well{'s' if wells > 1 else ''} outside the minimum")
     return result | {

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pestle.protocols.results import LEVELS, Finding, worst
+from pestle.protocols.wording import listed
 
 Scope = Literal["narrow", "broad"]
 
@@ -93,7 +94,7 @@ def conclude(
     if level == "fail":
         return Verdict("fail", f"{candidate} is not fit for {purpose}. {reason}{more}", counted)
     if missing:
-        text = f"No verdict on {candidate} for {purpose}: {_listed(missing)} not tested."
+        text = f"No verdict on {candidate} for {purpose}: {listed(_spoken(missing))} not tested."
         return Verdict("incomplete", text, counted)
     if level == "concern":
         text = f"{candidate} passed for {purpose}, with concerns. {reason}{more}"
@@ -106,12 +107,12 @@ def conclude(
 def _beyond(findings: Sequence[Finding]) -> str:
     """What was found outside the scope, so that a pass is not taken for more than it is."""
     bad = [f.protocol for f in findings if f.level == "fail"]
-    return f" Outside this scope it failed {_listed(list(dict.fromkeys(bad)))}." if bad else ""
+    return f" Outside this scope it failed {listed(_spoken(bad))}." if bad else ""
 
 
-def _listed(names: Sequence[str]) -> str:
-    spoken = [name.replace("_", "-") for name in names]
-    return " and ".join([", ".join(spoken[:-1]), spoken[-1]] if len(spoken) > 1 else spoken)
+def _spoken(names: Sequence[str]) -> list[str]:
+    """Each name once, as it is said."""
+    return [name.replace("_", "-") for name in dict.fromkeys(names)]
 
 
 def by_level(findings: Sequence[Finding], rank: Mapping[str, int]) -> list[Finding]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from pestle.protocols.results import Finding
 from pestle.protocols.thresholds import Threshold
+from pestle.protocols.wording import counted
 
 
 def assess_gate(gate: Mapping[str, Any], thresholds: Mapping[str, Threshold]) -> Finding:
@@ -23,9 +24,10 @@ def assess_gate(gate: Mapping[str, Any], thresholds: Mapping[str, Threshold]) ->
     limit = thresholds["forces_mev_per_angstrom"]
     value = 1e3 * float(gate["forces"])
     level = limit.level(value)
+    to = "exactly" if value == 0 else f"to {value:.2g} meV/Å"
     text = (
-        f"Before the first update the model gave the foundation's forces to {value:.2g} meV/Å on "
-        f"{gate['n_frames']} frames."
+        f"Before the first update the model gave the foundation's forces "
+        f"{to} on {counted(gate['n_frames'], 'frame')}."
     )
     if level != "pass":
         text += " It did not start from the foundation: report this."

@@ -96,8 +96,10 @@ def _relative(
     assert size is not None
     share = mine / size
     level = limit.level(share)
-    text = f"On {name} the {_sizes(own)}; the forces themselves are {figure(size)} meV/Å (RMS), so "
-    text += f"their error is {percent(share)} of that."
+    text = f"On {name} the forces are off by {percent(share)} of their size, "
+    text += f"{figure(size)} meV/Å (RMS)."
+    if not base:
+        text += f" The {_sizes(own)}."
     text += _worst_group(own, lambda g: _over(own[g]["forces_rmse"], rms.get(g)), percent)
     text += _other_level(own)
     if base and _is_own(base, rms):

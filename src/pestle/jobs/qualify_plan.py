@@ -1,0 +1,91 @@
+"""What a qualification runs: scope, observables, protocols and their settings; what is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast, get_args
+
+from pestle.errors import PestleError
+from pestle.jobs.qualify_inputs import Given, OfRun
+from pestle.probe_settings import ProbeSettings
+from pestle.protocols import NAMES, protocol
+from pestle.protocols.base import Protocol
+from pestle.protocols.verdict import OBSERVABLES, NotTested, Scope
+from pestle.run_file import build
+
+#: Run wherever its references are there, although no scope needs it: it costs nothing.
+WHERE_POSSIBLE = ("atoms",)
+
+
+def scope_of(asked: str | None, run: OfRun | None) -> Scope:
+    """What the model is for: as asked, else as the run was asked.
+
+    Raises:
+        PestleError: neither says it, or there is no such scope.
+    """
+    scope = asked or (run.settings.scope if run is not None else None)
+    if scope not in get_args(Scope):
+        raise PestleError(
+            f"unknown scope '{scope}'" if scope else "it is not known what the model is for",
+            where="scope",
+            fix="Give --scope narrow (configurations like those of the data) or --scope broad.",
+        )
+    return cast(Scope, scope)
+
+
+def observables_of(given: Given, settings: ProbeSettings) -> list[str]:
+    """Observables that the user gave a reference for."""
+    there = {
+        "rdf": bool(settings.rdf.reference or settings.rdf.trajectory),
+        "neb": bool(given.paths),
+        "torsion": bool(given.torsions),
+    }
+    return [name for name in OBSERVABLES if there[name]]
+
+
+def settings_for(asked: Mapping[str, Any], *, full: bool) -> ProbeSettings:
+    """The settings of all protocols: full ones, or those of a first look; what was asked for goes
+    before both.
+
+    Raises:
+        PestleError: an unknown setting or a wrong value.
+    """
+    quick: dict[str, Any] = {}
+    if not full:
+        for name in NAMES:
+            quick |= {f"{name}.{leaf}": value for leaf, value in protocol(name).quick.items()}
+    built = build({}, quick | dict(asked), root=ProbeSettings)
+    assert isinstance(built, ProbeSettings)
+    return built
+
+
+def protocols_to_run(
+    needed: Sequence[str], run_too: Sequence[str], leave_out: Sequence[str]
+) -> set[str]:
+    """Names of the protocols to run."""
+    for name in (*run_too, *leave_out):
+        protocol(name)  # an unknown one is an error
+    return {*needed, *WHERE_POSSIBLE, *run_too} - set(leave_out)
+
+
+def left_out(name: str, *, needed: bool, on_purpose: bool) -> NotTested:
+    """Why a protocol is not run, and how it would be."""
+    if on_purpose:
+        return NotTested(name, needed, "it was left out", f"without --without {name}")
+    if name in OBSERVABLES:
+        how = {
+            "rdf": "--set rdf.reference=FILE",
+            "neb": "--path FILE",
+            "torsion": "--torsions FILES",
+        }[name]
+        return NotTested(name, needed, "no reference for it was given", how)
+    return NotTested(name, needed, "the scope does not need it", f"--with {name}")
+
+
+def extents(
+    test: Protocol, own: Any, asked: Mapping[str, Any], *, full: bool
+) -> dict[str, str | None]:
+    """How much was calculated, and how much the full settings would."""
+    extent = test.extent(own)
+    whole = None if full else test.extent(getattr(settings_for(asked, full=True), test.name))
+    return {"extent": extent, "full_extent": None if whole == extent else whole}
