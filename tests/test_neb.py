@@ -307,7 +307,7 @@ def test_the_saddle_of_a_network_is_one(seed0, tmp_path: Path) -> None:
     metrics = probe("neb", model, data=[f"sn2={DEMO}"], out=tmp_path, settings={"neb.fmax": 0.02})
     found = metrics["potentials"][model]["reactions"]["sn2"]
     assert found["judged"] == "band"
-    (file,) = tmp_path.glob("raw/*/band-sn2.xyz")
+    (file,) = tmp_path.glob("raw/*/*/band-sn2.xyz")
     images = read_frames([str(file)])
     assert not any(images.keys[label] for label in images.keys)
     top = max(images.frames, key=lambda f: f.atoms.info["model_energy"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from pestle.probe_settings import ProbeSettings
 from pestle.protocols import protocol
 from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.potential import Potential
-from pestle.protocols.raw import RawFolder, structures_digest
+from pestle.protocols.raw import RawFolder, digest_of, structures_digest
 from pestle.protocols.results import Flagged
 from pestle.protocols.thresholds import read_thresholds
 from pestle.run_file import build
@@ -131,10 +132,9 @@ def measured(
     chosen.check(inputs, settings, potentials)
     raws = {}
     for potential in potentials:
-        raw = RawFolder(
-            folder / "raw" / file_name(potential.name),
-            _key(chosen, potential, inputs, settings, dtype),
-        )
+        key = _key(chosen, potential, inputs, settings, dtype)
+        # Results of other settings or data stay where they are.
+        raw = RawFolder(folder / "raw" / file_name(potential.name) / digest_of(key), key)
         if not raw.finished:
             chosen.calculate(potential, inputs, settings, raw)
         raws[potential.name] = raw
@@ -169,11 +169,14 @@ def _key(
     chosen: Protocol, potential: Potential, inputs: Inputs, settings: BaseModel, dtype: str
 ) -> dict[str, Any]:
     """What raw results depend on."""
-    structures = chosen.structures(inputs)
+    structures = chosen.structures(inputs, settings)
     return {
         "protocol": chosen.name,
+        "version": chosen.version,
+        "packages": {name: importlib.metadata.version(name) for name in chosen.packages},
         "potential": potential.fingerprint,
         "dtype": dtype,
+        "device": potential.device,
         "settings": settings.model_dump(exclude=set(chosen.analysis_settings)),
         "elements": list(chosen.elements(inputs)),
         "structures": structures_digest(structures),

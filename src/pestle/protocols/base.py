@@ -46,12 +46,12 @@ class Inputs:
         return [frame for frames in self.sets.values() for frame in frames]
 
 
-def no_structures(_inputs: Inputs) -> Sequence[Frame]:
+def no_structures(_inputs: Inputs, _settings: Any) -> Sequence[Frame]:
     """For protocols whose raw results depend on no given structure."""
     return ()
 
 
-def all_structures(inputs: Inputs) -> Sequence[Frame]:
+def all_structures(inputs: Inputs, _settings: Any) -> Sequence[Frame]:
     """For protocols whose raw results depend on all given structures."""
     return inputs.frames
 
@@ -78,7 +78,7 @@ class Protocol:
         name: as typed.
         question: that it answers.
         settings: its settings' class.
-        structures: the given structures that its raw results depend on.
+        structures: (inputs, settings): the structures that its raw results depend on.
         elements: atomic numbers that its raw results depend on; each potential must know them and
             those of the structures.
         calculate: (potential, inputs, settings, raw folder): writes raw results; goes on from those
@@ -96,6 +96,8 @@ class Protocol:
         analysis_settings: settings that only `analyse` reads, so that changing them keeps the raw
             results.
         replay_head: whether the replay head of a model that has one is tested too.
+        version: of the calculation; raised when it is changed so that raw results change.
+        packages: whose versions its raw results depend on, because they make its structures.
         check: (inputs, settings, potentials): raises a PestleError for a mistake before anything is
             calculated or written.
     """
@@ -109,10 +111,12 @@ class Protocol:
     tables: Callable[[Mapping[str, Any]], list[Table]]
     assess: Callable[[Mapping[str, Any], Mapping[str, Threshold]], list[Finding]]
     extent: Callable[[Any], str]
-    structures: Callable[[Inputs], Sequence[Frame]] = no_structures
+    structures: Callable[[Inputs, Any], Sequence[Frame]] = no_structures
     elements: Callable[[Inputs], Sequence[int]] = data_elements
     quick: Mapping[str, Any] = field(default_factory=dict)
     flagged: Callable[[Mapping[str, RawFolder], Mapping[str, Any]], list[Flagged]] = nothing_flagged
     analysis_settings: tuple[str, ...] = ()
     replay_head: bool = False
+    version: int = 1
+    packages: tuple[str, ...] = ()
     check: Callable[[Inputs, Any, Sequence[Potential]], None] = nothing_to_check

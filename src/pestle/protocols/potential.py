@@ -30,12 +30,14 @@ class Potential(ABC):
         fingerprint: the same where the predictions are the same.
         elements: atomic numbers that it knows; `None` where nobody can tell.
         reference_energies: atomic number → E0 in eV; `None` where it has none.
+        device: kind of device that it predicts on, `cpu` or `cuda`.
     """
 
     name: str
     fingerprint: str
     elements: tuple[int, ...] | None
-    reference_energies: Mapping[int, float] | None
+    reference_energies: Mapping[int, float] | None = None
+    device: str = "cpu"
 
     @abstractmethod
     def predict(
@@ -75,6 +77,7 @@ class ModelPotential(Potential):
         self.fingerprint = f"{model.fingerprint()}:{self.head}"
         self.elements = model.elements
         self.reference_energies = model.reference_energies[self.head]
+        self.device = model.device.type
 
     def predict(
         self, frames: Sequence[Frame], on_progress: Callable[[int], None] | None = None
@@ -112,7 +115,6 @@ class CalculatorPotential(Potential):
     ) -> None:
         self.name, self._make = name, make
         self.fingerprint, self.elements = fingerprint or name, elements
-        self.reference_energies = None
 
     def predict(
         self, frames: Sequence[Frame], on_progress: Callable[[int], None] | None = None

@@ -1,20 +1,20 @@
 """Raw results of a protocol for one potential: kept on disk, reused where nothing has changed.
 
 A folder with `key.json`, which says what the results depend on, and whatever the protocol writes
-beside it. Results of another key are left out of account and written over.
+beside it. It is called after that key, so that results of other settings are never touched.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pestle.errors import PestleError
 from pestle.files import replacing, write_json
 from pestle.structures.frame import Frame
 
@@ -25,15 +25,22 @@ class RawFolder:
     """Where the calculation of one protocol for one potential lies.
 
     Args:
-        path: the folder; made when something is written. Results of another key are removed.
+        path: the folder; made when something is written.
         key: plain data that the results depend on: potential, settings, structures.
+
+    Raises:
+        PestleError: there is something else in it.
     """
 
     def __init__(self, path: Path, key: dict[str, Any]) -> None:
         self.path = path
         self.key = json.loads(json.dumps(key))
-        if path.exists() and _read(path / KEY) != self.key:
-            shutil.rmtree(path)
+        if path.exists() and any(path.iterdir()) and _read(path / KEY) != self.key:
+            raise PestleError(
+                "holds something else than the results of this test",
+                where=str(path),
+                fix="Move it away, or choose another folder with -o.",
+            )
 
     @property
     def finished(self) -> bool:
@@ -78,14 +85,26 @@ def _read(path: Path) -> Any:
         return None
 
 
+def digest_of(key: dict[str, Any]) -> str:
+    """Hash of a key, 12 hexadecimal digits: the name of its folder."""
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
+
+
 def structures_digest(frames: Sequence[Frame]) -> str:
     """Hash of structures and labels, 16 hexadecimal digits."""
     digest = hashlib.sha256()
     for frame in frames:
         atoms = frame.atoms
-        for array in (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc):
+        for array in (
+            atoms.numbers,
+            atoms.positions,
+            atoms.cell.array,
+            atoms.pbc,
+            atoms.get_masses(),
+        ):
             digest.update(np.ascontiguousarray(array).tobytes())
         digest.update(repr((frame.energy, frame.config_type, frame.charge, frame.spin)).encode())
-        if frame.forces is not None:
-            digest.update(np.ascontiguousarray(frame.forces, dtype=float).tobytes())
+        for label in (frame.forces, frame.stress):
+            if label is not None:
+                digest.update(np.ascontiguousarray(label, dtype=float).tobytes())
     return digest.hexdigest()[:16]

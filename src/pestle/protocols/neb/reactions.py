@@ -114,7 +114,7 @@ def reactions(inputs: Inputs) -> list[Reaction]:
     return list(found.values())
 
 
-def keyed(inputs: Inputs) -> Sequence[Frame]:
+def keyed(inputs: Inputs, _settings: object = None) -> Sequence[Frame]:
     """The images for the digest that raw results depend on: which reaction they belong to and which
     atoms are held fixed are told by the group, since the digest knows nothing else of it.
 

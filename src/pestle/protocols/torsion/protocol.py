@@ -27,7 +27,7 @@ from pestle.structures.frame import Frame
 KCAL = kcal / mol
 
 
-def structures(inputs: Inputs) -> Sequence[Frame]:
+def structures(inputs: Inputs, _settings: object = None) -> Sequence[Frame]:
     """The labelled structures of all sets.
 
     Raises:
