@@ -12,6 +12,7 @@ from ase.build import bulk
 
 import pestle
 from pestle.errors import PestleError
+from pestle.jobs.probe import probe
 from pestle.jobs.qualify import qualify
 from pestle.jobs.qualify_plan import settings_for
 from pestle.probe_settings import ProbeSettings
@@ -65,6 +66,33 @@ def test_a_sound_potential_passes_on_its_own_labels(copper: str, tmp_path: Path)
     untested = {entry["protocol"]: entry for entry in result["not_tested"]}
     assert {"zero_step", "forgetting", "dimers", "rss", "neb", "torsion"} <= set(untested)
     assert not any(entry["needed"] for entry in untested.values())
+
+
+def test_what_was_calculated_apart_from_the_verdict_is_marked(copper: str, tmp_path: Path) -> None:
+    asked = {"data": [copper], "out": tmp_path / "out"}
+    qualify(EMT, scope="narrow", settings=SMALL, run_too=["dimers"], **asked)
+    marks = ("Not part of the verdict", "Calculated anew since the verdict")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert not any(mark in page for mark in marks)
+    probe("dimers", EMT, elements=["Cu"], out=tmp_path / "out" / "protocols" / "dimers")
+    assert marks[1] in pestle.write_report(tmp_path / "out").read_text()
+    qualify(EMT, scope="narrow", settings=SMALL, **asked)
+    assert marks[0] in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_needed_test_that_judges_nothing_is_no_pass(copper: str, tmp_path: Path) -> None:
+    """Energies alone, of no foundation's level, or a path without energies: nothing to judge."""
+    path = tmp_path / "path.xyz"
+    bare = [atoms.copy() for atoms in ase.io.read(copper, index=":2")]
+    for atoms in bare:
+        atoms.info.clear()
+        del atoms.arrays["REF_forces"]
+    ase.io.write(path, bare, format="extxyz")
+    result = qualify(
+        EMT, scope="narrow", data=[copper], path=[str(path)], settings=SMALL, out=tmp_path / "out"
+    )
+    assert "md" in result["protocols"] and result["protocols"]["md"]["needed"]
+    assert not any(f["protocol"] == "neb" and f["level"] == "pass" for f in result["findings"])
 
 
 def test_what_the_scope_needs_and_lacks_makes_it_incomplete(copper: str, tmp_path: Path) -> None:

@@ -75,9 +75,9 @@ def test_every_protocol_has_thresholds_with_their_source() -> None:
 
 def test_a_users_thresholds_change_only_what_they_name(tmp_path: Path) -> None:
     mine = tmp_path / "mine.yaml"
-    mine.write_text("rss:\n  flagged_change: {fail: 0.5}\n")
+    mine.write_text("rss:\n  flagged_change: {fail: 0.9}\n")
     changed, shipped = read_thresholds(mine), read_thresholds()
-    assert changed["rss"]["flagged_change"].fail == 0.5
+    assert changed["rss"]["flagged_change"].fail == 0.9
     assert changed["rss"]["flagged_change"].concern == shipped["rss"]["flagged_change"].concern
     assert changed["rss"]["flagged_change"].source == str(mine)
     assert changed["neb"] == shipped["neb"]
@@ -89,7 +89,10 @@ def test_a_users_thresholds_change_only_what_they_name(tmp_path: Path) -> None:
         ("rs: {}", "no threshold 'rs'. Did you mean 'rss'"),
         ("rss:\n  flagged: {fail: 1}", "no threshold 'rss.flagged'"),
         ("rss:\n  flagged_change: {failure: 1}", "no threshold 'rss.flagged_change.failure'"),
-        ("rss:\n  flagged_change: {fail: much}", "is no number"),
+        ("rss:\n  flagged_change: {fail: much}", "is no finite number"),
+        ("rss:\n  flagged_change: {fail: .nan}", "is no finite number"),
+        ("rss:\n  flagged_change: {fail: true}", "is no finite number"),
+        ("neb:\n  barrier_error_ev: {fail: 0.01}", "would come after the failure"),
         ("rss: 3", "rss is not a table"),
         ("- 3", "the file is not a table"),
         ("rss: [", "cannot be read as YAML"),

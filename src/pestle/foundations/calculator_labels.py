@@ -64,43 +64,57 @@ class CalculatorLabeller:
             yield [self._label(frame)]
 
     def _label(self, frame: Frame) -> Labels:
-        try:
-            energy, forces, stress = self._calculate(frame)
-        except Exception as error:  # whatever the calculator raises
-            raise PestleError(
-                f"the calculator failed ({type(error).__name__}: {error})", where=frame.where
-            ) from error
+        energy, forces, stress = calculated(self.calculator, frame)
         if energy is None and forces is None:
             raise PestleError("the calculator gives neither energy nor forces", where=frame.where)
         return Labels.rounded(energy, forces, stress)
 
-    def _calculate(self, frame: Frame) -> tuple[float | None, np.ndarray | None, np.ndarray | None]:
-        atoms = frame.atoms.copy()
-        for name, value in (("charge", frame.charge), ("spin", frame.spin)):
-            if value is not None:
-                atoms.info |= {name: value, f"total_{name}": value}
-        # Results are kept from structure to structure where only atoms.info differs.
-        if hasattr(self.calculator, "reset"):
-            self.calculator.reset()
-        atoms.calc = self.calculator
+
+def calculated(
+    calculator: Any, frame: Frame
+) -> tuple[float | None, np.ndarray | None, np.ndarray | None]:
+    """Energy (eV), forces [n_atoms, 3] (eV/Å) and stress [3, 3] (eV/Å³) of an ASE calculator.
+
+    Charge and spin reach it in `atoms.info`. What it does not implement is `None`, and so is the
+    stress of a structure that is not periodic.
+
+    Raises:
+        PestleError: the calculator failed.
+    """
+    atoms = frame.atoms.copy()
+    for name, value in (("charge", frame.charge), ("spin", frame.spin)):
+        if value is not None:
+            atoms.info |= {name: value, f"total_{name}": value}
+    # Results are kept from structure to structure where only atoms.info differs.
+    if hasattr(calculator, "reset"):
+        calculator.reset()
+    atoms.calc = calculator
+    try:
         # The most demanding first: many calculators compute the others along with it.
-        stress = self._value("stress", lambda: atoms.get_stress(voigt=False), frame.is_periodic)
-        forces = self._value("forces", atoms.get_forces)
-        energy = self._value("energy", atoms.get_potential_energy)
+        stress = None
+        if frame.is_periodic:
+            stress = _value(calculator, "stress", lambda: atoms.get_stress(voigt=False))
+        forces = _value(calculator, "forces", atoms.get_forces)
+        energy = _value(calculator, "energy", atoms.get_potential_energy)
         return (
             None if energy is None else float(energy),
             None if forces is None else np.asarray(forces, dtype=float).reshape(len(atoms), 3),
             None if stress is None else np.asarray(stress, dtype=float).reshape(3, 3),
         )
+    except Exception as error:  # whatever the calculator raises
+        raise PestleError(
+            f"the calculator failed ({type(error).__name__}: {error})", where=frame.where
+        ) from error
 
-    def _value(self, name: str, get: Callable[[], Any], defined: bool = True) -> Any:
-        implemented = getattr(self.calculator, "implemented_properties", None)
-        if not defined or (implemented is not None and name not in implemented):
-            return None
-        try:
-            return get()
-        except PropertyNotImplementedError:
-            return None
+
+def _value(calculator: Any, name: str, get: Callable[[], Any]) -> Any:
+    implemented = getattr(calculator, "implemented_properties", None)
+    if implemented is not None and name not in implemented:
+        return None
+    try:
+        return get()
+    except PropertyNotImplementedError:
+        return None
 
 
 def _load(spec: str) -> tuple[Any, Any]:

@@ -133,7 +133,10 @@ def title_of(name: str, taken: Sequence[str] = ()) -> str:
     if name.startswith("calculator:"):
         title = name.rpartition(":")[2]
     else:
-        title = name if catalogue.find(name) is not None else (path.resolve().stem or name)
+        resolved = path.resolve()
+        # A folder's name is whole: what follows its last point is no ending.
+        title = resolved.name if resolved.is_dir() else resolved.stem
+        title = name if catalogue.find(name) is not None or not title else title
         if title == "model" and path.resolve().parent.name:
             title = path.resolve().parent.name
     count, unique = 2, title

@@ -127,12 +127,13 @@ def measured(
     """
     potentials = loaded.all(replay_heads=chosen.replay_head)
     inputs = replace(inputs, known=loaded.known)
+    structures = chosen.structures(inputs, settings)
     for potential in potentials:
-        _require_elements(potential, chosen, inputs)
+        _require_elements(potential, chosen, inputs, structures)
     chosen.check(inputs, settings, potentials)
     raws = {}
     for potential in potentials:
-        key = _key(chosen, potential, inputs, settings, dtype)
+        key = _key(chosen, potential, inputs, settings, structures, dtype)
         # Results of other settings or data stay where they are.
         raw = RawFolder(folder / "raw" / file_name(potential.name) / digest_of(key), key)
         if not raw.finished:
@@ -166,10 +167,14 @@ def write_results(
 
 
 def _key(
-    chosen: Protocol, potential: Potential, inputs: Inputs, settings: BaseModel, dtype: str
+    chosen: Protocol,
+    potential: Potential,
+    inputs: Inputs,
+    settings: BaseModel,
+    structures: Sequence[Frame],
+    dtype: str,
 ) -> dict[str, Any]:
     """What raw results depend on."""
-    structures = chosen.structures(inputs, settings)
     return {
         "protocol": chosen.name,
         "version": chosen.version,
@@ -251,9 +256,11 @@ def elements_for(
     )
 
 
-def _require_elements(potential: Potential, chosen: Protocol, inputs: Inputs) -> None:
+def _require_elements(
+    potential: Potential, chosen: Protocol, inputs: Inputs, structures: Sequence[Frame]
+) -> None:
     known = potential.elements
-    needed = {*chosen.elements(inputs), *elements_of(chosen.structures(inputs))}
+    needed = {*chosen.elements(inputs), *elements_of(structures)}
     unknown = [z for z in sorted(needed) if known is not None and z not in known]
     if unknown:
         raise PestleError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pestle.errors import PestleError
-from pestle.files import finite, write_json
+from pestle.files import finite, sha256, write_json
 from pestle.jobs.potentials import Contenders, contenders, file_name
 from pestle.jobs.probe import elements_for, run_protocol
 from pestle.jobs.qualify_inputs import OfRun, read_given, read_run
@@ -119,7 +119,8 @@ def qualify(
         dtype=dtype,
         device=device,
     )
-    symbols = elements_for(elements, given.held_out, model, loaded)
+    home = str(run.folder) if run is not None else model
+    symbols = elements_for(elements, given.held_out, home, loaded)
     folder = Path(out) if out is not None else _folder(model, run)
 
     tested = Tested()
@@ -152,6 +153,9 @@ def qualify(
             say(f"not tested: {error.line}")
             continue
         found = test.assess(metrics, limits[name])
+        if not found and name in needed:
+            why = "nothing could be judged: there is no label or reference to judge it by"
+            tested.not_tested.append(NotTested(name, True, why, ""))
         tested.findings += found
         for finding in found:
             say(f"{finding.level.upper()}: {finding.sentence}")
@@ -160,6 +164,7 @@ def qualify(
             "needed": name in needed,
             **extents(test, own, settings or {}, full=full),
             "seconds": round(time.monotonic() - started, 1),
+            "metrics": sha256(folder / "protocols" / name / "metrics.json"),
         }
     content = _verdict(
         tested, wanted, loaded, needed, full=full, thresholds=thresholds, command=command
@@ -172,7 +177,7 @@ def qualify(
 def _zero_step(
     tested: Tested, run: OfRun | None, limits: Mapping[str, Threshold], needed: bool
 ) -> None:
-    """The gate of the run; a model that no run made has none, and needs none."""
+    """The gate of the run; a model that no run made has none, nor one from random weights."""
     gate = run.manifest.get("gate") if run is not None else None
     if gate:
         tested.findings.append(assess_gate(gate, limits))
@@ -184,11 +189,16 @@ def _zero_step(
             "seconds": 0.0,
         }
         return
-    if run is not None:
-        why, how = "the method does not start from the foundation's weights", ""
+    if run is None:
+        why, how = "the model is not given as the result of a run", "pestle qualify RUN_DIR"
+        entry = NotTested("zero_step", False, why, how)
+    elif run.settings.method == "scratch":
+        why = "the method does not start from the foundation's weights"
+        entry = NotTested("zero_step", False, why, "")
     else:
-        why, how = "the model is not given as the folder of its run", "pestle qualify RUN_DIR"
-    tested.not_tested.append(NotTested("zero_step", False, why, how))
+        why = "the manifest of the run holds no gate"
+        entry = NotTested("zero_step", needed, why, "")
+    tested.not_tested.append(entry)
 
 
 def _verdict(
@@ -204,7 +214,9 @@ def _verdict(
     """What verdict.json holds."""
     rank = {name: k for k, name in enumerate(("zero_step", *NAMES))}
     findings = by_level(tested.findings, rank)
-    verdict = conclude(scope, loaded.candidate.name, findings, needed, tested.not_tested)
+    verdict = conclude(
+        scope, loaded.candidate.name, findings, needed, tested.not_tested, quick=not full
+    )
     return finite(
         {
             "verdict": verdict.verdict,
@@ -233,7 +245,7 @@ def _verdict(
 
 def _folder(model: str, run: OfRun | None) -> Path:
     if run is not None:
-        return Path(model)
+        return run.folder
     if Path(model).exists():
         where = Path(model).resolve()
         return where.parent / f"qualify-{file_name(where.stem)}"

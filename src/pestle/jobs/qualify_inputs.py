@@ -22,6 +22,7 @@ Sets = Mapping[str, Sequence[Frame]]
 class OfRun:
     """What a run folder knows: its settings, manifest, held-out frames and isolated atoms."""
 
+    folder: Path
     settings: RunSettings
     manifest: dict[str, Any]
     held_out: dict[str, list[Frame]]
@@ -79,12 +80,14 @@ class Given:
 
 
 def read_run(model: str) -> OfRun | None:
-    """The run that a model is the result of; `None` if the folder is no run folder.
+    """The run that a model is the result of: its folder, or the folder `model` in it; `None` if it
+    is neither.
 
     Raises:
         PestleError: it is one, and its settings or data cannot be read.
     """
-    folder = RunFolder(Path(model))
+    path = Path(model)
+    folder = RunFolder(path.resolve().parent if path.resolve().name == "model" else path)
     if not (folder.settings.is_file() and folder.manifest.is_file()):
         return None
     settings: RunSettings = build(read_run_file(folder.settings), {}, where=str(folder.settings))
@@ -98,6 +101,7 @@ def read_run(model: str) -> OfRun | None:
         ) from error
     held_out = {"test": splits.test, "valid": splits.valid}
     return OfRun(
+        folder.path,
         settings,
         Manifest.read(folder.manifest).content,
         {name: frames for name, frames in held_out.items() if frames},

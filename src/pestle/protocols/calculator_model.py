@@ -46,8 +46,7 @@ class CalculatorModel(ModelInterface):
                 cell=cell,
                 pbc=bool(state.pbc),
             )
-            atoms.info |= {"charge": self.charge, "spin": self.spin}
-            frames.append(Frame(atoms, source="state", index=k))
+            frames.append(Frame(atoms, charge=self.charge, spin=self.spin, source="state", index=k))
         said = self.potential.predict(frames)
         stress = [np.zeros((3, 3)) if p.stress is None else p.stress for p in said]
         return {

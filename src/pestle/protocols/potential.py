@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import FramePrediction, predict_frames
 from pestle.structures.frame import Frame
@@ -119,9 +118,14 @@ class CalculatorPotential(Potential):
     def predict(
         self, frames: Sequence[Frame], on_progress: Callable[[int], None] | None = None
     ) -> list[FramePrediction]:
+        from pestle.foundations.calculator_labels import calculated
+
         calculator, found = self._make(), []
         for k, frame in enumerate(frames):
-            found.append(_calculated(calculator, frame))
+            energy, forces, stress = calculated(calculator, frame)
+            total = np.nan if energy is None else energy
+            lost = np.full((len(frame), 3), np.nan)
+            found.append(FramePrediction(total, total, lost if forces is None else forces, stress))
             if on_progress is not None:
                 on_progress(k + 1)
         return found
@@ -133,17 +137,3 @@ class CalculatorPotential(Potential):
         from pestle.protocols.calculator_model import CalculatorModel
 
         return CalculatorModel(self, charge=charge, spin=spin)
-
-
-def _calculated(calculator: Calculator, frame: Frame) -> FramePrediction:
-    atoms = frame.atoms.copy()
-    atoms.calc = calculator
-    try:
-        energy = float(atoms.get_potential_energy())
-        forces = np.array(atoms.get_forces(), dtype=float)
-        stress = np.array(atoms.get_stress(voigt=False), dtype=float) if frame.is_periodic else None
-    except Exception as error:  # whatever the calculator raises
-        raise PestleError(
-            f"the calculator failed ({type(error).__name__}: {error})", where=frame.where
-        ) from error
-    return FramePrediction(energy, energy, forces, stress)

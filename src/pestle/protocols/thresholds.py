@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,7 @@ def read_thresholds(path: Path | None = None) -> dict[str, dict[str, Threshold]]
                 if name not in tree[protocol]:
                     raise _unknown(f"{protocol}.{name}", tree[protocol], path)
                 tree[protocol][name] |= _limits(entry, path, f"{protocol}.{name}")
+                _require_order(tree[protocol][name], path, f"{protocol}.{name}")
     return {
         protocol: {name: Threshold(**entry) for name, entry in entries.items()}
         for protocol, entries in tree.items()
@@ -98,9 +100,20 @@ def _limits(entry: Any, path: Path, name: str) -> dict[str, Any]:
     for key, value in given.items():
         if key not in ("concern", "fail"):
             raise _unknown(f"{name}.{key}", ("concern", "fail"), path)
-        if value is not None and not isinstance(value, int | float):
-            raise PestleError(f"{name}.{key} is no number", where=str(path))
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is not None and not (number and math.isfinite(value)):
+            raise PestleError(f"{name}.{key} is no finite number", where=str(path))
     return given | {"source": str(path)}
+
+
+def _require_order(entry: Mapping[str, Any], path: Path, name: str) -> None:
+    concern, fail = entry["concern"], entry["fail"]
+    if concern is not None and fail is not None and concern > fail:
+        raise PestleError(
+            f"{name}: a concern from {concern:g} on would come after the failure at {fail:g}",
+            where=str(path),
+            fix="Give both, the smaller one to concern.",
+        )
 
 
 def _unknown(name: str, known: Any, path: Path) -> PestleError:

@@ -73,6 +73,8 @@ def conclude(
     findings: Sequence[Finding],
     needed: Sequence[str],
     not_tested: Sequence[NotTested],
+    *,
+    quick: bool = False,
 ) -> Verdict:
     """The verdict on a candidate.
 
@@ -82,6 +84,7 @@ def conclude(
         findings: of all protocols that were run.
         needed: protocols that the verdict rests on; what else was run is reported, and not counted.
         not_tested: protocols that were not run.
+        quick: whether the settings were those of a first look, which is no full test.
     """
     counted = tuple(finding.protocol in needed for finding in findings)
     mine = [finding for finding, counts in zip(findings, counted, strict=True) if counts]
@@ -97,10 +100,12 @@ def conclude(
         text = f"No verdict on {candidate} for {purpose}: {listed(_spoken(missing))} not tested."
         return Verdict("incomplete", text, counted)
     if level == "concern":
-        text = f"{candidate} passed for {purpose}, with concerns. {reason}{more}"
+        how = "passed a first look" if quick else "passed"
+        text = f"{candidate} {how} for {purpose}, with concerns. {reason}{more}"
         return Verdict("concern", text, counted)
+    how = "passed a first look at" if quick else "passed"
     return Verdict(
-        "pass", f"{candidate} passed every test for {purpose}.{_beyond(findings)}", counted
+        "pass", f"{candidate} {how} every test for {purpose}.{_beyond(findings)}", counted
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import ase.io
 from ase import Atoms
 
-from pestle.files import finite
+from pestle.files import finite, sha256
 from pestle.probe_settings import ProbeSettings
 from pestle.protocols.results import Chart, Column, Flagged, Series, Table
 
@@ -26,6 +26,7 @@ class ProtocolResults:
         metrics: metrics.json.
         charts, tables: of charts.json and tables.json.
         flagged: structures of flagged.xyz.
+        digest: SHA-256 of metrics.json, by which a verdict knows what it judged.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ProtocolResults:
     charts: list[Chart] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     flagged: list[Flagged] = field(default_factory=list)
+    digest: str = ""
 
     @property
     def title(self) -> str:
@@ -74,6 +76,7 @@ def read_protocols(folder: Path, missing: list[str]) -> dict[str, ProtocolResult
         content = _json(folder / name / "metrics.json", f"{where}/metrics.json", missing)
         if content is not None and not isinstance(content, dict):
             missing.append(f"{where}/metrics.json does not hold an object")
+        results.digest = sha256(folder / name / "metrics.json")
         results.metrics = content if isinstance(content, dict) else {}
         results.charts = [
             chart_of(entry) for entry in _entries(folder / name, "charts.json", "series", missing)

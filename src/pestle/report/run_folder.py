@@ -49,9 +49,22 @@ class RunFolder:
 
     @property
     def errors(self) -> dict[str, Any]:
-        """Metrics of the errors protocol; empty where there are none."""
+        """Metrics of the errors protocol; empty where there are none.
+
+        A qualification judges held-out sets only: those that the run itself was judged on besides
+        (training frames, the replay head) are taken from its manifest.
+        """
         found = self.protocols.get("errors")
-        return found.metrics if found is not None and nested(found.metrics, "sets") else {}
+        sets = nested(found.metrics, "sets") if found is not None else {}
+        if found is None or not sets:
+            return {}
+        names = {"fine-tuned": found.role("candidate"), "foundation": found.role("baseline")}
+        own = {
+            name: models if name == "replay" else _renamed(models, names)
+            for name, models in nested(self.manifest, "errors").items()
+            if name not in sets and isinstance(models, dict)
+        }
+        return found.metrics | {"sets": sets | own}
 
     def part(self, *names: str) -> dict[str, Any]:
         """A nested object of the manifest; empty where it is absent or null."""
@@ -61,6 +74,11 @@ class RunFolder:
         """The value of a setting; `None` where it is not recorded."""
         entry = self.part("settings").get(name)
         return entry.get("value") if isinstance(entry, dict) else entry
+
+
+def _renamed(models: dict[str, Any], names: dict[str, str | None]) -> dict[str, Any]:
+    """Errors by model under the names that a qualification gives to the models of a run."""
+    return {names.get(model) or model: errors for model, errors in models.items()}
 
 
 def nested(tree: Any, *names: str) -> dict[str, Any]:

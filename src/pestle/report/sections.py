@@ -26,6 +26,7 @@ def protocol_sections(folder: RunFolder, models: Models) -> list[dict[str, Any]]
                 "name": name,
                 "title": results.title,
                 "question": str(results.metrics.get("question") or ""),
+                "standing": _standing(folder, results),
                 "notes": _notes(results, own_tables=name == "errors"),
                 "badge": badge(part["level"]) if part.get("level") else None,
                 "extent": str(part.get("extent") or ""),
@@ -39,6 +40,19 @@ def protocol_sections(folder: RunFolder, models: Models) -> list[dict[str, Any]]
             }
         )
     return found
+
+
+def _standing(folder: RunFolder, results: ProtocolResults) -> str:
+    """What a reader must know where the verdict does not rest on these very results."""
+    if not nested(folder.verdict, "protocols"):
+        return ""
+    part = nested(folder.verdict, "protocols", results.name)
+    if not part:
+        return "Not part of the verdict: calculated at another time."
+    judged = part.get("metrics")
+    if judged and judged != results.digest:
+        return "Calculated anew since the verdict, whose findings are about earlier results."
+    return ""
 
 
 def _notes(results: ProtocolResults, *, own_tables: bool) -> list[str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from ase import Atoms
 
 ISOLATED_ATOM = "IsolatedAtom"
+T = TypeVar("T")
 
 
 @dataclass
@@ -104,3 +106,10 @@ def thinned(frames: Sequence[Frame], count: int, seed: int) -> list[Frame]:
         return list(frames)
     chosen = np.random.default_rng(seed).permutation(len(frames))[:count]
     return [frames[k] for k in sorted(chosen.tolist())]
+
+
+def evenly(items: Sequence[T], count: int) -> list[T]:
+    """At most `count` items, evenly spaced, the first among them; all where there are no more."""
+    if len(items) <= count:
+        return list(items)
+    return [items[k * len(items) // count] for k in range(count)]
