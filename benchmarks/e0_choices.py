@@ -20,7 +20,8 @@ import numpy as np
 from ase.data import chemical_symbols
 
 import pestle
-from pestle.protocols.neb.path import path_profile
+from pestle.foundations.prediction import predict_frames
+from pestle.protocols.neb.numbers import profile
 from pestle.structures.reading import read_frames
 
 
@@ -73,14 +74,17 @@ def main() -> None:
             flush=True,
         )
     print(found["null_space_text"])
-    profile = path_profile(
-        read_frames([str(options.path)]).frames, models, reference="reference", title=""
-    )
-    for name, values in profile["curves"].items():
-        print(f"{name:<11}" + "".join(f"{v:8.3f}" for v in np.array(values)))
-    for row in profile["summary"]:
-        barrier, rmse = row["barrier_ev"], row["rmse_mev"]
-        print(f"{row['model']:<11} barrier {barrier:.3f} eV, RMSE {rmse:.0f} meV")
+    images = read_frames([str(options.path)]).frames
+    curves = {"reference": np.array([image.energy for image in images])}
+    for name, model in models.items():
+        curves[name] = np.array([said.energy for said in predict_frames(model, images)])
+    curves = {name: values - values[0] for name, values in curves.items()}
+    for name, values in curves.items():
+        print(f"{name:<11}" + "".join(f"{v:8.3f}" for v in values))
+    for name, values in curves.items():
+        found = profile(values, curves["reference"])
+        barrier, rmse = found["barrier"], found["rmse_mev"]
+        print(f"{name:<11} barrier {barrier:.3f} eV, RMSE {rmse:.0f} meV")
 
 
 if __name__ == "__main__":

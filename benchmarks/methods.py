@@ -32,7 +32,7 @@ from pestle.devices import DTYPES
 from pestle.foundations import load_foundation
 from pestle.foundations.interface import TARGET_HEAD, Foundation
 from pestle.foundations.prediction import predict_frames
-from pestle.protocols.neb.path import path_profile
+from pestle.protocols.neb.numbers import profile
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.reading import read_frames
 
@@ -83,11 +83,14 @@ def forgetting(folder: Path, broad: list[Frame], reference: list) -> dict[str, t
 
 def barriers(models: dict[str, Foundation], images: list[Frame]) -> dict[str, list[str]]:
     """Barrier (eV) and RMSE along the path (meV) of the labels and the models."""
-    profile = path_profile(images, models, reference="labels", title="", head=None)
-    return {
-        row["model"]: [f"{row['barrier_ev']:.3f}", f"{row['rmse_mev']:.0f}"]
-        for row in profile["summary"]
-    }
+    curves = {"labels": np.array([image.energy for image in images])}
+    for name, model in models.items():
+        curves[name] = np.array([said.energy for said in predict_frames(model, images)])
+    found = {}
+    for name, energy in curves.items():
+        numbers = profile(energy - energy[0], curves["labels"] - curves["labels"][0])
+        found[name] = [f"{numbers['barrier']:.3f}", f"{numbers['rmse_mev']:.0f}"]
+    return found
 
 
 def main() -> None:

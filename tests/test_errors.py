@@ -98,6 +98,11 @@ def off(energy: float, forces: float, e0s=E0S, name: str = "model") -> Planted:
     return Planted(name, say, e0s)
 
 
+def energies_off(name: str, error: float) -> Planted:
+    """Errors of so many eV per atom, for frames whose forces nobody knows."""
+    return Planted(name, lambda f: (interaction(f) + error * len(f), np.zeros((len(f), 3))), E0S)
+
+
 def run(potential, sets, tmp_path: Path, baseline=None, others=()) -> dict[str, Any]:
     elements = (1, 6, 8)
     inputs = Inputs(elements, sets, 0, potential.name, baseline.name if baseline else None)
@@ -211,12 +216,16 @@ def test_labels_that_are_missing_are_left_out(tmp_path: Path) -> None:
     assert [v is None for v in found["energy"]] == [True, False, True, False, False, False]
     assert [v is None for v in found["forces"]] == [False, True, True, False, False, False]
     energy_only = [replace(f, forces=None) for f in labelled(4)]
-    base = Planted("base", lambda f: (interaction(f) + 0.1 * len(f), np.zeros((len(f), 3))), E0S)
-    model = Planted("model", lambda f: (interaction(f) + 0.2 * len(f), np.zeros((len(f), 3))), E0S)
+    base, model = energies_off("base", 0.1), energies_off("model", 0.3)
     metrics = run(model, {"test": energy_only}, tmp_path / "energy", baseline=base)
-    (finding,) = PROTOCOL.assess(metrics, LIMITS)
-    assert finding.level == "fail" and finding.value == pytest.approx(2.0)
-    assert "energy error" in finding.sentence and "force" not in finding.sentence.split("Fine-")[0]
+    found = {f.quantity: f for f in PROTOCOL.assess(metrics, LIMITS)}
+    assert set(found) == {
+        "energy error on test",
+        "energy error on test, against the foundation",
+    }
+    finding = found["energy error on test, against the foundation"]
+    assert finding.level == "fail" and finding.value == pytest.approx(3.0)
+    assert not any("force" in f.sentence.split("Fine-")[0] for f in found.values())
 
 
 def test_findings_name_figure_worst_group_and_worst_set(tmp_path: Path) -> None:
@@ -233,7 +242,7 @@ def test_findings_name_figure_worst_group_and_worst_set(tmp_path: Path) -> None:
         Planted("model", candidate, E0S), sets, tmp_path, baseline=off(0.0, 0.5, name="base")
     )
     findings = PROTOCOL.assess(metrics, LIMITS)
-    assert [f.level for f in findings] == ["fail", "fail", "pass", "pass"]
+    assert [f.level for f in findings] == ["fail", "fail", "pass", "pass", "pass", "pass"]
     against, relative = findings[:2]
     rmse = np.sqrt((0.3**2 + 0.9**2) / 2)
     assert against.value == pytest.approx(rmse / 0.5) and "bad" in against.quantity
@@ -243,29 +252,103 @@ def test_findings_name_figure_worst_group_and_worst_set(tmp_path: Path) -> None:
     )
     size = metrics["forces_rms"]["bad"]["all"]
     assert relative.value == pytest.approx(1e3 * rmse / size) and relative.value > 0.5
+    # Energies without error, of the foundation too: nothing to take a multiple of.
     assert {round(f.value, 6) for f in findings[2:]} == {
+        0.0,
         0.1,
         round(50 / metrics["forces_rms"]["good"]["all"], 6),
     }
-    equal = run(off(0.0, 0.5), {"x": labelled()}, tmp_path / "equal", off(0.0, 0.5, name="base"))
+    base = off(0.01, 0.5, name="base")
+    equal = run(off(0.01 + 1e-9, 0.5), {"x": labelled()}, tmp_path / "equal", base)
     against = [f for f in PROTOCOL.assess(equal, LIMITS) if "foundation" in f.quantity]
-    assert against[0].level == "concern" and "gained nothing" in against[0].sentence
+    assert [f.level for f in against] == ["concern"] * 2
+    assert all("gained nothing" in f.sentence for f in against)
 
 
-def test_energies_of_another_level_are_no_figure_in_a_sentence(tmp_path: Path) -> None:
+def test_energies_are_judged_beside_good_forces(tmp_path: Path) -> None:
+    """Forces without fault, energies off by more than an eV/atom; whatever it is compared with."""
+    metrics = run(off(1.5, 0.0), {"x": labelled()}, tmp_path / "alone")
+    energy, forces = PROTOCOL.assess(metrics, LIMITS)
+    assert energy.level == "fail" and energy.value == pytest.approx(1500.0)
+    assert "energy" in energy.quantity and energy.unit == "meV/atom"
+    assert "1500 meV/atom" in energy.sentence and forces.level == "pass"
+    metrics = run(off(0.03, 0.0), {"x": labelled()}, tmp_path / "b", off(0.01, 0.5, name="base"))
+    found = {f.quantity: f for f in PROTOCOL.assess(metrics, LIMITS)}
+    ratio = found["energy error on x, against the foundation"]
+    assert ratio.level == "fail" and ratio.value == pytest.approx(3.0)
+    assert "30 meV/atom, the foundation's 10" in ratio.sentence
+    assert found["energy error on x"].level == "concern"
+    assert found["force error on x, against the foundation"].level == "pass"
+
+
+def test_single_atoms_do_not_hide_the_energies_of_the_others(tmp_path: Path) -> None:
+    """E0s that are no energies of atoms: off by eV there, for the foundation with the same E0s too;
+    on molecules 2 meV/atom against 10."""
+    atoms = [
+        Frame(Atoms([z]), e0 + 3.0, config_type="IsolatedAtom", source="a.xyz", index=k)
+        for k, (z, e0) in enumerate(E0S.items())
+    ]
+
+    def saying(error: float) -> Callable[[Frame], tuple[float, Any]]:
+        return lambda f: (
+            0.0 if f.is_isolated_atom else interaction(f) + error * len(f),
+            np.zeros((len(f), 3)),
+        )
+
+    for atom in atoms:
+        atom.forces = np.zeros((1, 3))
+    base = Planted("base", saying(0.010), E0S)
+    model = Planted("model", saying(0.002), E0S)
+    metrics = run(model, {"x": [*labelled(), *atoms]}, tmp_path, base)
+    assert metrics["sets"]["x"]["model"]["all"]["energy_rmse"] > 1000
+    found = {f.quantity: f for f in PROTOCOL.assess(metrics, LIMITS)}
+    assert found["energy error on x"].value == pytest.approx(2.0)
+    assert found["energy error on x, against the foundation"].value == pytest.approx(0.2)
+
+
+def test_energies_alone_are_judged_without_a_foundation(tmp_path: Path) -> None:
+    frames = [replace(frame, forces=None) for frame in labelled(4)]
+    for error, level in ((0.005, "pass"), (0.05, "concern"), (0.5, "fail")):
+        metrics = run(energies_off("model", error), {"x": frames}, tmp_path / level)
+        (finding,) = PROTOCOL.assess(metrics, LIMITS)
+        assert (finding.level, finding.value) == (level, pytest.approx(1e3 * error))
+
+
+def test_energies_of_another_level_fail_the_candidate_alone(tmp_path: Path) -> None:
     """All-electron labels against a pseudopotential's E0s: off by keV, whatever the model is."""
-    candidate = off(0.0, 0.1, {z: e / 100 for z, e in E0S.items()})
-    metrics = run(candidate, {"x": labelled()}, tmp_path)
-    assert metrics["sets"]["x"]["model"]["all"]["energy_rmse"] > 1e5
-    (finding,) = PROTOCOL.assess(metrics, LIMITS)
-    assert "energies say nothing here" in finding.sentence and "meV/atom" not in finding.sentence
+    elsewhere = {z: e / 100 for z, e in E0S.items()}
+    metrics = run(off(0.0, 0.1, elsewhere), {"x": labelled()}, tmp_path / "own")
+    error = metrics["sets"]["x"]["model"]["all"]["energy_rmse"]
+    assert error > 1e5
+    energy, forces = PROTOCOL.assess(metrics, LIMITS)
+    assert energy.level == "fail" and "E0s do not fit these labels" in energy.sentence
+    assert f"{error / 1e3:.0f} eV/atom" in energy.sentence and forces.level == "pass"
+    # A calculator says no E0s that could be replaced: its energies are no measure.
+    frames = labelled()
+    base = Planted("base", lambda f: (interaction(f), f.forces + 1.0))
+    metrics = run(off(0.001, 0.1), {"x": frames}, tmp_path / "base", base)
+    found = {f.quantity: f for f in PROTOCOL.assess(metrics, LIMITS)}
+    assert set(found) == {
+        "energy error on x",
+        "force error on x, against the foundation",
+        "force error on x, against the forces",
+    }
+    assert found["energy error on x"].level == "pass"
+    assert (
+        "the foundation's E0s are not those of these labels" in found["energy error on x"].sentence
+    )
 
 
 def test_labels_of_the_foundation_itself_are_told(tmp_path: Path) -> None:
     """A multiple of rounding says nothing."""
     metrics = run(off(0.0, 0.1), {"x": labelled()}, tmp_path, baseline=off(0.0, 1e-9, name="base"))
-    (finding,) = PROTOCOL.assess(metrics, LIMITS)
+    finding, energy = PROTOCOL.assess(metrics, LIMITS)
     assert finding.unit == "of the RMS force" and "own predictions" in finding.sentence
+    assert energy.level == "pass" and "against" not in energy.quantity
+    frames = [replace(frame, forces=None) for frame in labelled()]
+    model, base = (energies_off("model", 0.01), energies_off("base", 1e-9))
+    (energy,) = PROTOCOL.assess(run(model, {"x": frames}, tmp_path / "e", base), LIMITS)
+    assert energy.unit == "meV/atom" and energy.value == pytest.approx(10.0)
 
 
 def test_a_model_that_is_not_finite_fails_by_name(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from pestle.protocols.neb import band
 from pestle.protocols.neb.image_calculator import BatchCalculator
 from pestle.protocols.neb.path import resampled
 from pestle.protocols.neb.protocol import PROTOCOL, analyse, calculate
-from pestle.protocols.neb.reactions import reactions
+from pestle.protocols.neb.reactions import has_reference, reactions
 from pestle.protocols.potential import CalculatorPotential, ModelPotential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.thresholds import read_thresholds
@@ -355,8 +355,13 @@ def test_ends_that_are_no_minima(tmp_path: Path) -> None:
     pair = [Frame(Atoms("HF", positions=[[0, 0, 0], [0, 0, d]])) for d in (1.5, 2.5)]
     apart, _ = run(Repulsive, pair, tmp_path / "apart")
     assert of(apart)["lost"].startswith("the reactant falls apart, down to a gap of 5.0 Å")
-    assert levels(apart)["ends that are no minima"] == "fail"
+    # Without labels nobody says that the given ends are minima.
+    assert levels(apart) == {"ends that are no minima": "concern"}
     assert "falls apart" in words(apart)
+    for frame in pair:
+        frame.energy = 0.0
+    told, _ = run(Repulsive, pair, tmp_path / "told")
+    assert levels(told)["ends that are no minima"] == "fail"
     one, _ = run(Harmonic, ends_of_valley(), tmp_path / "one")
     assert of(one)["lost"] == "reactant and product relax to one minimum"
     assert of(one)["band"] is None and "There is no band" in words(one)
@@ -365,6 +370,19 @@ def test_ends_that_are_no_minima(tmp_path: Path) -> None:
     other, _ = run(Exchange, [Frame(start), Frame(end)], tmp_path / "other")
     assert "H0-H1 broken" in of(other)["lost"] and of(other)["band"] is None
     assert of(other)["blocked"]
+
+
+def test_without_a_reference_nothing_is_right(tmp_path: Path) -> None:
+    """A band that is had, and ends that are minima, say nothing on whether the barrier is right."""
+    metrics, _ = run(Valley, ends_of_valley(), tmp_path / "bare")
+    assert of(metrics)["band"]["converged"] and levels(metrics) == {}
+    # Labels of the images between alone: nothing to take them relative to.
+    between = ends_of_valley()
+    between[1:1] = [atom(0.0, 0.5, energy=1.0)]
+    metrics, _ = run(Valley, between, tmp_path / "between")
+    assert levels(metrics) == {} and not has_reference({"toy": between})
+    assert not has_reference({}) and not has_reference({"toy": []})
+    assert has_reference({"bare": ends_of_valley(), "toy": ends_of_valley(energy=0.0)})
 
 
 def test_no_saddle_is_said(tmp_path: Path) -> None:

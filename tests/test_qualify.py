@@ -173,6 +173,8 @@ def test_settings_full_quick_and_asked_for() -> None:
         ({"model": "nowhere"}, "no foundation, file or folder"),
         ({"data": ["nowhere.xyz"]}, "nowhere.xyz"),
         ({"run_too": ["rs"]}, "no protocol 'rs'"),
+        ({"run_too": ["md"], "leave_out": ["md"]}, "md shall be run and left out"),
+        ({"data": ["=copper.xyz"]}, "a set without a name"),
         ({"leave_out": ["mds"]}, "no protocol 'mds'"),
         ({"settings": {"md.tim": 1}}, "no such setting"),
         ({"thresholds": "nowhere.yaml"}, "nowhere.yaml"),

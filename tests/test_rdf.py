@@ -258,7 +258,9 @@ def test_what_chance_explains_is_not_held_against_a_model(tmp_path: Path) -> Non
     pair = found["potentials"]["EMT"]["pairs"]["Na-Cl"]
     assert 0.1 < pair["emd"] < pair["emd_noise"] and pair["judged"]
     assert found["findings"][0]["level"] == "concern"
-    assert "No pair can be judged (Na-Cl)" in found["findings"][0]["sentence"]
+    said = found["findings"][0]["sentence"]
+    assert said.startswith("Na-Cl is ") and "chance alone can make " in said
+    assert found["findings"][0]["value"] == pair["emd"]
     # Rare atoms are judged only when asked for.
     everything = probe("rdf", MODEL, data=[data], elements=["Cu"], out=tmp_path / "p", settings={
         "rdf.trajectory": [run], "rdf.r_max": 5.0
@@ -300,11 +302,32 @@ def test_the_sentence_names_the_worst_pair_and_the_foundation() -> None:
     assert (found.level, found.value, found.quantity) == ("fail", 0.4, "distance of Cl-O")
     assert "Cl-O is 0.4 Å from the reference" in found.sentence
     assert "the foundation 0.6 Å" in found.sentence and "worst of 2 pairs" in found.sentence
-    assert "Not judged, too rare or the runs too short: Na-Na." in found.sentence
+    assert "Not judged, too rare: Na-Na." in found.sentence
     mine["pairs"]["Cl-O"] = curve(0.05, 0.01)
     assert assess(metrics, limits)[0].level == "concern"  # O-O is the worst now
     mine["pairs"]["O-O"] = curve(0.02, 0.01)
     assert assess(metrics, limits)[0].level == "pass"
+    # Beyond a limit, and yet within chance: nothing can be claimed, whatever the others do.
+    mine["pairs"]["Cl-O"] = curve(0.5, 0.6)
+    (found,) = assess(metrics, limits)
+    assert (found.level, found.value, found.quantity) == ("concern", 0.5, "distance of Cl-O")
+    assert found.sentence.startswith(
+        "Cl-O is 0.5 Å from the reference by earth mover's distance (± 0.01), beyond the limit of "
+        "0.3 Å, and chance alone can make 0.6 Å: "
+    )
+    assert "rdf.time" in found.sentence and "O-O is 0.02 Å" in found.sentence
+    assert "is that of the reference" not in found.sentence
+    # What can be told and is bad stays so, and is named; the other still stands there.
+    mine["pairs"]["O-O"] = curve(0.4, 0.05)
+    (found,) = assess(metrics, limits)
+    assert (found.level, found.value, found.quantity) == ("fail", 0.4, "distance of O-O")
+    assert "Cl-O is 0.5 Å" in found.sentence and "chance alone can make 0.6 Å" in found.sentence
+    # A function that is zero everywhere has no distance, and is no pass.
+    mine["pairs"] |= {"O-O": curve(0.02, 0.01), "Cl-O": curve(0.0, 0.0) | {"emd": None}}
+    (found,) = assess(metrics, limits)
+    assert (found.level, found.value) == ("concern", None)
+    assert found.sentence.startswith("Cl-O has no distance to the reference")
+    mine["pairs"] |= {"Cl-O": curve(0.05, 0.01), "O-O": curve(0.02, 0.01)}
     bars = charts(metrics)[-1]
     assert bars.series[0].y == [0.05, 0.02, 0.9] and bars.series[0].error == [0.01] * 3
 

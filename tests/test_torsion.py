@@ -20,6 +20,7 @@ from pestle.protocols.potential import CalculatorPotential, ModelPotential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.thresholds import read_thresholds
 from pestle.protocols.torsion.protocol import PROTOCOL, analyse, calculate
+from pestle.protocols.torsion.scans import has_reference
 from pestle.structures.frame import Frame
 from pestle.structures.reading import read_frames
 
@@ -163,6 +164,23 @@ def test_scans_are_told_apart_and_averaged(tmp_path: Path) -> None:
     assert list(twice["scans"]) == ["a: turn", "b: turn"]
     plain = run({"toy": true}, {"a": scan("Default")}, tmp_path / "plain")
     assert list(plain["scans"]) == ["a"]
+
+
+def test_names_of_scans_are_unique(tmp_path: Path) -> None:
+    """A set without groups, and a group of another set that is called like it; and a set called as
+    the two together."""
+    sets = {"a": scan("Default"), "b": scan("a"), "b: a": scan("Default"), "c": scan("d")}
+    metrics = run({"toy": true}, sets, tmp_path)
+    assert list(metrics["scans"]) == ["a", "b: a", "b: a (2)", "d"]
+    assert list(metrics["potentials"]["toy"]["scans"]) == list(metrics["scans"])
+
+
+def test_a_reference_is_an_energy() -> None:
+    bare = [Frame(peroxide(30.0 * k)) for k in range(4)]
+    atom = Frame(Atoms("O"), energy=-2000.0, config_type="IsolatedAtom")
+    assert not has_reference({}) and not has_reference({"a": []})
+    assert not has_reference({"a": [*bare, atom]})
+    assert has_reference({"a": bare, "b": scan()})
 
 
 def test_the_coordinate(tmp_path: Path) -> None:

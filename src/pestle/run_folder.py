@@ -64,8 +64,7 @@ class RunFolder:
         Raises:
             PestleError: the folder holds something already, or cannot be written.
         """
-        if self.path.is_file():
-            raise PestleError("is a file, not a folder", where=str(self.path))
+        require_folder(self.path)
         if self.settings.exists():
             raise PestleError(
                 "holds a run already",
@@ -76,11 +75,6 @@ class RunFolder:
             raise PestleError(
                 "is not empty", where=str(self.path), fix="Choose another folder with -o."
             )
-        parent = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
-        if not parent.is_dir():
-            raise PestleError("is a file, not a folder", where=str(parent))
-        if not os.access(parent, os.W_OK):
-            raise PestleError("cannot be written to", where=str(parent))
 
     def require_run(self) -> None:
         """The folder must hold a run; one that was killed before its first checkpoint starts over.
@@ -105,6 +99,19 @@ class RunFolder:
         logger.propagate = False
         logger.addHandler(handler)
         return handler
+
+
+def require_folder(path: Path) -> None:
+    """A folder must be there, or must be one that can be made.
+
+    Raises:
+        PestleError: it is a file, lies in one, or cannot be written.
+    """
+    there = next(p for p in (path, *path.absolute().parents) if p.exists())
+    if not there.is_dir():
+        raise PestleError("is a file, not a folder", where=str(there))
+    if not os.access(there, os.W_OK):
+        raise PestleError("cannot be written to", where=str(there))
 
 
 class Manifest:

@@ -46,6 +46,12 @@ app.command("label")(label.command)
 app.command("replay")(replay.command)
 
 
+#: Exit code of a command that was interrupted.
+INTERRUPTED = 130
+#: Commands that keep what they have calculated, and go on from it when typed again.
+RESUMING = ("probe", "qualify", "label")
+
+
 def _version(show: bool) -> None:
     if show:
         from pestle import __version__
@@ -81,9 +87,9 @@ def _run() -> int:
         return fail(error.line, error.exit_code)
     except Interrupted as stop:
         typer.echo(str(stop), err=True)
-        return 130
+        return INTERRUPTED
     except KeyboardInterrupt:
-        return fail("interrupted", 130)
+        return fail("interrupted", INTERRUPTED)
     except Exception as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             typer.echo(error.format_message())  # type: ignore[attr-defined]
@@ -92,10 +98,13 @@ def _run() -> int:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             return fail(" ".join(error.format_message().split()), int(error.exit_code))
         if type(error).__name__ == "Abort":
-            return fail("interrupted", 130)
+            return fail("interrupted", INTERRUPTED)
         if _is_out_of_memory(error):
             return fail(" ".join(str(error).split()), 1)
         raise
+    if result == INTERRUPTED:  # typer makes this of a KeyboardInterrupt
+        goes_on = any(name in sys.argv[1:2] for name in RESUMING)
+        return fail("interrupted" + "; the same command goes on" * goes_on, INTERRUPTED)
     return result if isinstance(result, int) else 0
 
 

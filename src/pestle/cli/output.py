@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,10 +20,10 @@ def print_json(content: Any) -> None:
 
 
 def print_table(table: Table) -> None:
-    """A table as wide as the terminal; unbroken lines where there is none."""
+    """A table as wide as the terminal, or COLUMNS; long lines where there is neither."""
     console = Console()
     if not console.is_terminal:
-        console = Console(width=160)
+        console = Console(width=int(os.environ.get("COLUMNS") or 160))
     console.print(table)
 
 

@@ -39,13 +39,17 @@ def _cell(value: Any, digits: int | None, labels: Mapping[str, str]) -> str:
 
 
 def findings_table(findings: Sequence[Mapping[str, Any]]) -> Table:
-    """Findings with their level first."""
+    """Findings with their level first and the threshold below."""
     table = Table(title="findings", title_justify="left", box=box.SIMPLE)
-    for heading in ("level", "protocol", "finding", "threshold"):
-        table.add_column(heading)
+    for heading in ("level", "protocol", "finding"):
+        table.add_column(heading, no_wrap=heading != "finding")
     for found in findings:
         level = Text(found["level"].upper(), style=_STYLES[found["level"]])
-        table.add_row(level, found["protocol"], found["sentence"], found["limit"])
+        sentence = Text(found["sentence"])
+        sentence.append(f"\n{found['limit']}", style="dim")
+        table.add_row(level, found["protocol"], sentence)
+    if not findings:
+        table.add_row("—", "", "Nothing could be judged: there is no label or reference for it.")
     return table
 
 

@@ -182,7 +182,7 @@ class FoundationModel(ModelInterface):
             self._check(frame.atoms, frame.where)
         self._check_charges(frames)
         return ts.io.atoms_to_state(
-            [_right_handed(f.atoms) for f in frames], self.device, self.dtype
+            [right_handed(f.atoms) for f in frames], self.device, self.dtype
         )
 
     # -- how ------------------------------------------------------------------------------------
@@ -273,7 +273,7 @@ def _apart(atoms: Atoms, cutoff: float) -> Atoms:
     return Atoms(atoms.numbers, positions)
 
 
-def _right_handed(atoms: Atoms) -> Atoms:
+def right_handed(atoms: Atoms) -> Atoms:
     """The same atoms in a cell of positive determinant: -a, -b, -c span the lattice of a, b, c."""
     if not atoms.pbc.all() or np.linalg.det(atoms.cell.array) > 0:
         return atoms

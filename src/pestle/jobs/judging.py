@@ -13,10 +13,10 @@ from pestle.jobs.preparation import Prepared
 from pestle.jobs.probe import measured, write_results
 from pestle.probe_settings import ErrorSettings
 from pestle.protocols.base import Inputs
-from pestle.protocols.errors.protocol import BY_SET, PROTOCOL, is_labelled
+from pestle.protocols.errors.protocol import BY_SET, PROTOCOL
 from pestle.protocols.potential import ModelPotential
 from pestle.run_folder import RunFolder
-from pestle.structures.frame import Frame, elements_of, thinned
+from pestle.structures.frame import Frame, elements_of, is_labelled, thinned
 
 #: Training frames evaluated at the end; errors on more would say the same.
 MAX_TRAIN_EVALUATED = 500

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import ase.io
+import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 from pydantic import BaseModel
 
@@ -24,7 +25,7 @@ from pestle.protocols.raw import RawFolder, digest_of, structures_digest
 from pestle.protocols.results import Flagged
 from pestle.protocols.thresholds import read_thresholds
 from pestle.run_file import build
-from pestle.run_folder import Manifest
+from pestle.run_folder import Manifest, require_folder
 from pestle.structures.frame import Frame, elements_of
 from pestle.structures.reading import read_frames
 
@@ -72,6 +73,8 @@ def probe(
         PestleError: a mistake in names, settings, models or data.
     """
     chosen = protocol(name)
+    folder = default_folder(name, model) if out is None else Path(out)
+    require_folder(folder)
     if not isinstance(settings, ProbeSettings):
         settings = build({}, settings or {}, root=ProbeSettings)
     assert isinstance(settings, ProbeSettings)
@@ -87,7 +90,6 @@ def probe(
         loaded.candidate.name,
         loaded.baseline.name if loaded.baseline else None,
     )
-    folder = default_folder(name, model) if out is None else Path(out)
     own = getattr(settings, name)
     metrics = run_protocol(chosen, loaded, inputs, own, folder, dtype)
     findings = [asdict(f) for f in chosen.assess(metrics, limits[name])]
@@ -218,8 +220,29 @@ def read_sets(data: Sequence[str]) -> dict[str, list[Frame]]:
             raise PestleError(
                 f"two sets are called '{name}'", where=text, fix="Name one: --data NAME=FILES."
             )
+        if not name:
+            raise PestleError("a set without a name", where=text, fix="--data NAME=FILES.")
         sets[name] = list(read_frames([pattern]).frames)
+        for frame in sets[name]:
+            _require_finite(frame)
     return sets
+
+
+def _require_finite(frame: Frame) -> None:
+    """Raises a PestleError where a coordinate or a label is no number."""
+    of_frame = {
+        "the positions": frame.atoms.positions,
+        "the cell": frame.atoms.cell.array,
+        "the energy": frame.energy,
+        "the forces": frame.forces,
+        "the stress": frame.stress,
+    }
+    for name, value in of_frame.items():
+        if value is not None and not np.isfinite(value).all():
+            verb = "is" if name in ("the cell", "the energy", "the stress") else "are"
+            raise PestleError(
+                f"{name} {verb} not finite", where=frame.where, fix="Leave the frame out."
+            )
 
 
 def elements_for(

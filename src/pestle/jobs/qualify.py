@@ -21,15 +21,16 @@ from pestle.jobs.qualify_plan import (
     scope_of,
     settings_for,
 )
+from pestle.probe_settings import ProbeSettings
 from pestle.progress import say
 from pestle.protocols import NAMES, protocol
-from pestle.protocols.base import Inputs
+from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.results import Finding, worst
 from pestle.protocols.thresholds import Threshold, read_thresholds
 from pestle.protocols.verdict import NotTested, Scope, by_level, conclude, needed_by
 from pestle.protocols.zero_step import assess_gate
 from pestle.report import write_report
-from pestle.run_folder import now, versions
+from pestle.run_folder import now, require_folder, versions
 
 
 @dataclass
@@ -98,15 +99,17 @@ def qualify(
         PestleError: a mistake in names, settings, models or data.
     """
     limits = read_thresholds(Path(thresholds) if thresholds is not None else None)
-    run = read_run(model)
+    run = read_run(model, with_data=not data)
     wanted = scope_of(scope, run)
+    folder = Path(out) if out is not None else _folder(model, run)
+    require_folder(folder)
     given = read_given(
         run, data=data, structures=structures, path=path, torsions=torsions, broad=broad
     )
     chosen = settings_for(settings or {}, full=full)
     observables = observables_of(given, chosen)
     needed = needed_by(wanted, observables)
-    names = protocols_to_run(needed, run_too, leave_out)
+    names = protocols_to_run(needed, given, chosen, run_too, leave_out)
     if against is None and run is not None and run.settings.foundation:
         against = run.settings.foundation
     loaded = contenders(
@@ -121,57 +124,93 @@ def qualify(
     )
     home = str(run.folder) if run is not None else model
     symbols = elements_for(elements, given.held_out, home, loaded)
-    folder = Path(out) if out is not None else _folder(model, run)
+
+    def inputs_of(name: str) -> Inputs:
+        baseline = loaded.baseline.name if loaded.baseline else None
+        candidate = loaded.candidate.name
+        return Inputs(symbols, given.of(name), chosen.seed, candidate, baseline, known=loaded.known)
+
+    asked_for = {
+        "errors": data, "md": structures, "neb": path, "torsion": torsions, "forgetting": broad,
+    }  # fmt: skip
+    for name in names & {name for name, files in asked_for.items() if files}:
+        # A mistake in what the user typed must not show after an hour of other tests.
+        test, own = protocol(name), getattr(chosen, name)
+        test.structures(inputs_of(name), own)
+        test.check(inputs_of(name), own, loaded.all())
 
     tested = Tested()
     _zero_step(tested, run, limits["zero_step"], "zero_step" in needed)
     for name in NAMES:
-        if name not in names:
-            entry = left_out(name, needed=name in needed, on_purpose=name in leave_out)
-            tested.not_tested.append(entry)
-            continue
-        inputs = Inputs(
-            symbols,
-            given.of(name),
-            chosen.seed,
-            loaded.candidate.name,
-            loaded.baseline.name if loaded.baseline else None,
-        )
+        needs = name in needed
         from_file = name == "rdf" and bool(chosen.rdf.trajectory)
         lacking = None if from_file else given.lacking(name)
-        if lacking is not None:
-            tested.not_tested.append(NotTested(name, name in needed, *lacking))
-            continue
-        test = protocol(name)
-        say(f"\n=== {name}: {test.question} ===")
-        started = time.monotonic()
-        try:
-            own = getattr(chosen, name)
-            metrics = run_protocol(test, loaded, inputs, own, folder / "protocols" / name, dtype)
-        except PestleError as error:
-            tested.not_tested.append(NotTested(name, name in needed, error.what, error.fix or ""))
-            say(f"not tested: {error.line}")
-            continue
-        found = test.assess(metrics, limits[name])
-        if not found and name in needed:
-            why = "nothing could be judged: there is no label or reference to judge it by"
-            tested.not_tested.append(NotTested(name, True, why, ""))
-        tested.findings += found
-        for finding in found:
-            say(f"{finding.level.upper()}: {finding.sentence}")
-        tested.protocols[name] = {
-            "level": worst([f.level for f in found]) if found else None,
-            "needed": name in needed,
-            **extents(test, own, settings or {}, full=full),
-            "seconds": round(time.monotonic() - started, 1),
-            "metrics": sha256(folder / "protocols" / name / "metrics.json"),
-        }
+        if name not in names:
+            entry = left_out(name, needed=needs, on_purpose=name in leave_out)
+            tested.not_tested.append(entry)
+        elif lacking is not None:
+            tested.not_tested.append(NotTested(name, needs, *lacking))
+        else:
+            home_of = folder / "protocols" / name
+            part = _test(
+                tested,
+                protocol(name),
+                loaded,
+                inputs_of(name),
+                chosen,
+                limits,
+                home_of,
+                needs,
+                dtype,
+            )
+            if part:
+                part |= extents(protocol(name), getattr(chosen, name), settings or {}, full=full)
+                tested.protocols[name] = part
     content = _verdict(
         tested, wanted, loaded, needed, full=full, thresholds=thresholds, command=command
     )
     write_json(folder / "verdict.json", content)
     report = write_report(folder)
     return content | {"report": str(report), "out": str(folder)}
+
+
+def _test(
+    tested: Tested,
+    test: Protocol,
+    loaded: Contenders,
+    inputs: Inputs,
+    settings: ProbeSettings,
+    limits: Mapping[str, Mapping[str, Threshold]],
+    folder: Path,
+    needed: bool,
+    dtype: str,
+) -> dict[str, Any] | None:
+    """Run one protocol and add its findings; `None`, and an entry of what was not tested, where it
+    cannot be run on what was given."""
+    say(f"\n=== {test.name}: {test.question} ===")
+    started = time.monotonic()
+    try:
+        own = getattr(settings, test.name)
+        metrics = run_protocol(test, loaded, inputs, own, folder, dtype)
+    except PestleError as error:
+        why = f"{error.where}: {error.what}" if error.where else error.what
+        tested.not_tested.append(NotTested(test.name, needed, why, error.fix or ""))
+        say(f"not tested: {error.line}")
+        return None
+    found = test.assess(metrics, limits[test.name])
+    if not found and needed:
+        why = "nothing could be judged: there is no label or reference to judge it by"
+        tested.not_tested.append(NotTested(test.name, True, why, ""))
+    tested.findings += found
+    for finding in found:
+        value = "not finite" if finding.value is None else f"{finding.value:.3g} {finding.unit}"
+        say(f"{finding.level.upper()}: {finding.quantity}, {value}")
+    return {
+        "level": worst([f.level for f in found]) if found else None,
+        "needed": needed,
+        "seconds": round(time.monotonic() - started, 1),
+        "metrics": sha256(folder / "metrics.json"),
+    }
 
 
 def _zero_step(

@@ -79,9 +79,13 @@ class Given:
         return lacks.get(protocol)
 
 
-def read_run(model: str) -> OfRun | None:
+def read_run(model: str, *, with_data: bool = True) -> OfRun | None:
     """The run that a model is the result of: its folder, or the folder `model` in it; `None` if it
     is neither.
+
+    Args:
+        model: as the user typed it.
+        with_data: read its held-out frames and isolated atoms; not needed where others are given.
 
     Raises:
         PestleError: it is one, and its settings or data cannot be read.
@@ -91,6 +95,9 @@ def read_run(model: str) -> OfRun | None:
     if not (folder.settings.is_file() and folder.manifest.is_file()):
         return None
     settings: RunSettings = build(read_run_file(folder.settings), {}, where=str(folder.settings))
+    manifest = Manifest.read(folder.manifest).content
+    if not with_data:
+        return OfRun(folder.path, settings, manifest, {}, [])
     try:
         splits = read_splits(settings.data, settings.train.seed)
     except PestleError as error:
@@ -103,7 +110,7 @@ def read_run(model: str) -> OfRun | None:
     return OfRun(
         folder.path,
         settings,
-        Manifest.read(folder.manifest).content,
+        manifest,
         {name: frames for name, frames in held_out.items() if frames},
         splits.isolated,
     )

@@ -10,6 +10,8 @@ from pestle.jobs.qualify_inputs import Given, OfRun
 from pestle.probe_settings import ProbeSettings
 from pestle.protocols import NAMES, protocol
 from pestle.protocols.base import Protocol
+from pestle.protocols.neb import reactions as neb
+from pestle.protocols.torsion import scans
 from pestle.protocols.verdict import OBSERVABLES, NotTested, Scope
 from pestle.run_file import build
 
@@ -34,11 +36,11 @@ def scope_of(asked: str | None, run: OfRun | None) -> Scope:
 
 
 def observables_of(given: Given, settings: ProbeSettings) -> list[str]:
-    """Observables that the user gave a reference for."""
+    """Observables that the user gave a reference for: they can be judged, and count."""
     there = {
-        "rdf": bool(settings.rdf.reference or settings.rdf.trajectory),
-        "neb": bool(given.paths),
-        "torsion": bool(given.torsions),
+        "rdf": bool(settings.rdf.reference),
+        "neb": neb.has_reference(given.paths),
+        "torsion": scans.has_reference(given.torsions),
     }
     return [name for name in OBSERVABLES if there[name]]
 
@@ -60,18 +62,37 @@ def settings_for(asked: Mapping[str, Any], *, full: bool) -> ProbeSettings:
 
 
 def protocols_to_run(
-    needed: Sequence[str], run_too: Sequence[str], leave_out: Sequence[str]
+    needed: Sequence[str],
+    given: Given,
+    settings: ProbeSettings,
+    run_too: Sequence[str],
+    leave_out: Sequence[str],
 ) -> set[str]:
-    """Names of the protocols to run."""
+    """Names of the protocols to run: needed ones, those that were asked for, and those that files
+    were given for.
+
+    Raises:
+        PestleError: there is no such protocol, or one shall be run and left out.
+    """
     for name in (*run_too, *leave_out):
         protocol(name)  # an unknown one is an error
-    return {*needed, *WHERE_POSSIBLE, *run_too} - set(leave_out)
+    both = set(run_too) & set(leave_out)
+    if both:
+        raise PestleError(
+            f"{', '.join(sorted(both))} shall be run and left out", where="--with and --without"
+        )
+    wanted = {*needed, *WHERE_POSSIBLE, *run_too}
+    wanted |= {"neb"} if given.paths else set()
+    wanted |= {"torsion"} if given.torsions else set()
+    wanted |= {"forgetting"} if given.broad else set()
+    wanted |= {"rdf"} if settings.rdf.reference or settings.rdf.trajectory else set()
+    return wanted - set(leave_out)
 
 
 def left_out(name: str, *, needed: bool, on_purpose: bool) -> NotTested:
     """Why a protocol is not run, and how it would be."""
     if on_purpose:
-        return NotTested(name, needed, "it was left out", f"without --without {name}")
+        return NotTested(name, needed, "it was left out", f"leave out --without {name}")
     if name in OBSERVABLES:
         how = {
             "rdf": "--set rdf.reference=FILE",

@@ -9,6 +9,7 @@ from pestle.errors import PestleError
 from pestle.report import write_comparison
 from pestle.report import write_report as write_page
 from pestle.report.run_folder import holds_results
+from pestle.run_folder import require_folder
 
 #: Where a comparison goes by default.
 COMPARISON = Path("comparison.html")
@@ -26,8 +27,8 @@ def write_report(folders: str | Path | Sequence[str | Path], out: str | Path | N
         The file that was written.
 
     Raises:
-        PestleError: a folder holds neither a run nor results, is named twice, or the comparison
-            would be written over a run's own report.
+        PestleError: a folder holds neither a run nor results, is named twice, or the page would be
+            written over a run's own report or over what is no report.
     """
     given = [folders] if isinstance(folders, str | Path) else list(folders)
     paths = [Path(folder) for folder in given]
@@ -40,6 +41,9 @@ def write_report(folders: str | Path | Sequence[str | Path], out: str | Path | N
         raise PestleError(
             "is a folder, not a file", where=str(target), fix=f"-o {target}/NAME.html"
         )
+    if target is not None:
+        require_folder(target.absolute().parent)
+        _require_page(target)
     if len(paths) == 1:
         return write_page(paths[0], target)
     places = [path.resolve() for path in paths]
@@ -54,6 +58,17 @@ def write_report(folders: str | Path | Sequence[str | Path], out: str | Path | N
             fix="Choose another file with -o.",
         )
     return write_comparison(paths, target)
+
+
+def _require_page(target: Path) -> None:
+    """A file that is there must be a page: a report is written over nothing else."""
+    if target.is_file() and target.stat().st_size:
+        with target.open("rb") as stream:
+            begins = stream.read(200).lstrip().lower()
+        if not begins.startswith(b"<!doctype html"):
+            raise PestleError(
+                "is there and is no report", where=str(target), fix="Choose another file with -o."
+            )
 
 
 def _require_results(path: Path) -> None:

@@ -23,6 +23,9 @@ from pestle.protocols.thresholds import Threshold
 from pestle.protocols.wording import counted, figure
 from pestle.structures.frame import Frame, split_isolated_atoms
 
+#: Share of their mean by which errors may scatter and still be one constant of the network.
+SAME = 0.05
+
 
 def references(inputs: Inputs) -> dict[int, float]:
     """Lowest labelled energy of a single atom of each element, eV."""
@@ -109,7 +112,13 @@ def assess(metrics: Mapping[str, Any], thresholds: Mapping[str, Threshold]) -> l
     text = (
         f"Single atoms of {counted(count, 'element')} are off by {figure(found['rmse'])} meV (RMS)."
     )
-    if level != "pass":
+    errors = np.array(list(found["errors"].values()))
+    if level != "pass" and count > 1 and errors.std() < SAME * abs(errors.mean()):
+        text += (
+            f" All by nearly the same {errors.mean():+.2f} eV: what the network adds to a lone "
+            "atom, which no E0 changes. Energies of dissociation are off by it for every atom."
+        )
+    elif level != "pass":
         text += (
             " Energies of formation and dissociation will be off: use isolated-atom E0s, or train "
             "on the atoms (data.isolated_atom_repeats)."

@@ -24,7 +24,7 @@ from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Chart, Column, Finding, Series, Table, worst
 from pestle.protocols.thresholds import Threshold
-from pestle.protocols.wording import figure
+from pestle.protocols.wording import counted, figure
 from pestle.structures.frame import Frame
 
 #: eV that a curve may fall inwards, or a second well be deep, before it counts: below it lie the
@@ -184,21 +184,28 @@ def assess(metrics: Mapping[str, Any], thresholds: Mapping[str, Threshold]) -> l
     share = (len(flagged) - len(old)) / max(1, len(found))
     of_all = len(flagged) / max(1, len(found))
     level = worst([limit.level(share), total.level(of_all)])
-    text = f"All {len(found)} pairs of elements repel at short range."
+    new = [pair for pair in flagged if pair not in old]
+    text = f"All {counted(len(found), 'pair')} of elements repel at short range."
     if flagged:
-        named = f"{', '.join(flagged[:6])}{' …' if len(flagged) > 6 else ''}"
-        text = (
-            f"{len(flagged)} of {len(found)} pairs have a hole, a second well or no wall ({named})"
-        )
-        text += f", {len(old)} of them with the foundation too" if base else ""
+        text = f"{len(flagged)} of {counted(len(found), 'pair')} of elements have a hole, a second "
+        text += f"well, no wall or no finite energy ({_some(flagged)})"
+        if base and old:
+            text += f", the foundation {len(old)} of them"
+            text += f", not {_some(new)}" if new else " too"
         if level == "pass":
             text += ": no worse than the foundation."
-        else:
+        elif base:
             text += ": not for structure search or high pressure"
-            text += "; replay would keep the wall." if share else ", nor is the foundation."
+            text += "; replay would keep the wall." if new else ", nor is the foundation."
+        else:
+            text += ": not for structure search or high pressure."
     if limit.level(share) != level:  # then the total decides
         limit, share = total, of_all
     return [Finding("dimers", level, "flagged pairs", share, limit.unit, limit.words, text)]
+
+
+def _some(pairs: list[str]) -> str:
+    return ", ".join(pairs[:6]) + (" …" if len(pairs) > 6 else "")
 
 
 def covalent_sum(pair: tuple[int, int]) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pestle.protocols.results import Chart
+from pestle.structures.frame import evenly
 
 #: Values that a series keeps at most, from the finest to the coarsest.
 STEPS = (3000, 1500, 800, 400, 200, 100, 50)
@@ -35,9 +36,8 @@ def cloud(x: Sequence[float], y: Sequence[float], limit: int, *, diagonal: bool)
         -np.abs(np.asarray(y, float) - np.asarray(x, float)) if diagonal else np.zeros(len(x))
     )
     order = np.argsort(deviation, kind="stable")
-    rest = np.sort(order[worst:])
-    even = rest[np.linspace(0, len(rest) - 1, limit - worst).astype(int)]
-    return np.sort(np.concatenate([order[:worst], even]))
+    rest = np.sort(order[worst:]).tolist()
+    return np.sort([*order[:worst].tolist(), *evenly(rest, limit - worst)])
 
 
 def line(y: Sequence[float | None], limit: int) -> np.ndarray:

@@ -73,6 +73,11 @@ class Frame:
         return len(self.atoms)
 
 
+def is_labelled(frame: Frame) -> bool:
+    """Whether a frame has any label."""
+    return frame.energy is not None or frame.forces is not None or frame.stress is not None
+
+
 def elements_of(frames: Iterable[Frame]) -> tuple[int, ...]:
     """Atomic numbers that occur in the frames, ascending."""
     found: set[int] = set()

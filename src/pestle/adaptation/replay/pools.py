@@ -15,7 +15,7 @@ from pestle.errors import PestleError, nearest
 from pestle.foundations.replay_catalogue import fetch_published, find_published, published_sets
 from pestle.progress import progress, say
 from pestle.structures.checks.geometry import sound_frames
-from pestle.structures.frame import Frame, split_isolated_atoms
+from pestle.structures.frame import Frame, is_labelled, split_isolated_atoms
 from pestle.structures.reading import GLOB_CHARACTERS, LabelKeys, expand_paths, read_frames
 
 #: The pool that needs no file: structures made for the elements of the data.
@@ -177,8 +177,3 @@ def drop_unlabelled(pool: Pool) -> None:
     kept = [f for f in pool.frames if is_labelled(f)]
     pool.unlabelled = len(pool.frames) - len(kept)
     pool.frames = kept
-
-
-def is_labelled(frame: Frame) -> bool:
-    """Whether a frame has any label."""
-    return frame.energy is not None or frame.forces is not None or frame.stress is not None

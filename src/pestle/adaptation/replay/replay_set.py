@@ -9,18 +9,12 @@ from typing import Any
 from pestle.adaptation.replay.composition import structures_by_element
 from pestle.adaptation.replay.label_fit import LabelFit, label_fits, misfit_warnings
 from pestle.adaptation.replay.matching import Matching, Scope, matching_of
-from pestle.adaptation.replay.pools import (
-    GENERATED,
-    Pool,
-    generated_pool,
-    is_labelled,
-    read_pools,
-)
+from pestle.adaptation.replay.pools import GENERATED, Pool, generated_pool, read_pools
 from pestle.adaptation.replay.selection import Selector
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
 from pestle.settings import ReplaySettings
-from pestle.structures.frame import Frame
+from pestle.structures.frame import Frame, is_labelled
 from pestle.structures.reading import LabelKeys
 
 #: Structures selected where the user gives no count; the paper's sets hold 196 to 39,459 (A.3).

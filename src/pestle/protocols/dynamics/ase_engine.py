@@ -17,11 +17,13 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from pestle.errors import PestleError
 from pestle.protocols.dynamics.body import (
     NOT_FINITE,
+    STRESS_NOT_FINITE,
     Body,
     Clockwork,
     Leg,
     Lost,
     Mover,
+    mean_stress,
     moved_too_far,
 )
 from pestle.protocols.potential import Potential
@@ -60,6 +62,7 @@ class AseMover(Mover):
                 "P_tau": 1e3 * clock.barostat * units.fs,
                 "P_mass": clock.piston_mass(len(body)),
             }
+        body.stress = float("nan")
         self._guard = _Guarded(calculator, body, bool(barostat))
         self._atoms = body.atoms()
         self._atoms.set_momenta(body.momenta)
@@ -79,7 +82,7 @@ class AseMover(Mover):
         self._thermal, self._piston = thermal, bool(barostat)
         if self._piston:
             self._dynamics.p_eps = body.piston
-        body.energy = self._guard.energy
+        body.energy, body.stress = self._guard.energy, self._guard.pull
 
     @classmethod
     def maker(cls, potential: Potential) -> Callable[[list[Body], Leg, Clockwork], Mover]:
@@ -99,7 +102,7 @@ class AseMover(Mover):
         body.positions, body.momenta = atoms.positions.copy(), atoms.get_momenta()
         body.cell = np.array(atoms.cell.array)
         body.piston = float(self._dynamics.p_eps) if self._piston else 0.0
-        body.energy = self._guard.energy
+        body.energy, body.stress = self._guard.energy, self._guard.pull
 
     def lost(self) -> list[Lost]:
         found, self._lost = self._lost, []
@@ -124,7 +127,7 @@ class _Guarded(Calculator):
     def __init__(self, inner: Calculator, body: Body, stress: bool) -> None:
         super().__init__()
         self.inner, self.body, self.stress = inner, body, stress
-        self.energy = body.energy
+        self.energy, self.pull = body.energy, float("nan")
         self._twin = body.atoms()
         if hasattr(inner, "reset"):
             inner.reset()  # results are kept where only charge or spin differ
@@ -158,10 +161,12 @@ class _Guarded(Calculator):
             raise PestleError(
                 f"the calculator failed ({type(error).__name__}: {error})", where=body.frame.where
             ) from error
-        given = [forces, np.array(energy), np.zeros(0) if stress is None else stress]
-        if not all(np.isfinite(values).all() for values in given):
+        if not (np.isfinite(energy) and np.isfinite(forces).all()):
             raise _Broken(NOT_FINITE)
+        if stress is not None and not np.isfinite(stress).all():
+            raise _Broken(STRESS_NOT_FINITE)
         self.energy = energy
         self.results = {"energy": energy, "free_energy": energy, "forces": forces}
         if stress is not None:
+            self.pull = mean_stress(stress)
             self.results["stress"] = full_3x3_to_voigt_6_stress(stress)

@@ -23,11 +23,13 @@ from pestle.devices import is_out_of_memory
 from pestle.errors import PestleError
 from pestle.protocols.dynamics.body import (
     NOT_FINITE,
+    STRESS_NOT_FINITE,
     Body,
     Clockwork,
     Leg,
     Lost,
     Mover,
+    mean_stress,
     moved_too_far,
 )
 from pestle.protocols.potential import Potential
@@ -57,8 +59,10 @@ class BatchMover(Mover):
         self._lost: list[Lost] = []
         self._batch: _Batch | None = None
         for body, energy, forces, stress in self._predict(bodies):
-            if not (np.isfinite(energy) and np.isfinite(forces).all()):
-                self._lost.append((body, *NOT_FINITE))
+            body.stress = float("nan")
+            wrong = self._not_finite(energy, forces, stress)
+            if wrong is not None:
+                self._lost.append((body, *wrong))
                 continue
             self._accept(body, energy, forces, stress)
 
@@ -91,8 +95,9 @@ class BatchMover(Mover):
             else:
                 self._lose(body, before, ("runaway", far))
         for body, energy, forces, stress in self._predict(whole):
-            if not (np.isfinite(energy) and np.isfinite(forces).all()):
-                self._lose(body, before, NOT_FINITE)
+            wrong = self._not_finite(energy, forces, stress)
+            if wrong is not None:
+                self._lose(body, before, wrong)
                 continue
             self._accept(body, energy, forces, stress)
             self._kick(body)
@@ -100,6 +105,14 @@ class BatchMover(Mover):
     def _lose(self, body: Body, before: dict[int, tuple], why: tuple[str, str]) -> None:
         body.positions, body.momenta, body.cell, body.piston = before[body.index]
         self._lost.append((body, *why))
+
+    def _not_finite(
+        self, energy: float, forces: np.ndarray, stress: np.ndarray
+    ) -> tuple[str, str] | None:
+        """What is wrong with a prediction; `None` if nothing."""
+        if not (np.isfinite(energy) and np.isfinite(forces).all()):
+            return NOT_FINITE
+        return None if not self._npt or np.isfinite(stress).all() else STRESS_NOT_FINITE
 
     # -- the scheme -----------------------------------------------------------------------------
     def _kick(self, body: Body) -> None:
@@ -143,6 +156,7 @@ class BatchMover(Mover):
         """Take over a prediction; the force on the piston is Quigley and Probert's Eq. 6."""
         body.energy, self._forces[body.index] = energy, forces
         if self._npt:
+            body.stress = mean_stress(stress)
             kinetic, pressure = 2.0 * body.kinetic_energy, self.leg.pressure * units.GPa
             internal = kinetic - body.volume * float(np.trace(stress))
             push = internal - 3.0 * body.volume * pressure + kinetic / len(body)

@@ -115,6 +115,8 @@ class Body:
         piston: momentum of the logarithm of the cell's length.
         warmth: temperature averaged over the past, K (`Limits`).
         energy: potential energy; NaN before the first prediction.
+        stress: GPa, a third of its trace; NaN before the first prediction, and unless at constant
+            pressure.
         first_volume: Å³, of the start; NaN unless periodic in three directions.
         stopped: where and why; `None` while it moves.
         rng: its noise.
@@ -130,6 +132,7 @@ class Body:
     piston: float = 0.0
     warmth: float = 0.0
     energy: float = float("nan")
+    stress: float = float("nan")
     stopped: Stop | None = None
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
@@ -181,7 +184,8 @@ class Body:
         charge, spin = self.charge_and_spin
         made = Atoms(self.frame.numbers, self.positions, cell=self.cell, pbc=self.frame.atoms.pbc)
         made.set_masses(self.masses)
-        made.info = {"charge": charge, "spin": spin}
+        # As calculators call them.
+        made.info = {"charge": charge, "total_charge": charge, "spin": spin, "total_spin": spin}
         return made
 
     def draw_momenta(self, temperature: float, rng: np.random.Generator) -> None:
@@ -220,12 +224,18 @@ class Body:
         self.stopped = Stop(**json.loads(stop)) if stop else None
 
 
+def mean_stress(stress: np.ndarray) -> float:
+    """GPa, a third of the trace of a stress [3, 3] in eV/Å³; minus the pressure."""
+    return float(np.trace(stress)) / 3.0 / units.GPa
+
+
 #: A body that is lost, in which way, and in words.
 Lost = tuple[Body, str, str]
 
 #: An atom that moves so far in one step (Å) has been thrown out: at 800 K hydrogen moves 0.03 Å.
 FARTHEST = 1.0
 NOT_FINITE = ("not finite", "its energy or forces are not finite")
+STRESS_NOT_FINITE = ("not finite", "its stress is not finite")
 
 
 class Mover(ABC):

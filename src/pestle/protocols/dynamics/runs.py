@@ -28,6 +28,7 @@ from pestle.errors import PestleError
 from pestle.progress import progress
 from pestle.protocols.dynamics.body import Body, Clockwork, Leg, Limits
 from pestle.protocols.dynamics.segments import Group, Make, Meter, Plan
+from pestle.protocols.dynamics.starts import movable
 from pestle.protocols.dynamics.trajectory import read_trajectory, write_setup
 from pestle.protocols.potential import ModelPotential, Potential
 from pestle.protocols.raw import RawFolder
@@ -38,21 +39,9 @@ __all__ = [
     "Clockwork",
     "Leg",
     "Limits",
-    "default_timestep",
-    "movable",
     "read_trajectory",
     "run_dynamics",
 ]
-
-
-def default_timestep(frames: Sequence[Frame]) -> float:
-    """0.5 fs with hydrogen, 1 fs without: about a twentieth of the fastest vibration's period."""
-    return 0.5 if any((frame.numbers == 1).any() for frame in frames) else 1.0
-
-
-def movable(frame: Frame) -> bool:
-    """Whether it has dynamics to speak of: a single atom has none."""
-    return len(frame) > 1
 
 
 def run_dynamics(

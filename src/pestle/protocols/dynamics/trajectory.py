@@ -15,12 +15,12 @@ from ase import Atoms
 from pestle.files import replacing
 from pestle.protocols.dynamics.body import Body, Clockwork, Leg, Stop
 from pestle.protocols.raw import RawFolder
-from pestle.structures.frame import Frame
+from pestle.structures.frame import Frame, evenly
 
 #: Frames of a structure that are written as extended XYZ at most, evenly taken.
 MAX_XYZ_FRAMES = 500
 
-_SCALARS = ("step", "leg", "thermostat", "temperature", "potential", "total", "volume")
+_SCALARS = ("step", "leg", "thermostat", "temperature", "potential", "total", "volume", "stress")
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class Run:
         thermostat, temperature: [n_frames] K.
         potential, total: [n_frames] eV; total is potential and kinetic energy.
         volume: [n_frames] Å³; NaN unless periodic in three directions.
+        stress: [n_frames] GPa, a third of its trace in ASE's sign (negative: it swells); NaN unless
+            at constant pressure.
         cells: [n_frames, 3, 3] Å, rows.
         positions: [n_frames, n_atoms, 3] Å, float32, never wrapped.
         stopped: where and why it was stopped; `None` if it came to the end.
@@ -53,6 +55,7 @@ class Run:
     potential: np.ndarray
     total: np.ndarray
     volume: np.ndarray
+    stress: np.ndarray
     cells: np.ndarray
     positions: np.ndarray
     stopped: Stop | None
@@ -132,10 +135,9 @@ class Trajectory:
     def write_xyz(self, path: Path, index: int, frame: Frame) -> None:
         """One structure as extended XYZ, `MAX_XYZ_FRAMES` frames at most, the last among them."""
         run = self.run(index)
-        chosen = np.unique(np.linspace(0, len(run) - 1, MAX_XYZ_FRAMES).round().astype(int))
         images = []
-        for k in chosen:
-            atoms = run.atoms(int(k))
+        for k in some_frames(len(run), MAX_XYZ_FRAMES):
+            atoms = run.atoms(k)
             atoms.info = {
                 "start": frame.where,
                 "leg": run.legs[int(run.leg[k])],
@@ -150,6 +152,12 @@ class Trajectory:
 
     def _segments(self, group: int) -> list[Path]:
         return sorted(self._raw.path.glob(f"{self.name}-{group}-[0-9]*.npz"))
+
+
+def some_frames(total: int, most: int) -> list[int]:
+    """At most so many of 0 … total − 1, evenly taken, the last among them: there it shows what
+    became of a run that was lost."""
+    return [*evenly(range(total - 1), most - 1), total - 1]
 
 
 def read_trajectory(raw: RawFolder, name: str) -> Trajectory:
@@ -201,6 +209,7 @@ class Recorder:
                 "potential": body.energy,
                 "total": body.energy + body.kinetic_energy,
                 "volume": body.volume,
+                "stress": body.stress,
                 "cells": body.cell.copy(),
                 "positions": body.positions.astype(np.float32),
             }

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from pestle.foundations.prediction import FramePrediction
-from pestle.protocols.errors.distributions import evenly
 from pestle.protocols.results import Chart, Series
 from pestle.protocols.wording import figure
-from pestle.structures.frame import Frame
+from pestle.structures.frame import Frame, evenly
 
 #: Points of a plot that are kept for a potential; more cannot be told apart.
 MAX_PARITY_POINTS = 1500
@@ -69,9 +68,8 @@ def _kept(points: np.ndarray) -> list[int]:
     error = np.abs(points[finite, 1] - points[finite, 0])
     order = finite[np.argsort(-error, kind="stable")]
     worst = round(WORST_SHARE * MAX_PARITY_POINTS)
-    rest = np.sort(order[worst:])
-    even = rest[evenly(len(rest), MAX_PARITY_POINTS - worst)]
-    return sorted(int(k) for k in (*order[:worst], *even))
+    rest = np.sort(order[worst:]).tolist()
+    return sorted([*order[:worst].tolist(), *evenly(rest, MAX_PARITY_POINTS - worst)])
 
 
 def _numbers(values: np.ndarray) -> list[float]:

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from pestle.errors import PestleError
 from pestle.foundations.prediction import FramePrediction
-from pestle.metrics import UNITS, errors_by_group
+from pestle.metrics import errors_by_group, frame_errors
 from pestle.probe_settings import ErrorSettings
+from pestle.protocols.against_labels import error_table, forces_rms
 from pestle.protocols.base import Inputs, Protocol, all_structures
-from pestle.protocols.errors.distributions import distribution, violins
+from pestle.protocols.distributions import distribution, violins
 from pestle.protocols.errors.findings import assess
 from pestle.protocols.errors.parity import parity_charts, parity_points
 from pestle.protocols.potential import Potential
@@ -28,11 +27,11 @@ from pestle.protocols.predictions import (
     with_reference_energies,
 )
 from pestle.protocols.raw import RawFolder
-from pestle.protocols.results import Chart, Column, Table
-from pestle.structures.frame import Frame
+from pestle.protocols.results import Chart, Table
+from pestle.structures.frame import Frame, is_labelled
 
 #: What `analyse` says of each set, by set.
-BY_SET = ("sets", "forces_rms", "not_finite", "distribution", "parity")
+BY_SET = ("sets", "energy_rmse", "forces_rms", "not_finite", "distribution", "parity")
 
 
 def check(inputs: Inputs, settings: ErrorSettings, potentials: Sequence[Potential]) -> None:
@@ -55,11 +54,6 @@ def check(inputs: Inputs, settings: ErrorSettings, potentials: Sequence[Potentia
             )
 
 
-def is_labelled(frame: Frame) -> bool:
-    """Whether there is anything to compare with."""
-    return frame.energy is not None or frame.forces is not None or frame.stress is not None
-
-
 def calculate(
     potential: Potential, inputs: Inputs, settings: ErrorSettings, raw: RawFolder
 ) -> None:
@@ -74,9 +68,10 @@ def analyse(
 
     Returns:
         set by set, `sets`: potential → `all` and every config_type → `metrics.frame_errors`, the
-        baseline first and the candidate last; `forces_rms`: the same groups → RMS of the labelled
-        force components (meV/Å); `not_finite`: potential → `count` and `first`, only where it is
-        not; `distribution`: potential → `distributions.distribution`; `parity`: potential →
+        baseline first and the candidate last; `energy_rmse`: potential → that of all frames but
+        isolated atoms (meV/atom); `forces_rms`: the same groups → RMS of the labelled force
+        components (meV/Å); `not_finite`: potential → `count` and `first`, only where it is not;
+        `distribution`: potential → `distributions.distribution`; `parity`: potential →
         `parity.parity_points`. Besides, `held_out`: names of the sets that the candidate is judged
         on; `notes`: what a reader of the numbers must know.
     """
@@ -116,6 +111,7 @@ def _of_set(
     lost = {name: not_finite(frames, said) for name, said in compared.items()}
     return {
         "sets": {name: errors_by_group(frames, said) for name, said in compared.items()},
+        "energy_rmse": {name: _energy_rmse(frames, said) for name, said in compared.items()},
         "forces_rms": forces_rms(frames),
         "not_finite": {name: entry for name, entry in lost.items() if entry is not None},
         "distribution": {name: distribution(frames, said) for name, said in compared.items()},
@@ -123,12 +119,12 @@ def _of_set(
     }
 
 
-def forces_rms(frames: Sequence[Frame]) -> dict[str, float | None]:
-    """`all` and every config_type → RMS of the labelled force components, meV/Å."""
-    # The error of a model that predicts no forces at all.
-    nothing = [FramePrediction(0.0, 0.0, np.zeros((len(frame), 3)), None) for frame in frames]
-    groups = errors_by_group(frames, nothing)
-    return {group: errors["forces_rmse"] for group, errors in groups.items()}
+def _energy_rmse(frames: Sequence[Frame], predictions: Sequence[FramePrediction]) -> float | None:
+    """meV/atom. What single atoms are off by is a matter of the E0s, on which whole structures do
+    not depend as long as their sums fit."""
+    pairs = [(f, p) for f, p in zip(frames, predictions, strict=True) if not f.is_isolated_atom]
+    error: float | None = frame_errors([f for f, _ in pairs], [p for _, p in pairs])["energy_rmse"]
+    return error
 
 
 def charts(metrics: Mapping[str, Any]) -> list[Chart]:
@@ -146,43 +142,6 @@ def tables(metrics: Mapping[str, Any]) -> list[Table]:
         error_table(name, by_model, " ".join(metrics["notes"]))
         for name, by_model in metrics["sets"].items()
     ]
-
-
-def error_table(
-    title: str, by_model: Mapping[str, Mapping[str, Mapping[str, Any]]], note: str
-) -> Table:
-    """Errors by group and potential; quantities that nobody has are left out.
-
-    Args:
-        title: of the table.
-        by_model: potential → group → `metrics.frame_errors`.
-        note: below it.
-    """
-    there = [
-        key
-        for key in UNITS
-        if any(e.get(key) is not None for errors in by_model.values() for e in errors.values())
-    ]
-    columns = [Column("group"), Column("model"), Column("frames", "", 8)]
-    columns += [Column(_heading(key), UNITS[key], 4) for key in there]
-    rows = [
-        [group, name, errors[group]["n_frames"], *(errors[group].get(key) for key in there)]
-        for group in shown_groups(by_model)
-        for name, errors in by_model.items()
-        if group in errors
-    ]
-    return Table(title, columns, rows, note)
-
-
-def shown_groups(by_model: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Groups that get a row; only `all` where there is one other, which is the same."""
-    groups = list(dict.fromkeys(group for errors in by_model.values() for group in errors))
-    return groups if len(groups) > 2 else groups[:1]
-
-
-def _heading(key: str) -> str:
-    quantity, kind = key.split("_")
-    return f"{quantity} {kind.upper()}"
 
 
 PROTOCOL = Protocol(

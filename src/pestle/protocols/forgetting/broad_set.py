@@ -19,6 +19,7 @@ from pestle.foundations.prediction import FramePrediction
 from pestle.progress import progress
 from pestle.protocols.base import Inputs
 from pestle.protocols.predictions import is_finite
+from pestle.protocols.wording import counted
 from pestle.structures.checks.geometry import sound_frames
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.generation import generate
@@ -29,7 +30,7 @@ from pestle.structures.generation.spacing import HEAVIEST
 STREAM = 10
 
 
-def is_labelled(inputs: Inputs) -> bool:
+def labels_are_given(inputs: Inputs) -> bool:
     """Whether labelled structures were given, so that none has to be made."""
     return any(inputs.sets.values())
 
@@ -57,9 +58,9 @@ def _sorted_out(inputs: Inputs) -> tuple[list[Frame], str]:
             kept.append(frame)
     parts = []
     if isolated:
-        parts.append(f"{len(isolated)} isolated atoms")
+        parts.append(counted(len(isolated), "isolated atom"))
     if len(sound) < len(rest):
-        parts.append(f"{len(rest) - len(sound)} broken ones (`pestle check` names them)")
+        parts.append(f"{len(rest) - len(sound)} broken (`pestle check` names them)")
     if len(kept) < len(sound):
         named = ", ".join(f"{symbol} {n}" for symbol, n in sorted(missing.items()))
         parts.append(f"{len(sound) - len(kept)} with elements that not every model knows ({named})")

@@ -10,10 +10,11 @@ import numpy as np
 
 from pestle.foundations.prediction import FramePrediction
 from pestle.metrics import errors_by_group, frame_errors
-from pestle.protocols.errors.protocol import forces_rms
+from pestle.protocols.against_labels import forces_rms
 from pestle.structures.frame import Frame
 
-#: eV/Å of RMS force below which a structure is at rest: a deviation of that size is no loss of it.
+#: eV/Å of RMS force. Deviations in structures with smaller forces are measured against this: they
+#: are near rest, where a small deviation is many times the force and still no loss.
 AT_REST = 0.05
 
 
@@ -67,31 +68,30 @@ def median_error(frames: Sequence[Frame], predictions: Sequence[FramePrediction]
 def loss_of_forces(
     frames: Sequence[Frame], predictions: Sequence[FramePrediction]
 ) -> dict[str, Any]:
-    """How much of the foundation's forces is lost, so that one hole cannot outweigh all the rest.
+    """How much of the foundation's forces is lost, so that neither one hole nor a few strained
+    structures outweigh all the rest.
 
     Args:
         frames: with the foundation's forces as labels.
         predictions: of the other potential.
 
     Returns:
-        `share`: RMS of the deviation over the RMS force, where all structures weigh the same and
-        none counts for more than its own forces (0: nothing moved, 1: nothing left); `beyond`: how
-        many structures moved by more than that; `worst`: which one moved most, and its RMS
-        deviation `worst_forces` (meV/Å).
+        `share`: RMS over the structures of the deviation over the structure's own RMS force, which
+        is `AT_REST` at least, the deviation no larger than that (0: nothing moved, 1: nothing
+        left); `beyond`: how many structures moved by more than that; `worst`: which one moved most
+        in meV/Å, and its RMS deviation `worst_forces`.
     """
     size, deviation = np.zeros((2, len(frames)))
     for k, (frame, prediction) in enumerate(zip(frames, predictions, strict=True)):
         assert frame.forces is not None
-        size[k] = np.sqrt(np.mean(frame.forces**2))
+        size[k] = max(AT_REST, np.sqrt(np.mean(frame.forces**2)))
         deviation[k] = np.sqrt(np.mean((prediction.forces - frame.forces) ** 2))
-    most = np.maximum(size, AT_REST)
-    total, counted = (size**2).sum(), (np.minimum(deviation, most) ** 2).sum()
     # A structure that is lost altogether: there is no worse one.
     order = np.where(np.isnan(deviation), np.inf, deviation)
     worst = int(order.argmax())
     return {
-        "share": float(np.sqrt(counted / total)) if total > 0 else None,
-        "beyond": int((order > most).sum()),
+        "share": float(np.sqrt(np.mean(np.minimum(order / size, 1.0) ** 2))),
+        "beyond": int((order > size).sum()),
         "worst": frames[worst].where,
         "worst_forces": float(1e3 * deviation[worst]),
     }

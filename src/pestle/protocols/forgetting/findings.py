@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pestle.protocols.errors.findings import OWN_LABELS
+from pestle.protocols.against_labels import labels_are_its_own
 from pestle.protocols.results import Finding
 from pestle.protocols.thresholds import Threshold
 from pestle.protocols.wording import counted, figure, percent
@@ -22,15 +22,11 @@ def assess(metrics: Mapping[str, Any], thresholds: Mapping[str, Threshold]) -> l
     base = potentials.get(metrics["baseline"])
     if base is None:
         return []
-    if metrics["reference"] == "labels" and not _labels_are_its_own(base, metrics):
+    if metrics["reference"] == "labels" and not labels_are_its_own(
+        base["against_labels"]["all"], metrics["forces_rms"]["all"]
+    ):
         return _against_labels(metrics, own, base, thresholds["forces_ratio"])
     return _moved(metrics, own, thresholds["forces_moved"])
-
-
-def _labels_are_its_own(base: Mapping[str, Any], metrics: Mapping[str, Any]) -> bool:
-    """Whether the labels are the foundation's predictions: no multiple of rounding means much."""
-    error, size = base["against_labels"]["all"]["forces_rmse"], metrics["forces_rms"]["all"]
-    return error is not None and bool(size) and error < OWN_LABELS * size
 
 
 def _not_finite(lost: Mapping[str, Any], frames: int, limit: Threshold) -> Finding:
@@ -79,13 +75,11 @@ def _against_labels(
 def _moved(metrics: Mapping[str, Any], own: Mapping[str, Any], limit: Threshold) -> list[Finding]:
     moved, groups = own["moved"], own["against_foundation"]
     share = moved["share"]
-    if share is None:
-        return []
     level = limit.level(share)
     kind = "labelled" if metrics["reference"] == "labels" else "generated"
     text = (
         f"Fine-tuning moved the forces on {counted(metrics['n_frames'], f'{kind} structure')} by "
-        f"{percent(share)} of their size"
+        f"{percent(share)} of their size, each structure weighing the same"
     )
     if metrics["reference"] != "labels":
         text += f", those of the median structure by {figure(own['median'])} meV/Å"
@@ -97,8 +91,8 @@ def _moved(metrics: Mapping[str, Any], own: Mapping[str, Any], limit: Threshold)
     }
     if moved["beyond"]:
         text += (
-            f" {moved['beyond']} of them moved by more than their own forces, most of all "
-            f"{moved['worst']} by {figure(moved['worst_forces'])} meV/Å."
+            f" Moved by more than its own forces: {counted(moved['beyond'], 'structure')}, most of "
+            f"all {moved['worst']}, by {figure(moved['worst_forces'])} meV/Å."
         )
     elif len(families) > 1 and share > 0:
         worst = max(families, key=lambda group: families[group])

@@ -14,14 +14,14 @@ from typing import Any
 from pestle.errors import PestleError
 from pestle.foundations.prediction import FramePrediction
 from pestle.probe_settings import ForgettingSettings
+from pestle.protocols.against_labels import error_table, shown_groups
 from pestle.protocols.base import Inputs, Protocol
-from pestle.protocols.errors.distributions import QUANTITIES, distribution, violins
-from pestle.protocols.errors.protocol import error_table, shown_groups
+from pestle.protocols.distributions import QUANTITIES, distribution, violins
 from pestle.protocols.forgetting.broad_set import (
     elements_to_generate,
     generated_structures,
-    is_labelled,
     labelled_structures,
+    labels_are_given,
     left_out,
     moderate,
 )
@@ -44,6 +44,7 @@ from pestle.protocols.predictions import (
 )
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Chart, Column, Series, Table
+from pestle.protocols.wording import counted
 from pestle.structures.frame import Frame
 
 #: Groups of generated structures besides their kinds.
@@ -62,7 +63,7 @@ def check(inputs: Inputs, settings: ForgettingSettings, potentials: Sequence[Pot
     Raises:
         PestleError: neither labels nor a foundation, or no structure that can be used.
     """
-    if not is_labelled(inputs):
+    if not labels_are_given(inputs):
         if inputs.sets:
             raise PestleError("they hold no structure", where="--data", fix="Leave them out.")
         if inputs.baseline is None:
@@ -94,15 +95,17 @@ def check(inputs: Inputs, settings: ForgettingSettings, potentials: Sequence[Pot
 
 
 def structures(inputs: Inputs, settings: ForgettingSettings) -> list[Frame]:
-    """What is predicted."""
-    if is_labelled(inputs):
+    """What is predicted: those given, or those made; none where `check` will object."""
+    if labels_are_given(inputs):
         return labelled_structures(inputs)
+    if inputs.baseline is None or not inputs.elements:
+        return []
     return generated_structures(inputs, settings.count)[0]
 
 
 def elements(inputs: Inputs) -> list[int]:
     """Elements of generated structures; of labelled ones they show in the structures."""
-    if is_labelled(inputs):
+    if labels_are_given(inputs):
         return []
     return sorted({z for half in elements_to_generate(inputs) for z in half})
 
@@ -135,7 +138,7 @@ def analyse(
     halves = _halves(inputs, settings)
     notes = [_origin(inputs, settings)]
     said = {name: read_predictions(raw, frames) for name, raw in raws.items()}
-    if not is_labelled(inputs):
+    if not labels_are_given(inputs):
         assert inputs.baseline is not None
         kept, note = moderate(said[inputs.baseline], settings.max_force)
         frames = [frames[k] for k in kept]
@@ -147,7 +150,7 @@ def analyse(
 
     base = compared.get(inputs.baseline or "")
     moved = None if base is None else labelled_by(frames, base)
-    labelled = frames if is_labelled(inputs) else None
+    labelled = frames if labels_are_given(inputs) else None
     reference = labelled or moved
     assert reference is not None
     found = {}
@@ -173,14 +176,15 @@ def analyse(
 
 
 def _origin(inputs: Inputs, settings: ForgettingSettings) -> str:
-    if is_labelled(inputs):
+    if labels_are_given(inputs):
         return left_out(inputs)
     own, known = elements_to_generate(inputs)
     if own == known:
-        return f"{settings.count} structures were made of the {len(own)} elements of the data."
+        of = counted(len(own), "element")
+        return f"{settings.count} structures were made of the {of} of the data."
     half = settings.count - settings.count // 2
     return (
-        f"{half} structures were made of the {len(own)} elements of the data, "
+        f"{half} structures were made of the {counted(len(own), 'element')} of the data, "
         f"{settings.count - half} of all {len(known)} elements that every model knows."
     )
 
@@ -188,7 +192,7 @@ def _origin(inputs: Inputs, settings: ForgettingSettings) -> str:
 def _halves(inputs: Inputs, settings: ForgettingSettings) -> list[str]:
     """For each structure the half that it belongs to; empty where there are none."""
     own, known = elements_to_generate(inputs)
-    if is_labelled(inputs) or own == known:
+    if labels_are_given(inputs) or own == known:
         return [""] * len(structures(inputs, settings))
     return [
         OF_DATA if of_data else OF_ALL
@@ -279,7 +283,7 @@ PROTOCOL = Protocol(
     question="Does the model still know what its foundation knew?",
     settings=ForgettingSettings,
     check=check,
-    structures=lambda inputs, _: labelled_structures(inputs) if is_labelled(inputs) else (),
+    structures=structures,
     elements=elements,
     calculate=calculate,
     analyse=analyse,
@@ -290,4 +294,5 @@ PROTOCOL = Protocol(
     quick={"count": 100},
     analysis_settings=("max_force",),
     replay_head=True,
+    packages=("pyxtal",),
 )

@@ -16,49 +16,41 @@ from ase import units
 from pestle.errors import PestleError
 from pestle.probe_settings import MdSettings
 from pestle.protocols.base import Inputs, Protocol
+from pestle.protocols.dynamics.body import closest_overlap
 from pestle.protocols.dynamics.runs import (
     Clockwork,
     Leg,
     Limits,
-    default_timestep,
-    movable,
     read_trajectory,
     run_dynamics,
 )
+from pestle.protocols.dynamics.starts import default_timestep, starting_structures
 from pestle.protocols.dynamics.trajectory import Run
 from pestle.protocols.md.checks import drift, first_broken
+from pestle.protocols.md.findings import assess, story
 from pestle.protocols.md.shown import charts, curves, tables
-from pestle.protocols.potential import Potential
+from pestle.protocols.potential import ModelPotential, Potential
 from pestle.protocols.raw import RawFolder
-from pestle.protocols.results import Finding, Flagged
-from pestle.protocols.thresholds import Threshold
-from pestle.structures.frame import Frame, split_isolated_atoms
+from pestle.protocols.results import Flagged
+from pestle.structures.frame import Frame
 
 #: Share of the steady leg, at its end, whose mean temperature and volume are given.
 SETTLED = 0.5
 #: What is not known of every run.
 FIGURES = (
     *("kind", "reason", "leg", "time", "step", "frame", "thermostat", "temperature"),
-    *("temperature_spread", "volume", "density", "drift", "drift_error"),
+    *("temperature_spread", "volume", "density", "stress"),
+    *("drift", "drift_error", "drift_judged"),
 )
-#: Unstable runs that a sentence describes.
-NAMED = 2
 
 
-def starting_structures(inputs: Inputs, count: int) -> list[Frame]:
-    """Structures evenly taken from all sets; single atoms do not count.
+def starts(inputs: Inputs, settings: MdSettings) -> list[Frame]:
+    """Structures that the runs start from.
 
     Raises:
         PestleError: there is none.
     """
-    frames = [frame for frame in split_isolated_atoms(inputs.frames)[0] if movable(frame)]
-    if not frames:
-        atoms = " but single atoms" if inputs.frames else ""
-        raise PestleError(
-            f"there is no structure{atoms} to start from", where="md", fix="Give --data FILES."
-        )
-    chosen = np.unique(np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int))
-    return [frames[k] for k in chosen]
+    return starting_structures(inputs.frames, settings.structures, "md")
 
 
 def parts(settings: MdSettings) -> dict[str, list[Leg]]:
@@ -83,20 +75,43 @@ def parts(settings: MdSettings) -> dict[str, list[Leg]]:
     return {name: legs for name, legs in found.items() if any(leg.time > 0 for leg in legs)}
 
 
-def check(inputs: Inputs, settings: MdSettings, _potentials: Sequence[Potential]) -> None:
-    """Raises a PestleError where there is nothing to run."""
-    starting_structures(inputs, settings.structures)
-    if not parts(settings):
+def check(inputs: Inputs, settings: MdSettings, potentials: Sequence[Potential]) -> None:
+    """Raises a PestleError where there is nothing to run, where a structure is broken before it
+    starts, or a stress missing that a run needs."""
+    for frame in starts(inputs, settings):
+        broken = closest_overlap(frame.atoms, settings.overlap)
+        if broken is not None:
+            raise PestleError(
+                f"{broken}, before anything has moved",
+                where=frame.where,
+                fix="Leave the structure out, or lower md.overlap if it is meant so.",
+            )
+    crystal = next((frame for frame in starts(inputs, settings) if frame.is_periodic), None)
+    legs = [leg for part in parts(settings).values() for leg in part if leg.time > 0]
+    if not legs:
         raise PestleError(
             "all its parts have no length", where="md", fix="Set md.time or md.ramp_time."
+        )
+    if crystal is None or not any(leg.ensemble == "npt" for leg in legs):
+        return
+    for potential in potentials:
+        # A network always has one.
+        if isinstance(potential, ModelPotential) or potential.predict([crystal])[0].stress is not (
+            None
+        ):
+            continue
+        raise PestleError(
+            f"{potential.name} gives no stress, which constant pressure (npt) needs",
+            where="md",
+            fix="Set md.ensemble and md.ramp_ensemble to nvt.",
         )
 
 
 def calculate(potential: Potential, inputs: Inputs, settings: MdSettings, raw: RawFolder) -> None:
     """Trajectories of all structures."""
-    starts = starting_structures(inputs, settings.structures)
+    frames = starts(inputs, settings)
     clock = Clockwork(
-        timestep=settings.timestep or default_timestep(starts),
+        timestep=settings.timestep or default_timestep(frames),
         friction=settings.friction,
         every=settings.every,
         segment=settings.segment,
@@ -107,7 +122,7 @@ def calculate(potential: Potential, inputs: Inputs, settings: MdSettings, raw: R
     for name, legs in parts(settings).items():
         run_dynamics(
             potential,
-            starts,
+            frames,
             legs,
             clock,
             raw,
@@ -127,9 +142,11 @@ def analyse(raws: Mapping[str, RawFolder], inputs: Inputs, settings: MdSettings)
         `where`, `formula`, `atoms`, `stable`, `simulated` (ps), and of unstable ones `kind`,
         `reason`, `leg`, `time` (ps), `step`, `thermostat` (K), `frame` (number in the trajectory);
         of the second half of the steady leg `temperature`, `temperature_spread`, `thermostat` (K),
-        `volume` (Å³/atom), `density` (g/cm³); `drift` and `drift_error` of the tail (meV/atom/ps);
-        `n_runs`, `n_unstable`, `unstable_share`, `worst_drift`, `worst_drift_error`,
-        `simulated` (ps), `ps_per_hour`, and `curves` (`shown.curves`).
+        `volume` (Å³/atom), `density` (g/cm³); `stress` at the start (GPa, a third of its trace; at
+        constant pressure); of the tail `drift`, `drift_error` (half-width of its 95 % interval) and
+        `drift_judged` (what is left of its size less that; meV/atom/ps);
+        `n_runs`, `n_unstable`, `unstable_share`, `simulated` (ps), `ps_per_hour`, and `curves`
+        (`shown.curves`).
     """
     found: dict[str, Any] = {}
     for name, raw in raws.items():
@@ -144,15 +161,11 @@ def analyse(raws: Mapping[str, RawFolder], inputs: Inputs, settings: MdSettings)
             ps, spent = trajectory.cost
             simulated, seconds = simulated + ps, seconds + spent
         unstable = sum(not run["stable"] for run in runs)
-        drifts = [run for run in runs if run["drift"] is not None]
-        worst: dict[str, Any] = max(drifts, key=lambda run: abs(run["drift"]), default={})
         found[name] = {
             "runs": runs,
             "n_runs": len(runs),
             "n_unstable": unstable,
             "unstable_share": unstable / len(runs),
-            "worst_drift": worst.get("drift"),
-            "worst_drift_error": worst.get("drift_error"),
             "simulated": simulated,
             "ps_per_hour": 3600.0 * simulated / seconds if seconds else None,
             "curves": curves(shown),
@@ -170,6 +183,8 @@ def verdict(run: Run, settings: MdSettings) -> dict[str, Any]:
         "stable": True,
     }
     found |= dict.fromkeys(FIGURES)
+    if np.isfinite(run.stress[0]):
+        found["stress"] = float(run.stress[0])
     end = len(run) if run.stopped is None else len(run) - 1
     broken = first_broken(run, settings.bond_stretch)
     if broken is not None and broken.frame < end:
@@ -193,7 +208,8 @@ def verdict(run: Run, settings: MdSettings) -> dict[str, Any]:
     tail = run.within("nve")
     slope = drift(run.time[tail], 1e3 * run.total[tail] / n_atoms)
     if slope is not None:
-        found |= {"drift": slope[0], "drift_error": slope[1]}
+        left = max(0.0, abs(slope[0]) - slope[1])
+        found |= {"drift": slope[0], "drift_error": slope[1], "drift_judged": left}
     return found
 
 
@@ -208,61 +224,6 @@ def _unstable(run: Run, frame: int, kind: str, reason: str) -> dict[str, Any]:
         "thermostat": float(run.thermostat[frame]),
         "frame": frame,
     }
-
-
-def story(run: Mapping[str, Any]) -> str:
-    """What happened to an unstable run, in one clause."""
-    parts = {"steady": "the steady part", "nve": "the tail at constant energy", "ramp": "the ramp"}
-    kelvin = "" if run["leg"] == "nve" else f" at {run['thermostat']:.0f} K"
-    what = run["reason"].removeprefix("it ")
-    return (
-        f"structure {run['structure']} ({run['where']}): {what} at {run['time']:.4g} ps "
-        f"(step {run['step']}) in {parts[run['leg']]}{kelvin}"
-    )
-
-
-def assess(metrics: Mapping[str, Any], thresholds: Mapping[str, Threshold]) -> list[Finding]:
-    """The share of unstable runs, and the drift of the energy in stable ones."""
-    found = metrics["potentials"][metrics["candidate"]]
-    findings = [_stability(found, metrics, thresholds["unstable_share"])]
-    if found["worst_drift"] is not None:
-        findings.append(_drift(found, thresholds["drift_mev_per_atom_per_ps"]))
-    return sorted(findings, key=lambda f: ("fail", "concern", "pass").index(f.level))
-
-
-def _stability(found: Mapping[str, Any], metrics: Mapping[str, Any], limit: Threshold) -> Finding:
-    level, count = limit.level(found["unstable_share"]), found["n_runs"]
-    base = metrics["potentials"].get(metrics["baseline"])
-    beside = f" (the foundation: {base['n_unstable']} of {base['n_runs']})" if base else ""
-    bad = [run for run in found["runs"] if not run["stable"]]
-    if not bad:
-        ps = found["simulated"]
-        text = f"All {count} runs stayed stable over {ps:.4g} ps together{beside}."
-    else:
-        told = "; ".join(story(run) for run in bad[:NAMED])
-        more = f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
-        text = (
-            f"{len(bad)} of {count} runs became unstable{beside}: {told}{more}. Not for dynamics "
-            "under these conditions: check the reference energies first (pestle e0; averaged ones "
-            "broke every run of Table 1), then train on structures near the failure or with replay."
-        )
-    return Finding(
-        "md", level, "unstable runs", found["unstable_share"], limit.unit, limit.words, text
-    )
-
-
-def _drift(found: Mapping[str, Any], limit: Threshold) -> Finding:
-    value, error = found["worst_drift"], found["worst_drift_error"]
-    # What may be the scatter of a short tail is no drift.
-    level = limit.level(max(0.0, abs(value) - 2.0 * error))
-    text = f"Without thermostat the total energy drifts by {value:.3g} ± {error:.2g} meV/atom/ps"
-    text += " at worst."
-    if level != "pass":
-        text += (
-            " Use a shorter time step (md.timestep) or float64; if it stays, the forces are not "
-            "the gradient of a smooth energy."
-        )
-    return Finding("md", level, "energy drift", abs(value), limit.unit, limit.words, text)
 
 
 def flagged(raws: Mapping[str, RawFolder], metrics: Mapping[str, Any]) -> list[Flagged]:
@@ -297,7 +258,7 @@ PROTOCOL = Protocol(
     name="md",
     question="Does molecular dynamics stay stable?",
     settings=MdSettings,
-    structures=lambda inputs, _: split_isolated_atoms(inputs.frames)[0],
+    structures=starts,
     elements=lambda _inputs: (),
     calculate=calculate,
     analyse=analyse,
@@ -308,10 +269,12 @@ PROTOCOL = Protocol(
     flagged=flagged,
     check=check,
     analysis_settings=("bond_stretch",),
+    version=2,  # the stress is kept
     quick={
         "structures": 2,
-        "time": 0.15,
-        "nve_time": 0.1,
+        "time": 0.25,
+        # A tail that could tell a drift from noise would take as long as all the rest.
+        "nve_time": 0.0,
         "ramp_time": 0.15,
         "every": 0.005,
         "segment": 0.05,

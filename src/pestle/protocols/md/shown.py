@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pestle.protocols.dynamics.trajectory import Run
+from pestle.protocols.dynamics.trajectory import Run, some_frames
 from pestle.protocols.results import Chart, Column, Series, Table
 
 #: Points of a curve at most.
@@ -46,7 +46,7 @@ def _lines(lines: Sequence[tuple[int, np.ndarray, np.ndarray]]) -> list[dict[str
     if len(lines) <= SINGLE:
         found = []
         for k, time, value in lines:
-            kept = np.unique(np.linspace(0, len(time) - 1, POINTS).round().astype(int))
+            kept = some_frames(len(time), POINTS)
             found.append(
                 {
                     "structure": k,
@@ -58,7 +58,7 @@ def _lines(lines: Sequence[tuple[int, np.ndarray, np.ndarray]]) -> list[dict[str
         return found
     # The frames of all structures lie at the same times, up to where each stopped.
     times = np.unique(np.concatenate([time for _, time, _ in lines]))
-    times = times[np.unique(np.linspace(0, len(times) - 1, POINTS).round().astype(int))]
+    times = times[some_frames(len(times), POINTS)]
     values = [[v for _, t, value in lines for v in value[t == time]] for time in times]
     return [
         {
@@ -113,9 +113,13 @@ def tables(metrics: Mapping[str, Any]) -> list[Table]:
         Column("volume", "Å³/atom", 4),
         Column("density", "g/cm³", 4),
         Column("drift", "meV/atom/ps", 3),
+        Column("±", "meV/atom/ps", 2),
         Column("what happened"),
     ]
-    keys = ("simulated", "temperature", "temperature_spread", "volume", "density", "drift")
+    keys = (
+        *("simulated", "temperature", "temperature_spread", "volume", "density"),
+        *("drift", "drift_error"),
+    )
     rows = []
     for name, potential in metrics["potentials"].items():
         for run in potential["runs"]:
@@ -125,9 +129,13 @@ def tables(metrics: Mapping[str, Any]) -> list[Table]:
             where = f"{run['structure']} ({run['where']}), {run['formula']}"
             stable = "yes" if run["stable"] else "no"
             rows.append([name, where, run["part"], stable, *(run[key] for key in keys), what])
-    note = "Means over the second half of the steady part. Atoms are counted from 0. " + "; ".join(
-        f"{name}: {p['simulated']:.4g} ps, {p['ps_per_hour']:.3g} ps/h"
-        for name, p in metrics["potentials"].items()
-        if p["ps_per_hour"] is not None
+    note = (
+        "Means over the second half of the steady part; drift ± half its 95 % interval. Atoms are "
+        "counted from 0. "
+        + "; ".join(
+            f"{name}: {p['simulated']:.4g} ps, {p['ps_per_hour']:.3g} ps/h"
+            for name, p in metrics["potentials"].items()
+            if p["ps_per_hour"] is not None
+        )
     )
     return [Table("Molecular dynamics", columns, rows, note)]

@@ -14,6 +14,7 @@ from pestle.protocols.neb.ends import changes, lost, merged
 from pestle.protocols.neb.path import path_length
 from pestle.protocols.neb.reactions import Reaction, reactions
 from pestle.protocols.raw import RawFolder
+from pestle.protocols.wording import figure
 
 ENDS = ("reactant", "product")
 
@@ -173,4 +174,4 @@ def _nothing() -> dict[str, Any]:
 
 
 def _ran_out(what: str, steps: int, force: float) -> str:
-    return f"{what} ran out of steps after {steps} (largest force {force:.2g} eV/Å)"
+    return f"{what} ran out of steps after {steps} (largest force {figure(force)} eV/Å)"

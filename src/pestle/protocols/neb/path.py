@@ -1,21 +1,15 @@
-"""Reaction paths: their length, images along it, and energies of models on fixed images."""
+"""Reaction paths: their length, and images along it."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from ase import Atoms
 from ase.build import minimize_rotation_and_translation
 from ase.constraints import FixAtoms
 from ase.geometry import find_mic
-
-from pestle.errors import PestleError
-from pestle.foundations.interface import Foundation
-from pestle.foundations.prediction import predict_frames
-from pestle.structures.frame import Frame
 
 
 def displacement(start: Atoms, end: Atoms) -> np.ndarray:
@@ -28,11 +22,6 @@ def path_length(images: Sequence[Atoms]) -> np.ndarray:
     """Length along the path, [n_images]: the sum of the images' root-sum-square steps in Å."""
     steps = [np.linalg.norm(displacement(a, b)) for a, b in itertools.pairwise(images)]
     return np.concatenate([[0.0], np.cumsum(steps)])
-
-
-def path_coordinate(images: Sequence[Frame]) -> np.ndarray:
-    """`path_length` of frames."""
-    return path_length([image.atoms for image in images])
 
 
 def turned(start: Atoms, end: Atoms) -> Atoms:
@@ -84,54 +73,3 @@ def resampled(images: Sequence[Atoms], count: int) -> list[Atoms]:
         copy.set_positions(between, apply_constraint=False)
         found.append(copy)
     return found
-
-
-def path_profile(
-    images: Sequence[Frame],
-    models: Mapping[str, Foundation],
-    *,
-    reference: str,
-    title: str,
-    head: str | None = None,
-) -> dict[str, Any]:
-    """Energy along a path by the labels and by each model, relative to its first image.
-
-    Args:
-        images: the path's images, labelled with energies.
-        models: name → model.
-        reference: name of the labels.
-        title: of the plot.
-        head: head of the models; may be left out where there is one.
-
-    Returns:
-        Curves in eV against the path length in Å; and per curve the barrier, the reaction energy
-        (eV) and the RMSE against the labels over the images (meV).
-
-    Raises:
-        PestleError: fewer than three images, or one without an energy.
-    """
-    if len(images) < 3 or any(image.energy is None for image in images):
-        raise PestleError("a path needs at least three images, each with an energy", where="path")
-    curves = {reference: np.array([image.energy for image in images])}
-    for name, model in models.items():
-        predictions = predict_frames(model, images, head=head)
-        curves[name] = np.array([p.energy for p in predictions])
-    curves = {name: values - values[0] for name, values in curves.items()}
-    summary = [
-        {
-            "model": name,
-            "barrier_ev": float(values.max()),
-            "reaction_energy_ev": float(values[-1]),
-            "rmse_mev": float(1e3 * np.sqrt(np.mean((values - curves[reference]) ** 2))),
-        }
-        for name, values in curves.items()
-    ]
-    return {
-        "title": title,
-        "x_label": "path length (Å)",
-        "x": path_coordinate(images).tolist(),
-        "y_label": "energy relative to the first image (eV)",
-        "curves": {name: values.tolist() for name, values in curves.items()},
-        "reference": reference,
-        "summary": summary,
-    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from pestle.errors import PestleError
 from pestle.foundations.calculator import CHARGE_KEYS, SPIN_KEYS, info_of
 from pestle.protocols.base import Inputs
 from pestle.protocols.neb.path import displacement, fixed_atoms, turned
+from pestle.protocols.wording import counted
 from pestle.structures.frame import Frame, split_isolated_atoms
 
 #: Å: atoms that lie no farther apart lie in one place.
@@ -40,11 +41,8 @@ class Reaction:
 
     @property
     def reference(self) -> np.ndarray | None:
-        """Labels relative to the first image, [n_images] eV, NaN where there is none; `None`
-        without a label of the first and one more image."""
-        energy = np.array([np.nan if f.energy is None else f.energy for f in self.images])
-        energy = energy - energy[0]
-        return energy if np.isfinite(energy[1:]).any() else None
+        """`relative_labels` of the images."""
+        return relative_labels(self.images)
 
     def structures(self) -> list[Atoms]:
         """Copies of the images for calculators, which find charge and spin in `atoms.info`."""
@@ -62,6 +60,20 @@ class Reaction:
             atoms.set_positions(place, apply_constraint=False)
             found.append(atoms)
         return found
+
+
+def relative_labels(images: Sequence[Frame]) -> np.ndarray | None:
+    """Labels relative to the first image, [n_images] eV, NaN where there is none; `None` without a
+    label of the first and one more image."""
+    energy = np.array([np.nan if f.energy is None else f.energy for f in images])
+    energy = energy - energy[:1]
+    return energy if np.isfinite(energy[1:]).any() else None
+
+
+def has_reference(sets: Mapping[str, Sequence[Frame]]) -> bool:
+    """Whether the energies of a reaction can be judged."""
+    images = (split_isolated_atoms(frames)[0] for frames in sets.values())
+    return any(relative_labels(own) is not None for own in images)
 
 
 def charged(frame: Frame) -> Atoms:
@@ -142,8 +154,7 @@ def _filled(frame: Frame) -> Frame:
 def _require_a_reaction(name: str, images: Sequence[Frame]) -> None:
     if len(images) < 2:
         raise PestleError(
-            f"the set '{name}' holds {len(images)} structure{'' if len(images) == 1 else 's'}, a "
-            "reaction at least two",
+            f"the set '{name}' holds {counted(len(images), 'structure')}, a reaction at least two",
             where=images[0].where if images else "neb",
             fix="The first is the reactant, the last the product.",
         )

@@ -10,6 +10,7 @@ from ase.units import kB
 
 from pestle.protocols.results import LEVELS, Chart, Column, Finding, Series, Table
 from pestle.protocols.thresholds import Threshold
+from pestle.protocols.wording import counted, minus
 
 #: K at which an error of a barrier is told as one of a rate.
 ROOM = 300.0
@@ -95,7 +96,8 @@ def tables(metrics: Found) -> list[Table]:
 
 
 def assess(metrics: Found, thresholds: Mapping[str, Threshold]) -> list[Finding]:
-    """Errors of barriers and reaction energies, and bands that could not be had."""
+    """Errors of barriers and reaction energies, and bands that could not be had. Without any label
+    nothing is found right: what went wrong is said, and no more."""
     mine = metrics["potentials"][metrics["candidate"]]["reactions"]
     base = metrics["potentials"].get(metrics["baseline"], {"reactions": {}})["reactions"]
     found = [
@@ -104,7 +106,7 @@ def assess(metrics: Found, thresholds: Mapping[str, Threshold]) -> list[Finding]
             _failed(mine),
             _error("barrier", mine, base, metrics, thresholds["barrier_error_ev"]),
             _error("reaction_energy", mine, base, metrics, thresholds["reaction_error_ev"]),
-            _lost(mine, base, thresholds["lost_share"]),
+            _lost(mine, base, metrics, thresholds["lost_share"]),
             _late(mine, thresholds["unfinished_share"]),
         )
         if finding is not None
@@ -117,7 +119,7 @@ def _failed(mine: Found) -> Finding | None:
     if not failed:
         return None
     name, text = next(iter(failed.items()))
-    more = f" ({len(failed) - 1} more reactions fail)" if len(failed) > 1 else ""
+    more = f" ({len(failed)} of {counted(len(mine), 'reaction')} fail)" if len(failed) > 1 else ""
     sentence = f"{name}: {text}{more}. No barrier can be had; look at the structures named."
     return Finding("neb", "fail", "reactions that fail", len(failed), "", "fail from 1", sentence)
 
@@ -132,7 +134,7 @@ def _error(what: str, mine: Found, base: Found, metrics: Found, limit: Threshold
     label = metrics["reactions"][name]["reference"][what]
     level, words = limit.level(abs(error)), what.replace("_", " ")
     where = "band relaxed with the model" if reaction["judged"] == "band" else "given images"
-    text = f"{name}: {words} {reaction[what]:.2f} eV ({where}) against {label:.2f} eV (labels): "
+    text = f"{name}: {words} {_ev(reaction[what])} ({where}) against {_ev(label)} (labels): "
     text += f"{abs(error):.2f} eV too {_side(error)}"
     old = base.get(name, {}).get(f"{what}_error")
     text += "" if old is None else f", the foundation {abs(old):.2f} eV too {_side(old)}"
@@ -152,13 +154,17 @@ def _error(what: str, mine: Found, base: Found, metrics: Found, limit: Threshold
     return Finding("neb", level, f"error of the {words}", abs(error), limit.unit, limit.words, text)
 
 
-def _lost(mine: Found, base: Found, limit: Threshold) -> Finding | None:
-    """Ends that are no minima; `None` where none was relaxed."""
+def _lost(mine: Found, base: Found, metrics: Found, limit: Threshold) -> Finding | None:
+    """Ends that are no minima; `None` where none was relaxed. Without any label nobody says that
+    they are minima of the reference: a concern at most, and no pass."""
     tried = {name: r for name, r in mine.items() if r["ends"] and not r["failed"]}
     if not tried:
         return None
     lost = {name: r["lost"] for name, r in tried.items() if r["lost"]}
     share = len(lost) / len(tried)
+    labelled = any(r["reference"] is not None for r in metrics["reactions"].values())
+    if not (lost or labelled):
+        return None
     text = "Reactant and product that were given are minima of the model."
     if lost:
         name, reason = next(iter(lost.items()))
@@ -172,6 +178,8 @@ def _lost(mine: Found, base: Found, limit: Threshold) -> Finding | None:
         )
         text += "method if what was given was not."
     level = limit.level(share)
+    if level == "fail" and not labelled:
+        level = "concern"
     return Finding("neb", level, "ends that are no minima", share, limit.unit, limit.words, text)
 
 
@@ -186,6 +194,10 @@ def _late(mine: Found, limit: Threshold) -> Finding | None:
     text += f" ({len(late)} of {len(mine)} reactions)." if len(mine) > 1 else "."
     level = limit.level(share)
     return Finding("neb", level, "unfinished bands", share, limit.unit, limit.words, text)
+
+
+def _ev(value: float) -> str:
+    return minus(f"{value:.2f} eV")
 
 
 def _side(error: float) -> str:

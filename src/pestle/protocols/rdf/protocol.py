@@ -14,16 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from pestle.errors import PestleError
 from pestle.probe_settings import RdfSettings
-from pestle.protocols.base import Inputs, Protocol, all_structures
+from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.dynamics.runs import (
     Clockwork,
     Leg,
-    default_timestep,
     read_trajectory,
     run_dynamics,
 )
+from pestle.protocols.dynamics.starts import default_timestep, starting_structures
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.rdf.radial import (
@@ -83,7 +82,7 @@ def calculate(potential: Potential, inputs: Inputs, settings: RdfSettings, raw: 
         _check(inputs, settings, frames)
         raw.finish()
         return
-    starts = starting_structures(inputs, settings.structures)
+    starts = _starts(inputs, settings)
     _check(inputs, settings, starts)
     kelvin = settings.temperature
     legs = [
@@ -109,8 +108,8 @@ def calculate(potential: Potential, inputs: Inputs, settings: RdfSettings, raw: 
     raw.finish()
 
 
-def starting_structures(inputs: Inputs, count: int) -> list[Frame]:
-    """At most `count` of the given structures, evenly taken from the periodic ones.
+def _starts(inputs: Inputs, settings: RdfSettings) -> list[Frame]:
+    """Periodic structures that the runs start from.
 
     Raises:
         PestleError: there is none.
@@ -120,13 +119,13 @@ def starting_structures(inputs: Inputs, count: int) -> list[Frame]:
     if not periodic:
         for frame in frames:
             half_height(frame)  # says what a structure that is not periodic lacks
-        raise PestleError(
-            "there is no structure to start from",
-            where="rdf",
-            fix="Give one with --data FILES, or a trajectory with --set rdf.trajectory=FILES.",
-        )
-    chosen = np.linspace(0, len(periodic) - 1, min(count, len(periodic))).round().astype(int)
-    return [periodic[k] for k in chosen]
+    fix = "Give one with --data FILES, or a trajectory with --set rdf.trajectory=FILES."
+    return starting_structures(periodic, settings.structures, "rdf", fix)
+
+
+def _structures(inputs: Inputs, settings: RdfSettings) -> list[Frame]:
+    """What the raw results depend on: nothing where a trajectory is given."""
+    return [] if settings.trajectory else _starts(inputs, settings)
 
 
 def _check(inputs: Inputs, settings: RdfSettings, frames: Sequence[Frame]) -> None:
@@ -151,7 +150,7 @@ def analyse(raws: Mapping[str, RawFolder], inputs: Inputs, settings: RdfSettings
     sources, notices = _sources(raws, inputs, settings)
     there = {name: source.frames for name, source in sources.items() if source.frames}
     every_frame = [frame for frames in there.values() for frame in frames]
-    started = every_frame or starting_structures(inputs, settings.structures)
+    started = every_frame or _starts(inputs, settings)
     reference = of_compositions(read_reference(settings.reference, inputs), started)
     pairs = pairs_compared(settings.pairs, there or {"the run": started}, reference)
     r_max, cut = largest_distance(settings.r_max, started, reference)
@@ -308,7 +307,8 @@ PROTOCOL = Protocol(
     tables=tables,
     assess=assess,
     extent=_extent,
-    structures=all_structures,
+    structures=_structures,
     quick={"seeds": 1, "time": 0.5, "equilibration": 0.1, "every": 0.01, "segment": 0.1},
+    version=2,  # as md
     analysis_settings=("reference", "pairs", "r_max", "bins", "blocks", "samples"),
 )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pestle.protocols.results import LEVELS, Chart, Column, Finding, Series, Table
+from pestle.protocols.results import LEVELS, Chart, Column, Finding, Level, Series, Table
 from pestle.protocols.thresholds import Threshold
+from pestle.protocols.wording import listed
 
 
 def charts(metrics: Mapping[str, Any]) -> list[Chart]:
@@ -98,47 +99,91 @@ def _unstable(found: Mapping[str, Any], limit: Threshold) -> Finding:
 
 
 def _worst(metrics: Mapping[str, Any], limit: Threshold) -> Finding:
+    """The worst pair that can be told from chance; one that cannot, and may be worse, is said."""
     found = metrics["potentials"][metrics["candidate"]]["pairs"]
-    judged = {p: c for p, c in found.items() if c["judged"] and c["emd"] is not None}
+    judged = {pair: curve for pair, curve in found.items() if curve["judged"]}
     # Beyond a limit, and yet no further from the reference than chance would have it.
-    unclear = {
-        p
-        for p, c in judged.items()
-        if limit.level(c["emd"]) != "pass"
-        and (c["emd_noise"] is None or c["emd"] <= c["emd_noise"])
-    }
-    clear = [p for p in judged if p not in unclear]
-    left_out = [p for p in found if p not in clear]
+    unclear = [pair for pair, curve in judged.items() if _is_unclear(curve, limit)]
+    unclear.sort(key=lambda pair: found[pair]["emd"] or 0.0, reverse=True)
+    clear = [pair for pair in judged if pair not in unclear]
+    rare = [pair for pair in found if pair not in judged]
     reference = f"The reference is {metrics['reference']['text']}."
-    if not clear:
-        text = (
-            f"No pair can be judged ({', '.join(left_out[:6])}): the runs or the reference are too "
-            f"short to tell a difference from chance. {reference} Give more with rdf.time, "
-            "rdf.seeds or rdf.reference."
-        )
-        return Finding("rdf", "concern", "distance to the reference", None, "Å", limit.words, text)
-    pair = max(clear, key=lambda p: found[p]["emd"])
-    value = found[pair]["emd"]
-    level = limit.level(value)
-    error = found[pair]["emd_error"]
+    value, pair = None, ""
+    level: Level = "concern"
+    if clear:
+        pair = max(clear, key=lambda p: found[p]["emd"])
+        value, level = found[pair]["emd"], limit.level(found[pair]["emd"])
+        text = _told(metrics, pair, len(clear)) + reference
+        if level != "pass" or not unclear:
+            text += _ADVICE[level]
+    elif unclear:
+        text = reference
+    else:
+        text = f"No pair can be judged: there are too few atoms of each. {reference}"
+    if unclear:
+        doubt = _doubt(found, unclear, limit)
+        if level == "fail":
+            text += f" {doubt}"
+        else:
+            value, pair, level = found[unclear[0]]["emd"], unclear[0], "concern"
+            text = f"{doubt} {text}"
+    if rare and judged:
+        text += f" Not judged, too rare: {', '.join(rare[:6])}"
+        text += " and others." if len(rare) > 6 else "."
+    elif rare:
+        text += f" These are rare: {', '.join(rare[:6])}. Name those that matter with rdf.pairs."
+    quantity = f"distance of {pair}" if pair else "distance to the reference"
+    return Finding("rdf", level, quantity, value, limit.unit, limit.words, text)
+
+
+_ADVICE = {
+    "pass": " By this measure the structure is that of the reference.",
+    "concern": " Near, but not the same: label frames of the run and train on them too, or run "
+    "longer to see whether it stays.",
+    "fail": " Not for the structure of this material: label frames of the run and train on them "
+    "too.",
+}
+
+
+def _is_unclear(curve: Mapping[str, Any], limit: Threshold) -> bool:
+    if curve["emd"] is None:
+        return True
+    chance = curve["emd_noise"]
+    return limit.level(curve["emd"]) != "pass" and (chance is None or curve["emd"] <= chance)
+
+
+def _told(metrics: Mapping[str, Any], pair: str, pairs: int) -> str:
+    """How far a pair is from the reference, and its foundation."""
+    curve = metrics["potentials"][metrics["candidate"]]["pairs"][pair]
     base = metrics["potentials"].get(metrics["baseline"], {"pairs": {}})["pairs"].get(pair)
-    text = f"{pair} is {value:.2g} Å from the reference by earth mover's distance"
-    text += f" (± {error:.1g})" if error is not None else ""
-    text += f", the worst of {len(clear)} pairs" if len(clear) > 1 else ""
+    text = _far(pair, curve)
+    text += f", the worst of {pairs} pairs" if pairs > 1 else ""
     if base is not None and base["emd"] is not None:
         text += f"; the foundation {base['emd']:.2g} Å"
-    text += f". {_peaks(found[pair], metrics['reference']['pairs'][pair])}{reference} "
-    text += {
-        "pass": "By this measure the structure is that of the reference.",
-        "concern": "Near, but not the same: label frames of the run and train on them too, or run "
-        "longer to see whether it stays.",
-        "fail": "Not for the structure of this material: label frames of the run and train on them "
-        "too.",
-    }[level]
-    if left_out:
-        text += f" Not judged, too rare or the runs too short: {', '.join(left_out[:6])}"
-        text += " and others." if len(left_out) > 6 else "."
-    return Finding("rdf", level, f"distance of {pair}", value, limit.unit, limit.words, text)
+    return f"{text}. {_peaks(curve, metrics['reference']['pairs'][pair])}"
+
+
+def _far(pair: str, curve: Mapping[str, Any]) -> str:
+    text = f"{pair} is {curve['emd']:.2g} Å from the reference by earth mover's distance"
+    return text + (f" (± {curve['emd_error']:.1g})" if curve["emd_error"] is not None else "")
+
+
+def _doubt(found: Mapping[str, Any], unclear: Sequence[str], limit: Threshold) -> str:
+    """Why a pair cannot be judged, and what to do about it."""
+    pair, more = unclear[0], unclear[1:]
+    curve = found[pair]
+    if curve["emd"] is None:
+        text = f"{pair} has no distance to the reference: one of the two has no such pair in reach"
+    else:
+        bound = limit.fail if limit.level(curve["emd"]) == "fail" else limit.concern
+        text = f"{_far(pair, curve)}, beyond the limit of {bound:g} Å, and "
+        if curve["emd_noise"] is None:
+            text += "there is too little to say what chance can make"
+        else:
+            text += f"chance alone can make {curve['emd_noise']:.2g} Å"
+    text += ": it cannot be judged"
+    text += f", nor can {listed(more[:6])}{' and others' * (len(more) > 6)}" if more else ""
+    return f"{text}. Give more with rdf.time, rdf.seeds or rdf.reference."
 
 
 def _peaks(mine: Mapping[str, Any], reference: Mapping[str, Any]) -> str:

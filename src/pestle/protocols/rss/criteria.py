@@ -9,7 +9,7 @@ the paper does not have is a limit to the median volume: molecules that drift ap
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -31,7 +31,8 @@ class Crystals:
 
     Attributes:
         status: [n] of the last relaxation.
-        first_energy: [n] eV/atom of the unrelaxed crystals, which all potentials share.
+        first_energy: [n] eV/atom of the unrelaxed crystals, before the first cycle, which all
+            potentials share.
         energy: [n] eV/atom.
         volume: [n] Å³/atom.
         overlap: [n] smallest distance over the sum of the covalent radii.
@@ -60,15 +61,22 @@ class Medians:
         volume: Å³/atom.
         energy: eV/atom.
         mad: median absolute deviation of the energy, eV/atom.
+        name: what a reader is told that they are.
+        volume_name: the same of the volume, where that is another.
     """
 
     volume: float
     energy: float
     mad: float
+    name: str = field(default="the median", compare=False)
+    volume_name: str = field(default="", compare=False)
 
     def limited(self, volume: float) -> Medians:
         """The same with a volume of so many Å³/atom at most."""
-        return replace(self, volume=volume) if self.volume > volume else self
+        if not self.volume > volume:
+            return self
+        name = f"the {volume:.3g} Å³/atom that a median counts as at most"
+        return replace(self, volume=volume, volume_name=name)
 
 
 def medians(crystals: Crystals) -> Medians:
@@ -111,8 +119,9 @@ def screen(crystals: Crystals, middle: Medians, limits: RssSettings) -> dict[str
 def reason(crystals: Crystals, k: int, middle: Medians, limits: RssSettings) -> str:
     """Why crystal k is flagged, with the figures; empty where it is not."""
     applies = {key: bool(mask[k]) for key, mask in screen(crystals, middle, limits).items()}
-    small = f"volume {100 * crystals.volume[k] / middle.volume:.0f} % of the median"
-    low = f"energy {middle.energy - crystals.energy[k]:.3g} eV/atom below the median"
+    of = middle.volume_name or middle.name
+    small = f"volume {100 * crystals.volume[k] / middle.volume:.0f} % of {of}"
+    low = f"energy {middle.energy - crystals.energy[k]:.3g} eV/atom below {middle.name}"
     parts = {
         f"atoms at {crystals.overlap[k]:.2f} of their covalent distance": applies["overlap"],
         small: applies["volume"] or applies["volume_and_energy"],

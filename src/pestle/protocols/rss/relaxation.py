@@ -18,6 +18,7 @@ from ase import Atoms, units
 from torch_sim.models.interface import ModelInterface
 from torch_sim.optimizers import FrechetCellFIREState
 
+from pestle.foundations.torch_sim import right_handed
 from pestle.structures.generation.spacing import covalent_sums, nearest, volume_guess
 
 Status = Literal["relaxed", "out of steps", "diverged"]
@@ -82,7 +83,7 @@ def relax(
         max_steps: steps at most.
         on_step: called after each step with the steps so far and the crystals that still move.
     """
-    start = [_right_handed(atoms) for atoms in crystals]
+    start = [right_handed(atoms) for atoms in crystals]
     first, update = ts.frechet_cell_fire(model, scalar_pressure=pressure * units.GPa)
     state = first(ts.io.atoms_to_state(start, model.device, model.dtype))
     least = np.array([COLLAPSED * volume_guess(atoms) for atoms in start])
@@ -162,10 +163,3 @@ class _Moment:
 def _overlaps(atoms: Atoms) -> bool:
     """Whether two atoms, images included, lie within OVERLAPPING of each other."""
     return nearest(atoms, covalent_sums()) < OVERLAPPING
-
-
-def _right_handed(atoms: Atoms) -> Atoms:
-    """A plain copy in a cell of positive volume, which torch-sim's filters rely on."""
-    cell = atoms.cell.array
-    sign = np.sign(np.linalg.det(cell))
-    return Atoms(atoms.numbers, atoms.positions, cell=sign * cell, pbc=True)

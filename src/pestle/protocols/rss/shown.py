@@ -1,27 +1,25 @@
-"""What a random structure search shows: charts, tables, findings."""
+"""What a random structure search shows: charts and tables."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pestle.probe_settings import RssSettings
-from pestle.protocols.results import Chart, Column, Finding, Series, Table
+from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.rss.criteria import CRITERIA
-from pestle.protocols.thresholds import Threshold
+from pestle.protocols.wording import listed
 
 #: eV/atom above and below the median, and multiples of its volume, at which a chart ends.
 DRAWN_ENERGY, DRAWN_VOLUME = 10.0, 3.0
-#: Share of crystals out of steps from which on a finding says so.
-MANY = 0.2
 
 
 def extent(settings: RssSettings) -> str:
     """`10 compositions × 50 crystals at 0.1 and 50 GPa`."""
     kinds = len(settings.compositions) or settings.n_compositions
     plural = "s" if kinds > 1 else ""
-    at = _listed(list(dict.fromkeys(settings.pressures)), "and")
-    return f"{kinds} composition{plural} × {settings.structures} crystals at {at}"
+    at = listed([f"{pressure:g}" for pressure in dict.fromkeys(settings.pressures)])
+    return f"{kinds} composition{plural} × {settings.structures} crystals at {at} GPa"
 
 
 def charts(metrics: Mapping[str, Any]) -> list[Chart]:
@@ -29,13 +27,15 @@ def charts(metrics: Mapping[str, Any]) -> list[Chart]:
     found = []
     potentials = metrics["potentials"]
     of = "the foundation's medians" if metrics["baseline"] else "the medians"
+    loosest = metrics["settings"]["loosest"]
+    most = f", volumes of a solid's times {loosest:g} at most" if loosest is not None else ""
     for k, pressure in enumerate(_pressures(metrics)):
         searches = {name: p["pressures"][k] for name, p in potentials.items()}
         bars = [
             Series(
                 name,
                 list(metrics["formulas"]),
-                [100 * part["worst"] / part["n"] for part in search["compositions"].values()],
+                [100 * part["imploded"] / part["n"] for part in search["compositions"].values()],
             )
             for name, search in searches.items()
         ]
@@ -55,8 +55,8 @@ def charts(metrics: Mapping[str, Any]) -> list[Chart]:
                 clouds,
                 (-DRAWN_ENERGY, DRAWN_ENERGY),
                 kind="points",
-                caption=f"Against {of} of each composition; crystals beyond the bounds are drawn "
-                "at them. What implodes lies at the lower left.",
+                caption=f"Against {of} of each composition{most}; crystals beyond the bounds are "
+                "drawn at them. What implodes lies at the lower left.",
             )
         )
     return found
@@ -82,14 +82,18 @@ def _by_criterion(metrics: Mapping[str, Any]) -> Table:
     for k, pressure in enumerate(_pressures(metrics)):
         for name, potential in metrics["potentials"].items():
             search = potential["pressures"][k]
-            kinds = {"own": ""}
+            kinds = {"own": ("flagged", "by_criterion")}
             if metrics["baseline"] not in (None, name):
-                kinds["foundation's"] = "_foundation"
-            for kind, ending in kinds.items():
-                counts = list(search[f"by_criterion{ending}"].values())
-                rows.append([name, pressure, kind, search["n"], search[f"flagged{ending}"]])
+                kinds["foundation's"] = ("flagged_foundation", "by_criterion_foundation")
+                kinds["either"] = ("imploded", "by_criterion_either")
+            for kind, (total, criteria) in kinds.items():
+                counts = [search[criteria][key] for key in CRITERIA]
+                rows.append([name, pressure, kind, search["n"], search[total]])
                 rows[-1] += [*counts, search["out_of_steps"]]
-    note = "A crystal may meet several criteria (paper A.5). Out of steps: still moving at the end."
+    note = (
+        "A crystal may meet several criteria (paper A.5), by either medians: it is counted once. "
+    )
+    note += "Out of steps: still moving at the end."
     return Table("Random crystals that imploded", columns, rows, note)
 
 
@@ -97,7 +101,7 @@ def _by_composition(metrics: Mapping[str, Any]) -> Table:
     columns = [Column("composition"), Column("pressure", "GPa", 3), Column("model")]
     columns += [Column("crystals", "", 4), Column("flagged", "", 4), Column("out of steps", "", 4)]
     columns += [Column("median volume", "Å³/atom", 3), Column("median energy", "eV/atom", 6)]
-    keys = ("n", "worst", "out_of_steps", "volume", "energy")
+    keys = ("n", "imploded", "out_of_steps", "volume", "energy")
     rows = [
         [formula, pressure, name]
         + [potential["pressures"][k]["compositions"][formula][key] for key in keys]
@@ -118,59 +122,7 @@ def _drawn(metrics: Mapping[str, Any]) -> str:
     return f"There are no more compositions of {', '.join(metrics['elements'])} in such cells."
 
 
-def assess(metrics: Mapping[str, Any], thresholds: Mapping[str, Threshold]) -> list[Finding]:
-    """The share that imploded beyond the foundation's, at the pressure where that is most.
-
-    Where both implode, some crystals go one way or the other by chance: a difference within the
-    standard deviation of the two counts is a concern at most.
-    """
-    limit = thresholds["flagged_change"]
-    searches = metrics["potentials"][metrics["candidate"]]["pressures"]
-    base = metrics["potentials"].get(metrics["baseline"], {"pressures": []})["pressures"]
-    shares = [search["worst"] / search["n"] for search in searches]
-    old = [search["flagged"] / search["n"] for search in base] or [0.0] * len(shares)
-    k = max(range(len(shares)), key=lambda k: (shares[k] - old[k], shares[k]))
-    change, search = shares[k] - old[k], searches[k]
-    level = limit.level(change)
-    scattered = bool(base) and level != "pass" and change < _scatter(shares[k], old[k], search["n"])
-    if scattered:
-        level = "concern"
-    if search["worst"]:
-        text = f"{search['worst']} of {search['n']} random crystals imploded at "
-        text += f"{search['pressure']:g} GPa"
-    else:
-        text = f"None of {search['n']} random crystals imploded at "
-        text += _listed(_pressures(metrics) if not any(shares) else [search["pressure"]], "or")
-    text += f", the foundation {base[k]['flagged']}" if base else ""
-    if scattered:
-        text += ": no more than the scatter of so few; raise rss.structures"
-    elif level != "pass":
-        text += ": not for structure search"
-        text += "; replay would keep the wall" if base else ""
-    elif base and search["worst"]:
-        text += ": no worse than the foundation"
-    moving = max(search["out_of_steps"] / search["n"] for search in searches)
-    if moving >= MANY:
-        steps = metrics["settings"]["max_steps"]
-        text += (
-            f". Up to {100 * moving:.0f} % were still moving after {steps} steps (rss.max_steps)"
-        )
-    return [Finding("rss", level, "imploded crystals", change, limit.unit, limit.words, text + ".")]
-
-
-def _scatter(first: float, second: float, n: int) -> float:
-    """Standard deviation of the difference of two shares of n crystals each, drawn at random."""
-    return float(((first * (1 - first) + second * (1 - second)) / n) ** 0.5)
-
-
 def _pressures(metrics: Mapping[str, Any]) -> list[float]:
     """GPa."""
     searches = metrics["potentials"][metrics["candidate"]]["pressures"]
     return [search["pressure"] for search in searches]
-
-
-def _listed(pressures: Sequence[float], word: str) -> str:
-    """`0.1, 10 and 50 GPa`."""
-    texts = [f"{pressure:g}" for pressure in pressures]
-    first = ", ".join(texts[:-1])
-    return f"{f'{first} {word} ' if first else ''}{texts[-1]} GPa"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from pestle.errors import PestleError, nearest
 from pestle.probe_settings import TorsionSettings
 from pestle.protocols.base import Inputs
+from pestle.protocols.wording import counted
 from pestle.structures.frame import Frame, split_isolated_atoms
 
 #: Key of the coordinate that is looked for where none is named.
@@ -26,7 +27,8 @@ class Scan:
     """One scan.
 
     Attributes:
-        name: of its group, with that of its set where several sets have it.
+        name: of its group, with that of its set where several scans would have it; no other scan
+            has it.
         rows: places of its frames among all labelled ones, in the order of `x`.
         x: the coordinate, rising.
         x_label: what it is.
@@ -78,12 +80,35 @@ def scans(inputs: Inputs, settings: TorsionSettings) -> list[Scan]:
     groups: dict[tuple[str, str], list[int]] = {}
     for row, (frame, where) in enumerate(zip(frames, set_of, strict=True)):
         groups.setdefault((where, _group(frame, settings.group)), []).append(row)
-    names = [group for _, group in groups]
-    found = []
-    for (where, group), rows in groups.items():
-        nameless = settings.group is None and group == "Default"
-        name = where if nameless else group if names.count(group) == 1 else f"{where}: {group}"
-        found.append(_scan(name, rows, frames, settings.angle))
+    names = _names(list(groups), settings.group)
+    return [
+        _scan(name, rows, frames, settings.angle)
+        for name, rows in zip(names, groups.values(), strict=True)
+    ]
+
+
+def has_reference(sets: Mapping[str, Sequence[Frame]]) -> bool:
+    """Whether a scan can be judged: a frame with an energy, isolated atoms apart."""
+    return any(_labelled_of(frames) for frames in sets.values())
+
+
+def _names(groups: Sequence[tuple[str, str]], key: str | None) -> list[str]:
+    """A name for each (set, group), no two the same."""
+
+    def named(where: str, group: str, *, whole: bool) -> str:
+        if key is None and group == "Default":
+            return where  # nothing but the file tells these frames from others
+        return f"{where}: {group}" if whole else group
+
+    brief = [named(*pair, whole=False) for pair in groups]
+    found: list[str] = []
+    for pair, name in zip(groups, brief, strict=True):
+        chosen = full = name if brief.count(name) == 1 else named(*pair, whole=True)
+        number = 1
+        while chosen in found:
+            number += 1
+            chosen = f"{full} ({number})"
+        found.append(chosen)
     return found
 
 
@@ -96,8 +121,7 @@ def _scan(name: str, rows: Sequence[int], frames: Sequence[Frame], angle: str | 
     first = mine[0]
     if len(mine) < FEWEST:
         raise PestleError(
-            f"the scan '{name}' has {len(mine)} labelled frame{'' if len(mine) == 1 else 's'}, "
-            f"it needs {FEWEST}",
+            f"the scan '{name}' has {counted(len(mine), 'labelled frame')}, it needs {FEWEST}",
             where=first.where,
             fix="torsion.group names the key that tells scans apart (config_type by default).",
         )

@@ -9,6 +9,8 @@ import numpy as np
 
 from pestle.protocols.results import LEVELS, Chart, Column, Finding, Series, Table
 from pestle.protocols.thresholds import Threshold
+from pestle.protocols.wording import counted
+from pestle.structures.frame import evenly
 
 #: Scans up to which each has rows of its own, and bars in place of violins.
 ROWS = 20
@@ -26,9 +28,7 @@ def charts(metrics: Found) -> list[Chart]:
     potentials, given = metrics["potentials"], metrics["scans"]
     order = _by_error(potentials[metrics["candidate"]]["scans"])
     found = [_overview(potentials, order)]
-    chosen = np.unique(np.linspace(0, len(order) - 1, min(DRAWN, len(order))).round().astype(int))
-    for k in chosen:
-        name = order[k]
+    for k, name in enumerate(evenly(order, DRAWN)):
         scan = given[name]
         series = [Series("reference", scan["x"], scan["reference"], dashed=True)]
         series += [
@@ -86,7 +86,7 @@ def tables(metrics: Found) -> list[Table]:
         last = found["failed"] or found["worst"]
         rows.append([model, *figures, found["barrier_error"], last])
     count = len(metrics["scans"])
-    note = f"Means over {count} scan{'s' if count > 1 else ''}, energies relative to the frame in "
+    note = f"Means over {counted(count, 'scan')}, energies relative to the frame in "
     note += "which the reference is lowest; barrier: highest above lowest."
     note += f" Left out: {metrics['unlabelled']}." if metrics["unlabelled"] else ""
     tables = [Table("Scans", columns, rows, note)]

@@ -9,7 +9,8 @@ import numpy as np
 
 from pestle.foundations.prediction import FramePrediction
 from pestle.protocols.results import Chart, Series
-from pestle.structures.frame import Frame
+from pestle.protocols.wording import counted
+from pestle.structures.frame import Frame, evenly
 
 #: Frames of a set that are kept; more do not change the shape of a violin.
 MAX_FRAMES = 500
@@ -35,9 +36,8 @@ def distribution(
         label or no number.
     """
     pairs = [(f, p) for f, p in zip(frames, predictions, strict=True) if not f.is_isolated_atom]
-    kept = [pairs[k] for k in evenly(len(pairs), MAX_FRAMES)]
     found: dict[str, list[Any]] = {"group": [], "forces": [], "energy": []}
-    for frame, prediction in kept:
+    for frame, prediction in evenly(pairs, MAX_FRAMES):
         found["group"].append(frame.config_type)
         forces = energy = None
         if frame.forces is not None:
@@ -48,11 +48,6 @@ def distribution(
         found["forces"].append(forces)
         found["energy"].append(energy)
     return found
-
-
-def evenly(total: int, most: int) -> list[int]:
-    """At most so many of 0 … total − 1, evenly spaced, the first among them."""
-    return [k * total // most for k in range(most)] if total > most else list(range(total))
 
 
 def _number(value: float) -> float | None:
@@ -87,7 +82,9 @@ def violins(
                     one.y.append(abs(value))
         drawn = [s for s in series.values() if s.y]
         if drawn:
-            caption = f"{dropped} frames without any error are not drawn." if dropped else ""
+            caption = ""
+            if dropped:
+                caption = f"Not drawn, because it has no error: {counted(dropped, 'frame')}."
             charts.append(
                 Chart(
                     title,

@@ -1,0 +1,75 @@
+"""Predictions against labels: what protocols share that have both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pestle.foundations.prediction import FramePrediction
+from pestle.metrics import UNITS, errors_by_group
+from pestle.protocols.results import Column, Table
+from pestle.structures.frame import Frame
+
+#: Errors below these are rounding: a share of the RMS force, and, where no force is labelled, meV
+#: of energy per atom.
+ROUNDING_FORCES, ROUNDING_ENERGY = 1e-3, 0.01
+
+
+def forces_rms(frames: Sequence[Frame]) -> dict[str, float | None]:
+    """`all` and every config_type → RMS of the labelled force components, meV/Å."""
+    # The error of a model that predicts no forces at all.
+    nothing = [FramePrediction(0.0, 0.0, np.zeros((len(frame), 3)), None) for frame in frames]
+    groups = errors_by_group(frames, nothing)
+    return {group: errors["forces_rmse"] for group, errors in groups.items()}
+
+
+def labels_are_its_own(errors: Mapping[str, Any], rms: float | None) -> bool:
+    """Whether labels are a potential's own predictions: no multiple of rounding means much.
+
+    Args:
+        errors: `metrics.frame_errors` of the potential.
+        rms: of the labelled force components, meV/Å.
+    """
+    forces, energy = errors["forces_rmse"], errors["energy_rmse"]
+    if forces is not None and rms:
+        return bool(forces < ROUNDING_FORCES * rms)
+    return energy is not None and bool(energy < ROUNDING_ENERGY)
+
+
+def error_table(
+    title: str, by_model: Mapping[str, Mapping[str, Mapping[str, Any]]], note: str
+) -> Table:
+    """Errors by group and potential; quantities that nobody has are left out.
+
+    Args:
+        title: of the table.
+        by_model: potential → group → `metrics.frame_errors`.
+        note: below it.
+    """
+    there = [
+        key
+        for key in UNITS
+        if any(e.get(key) is not None for errors in by_model.values() for e in errors.values())
+    ]
+    columns = [Column("group"), Column("model"), Column("frames", "", 8)]
+    columns += [Column(_heading(key), UNITS[key], 4) for key in there]
+    rows = [
+        [group, name, errors[group]["n_frames"], *(errors[group].get(key) for key in there)]
+        for group in shown_groups(by_model)
+        for name, errors in by_model.items()
+        if group in errors
+    ]
+    return Table(title, columns, rows, note)
+
+
+def shown_groups(by_model: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Groups that get a row; only `all` where there is one other, which is the same."""
+    groups = list(dict.fromkeys(group for errors in by_model.values() for group in errors))
+    return groups if len(groups) > 2 else groups[:1]
+
+
+def _heading(key: str) -> str:
+    quantity, kind = key.split("_")
+    return f"{quantity} {kind.upper()}"
