@@ -618,8 +618,9 @@ def test_a_bond_that_broke_may_be_a_reaction() -> None:
 def test_a_pass_says_what_was_simulated() -> None:
     full, _ = judged([told(), told(part="ramp")], [told(), told(part="ramp")])
     assert full.sentence == (
-        "All 2 runs stayed stable (of 2 with the foundation none did not): 1 structure over 250 ps at 300 K, 5 ps "
-        "without thermostat and 50 ps from 50 to 800 K. What takes longer to break is not excluded."
+        "All 2 runs stayed stable (of 2 with the foundation none did not): 1 structure over 250 ps "
+        "at 300 K, 5 ps without thermostat and 50 ps from 50 to 800 K. What takes longer to break "
+        "is not excluded."
     )
     some, _ = judged([told()], time=100.0, temperature=450.0, ramp_time=0.0)
     assert "1 structure over 100 ps at 450 K and 5 ps without thermostat. 100 ps: the paper" in (

@@ -524,7 +524,7 @@ def moved(frame: Frame, **changes) -> Frame:
         ([h(1.0)], "two.xyz frame 0: the set 'two' holds 1 structure, a reaction at least two"),
         ([h(1.0), moved(h(2.0), numbers=[9, 1])], "frame 1: lists its atoms in another order"),
         ([h(1.0), moved(h(2.0), numbers=[1, 1])], "frame 1: holds H2, the first .* HF.*own"),
-        ([h(1.0), h(np.nan)], "frame 1: a position is not finite"),
+        ([h(1.0), h(np.nan)], "frame 1: the positions are not finite"),
         ([h(1.0), h(2.0, energy=np.nan)], "frame 1: the energy is not finite"),
         ([h(1.0), h(2.0, charge=-1)], "frame 1: has charge -1.0, the first structure .* None"),
         ([h(1.0), moved(h(2.0), cell=[9, 9, 9], pbc=True)], "frame 1: has another cell"),

@@ -79,7 +79,7 @@ def _moved(metrics: Mapping[str, Any], own: Mapping[str, Any], limit: Threshold)
     kind = "labelled" if metrics["reference"] == "labels" else "generated"
     text = (
         f"Fine-tuning moved the forces on {counted(metrics['n_frames'], f'{kind} structure')} by "
-        f"{percent(share)} of their size, each structure weighing the same"
+        f"{percent(share)} of their size (each structure weighing the same)"
     )
     if metrics["reference"] != "labels":
         text += f", those of the median structure by {figure(own['median'])} meV/Å"

@@ -46,7 +46,7 @@ def labelled(inputs: Inputs) -> tuple[list[Frame], str]:
     """The frames with an energy, isolated atoms left out, and in words those without.
 
     Raises:
-        PestleError: there is none, or an energy or position is not finite.
+        PestleError: there is none.
     """
     frames = split_isolated_atoms(inputs.frames)[0]
     if not frames:
@@ -58,8 +58,6 @@ def labelled(inputs: Inputs) -> tuple[list[Frame], str]:
         if frame.energy is None:
             without.append(frame.where)
             continue
-        if not (math.isfinite(frame.energy) and np.isfinite(frame.atoms.positions).all()):
-            raise PestleError("the energy or a position is not finite", where=frame.where)
         found.append(frame)
     if not found:
         raise PestleError(
