@@ -237,3 +237,38 @@ def test_a_run_file_alone_cannot_grant_trust(pestle: Any, tmp_path: Path) -> Non
     (tmp_path / "run.yaml").write_text("foundation: model.model\ntrust: true\n")
     code, _, err = pestle("finetune", "run.yaml", "-o", "run")
     assert code == 2 and "--trust on the command line" in err
+
+
+@pytest.mark.parametrize(("name", "goes_on"), [("probe", True), ("evaluate", False)])
+def test_ctrl_c_says_what_becomes_of_it(
+    pestle: Any, monkeypatch: pytest.MonkeyPatch, name: str, goes_on: bool
+) -> None:
+    def stopped(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"pestle.jobs.{name}.{name}", stopped)
+    words = {"probe": ("probe", "dimers", "x"), "evaluate": ("evaluate", "x", "y.xyz")}[name]
+    code, out, err = pestle(*words)
+    assert (code, out) == (130, "")
+    assert "interrupted" in err and ("the same command goes on" in err) == goes_on
+
+
+def test_a_report_is_written_over_nothing_else(pestle: Any, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "verdict.json").write_text("{}")
+    (tmp_path / "data.xyz").write_text("1\n\nH 0 0 0\n")
+    code, _, err = pestle("report", "run", "-o", "data.xyz")
+    assert code == 2 and "is there and is no report" in err
+    assert (tmp_path / "data.xyz").read_text() == "1\n\nH 0 0 0\n"
+    for _ in range(2):  # a page may be written anew
+        assert pestle("report", "run", "-o", "page.html")[0] == 0
+    code, _, err = pestle("report", "run", "-o", "data.xyz/page.html")
+    assert code == 2 and "is a file, not a folder" in err
+
+
+def test_results_need_a_folder_that_can_be_made(pestle: Any, tmp_path: Path) -> None:
+    (tmp_path / "data.xyz").write_text("1\n\nH 0 0 0\n")
+    emt = "calculator:ase.calculators.emt:EMT"
+    for words in (("probe", "dimers", emt), ("qualify", emt, "--scope", "narrow")):
+        code, _, err = pestle(*words, "--elements", "Cu", "-o", "data.xyz")
+        assert code == 2 and "is a file, not a folder" in err

@@ -19,7 +19,7 @@ from ase.optimize import FIRE
 
 from pestle.probe_settings import NebSettings
 from pestle.protocols.neb.image_calculator import BandError, BatchCalculator, predict
-from pestle.protocols.neb.path import chained, resampled
+from pestle.protocols.neb.path import chained, path_length, resampled
 from pestle.protocols.potential import Potential
 
 #: Steps of the optimiser between two states that are kept. It begins anew at each, with the time
@@ -36,19 +36,25 @@ TIMESTEP = 0.1
 WINDOW = 3
 
 
-def first_guess(given: Sequence[Atoms], start: Atoms, end: Atoms, count: int) -> list[Atoms]:
+def first_guess(
+    given: Sequence[Atoms], energy: np.ndarray, start: Atoms, end: Atoms, count: int
+) -> list[Atoms]:
     """Images of a band, both ends included.
 
     Args:
         given: reactant, images between, product.
+        energy: [n_given] of the potential on these, eV.
         start, end: the relaxed ends, which the band begins and ends with.
-        count: of images. Where images between are given, they lie evenly along these; else along
-            the path of the image-dependent pair potential (IDPP, DOI 10.1063/1.4878664).
+        count: of images. Where images between are given, they lie along these, one of them on the
+            highest (few images evenly spaced miss a narrow saddle); else evenly along the path of
+            the image-dependent pair potential (IDPP, DOI 10.1063/1.4878664).
 
     Raises:
         BandError: there is no such path.
     """
-    images = resampled(chained([start, *given[1:-1], end]), count)
+    path = chained([start, *given[1:-1], end])
+    top = 1 + int(np.argmax(energy[1:-1])) if len(given) > 2 and has_top(energy) else None
+    images = resampled(path, count) if top is None else _around(path, top, count)
     if len(given) > 2 or len(start) == 1:  # one atom has no pairs
         return images
     if min(_nearest(image) for image in images) < MEET:
@@ -59,6 +65,15 @@ def first_guess(given: Sequence[Atoms], start: Atoms, end: Atoms, count: int) ->
     band = NEB(images, method="improvedtangent")
     band.interpolate("idpp", mic=periodic, apply_constraint=False)
     return images
+
+
+def _around(path: Sequence[Atoms], top: int, count: int) -> list[Atoms]:
+    """`count` images along a path, one of them its image `top`, evenly on either side of it."""
+    length = path_length(path)
+    before = round((count - 1) * float(length[top] / length[-1]))
+    before = min(max(before, 1), count - 2)
+    rising = resampled(path[: top + 1], before + 1)
+    return [*rising, *resampled(path[top:], count - before)[1:]]
 
 
 def has_top(energy: np.ndarray) -> bool:
@@ -72,6 +87,8 @@ def relax_band(
     settings: NebSettings,
     state: dict[str, Any] | None,
     keep: Callable[[dict[str, Any]], None],
+    *,
+    guided: bool = False,
 ) -> None:
     """Relax a band, then let its top climb, if an image is higher than both ends.
 
@@ -80,6 +97,9 @@ def relax_band(
         images: first guess; their ends are relaxed and stay.
         settings: of the protocol.
         state: the last one that was kept; `None` at the beginning.
+        guided: whether the guess follows images that were given between the ends: its top then
+            climbs from the beginning, since few images that slide down to either side lose a
+            narrow saddle.
         keep: is given the state after every piece: `positions` [n_images, n_atoms, 3] Å, `energy`
             [n_images] eV, `fmax` (eV/Å, the largest force of the band), `steps`, `final`
             (whether the second stage has begun), `converged`, `finished`, `timestep` (of the
@@ -90,7 +110,9 @@ def relax_band(
     """
     images = [image.copy() for image in images]
     if state is None:
-        state = {"steps": 0, "final": False, "finished": False, "timestep": TIMESTEP}
+        energy = predict(potential, images)[0]
+        state = {"steps": 0, "final": guided and has_top(energy), "energy": energy}
+        state |= {"finished": False, "timestep": TIMESTEP}
     else:
         _place(images, state["positions"])
     _fix_ends(potential, images)

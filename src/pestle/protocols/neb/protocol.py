@@ -88,9 +88,11 @@ def _band(
     count = min(WINDOW + 2, settings.images) if automatic else settings.images
     start, end = (relaxed_end(reaction, which, raw) for which in ENDS)
     try:
-        guess = first_guess(reaction.structures(), start, end, count)
+        given = reaction.structures()
+        energy = raw.read(f"path-{reaction.slug}")["energy"]
+        guess = first_guess(given, energy, start, end, count)
         if not automatic:
-            relax_band(potential, guess, settings, state, keep)
+            relax_band(potential, guess, settings, state, keep, guided=len(given) > 2)
         elif state is None:
             keep(automatic_band(potential, guess, settings))
     except BandError as error:
@@ -120,6 +122,7 @@ PROTOCOL = Protocol(
     question="Are barriers and energies of reactions right?",
     settings=NebSettings,
     structures=keyed,
+    version=2,  # a band begins at the top of the given images
     calculate=calculate,
     analyse=analyse,
     charts=charts,
