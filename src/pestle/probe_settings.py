@@ -135,7 +135,25 @@ class RssSettings(Group):
     )
 
 
-class MdSettings(Group):
+class DynamicsSettings(Group):
+    """What every molecular dynamics run needs."""
+
+    timestep: float | None = setting(
+        None, "Time step. None: 0.5 fs with hydrogen, 1 fs without.", unit="fs", gt=0
+    )
+    friction: float = setting(
+        0.01, "Friction of the Langevin thermostat: 100 fs of memory.", unit="1/fs", gt=0
+    )
+    every: float = setting(0.05, "Time between two frames that are kept.", unit="ps", gt=0)
+    segment: float = setting(
+        0.5,
+        "Time after which the state is written; a run that is stopped loses no more.",
+        unit="ps",
+        gt=0,
+    )
+
+
+class MdSettings(DynamicsSettings):
     """Stability of molecular dynamics."""
 
     structures: int = setting(8, "Starting structures, evenly taken from the given ones.", ge=1)
@@ -165,21 +183,8 @@ class MdSettings(Group):
         unit="ps",
         ge=0,
     )
-    timestep: float | None = setting(
-        None, "Time step. None: 0.5 fs with hydrogen, 1 fs without.", unit="fs", gt=0
-    )
-    friction: float = setting(
-        0.01, "Friction of the Langevin thermostat: 100 fs of memory.", unit="1/fs", gt=0
-    )
     barostat: float = setting(
         1.0, "Time constant of the piston that sets the volume in npt.", unit="ps", gt=0
-    )
-    every: float = setting(0.05, "Time between two frames that are kept.", unit="ps", gt=0)
-    segment: float = setting(
-        0.5,
-        "Time after which the state is written; a run that is stopped loses no more.",
-        unit="ps",
-        gt=0,
     )
     bond_stretch: float = setting(
         1.5,
@@ -204,7 +209,7 @@ class MdSettings(Group):
     )
 
 
-class RdfSettings(Group):
+class RdfSettings(DynamicsSettings):
     """Partial radial distribution functions."""
 
     trajectory: Paths = setting(
@@ -230,22 +235,6 @@ class RdfSettings(Group):
     temperature: float = setting(300.0, "Temperature.", unit="K", gt=0)
     time: float = setting(50.0, "Length of a run, after equilibration.", unit="ps", gt=0)
     equilibration: float = setting(5.0, "Time left out at the beginning.", unit="ps", ge=0)
-    timestep: float | None = setting(
-        None, "Time step. None: 0.5 fs with hydrogen, 1 fs without.", unit="fs", gt=0
-    )
-    friction: float = setting(
-        0.01, "Friction of the Langevin thermostat: 100 fs of memory.", unit="1/fs", gt=0
-    )
-    barostat: float = setting(
-        1.0, "Time constant of the piston that sets the volume in npt.", unit="ps", gt=0
-    )
-    every: float = setting(0.05, "Time between two frames that are kept.", unit="ps", gt=0)
-    segment: float = setting(
-        0.5,
-        "Time after which the state is written; a run that is stopped loses no more.",
-        unit="ps",
-        gt=0,
-    )
     blocks: int = setting(
         5, "Blocks of a run, or of the frames of a reference, that the bootstrap draws.", ge=2
     )

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pestle.cli.options import (
+    Device,
     EnergyKey,
     Files,
     ForcesKey,
@@ -38,7 +39,7 @@ def command(
     stress_key: StressKey = None,
     virials_key: VirialsKey = None,
     dtype: Annotated[str | None, typer.Option(help="float32 or float64.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
     max_edges: MaxEdges = None,
     out: Out = None,
     as_json: Json = False,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pestle.cli.options import Files, Head, Json, MaxEdges, Trust
+from pestle.cli.options import Device, Files, Head, Json, MaxEdges, Trust
 
 
 def command(
@@ -34,7 +34,7 @@ def command(
     head: Head = None,
     trust: Trust = False,
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float64",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
     max_edges: MaxEdges = None,
     as_json: Json = False,
 ) -> None:

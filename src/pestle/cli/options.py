@@ -45,3 +45,12 @@ Thresholds = Annotated[
     Path | None,
     typer.Option("--thresholds", help="YAML file that changes thresholds of the verdict."),
 ]
+Potential = Annotated[
+    str,
+    typer.Argument(
+        help="Run folder, model folder, .model or .nqx file, catalogue name, or "
+        "calculator:MODULE:NAME of an ASE calculator (MODULE is imported)."
+    ),
+]
+Dtype = Annotated[str, typer.Option("--dtype", help="float32 or float64.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]

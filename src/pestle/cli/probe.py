@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from pestle.cli.options import Against, Also, Elements, Head, Json, Out, Thresholds, Trust
+from pestle.cli.options import (
+    Against,
+    Also,
+    Device,
+    Dtype,
+    Elements,
+    Head,
+    Json,
+    Out,
+    Potential,
+    Thresholds,
+    Trust,
+)
 
 
 def command(
@@ -14,13 +26,7 @@ def command(
         str,
         typer.Argument(help="errors, forgetting, atoms, dimers, rss, md, rdf, neb or torsion."),
     ],
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="Run folder, model folder, .model or .nqx file, catalogue name, or "
-            "calculator:MODULE:NAME of an ASE calculator (MODULE is imported)."
-        ),
-    ],
+    model: Potential,
     against: Against = None,
     also: Also = None,
     data: Annotated[
@@ -32,8 +38,8 @@ def command(
     elements: Elements = None,
     head: Head = None,
     trust: Trust = False,
-    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float64",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    dtype: Dtype = "float64",
+    device: Device = "auto",
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="Any setting: dimers.points=50.")
     ] = None,

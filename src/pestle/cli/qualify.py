@@ -8,17 +8,24 @@ from typing import Annotated
 
 import typer
 
-from pestle.cli.options import Against, Also, Elements, Head, Json, Out, Scope, Thresholds, Trust
+from pestle.cli.options import (
+    Against,
+    Also,
+    Device,
+    Dtype,
+    Elements,
+    Head,
+    Json,
+    Out,
+    Potential,
+    Scope,
+    Thresholds,
+    Trust,
+)
 
 
 def command(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="Run folder, model folder, .model or .nqx file, catalogue name, or "
-            "calculator:MODULE:NAME of an ASE calculator (MODULE is imported)."
-        ),
-    ],
+    model: Potential,
     against: Against = None,
     scope: Scope = None,
     also: Also = None,
@@ -54,8 +61,8 @@ def command(
     ] = False,
     head: Head = None,
     trust: Trust = False,
-    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float64",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    dtype: Dtype = "float64",
+    device: Device = "auto",
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="Any setting: md.time=100.")
     ] = None,
