@@ -16,15 +16,21 @@ _STYLES = {"pass": "green", "concern": "yellow", "fail": "red"}
 
 
 def rich_table(content: Content, labels: Mapping[str, str]) -> Table:
-    """A table of a protocol; `labels`: potential → what a reader is told."""
+    """A table of a protocol; `labels`: potential → what a reader is told. Empty columns, of which
+    narrow terminals have no room for any, are left out."""
     table = Table(title=content.title, title_justify="left", caption=content.note or None)
-    for column in content.columns:
+    filled = [
+        k
+        for k in range(len(content.columns))
+        if any(row[k] not in (None, "") for row in content.rows)
+    ]
+    columns = [content.columns[k] for k in filled]
+    for column in columns:
         heading = f"{column.heading}\n{column.unit}" if column.unit else column.heading
         table.add_column(heading, justify="left" if column.digits is None else "right")
     for row in content.rows:
         cells = [
-            _cell(value, column.digits, labels)
-            for value, column in zip(row, content.columns, strict=True)
+            _cell(row[k], column.digits, labels) for k, column in zip(filled, columns, strict=True)
         ]
         table.add_row(*cells)
     return table
