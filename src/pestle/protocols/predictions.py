@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,13 +23,16 @@ from pestle.structures.frame import Frame
 
 #: Atoms of a piece, except where one structure has more: about one batch of a dense solid.
 PIECE_ATOMS = 2000
+#: The same of an ASE calculator, which may take minutes for each of a few frames.
+CALCULATOR_PIECE_ATOMS = 100
 
 
-def pieces(frames: Sequence[Frame]) -> list[slice]:
-    """Consecutive frames of at most `PIECE_ATOMS` atoms, one frame at least."""
+def pieces(frames: Sequence[Frame], most: int | None = None) -> list[slice]:
+    """Consecutive frames of at most `most` atoms (by default `PIECE_ATOMS`), one frame at least."""
+    most = most or PIECE_ATOMS
     found, start, atoms = [], 0, 0
     for k, frame in enumerate(frames):
-        if k > start and atoms + len(frame) > PIECE_ATOMS:
+        if k > start and atoms + len(frame) > most:
             found.append(slice(start, k))
             start, atoms = k, 0
         atoms += len(frame)
@@ -43,8 +47,10 @@ def calculate_predictions(
     The pieces depend on the frames alone, so that a calculation that was stopped makes the same
     batches as one that was not.
     """
+    network = isinstance(potential, ModelPotential)
+    parts = pieces(frames, PIECE_ATOMS if network else min(PIECE_ATOMS, CALCULATOR_PIECE_ATOMS))
     with progress(title, max(1, len(frames))) as bar:
-        for k, piece in enumerate(pieces(frames)):
+        for k, piece in enumerate(parts):
             if not raw.has(_name(k)):
                 said = potential.predict(
                     frames[piece], on_progress=partial(_advance, bar, piece.start)
@@ -55,14 +61,15 @@ def calculate_predictions(
     raw.finish(
         reference_energies=None if e0s is None else {str(z): e for z, e in e0s.items()},
         replay_head=isinstance(potential, ModelPotential) and potential.head == REPLAY_HEAD,
+        ends=[piece.stop for piece in parts],
     )
 
 
 def read_predictions(raw: RawFolder, frames: Sequence[Frame]) -> list[FramePrediction]:
     """What `calculate_predictions` wrote for these frames."""
-    found = []
-    for k, piece in enumerate(pieces(frames)):
-        content = raw.read(_name(k))
+    found, ends_of_pieces = [], raw.facts["ends"]
+    for k, (start, stop) in enumerate(pairwise([0, *ends_of_pieces])):
+        piece, content = slice(start, stop), raw.read(_name(k))
         ends = np.cumsum([len(frame) for frame in frames[piece]])[:-1]
         forces = np.split(content["forces"], ends)
         for j in range(len(forces)):

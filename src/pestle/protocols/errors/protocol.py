@@ -150,6 +150,7 @@ PROTOCOL = Protocol(
     settings=ErrorSettings,
     structures=all_structures,
     check=check,
+    version=2,  # smaller pieces, whose ends are kept
     calculate=calculate,
     analyse=analyse,
     charts=charts,

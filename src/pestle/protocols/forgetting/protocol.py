@@ -285,6 +285,7 @@ PROTOCOL = Protocol(
     check=check,
     structures=structures,
     elements=elements,
+    version=2,  # smaller pieces, whose ends are kept
     calculate=calculate,
     analyse=analyse,
     charts=charts,

@@ -135,6 +135,7 @@ PROTOCOL = Protocol(
     question="Are energies along scans of dihedral angles right?",
     settings=TorsionSettings,
     structures=structures,
+    version=2,  # smaller pieces, whose ends are kept
     calculate=calculate,
     analyse=analyse,
     charts=charts,
