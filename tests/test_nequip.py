@@ -311,7 +311,9 @@ def test_linear_layers_are_the_matrices_that_act() -> None:
             hidden = basis @ first
             for (matrix,) in others:
                 hidden = torch.nn.functional.silu(hidden) @ matrix
-            assert torch.allclose(module(basis), hidden, atol=1e-12), name
+            assert torch.allclose(module.hidden(basis) @ module.weights[-1], hidden, atol=1e-12), (
+                name
+            )
             seen |= set(names)
     assert seen == found.keys()
     irreps = [[b.irrep for b in layer.blocks] for layer in model.linear_layers()]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pestle.errors import PestleError
 from pestle.foundations import safe_files
 from pestle.foundations.interface import LinearLayer, Prediction, Provenance
 from pestle.foundations.mace import architecture, exporting, lammps, long_range, parts, surgery
+from pestle.foundations.mace.kernels import Kernels
 from pestle.foundations.mace.runtime import EmptyParam, Network, default_dtype, o3
 from pestle.foundations.network_foundation import NetworkFoundation
 from pestle.structures.graphs import GraphBatch
@@ -64,6 +66,7 @@ class MaceFoundation(NetworkFoundation):
         )
         network.heads = list(description["heads"])
         self.network = network
+        self._kernels = Kernels(network)
 
     # -- what it covers -------------------------------------------------------------------------
     @property
@@ -101,16 +104,22 @@ class MaceFoundation(NetworkFoundation):
         )
 
     def _run(
-        self, data: dict[str, torch.Tensor], *, training: bool = False
+        self, data: dict[str, torch.Tensor], columns: torch.Tensor, *, training: bool = False
     ) -> dict[str, torch.Tensor]:
         """The network's forward pass, without its own derivatives."""
-        if not hasattr(self.network, "joint_embedding"):
+        with self._kernels.running(columns, data["edge_index"]), self._embedding_apart():
             return self.network(data, training=training, compute_force=False)
-        # mace adds the joint embedding in place. Compiled linear layers with fewer elements than
-        # channels return a view of a leaf there, which autograd refuses to change.
+
+    @contextmanager
+    def _embedding_apart(self) -> Iterator[None]:
+        """mace adds the joint embedding in place. Compiled linear layers with fewer elements than
+        channels return a view of a leaf there, which autograd refuses to change."""
+        if not hasattr(self.network, "joint_embedding"):
+            yield
+            return
         hook = self.network.node_embedding.register_forward_hook(lambda _m, _i, out: out.clone())
         try:
-            return self.network(data, training=training, compute_force=False)
+            yield
         finally:
             hook.remove()
 
@@ -124,7 +133,7 @@ class MaceFoundation(NetworkFoundation):
         training: bool,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         data = self._inputs(graphs, columns, positions, cell)
-        out = self._run(data, training=training)
+        out = self._run(data, columns, training=training)
         return out["energy"], out["node_energy"].to(self.dtype) + self._embedding_energies(data)
 
     def predict(
@@ -149,7 +158,7 @@ class MaceFoundation(NetworkFoundation):
         with torch.no_grad(), default_dtype(self.dtype):
             positions = graphs.positions.to(self.dtype, copy=True)
             data = self._inputs(graphs, columns, positions, graphs.cell.to(self.dtype))
-            features = self._run(data)["node_feats"]
+            features = self._run(data, columns)["node_feats"]
         return torch.cat([features[:, part] for part in self._invariant_parts()], dim=1)
 
     def _invariant_parts(self) -> list[slice]:

@@ -1,24 +1,19 @@
-"""Messages between neighbours: the tensor product of features and harmonics, summed over edges.
+"""The paths of a NequIP layer and its messages.
 
 Every path (l1, l2 → l3) couples the sender's block l1 with the harmonics of degree l2, channel by
-channel ("uvu"), and weighs each channel by the radial network:
-
-    m_i[u] = Σ_j w_ij[u] C(Y_l2(r_ij), x_j[u]).
-
-The sum over neighbours comes first, as a matrix product for each atom; the Clebsch–Gordan
-coefficients C act on its result, once for an atom and not for every edge.
+channel ("uvu"), and weighs each channel by the radial network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 
-from pestle.foundations.nequip.neighbourhoods import Neighbourhood, Neighbourhoods
+from pestle.foundations import messages
+from pestle.foundations.neighbourhoods import Neighbourhoods
 from pestle.foundations.nequip.runtime import o3
 
 
@@ -66,7 +61,7 @@ class Paths:
         )
 
 
-class Messages(torch.nn.Module):
+class Messages:
     """Sum over neighbours of the weighted tensor products.
 
     Args:
@@ -75,62 +70,43 @@ class Messages(torch.nn.Module):
     """
 
     def __init__(self, paths: Paths, mean_neighbours: float) -> None:
-        super().__init__()
-        self.paths = paths
-        for k, (l1, l2, l3) in enumerate(paths.triples):
-            # e3nn's normalisation "component"; [2·l3 + 1, (2·l2 + 1)(2·l1 + 1)].
-            coupling = o3.wigner_3j(l2, l1, l3, dtype=torch.float64).permute(2, 0, 1).flatten(1)
-            coupling = coupling * ((2 * l3 + 1) / mean_neighbours) ** 0.5
-            self.register_buffer(f"coupling_{k}", coupling, persistent=False)
+        self._sizes = paths.sizes
+        self.coupled = messages.Paths(
+            [
+                # e3nn's normalisation "component".
+                messages.Path(
+                    l1,
+                    l2 * l2,
+                    l3,
+                    o3.wigner_3j(l3, l2, l1, dtype=torch.float64)
+                    * ((2 * l3 + 1) / mean_neighbours) ** 0.5,
+                )
+                for l1, l2, l3 in paths.triples
+            ],
+            channels=paths.inputs,
+            components=[2 * l1 + 1 for l1 in range(len(paths.inputs))],
+            n_harmonics=(paths.lmax + 1) ** 2,
+        )
 
-    def _apply(self, fn: Any, recurse: bool = True) -> Messages:
-        names = [f"coupling_{k}" for k in range(len(self.paths.triples))]
-        exact = {name: getattr(self, name) for name in names}
-        super()._apply(fn, recurse)
-        for name, kept in exact.items():  # moved, never cast: constants do not lose digits
-            setattr(self, name, kept.to(getattr(self, name).device))
-        return self
-
-    def forward(
+    def __call__(
         self,
         features: Sequence[torch.Tensor],
-        radial: Callable[[torch.Tensor], torch.Tensor],
+        harmonics: torch.Tensor,
+        weights: torch.Tensor,
         around: Neighbourhoods,
     ) -> list[torch.Tensor]:
         """Messages received by every atom, by l3, each [n_atoms, 2·l3 + 1, channels].
 
         Args:
             features: by l1, each [n_atoms, 2·l1 + 1, channels].
-            radial: the weights [..., n_weights] of a radial basis [..., basis_size].
+            harmonics: [n_edges, (lmax + 1)²].
+            weights: [n_edges, n_weights] of the radial network, columns as `in_order` puts them.
             around: neighbours of the atoms.
         """
-        parts = [self._received(features, radial(group.basis), group) for group in around.groups]
-        found = []
-        for degree, channels in enumerate(self.paths.outputs):
-            blocks = [part[degree] for part in parts]
-            if around.n_alone or not blocks:
-                blocks.append(features[0].new_zeros(around.n_alone, 2 * degree + 1, channels))
-            found.append(torch.cat(blocks).index_select(0, around.place))
-        return found
+        couplings = self.coupled.coupled(harmonics)
+        return list(messages.message_sums(self.coupled, around, couplings, weights, features))
 
-    def _received(
-        self, features: Sequence[torch.Tensor], weights: torch.Tensor, group: Neighbourhood
-    ) -> list[torch.Tensor]:
-        """Messages of one group of atoms, by l3."""
-        n_atoms, n_places = group.sender.shape
-        sender = group.sender.reshape(-1)
-        sent = [
-            x.index_select(0, sender).view(n_atoms, n_places, x.shape[1], x.shape[2])
-            for x in features
-        ]
-        found: list[list[torch.Tensor]] = [[] for _ in self.paths.outputs]
-        by_path = weights.split(self.paths.sizes, dim=2)
-        for k, ((l1, l2, l3), weight) in enumerate(zip(self.paths.triples, by_path, strict=True)):
-            weighed = sent[l1] * weight[:, :, None, :]
-            summed = group.harmonics[l2].transpose(1, 2) @ weighed.flatten(2)
-            coupling = getattr(self, f"coupling_{k}").to(summed.dtype)
-            # Written out for every atom: products with a stride of zero go through them one by one.
-            coupling = coupling.expand(n_atoms, -1, -1).contiguous()
-            summed = summed.view(n_atoms, coupling.shape[2], weight.shape[2])
-            found[l3].append(torch.bmm(coupling, summed))
-        return [torch.cat(blocks, dim=2) for blocks in found]
+    def in_order(self, last: torch.Tensor) -> torch.Tensor:
+        """Columns [n, n_weights] of the radial network's last layer in the order of the sums."""
+        parts = last.split(self._sizes, dim=1)
+        return torch.cat([parts[k] for k in self.coupled.order], dim=1)

@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
+from pestle.foundations.neighbourhoods import Neighbourhoods, neighbourhoods
 from pestle.foundations.nequip.messages import Messages, Paths
-from pestle.foundations.nequip.neighbourhoods import Neighbourhoods, neighbourhoods
 from pestle.foundations.nequip.runtime import o3
 
 Blocks = list[torch.Tensor]
@@ -150,12 +150,13 @@ class Radial(torch.nn.Module):
             for a, b, variance in zip(sizes[:-1], sizes[1:], variances, strict=True)
         )
 
-    def forward(self, basis: torch.Tensor) -> torch.Tensor:
-        """[..., n_weights] from [..., basis_size]; zero for a basis of zero."""
+    def hidden(self, basis: torch.Tensor) -> torch.Tensor:
+        """Hidden units [n_edges, width] from [n_edges, basis_size]; zero for a basis of zero. The
+        weights of the paths are their product with the last of `weights`."""
         hidden = basis
         for weight in list(self.weights)[:-1]:
             hidden = torch.nn.functional.silu(hidden @ weight)
-        return hidden @ self.weights[-1]
+        return hidden
 
 
 class LayerNorm(torch.nn.Module):
@@ -223,17 +224,27 @@ class Layer(torch.nn.Module):
         self.norm = LayerNorm(raw) if shape.layer_norm else None
         self.gate = Gate(outputs)
 
-    def forward(self, features: Blocks, sent: Blocks, around: Neighbourhoods) -> Blocks:
+    def forward(
+        self,
+        features: Blocks,
+        sent: Blocks,
+        basis: torch.Tensor,
+        harmonics: torch.Tensor,
+        around: Neighbourhoods,
+    ) -> Blocks:
         """Features of the atoms after the layer.
 
         Args:
             features: what the skip connection reads.
             sent: what is sent to the neighbours, before `linear_up`.
+            basis: [n_edges, basis_size] radial basis.
+            harmonics: [n_edges, (lmax + 1)²].
             around: neighbours of the atoms.
         """
         if self.linear_up is not None:
             sent = self.linear_up(sent)
-        received = self.messages(sent, self.radial, around)
+        weights = self.radial.hidden(basis) @ self.messages.in_order(self.radial.weights[-1])
+        received = self.messages(sent, harmonics, weights, around)
         new = self.linear_down(received)
         kept = self.skip(features)
         new = [x + kept[k] if k < len(kept) else x for k, x in enumerate(new)]
@@ -291,11 +302,13 @@ class Network(torch.nn.Module):
         basis = bessel(lengths, shape.basis_size, shape.cutoff)
         basis = basis * smooth_cutoff(lengths / shape.cutoff, shape.cutoff_power)[:, None]
         species = torch.nn.functional.one_hot(columns, shape.species).to(vectors.dtype)
-        around = neighbourhoods(edge_index, len(columns), basis, harmonics, shape.lmax)
+        numbers = max(layer.messages.coupled.numbers_per_edge for layer in self.stack)
+        size = numbers * vectors.element_size()
+        around = neighbourhoods(edge_index[0], edge_index[1], len(columns), size)
         features, sent = [species[:, None, :]], self.embedding([species[:, None, :]])
         found = []
         for layer in self.stack:
-            features = layer(features, sent, around)
+            features = layer(features, sent, basis, harmonics, around)
             sent = features
             found.append(features[0].squeeze(1))
         return found

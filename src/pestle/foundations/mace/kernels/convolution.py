@@ -1,0 +1,115 @@
+"""The convolution of a mace interaction: radial network, messages, sum over neighbours, and the
+linear layer that follows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from pestle.foundations.mace.kernels.linear import Blocks, Linear
+from pestle.foundations.mace.runtime import FullyConnectedNet, Network, o3
+from pestle.foundations.messages import Path, Paths, message_sums
+from pestle.foundations.neighbourhoods import Neighbourhoods
+
+
+class Convolution:
+    """`conv_tp_weights`, `conv_tp`, the sum over neighbours and a linear layer of an interaction.
+
+    Args:
+        radial: mace's radial network.
+        product: mace's tensor product, each path with weights ("uvu").
+        linear: the linear layer on the messages.
+    """
+
+    def __init__(self, radial: Network, product: o3.TensorProduct, linear: o3.Linear) -> None:
+        self.radial, self.linear = radial, Linear(linear)
+        inputs, harmonics, outputs = product.irreps_in1, product.irreps_in2, product.irreps_out
+        starts = [part.start for part in harmonics.slices()]
+        # Outputs of the same irrep are read by the linear layer together: called as the first.
+        irreps = [ir for _, ir in outputs]
+        self._joined = [irreps.index(ir) for ir in irreps]
+        degrees = (
+            (outputs[i.i_out].ir.l, harmonics[i.i_in2].ir.l, inputs[i.i_in1].ir.l)
+            for i in product.instructions
+        )
+        self.paths = Paths(
+            [
+                Path(
+                    i.i_in1,
+                    starts[i.i_in2],
+                    self._joined[i.i_out],
+                    o3.wigner_3j(*ls, dtype=torch.float64) * i.path_weight,
+                )
+                for i, ls in zip(product.instructions, degrees, strict=True)
+            ],
+            channels=[mul for mul, _ in inputs],
+            components=[ir.dim for _, ir in inputs],
+            n_harmonics=harmonics.dim,
+        )
+        self._sizes = [inputs[i.i_in1].mul for i in product.instructions]
+        #: Output block of the tensor product that each path leads to, in the order of `paths`.
+        self._outputs = [product.instructions[k].i_out for k in self.paths.order]
+
+    def hidden(self, inputs: torch.Tensor, cutoff: torch.Tensor | None) -> torch.Tensor:
+        """Hidden units of the radial network [n_edges, width], with 1 last where it has a bias.
+
+        Args:
+            inputs: [n_edges, n] of the radial network.
+            cutoff: [n_edges, 1] factor of the weights, if mace applies it to them.
+        """
+        layers = list(self.radial if self._plain else self.radial.net)
+        found = inputs
+        for layer in layers[:-1]:
+            found = layer(found)
+        if not self._plain:
+            found = torch.cat([found, torch.ones_like(found[:, :1])], dim=1)
+        return found if cutoff is None else found * cutoff
+
+    @property
+    def _plain(self) -> bool:
+        return isinstance(self.radial, FullyConnectedNet)
+
+    def weight(self) -> torch.Tensor:
+        """Last layer of the radial network, [width, n_weights], columns in the order of `paths`."""
+        if self._plain:
+            last = list(self.radial)[-1]
+            scale = (last.h_in * last.var_in / last.var_out) ** -0.5
+            weight = last.weight * scale
+        else:
+            last = self.radial.net[-1]
+            weight = torch.cat([last.weight.T, last.bias[None]])
+        parts = weight.split(self._sizes, dim=1)
+        return torch.cat([parts[k] for k in self.paths.order], dim=1)
+
+    def __call__(
+        self,
+        features: Sequence[torch.Tensor],
+        harmonics: torch.Tensor,
+        hidden: torch.Tensor,
+        around: Neighbourhoods,
+    ) -> Blocks:
+        """The messages after the linear layer, by block, each [n_atoms, 2l + 1, channels].
+
+        Args:
+            features: of the senders by block.
+            harmonics: [n_edges, components].
+            hidden: as `hidden` gives.
+            around: neighbours of the atoms.
+        """
+        couplings = self.paths.coupled(harmonics)
+        weights = hidden @ self.weight()
+        found = message_sums(self.paths, around, couplings, weights, features)
+        messages = {
+            output: (message, [self._outputs[k] for k in into])
+            for message, (output, into) in zip(found, self.paths.outputs, strict=True)
+        }
+        flat, blocks = self.linear.scaled_weight(), []
+        for output, (dim, mul) in enumerate(self.linear.outputs):
+            read = self.linear.reads(output)
+            if not read:
+                blocks.append(features[0].new_zeros(around.n_receivers, dim, mul))
+                continue
+            message, inputs = messages[self._joined[read[0]]]
+            blocks.append(message @ self.linear.matrix(flat, output, inputs))
+        return blocks

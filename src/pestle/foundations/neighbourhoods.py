@@ -1,0 +1,105 @@
+"""Edges by the atom that receives them, padded: sums over neighbours become matrix products.
+
+Atoms with about as many neighbours stand in one `Group`, so that little is padded. A place without
+a neighbour points to an edge that does not exist, whose harmonics are zero, hence its messages.
+
+Groups are kept small on a CPU: what is made of an edge on the way to its message is many times
+larger than the edge itself, and a group's share of it stays in the cache.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+#: A group holds receivers with at least this part of its largest number of neighbours …
+FILLED = 0.8
+#: … unless there are fewer than so many places, where one more product costs more than the padding.
+SMALL = 128
+#: Bytes that are made of the edges of a group, at most. On a CPU they should fit in its cache
+#: (measured on the medium MACE shape, float32, L2 1 MiB, L3 32 MiB: 3.2 to 4.1e9 products a second
+#: in groups of 0.6 to 4 MB, 2.2e9 beyond 7 MB); on a GPU they bound the memory.
+GROUP_BYTES = {"cpu": 4_000_000, "cuda": 1_000_000_000}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Receivers with about as many neighbours.
+
+    Attributes:
+        receiver: [n] which receivers.
+        edge: [n · n_places] edge of each place; the number of edges where there is none.
+        some_edge: the same, and the last edge where there is none.
+        n_places: neighbours of a receiver, at most.
+    """
+
+    receiver: torch.Tensor
+    edge: torch.Tensor
+    some_edge: torch.Tensor
+    n_places: int
+
+
+@dataclass(frozen=True)
+class Neighbourhoods:
+    """All receivers of a batch that have a neighbour.
+
+    Attributes:
+        groups: receivers by how many neighbours they have.
+        sender: [n_edges + 1] sender of every edge, and of the edge that does not exist.
+        n_receivers: with and without neighbours.
+    """
+
+    groups: tuple[Group, ...]
+    sender: torch.Tensor
+    n_receivers: int
+
+
+def neighbourhoods(
+    sender: torch.Tensor, receiver: torch.Tensor, n_receivers: int, bytes_per_edge: int
+) -> Neighbourhoods:
+    """Sort the edges of a batch by their receivers.
+
+    Args:
+        sender, receiver: [n_edges].
+        n_receivers: of the batch.
+        bytes_per_edge: that are made of an edge on the way to its message.
+    """
+    device = receiver.device
+    limit = max(1, group_bytes(device) // bytes_per_edge)
+    count = torch.bincount(receiver, minlength=n_receivers)
+    order = torch.argsort(count, descending=True, stable=True)
+    by_receiver = torch.argsort(receiver, stable=True)
+    start = torch.cumsum(count, 0) - count
+    nothing = len(by_receiver)
+    by_receiver = torch.cat([by_receiver, by_receiver.new_full((1,), nothing)])
+
+    groups, first = [], 0
+    degrees = count[order].tolist()
+    for last in _bounds(degrees, limit):
+        members, n_places = order[first:last], degrees[first]
+        steps = torch.arange(n_places, device=device)
+        there = steps < count[members][:, None]
+        edge = by_receiver[torch.where(there, start[members][:, None] + steps, nothing)]
+        edge = edge.reshape(-1)
+        groups.append(Group(members, edge, edge.clamp(max=nothing - 1), n_places))
+        first = last
+    return Neighbourhoods(tuple(groups), torch.cat([sender, sender.new_zeros(1)]), n_receivers)
+
+
+def group_bytes(device: torch.device) -> int:
+    """Bytes that may be made at once of a part of a batch."""
+    return GROUP_BYTES["cpu" if device.type == "cpu" else "cuda"]
+
+
+def _bounds(degrees: list[int], limit: int) -> list[int]:
+    """Where each group ends in the list of degrees, which falls; zeros are in none."""
+    bounds, first = [], 0
+    connected = sum(d > 0 for d in degrees)
+    for k in range(connected):
+        large = degrees[first] * (k - first) >= SMALL
+        full = degrees[first] * (k + 1 - first) > limit
+        if k > first and (full or (large and degrees[k] < FILLED * degrees[first])):
+            bounds.append(k)
+            first = k
+    return [*bounds, connected] if connected else []
