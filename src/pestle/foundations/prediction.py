@@ -11,6 +11,7 @@ import torch
 
 from pestle.devices import fits_memory
 from pestle.foundations.interface import Foundation, Prediction
+from pestle.memory import keep_freed_memory
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import GraphBatch, collate, make_graph
 
@@ -101,6 +102,7 @@ def predict_batches(
     Raises:
         OutOfMemory: a batch does not fit.
     """
+    keep_freed_memory()
     max_edges = max_edges or foundation.batch_edges
     graphs = (
         make_graph(frame, foundation.cutoff, index=k, dtype=foundation.dtype)
