@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import builtins
 import functools
+import gc
 import importlib
 import os
 import sys
@@ -52,10 +53,7 @@ STAGES: dict[str, list[str]] = {
     "saving the best": ["pestle.jobs.finetune:write_model_folder"],
     "checkpoints": ["pestle.training.loop:Trainer._save"],
     "loop": ["pestle.training.loop:Trainer.run"],
-    "reading the best back": [
-        "pestle.jobs.finetune:load_foundation",
-        "pestle.jobs.judging:load_foundation",
-    ],
+    "reading the best back": ["pestle.jobs.finetune:load_foundation"],
     "judging": ["pestle.jobs.finetune:judge"],
     "exports": ["pestle.jobs.finetune:write_exports"],
     "report": ["pestle.jobs.finetune:write_report"],
@@ -133,6 +131,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="run folder; by default one that is gone after")
     options = parser.parse_args()
     times = Times()
+    # The program sets these before it imports what is heavy.
+    gc.set_threshold(*importlib.import_module("pestle.cli").GARBAGE_THRESHOLDS)
     wrap_stages(times)
     from pestle.cli import main as pestle
 

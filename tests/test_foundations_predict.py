@@ -14,8 +14,10 @@ from scipy.spatial.transform import Rotation
 
 from foundation_factory import foundation, frames, fresh
 from pestle.errors import PestleError
+from pestle.foundations import interface
+from pestle.foundations.prediction import predict_frames
 from pestle.structures.frame import Frame
-from pestle.structures.graphs import GraphBatch, collate, make_graphs
+from pestle.structures.graphs import GraphBatch, collate, make_graph, make_graphs
 
 MODELS = ("density", "nonlinear", "charged", "plain")
 
@@ -266,3 +268,23 @@ def test_descriptors_agree_with_maces_own():
 def test_descriptors_hold_the_scalars_of_every_layer():
     model = foundation("three")
     assert model.descriptors(batch(model)).shape == (int(batch(model).ptr[-1]), 3 * 4)
+
+
+def test_a_cpu_predicts_in_small_batches_unless_told_otherwise(monkeypatch):
+    model, structures = foundation("residual"), frames()
+    edges = [make_graph(f, model.cutoff).n_edges for f in structures]
+    together = predict_frames(model, structures, max_edges=sum(edges))
+    sizes = []
+    original = type(model).predict
+
+    def watched(self, graphs, **options):
+        sizes.append(graphs.n_edges)
+        return original(self, graphs, **options)
+
+    monkeypatch.setattr(type(model), "predict", watched)
+    monkeypatch.setattr(interface, "CPU_BATCH_EDGES", max(edges))
+    apart = predict_frames(model, structures)
+    assert len(sizes) > 1 and max(sizes) == max(edges)
+    for a, b in zip(apart, together, strict=True):
+        assert a.energy == pytest.approx(b.energy, rel=1e-12)
+        assert np.allclose(a.forces, b.forces, atol=1e-12)

@@ -90,7 +90,7 @@ def check_against_foundation(
         head: its head; `None` where it has one only.
         max_frames: frames predicted at most.
         seed: seed of the sample.
-        max_edges: edges in a batch; by default the architecture's `batch_edges`.
+        max_edges: edges in a batch; by default the model's `edges_at_once`.
 
     Raises:
         PestleError: the head is unknown.

@@ -97,13 +97,13 @@ def predict_batches(
         foundation: the model; predicts on its own device and in its own dtype.
         frames: structures (labels are not looked at).
         head: index of the head.
-        max_edges: edges per batch; by default the architecture's `batch_edges`.
+        max_edges: edges per batch; by default the model's `edges_at_once`.
 
     Raises:
         OutOfMemory: a batch does not fit.
     """
     keep_freed_memory()
-    max_edges = max_edges or foundation.batch_edges
+    max_edges = max_edges or foundation.edges_at_once
     graphs = (
         make_graph(frame, foundation.cutoff, index=k, dtype=foundation.dtype)
         for k, frame in enumerate(frames)
@@ -130,7 +130,7 @@ def predict_frames(
         foundation: the model; predicts on its own device and in its own dtype.
         frames: structures (labels are not looked at).
         head: head of the model; may be left out where there is one.
-        max_edges: edges per batch; by default the architecture's `batch_edges`.
+        max_edges: edges per batch; by default the model's `edges_at_once`.
         on_progress: called with the number of frames done after each batch.
 
     Raises:
