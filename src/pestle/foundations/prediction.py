@@ -30,6 +30,30 @@ class FramePrediction:
     stress: np.ndarray | None
 
 
+class KnownPredictions:
+    """What one head of a model said of frames before: `predict_frames` does not ask it again.
+
+    A frame is known by its identity, not by its content; nobody may move its atoms meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[int, tuple[Frame, FramePrediction]] = {}
+
+    def add(self, frames: Sequence[Frame], predictions: Sequence[FramePrediction]) -> None:
+        """Keep the predictions of these frames."""
+        for frame, said in zip(frames, predictions, strict=True):
+            # The frame is kept, too: another one must not get its identity.
+            self._found[id(frame)] = (frame, said)
+
+    def unknown(self, frames: Sequence[Frame]) -> list[Frame]:
+        """The frames that nothing is known of."""
+        return [frame for frame in frames if id(frame) not in self._found]
+
+    def of(self, frames: Sequence[Frame]) -> list[FramePrediction]:
+        """The predictions of frames that are all known."""
+        return [self._found[id(frame)][1] for frame in frames]
+
+
 def batches_by_edges(graphs: Iterable[GraphBatch], max_edges: int) -> Iterator[GraphBatch]:
     """Join consecutive graphs into batches of at most `max_edges` edges (one graph at least)."""
     pending: list[GraphBatch] = []
@@ -123,6 +147,7 @@ def predict_frames(
     head: str | None = None,
     max_edges: int | None = None,
     on_progress: Callable[[int], None] | None = None,
+    known: KnownPredictions | None = None,
 ) -> list[FramePrediction]:
     """Predictions of all frames, in their order.
 
@@ -132,11 +157,25 @@ def predict_frames(
         head: head of the model; may be left out where there is one.
         max_edges: edges per batch; by default the model's `edges_at_once`.
         on_progress: called with the number of frames done after each batch.
+        known: of this head of this model; frames that are in it are not predicted, the others are
+            added to it.
 
     Raises:
         OutOfMemory: a batch does not fit.
     """
     index = foundation.head_index(head)
+    if known is not None:
+        new = known.unknown(frames)
+        done = len(frames) - len(new)
+
+        def advance(count: int) -> None:
+            if on_progress is not None:
+                on_progress(done + count)
+
+        advance(0)
+        made = predict_frames(foundation, new, head=head, max_edges=max_edges, on_progress=advance)
+        known.add(new, made)
+        return known.of(frames)
     results: list[FramePrediction] = []
     for made in predict_batches(foundation, frames, index, max_edges):
         results += made

@@ -156,7 +156,7 @@ def pass_gate(prepared: Prepared) -> GateResult | None:
         return None
     train = prepared.settings.train
     frames = [*prepared.splits.train, *prepared.splits.isolated]
-    result = zero_step_gate(frames, prepared.stages, train)
+    result = zero_step_gate(frames, prepared.stages, train, known=prepared.known)
     if prepared.replay is not None:
         foundation = Stage("the foundation", prepared.foundation, prepared.foundation_head)
         replay = Stage("making the replay head", prepared.adaptation.model, REPLAY_HEAD)
