@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -14,8 +14,10 @@ from scipy.spatial.transform import Rotation
 
 from foundation_factory import foundation, frames, fresh
 from pestle.errors import PestleError
+from pestle.foundations import interface
+from pestle.foundations.prediction import KnownPredictions, predict_frames
 from pestle.structures.frame import Frame
-from pestle.structures.graphs import GraphBatch, collate, make_graphs
+from pestle.structures.graphs import GraphBatch, collate, make_graph, make_graphs
 
 MODELS = ("density", "nonlinear", "charged", "plain")
 
@@ -266,3 +268,47 @@ def test_descriptors_agree_with_maces_own():
 def test_descriptors_hold_the_scalars_of_every_layer():
     model = foundation("three")
     assert model.descriptors(batch(model)).shape == (int(batch(model).ptr[-1]), 3 * 4)
+
+
+def test_a_cpu_predicts_in_small_batches_unless_told_otherwise(monkeypatch):
+    model, structures = foundation("residual"), frames()
+    edges = [make_graph(f, model.cutoff).n_edges for f in structures]
+    together = predict_frames(model, structures, max_edges=sum(edges))
+    sizes = []
+    original = type(model).predict
+
+    def watched(self, graphs, **options):
+        sizes.append(graphs.n_edges)
+        return original(self, graphs, **options)
+
+    monkeypatch.setattr(type(model), "predict", watched)
+    monkeypatch.setattr(interface, "CPU_BATCH_EDGES", max(edges))
+    apart = predict_frames(model, structures)
+    assert len(sizes) > 1 and max(sizes) == max(edges)
+    for a, b in zip(apart, together, strict=True):
+        assert a.energy == pytest.approx(b.energy, rel=1e-12)
+        assert np.allclose(a.forces, b.forces, atol=1e-12)
+
+
+def test_a_known_frame_is_not_predicted_again(monkeypatch):
+    model, structures = foundation("residual"), frames()
+    fresh_predictions = predict_frames(model, structures, max_edges=1)
+    asked = []
+    original = type(model).predict
+
+    def watched(self, graphs, **options):
+        asked.append(graphs.n_graphs)
+        return original(self, graphs, **options)
+
+    monkeypatch.setattr(type(model), "predict", watched)
+    known, told = KnownPredictions(), []
+    predict_frames(model, structures[1:3], max_edges=1, known=known)
+    assert sum(asked) == 2
+    found = predict_frames(model, structures, max_edges=1, known=known, on_progress=told.append)
+    assert sum(asked) == len(structures)
+    assert told[0] == 2 and told[-1] == len(structures)
+    for a, b in zip(found, fresh_predictions, strict=True):
+        assert a.energy == b.energy and np.array_equal(a.forces, b.forces)
+    # A frame of the same content is another one: its labels or atoms may be changed.
+    predict_frames(model, [replace(structures[0])], known=known)
+    assert sum(asked) == len(structures) + 1

@@ -25,6 +25,7 @@ from pestle.structures.reading import is_reference_atom
 
 if TYPE_CHECKING:
     from pestle.foundations.interface import Foundation
+    from pestle.foundations.prediction import KnownPredictions
 
 METHODS = ("isolated", "reestimate", "average", "foundation")
 
@@ -142,8 +143,10 @@ class EnergyProblem:
         head: str | None = None,
         *,
         max_edges: int | None = None,
+        known: KnownPredictions | None = None,
     ) -> EnergyProblem:
-        """Collect the energies and predict them once, in batches of at most `max_edges` edges.
+        """Collect the energies and predict them once, in batches of at most `max_edges` edges;
+        `known` are predictions of that head so far.
 
         Raises:
             PestleError: an element that the foundation does not know, or an unknown head.
@@ -170,6 +173,7 @@ class EnergyProblem:
                     head=head,
                     max_edges=max_edges,
                     on_progress=bar.to,
+                    known=known,
                 )
             problem.interaction = np.array([p.interaction_energy for p in predictions])
             name = foundation.heads[foundation.head_index(head)]

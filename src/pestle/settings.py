@@ -163,7 +163,7 @@ class TrainSettings(Group):
     eval_batch_edges: int | None = setting(
         None,
         "Edges in an evaluation batch at most; by default as the architecture needs memory "
-        "(MACE 100000, NequIP 25000).",
+        "(MACE 100000, NequIP 25000), on a CPU 10000 at most.",
         ge=1,
     )
     patience: int = setting(50, "Evaluations without improvement after which training stops.", ge=1)

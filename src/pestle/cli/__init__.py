@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import typer
@@ -46,6 +47,8 @@ app.command("label")(label.command)
 app.command("replay")(replay.command)
 
 
+#: Of `gc.set_threshold`; Python begins with 700, 10, 10.
+GARBAGE_THRESHOLDS = (10_000, 20, 50)
 #: Exit code of a command that was interrupted.
 INTERRUPTED = 130
 #: Commands that keep what they have calculated, and go on from it when typed again.
@@ -77,7 +80,12 @@ def fail(text: str, code: int) -> int:
 
 def main() -> None:
     """Run a command. Exit codes: 0 success, 2 a user's mistake, 1 a failure, 130 interrupted."""
-    sys.exit(_run())
+    # Modules and networks are millions of objects that stay. Python's search for cyclic garbage
+    # would go through them often, and once more at the end: seconds of a short run.
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
+    code = _run()
+    gc.freeze()
+    sys.exit(code)
 
 
 def _run() -> int:

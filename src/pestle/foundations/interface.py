@@ -108,6 +108,10 @@ class Provenance:
     notes: tuple[str, ...] = field(default=())
 
 
+#: Edges of a batch on a CPU: larger ones take more memory there and are no faster.
+CPU_BATCH_EDGES = 10_000
+
+
 class Foundation(torch.nn.Module, ABC):
     """A pretrained interatomic potential, whatever its architecture."""
 
@@ -117,11 +121,18 @@ class Foundation(torch.nn.Module, ABC):
     own_format: ClassVar[str]
     #: Precision that those files are read in; `None` for that of the model.
     own_dtype: torch.dtype | None = None
-    #: Edges that are predicted at once where nobody says: a few gigabytes of memory.
+    #: Edges that a GPU may predict at once where nobody says: a few gigabytes of memory.
     batch_edges: int = 100_000
     #: LAMMPS formats that the backend writes: name → how the names of their files end.
     lammps_formats: ClassVar[Mapping[str, str]] = {}
     provenance: Provenance
+
+    @property
+    def edges_at_once(self) -> int:
+        """Edges that are predicted at once where nobody says: `batch_edges`, on a CPU
+        `CPU_BATCH_EDGES` at most."""
+        on_cpu = self.device.type == "cpu"
+        return min(self.batch_edges, CPU_BATCH_EDGES) if on_cpu else self.batch_edges
 
     # -- what it covers -------------------------------------------------------------------------
     @property

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from pestle.foundations.interface import Foundation
-from pestle.foundations.prediction import predict_frames
+from pestle.foundations.prediction import KnownPredictions, predict_frames
 from pestle.progress import progress
 from pestle.structures.checks.geometry import sound_frames
 from pestle.structures.checks.levels import (
@@ -59,11 +59,15 @@ class Compared:
 
 
 def _predict(
-    frames: list[Frame], foundation: Foundation, head: str | None, max_edges: int | None
+    frames: list[Frame],
+    foundation: Foundation,
+    head: str | None,
+    max_edges: int | None,
+    known: KnownPredictions | None,
 ) -> Compared:
     with progress("checking labels against the foundation", len(frames)) as bar:
         said = predict_frames(
-            foundation, frames, head=head, max_edges=max_edges, on_progress=bar.to
+            foundation, frames, head=head, max_edges=max_edges, on_progress=bar.to, known=known
         )
     return Compared(
         frames,
@@ -81,6 +85,7 @@ def check_against_foundation(
     max_frames: int = 200,
     seed: int = 0,
     max_edges: int | None = None,
+    known: KnownPredictions | None = None,
 ) -> list[Finding]:
     """Findings that need predictions, on a random sample of the frames.
 
@@ -90,7 +95,8 @@ def check_against_foundation(
         head: its head; `None` where it has one only.
         max_frames: frames predicted at most.
         seed: seed of the sample.
-        max_edges: edges in a batch; by default the architecture's `batch_edges`.
+        max_edges: edges in a batch; by default the model's `edges_at_once`.
+        known: predictions of that head so far; the new ones are added.
 
     Raises:
         PestleError: the head is unknown.
@@ -98,20 +104,20 @@ def check_against_foundation(
     foundation.head_index(head)
     everything = [f for frames in splits.values() for f in frames]
     sound, _ = sound_frames(everything, None)
-    known = set(foundation.elements)
+    elements = set(foundation.elements)
     usable = [
         f
         for f in sound
         if len(f) > 1
         and (f.energy is not None or f.forces is not None or f.stress is not None)
-        and known.issuperset(f.numbers.tolist())
+        and elements.issuperset(f.numbers.tolist())
     ]
     if len(usable) > max_frames:
         chosen = np.random.default_rng(seed).choice(len(usable), max_frames, replace=False)
         usable = [usable[k] for k in np.sort(chosen)]
     if not usable:
         return []
-    compared = _predict(usable, foundation, head, max_edges)
+    compared = _predict(usable, foundation, head, max_edges, known)
     findings = _force_findings(compared)
     energy_findings, unit = _energy_findings(compared)
     findings += energy_findings

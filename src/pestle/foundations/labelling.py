@@ -87,7 +87,7 @@ def label_frames(
         fingerprint: that of the model as it was loaded, where `foundation` is the same in another
             precision; by default the foundation's.
         known: labelled frames of earlier runs; used where model and structure are the same.
-        max_edges: edges in a batch; by default the architecture's `batch_edges`.
+        max_edges: edges in a batch; by default the model's `edges_at_once`.
         on_batch: called with the labels of each batch by structure id, as soon as they are made.
         on_progress: called with the number of frames that have labels.
 
@@ -226,7 +226,7 @@ class FoundationLabeller:
         foundation: predicts on its own device and in its own precision; not copied.
         head: head of the model; may be left out where there is one.
         fingerprint: that of the model as it was loaded; by default the foundation's.
-        max_edges: edges in a batch; by default the architecture's `batch_edges`.
+        max_edges: edges in a batch; by default the model's `edges_at_once`.
     """
 
     def __init__(

@@ -11,6 +11,7 @@ import torch
 
 from pestle.devices import fits_memory
 from pestle.foundations.interface import Foundation, Prediction
+from pestle.memory import keep_freed_memory
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import GraphBatch, collate, make_graph
 
@@ -27,6 +28,30 @@ class FramePrediction:
     interaction_energy: float
     forces: np.ndarray
     stress: np.ndarray | None
+
+
+class KnownPredictions:
+    """What one head of a model said of frames before: `predict_frames` does not ask it again.
+
+    A frame is known by its identity, not by its content; nobody may move its atoms meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[int, tuple[Frame, FramePrediction]] = {}
+
+    def add(self, frames: Sequence[Frame], predictions: Sequence[FramePrediction]) -> None:
+        """Keep the predictions of these frames."""
+        for frame, said in zip(frames, predictions, strict=True):
+            # The frame is kept, too: another one must not get its identity.
+            self._found[id(frame)] = (frame, said)
+
+    def unknown(self, frames: Sequence[Frame]) -> list[Frame]:
+        """The frames that nothing is known of."""
+        return [frame for frame in frames if id(frame) not in self._found]
+
+    def of(self, frames: Sequence[Frame]) -> list[FramePrediction]:
+        """The predictions of frames that are all known."""
+        return [self._found[id(frame)][1] for frame in frames]
 
 
 def batches_by_edges(graphs: Iterable[GraphBatch], max_edges: int) -> Iterator[GraphBatch]:
@@ -96,12 +121,13 @@ def predict_batches(
         foundation: the model; predicts on its own device and in its own dtype.
         frames: structures (labels are not looked at).
         head: index of the head.
-        max_edges: edges per batch; by default the architecture's `batch_edges`.
+        max_edges: edges per batch; by default the model's `edges_at_once`.
 
     Raises:
         OutOfMemory: a batch does not fit.
     """
-    max_edges = max_edges or foundation.batch_edges
+    keep_freed_memory()
+    max_edges = max_edges or foundation.edges_at_once
     graphs = (
         make_graph(frame, foundation.cutoff, index=k, dtype=foundation.dtype)
         for k, frame in enumerate(frames)
@@ -121,6 +147,7 @@ def predict_frames(
     head: str | None = None,
     max_edges: int | None = None,
     on_progress: Callable[[int], None] | None = None,
+    known: KnownPredictions | None = None,
 ) -> list[FramePrediction]:
     """Predictions of all frames, in their order.
 
@@ -128,13 +155,27 @@ def predict_frames(
         foundation: the model; predicts on its own device and in its own dtype.
         frames: structures (labels are not looked at).
         head: head of the model; may be left out where there is one.
-        max_edges: edges per batch; by default the architecture's `batch_edges`.
+        max_edges: edges per batch; by default the model's `edges_at_once`.
         on_progress: called with the number of frames done after each batch.
+        known: of this head of this model; frames that are in it are not predicted, the others are
+            added to it.
 
     Raises:
         OutOfMemory: a batch does not fit.
     """
     index = foundation.head_index(head)
+    if known is not None:
+        new = known.unknown(frames)
+        done = len(frames) - len(new)
+
+        def advance(count: int) -> None:
+            if on_progress is not None:
+                on_progress(done + count)
+
+        advance(0)
+        made = predict_frames(foundation, new, head=head, max_edges=max_edges, on_progress=advance)
+        known.add(new, made)
+        return known.of(frames)
     results: list[FramePrediction] = []
     for made in predict_batches(foundation, frames, index, max_edges):
         results += made

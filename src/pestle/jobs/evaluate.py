@@ -47,7 +47,7 @@ def evaluate(
         keys: label keys.
         dtype: precision of the network; by default the model's.
         device: where to predict.
-        max_edges: edges in a batch; by default the architecture's `batch_edges`.
+        max_edges: edges in a batch; by default the model's `edges_at_once`.
         out: folder for what `pestle probe errors` writes; by default nothing is kept.
 
     Returns:

@@ -156,7 +156,7 @@ def pass_gate(prepared: Prepared) -> GateResult | None:
         return None
     train = prepared.settings.train
     frames = [*prepared.splits.train, *prepared.splits.isolated]
-    result = zero_step_gate(frames, prepared.stages, train)
+    result = zero_step_gate(frames, prepared.stages, train, known=prepared.known)
     if prepared.replay is not None:
         foundation = Stage("the foundation", prepared.foundation, prepared.foundation_head)
         replay = Stage("making the replay head", prepared.adaptation.model, REPLAY_HEAD)
@@ -208,13 +208,14 @@ def _train_and_judge(
     if failure is not None and counters.best_epoch < 0:
         manifest.update(status="aborted", status_detail=failure.line, finished=now())
         raise failure
-    errors = judge(prepared, folder)["sets"]
-    model = load_foundation(folder.path)
-    write_exports(folder.model, model, head=TARGET_HEAD)
+    # Read from the folder, as every later use of the run does.
+    best = load_foundation(folder.path).to(prepared.start.device)
+    errors = judge(prepared, best, folder)["sets"]
+    write_exports(folder.model, best, head=TARGET_HEAD)
     card = card_of(prepared, manifest.content)
     of_best = {name: models[FINE_TUNED]["all"] for name, models in errors.items()}
     card |= {"epoch": counters.best_epoch, "errors": of_best}
-    write_card(folder.model, model, head=TARGET_HEAD, card=card)
+    write_card(folder.model, best, head=TARGET_HEAD, card=card)
     manifest.update(
         status="aborted" if failure else "finished",
         status_detail=failure.line if failure else counters.finished,

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pestle.foundations import load_foundation
-from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD
+from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
 from pestle.jobs.potentials import Contenders
 from pestle.jobs.preparation import Prepared
 from pestle.jobs.probe import measured, write_results
@@ -26,16 +25,20 @@ FINE_TUNED, FOUNDATION = "fine-tuned", "foundation"
 HELD_OUT = ("test", "valid")
 
 
-def judge(prepared: Prepared, folder: RunFolder) -> dict[str, Any]:
+def judge(prepared: Prepared, best: Foundation, folder: RunFolder) -> dict[str, Any]:
     """Errors of the foundation (with the run's E0s) and of the best model on every set, written to
     the folder of the protocol `errors`; raw results of a run that was stopped here are used again.
+
+    Args:
+        prepared: the run.
+        best: the model that it kept, on the run's device.
+        folder: of the run.
 
     Returns:
         The metrics of the protocol.
     """
     train = thinned(prepared.splits.train, MAX_TRAIN_EVALUATED, prepared.settings.train.seed)
     sets = {"test": prepared.splits.test, "valid": prepared.splits.valid, "train": train}
-    best = load_foundation(folder.path).to(prepared.start.device)
     max_edges = prepared.settings.train.eval_batch_edges
     out = folder.protocol(PROTOCOL.name)
 

@@ -18,6 +18,7 @@ from pestle.errors import PestleError
 from pestle.foundations import load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation, Provenance
 from pestle.foundations.label_checks import check_against_foundation
+from pestle.foundations.prediction import KnownPredictions
 from pestle.jobs.broad_structures import Replay, Stored, drift_structures, prepare_replay
 from pestle.jobs.method_choice import with_labels_at_hand, with_method
 from pestle.jobs.single_atoms import single_atom_note, single_atoms_learnable
@@ -45,6 +46,7 @@ class Prepared:
         splits: frames.
         check: what the preflight found.
         foundation, foundation_head: as loaded, in the network's precision.
+        known: what that head said of frames so far.
         fingerprint: hash of the foundation as it was loaded.
         start: the same made ready (head, elements, E0s): the run's baseline.
         e0s, compared: reference energies in use, and all that the data permit.
@@ -62,6 +64,7 @@ class Prepared:
     check: CheckReport
     foundation: Foundation
     foundation_head: str
+    known: KnownPredictions
     fingerprint: str
     start: Foundation
     e0s: ReferenceEnergies
@@ -105,7 +108,8 @@ def prepare(
     head = foundation.heads[foundation.head_index(settings.head)]
 
     max_edges = settings.train.eval_batch_edges
-    check = preflight(splits, foundation, head, max_edges)
+    known = KnownPredictions()
+    check = preflight(splits, foundation, head, max_edges, known)
     require_validation(splits, settings)
     frames = [f for split in splits.named().values() for f in split]
     require_elements(frames, foundation)
@@ -113,7 +117,7 @@ def prepare(
     chosen = None
     if case is not None:
         settings, choice, chosen = with_labels_at_hand(settings, case, foundation, head, frames)
-    e0s, compared = reference_energies(settings, splits, foundation, head)
+    e0s, compared = reference_energies(settings, splits, foundation, head, known)
     start, stages = make_start(settings, foundation, head, frames, e0s)
     has_atoms = any(is_reference_atom(f) for f in splits.isolated)
     settings, reasons = resolve(
@@ -148,8 +152,8 @@ def prepare(
     drift = stored.drift if stored is not None else []
     drift = drift or drift_structures(settings, foundation, head, frames)
     return Prepared(
-        settings, reasons, splits, check, foundation, head, fingerprint, start, e0s, compared,
-        adaptation, stages, warnings, choice, replay, drift,
+        settings, reasons, splits, check, foundation, head, known, fingerprint, start, e0s,
+        compared, adaptation, stages, warnings, choice, replay, drift,
     )  # fmt: skip
 
 
@@ -263,7 +267,11 @@ def descendant(foundation: Foundation, fingerprint: str, method: str) -> Provena
 
 
 def preflight(
-    splits: Splits, foundation: Foundation, head: str, max_edges: int | None
+    splits: Splits,
+    foundation: Foundation,
+    head: str,
+    max_edges: int | None,
+    known: KnownPredictions,
 ) -> CheckReport:
     """The checks of `pestle check`, those that need predictions included.
 
@@ -274,7 +282,7 @@ def preflight(
     report = check_frames(named, keys=splits.keys, supported_elements=foundation.elements)
     if not report.errors:
         report.findings += check_against_foundation(
-            named, foundation, head=head, max_edges=max_edges
+            named, foundation, head=head, max_edges=max_edges, known=known
         )
     if report.errors:
         first, more = report.errors[0], len(report.errors) - 1

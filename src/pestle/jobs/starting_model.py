@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pestle.e0_setting import from_setting
 from pestle.errors import PestleError
 from pestle.foundations.interface import TARGET_HEAD, Foundation
+from pestle.foundations.prediction import KnownPredictions
 from pestle.reference_energies import EnergyProblem, ReferenceEnergies, compare
 from pestle.settings import RunSettings
 from pestle.structures.frame import Frame, elements_of
@@ -15,9 +16,14 @@ from pestle.training.gate import Stage
 
 
 def reference_energies(
-    settings: RunSettings, splits: Splits, foundation: Foundation, head: str
+    settings: RunSettings,
+    splits: Splits,
+    foundation: Foundation,
+    head: str,
+    known: KnownPredictions,
 ) -> tuple[ReferenceEnergies, dict[str, ReferenceEnergies]]:
-    """E0s for the run, and every other method's for comparison.
+    """E0s for the run, and every other method's for comparison; `known` are predictions of the
+    foundation's head so far.
 
     From scratch there is no prediction worth reestimating with: E0s are isolated, else average.
     """
@@ -34,6 +40,7 @@ def reference_energies(
         foundation,
         head,
         max_edges=settings.train.eval_batch_edges,
+        known=known,
     )
     compared = compare(problem)
     if not from_scratch:

@@ -60,7 +60,7 @@ class ModelPotential(Potential):
         name: what tables and plots call it.
         model: predicts on its own device and in its own precision.
         head: its head; may be left out where there is one, or one called Default.
-        max_edges: edges of a batch in `predict`; by default the architecture's `batch_edges`.
+        max_edges: edges of a batch in `predict`; by default the model's `edges_at_once`.
     """
 
     def __init__(

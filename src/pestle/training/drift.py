@@ -18,7 +18,7 @@ class DriftWatch:
         frames: the structures.
         foundation: where the model came from; its predictions are the reference.
         head: head of the foundation.
-        max_edges: edges in a batch; by default the architecture's `batch_edges`.
+        max_edges: edges in a batch; by default the model's `edges_at_once`.
     """
 
     def __init__(

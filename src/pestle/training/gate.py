@@ -14,7 +14,7 @@ import numpy as np
 
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
-from pestle.foundations.prediction import FramePrediction, predict_frames
+from pestle.foundations.prediction import FramePrediction, KnownPredictions, predict_frames
 from pestle.settings import TrainSettings
 from pestle.structures.frame import Frame, thinned
 
@@ -92,7 +92,11 @@ def _worst(so_far: float, difference: float | np.ndarray) -> float:
 
 
 def zero_step_gate(
-    frames: Sequence[Frame], stages: Sequence[Stage], settings: TrainSettings
+    frames: Sequence[Frame],
+    stages: Sequence[Stage],
+    settings: TrainSettings,
+    *,
+    known: KnownPredictions | None = None,
 ) -> GateResult:
     """Compare the last stage with the first on training frames.
 
@@ -100,6 +104,7 @@ def zero_step_gate(
         frames: training frames; a seeded choice of them is predicted.
         stages: the foundation first, the adapted model last.
         settings: dtype, frames to predict at most (`gate_frames`), seed and edges in a batch.
+        known: what the first stage said of frames before.
 
     Raises:
         PestleError: they differ; names the part that broke it and by how much.
@@ -107,7 +112,9 @@ def zero_step_gate(
     chosen = thinned(frames, settings.gate_frames, settings.seed)
     max_edges = settings.eval_batch_edges
     start = stages[0]
-    reference = predict_frames(start.model, chosen, head=start.head, max_edges=max_edges)
+    reference = predict_frames(
+        start.model, chosen, head=start.head, max_edges=max_edges, known=known
+    )
     largest = max((float(np.abs(p.forces).max(initial=0.0)) for p in reference), default=0.0)
     energy_limit, force_limit, stress_limit, relative = TOLERANCES[settings.dtype]
     force_limit += relative * largest

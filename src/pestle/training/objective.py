@@ -102,7 +102,7 @@ class Objective:
         sums: dict[str, float] = {}
         counts: dict[str, int] = {}
         stress = any(g.has_stress for g in graphs)
-        max_edges = self.max_edges or model.batch_edges
+        max_edges = self.max_edges or model.edges_at_once
         for joined in batches_by_edges(graphs, max_edges):
             with fits_prediction(joined, frames, model.device, max_edges):
                 batch = to_device(joined)

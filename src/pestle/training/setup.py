@@ -9,6 +9,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision.precision import Precision
 
 from pestle.devices import fabric_device
+from pestle.memory import keep_freed_memory
 from pestle.settings import TrainSettings
 
 
@@ -24,13 +25,15 @@ class KeepPrecision(Precision):
 
 
 def make_fabric(settings: TrainSettings) -> Fabric:
-    """Fabric on the device that was asked for, started; sets torch's threads.
+    """Fabric on the device that was asked for, started; sets torch's threads and how the process
+    keeps its memory.
 
     Raises:
         PestleError: the device does not exist here.
     """
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
+    keep_freed_memory()
     accelerator, devices = fabric_device(settings.device)
     fabric = Fabric(accelerator=accelerator, devices=devices, plugins=[KeepPrecision()])
     make_repeatable(on_cpu=accelerator == "cpu")

@@ -76,7 +76,7 @@ def element_averages(
         foundation: the model, on its own device and in its own dtype.
         frames: structures.
         head: head whose descriptors are taken, for models in which heads differ in them.
-        max_edges: edges per batch; by default the architecture's `batch_edges`.
+        max_edges: edges per batch; by default the model's `edges_at_once`.
         on_progress: called with the number of frames done after each batch.
     """
     index = foundation.head_index(head)
@@ -85,7 +85,7 @@ def element_averages(
         for k, frame in enumerate(frames)
     )
     structures, elements, vectors, done = [], [], [], 0
-    for batch in batches_by_edges(graphs, max_edges or foundation.batch_edges):
+    for batch in batches_by_edges(graphs, max_edges or foundation.edges_at_once):
         moved = batch.to(foundation.device, foundation.dtype).with_head(index)
         atoms = foundation.descriptors(moved).detach().double().cpu().numpy()
         frame, z = batch.frame[batch.batch].numpy(), batch.numbers.numpy()

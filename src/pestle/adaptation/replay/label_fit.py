@@ -93,7 +93,7 @@ def label_fits(
         foundation: with the E0s that the replay head will have.
         head: its head.
         seed: of the samples.
-        max_edges: edges per batch; by default the architecture's `batch_edges`.
+        max_edges: edges per batch; by default the model's `edges_at_once`.
     """
     samples = {name: thinned(frames, SAMPLE, seed) for name, frames in pools.items() if frames}
     fits, done = [], 0

@@ -223,7 +223,7 @@ def compare_labels(
         foundation: with the E0s that the replay head will have.
         head: its head.
         seed: of the sample.
-        max_edges: edges per batch; by default the architecture's `batch_edges`.
+        max_edges: edges per batch; by default the model's `edges_at_once`.
     """
     labelled = {pool.name: pool.selected for pool in made.pools}
     made.label_fits = label_fits(labelled, foundation, head=head, seed=seed, max_edges=max_edges)
