@@ -41,6 +41,7 @@ VARIANTS: dict[str, dict] = {
     },
     "three": {"num_interactions": 3, "correlation": [2, 1, 2], "gate": torch.tanh},
     "one": {"num_interactions": 1},
+    "cubic": {"correlation": 3, "max_ell": 3, "hidden_irreps": "4x0e+4x1o+4x2e"},
     "nonlinear": {
         "first": "RealAgnosticResidualNonLinearInteractionBlock",
         "later": "RealAgnosticResidualNonLinearInteractionBlock",

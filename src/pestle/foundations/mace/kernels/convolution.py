@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from pestle.foundations.mace.kernels.linear import Blocks, Linear
+from pestle.foundations.mace.kernels.linear import Blocks, Linear, product
 from pestle.foundations.mace.runtime import FullyConnectedNet, Network, o3
 from pestle.foundations.messages import Path, Paths, message_sums
 from pestle.foundations.neighbourhoods import Neighbourhoods
@@ -111,5 +111,5 @@ class Convolution:
                 blocks.append(features[0].new_zeros(around.n_receivers, dim, mul))
                 continue
             message, inputs = messages[self._joined[read[0]]]
-            blocks.append(message @ self.linear.matrix(flat, output, inputs))
+            blocks.append(product(message, self.linear.matrix(flat, output, inputs)))
         return blocks
