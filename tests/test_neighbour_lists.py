@@ -146,7 +146,7 @@ def test_random_walks_with_strain_and_wrapping(name: str, searches) -> None:
         elif step % 7 == 4:  # by any lattice vectors
             periodic = np.where(atoms.pbc, rng.integers(-2, 3, atoms.positions.shape), 0)
             atoms.positions += periodic @ atoms.cell.array
-    assert changed > 20 and 2 <= len(searches) < 60
+    assert changed > 10 and 2 <= len(searches) < 60
 
 
 def test_an_atom_that_comes_from_beyond_the_skin() -> None:
@@ -213,6 +213,13 @@ def test_systems_that_leave_a_batch_take_only_their_own_list(searches) -> None:
     batch.append(triclinic())
     batch.reverse()
     assert rows(of(lists, *batch)) == fresh(*batch)
+    searches.clear()
+    for _ in range(30):  # now one, now another is searched anew
+        for atoms in batch:
+            atoms.positions += rng.normal(scale=0.05, size=atoms.positions.shape)
+            atoms.wrap()
+        assert rows(of(lists, *batch)) == fresh(*batch)
+    assert len(batch) < len(searches) < 10 * len(batch)
 
 
 # -- in the models --------------------------------------------------------------------------------
@@ -242,7 +249,8 @@ def test_the_calculator_gives_the_same_bits_as_without_a_skin(seed0: Foundation,
     searched = FoundationCalculator(model)
     searched._neighbours = NeighbourLists(model.cutoff, skin=0.0)
     searches.clear()
-    assert np.array_equal(kept, walk(shaken(), searched))
+    expected = walk(shaken(), searched)
+    assert all(np.array_equal(one, two) for one, two in zip(kept, expected, strict=True))
     assert len(searches) == 26
 
 
