@@ -17,6 +17,8 @@ from matscipy.neighbours import neighbour_list
 #: Å by which the search reaches further. It rounds distances in its own way; which pairs lie within
 #: the cutoff is decided from `squared_lengths`.
 MARGIN = 1e-6
+#: Å that it reaches at least: it keeps boxes as large as its reach for the whole cell in memory.
+LEAST = 3.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def neighbours(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff:
 
 
 def search(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, reach: float) -> Pairs:
-    """All pairs nearer than `reach`, and perhaps some that are further away by up to MARGIN.
+    """All pairs nearer than `reach`, and perhaps some that are further away (MARGIN, LEAST).
 
     Args:
         positions: [n_atoms, 3] Å, within the cell or not.
@@ -67,7 +69,7 @@ def search(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, reach: floa
         pbc: [3] bool.
         reach: Å.
     """
-    cutoff = float(reach) + MARGIN
+    cutoff = max(float(reach) + MARGIN, LEAST)
     box, origin = np.asarray(cell, dtype=float), np.zeros(3)
     if not pbc.all():
         # Along directions that are not periodic the cell vector only has to exist: give the search
