@@ -76,6 +76,7 @@ VARIANTS: dict[str, dict] = {
         "distance_transform": "Agnesi",
         "gate": None,
     },
+    "pseudovectors": {"use_so3": True, "hidden_irreps": "4x0e+4x1e", "correlation": 3},
     "trained radial": {"trainable": True, "distance_transform": "Agnesi", "pair_repulsion": True},
 }
 
