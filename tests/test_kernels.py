@@ -210,12 +210,14 @@ def test_derivatives_of_message_sums_are_those_of_finite_differences() -> None:
     around = neighbourhoods(sender, receiver, 4, bytes_per_edge=10**6)  # groups of few edges
     assert len(around.groups) == 2
 
-    def sums(harmonics, weights, *features):
-        return message_sums(paths, around, paths.coupled(harmonics), weights, features)
+    def sums(harmonics, *tensors):
+        return message_sums(paths, around, paths.coupled(harmonics), tensors[:3], tensors[3:])
 
     inputs = (
         random(5, 4),
-        random(5, sum(paths.weights), seed=1),
+        random(5, 4, seed=1),
+        random(5, 6, seed=5),
+        random(5, 0),
         random(3, 1, 2, seed=2),
         random(3, 3, 3, seed=3),
         random(3, 1, 2, seed=4),
@@ -224,12 +226,13 @@ def test_derivatives_of_message_sums_are_those_of_finite_differences() -> None:
     assert torch.autograd.gradgradcheck(sums, inputs)
     # and by the formula, path by path
     found = sums(*inputs)
-    weights = dict(zip(paths.order, inputs[1].split([2, 2, 3, 3], dim=1), strict=True))
+    parts = [*inputs[1].split(2, dim=1), *inputs[2].split(3, dim=1)]
+    weights = dict(zip(paths.order, parts, strict=True))
     for k, (l1, l2, l3) in enumerate(degrees):
         coupling = o3.wigner_3j(l1, l2, l3, dtype=torch.float64)
         y = inputs[0][:, l2 * l2 : (l2 + 1) ** 2]
         message = torch.einsum(
-            "nmk,em,enu,eu->eku", coupling, y, inputs[2 + l1][sender], weights[k]
+            "nmk,em,enu,eu->eku", coupling, y, inputs[4 + l1][sender], weights[k]
         )
         total = torch.zeros(4, *message.shape[1:], dtype=torch.float64)
         total = total.index_add(0, receiver, message)

@@ -9,7 +9,9 @@ The coefficients C are applied to the harmonics, which have no channels; the sum
 and components n is then one matrix product for an atom and a path. `message_sums` is that sum with
 hand-written first and second derivatives: it is linear in each of Q, w and x, so all of them are
 sums of the same few products. They are made group by group (`neighbourhoods.Group`), and nothing as
-large as w x is ever kept.
+large as w x is ever kept. In a group w x is laid out as [path, receiver, component, place, channel]:
+the matrix products take components and places together, and what is done number by number runs
+over places and channels without a break.
 """
 
 from __future__ import annotations
@@ -52,7 +54,7 @@ class Paths:
 
     Attributes:
         order: numbers of the paths given, by block of the features. w has their columns in this
-            order, and so have the messages of a block their channels.
+            order, block by block, and so have the messages their channels.
         outputs: for each block of the messages, in the order of their numbers: its number and the
             places of its paths in `order`.
     """
@@ -103,7 +105,7 @@ def message_sums(
     paths: Paths,
     around: Neighbourhoods,
     couplings: torch.Tensor,
-    weights: torch.Tensor,
+    weights: Sequence[torch.Tensor],
     features: Sequence[torch.Tensor],
 ) -> tuple[torch.Tensor, ...]:
     """The summed messages by block, as `Paths.outputs`: each [n_receivers, d3, channels].
@@ -114,10 +116,11 @@ def message_sums(
         paths: of the layer.
         around: neighbours of the receivers.
         couplings: Q, [n_edges, Σ d1 · d3].
-        weights: w, [n_edges, n_weights], columns in the order of `Paths.order`.
+        weights: w by block of the features, each [n_edges, n_paths · channels], its paths in the
+            order of `Paths.order`.
         features: by block, each [n_atoms, d1, channels].
     """
-    return _Sums.apply(paths, around, couplings, weights, *features)
+    return _Sums.apply(paths, around, couplings, *weights, *features)
 
 
 def wanted(ctx: Any) -> tuple[bool, ...]:
@@ -155,14 +158,14 @@ class Constant:
 
 
 class _Sums(torch.autograd.Function):
-    """The messages. Inputs: paths, around, Q, w, x by block."""
+    """The messages. Inputs: paths, around, Q, w by block, x by block."""
 
     @staticmethod
     def forward(ctx: Any, paths: Paths, around: Neighbourhoods, *tensors: torch.Tensor) -> Any:
         ctx.paths, ctx.around = paths, around
         ctx.save_for_backward(*tensors)
         ctx.set_materialize_grads(False)
-        at = _Edges(paths, around, *tensors)
+        at = _Edges(paths, around, tensors)
         found = at.new_messages()
         for place in at:
             place.add_messages(found, place.couplings, place.products)
@@ -170,15 +173,16 @@ class _Sums(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor | None) -> Any:
+        saved = ctx.saved_tensors
         if all(g is None for g in gradients):
-            return (None,) * (2 + len(ctx.saved_tensors))
-        blank = _Edges(ctx.paths, ctx.around, *ctx.saved_tensors).new_messages
+            return (None,) * (2 + len(saved))
+        blank = _Edges(ctx.paths, ctx.around, saved).new_messages
         filled = gradients
         if any(g is None for g in gradients):
             filled = tuple(
                 zero if g is None else g for g, zero in zip(gradients, blank(), strict=True)
             )
-        found = _Gradients.apply(ctx.paths, ctx.around, wanted(ctx), *filled, *ctx.saved_tensors)
+        found = _Gradients.apply(ctx.paths, ctx.around, wanted(ctx), *filled, *saved)
         return None, None, *found
 
 
@@ -193,19 +197,17 @@ class _Gradients(torch.autograd.Function):
         ctx.save_for_backward(*tensors)
         ctx.set_materialize_grads(False)
         n = len(paths.outputs)
-        at = _Edges(paths, around, *tensors[n:])
+        at = _Edges(paths, around, tensors[n:])
         found = at.new_gradients(parts)
         for place in at:
             given = place.of_receivers(tensors[:n])
-            if parts[0]:
+            if found.couplings is not None:
                 place.set_by_couplings(found, place.products, given)
             if any(parts[1:]):
                 by_products = place.by_products(place.couplings, given)
-                if parts[1]:
-                    place.set_by_weights(found, place.by_weights(by_products, place.sent))
-                if any(parts[2:]):
-                    place.add_to_features(found, by_products, place.weights)
-        return at.finished(found)
+                place.set_by_weights(found, place.by_weights(found, by_products, place.sent))
+                place.add_to_features(found, by_products, place.weights)
+        return tuple(found.finished())
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -229,15 +231,11 @@ def _second(
     Σ G · (m(Q', w, x) + m(Q, w', x) + m(Q, w, x')).
     """
     n = len(paths.outputs)
-    at, along = _Edges(paths, around, *saved[n:]), _Edges(paths, around, *tangents)
+    at, along = _Edges(paths, around, saved[n:]), _Edges(paths, around, tangents)
     by_given = at.new_messages() if any(needed[:n]) else None
-    parts = needed[n:]
-    found = at.new_gradients(parts)
-    q_moves, w_moves, x_moves = (
-        tangents[0] is not None,
-        tangents[1] is not None,
-        any(t is not None for t in tangents[2:]),
-    )
+    found = at.new_gradients(needed[n:])
+    q_moves = along.couplings is not None
+    w_moves, x_moves = (any(t is not None for t in x) for x in (along.weights, along.features))
     for place, moved in zip(at, along, strict=True):
         given = place.of_receivers(saved[:n])
         products_moved = None
@@ -250,49 +248,63 @@ def _second(
                 place.add_messages(by_given, place.couplings, products_moved)
             if q_moves:
                 place.add_messages(by_given, moved.couplings, place.products)
-        if parts[0] and products_moved is not None:
+        if found.couplings is not None and products_moved is not None:
             place.set_by_couplings(found, products_moved, given)
-        if not any(parts[1:]):
+        if not any(needed[n + 1 :]):
             continue
         by_products = by_moved = None
         if w_moves or x_moves:
             by_products = place.by_products(place.couplings, given)
         if q_moves:
             by_moved = place.by_products(moved.couplings, given)
-        if parts[1]:
-            terms = []
-            if by_products is not None and x_moves:
-                terms.append(place.by_weights(by_products, moved.sent))
-            if by_moved is not None:
-                terms.append(place.by_weights(by_moved, place.sent))
-            if terms:
-                place.set_by_weights(found, sum(terms[1:], terms[0]))
-        if any(parts[2:]):
-            if by_products is not None and w_moves:
-                place.add_to_features(found, by_products, moved.weights)
-            if by_moved is not None:
-                place.add_to_features(found, by_moved, place.weights)
-    return [*([None] * n if by_given is None else by_given), *at.finished(found)]
+        terms = []
+        if by_products is not None and x_moves:
+            terms.append(place.by_weights(found, by_products, moved.sent))
+        if by_moved is not None:
+            terms.append(place.by_weights(found, by_moved, place.sent))
+        if terms:
+            place.set_by_weights(found, terms[0] if len(terms) == 1 else _added(*terms))
+        if by_products is not None and w_moves:
+            place.add_to_features(found, by_products, moved.weights)
+        if by_moved is not None:
+            place.add_to_features(found, by_moved, place.weights)
+    return [*([None] * n if by_given is None else by_given), *found.finished()]
+
+
+Tensors = list[torch.Tensor | None]
+
+
+def _added(a: Tensors, b: Tensors) -> Tensors:
+    return [None if x is None or y is None else x.add_(y) for x, y in zip(a, b, strict=True)]
 
 
 class _Edges:
-    """The tensors of a sum, to be looked at group by group; `None` where one is not there."""
+    """The tensors of a sum, to be looked at group by group; `None` where one is not there.
+
+    Args:
+        paths, around: of the sum.
+        tensors: Q, w by block, x by block; or tangents of them.
+    """
 
     def __init__(
-        self,
-        paths: Paths,
-        around: Neighbourhoods,
-        couplings: torch.Tensor | None,
-        weights: torch.Tensor | None,
-        *features: torch.Tensor | None,
+        self, paths: Paths, around: Neighbourhoods, tensors: Sequence[torch.Tensor | None]
     ) -> None:
-        self.paths, self.around, self.weights = paths, around, weights
-        self.like = next(x for x in (couplings, weights, *features) if x is not None)
+        self.paths, self.around = paths, around
+        self.like = next(x for x in tensors if x is not None)
+        n = len(paths.channels)
+        couplings = tensors[0]
         # One row more, of zeros: the edge that does not exist.
         self.couplings = None
         if couplings is not None:
             self.couplings = torch.cat([couplings, couplings.new_zeros(1, couplings.shape[1])])
-        self.features = [None if x is None else x.reshape(x.shape[0], -1) for x in features]
+        #: By block, a row for each edge and path, and for each atom and component.
+        self.weights, self.features = (
+            [
+                None if x is None else x.reshape(-1, channels)
+                for x, channels in zip(some, paths.channels, strict=True)
+            ]
+            for some in (tensors[1 : n + 1], tensors[n + 1 :])
+        )
 
     def __iter__(self) -> Iterator[_Place]:
         for group in self.around.groups:
@@ -310,78 +322,110 @@ class _Edges:
             for _, into in paths.outputs
         ]
 
-    def new_gradients(self, parts: tuple[bool, ...]) -> list[torch.Tensor | None]:
-        """Gradients of zeros by Q, w and x, where they are wanted; those by Q and w with a row for
-        the edge that does not exist."""
-        n, found = len(self.around.sender), []
-        for part, width in zip(
-            parts[:2], (sum(self.paths.couplings), sum(self.paths.weights)), strict=True
-        ):
-            found.append(self.like.new_zeros(n, width) if part else None)
-        found += [
-            torch.zeros_like(x) if part and x is not None else None
-            for part, x in zip(parts[2:], self.features, strict=True)
-        ]
-        return found
+    def new_gradients(self, parts: tuple[bool, ...]) -> _Found:
+        """Gradients of zeros by Q, w and x, where they are wanted."""
+        n, paths = len(self.around.sender), self.paths
+        blocks = len(paths.channels)
+        return _Found(
+            paths,
+            self.like.new_zeros(n, sum(paths.couplings)) if parts[0] else None,
+            [
+                self.like.new_zeros(n, width) if part else None
+                for part, width in zip(parts[1 : blocks + 1], paths.weights, strict=True)
+            ],
+            [
+                torch.zeros_like(x) if part and x is not None else None
+                for part, x in zip(parts[blocks + 1 :], self.features, strict=True)
+            ],
+        )
 
-    def finished(self, found: list[torch.Tensor | None]) -> tuple[torch.Tensor | None, ...]:
-        """Gradients in the shapes of the inputs: without the edge that does not exist."""
-        by_edge = [None if g is None else g[:-1] for g in found[:2]]
-        by_block = [
-            None if g is None else g.view(len(g), dim, channels)
-            for g, dim, channels in zip(
-                found[2:], self.paths.components, self.paths.channels, strict=True
-            )
+
+@dataclass
+class _Found:
+    """Gradients on their way; those by Q and w have a row for the edge that does not exist."""
+
+    paths: Paths
+    couplings: torch.Tensor | None
+    weights: Tensors
+    features: Tensors
+
+    def finished(self) -> Tensors:
+        """By Q, w and x, in the shapes of the inputs."""
+        return [
+            None if self.couplings is None else self.couplings[:-1],
+            *(None if g is None else g[:-1] for g in self.weights),
+            *(
+                None if g is None else g.view(-1, dim, channels)
+                for g, dim, channels in zip(
+                    self.features, self.paths.components, self.paths.channels, strict=True
+                )
+            ),
         ]
-        return (*by_edge, *by_block)
 
 
 class _Place:
-    """The edges of one group: [n · n_places] of them, Q zero where there is none."""
+    """The edges of one group: n receivers with n_places each, Q zero where there is no edge."""
 
     def __init__(self, at: _Edges, group: Group) -> None:
         self.at, self.paths, self.group = at, at.paths, group
-        self.n, self.n_edges = len(group.receiver), len(group.edge)
+        self.n, self.n_places = len(group.receiver), group.n_places
 
     @cached_property
     def couplings(self) -> list[torch.Tensor]:
-        """Q by path, [n, n_places · d1, d3]."""
+        """Q by path, [n, d1 · n_places, d3]."""
         assert self.at.couplings is not None
         rows = self.at.couplings.index_select(0, self.group.edge)
         return [
-            part.reshape(self.n, -1, dim)
+            part.view(self.n, self.n_places, -1, dim).transpose(1, 2).reshape(self.n, -1, dim)
             for part, dim in zip(
                 rows.split(self.paths.couplings, dim=1), self.paths.dims, strict=True
             )
         ]
 
     @cached_property
-    def _sender(self) -> torch.Tensor:
-        return self.at.around.sender.index_select(0, self.group.edge)
+    def weights(self) -> list[torch.Tensor]:
+        """w by block, [n_paths, n, 1, n_places, channels]; of any edge where there is none."""
+        found = []
+        for w, own, channels in zip(
+            self.at.weights, self.paths.of_block, self.paths.channels, strict=True
+        ):
+            shape = (len(own), self.n, 1, self.n_places, channels)
+            if w is None or not own:
+                found.append(self.at.like.new_zeros(()).expand(shape))
+                continue
+            path = torch.arange(len(own), device=w.device)[:, None]
+            rows = (self.group.some_edge * len(own) + path).reshape(-1)
+            found.append(w.index_select(0, rows).view(shape))
+        return found
 
     @cached_property
-    def weights(self) -> list[torch.Tensor]:
-        """w by block, [n_paths, n · n_places, 1, channels]; of any edge where there is none."""
-        assert self.at.weights is not None
-        rows = self.at.weights.index_select(0, self.group.some_edge)
+    def _senders(self) -> list[torch.Tensor]:
+        """Rows of the senders' x by block, [n · d1 · n_places]."""
+        sender = self.at.around.sender.index_select(0, self.group.edge)
+        sender = sender.view(self.n, 1, self.n_places)
         return [
-            w.unflatten(1, (-1, c)).transpose(0, 1)[:, :, None]
-            for w, c in zip(rows.split(self.paths.weights, dim=1), self.paths.channels, strict=True)
+            (sender * dim + torch.arange(dim, device=sender.device)[:, None]).reshape(-1)
+            for dim in self.paths.components
         ]
 
     @cached_property
     def sent(self) -> list[torch.Tensor]:
-        """x of the senders by block, [n · n_places, d1, channels]; zero for a block that has none,
+        """x of the senders by block, [n, d1, n_places, channels]; zero for a block that has none,
         as tangents may."""
-        paths = self.paths
-        return [
-            self.at.like.new_zeros(()).expand(self.n_edges, dim, channels)
-            if x is None
-            else x.index_select(0, self._sender).view(-1, dim, channels)
-            for x, dim, channels in zip(
-                self.at.features, paths.components, paths.channels, strict=True
-            )
-        ]
+        found = []
+        for x, rows, dim, channels in zip(
+            self.at.features,
+            self._senders,
+            self.paths.components,
+            self.paths.channels,
+            strict=True,
+        ):
+            shape = (self.n, dim, self.n_places, channels)
+            if x is None:
+                found.append(self.at.like.new_zeros(()).expand(shape))
+            else:
+                found.append(x.index_select(0, rows).view(shape))
+        return found
 
     def of_receivers(self, given: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """G of the group's receivers by path, [n, d3, channels]."""
@@ -396,7 +440,7 @@ class _Place:
     # -- products -------------------------------------------------------------------------------
     @cached_property
     def products(self) -> list[torch.Tensor]:
-        """w x by block, [n_paths, n · n_places, d1, channels]."""
+        """w x by block, [n_paths, n, d1, n_places, channels]."""
         return self.times(self.weights, self.sent)
 
     def times(
@@ -408,16 +452,11 @@ class _Place:
         """w x by block, added to what is there."""
         if onto is not None:
             return [o.addcmul_(w, x) for o, w, x in zip(onto, weights, sent, strict=True)]
-        return [
-            torch.mul(w, x, out=x.new_empty(len(w), *x.shape))
-            for w, x in zip(weights, sent, strict=True)
-        ]
+        return [w * x for w, x in zip(weights, sent, strict=True)]
 
     def _by_path(self, products: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Of each path [n, n_places · d1, channels]."""
-        return [
-            part.view(self.n, -1, part.shape[2]) for block in products for part in block.unbind()
-        ]
+        """Of each path [n, d1 · n_places, channels]."""
+        return [part.flatten(1, 2) for block in products for part in block.unbind()]
 
     def add_messages(
         self,
@@ -441,55 +480,57 @@ class _Place:
         for own, dim, channels in zip(
             self.paths.of_block, self.paths.components, self.paths.channels, strict=True
         ):
-            made = self.at.like.new_empty(len(own), self.n_edges, dim, channels)
+            made = self.at.like.new_empty(len(own), self.n, dim, self.n_places, channels)
             for k, part in zip(own, made.unbind(), strict=True):
-                torch.bmm(couplings[k], given[k], out=part.view(self.n, -1, channels))
+                torch.bmm(couplings[k], given[k], out=part.flatten(1, 2))
             found.append(made)
         return found
 
-    def by_weights(self, by_products: list[torch.Tensor], sent: list[torch.Tensor]) -> torch.Tensor:
-        """Gradient by w: that by w x times x, over the components, [n · n_places, n_weights]."""
-        return _joined(
-            [
-                (g[:, :, 0] * x[:, 0] if g.shape[2] == 1 else (g * x).sum(2))
-                .transpose(0, 1)
-                .flatten(1)
-                for g, x in zip(by_products, sent, strict=True)
-            ],
-            1,
-        )
-
     # -- gradients ------------------------------------------------------------------------------
+    def by_weights(
+        self, found: _Found, by_products: list[torch.Tensor], sent: list[torch.Tensor]
+    ) -> Tensors:
+        """Gradient by w where it is wanted: that by w x times x, over the components,
+        [n_paths, n, n_places, channels] by block."""
+        return [
+            None
+            if wanted_ is None
+            else (g[:, :, 0] * x[:, 0] if g.shape[2] == 1 else (g * x).sum(2))
+            for wanted_, g, x in zip(found.weights, by_products, sent, strict=True)
+        ]
+
+    def set_by_weights(self, found: _Found, by_weights: Tensors) -> None:
+        """Set the gradient by w. Every edge stands in one place."""
+        for total, g in zip(found.weights, by_weights, strict=True):
+            if total is not None and g is not None:
+                rows = g.permute(1, 2, 0, 3).reshape(len(self.group.edge), -1)
+                total.index_copy_(0, self.group.edge, rows)
+
     def set_by_couplings(
-        self,
-        found: list[torch.Tensor | None],
-        products: list[torch.Tensor],
-        given: list[torch.Tensor],
+        self, found: _Found, products: list[torch.Tensor], given: list[torch.Tensor]
     ) -> None:
         """Set the gradient by Q to Σ w x G. Every edge stands in one place."""
-        assert found[0] is not None
+        assert found.couplings is not None
         made = [
-            torch.bmm(p, g.transpose(1, 2)).view(self.n_edges, -1)
+            torch.bmm(p, g.transpose(1, 2))
+            .view(self.n, -1, self.n_places, g.shape[1])
+            .transpose(1, 2)
+            .reshape(len(self.group.edge), -1)
             for p, g in zip(self._by_path(products), given, strict=True)
         ]
-        found[0].index_copy_(0, self.group.edge, _joined(made, 1))
-
-    def set_by_weights(self, found: list[torch.Tensor | None], by_weights: torch.Tensor) -> None:
-        """Set the gradient by w. Every edge stands in one place."""
-        assert found[1] is not None
-        found[1].index_copy_(0, self.group.edge, by_weights)
+        found.couplings.index_copy_(0, self.group.edge, _joined(made, 1))
 
     def add_to_features(
-        self,
-        found: list[torch.Tensor | None],
-        by_products: list[torch.Tensor],
-        weights: list[torch.Tensor],
+        self, found: _Found, by_products: list[torch.Tensor], weights: list[torch.Tensor]
     ) -> None:
-        """Add the gradients by x, that by w x times w over the paths, at the senders."""
-        for total, g, w in zip(found[2:], by_products, weights, strict=True):
+        """Add the gradients by x where they are wanted, that by w x times w over the paths, at the
+        senders."""
+        for total, rows, g, w in zip(
+            found.features, self._senders, by_products, weights, strict=True
+        ):
             if total is not None and len(g):
                 by_sent = g[0] * w[0] if len(g) == 1 else (g * w).sum(0)
-                total.index_add_(0, self._sender, by_sent.flatten(1))
+                total.index_add_(0, rows, by_sent.view(-1, total.shape[1]))
 
 
 def _joined(parts: list[torch.Tensor], dim: int) -> torch.Tensor:

@@ -92,7 +92,7 @@ class Messages:
         self,
         features: Sequence[torch.Tensor],
         harmonics: torch.Tensor,
-        weights: torch.Tensor,
+        weights: Sequence[torch.Tensor],
         around: Neighbourhoods,
     ) -> list[torch.Tensor]:
         """Messages received by every atom, by l3, each [n_atoms, 2·l3 + 1, channels].
@@ -100,13 +100,17 @@ class Messages:
         Args:
             features: by l1, each [n_atoms, 2·l1 + 1, channels].
             harmonics: [n_edges, (lmax + 1)²].
-            weights: [n_edges, n_weights] of the radial network, columns as `in_order` puts them.
+            weights: by l1, [n_edges, n_weights] of the radial network, columns as `by_block` has
+                them.
             around: neighbours of the atoms.
         """
         couplings = self.coupled.coupled(harmonics)
         return list(messages.message_sums(self.coupled, around, couplings, weights, features))
 
-    def in_order(self, last: torch.Tensor) -> torch.Tensor:
-        """Columns [n, n_weights] of the radial network's last layer in the order of the sums."""
+    def by_block(self, last: torch.Tensor) -> list[torch.Tensor]:
+        """Columns [n, n_weights] of the radial network's last layer for each l1."""
         parts = last.split(self._sizes, dim=1)
-        return torch.cat([parts[k] for k in self.coupled.order], dim=1)
+        return [
+            torch.cat([parts[self.coupled.order[k]] for k in own], dim=1)
+            for own in self.coupled.of_block
+        ]

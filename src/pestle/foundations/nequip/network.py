@@ -243,7 +243,8 @@ class Layer(torch.nn.Module):
         """
         if self.linear_up is not None:
             sent = self.linear_up(sent)
-        weights = self.radial.hidden(basis) @ self.messages.in_order(self.radial.weights[-1])
+        hidden = self.radial.hidden(basis)
+        weights = [hidden @ last for last in self.messages.by_block(self.radial.weights[-1])]
         received = self.messages(sent, harmonics, weights, around)
         new = self.linear_down(received)
         kept = self.skip(features)

@@ -70,8 +70,8 @@ class Convolution:
     def _plain(self) -> bool:
         return isinstance(self.radial, FullyConnectedNet)
 
-    def weight(self) -> torch.Tensor:
-        """Last layer of the radial network, [width, n_weights], columns in the order of `paths`."""
+    def _last(self) -> list[torch.Tensor]:
+        """Last layer of the radial network by block of the features, [width, n_weights] each."""
         if self._plain:
             last = list(self.radial)[-1]
             scale = (last.h_in * last.var_in / last.var_out) ** -0.5
@@ -80,7 +80,12 @@ class Convolution:
             last = self.radial.net[-1]
             weight = torch.cat([last.weight.T, last.bias[None]])
         parts = weight.split(self._sizes, dim=1)
-        return torch.cat([parts[k] for k in self.paths.order], dim=1)
+        return [
+            torch.cat([parts[self.paths.order[k]] for k in own], dim=1)
+            if own
+            else weight.new_zeros(len(weight), 0)
+            for own in self.paths.of_block
+        ]
 
     def __call__(
         self,
@@ -98,7 +103,7 @@ class Convolution:
             around: neighbours of the atoms.
         """
         couplings = self.paths.coupled(harmonics)
-        weights = hidden @ self.weight()
+        weights = [hidden @ last for last in self._last()]
         found = message_sums(self.paths, around, couplings, weights, features)
         messages = {
             output: (message, [self._outputs[k] for k in into])

@@ -95,7 +95,8 @@ class CueqKernels(Kernels):
         from mace.cli.convert_e3nn_cueq import transfer_symmetric_contractions
 
         own = dict(self.network.named_buffers()) | dict(self.network.named_parameters())
-        config, found = self._config, {}
+        config = self._config
+        found: dict[str, torch.Tensor] = {}
         transfer_symmetric_contractions(
             own,
             found,
@@ -107,7 +108,7 @@ class CueqKernels(Kernels):
             config.get("keep_last_layer_irreps", False),
         )
         for name, parameter in converted.named_parameters():
-            found[name] = found.get(name, own.get(name)).reshape(parameter.shape)
+            found[name] = (found[name] if name in found else own[name]).reshape(parameter.shape)
         return found
 
 
