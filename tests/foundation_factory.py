@@ -42,6 +42,7 @@ VARIANTS: dict[str, dict] = {
     },
     "three": {"num_interactions": 3, "correlation": [2, 1, 2], "gate": torch.tanh},
     "one": {"num_interactions": 1},
+    "cubic": {"correlation": 3, "max_ell": 3, "hidden_irreps": "4x0e+4x1o+4x2e"},
     "nonlinear": {
         "first": "RealAgnosticResidualNonLinearInteractionBlock",
         "later": "RealAgnosticResidualNonLinearInteractionBlock",
@@ -76,6 +77,7 @@ VARIANTS: dict[str, dict] = {
         "distance_transform": "Agnesi",
         "gate": None,
     },
+    "pseudovectors": {"use_so3": True, "hidden_irreps": "4x0e+4x1e", "correlation": 3},
     "trained radial": {"trainable": True, "distance_transform": "Agnesi", "pair_repulsion": True},
 }
 

@@ -30,6 +30,7 @@ from pestle.probe_settings import RssSettings
 from pestle.protocols.base import Inputs
 from pestle.protocols.potential import CalculatorPotential, Potential
 from pestle.protocols.raw import RawFolder
+from pestle.protocols.rss.cell_fire import fire_step
 from pestle.protocols.rss.criteria import (
     CRITERIA,
     Crystals,
@@ -652,6 +653,29 @@ def test_batched_relaxation_ends_where_ases_does() -> None:
         n = len(atoms)
         assert found.energy / n == pytest.approx(atoms.get_potential_energy() / n, abs=2e-4)
         assert found.atoms.cell.volume / n == pytest.approx(atoms.cell.volume / n, rel=2e-3)
+
+
+def test_the_steps_are_torch_sims() -> None:
+    """Uphill and downhill: time steps that shrink and grow."""
+    rng = np.random.default_rng(1)
+    start = [bulk("CuAg", "rocksalt", a=5.2), bulk("Cu", "fcc", a=4.4).repeat((2, 1, 1))]
+    for atoms in start:
+        atoms.positions += rng.normal(scale=0.1, size=atoms.positions.shape)
+        atoms.set_cell(atoms.cell.array @ (np.eye(3) + rng.normal(scale=0.05, size=(3, 3))))
+    model = emt()
+    first, theirs = ts.frechet_cell_fire(model, scalar_pressure=0.3)
+    state = first(ts.io.atoms_to_state(start, model.device, model.dtype))
+    own = state.clone()
+    steps = set()
+    for _ in range(60):
+        state, own = theirs(state), fire_step(model, own)
+        for name in ("positions", "cell", "energy", "cell_forces", "dt", "alpha"):
+            torch.testing.assert_close(
+                getattr(own, name), getattr(state, name), rtol=1e-7, atol=1e-7
+            )
+        assert torch.equal(own.n_pos, state.n_pos)
+        steps |= set(own.dt.tolist())
+    assert min(steps) < 0.1 < max(steps)
 
 
 def test_what_ends_a_relaxation() -> None:

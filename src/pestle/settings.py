@@ -190,6 +190,11 @@ class TrainSettings(Group):
         "Precision of the network. float64: mace's default for training; float32 is up to twice as fast.",
     )
     device: str = setting("auto", "auto, cpu, cuda or cuda:N.")
+    kernels: Literal["auto", "pestle", "mace", "cuequivariance"] = setting(
+        "auto",
+        "Arithmetic of the network: Pestle's own, mace's modules, or NVIDIA's cuEquivariance (MACE models; needs its packages). auto: Pestle's, which were measured faster than mace's on a CPU. Weights and files are the same.",
+        source="docs/benchmarks.md",
+    )
     threads: int | None = setting(
         None,
         "CPU threads of torch. None: torch's choice. Give 1 to each of several runs on one machine.",

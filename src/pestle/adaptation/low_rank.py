@@ -263,6 +263,13 @@ class LowRankModel(Foundation):
     def descriptors(self, graphs: GraphBatch) -> torch.Tensor:
         return self._call("descriptors", graphs)
 
+    def use_kernels(self, name: str) -> None:
+        self.base.use_kernels(name)
+
+    @property
+    def arithmetic(self) -> str:
+        return self.base.arithmetic
+
     def isolated_atom_energies(self, head: str | None = None) -> dict[int, float]:
         return self._call("isolated_atom_energies", head)
 

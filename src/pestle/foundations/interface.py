@@ -125,6 +125,10 @@ class Foundation(torch.nn.Module, ABC):
     batch_edges: int = 100_000
     #: LAMMPS formats that the backend writes: name → how the names of their files end.
     lammps_formats: ClassVar[Mapping[str, str]] = {}
+    #: Arithmetic that the network can run with, by the names of `train.kernels`.
+    kernel_names: ClassVar[tuple[str, ...]] = ("pestle",)
+    #: The one it runs with, as asked for.
+    kernels: str = "auto"
     provenance: Provenance
 
     @property
@@ -205,6 +209,28 @@ class Foundation(torch.nn.Module, ABC):
             training: keep the graph, so that forces and stress can be differentiated again.
             stress: also give the stress.
         """
+
+    def use_kernels(self, name: str) -> None:
+        """Run with this arithmetic from now on; models made from this one do, too.
+
+        Args:
+            name: `auto`, or one of `kernel_names`.
+
+        Raises:
+            PestleError: the architecture has no such kernels, or a package they need is missing.
+        """
+        if name not in ("auto", *self.kernel_names):
+            raise PestleError(
+                f"{self.provenance.name} is a '{self.backend}' model and has no kernels '{name}'",
+                where="train.kernels",
+                fix=f"Use one of auto, {', '.join(self.kernel_names)}.",
+            )
+        self.kernels = name
+
+    @property
+    def arithmetic(self) -> str:
+        """What the network runs with, as a clause."""
+        return "Pestle's kernels"
 
     @abstractmethod
     def descriptors(self, graphs: GraphBatch) -> torch.Tensor:

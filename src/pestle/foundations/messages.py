@@ -126,12 +126,17 @@ def wanted(ctx: Any) -> tuple[bool, ...]:
     `ctx.needs_input_grad` says which could: the weights too, when only forces are asked for. The
     function's arguments that are no tensors come first and are not in the answer.
     """
-    will, nodes = torch._C._will_engine_execute_node, ctx.next_functions
+    nodes = ctx.next_functions
     could = ctx.needs_input_grad[-len(nodes) :]
     return tuple(
-        needed and node is not None and will(node)
+        needed and node is not None and _will_run(node)
         for needed, (node, _) in zip(could, nodes, strict=True)
     )
+
+
+def _will_run(node: Any) -> bool:
+    """Whether a node is on the way to what is asked for; of leaves torch does not tell."""
+    return "AccumulateGrad" in node.name() or torch._C._will_engine_execute_node(node)
 
 
 class Constant:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
-from math import pi
 
 import numpy as np
 import torch
@@ -21,9 +19,11 @@ from torch_sim.typing import StateDict
 
 from pestle.errors import PestleError
 from pestle.foundations.calculator import CHARGE_KEYS, SPIN_KEYS, info_of
-from pestle.foundations.interface import Foundation, Prediction
+from pestle.foundations.interface import Foundation
+from pestle.foundations.torch_sim_systems import Systems
 from pestle.structures.frame import Frame
-from pestle.structures.graphs import collate, make_graph
+from pestle.structures.graphs import collate, make_graphs
+from pestle.structures.neighbour_lists import NeighbourLists
 
 #: Neighbours of an atom that no solid has: diamond has 160 within 6 Å.
 MAX_NEIGHBOURS = 5_000
@@ -91,7 +91,7 @@ class FoundationModel(ModelInterface):
         self.charge, self.spin = float(charge), float(spin)
         self.max_neighbours = float(max_neighbours)
         self._compute_stress, self._compute_forces = compute_stress, True
-        self._elements = frozenset(foundation.elements)
+        self._neighbours = NeighbourLists(foundation.cutoff)
 
     # -- what torch-sim asks --------------------------------------------------------------------
     @property
@@ -136,18 +136,19 @@ class FoundationModel(ModelInterface):
         """
         if isinstance(state, dict):
             state = ts.SimState(**{"masses": torch.ones_like(state["positions"][:, 0]), **state})
-        frames = self._frames(state)
-        collapsed = [k for k, frame in enumerate(frames) if self._has_collapsed(frame.atoms)]
-        for k in collapsed:
-            frames[k] = Frame(_apart(frames[k].atoms, self.foundation.cutoff))
-        prediction = self._predict(frames, stress=self.compute_stress and bool(state.pbc))
-
+        foundation, systems = self.foundation, self._systems(state)
+        collapsed = systems.collapsed(foundation.cutoff, self.max_neighbours)
+        systems.drawn_apart(collapsed, foundation.cutoff)
+        graphs = systems.graphs(self._neighbours, foundation.dtype).with_head(self._row)
+        prediction = foundation.predict(
+            graphs.to(foundation.device), stress=self.compute_stress and bool(state.pbc)
+        )
         energy, forces = prediction.energy.to(state.device), prediction.forces.to(state.positions)
         stress = torch.zeros_like(state.cell)
         if prediction.stress is not None:
             stress = prediction.stress.to(state.positions)
         lost = ~(energy.isfinite() & stress.flatten(1).isfinite().all(dim=1))
-        lost[collapsed] = True
+        lost |= torch.from_numpy(collapsed).to(lost.device)
         lost[state.system_idx[~forces.isfinite().all(dim=1)]] = True
         energy[lost], stress[lost], forces[lost[state.system_idx]] = torch.nan, 0.0, 0.0
         results = {"energy": energy}
@@ -186,25 +187,19 @@ class FoundationModel(ModelInterface):
         )
 
     # -- how ------------------------------------------------------------------------------------
-    def _frames(self, state: ts.SimState) -> list[Frame]:
+    def _systems(self, state: ts.SimState) -> Systems:
         """The systems of a state, checked."""
-        numbers = state.atomic_numbers.cpu().numpy()
-        positions = state.positions.detach().double().cpu().numpy()
-        cells = state.row_vector_cell.detach().double().cpu().numpy()
-        ends = np.cumsum(np.bincount(state.system_idx.cpu().numpy(), minlength=len(cells)))
-        charges = _of_systems(state, "charge", self.charge)
-        spins = _of_systems(state, "spin", self.spin)
-        frames = []
-        for k, (start, end) in enumerate(pairwise([0, *ends.tolist()])):
-            atoms = Atoms(numbers[start:end], positions[start:end], pbc=bool(state.pbc))
-            atoms.cell[:] = cells[k]
+        systems = Systems.of(state, charge=self.charge, spin=self.spin)
+        wrong = systems.any_of(~np.isin(systems.numbers, self.foundation.elements))
+        wrong |= systems.pbc.all(axis=1) & (systems.volumes == 0.0)
+        for k in np.flatnonzero(wrong).tolist():
+            atoms = Atoms(systems.numbers[systems.part(k)], cell=systems.cells[k], pbc=state.pbc)
             self._check(atoms, f"system {k}")
-            frames.append(Frame(atoms, charge=charges[k], spin=spins[k]))
-        return frames
+        return systems
 
     def _check(self, atoms: Atoms, where: str) -> None:
         """Raises a PestleError unless the model can predict these atoms."""
-        unknown = sorted(set(atoms.numbers.tolist()) - self._elements)
+        unknown = sorted(set(atoms.numbers.tolist()) - set(self.foundation.elements))
         if unknown:
             symbols = ", ".join(chemical_symbols[z] for z in unknown)
             raise PestleError(
@@ -219,28 +214,9 @@ class FoundationModel(ModelInterface):
                 fix="Give it a cell, or set pbc to False.",
             )
 
-    def _has_collapsed(self, atoms: Atoms) -> bool:
-        """Whether no neighbour list can be made, or none that fits in memory."""
-        if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
-            return True
-        sphere = 4 / 3 * pi * self.foundation.cutoff**3
-        return bool(
-            atoms.pbc.all() and len(atoms) * sphere > self.max_neighbours * atoms.cell.volume
-        )
-
-    def _predict(self, frames: Sequence[Frame], *, stress: bool) -> Prediction:
-        foundation = self.foundation
-        graphs = collate(
-            [
-                make_graph(frame, foundation.cutoff, index=k, dtype=foundation.dtype)
-                for k, frame in enumerate(frames)
-            ]
-        )
-        return foundation.predict(graphs.with_head(self._row).to(foundation.device), stress=stress)
-
     def _check_charges(self, frames: Sequence[Frame]) -> None:
         """Raises a PestleError where charge or spin of a structure would be lost and matter."""
-        made_for = (self.charge, self.spin)
+        foundation, made_for = self.foundation, (self.charge, self.spin)
         known = {made_for}
         for frame in frames:
             charge = self.charge if frame.charge is None else frame.charge
@@ -249,7 +225,9 @@ class FoundationModel(ModelInterface):
                 continue
             known.add((charge, spin))
             twice = [replace(frame, charge=c, spin=s) for c, s in ((charge, spin), made_for)]
-            own, lost = self._predict(twice, stress=False).interaction_energy.tolist()
+            graphs = collate(make_graphs(twice, foundation.cutoff, dtype=foundation.dtype))
+            graphs = graphs.with_head(self._row).to(foundation.device)
+            own, lost = foundation.predict(graphs).interaction_energy.tolist()
             if abs(own - lost) <= ROUNDING * len(frame):  # the model reads neither
                 continue
             raise PestleError(
@@ -258,19 +236,6 @@ class FoundationModel(ModelInterface):
                 where=frame.where,
                 fix=f"Simulate it with FoundationModel(…, charge={charge:g}, spin={spin:g}).",
             )
-
-
-def _of_systems(state: ts.SimState, name: str, default: float) -> list[float]:
-    """A number of every system: the state's own, if it has such an attribute."""
-    values = getattr(state, name, None)
-    return [default] * len(state.cell) if values is None else values.tolist()
-
-
-def _apart(atoms: Atoms, cutoff: float) -> Atoms:
-    """The same atoms without neighbours."""
-    positions = np.zeros((len(atoms), 3))
-    positions[:, 0] = np.arange(len(atoms)) * 2 * cutoff
-    return Atoms(atoms.numbers, positions)
 
 
 def right_handed(atoms: Atoms) -> Atoms:

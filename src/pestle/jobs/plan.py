@@ -61,6 +61,7 @@ def plan_lines(manifest: Mapping[str, Any]) -> list[str]:
         f"            {len(foundation['elements'])} elements, {foundation['n_parameters']:,} "
         f"parameters, cutoff {foundation['cutoff']:g} Å, head {foundation['head']}, "
         f"{foundation['dtype']}",
+        f"            runs with {foundation['arithmetic']}",
         "",
         "Data",
     ]

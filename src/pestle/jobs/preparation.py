@@ -105,6 +105,7 @@ def prepare(
     foundation = load_foundation(settings.foundation, trust=settings.trust)
     fingerprint = foundation.fingerprint()
     foundation = foundation.with_dtype(DTYPES[settings.train.dtype]).to(device)
+    foundation.use_kernels(settings.train.kernels)
     head = foundation.heads[foundation.head_index(settings.head)]
 
     max_edges = settings.train.eval_batch_edges

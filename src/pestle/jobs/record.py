@@ -55,6 +55,7 @@ def describe(prepared: Prepared, command: str) -> dict[str, Any]:
             "n_parameters": sum(p.numel() for p in foundation.parameters()),
             "cutoff": foundation.cutoff,
             "dtype": prepared.settings.train.dtype,
+            "arithmetic": model.arithmetic,
         },
         "reference_energies": prepared.e0s.to_json(),
         "reference_energies_compared": {k: v.to_json() for k, v in prepared.compared.items()},

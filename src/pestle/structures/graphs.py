@@ -11,10 +11,9 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
-from ase.geometry import complete_cell
-from matscipy.neighbours import neighbour_list
 
 from pestle.structures.frame import Frame
+from pestle.structures.neighbours import Pairs, neighbours
 
 
 @dataclass
@@ -91,23 +90,58 @@ class GraphBatch:
         return replace(self, head=torch.full_like(self.head, head))
 
 
-def _neighbours(atoms_cell: np.ndarray, pbc: np.ndarray, positions: np.ndarray, cutoff: float):
-    """Directed pairs within the cutoff: sender [e], receiver [e], unit shifts [e, 3]."""
-    # Along directions that are not periodic the cell vector only has to exist: give the neighbour
-    # search a box that encloses the atoms there, so that none falls outside its bins.
-    cell = complete_cell(np.where(pbc[:, None], atoms_cell, 0.0)) if not pbc.all() else atoms_cell
-    origin = np.zeros(3)
-    if not pbc.all():
-        cell = cell.copy()
-        lengths = np.linalg.norm(cell, axis=1)
-        fractional = positions @ np.linalg.inv(cell)
-        for axis in np.flatnonzero(~pbc):
-            low, high = fractional[:, axis].min(), fractional[:, axis].max()
-            margin = cutoff / lengths[axis]
-            origin += (low - margin) * cell[axis]
-            cell[axis] *= high - low + 2 * margin
-    return neighbour_list(
-        "ijS", positions=positions - origin, cell=cell, pbc=pbc, cutoff=float(cutoff)
+def unlabelled(
+    numbers: np.ndarray,
+    positions: np.ndarray,
+    cells: np.ndarray,
+    pbc: np.ndarray,
+    counts: np.ndarray,
+    pairs: Pairs,
+    *,
+    charge: Sequence[float],
+    spin: Sequence[float],
+    dtype: torch.dtype = torch.float64,
+) -> GraphBatch:
+    """The batch of structures that have no labels, one after the other; frames 0, 1, ….
+
+    Args:
+        numbers: [n_atoms] atomic numbers.
+        positions: [n_atoms, 3] Å.
+        cells: [n_graphs, 3, 3] Å, rows.
+        pbc: [n_graphs, 3] bool.
+        counts: [n_graphs] atoms.
+        pairs: their edges.
+        charge, spin: [n_graphs].
+        dtype: dtype of the floats (the total energy stays float64).
+    """
+    n_atoms, n_graphs = len(numbers), len(counts)
+    per_graph = torch.as_tensor(counts, dtype=torch.int64)
+
+    def real(values: object) -> torch.Tensor:
+        return torch.tensor(np.asarray(values, dtype=float), dtype=dtype)  # a copy in any case
+
+    def nothing(*shape: int) -> torch.Tensor:
+        return torch.zeros(shape, dtype=dtype)
+
+    return GraphBatch(
+        numbers=torch.tensor(numbers, dtype=torch.int64),
+        positions=real(positions),
+        cell=real(np.where(pbc[:, :, None], cells, 0.0)),
+        edge_index=torch.tensor(pairs.edge_index),
+        unit_shifts=real(pairs.shifts),
+        batch=torch.repeat_interleave(torch.arange(n_graphs), per_graph),
+        ptr=torch.cat([torch.zeros(1, dtype=torch.int64), per_graph.cumsum(0)]),
+        head=torch.zeros(n_graphs, dtype=torch.int64),
+        charge=real(charge),
+        spin=real(spin),
+        periodic=torch.tensor(pbc.all(axis=1)),
+        energy=torch.zeros(n_graphs, dtype=torch.float64),
+        forces=nothing(n_atoms, 3),
+        stress=nothing(n_graphs, 3, 3),
+        energy_weight=nothing(n_graphs),
+        forces_weight=nothing(n_graphs),
+        stress_weight=nothing(n_graphs),
+        frame=torch.arange(n_graphs),
     )
 
 
@@ -122,35 +156,34 @@ def make_graph(
         index: written to `GraphBatch.frame`.
         dtype: dtype of the floats (the total energy stays float64).
     """
-    atoms = frame.atoms
-    n_atoms = len(atoms)
-    pbc = np.asarray(atoms.pbc, dtype=bool)
-    sender, receiver, shifts = _neighbours(
-        np.asarray(atoms.cell.array, dtype=float), pbc, atoms.positions, cutoff
+    atoms, pbc = frame.atoms, np.asarray(frame.atoms.pbc, dtype=bool)
+    positions = np.asarray(atoms.positions, dtype=float)
+    cell = np.asarray(atoms.cell.array, dtype=float)
+    bare = unlabelled(
+        atoms.numbers,
+        positions,
+        cell[None],
+        pbc[None],
+        np.array([len(atoms)]),
+        neighbours(positions, cell, pbc, cutoff),
+        charge=[0.0 if frame.charge is None else frame.charge],
+        spin=[1.0 if frame.spin is None else frame.spin],
+        dtype=dtype,
     )
 
-    def real(value: object, shape: tuple[int, ...]) -> torch.Tensor:
-        array = np.zeros(shape) if value is None else np.asarray(value, dtype=float)
-        return torch.tensor(array.reshape(shape), dtype=dtype)  # a copy, never the frame's own
+    def label(value: np.ndarray | None, empty: torch.Tensor) -> torch.Tensor:
+        if value is None:
+            return empty
+        return torch.tensor(np.asarray(value, dtype=float), dtype=dtype).reshape(empty.shape)
 
     def weight(label: object, own: float) -> torch.Tensor:
-        return real(0.0 if label is None else frame.weight * own, (1,))
+        return torch.tensor([0.0 if label is None else frame.weight * own], dtype=dtype)
 
-    return GraphBatch(
-        numbers=torch.tensor(atoms.numbers, dtype=torch.int64),
-        positions=real(atoms.positions, (n_atoms, 3)),
-        cell=real(np.where(pbc[:, None], atoms.cell.array, 0.0), (1, 3, 3)),
-        edge_index=torch.as_tensor(np.stack([sender, receiver]), dtype=torch.int64),
-        unit_shifts=real(shifts, (len(sender), 3)),
-        batch=torch.zeros(n_atoms, dtype=torch.int64),
-        ptr=torch.tensor([0, n_atoms]),
-        head=torch.zeros(1, dtype=torch.int64),
-        charge=real(0.0 if frame.charge is None else frame.charge, (1,)),
-        spin=real(1.0 if frame.spin is None else frame.spin, (1,)),
-        periodic=torch.tensor([frame.is_periodic]),
+    return replace(
+        bare,
         energy=torch.tensor([frame.energy or 0.0], dtype=torch.float64),
-        forces=real(frame.forces, (n_atoms, 3)),
-        stress=real(frame.stress, (1, 3, 3)),
+        forces=label(frame.forces, bare.forces),
+        stress=label(frame.stress, bare.stress),
         energy_weight=weight(frame.energy, frame.energy_weight),
         forces_weight=weight(frame.forces, frame.forces_weight),
         stress_weight=weight(frame.stress, frame.stress_weight),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from pestle.foundations import safe_files
 from pestle.foundations.interface import LinearLayer, Prediction, Provenance
 from pestle.foundations.mace import architecture, exporting, lammps, long_range, parts, surgery
 from pestle.foundations.mace.copies import clone
-from pestle.foundations.mace.kernels import Kernels
+from pestle.foundations.mace.kernels import kernels
 from pestle.foundations.mace.runtime import Network, default_dtype, o3
 from pestle.foundations.network_foundation import NetworkFoundation
 from pestle.structures.graphs import GraphBatch
@@ -38,6 +37,7 @@ class MaceFoundation(NetworkFoundation):
     backend = "mace"
     own_format = ".model"
     lammps_formats = lammps.FORMATS
+    kernel_names = ("pestle", "mace", "cuequivariance")
     network: Network
 
     def __init__(
@@ -66,7 +66,7 @@ class MaceFoundation(NetworkFoundation):
         )
         network.heads = list(description["heads"])
         self.network = network
-        self._kernels = Kernels(network)
+        self.use_kernels("auto")
 
     # -- what it covers -------------------------------------------------------------------------
     @property
@@ -74,6 +74,14 @@ class MaceFoundation(NetworkFoundation):
         return float(self.network.r_max)
 
     # -- what it predicts -----------------------------------------------------------------------
+    def use_kernels(self, name: str) -> None:
+        super().use_kernels(name)
+        self._kernels = kernels(name, self.network)
+
+    @property
+    def arithmetic(self) -> str:
+        return self._kernels.description
+
     def _inputs(
         self,
         graphs: GraphBatch,
@@ -103,26 +111,6 @@ class MaceFoundation(NetworkFoundation):
             self.network, cell, graphs.periodic, positions, graphs.batch, charge, spin
         )
 
-    def _run(
-        self, data: dict[str, torch.Tensor], columns: torch.Tensor, *, training: bool = False
-    ) -> dict[str, torch.Tensor]:
-        """The network's forward pass, without its own derivatives."""
-        with self._kernels.running(columns, data["edge_index"]), self._embedding_apart():
-            return self.network(data, training=training, compute_force=False)
-
-    @contextmanager
-    def _embedding_apart(self) -> Iterator[None]:
-        """mace adds the joint embedding in place. Compiled linear layers with fewer elements than
-        channels return a view of a leaf there, which autograd refuses to change."""
-        if not hasattr(self.network, "joint_embedding"):
-            yield
-            return
-        hook = self.network.node_embedding.register_forward_hook(lambda _m, _i, out: out.clone())
-        try:
-            yield
-        finally:
-            hook.remove()
-
     def interaction(
         self,
         graphs: GraphBatch,
@@ -133,7 +121,7 @@ class MaceFoundation(NetworkFoundation):
         training: bool,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         data = self._inputs(graphs, columns, positions, cell)
-        out = self._run(data, columns, training=training)
+        out = self._kernels.run(data, columns, training=training)
         return out["energy"], out["node_energy"].to(self.dtype) + self._embedding_energies(data)
 
     def predict(
@@ -158,7 +146,7 @@ class MaceFoundation(NetworkFoundation):
         with torch.no_grad(), default_dtype(self.dtype):
             positions = graphs.positions.to(self.dtype, copy=True)
             data = self._inputs(graphs, columns, positions, graphs.cell.to(self.dtype))
-            features = self._run(data, columns)["node_feats"]
+            features = self._kernels.run(data, columns, training=False)["node_feats"]
         return torch.cat([features[:, part] for part in self._invariant_parts()], dim=1)
 
     def _invariant_parts(self) -> list[slice]:
@@ -184,6 +172,7 @@ class MaceFoundation(NetworkFoundation):
         """A model of another network with this one's provenance (and E0s unless given)."""
         e0s = self.e0s.detach().clone() if e0s is None else e0s
         made = MaceFoundation(network, provenance=self.provenance, e0s=e0s)
+        made.use_kernels(self.kernels)
         return made.to(self.device)
 
     def rebuilt(self, e0s: torch.Tensor) -> MaceFoundation:

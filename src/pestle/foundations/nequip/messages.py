@@ -78,7 +78,7 @@ class Messages:
                     l1,
                     l2 * l2,
                     l3,
-                    o3.wigner_3j(l3, l2, l1, dtype=torch.float64)
+                    o3.wigner_3j(l1, l2, l3, dtype=torch.float64).permute(2, 1, 0)
                     * ((2 * l3 + 1) / mean_neighbours) ** 0.5,
                 )
                 for l1, l2, l3 in paths.triples

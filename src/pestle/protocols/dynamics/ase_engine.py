@@ -133,6 +133,15 @@ class _Guarded(Calculator):
             inner.reset()  # results are kept where only charge or spin differ
         self._twin.calc = inner
 
+    def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
+        """Whether atoms moved or the cell changed, which is all that a run does to them."""
+        seen = self.atoms
+        same = seen is not None and (
+            np.array_equal(seen.positions, atoms.positions)
+            and np.array_equal(seen.cell.array, atoms.cell.array)
+        )
+        return [] if same else [*all_changes]
+
     def calculate(
         self,
         atoms: Atoms | None = None,

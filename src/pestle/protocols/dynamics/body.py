@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 from ase import Atoms, units
 from ase.data import chemical_symbols, covalent_radii
-from ase.neighborlist import neighbor_list
 
 from pestle.structures.frame import Frame
+from pestle.structures.neighbours import search, squared_lengths
 
 Ensemble = Literal["npt", "nvt", "nve"]
 
@@ -319,10 +319,15 @@ def closest_overlap(atoms: Atoms, share: float) -> str | None:
         atoms: with any periodicity.
         share: of the sum of the covalent radii, below which two atoms overlap.
     """
-    radii = covalent_radii[atoms.numbers]
-    i, j, d = neighbor_list("ijd", atoms, cutoff=share * radii)
-    if not len(d):
+    radii, cell = covalent_radii[atoms.numbers], atoms.cell.array
+    pairs = search(atoms.positions, cell, atoms.pbc, 2.0 * share * radii.max())
+    if not len(pairs):
         return None
-    worst = int(np.argmin(d / (radii[i] + radii[j])))
+    i, j = pairs.edge_index
+    d = np.sqrt(squared_lengths(atoms.positions, pairs, cell[None]))
+    nearness = d / (radii[i] + radii[j])
+    worst = int(np.argmin(nearness))
+    if nearness[worst] >= share:
+        return None
     names = [f"{chemical_symbols[atoms.numbers[k]]}{k}" for k in (i[worst], j[worst])]
     return f"its atoms {names[0]} and {names[1]} overlap at {d[worst]:.2f} Å"

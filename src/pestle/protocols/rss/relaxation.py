@@ -1,8 +1,8 @@
 """Relaxation of many crystals at once: atoms and cells under a pressure, with torch-sim's FIRE.
 
 torch-sim's own driver calls a state that reached the step limit converged, keeps crystals that
-collapse, and names its pressure GPa while it takes eV/Å³ (version 0.3). The steps here are
-torch-sim's; which crystal ends, when and as what, is decided after each of them from its forces.
+collapse, and names its pressure GPa while it takes eV/Å³ (version 0.3). Which crystal ends, when
+and as what, is decided here, after each step (cell_fire.py) from its forces.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch_sim.models.interface import ModelInterface
 from torch_sim.optimizers import FrechetCellFIREState
 
 from pestle.foundations.torch_sim import right_handed
+from pestle.protocols.rss.cell_fire import fire_step
 from pestle.structures.generation.spacing import covalent_sums, nearest, volume_guess
 
 Status = Literal["relaxed", "out of steps", "diverged"]
@@ -84,7 +85,7 @@ def relax(
         on_step: called after each step with the steps so far and the crystals that still move.
     """
     start = [right_handed(atoms) for atoms in crystals]
-    first, update = ts.frechet_cell_fire(model, scalar_pressure=pressure * units.GPa)
+    first, _ = ts.frechet_cell_fire(model, scalar_pressure=pressure * units.GPa)
     state = first(ts.io.atoms_to_state(start, model.device, model.dtype))
     least = np.array([COLLAPSED * volume_guess(atoms) for atoms in start])
     here = np.arange(len(start))  # which crystal each system of the state is
@@ -124,7 +125,7 @@ def relax(
             state, here = state[moving], here[moving]
             now = _Moment(state)
         before = now
-        state = update(state)
+        state = fire_step(model, state)
         now = _Moment(state)
     return [found[k] for k in range(len(start))]
 

@@ -29,7 +29,7 @@ import torch
 from scipy.sparse import bmat, csr_matrix
 from scipy.sparse.csgraph import connected_components
 
-from pestle.foundations.mace.kernels.linear import Blocks, Elements
+from pestle.foundations.mace.kernels.linear import Blocks, Elements, product
 from pestle.foundations.mace.runtime import Network
 from pestle.foundations.messages import Constant, wanted
 from pestle.foundations.neighbourhoods import group_bytes
@@ -170,7 +170,7 @@ class Table:
         Args:
             weights: [n_elements, channels, n_weights].
         """
-        return (weights @ self._couplings.like(weights)).unflatten(2, self.shape)
+        return product(weights, self._couplings.like(weights)).unflatten(2, self.shape)
 
     def indices(self, device: torch.device) -> list[torch.Tensor]:
         """left, right [classes · rows] factors of the monomials; column [classes · columns], the

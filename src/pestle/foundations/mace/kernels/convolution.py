@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from pestle.foundations.mace.kernels.linear import Blocks, Linear
+from pestle.foundations.mace.kernels.linear import Blocks, Linear, product
 from pestle.foundations.mace.runtime import FullyConnectedNet, Network, o3
 from pestle.foundations.messages import Path, Paths, message_sums
 from pestle.foundations.neighbourhoods import Neighbourhoods
@@ -30,7 +30,7 @@ class Convolution:
         irreps = [ir for _, ir in outputs]
         self._joined = [irreps.index(ir) for ir in irreps]
         degrees = (
-            (outputs[i.i_out].ir.l, harmonics[i.i_in2].ir.l, inputs[i.i_in1].ir.l)
+            (inputs[i.i_in1].ir.l, harmonics[i.i_in2].ir.l, outputs[i.i_out].ir.l)
             for i in product.instructions
         )
         self.paths = Paths(
@@ -39,7 +39,7 @@ class Convolution:
                     i.i_in1,
                     starts[i.i_in2],
                     self._joined[i.i_out],
-                    o3.wigner_3j(*ls, dtype=torch.float64) * i.path_weight,
+                    _coefficients(product, *ls) * i.path_weight,
                 )
                 for i, ls in zip(product.instructions, degrees, strict=True)
             ],
@@ -111,5 +111,14 @@ class Convolution:
                 blocks.append(features[0].new_zeros(around.n_receivers, dim, mul))
                 continue
             message, inputs = messages[self._joined[read[0]]]
-            blocks.append(message @ self.linear.matrix(flat, output, inputs))
+            blocks.append(product(message, self.linear.matrix(flat, output, inputs)))
         return blocks
+
+
+def _coefficients(product: o3.TensorProduct, l1: int, l2: int, l3: int) -> torch.Tensor:
+    """Clebsch–Gordan coefficients [2·l3 + 1, 2·l2 + 1, 2·l1 + 1] as mace's own module has them:
+    rounded to single precision if the network was made in it, whatever it was cast to since."""
+    for name, buffer in product.named_buffers():
+        if name.rsplit(".", 1)[-1] == f"_w3j_{l1}_{l2}_{l3}":
+            return buffer.detach().cpu().double().permute(2, 1, 0)
+    return o3.wigner_3j(l1, l2, l3, dtype=torch.float64).permute(2, 1, 0)

@@ -30,6 +30,13 @@ def to_flat(blocks: Sequence[torch.Tensor]) -> torch.Tensor:
     return torch.cat([b.transpose(1, 2).reshape(len(b), -1) for b in blocks], dim=1)
 
 
+def product(features: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+    """features [n, m, n_in] times matrix [n_in, n_out], as one product whoever needs a gradient
+    (torch's own choice depends on that, and rounding with it)."""
+    flat = torch.mm(features.reshape(-1, features.shape[2]), matrix)
+    return flat.view(*features.shape[:2], matrix.shape[1])
+
+
 class Linear:
     """An `o3.Linear` without biases.
 
@@ -90,7 +97,7 @@ class Linear:
                 continue
             read = [features[k] for k in inputs]
             x = read[0] if len(read) == 1 else torch.cat(read, dim=2)
-            found.append(x @ self.matrix(flat, output, inputs))
+            found.append(product(x, self.matrix(flat, output, inputs)))
         return found
 
 
@@ -144,7 +151,7 @@ class LinearByElement:
             weights = weights.permute(1, 0, 2) * (instruction.path_weight * dim**-0.5)
             x = features[instruction.i_in1].index_select(0, which.order)
             made = [
-                own @ matrix
+                product(own, matrix)
                 for own, matrix in zip(x.split(which.counts), weights.unbind(), strict=True)
             ]
             terms[instruction.i_out].append(torch.cat(made).index_select(0, which.place))
