@@ -120,10 +120,10 @@ def test_two_networks_of_one_description_share_no_memory():
     copied = clone(second)
     for one, other in ((first, second), (second, copied)):
         pointers = [
-            {t.data_ptr() for t in (*n.parameters(), *n.buffers()) if t.numel()}
-            for n in (one, other)
+            t.data_ptr() for n in (one, other) for t in n.state_dict().values() if t.numel()
         ]
-        assert pointers[0] and not pointers[0] & pointers[1]
+        # Nor do two tensors of one network: a file would hold them once.
+        assert len(set(pointers)) == len(pointers) > 100
         layers = [
             {id(m) for m in n.modules() if not isinstance(m, GraphModule)} for n in (one, other)
         ]
