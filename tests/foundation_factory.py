@@ -10,7 +10,8 @@ from ase import Atoms
 from ase.build import bulk, molecule
 
 from pestle.foundations.interface import Provenance
-from pestle.foundations.mace.foundation import MaceFoundation, clone
+from pestle.foundations.mace.copies import clone
+from pestle.foundations.mace.foundation import MaceFoundation
 from pestle.foundations.mace.runtime import default_dtype, local_seed, mace_modules, o3
 from pestle.structures.frame import Frame
 

@@ -16,7 +16,8 @@ from foundation_factory import ELEMENTS, VARIANTS, frames, fresh
 from pestle.adaptation.low_rank import LowRankModel
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
-from pestle.foundations.mace.foundation import MaceFoundation, clone
+from pestle.foundations.mace.copies import clone
+from pestle.foundations.mace.foundation import MaceFoundation
 from pestle.foundations.mace.kernels import PestleKernels
 from pestle.foundations.mace.kernels.contraction import Table, _Polynomial
 from pestle.foundations.mace.runtime import o3

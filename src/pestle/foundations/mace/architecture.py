@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ import torch
 
 from pestle.errors import PestleError
 from pestle.foundations.mace import long_range
+from pestle.foundations.mace.constants import remembered_constants
+from pestle.foundations.mace.copies import clone
 from pestle.foundations.mace.runtime import (
     FullyConnectedNet,
     Network,
@@ -25,6 +28,7 @@ from pestle.foundations.mace.runtime import (
     models,
     o3,
     radial,
+    uncompiled,
 )
 
 CLASSES: dict[str, type] = {
@@ -247,12 +251,19 @@ def _arguments(description: Mapping[str, Any]) -> dict[str, Any]:
 def build(description: Mapping[str, Any], *, seed: int = 0) -> Network:
     """A network of this architecture with freshly initialised weights and zero E0s, on the CPU.
 
-    The global random state and torch's default dtype are as before.
+    The global random state and torch's default dtype are as before. Building the same network
+    again takes only the time of a copy.
 
     Raises:
         PestleError: the description names something unknown, or misses an entry.
     """
-    d = description
+    return clone(_built(json.dumps(description, sort_keys=True), seed))
+
+
+@lru_cache(maxsize=2)  # reading the best model back, a run builds one of its last two again
+def _built(description: str, seed: int) -> Network:
+    """The network of a description as JSON. It is kept: only copies of it are handed out."""
+    d = json.loads(description)
     try:
         dtype = {"float32": torch.float32, "float64": torch.float64}[d["dtype"]]
         network_class, arguments = CLASSES[d["class"]], _arguments(d)
@@ -262,7 +273,7 @@ def build(description: Mapping[str, Any], *, seed: int = 0) -> Network:
             f"the architecture names or misses {error}, which this version of Pestle needs",
             where="architecture.json",
         ) from error
-    with local_seed(seed), default_dtype(dtype):
+    with local_seed(seed), default_dtype(dtype), remembered_constants(), uncompiled():
         try:
             network = network_class(**arguments)
         except ImportError as error:

@@ -9,6 +9,7 @@ import torch
 
 from pestle.errors import PestleError
 from pestle.files import replacing
+from pestle.foundations.mace.copies import compiled
 from pestle.foundations.mace.runtime import Network
 
 if TYPE_CHECKING:
@@ -46,9 +47,7 @@ def with_default_head(foundation: MaceFoundation, head: str | None) -> MaceFound
 
 def module_for_export(foundation: MaceFoundation) -> Network:
     """An independent mace module with its E0s in float64, on the CPU."""
-    from pestle.foundations.mace.foundation import clone
-
-    network = clone(foundation.network).cpu()
+    network = compiled(foundation.network).cpu()
     if foundation.needs_double:
         network = network.double()
     network.atomic_energies_fn.atomic_energies = foundation.e0s.detach().cpu().clone()

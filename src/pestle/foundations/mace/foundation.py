@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ from pestle.errors import PestleError
 from pestle.foundations import safe_files
 from pestle.foundations.interface import LinearLayer, Prediction, Provenance
 from pestle.foundations.mace import architecture, exporting, lammps, long_range, parts, surgery
+from pestle.foundations.mace.copies import clone
 from pestle.foundations.mace.kernels import kernels
-from pestle.foundations.mace.runtime import EmptyParam, Network, default_dtype, o3
+from pestle.foundations.mace.runtime import Network, default_dtype, o3
 from pestle.foundations.network_foundation import NetworkFoundation
 from pestle.structures.graphs import GraphBatch
 
@@ -220,13 +220,6 @@ class MaceFoundation(NetworkFoundation):
 
     def export_lammps(self, files: Mapping[str, Path], *, head: str | None = None) -> None:
         lammps.export(self, files, head=head)
-
-
-def clone(network: Network) -> Network:
-    """An independent copy of a network."""
-    # mace's placeholder for paths that do not exist cannot be deep-copied.
-    memo = {id(p): EmptyParam(p.data) for p in network.parameters() if isinstance(p, EmptyParam)}
-    return copy.deepcopy(network, memo)
 
 
 def from_safe(model: safe_files.SafeModel) -> MaceFoundation:

@@ -26,11 +26,12 @@ _before = os.environ.get(_VARIABLE)
 with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
     warnings.simplefilter("ignore")
     import mace  # noqa: F401  (first: see above)
-    from e3nn import o3
+    from e3nn import get_optimization_defaults, o3, set_optimization_defaults
+    from e3nn.math import _normalize_activation as activation_scales
     from e3nn.nn import FullyConnectedNet
     from e3nn.nn._fc import _Layer as FullyConnectedLayer
     from mace import modules as mace_modules
-    from mace.modules import blocks, extensions, models, radial
+    from mace.modules import blocks, extensions, models, radial, symmetric_contraction
     from mace.modules.symmetric_contraction import EmptyParam
 repeatable_torchscript()
 # e3nn's compiled blocks make TorchScript say this once for every one that is built.
@@ -49,6 +50,7 @@ __all__ = [
     "FullyConnectedLayer",
     "FullyConnectedNet",
     "Network",
+    "activation_scales",
     "blocks",
     "default_dtype",
     "extensions",
@@ -57,6 +59,8 @@ __all__ = [
     "models",
     "o3",
     "radial",
+    "symmetric_contraction",
+    "uncompiled",
 ]
 
 
@@ -72,6 +76,17 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
         yield
     finally:
         torch.set_default_dtype(before)
+
+
+@contextmanager
+def uncompiled() -> Iterator[None]:
+    """A block in which e3nn generates the code of its layers but does not compile it."""
+    before = get_optimization_defaults()["jit_script_fx"]
+    set_optimization_defaults(jit_script_fx=False)
+    try:
+        yield
+    finally:
+        set_optimization_defaults(jit_script_fx=before)
 
 
 @contextmanager

@@ -1,0 +1,57 @@
+"""Copies of mace networks: to work with, and to write to files.
+
+Most of a network is code that e3nn generates, a graph of torch operations for each layer. Pestle's
+kernels run in its place, so `architecture.build` leaves it as graphs, and only a copy for a file
+has it compiled, as mace does when it builds a network.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+
+from pestle.foundations.mace.runtime import EmptyParam, Network
+
+
+def clone(network: Network) -> Network:
+    """An independent copy. Only graphs that hold no tensor are shared with it: nothing in them
+    ever changes."""
+    memo = _placeholders(network)
+    memo |= {id(m): m for m in network.modules() if _is_graph(m) and not _has_tensors(m)}
+    # e3nn compiles the graphs that a layer names here whenever it is copied.
+    named = [m for m in network.modules() if _graphs_of(m)]
+    held = [m.__dict__.pop("__codegen__") for m in named]
+    try:
+        made = copy.deepcopy(network, memo)
+    finally:
+        for layer, names in zip(named, held, strict=True):
+            layer.__dict__["__codegen__"] = names
+    for layer, names in zip(named, held, strict=True):
+        memo[id(layer)].__dict__["__codegen__"] = list(names)
+    return made
+
+
+def compiled(network: Network) -> Network:
+    """An independent copy with its code compiled, as mace builds a network."""
+    return copy.deepcopy(network, _placeholders(network))
+
+
+def _placeholders(network: Network) -> dict[int, Any]:
+    """Copies of mace's placeholders for paths that do not exist: deepcopy cannot make them."""
+    return {id(p): EmptyParam(p.data) for p in network.parameters() if isinstance(p, EmptyParam)}
+
+
+def _is_graph(module: torch.nn.Module) -> bool:
+    return isinstance(module, torch.fx.GraphModule)
+
+
+def _has_tensors(module: torch.nn.Module) -> bool:
+    return any(True for _ in (*module.parameters(), *module.buffers()))
+
+
+def _graphs_of(layer: torch.nn.Module) -> bool:
+    """Whether this is a layer of e3nn whose code is not compiled."""
+    names = layer.__dict__.get("__codegen__", ())
+    return bool(names) and all(_is_graph(getattr(layer, name)) for name in names)
