@@ -198,7 +198,7 @@ class _Gradients(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         n = len(paths.outputs)
         at = _Edges(paths, around, tensors[n:])
-        found = at.new_gradients(parts)
+        found = at.new_gradients(parts, couplings_set=True, weights_set=True)
         for place in at:
             given = place.of_receivers(tensors[:n])
             if found.couplings is not None:
@@ -233,9 +233,11 @@ def _second(
     n = len(paths.outputs)
     at, along = _Edges(paths, around, saved[n:]), _Edges(paths, around, tangents)
     by_given = at.new_messages() if any(needed[:n]) else None
-    found = at.new_gradients(needed[n:])
     q_moves = along.couplings is not None
     w_moves, x_moves = (any(t is not None for t in x) for x in (along.weights, along.features))
+    found = at.new_gradients(
+        needed[n:], couplings_set=w_moves or x_moves, weights_set=q_moves or x_moves
+    )
     for place, moved in zip(at, along, strict=True):
         given = place.of_receivers(saved[:n])
         products_moved = None
@@ -322,15 +324,22 @@ class _Edges:
             for _, into in paths.outputs
         ]
 
-    def new_gradients(self, parts: tuple[bool, ...]) -> _Found:
-        """Gradients of zeros by Q, w and x, where they are wanted."""
+    def new_gradients(
+        self, parts: tuple[bool, ...], *, couplings_set: bool, weights_set: bool
+    ) -> _Found:
+        """Gradients by Q, w and x, where they are wanted: zero, or not filled in if all edges of
+        them will be set."""
         n, paths = len(self.around.sender), self.paths
         blocks = len(paths.channels)
+        couplings, weights = (
+            self.like.new_empty if will_be_set else self.like.new_zeros
+            for will_be_set in (couplings_set, weights_set)
+        )
         return _Found(
             paths,
-            self.like.new_zeros(n, sum(paths.couplings)) if parts[0] else None,
+            couplings(n, sum(paths.couplings)) if parts[0] else None,
             [
-                self.like.new_zeros(n, width) if part else None
+                weights(n, width) if part else None
                 for part, width in zip(parts[1 : blocks + 1], paths.weights, strict=True)
             ],
             [
