@@ -19,6 +19,7 @@ from pestle.foundations.interface import Foundation
 from pestle.foundations.mace.copies import clone
 from pestle.foundations.mace.foundation import MaceFoundation
 from pestle.foundations.mace.kernels import PestleKernels
+from pestle.foundations.mace.kernels.activation import scaled_silu
 from pestle.foundations.mace.kernels.contraction import Table, _Polynomial
 from pestle.foundations.mace.runtime import o3
 from pestle.foundations.messages import Path, Paths, message_sums
@@ -114,8 +115,9 @@ def test_in_single_precision_they_round_no_worse_than_mace(name: str) -> None:
     large parts cancel, as in a small stress."""
     exact = fresh(name)
     single = exact.with_dtype(torch.float32)
-    reference = everything(exact, batch_of(exact, "20 graphs"), "mace")
-    graphs = batch_of(single, "20 graphs")
+    batch = "a crystal, a molecule, an atom"
+    reference = everything(exact, batch_of(exact, batch), "mace")
+    graphs = batch_of(single, batch)
     ours, theirs = (everything(single, graphs, kernels) for kernels in ("pestle", "mace"))
     for key, wanted in reference.items():
         allowed = max(SINGLE, 2 * difference(theirs[key], wanted))
@@ -208,7 +210,7 @@ def test_derivatives_of_message_sums_are_those_of_finite_differences() -> None:
         n_harmonics=4,
     )
     sender, receiver = torch.tensor([[1, 2, 0, 1, 0], [0, 0, 2, 2, 2]])
-    around = neighbourhoods(sender, receiver, 4, bytes_per_edge=10**6)  # groups of few edges
+    around = neighbourhoods(sender, receiver, 4, bytes_per_edge=10**7)  # a group for each
     assert len(around.groups) == 2
 
     def sums(harmonics, *tensors):
@@ -239,6 +241,14 @@ def test_derivatives_of_message_sums_are_those_of_finite_differences() -> None:
         total = total.index_add(0, receiver, message)
         start = {0: 0, 1: 0, 2: 2, 3: 0}[k]
         assert torch.allclose(found[l3][:, :, start : start + total.shape[2]], total)
+
+
+def test_derivatives_of_the_activation_are_those_of_finite_differences() -> None:
+    x = random(4, 3)
+    found = scaled_silu(x, 1.7)
+    assert torch.allclose(found, 1.7 * torch.nn.functional.silu(x))
+    assert torch.autograd.gradcheck(lambda y: scaled_silu(y, 1.7), (x,))
+    assert torch.autograd.gradgradcheck(lambda y: scaled_silu(y, 1.7), (x,))
 
 
 def test_derivatives_of_the_polynomial_are_those_of_finite_differences() -> None:

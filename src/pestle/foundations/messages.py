@@ -8,10 +8,10 @@ of the message, channel by channel ("uvu"), and weighs each channel by the radia
 The coefficients C are applied to the harmonics, which have no channels; the sum over neighbours j
 and components n is then one matrix product for an atom and a path. `message_sums` is that sum with
 hand-written first and second derivatives: it is linear in each of Q, w and x, so all of them are
-sums of the same few products. They are made group by group (`neighbourhoods.Group`), and nothing as
-large as w x is ever kept. In a group w x is laid out as [path, receiver, component, place, channel]:
-the matrix products take components and places together, and what is done number by number runs
-over places and channels without a break.
+sums of the same few products. They are made group by group (`neighbourhoods.Group`), and nothing
+as large as w x is ever kept. In a group w x is laid out as [path, receiver, component, place,
+channel]: the matrix products take components and places together, and what is done number by number
+runs over places and channels without a break.
 """
 
 from __future__ import annotations

@@ -17,10 +17,10 @@ import torch
 FILLED = 0.8
 #: … unless there are fewer than so many places, where one more product costs more than the padding.
 SMALL = 128
-#: Bytes that are made of the edges of a group, at most. On a CPU a step took, with 0.5, 1, 2, 4 and 8
-#: MB: 773, 583, 450, 409, 421 ms (medium MACE shape, float32, 64 atoms) and 172, 160, 136, 124, 110
-#: ms (pestle-seed0, float64, 48 atoms): below, calls cost more than the cache saves (L2 0.5 MiB a
-#: core, L3 32 MiB). On a GPU it bounds the memory.
+#: Bytes that are made of the edges of a group, at most. On a CPU a step took, with 0.5, 1, 2, 4 and
+#: 8 MB: 773, 583, 450, 409, 421 ms (medium MACE shape, float32, 64 atoms) and 172, 160, 136, 124,
+#: 110 ms (pestle-seed0, float64, 48 atoms). In small groups calls cost more than the cache saves
+#: (L2 0.5 MiB a core, L3 32 MiB). On a GPU the bound is one of memory.
 GROUP_BYTES = {"cpu": 8_000_000, "cuda": 1_000_000_000}
 
 

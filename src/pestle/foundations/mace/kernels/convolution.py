@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
+from pestle.foundations.mace.kernels.activation import scaled_silu
 from pestle.foundations.mace.kernels.linear import Blocks, Linear, product
 from pestle.foundations.mace.runtime import FullyConnectedNet, Network, o3
 from pestle.foundations.messages import Path, Paths, message_sums
@@ -61,7 +62,7 @@ class Convolution:
         layers = list(self.radial if self._plain else self.radial.net)
         found = inputs
         for layer in layers[:-1]:
-            found = layer(found)
+            found = _activated(layer, found) if self._plain else layer(found)
         if not self._plain:
             found = torch.cat([found, torch.ones_like(found[:, :1])], dim=1)
         return found if cutoff is None else found * cutoff
@@ -127,3 +128,11 @@ def _coefficients(product: o3.TensorProduct, l1: int, l2: int, l3: int) -> torch
         if name.rsplit(".", 1)[-1] == f"_w3j_{l1}_{l2}_{l3}":
             return buffer.detach().cpu().double().permute(2, 1, 0)
     return o3.wigner_3j(l1, l2, l3, dtype=torch.float64).permute(2, 1, 0)
+
+
+def _activated(layer: Network, x: torch.Tensor) -> torch.Tensor:
+    """A layer of e3nn's `FullyConnectedNet` with its activation."""
+    if getattr(layer.act, "f", None) is not torch.nn.functional.silu:
+        return layer(x)
+    weight = layer.weight * (layer.h_in * layer.var_in) ** -0.5
+    return scaled_silu(x @ weight, float(layer.act.cst) * layer.var_out**0.5)
