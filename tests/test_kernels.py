@@ -20,10 +20,11 @@ from pestle.foundations.mace.copies import clone
 from pestle.foundations.mace.foundation import MaceFoundation
 from pestle.foundations.mace.kernels import PestleKernels
 from pestle.foundations.mace.kernels.activation import scaled_silu
-from pestle.foundations.mace.kernels.contraction import Table, _Polynomial
+from pestle.foundations.mace.kernels.polynomial import polynomial as polynomials
+from pestle.foundations.mace.kernels.symmetry import Table
 from pestle.foundations.mace.runtime import o3
 from pestle.foundations.messages import Path, Paths, message_sums
-from pestle.foundations.neighbourhoods import neighbourhoods
+from pestle.foundations.messages.neighbourhoods import neighbourhoods
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import GraphBatch, collate, make_graphs
 
@@ -148,11 +149,11 @@ def test_low_rank_updates_get_the_same_gradients() -> None:
 
 def test_only_the_gradients_that_are_asked_for_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forces need no gradient of a weight, and a loss on them none of a position."""
-    from pestle.foundations.mace.kernels import contraction
+    from pestle.foundations.mace.kernels import polynomial
 
     asked = []
-    real = contraction.wanted
-    monkeypatch.setattr(contraction, "wanted", lambda ctx: asked.append(real(ctx)) or asked[-1])
+    real = polynomial.wanted
+    monkeypatch.setattr(polynomial, "wanted", lambda ctx: asked.append(real(ctx)) or asked[-1])
     model = fresh("residual")
     said = model.predict(batch_of(model, "20 graphs"), training=True)
     assert asked == [(True, False)] * 2  # features, coefficients
@@ -274,7 +275,7 @@ def test_derivatives_of_the_polynomial_are_those_of_finite_differences() -> None
     table = Table(couplings, n, 2)
 
     def polynomial(x, weight):
-        return _Polynomial.apply(table, counts, x, table.coefficients(weight))
+        return polynomials(table, counts, x, table.coefficients(weight))
 
     inputs = random(channels, n, 3), random(len(counts), channels, weights, seed=1)
     assert torch.autograd.gradcheck(polynomial, inputs)

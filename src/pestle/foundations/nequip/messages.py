@@ -13,7 +13,7 @@ from functools import cached_property
 import torch
 
 from pestle.foundations import messages
-from pestle.foundations.neighbourhoods import Neighbourhoods
+from pestle.foundations.messages.neighbourhoods import Neighbourhoods
 from pestle.foundations.nequip.runtime import o3
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from pestle.foundations.neighbourhoods import Neighbourhoods, neighbourhoods
+from pestle.foundations.messages.neighbourhoods import Neighbourhoods, neighbourhoods
 from pestle.foundations.nequip.messages import Messages, Paths
 from pestle.foundations.nequip.runtime import o3
 

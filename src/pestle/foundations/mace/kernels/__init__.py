@@ -15,7 +15,7 @@ import torch
 from pestle.foundations.mace.kernels.layer import Batch, Layer, NotCovered
 from pestle.foundations.mace.kernels.linear import elements
 from pestle.foundations.mace.runtime import Network
-from pestle.foundations.neighbourhoods import neighbourhoods
+from pestle.foundations.messages.neighbourhoods import neighbourhoods
 
 
 class Kernels(ABC):

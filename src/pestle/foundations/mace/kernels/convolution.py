@@ -11,7 +11,7 @@ from pestle.foundations.mace.kernels.activation import scaled_silu
 from pestle.foundations.mace.kernels.linear import Blocks, Linear, product
 from pestle.foundations.mace.runtime import FullyConnectedNet, Network, o3
 from pestle.foundations.messages import Path, Paths, message_sums
-from pestle.foundations.neighbourhoods import Neighbourhoods
+from pestle.foundations.messages.neighbourhoods import Neighbourhoods
 
 
 class Convolution:

@@ -22,7 +22,7 @@ from pestle.foundations.mace.kernels.linear import (
     to_flat,
 )
 from pestle.foundations.mace.runtime import FullyConnectedNet, Network, blocks, o3, radial
-from pestle.foundations.neighbourhoods import Neighbourhoods
+from pestle.foundations.messages.neighbourhoods import Neighbourhoods
 
 
 class NotCovered(Exception):

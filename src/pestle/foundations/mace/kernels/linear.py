@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
+from pestle.foundations.constants import Constant
 from pestle.foundations.mace.runtime import o3
-from pestle.foundations.messages import Constant
 
 Blocks = list[torch.Tensor]
 

@@ -1,0 +1,20 @@
+"""Constants of networks, exact whatever the precision of the network."""
+
+from __future__ import annotations
+
+import torch
+
+
+class Constant:
+    """A constant tensor, exact in float64, and its casts and copies where they were needed."""
+
+    def __init__(self, exact: torch.Tensor) -> None:
+        self._exact = exact.double().cpu()
+        self._copies: dict[tuple[torch.dtype, torch.device], torch.Tensor] = {}
+
+    def like(self, other: torch.Tensor) -> torch.Tensor:
+        """The constant in the dtype and on the device of another tensor."""
+        key = (other.dtype, other.device)
+        if key not in self._copies:
+            self._copies[key] = self._exact.to(other.device, other.dtype)
+        return self._copies[key]
