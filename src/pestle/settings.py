@@ -197,7 +197,8 @@ class TrainSettings(Group):
     )
     threads: int | None = setting(
         None,
-        "CPU threads of torch. None: torch's choice. Give 1 to each of several runs on one machine.",
+        "CPU threads of torch. None: torch's choice, all cores. Alone on two idle cores 2 threads took 0.8 to 0.9 of the time of 1; beside another program 2 to 3 times as long. Give 1 to each of several runs on one machine.",
+        source="docs/benchmarks.md",
         ge=1,
     )
     gate_frames: int = setting(
