@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,10 +19,12 @@ import torch
 import yaml
 from ase.build import bulk
 from ase.calculators.emt import EMT
+from safetensors.torch import load_file
 
 import pestle
 from pestle.errors import PestleError
 from pestle.foundations.prediction import predict_frames
+from pestle.jobs.finetune import resume_settings
 from pestle.metrics import errors_by_group
 from pestle.structures.reading import read_frames
 from pestle.training.loggers import MetricsFile
@@ -142,8 +145,6 @@ def test_errors_of_the_manifest_are_those_of_plain_predictions(
 def test_rerunning_run_yaml_repeats_the_run(
     run: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
-    from safetensors.torch import load_file
-
     out, _ = run
     tree = yaml.safe_load((out / "run.yaml").read_text())
     from pestle.run_file import build
@@ -356,7 +357,7 @@ def test_ctrl_c_and_resume_from_the_command_line(
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     assert process.stderr is not None
     for line in process.stderr:
-        if line.startswith("epoch    1/3"):
+        if re.match(r"update +\d+/36  epoch +1 ", line):
             process.send_signal(signal.SIGINT)
             break
     rest = process.stderr.read()
@@ -369,13 +370,39 @@ def test_ctrl_c_and_resume_from_the_command_line(
     straight = tmp_path / "straight"
     names = {"train.epochs": 3, "data.test": []}
     pestle.finetune(asked(demo_files, **names), straight)
-    from safetensors.torch import load_file
-
     name = "model/weights.safetensors"
     first, second = load_file(out / name), load_file(straight / name)
     assert all((first[k] == second[k]).all() for k in first)
     metrics = [MetricsFile.read(folder / "metrics.jsonl") for folder in (out, straight)]
     assert [r["valid"] for r in metrics[0]] == [r["valid"] for r in metrics[1]]
+
+
+def test_a_finished_run_goes_on_with_a_longer_budget(
+    demo_files: dict[str, str], tmp_path: Path
+) -> None:
+    """One epoch and then one more is the run of two, bit for bit; the manifest tells the change.
+    What would make it another run is refused."""
+    short, straight = tmp_path / "short", tmp_path / "straight"
+    length = {"train.eval_interval": 1, "data.test": []}
+    pestle.finetune(asked(demo_files, **{**length, "train.epochs": 1}), short)
+    begun = json.loads((short / "manifest.json").read_text())
+    assert not begun["training"]["convergence"]["converged"] and begun["changes"] == []
+    card = json.loads((short / "model" / "card.json").read_text())
+    assert card["convergence"] == begun["training"]["convergence"]
+    with pytest.raises(PestleError, match="cannot change when a run is resumed"):
+        resume_settings(short, {"train.batch_size": 3})
+    longer = resume_settings(short, {"train.updates": 24})
+    assert (longer.train.updates, longer.train.epochs) == (24, None)
+    manifest = pestle.finetune(longer, short, resume=True)
+    pestle.finetune(asked(demo_files, **{**length, "train.epochs": 2}), straight)
+    name = "model/weights.safetensors"
+    first, second = load_file(short / name), load_file(straight / name)
+    assert all((first[k] == second[k]).all() for k in first)
+    assert manifest["training"]["steps"] == 24 and manifest["started"] == begun["started"]
+    made = {c["setting"]: (c["from"], c["to"], c["after_update"]) for c in manifest["changes"]}
+    assert made == {"train.updates": (None, 24, 12), "train.epochs": (1, None, 12)}
+    # Resumed once more without a word, it keeps the longer budget.
+    assert resume_settings(short, {}).train.updates == 24
 
 
 def test_float32_network_still_reports_right_totals(

@@ -25,9 +25,11 @@ from pestle.settings import TrainSettings
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.reading import read_frames
 from pestle.structures.writing import write_frames
+from pestle.training.failures import TrainingFailed
 from pestle.training.gate import Stage, zero_step_gate
 from pestle.training.loggers import MetricsFile
-from pestle.training.loop import Trainer, TrainingFailed
+from pestle.training.loop import Trainer
+from pestle.training.mixing import Draw
 
 CUDA = "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 8.00 GiB"
 
@@ -197,7 +199,7 @@ def test_training_keeps_and_judges_the_best_model(
             pestle.finetune(few | {"train.max_edges": 5000, "train.lr": 1e-3}, tmp_path / "run")
     line = caught.value.line
     assert caught.value.exit_code == 1
-    assert "training: out of memory on cpu at epoch 2, update 4, with 5 frames of" in line
+    assert "training: out of memory on cpu at update 4, with 5 frames of" in line
     for words in ("train.max_edges (now 5,000)", "train.batch_size (now 5)", "best model so far"):
         assert words in line
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
@@ -221,7 +223,7 @@ def test_memory_is_there_for_judging_the_best_model(
     def watched(self: Trainer, *batches: Any) -> torch.Tensor:
         loss = compute_loss(self, *batches)
         made.append(weakref.ref(loss))
-        if where == "backward" and self.counters.epoch == 1:
+        if where == "backward" and self.counters.step == 3:
             monkeypatch.setattr(self.fabric, "backward", lambda *_, **__: no_gpu_memory())
         return loss
 
@@ -235,7 +237,7 @@ def test_memory_is_there_for_judging_the_best_model(
         evaluate = Trainer.evaluate
 
         def limited(self: Trainer) -> Any:
-            if self.counters.epoch == 1:
+            if self.counters.step == 3:
                 failing(monkeypatch, lambda *_: True)
             return evaluate(self)
 
@@ -254,10 +256,10 @@ def test_a_trial_update_that_does_not_fit_starts_no_run(
 ) -> None:
     compute_loss = Trainer.compute_loss
 
-    def limited(self: Trainer, target: Any, replay: Any, weights: Any) -> torch.Tensor:
-        assert replay is not None
+    def limited(self: Trainer, draw: Draw, weights: Any) -> torch.Tensor:
+        assert draw.replay is not None
         failing(monkeypatch, lambda *_: True, no_cpu_memory)
-        return compute_loss(self, target, replay, weights)
+        return compute_loss(self, draw, weights)
 
     monkeypatch.setattr(Trainer, "compute_loss", limited)
     pool = {"method": "multihead", "replay.pool": [few["data.train"]], "replay.ratio": 0.4}

@@ -166,8 +166,11 @@ def make_split_files(tmp_path: Path) -> list[str]:
 
 
 def test_seeded_split_keeps_isolated_atoms_in_training(tmp_path: Path) -> None:
-    settings = DataSettings(train=make_split_files(tmp_path), valid_fraction=0.25)
-    first, again, other = (read_splits(settings, seed) for seed in (3, 3, 4))
+    paths = make_split_files(tmp_path)
+    first, again, other = (
+        read_splits(DataSettings(train=paths, valid_fraction=0.25, split_seed=seed))
+        for seed in (3, 3, 4)
+    )
     assert len(first.valid) == 5 and len(first.train) == 15 and len(first.isolated) == 1
     assert [f.index for f in first.valid] == [f.index for f in again.valid]
     assert [f.index for f in first.valid] != [f.index for f in other.valid]
@@ -219,12 +222,12 @@ def test_copies_of_a_structure_are_held_out_together(tmp_path: Path) -> None:
             frames.append(copied)
     paths = write(tmp_path / "a.xyz", *frames)
     for seed in range(5):
-        splits = read_splits(DataSettings(train=paths, valid_fraction=0.3), seed)
+        splits = read_splits(DataSettings(train=paths, valid_fraction=0.3, split_seed=seed))
         assert splits.valid and splits.train
         assert not {f.energy for f in splits.train} & {f.energy for f in splits.valid}
 
 
 def test_the_same_isolated_atom_counts_once(tmp_path: Path) -> None:
     paths = make_split_files(tmp_path)
-    splits = read_splits(DataSettings(train=paths, valid=paths), 0)
+    splits = read_splits(DataSettings(train=paths, valid=paths))
     assert len(splits.isolated) == 1

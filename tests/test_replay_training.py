@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ from pestle.training.drift import DriftWatch
 from pestle.training.loggers import MetricsFile
 from pestle.training.loop import Trainer
 from pestle.training.losses import loss_weights
+from pestle.training.mixing import BySize, Draw, Mixture, Position, make_mixture
 from pestle.training.objective import Objective, TrainingData
-from pestle.training.replay import ReplayData, ReplayStream
+from pestle.training.replay import GraphsOnDemand, ReplayData, ReplayStream
 from pestle.training.setup import make_fabric
 
 
@@ -186,8 +188,157 @@ def test_the_ratio_is_replay_per_target(
 ) -> None:
     body, _ = split_isolated_atoms(demo_train)
     stream = ReplayStream(graphs_of(body[:12], seed0, TARGET_HEAD), ratio, None, seed=0)
-    batch, position = stream.draw(0, n_target=5)
-    assert batch.n_graphs == position == expected
+    graphs, position = stream.draw(0, n_target=5, target_edges=0)
+    assert len(graphs) == position == expected
+
+
+def test_the_edge_ratio_bounds_the_cost_of_an_update(
+    seed0: Foundation, demo_train: list[Frame]
+) -> None:
+    """Never more edges than so many for each of the target's, and one structure at least."""
+    body, _ = split_isolated_atoms(demo_train)
+    graphs = graphs_of(body[:12], seed0, TARGET_HEAD)
+    target_edges, position = sum(g.n_edges for g in graphs[:5]), 0
+    stream = ReplayStream(graphs, 1.0, None, seed=0, edge_ratio=0.5)
+    for _ in range(20):
+        chosen, position = stream.draw(position, 5, target_edges)
+        assert sum(g.n_edges for g in chosen) <= 0.5 * target_edges
+        assert len(chosen) in (2, 3)  # frames of six atoms: nearly equal edges
+    tiny = ReplayStream(graphs, 1.0, None, seed=0, edge_ratio=1e-6)
+    assert len(tiny.draw(0, 5, target_edges)[0]) == 1
+
+
+def test_graphs_on_demand_are_those_made_before(seed0: Foundation, demo_train: list[Frame]) -> None:
+    body, _ = split_isolated_atoms(demo_train)
+    made = graphs_of(body[:5], seed0, TARGET_HEAD)
+    lazy = GraphsOnDemand(body[:5], seed0.cutoff, torch.float64, seed0.head_index(TARGET_HEAD))
+    assert len(lazy) == 5
+    for a, b in zip(made, lazy, strict=True):
+        for name in vars(a):
+            assert torch.equal(getattr(a, name), getattr(b, name)), name
+    assert [int(g.frame[0]) for g in lazy[1:3]] == [1, 2] and int(lazy[-1].frame[0]) == 4
+
+
+# -- the mixtures ---------------------------------------------------------------------------------
+def mixture_of(foundation: Foundation, frames: list[Frame], **asked: Any) -> Mixture:
+    """12 target frames in batches of 5, 9 replay structures."""
+    settings = settings_for(**asked)
+    return make_mixture(
+        settings, make_data(two_heads(foundation, frames, settings), foundation, frames)
+    )
+
+
+def drawn(mixture: Mixture, updates: int) -> list[Draw]:
+    found, position = [], Position()
+    for _ in range(updates):
+        draw, position = mixture.draw(position)
+        found.append(draw)
+    assert position.update == updates
+    return found
+
+
+def count(draws: list[Draw], part: str) -> Counter[int]:
+    """How often each frame was drawn."""
+    graphs = [getattr(draw, part) for draw in draws]
+    return Counter(k for g in graphs if g is not None for k in g.frame.tolist())
+
+
+@pytest.mark.parametrize(
+    ("asked", "per_epoch", "updates", "target", "replay"),
+    [
+        # Batches of 5, 5, 2: three updates pass over the target, and draw 12 replay structures.
+        ({}, 3, 3, 1.0, 12 / 9),
+        # Two for each of the target frames: 24.
+        ({"replay__ratio": 2.0}, 3, 3, 1.0, 24 / 9),
+        # In every second update: 5 + 2 structures, then 5 in the next lap.
+        ({"replay__every": 2}, 3, 6, 2.0, 12 / 9),
+        # One replay structure an update (0.2 of 5, 0.4 of 2 rounded up): 9 updates pass over 9.
+        ({"replay__ratio": 0.2, "train__epoch_covers": "all"}, 9, 9, 3.0, 1.0),
+    ],
+)
+def test_mixing_by_ratio_against_a_hand_count(
+    seed0: Foundation, demo_train: list[Frame], asked: dict[str, Any], per_epoch: int,
+    updates: int, target: float, replay: float,
+) -> None:  # fmt: skip
+    mixture = mixture_of(seed0, demo_train, **asked)
+    assert mixture.updates_per_epoch == per_epoch
+    draws = drawn(mixture, updates)
+    assert sum(count(draws, "target").values()) == pytest.approx(12 * target)
+    assert sum(count(draws, "replay").values()) == pytest.approx(9 * replay)
+    long = mixture.passes(600)
+    assert long.target == pytest.approx(600 / 3)
+    assert long.replay == pytest.approx(600 / updates * replay, rel=0.02)
+
+
+def test_mixing_by_size_is_that_of_mace_torch(
+    seed0: Foundation, demo_train: list[Frame], tmp_path: Path
+) -> None:
+    """mace-torch 0.3.16: all frames in one shuffled list, target frames 1 + int(0.1/share) times
+    where they are fewer than a tenth of the replay structures; an epoch is one pass over it."""
+    mixture = mixture_of(seed0, demo_train, replay__ratio="size")
+    assert mixture.updates_per_epoch == 5  # 12 + 9 in batches of 5
+    draws = drawn(mixture, 5)
+    assert count(draws, "target") == dict.fromkeys(range(12), 1)
+    assert count(draws, "replay") == dict.fromkeys(range(9), 1)
+    assert all(d.joint and 1 <= size_of(d) <= 5 for d in draws)
+    assert len({None if d.target is None else d.target.n_graphs for d in draws}) > 1
+
+    settings = settings_for(replay__ratio="size")
+    data = make_data(two_heads(seed0, demo_train, settings), seed0, demo_train)
+    assert data.replay is not None
+    few = replace(
+        data, train_frames=data.train_frames[:1], train_graphs=data.train_graphs[:1],
+        replay=replace(data.replay, train_graphs=[data.replay.train_graphs[0]] * 62),
+    )  # fmt: skip
+    mixed = BySize(settings, few)
+    assert mixed.repeats == 1 + int(0.1 * 62 / 1) == 7
+    assert mixed.updates_per_epoch == -(-(7 + 62) // 5)
+    assert mixed.passes(14).target == 7 and mixed.passes(14).replay == 1
+
+
+def size_of(draw: Draw) -> int:
+    return sum(g.n_graphs for g in (draw.target, draw.replay) if g is not None)
+
+
+def test_a_joint_loss_is_the_mean_over_all_frames(
+    seed0: Foundation, demo_train: list[Frame]
+) -> None:
+    """Frames of one size with equal λ: the loss of both heads together is that of one batch."""
+    same = {"energy": 10.0, "forces": 10.0, "stress": 1.0}
+    settings = settings_for(**{f"replay__{name}": value for name, value in same.items()})
+    model = two_heads(seed0, demo_train, settings)
+    data = make_data(model, seed0, demo_train)
+    assert data.replay is not None
+    target, replay = collate(data.train_graphs[:4]), collate(data.replay.train_graphs[:1])
+    replay.forces += 0.3
+    objective = Objective(settings, data)
+    joint = objective(model, target, replay, same, joint=True)
+    whole = collate([target, replay])
+    terms = objective.loss.terms(model(whole, training=True), whole)
+    assert float(joint) == pytest.approx(float(terms.loss(same)), rel=1e-12)
+    assert float(objective(model, target, replay, same)) > 1.5 * float(joint)
+    only = objective(model, None, replay, same, joint=True)
+    assert float(only) == pytest.approx(
+        float(objective.loss.terms(model(replay, training=True), replay).loss(same)), rel=1e-12
+    )
+
+
+def test_a_share_of_the_replay_passes_through_the_target_head(
+    seed0: Foundation, demo_train: list[Frame]
+) -> None:
+    """Half of the structures, for their forces alone: the target head has other E0s."""
+    mixture = mixture_of(seed0, demo_train, replay__target_share=0.5)
+    heads: list[int] = []
+    for draw in drawn(mixture, 6):
+        assert draw.target is not None and draw.replay is not None
+        target = int(draw.target.head[0])
+        for head, weight in zip(
+            draw.replay.head.tolist(), draw.replay.energy_weight.tolist(), strict=True
+        ):
+            heads.append(head == target)
+            assert (weight == 0) == (head == target)
+        assert bool((draw.replay.forces_weight > 0).all())
+    assert heads == [False, True] * 12
 
 
 def test_resume_equals_no_interruption_with_replay(
@@ -214,7 +365,8 @@ def test_resume_equals_no_interruption_with_replay(
     assert stopped.counters.step == 5
     resumed = make_trainer(parts, seed0, demo_train, **asked)
     resumed.run(resume=True)
-    assert resumed.counters.replayed == straight.counters.replayed > 9  # past the first lap
+    assert resumed.counters.position == straight.counters.position
+    assert straight.counters.position.replayed > 9  # past the first lap
     for (name, a), (_, b) in zip(
         straight.model.named_parameters(), resumed.model.named_parameters(), strict=True
     ):
@@ -234,7 +386,7 @@ def test_replay_holds_its_head_where_naive_lets_go(
     with_replay.run()
     (tmp_path / "without").mkdir()
     without = make_trainer(tmp_path / "without", seed0, demo_train, **asked)
-    without.replay = None  # the same model and frames, but no replay batch joins an update
+    without.mixture.replay = None  # type: ignore[attr-defined]  # the same model and frames, but no replay batch joins an update
     without.run()
     kept, lost = lines_of(tmp_path / "with"), lines_of(tmp_path / "without")
     assert kept[0]["replay"]["forces_rmse"] < 1e-4
@@ -249,7 +401,7 @@ def test_the_model_can_be_chosen_by_the_replay_head(
     asked = {"train__epochs": 2, "train__lr": 1e-3, "train__best_head": REPLAY_HEAD}
     trainer = make_trainer(tmp_path, seed0, demo_train, **asked)
     trainer.run()
-    assert trainer.counters.best_epoch == 0
+    assert trainer.counters.best_update == 0
     assert lines_of(tmp_path)[-1]["valid"]["loss"] < lines_of(tmp_path)[0]["valid"]["loss"]
 
 
@@ -292,5 +444,5 @@ def test_a_forgetting_budget_bounds_the_kept_model(
     best = min(inside, key=lambda line: line["valid"]["loss"])
     c = trainer.counters
     assert 0 < len(inside) < len(lines)
-    assert (c.best_epoch, c.best) == (best["epoch"], best["valid"]["loss"])
-    assert c.best_without_budget < c.best and c.best_epoch_without_budget > c.best_epoch
+    assert (c.best_update, c.best) == (best["step"], best["valid"]["loss"])
+    assert c.best_without_budget < c.best and c.best_update_without_budget > c.best_update

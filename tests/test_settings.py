@@ -9,7 +9,7 @@ import yaml
 
 from pestle.adaptation import METHODS
 from pestle.errors import PestleError
-from pestle.recipes import TABLE_7, resolve
+from pestle.recipes import MEASURED, TABLE_7, resolve
 from pestle.run_file import (
     MACE_NAMES,
     build,
@@ -124,7 +124,7 @@ def test_template_is_a_run_file_with_every_setting(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("method", sorted(TABLE_7))
 def test_recipes_are_table_7(method: str) -> None:
-    """Learning rate, EMA decay and clipping as printed in the paper."""
+    """Learning rate, EMA decay and clipping as printed in the paper, at a constant rate."""
     naive, replay = (1e-3, 0.999, 1.0), (1e-4, 0.9999, 1.0)
     printed = {
         "scratch": (1e-2, 0.99, 10.0),
@@ -136,12 +136,36 @@ def test_recipes_are_table_7(method: str) -> None:
     }
     assert set(printed) == set(METHODS)
     settings, reasons = resolve(
-        build({}, {"method": method}), atoms_learnable=False, has_isolated_atoms=True
+        build({}, {"method": method, "recipe": "paper"}),
+        atoms_learnable=False,
+        has_isolated_atoms=True,
     )
     train = settings.train
     assert (train.lr, train.ema_decay, train.clip) == printed[method]
+    assert (train.schedule, train.epochs, train.updates) == ("constant", 200, None)
     assert train.weight_decay == 0
     assert all("Table 7" in reasons[f"train.{n}"] for n in ("lr", "ema_decay", "clip"))
+
+
+@pytest.mark.parametrize("method", sorted(MEASURED))
+def test_measured_recipes_end_by_plateaus_and_say_where_they_depart(method: str) -> None:
+    settings, reasons = resolve(
+        build({}, {"method": method}), atoms_learnable=False, has_isolated_atoms=True
+    )
+    train, paper = settings.train, TABLE_7[method]
+    assert (train.schedule, train.epochs) == ("plateau", None) and train.updates
+    assert "guard" in reasons["train.updates"]
+    for name in ("lr", "ema_decay", "clip"):
+        departs = getattr(train, name) != getattr(paper, name)
+        assert ("measured" in reasons[f"train.{name}"]) == departs
+
+
+def test_a_length_in_epochs_replaces_the_guard() -> None:
+    settings, reasons = resolve(
+        build({}, {"train.epochs": 7}), atoms_learnable=False, has_isolated_atoms=True
+    )
+    assert (settings.train.epochs, settings.train.updates) == (7, None)
+    assert not {"train.epochs", "train.updates"} & set(reasons)
 
 
 def test_isolated_atoms_are_trained_on_only_where_that_helps() -> None:

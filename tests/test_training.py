@@ -20,10 +20,13 @@ from pestle.recipes import resolve
 from pestle.run_file import build
 from pestle.settings import RunSettings
 from pestle.structures.frame import Frame, split_isolated_atoms
-from pestle.structures.graphs import collate, make_graph
+from pestle.structures.graphs import make_graph
 from pestle.training.batches import BatchPlan
+from pestle.training.budget import Budget, default_interval, make_budget
+from pestle.training.convergence import convergence
+from pestle.training.failures import TrainingFailed
 from pestle.training.loggers import MetricsFile, TensorBoard, require_loggers
-from pestle.training.loop import Trainer, TrainingFailed
+from pestle.training.loop import Trainer
 from pestle.training.objective import TrainingData
 from pestle.training.optimizer import Schedule, make_average
 from pestle.training.setup import make_fabric
@@ -161,10 +164,11 @@ def test_a_nan_is_no_improvement(
 def test_early_stopping_stops(tmp_path: Path, seed0: Foundation, demo_train: list[Frame]) -> None:
     """With weights that do not move nothing improves, and patience runs out."""
     trainer = make_trainer(
-        tmp_path, seed0, demo_train, train__epochs=50, train__patience=3, train__lr=1e-300
-    )
+        tmp_path, seed0, demo_train, train__epochs=50, train__patience=3,
+        train__eval_interval=1, train__lr=1e-300,
+    )  # fmt: skip
     counters = trainer.run()
-    assert counters.epoch == 3 and counters.best_epoch == 0
+    assert trainer.budget.epochs_after(counters.step) == 3 and counters.best_update == 0
     assert "no improvement" in counters.finished
 
 
@@ -173,7 +177,7 @@ def test_best_model_holds_the_averaged_weights(
 ) -> None:
     trainer = make_trainer(tmp_path, seed0, demo_train, train__epochs=2)
     trainer.run()
-    assert trainer.counters.best_epoch == 2
+    assert trainer.counters.best_update == trainer.budget.updates == 6
     best = torch.load(tmp_path / "best.pt", weights_only=True)
     names = [name for name, _ in trainer.model.named_parameters()]
     for name, average in zip(names, trainer.average.shadow_params, strict=True):
@@ -240,28 +244,33 @@ def test_batches_keep_the_edge_budget(seed0: Foundation, demo_train: list[Frame]
 )
 def test_schedules(schedule: str, step: int, expected: float) -> None:
     train = settings_for(
-        train__schedule=schedule, train__epochs=10, train__lr=1.0, train__schedule_patience=2
-    ).train
-    assert Schedule(train, steps_per_epoch=10).rate(step, 1) == pytest.approx(expected)
+        train__schedule=schedule, train__epochs=10, train__lr=1.0, train__schedule_patience=2,
+        train__schedule_factor=0.8,
+    ).train  # fmt: skip
+    assert Schedule(train, make_budget(train, 10)).rate(step) == pytest.approx(expected)
 
 
 def test_warmup_and_second_stage() -> None:
     train = settings_for(train__lr=1.0, train__warmup_steps=4).train
-    schedule = Schedule(train, 10, stage_two=(3, 0.1))
-    assert [schedule.rate(s, 1) for s in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
-    assert schedule.rate(20, 3) == pytest.approx(0.1)
+    schedule = Schedule(train, make_budget(train, 10), stage_two=(3, 0.1))
+    assert [schedule.rate(s) for s in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    assert schedule.rate(20) == pytest.approx(0.1)
 
 
-def test_plateau_waits_and_reduces() -> None:
-    train = settings_for(train__schedule="plateau", train__lr=1.0, train__schedule_patience=2).train
-    schedule = Schedule(train, 10)
-    for metric in (1.0, 1.0, 1.0):
+def test_plateau_waits_reduces_and_ends() -> None:
+    """By hand: improvements below a tenth do not count, two such evaluations halve the rate, and
+    below a fifth of the first rate training ends."""
+    train = settings_for(
+        train__schedule="plateau", train__lr=1.0, train__schedule_patience=2,
+        train__schedule_factor=0.5, train__schedule_floor=0.2, train__min_improvement=0.1,
+    ).train  # fmt: skip
+    schedule = Schedule(train, make_budget(train, 10))
+    rates = []
+    for metric in (1.0, 0.95, 0.85, 0.84, 0.83, math.nan, 0.5, 0.5, 0.5, 0.5, 0.5):
         schedule.evaluated(metric)
-        assert schedule.rate(0, 1) == 1.0
-    schedule.evaluated(1.0)
-    assert schedule.rate(0, 1) == pytest.approx(0.8)
-    schedule.evaluated(math.nan)
-    assert schedule.waited == 1
+        rates.append(schedule.rate(0))
+    assert rates == [1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.125]
+    assert schedule.ended
 
 
 def test_validation_errors_are_those_of_the_model(
@@ -313,7 +322,7 @@ def test_the_second_stage_keeps_its_own_best_model(
     counters = trainer.run()
     lines = records(tmp_path)
     assert lines[3]["valid"]["loss"] > lines[2]["valid"]["loss"]
-    assert counters.best_epoch >= 3 and lines[3]["best"]
+    assert counters.best_update >= 9 and lines[3]["best"]
 
 
 def test_updates_equal_those_of_mace_torch(
@@ -334,7 +343,7 @@ def test_updates_equal_those_of_mace_torch(
     try:
         table = AtomicNumberTable([int(z) for z in network.atomic_numbers])
         loss_function = modules.UniversalLoss(10.0, 10.0, 1.0)
-        for members in trainer.batches.indices(1):
+        for members in trainer.mixture.laps.indices(1):
             configurations = [
                 data.Configuration(
                     atomic_numbers=f.numbers,
@@ -355,10 +364,9 @@ def test_updates_equal_those_of_mace_torch(
             loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
-            ours = trainer.batches.graphs
-            weights = {"energy": 10.0, "forces": 10.0, "stress": 1.0}
-            own, _ = trainer.step(collate([ours[k] for k in members]), None, weights)
-            trainer.counters.step += 1
+            draw, trainer.counters.position = trainer.mixture.draw(trainer.counters.position)
+            assert draw.target is not None and draw.target.frame.tolist() == members
+            own, _ = trainer.step(draw, {"energy": 10.0, "forces": 10.0, "stress": 1.0})
             assert own == pytest.approx(float(loss), rel=1e-6)
     finally:
         torch.set_default_dtype(before)
@@ -368,3 +376,127 @@ def test_updates_equal_those_of_mace_torch(
         moved = parameter.detach() - start[name].detach()
         difference = parameter.detach() - theirs[name.removeprefix("network.")].detach()
         assert difference.norm() <= 1e-3 * moved.norm() + 1e-12, name
+
+
+# -- how long -------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("updates", "per_epoch", "epochs"),
+    [(20_000, 4, 13), (20_000, 12, 5), (20_000, 413, 1), (24, 12, 1), (480, 12, 4)],
+)
+def test_evaluations_are_whole_epochs_of_fifty_updates(
+    updates: int, per_epoch: int, epochs: int
+) -> None:
+    """13 epochs of 4 updates are the first to make 50; a run of 480 updates has ten evaluations."""
+    assert default_interval(updates, per_epoch) == epochs
+
+
+def test_budgets_by_hand() -> None:
+    """Updates and epochs say the same; the end is evaluated, though it is off the grid."""
+    by_epochs = make_budget(settings_for(train__epochs=6, train__eval_interval=2).train, 3)
+    assert by_epochs == Budget(updates=18, per_epoch=3, interval=6)
+    by_updates = make_budget(settings_for(train__updates=17, train__eval_interval=2).train, 3)
+    assert by_updates == Budget(updates=17, per_epoch=3, interval=6)
+    assert [u for u in range(1, 18) if by_updates.evaluates_after(u)] == [6, 12, 17]
+    assert by_updates.epochs == 5.6667 and by_updates.epochs_after(6) == 2
+    assert [by_updates.epoch_of(u) for u in (0, 2, 3)] == [1, 1, 2]
+
+
+def test_updates_and_epochs_together_are_refused() -> None:
+    with pytest.raises(PestleError, match="both say how long"):
+        settings_for(train__updates=10, train__epochs=2)
+
+
+@pytest.mark.parametrize(
+    ("values", "converged", "improvement"),
+    [
+        # Stopped in the middle of a fall: 2 → 1 in the last two evaluations.
+        ([8, 4, 2, 1.5, 1.0], False, 0.5),
+        # The last two gained half a per cent.
+        ([8, 4, 1.0, 1.0, 0.995], True, 0.005),
+        # The best lies further back.
+        ([8, 4, 0.5, 0.7, 0.6], True, 0.0),
+        # A run of one evaluation is all recent.
+        ([8, 4], False, 0.5),
+        # The start was never improved on: nothing was learned, and nothing is to be gained so.
+        ([1.0, 2.0, 3.0], True, 0.0),
+        ([1.0], True, 0.0),
+    ],
+)
+def test_convergence_by_hand(values: list[float], converged: bool, improvement: float) -> None:
+    found = convergence([(10 * k, v) for k, v in enumerate(values)], window=2, threshold=0.02)
+    assert found.converged == converged
+    assert found.improvement == pytest.approx(improvement)
+    assert bool(found.sentence) == (not converged)
+    if not converged:
+        assert f"{improvement:.0%} per {found.updates} updates" in found.sentence
+
+
+def test_a_run_stopped_too_early_says_so(
+    tmp_path: Path, seed0: Foundation, demo_train: list[Frame]
+) -> None:
+    """Six epochs of a falling error; and a rate at which nothing falls."""
+    early = make_trainer(tmp_path, seed0, demo_train, train__epochs=6)
+    early.run()
+    assert not early.convergence().converged and early.convergence().improvement > 0.3
+    still = tmp_path / "still"
+    still.mkdir()
+    done = make_trainer(still, seed0, demo_train, train__epochs=3, train__lr=1e-300)
+    done.run()
+    assert done.convergence().converged
+
+
+def test_plateaus_end_a_run(tmp_path: Path, seed0: Foundation, demo_train: list[Frame]) -> None:
+    """At a rate that moves nothing each plateau takes two evaluations after the first; 0.5 and 0.25
+    of the rate follow, 0.125 is below the floor."""
+    trainer = make_trainer(
+        tmp_path, seed0, demo_train, train__updates=300, train__lr=1e-300,
+        train__eval_interval=1, train__schedule_patience=2, train__schedule_factor=0.5,
+        train__schedule_floor=0.2,
+    )  # fmt: skip
+    counters = trainer.run()
+    assert counters.step == 3 * 6 and "improved no more" in counters.finished
+
+
+@pytest.mark.parametrize("schedule", ["constant", "plateau"])
+def test_a_finished_run_goes_on_as_one_that_was_asked_for_more(
+    tmp_path: Path, seed0: Foundation, demo_train: list[Frame], schedule: str
+) -> None:
+    """Two epochs and then two more: bit for bit the run of four, log included."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    whole.mkdir()
+    parts.mkdir()
+    asked = {
+        "train__schedule": schedule, "train__eval_interval": 1, "train__schedule_patience": 1,
+        "train__min_improvement": 0.5,
+    }  # fmt: skip
+    straight = make_trainer(whole, seed0, demo_train, train__epochs=4, **asked)
+    straight.run()
+    first = make_trainer(parts, seed0, demo_train, train__epochs=2, **asked)
+    assert "all 6 updates done" in first.run().finished
+    second = make_trainer(parts, seed0, demo_train, train__epochs=4, **asked)
+    assert second.run(resume=True).step == straight.counters.step > 6
+    assert records(whole) == records(parts)
+    for a, b in zip(straight.model.parameters(), second.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    # Asked for no more than it has, it does nothing.
+    third = make_trainer(parts, seed0, demo_train, train__epochs=4, **asked)
+    assert third.run(resume=True).step == straight.counters.step
+    assert records(whole) == records(parts)
+
+
+def test_another_rate_starts_the_plateaus_anew(
+    tmp_path: Path, seed0: Foundation, demo_train: list[Frame]
+) -> None:
+    """A run that its plateaus ended goes on when it gets another rate, at that rate."""
+    asked = {
+        "train__updates": 60, "train__eval_interval": 1, "train__schedule_patience": 1,
+        "train__schedule_floor": 0.5,
+    }  # fmt: skip
+    ended = make_trainer(tmp_path, seed0, demo_train, train__lr=1e-300, **asked)
+    steps = ended.run().step
+    assert steps < 60
+    again = make_trainer(tmp_path, seed0, demo_train, train__lr=1e-300, **asked)
+    assert again.run(resume=True).step == steps
+    other = make_trainer(tmp_path, seed0, demo_train, train__lr=1e-3, **asked)
+    assert other.run(resume=True).step > steps
+    assert records(tmp_path)[-1]["valid"]["loss"] < records(tmp_path)[0]["valid"]["loss"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
 
 def setting(default: Any, text: str, *, unit: str = "", source: str = "", **limits: Any) -> Any:
@@ -48,6 +48,12 @@ class DataSettings(Group):
         "atoms always stay in training.",
         gt=0,
         lt=1,
+    )
+    split_seed: int = setting(
+        0,
+        "Seed of that fraction, apart from train.seed, so that runs of several seeds are judged on the same "
+        "frames.",
+        ge=0,
     )
     energy_key: str | None = setting(
         None, "Key of the total energy. None: REF_energy, else ASE's calculator.", unit="eV"
@@ -114,7 +120,19 @@ class LossSettings(Group):
 class TrainSettings(Group):
     """The optimisation."""
 
-    epochs: int = setting(200, "Passes over the training frames.", ge=1)
+    updates: int | None = setting(
+        None,
+        "Updates at most. None: those of train.epochs, or where that is not given either, the method's.",
+        ge=1,
+    )
+    epochs: int | None = setting(
+        None, "Epochs at most, in the place of train.updates. None: not counted in epochs.", ge=1
+    )
+    epoch_covers: Literal["target", "all"] = setting(
+        "target",
+        "What an epoch is. target: as many updates as pass over the training frames once; all: as many as "
+        "pass over replay structures, too, as mace-torch counts. Without replay the same.",
+    )
     lr: float | None = setting(
         None, "Learning rate of AdamW. None: the method's.", source="Table 7", gt=0
     )
@@ -139,18 +157,33 @@ class TrainSettings(Group):
         "AMSGrad variant of AdamW: steps never grow again once gradients were large. mace_run_train's default, which the paper's runs used.",
         source="appendix A.4",
     )
-    schedule: Literal["constant", "cosine", "exponential", "plateau"] = setting(
-        "constant",
-        "Learning rate over time. The paper gives one rate per method and averages the weights.",
-        source="Table 7",
+    schedule: Literal["constant", "cosine", "exponential", "plateau"] | None = setting(
+        None,
+        "Learning rate over time. plateau: lowered each time the validation figure stalls, and training ends "
+        "when it would fall below schedule_floor; cosine: ends at 1 % of the rate. None: the recipe's.",
     )
     schedule_factor: float = setting(
-        0.8,
-        "exponential: decay per epoch is factor^(1/patience); plateau: factor at each plateau; cosine ends at 1 % of the rate.",
+        0.3,
+        "exponential: decay per epoch is factor^(1/patience); plateau: factor at each plateau.",
         gt=0,
         lt=1,
     )
-    schedule_patience: int = setting(20, "plateau and exponential: epochs per step down.", ge=1)
+    schedule_patience: int = setting(
+        8,
+        "plateau: evaluations that together improve by less than min_improvement before the rate is "
+        "lowered; exponential: epochs per step down.",
+        ge=1,
+    )
+    schedule_floor: float = setting(
+        0.05, "plateau: share of the first rate below which training ends.", gt=0, lt=1
+    )
+    min_improvement: float = setting(
+        0.02,
+        "Relative improvement of the validation figure over schedule_patience evaluations below which it "
+        "has stalled; a run that ends while it still improves by more is reported as not converged.",
+        gt=0,
+        lt=1,
+    )
     warmup_steps: int = setting(0, "Steps over which the learning rate rises linearly.", ge=0)
     batch_size: int = setting(
         5, "Frames in a batch at most. Small sets need many updates per epoch.", ge=1
@@ -181,9 +214,17 @@ class TrainSettings(Group):
         unit="meV/Å",
         gt=0,
     )
-    eval_interval: int = setting(1, "Epochs between evaluations.", ge=1)
+    eval_interval: int | None = setting(
+        None,
+        "Epochs between evaluations. None: as many whole epochs as make 50 updates, fewer where a run "
+        "would have less than ten evaluations.",
+        ge=1,
+    )
     seed: int = setting(
-        0, "Seed of splits, order and initial weights; a run repeats exactly on one machine.", ge=0
+        0,
+        "Seed of the order of frames, of replay structures and of initial weights; a run repeats exactly "
+        "on one machine.",
+        ge=0,
     )
     dtype: Literal["float32", "float64"] = setting(
         "float64",
@@ -258,10 +299,25 @@ class ReplaySettings(Group):
         "over the elements, or all of them.",
         source="appendix E",
     )
-    ratio: float = setting(
+    ratio: PositiveFloat | Literal["size"] = setting(
         1.0,
-        "Replay graphs per target graph in a step, rounded to whole graphs, at least one.",
+        "Replay structures per target frame in an update, rounded to whole structures, at least one. size: as "
+        "mace-torch mixes, batches of batch_size are drawn from all frames together, target frames repeated "
+        "until they are a tenth of the replay structures or more.",
         source="Eq. 3",
+    )
+    every: int = setting(1, "Replay joins every so-many-th update only. Not with ratio=size.", ge=1)
+    target_share: float = setting(
+        0.0,
+        "Share of the replay structures that pass through the target head in the place of their own, for their "
+        "forces and stress: the replay head alone leaves the target head free to drift. Not with ratio=size.",
+        ge=0,
+        le=1,
+    )
+    edge_ratio: float | None = setting(
+        None,
+        "Edges of the replay structures of an update at most, per edge of its target frames (one structure at "
+        "least): an update costs what its edges cost, whatever the cells of the pool are. None: no bound.",
         gt=0,
     )
     energy: float = setting(1.0, "λ_E of the replay head.", source="Eq. 4", ge=0)
@@ -331,6 +387,12 @@ class RunSettings(Group):
     )
     trust: bool = setting(
         False, "Load a .model file: it is a pickle, and loading one runs its author's code."
+    )
+    recipe: Literal["measured", "paper"] = setting(
+        "measured",
+        "Where the values come from that are left open. measured: docs/methods.md says on what; paper: "
+        "Table 7 to the letter, a constant rate and 200 epochs.",
+        source="Table 7",
     )
     head: str | None = setting(
         None, "Head of the foundation to start from; must be named where there are several."

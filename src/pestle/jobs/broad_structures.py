@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
 from pestle.foundations.labelling import FoundationLabeller
 from pestle.jobs.resumable_labels import label_resumably, partial_labels, stoppable
+from pestle.progress import say
 from pestle.run_folder import RunFolder
 from pestle.settings import ReplaySettings, RunSettings
 from pestle.structures.frame import Frame
@@ -89,6 +91,7 @@ def prepare_replay(
     fingerprint: str,
     chosen: ReplaySet | None = None,
     *,
+    n_train: int,
     labels_file: Path | None = None,
 ) -> Replay:
     """Select the replay structures, and label them where the method wants pseudolabels.
@@ -100,6 +103,7 @@ def prepare_replay(
         frames: all frames of the data; their elements are matched.
         fingerprint: of the foundation as it was loaded.
         chosen: structures that were selected before.
+        n_train: training frames, which say how many replay structures will be drawn.
         labels_file: keeps pseudolabels as they are made, and gives back those of a stopped run;
             `None` keeps none.
 
@@ -111,6 +115,9 @@ def prepare_replay(
     if chosen is None:
         chosen = select_replay(settings, foundation, head, frames, need_labels=not pseudo)
     replay, notes = chosen.frames, list(chosen.notes)
+    unseen = never_seen(len(replay), settings, n_train)
+    for line in unseen:
+        say(f"warning: {line}")  # now, before an hour is spent on their labels
     labels = "the pool's own"
     if pseudo:
         labeller = FoundationLabeller(
@@ -134,8 +141,33 @@ def prepare_replay(
                 "the foundation itself extrapolates"
             )
     train, valid = split_replay(replay, settings.replay, settings.train.seed)
+    warnings = [*chosen.warnings, *unseen]
     files = expand_paths([name for name in settings.replay.pool if is_file_pool(name)])
-    return Replay(train, valid, labels, notes, list(chosen.warnings), files)
+    return Replay(train, valid, labels, notes, warnings, files)
+
+
+def never_seen(n_replay: int, settings: RunSettings, n_train: int) -> list[str]:
+    """A warning if the run is too short to draw all of its replay structures.
+
+    Args:
+        n_replay: replay structures.
+        settings: complete settings of the run.
+        n_train: training frames.
+    """
+    train, replay = settings.train, settings.replay
+    per_pass = math.ceil(n_train / train.batch_size)
+    if replay.ratio == "size" or (train.epochs is not None and train.epoch_covers == "all"):
+        return []  # an epoch passes over all of them
+    updates = train.updates or per_pass * (train.epochs or 0)
+    graphs = max(1, round(replay.ratio * min(train.batch_size, n_train)))
+    drawn = graphs * math.ceil(updates / replay.every)
+    if drawn >= n_replay:
+        return []
+    return [
+        f"{updates:,} updates draw at most {drawn:,} of {n_replay:,} replay structures "
+        f"({drawn / n_replay:.0%}), the others are prepared for nothing: lower replay.count to "
+        f"{drawn:,}, or give the run more updates"
+    ]
 
 
 def without_strong_forces(

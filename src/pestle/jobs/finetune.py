@@ -28,13 +28,13 @@ from pestle.reference_energies import METHODS
 from pestle.report import write_report
 from pestle.run_file import build, dump, from_names, read_run_file
 from pestle.run_folder import Manifest, RunFolder, hardware, now
-from pestle.settings import RunSettings
+from pestle.settings import RunSettings, TrainSettings
 from pestle.training.drift import DriftWatch
+from pestle.training.failures import TrainingFailed
 from pestle.training.gate import GateResult, Stage, zero_step_gate
 from pestle.training.loggers import MetricsFile, make_loggers
-from pestle.training.loop import Trainer, TrainingFailed
+from pestle.training.loop import Trainer
 from pestle.training.setup import make_fabric
-from pestle.training.state import Counters
 
 
 def finetune(
@@ -84,13 +84,6 @@ def finetune(
     )
     identity = run_identity(prepared)
     data = training_data(prepared)
-    manifest = Manifest(folder.manifest, describe(prepared, command))
-    if resume and folder.manifest.exists():
-        # The command that repeats the run is the one that began it.
-        begun = Manifest.read(folder.manifest).content
-        kept = ("command", "started", "settings", "replay")
-        manifest.content |= {key: begun[key] for key in kept if key in begun}
-        manifest.content["method"]["choice"] = begun["method"].get("choice")
 
     def save_best(best: Foundation, record: dict[str, Any]) -> None:
         card = {**card_of(prepared, manifest.content), "validation": record["valid"]}
@@ -111,8 +104,18 @@ def finetune(
         identity=identity,
         drift=watch_drift(prepared),
     )
+    fix_interval(trainer, prepared)
+    manifest = Manifest(folder.manifest, describe(prepared, command))
+    if resume and folder.manifest.exists():
+        # The command that repeats the run is the one that began it.
+        begun = Manifest.read(folder.manifest).content
+        kept = ("command", "started", "replay", "changes")
+        manifest.content |= {key: begun[key] for key in kept if key in begun}
+        manifest.content["method"]["choice"] = begun["method"].get("choice")
+        keep_reasons(manifest.content["settings"], begun["settings"])
+        manifest.content["changes"] += changes_of(begun["settings"], manifest.content, folder)
     manifest.content["hardware"] = hardware(str(fabric.device))
-    manifest.content["plan"] = step_plan(trainer, prepared.settings)
+    manifest.content["plan"] = step_plan(trainer)
     gate = pass_gate(prepared)
     manifest.content["gate"] = asdict(gate) if gate else None
     manifest.content["timings"] = {"preparation_s": round(time.monotonic() - started, 2)}
@@ -128,9 +131,9 @@ def finetune(
             say(line)
         say()
         if not resume:
-            # The settings last: a folder that holds them can be resumed.
             write_broad(folder, prepared.replay, prepared.drift)
-            write_text(folder.settings, dump(with_absolute_paths(prepared.settings)))
+        # The settings last: a folder that holds them can be resumed.
+        write_text(folder.settings, dump(with_absolute_paths(prepared.settings)))
         if prepared.replay is not None:
             labels_file.unlink(missing_ok=True)
         manifest.update(status="running")
@@ -187,7 +190,7 @@ def _train_and_judge(
         # A run that was killed before its first checkpoint starts over.
         counters = trainer.run(resume=resume and folder.checkpoint.exists())
     except Interrupted as stop:
-        if trainer.counters.best_epoch >= 0:
+        if trainer.counters.best_update >= 0:
             write_exports(folder.model, load_foundation(folder.path), head=TARGET_HEAD)
         manifest.update(status="interrupted", status_detail=f"stopped by {stop.by}")
         raise
@@ -195,17 +198,19 @@ def _train_and_judge(
         failure, counters = error, trainer.counters
     manifest.update(
         training={
-            "best_epoch": counters.best_epoch,
+            "best_epoch": trainer.budget.epochs_after(max(0, counters.best_update)),
+            "best_update": counters.best_update,
             "best_metric": prepared.settings.train.best_metric,
             "best_value": counters.best,
-            "epochs": counters.epoch,
+            "epochs": trainer.budget.epochs_after(counters.step),
             "steps": counters.step,
             "seconds": counters.seconds,
             "finished": counters.finished or (failure.line if failure else ""),
-            "drift_budget": budget_outcome(counters, prepared.settings),
+            "convergence": asdict(trainer.convergence()) if counters.evaluations else None,
+            "drift_budget": drift_budget_outcome(trainer),
         }
     )
-    if failure is not None and counters.best_epoch < 0:
+    if failure is not None and counters.best_update < 0:
         manifest.update(status="aborted", status_detail=failure.line, finished=now())
         raise failure
     # Read from the folder, as every later use of the run does.
@@ -214,7 +219,8 @@ def _train_and_judge(
     write_exports(folder.model, best, head=TARGET_HEAD)
     card = card_of(prepared, manifest.content)
     of_best = {name: models[FINE_TUNED]["all"] for name, models in errors.items()}
-    card |= {"epoch": counters.best_epoch, "errors": of_best}
+    card |= {"epoch": manifest.content["training"]["best_epoch"], "errors": of_best}
+    card["convergence"] = manifest.content["training"]["convergence"]
     write_card(folder.model, best, head=TARGET_HEAD, card=card)
     manifest.update(
         status="aborted" if failure else "finished",
@@ -228,36 +234,58 @@ def _train_and_judge(
     return manifest.content
 
 
-def budget_outcome(counters: Counters, settings: RunSettings) -> dict[str, Any] | None:
+def drift_budget_outcome(trainer: Trainer) -> dict[str, Any] | None:
     """What the forgetting budget cost: the best figure within it and the best without it."""
-    if settings.train.max_drift is None:
+    train, counters = trainer.settings.train, trainer.counters
+    if train.max_drift is None:
         return None
     return {
-        "max_drift": settings.train.max_drift,
-        "metric": settings.train.best_metric,
-        "within": {"epoch": counters.best_epoch, "value": counters.best},
+        "max_drift": train.max_drift,
+        "metric": train.best_metric,
+        "within": {
+            "epoch": trainer.budget.epochs_after(max(0, counters.best_update)),
+            "value": counters.best,
+        },
         "without": {
-            "epoch": counters.best_epoch_without_budget,
+            "epoch": trainer.budget.epochs_after(max(0, counters.best_update_without_budget)),
             "value": counters.best_without_budget,
         },
     }
 
 
-def step_plan(trainer: Trainer, settings: RunSettings) -> dict[str, Any]:
-    """Steps, and time and memory from one timed step."""
+def step_plan(trainer: Trainer) -> dict[str, Any]:
+    """Updates, what they come to, and time and memory from one timed update."""
     seconds, memory = trainer.timed_step()
-    steps = trainer.batches.steps()
-    # An evaluation needs no second derivatives: about a third of a step per batch of its frames.
-    batches = -(-len(trainer.data.valid_frames) // settings.train.batch_size)
-    per_epoch = steps * seconds + batches * seconds / 3 / settings.train.eval_interval
+    budget, train = trainer.budget, trainer.settings.train
+    # An evaluation needs no second derivatives: about a third of an update per batch of its frames.
+    watched = len(trainer.data.valid_frames)
+    if trainer.data.replay is not None:
+        watched += len(trainer.data.replay.valid_frames)
+    evaluations = -(-budget.updates // budget.interval)
+    evaluating = evaluations * -(-watched // train.batch_size) * seconds / 3
     return {
-        "steps_per_epoch": steps,
-        "epochs": settings.train.epochs,
-        "steps": steps * settings.train.epochs,
+        "steps_per_epoch": budget.per_epoch,
+        "epochs": budget.epochs,
+        "steps": budget.updates,
+        "updates_between_evaluations": budget.interval,
+        "passes": trainer.mixture.passes(budget.updates).line(),
+        "ends_earlier": ends_earlier(train),
         "seconds_per_step": seconds,
-        "estimated_seconds": per_epoch * settings.train.epochs,
+        "estimated_seconds": budget.updates * seconds + evaluating,
         "memory_mib": memory,
     }
+
+
+def ends_earlier(train: TrainSettings) -> str:
+    """When training ends before its last update, in words."""
+    if train.schedule != "plateau":
+        return f"earlier after {train.patience} evaluations without a better one"
+    return (
+        f"earlier: the rate is multiplied by {train.schedule_factor:g} whenever "
+        f"{train.schedule_patience} evaluations together improve {train.best_metric} by less than "
+        f"{train.min_improvement:.0%}, and training ends below {train.schedule_floor:g} of the "
+        "first rate"
+    )
 
 
 def with_absolute_paths(settings: RunSettings) -> RunSettings:
@@ -280,8 +308,15 @@ def _absolute_pool(name: str) -> str:
     return str(Path(name).expanduser().absolute()) if is_file_pool(name) else name
 
 
+#: What may change when a run goes on: where it runs, what it logs to, and how long it trains.
+ELSEWHERE = ("train.device", "train.threads")
+LENGTH = ("train.updates", "train.epochs")
+FURTHER = (*LENGTH, "train.patience", "train.lr")
+
+
 def resume_settings(out: Path, overrides: Mapping[str, Any]) -> RunSettings:
-    """Settings of a run to go on with: its own; only device, threads and loggers may change.
+    """Settings of a run to go on with: its own, but for device, threads, loggers, length, patience
+    and learning rate.
 
     Raises:
         PestleError: no run there, or an override that would make it another run.
@@ -289,11 +324,49 @@ def resume_settings(out: Path, overrides: Mapping[str, Any]) -> RunSettings:
     folder = RunFolder(out)
     folder.require_run()
     for name in overrides:
-        if name not in ("train.device", "train.threads") and not name.startswith("log."):
+        if name not in (*ELSEWHERE, *FURTHER) and not name.startswith("log."):
             raise PestleError(
                 "cannot change when a run is resumed",
                 where=name,
                 fix=f"Start a new run from this one's model: --foundation {out} -o NEW_DIR.",
             )
     tree = read_run_file(folder.settings)
-    return build(tree, overrides, where=str(folder.settings))
+    asked = dict(overrides)
+    if any(asked.get(name) is not None for name in LENGTH):
+        # Either says how long the run is: the one that is given replaces the other.
+        asked = dict.fromkeys(LENGTH) | asked
+    return build(tree, asked, where=str(folder.settings))
+
+
+def fix_interval(trainer: Trainer, prepared: Prepared) -> None:
+    """Write down how often the run is evaluated, so that a longer budget does not change it."""
+    budget, train = trainer.budget, prepared.settings.train
+    if train.eval_interval is None:
+        train.eval_interval = budget.interval // budget.per_epoch
+        prepared.reasons["train.eval_interval"] = f"every {budget.interval} updates"
+
+
+def keep_reasons(settings: dict[str, Any], begun: Mapping[str, Any]) -> None:
+    """Settings that a resumed run did not change keep the reasons they had when it began."""
+    for name, entry in begun.items():
+        if name in settings and settings[name]["value"] == entry["value"]:
+            settings[name] = entry
+
+
+def changes_of(
+    begun: Mapping[str, Any], manifest: Mapping[str, Any], folder: RunFolder
+) -> list[dict[str, Any]]:
+    """What a resumed run changes of length, patience and rate, for the manifest."""
+    done = MetricsFile.read(folder.metrics)
+    settings = manifest["settings"]
+    return [
+        {
+            "when": now(),
+            "after_update": done[-1]["step"] if done else 0,
+            "setting": name,
+            "from": begun[name]["value"],
+            "to": settings[name]["value"],
+        }
+        for name in FURTHER
+        if begun[name]["value"] != settings[name]["value"]
+    ]

@@ -110,10 +110,14 @@ def plan_lines(manifest: Mapping[str, Any]) -> list[str]:
         lines.append(f"  {name:<28} {_short(entry['value'])}{unit}  — {entry['reason']}")
 
     plan = manifest["plan"]
+    between = plan["updates_between_evaluations"]
     lines += [
         "",
-        f"Steps: {plan['steps_per_epoch']} per epoch × {plan['epochs']} epochs = {plan['steps']:,}",
-        f"  one step takes {plan['seconds_per_step'] * 1e3:.0f} ms: about "
+        f"Length: {plan['steps']:,} updates at most ({plan['epochs']:,g} epochs of "
+        f"{plan['steps_per_epoch']:,}), an evaluation every {between:,}",
+        f"  {plan['passes']}",
+        f"  {plan['ends_earlier']}",
+        f"  one update takes {plan['seconds_per_step'] * 1e3:.0f} ms: at most "
         f"{duration(plan['estimated_seconds'])} with evaluations; memory {plan['memory_mib']:,.0f} "
         "MiB",
         "",

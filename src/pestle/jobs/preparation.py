@@ -34,7 +34,7 @@ from pestle.structures.splits import Splits, read_splits
 from pestle.training.gate import Stage
 from pestle.training.loggers import require_loggers
 from pestle.training.objective import TrainingData
-from pestle.training.replay import ReplayData
+from pestle.training.replay import GraphsOnDemand, ReplayData
 
 
 @dataclass
@@ -98,7 +98,7 @@ def prepare(
         LabellingStopped: Ctrl-C or SIGTERM came while pseudolabels were made.
     """
     require_loggers(settings.log)
-    splits = read_splits(settings.data, settings.train.seed)
+    splits = read_splits(settings.data)
     settings, case, choice = with_method(settings, splits)
     require_foundation(settings)
     require_heads(settings)
@@ -137,7 +137,14 @@ def prepare(
             replay = Replay(stored.train, stored.valid, "as when the run began")
         else:
             replay = prepare_replay(
-                settings, foundation, head, frames, fingerprint, chosen, labels_file=labels_file
+                settings,
+                foundation,
+                head,
+                frames,
+                fingerprint,
+                chosen,
+                n_train=len(splits.train),
+                labels_file=labels_file,
             )
     task = Case(start, TARGET_HEAD, splits.train, settings, foundation.reference_energies[head])
     adaptation = METHODS[settings.method].adapt(task)
@@ -330,5 +337,7 @@ def training_data(prepared: Prepared) -> TrainingData:
     data = TrainingData(train, graphs(train, TARGET_HEAD), valid, graphs(valid, TARGET_HEAD))
     if prepared.replay is not None:
         kept, held = prepared.replay.train, prepared.replay.valid
-        data.replay = ReplayData(kept, graphs(kept, REPLAY_HEAD), held, graphs(held, REPLAY_HEAD))
+        index = model.head_index(REPLAY_HEAD)
+        on_demand = GraphsOnDemand(kept, model.cutoff, DTYPES[settings.train.dtype], index)
+        data.replay = ReplayData(kept, on_demand, held, graphs(held, REPLAY_HEAD))
     return data

@@ -99,7 +99,7 @@ def read_run(model: str, *, with_data: bool = True) -> OfRun | None:
     if not with_data:
         return OfRun(folder.path, settings, manifest, {}, [])
     try:
-        splits = read_splits(settings.data, settings.train.seed)
+        splits = read_splits(settings.data)
     except PestleError as error:
         raise PestleError(
             f"the data of the run cannot be read: {error.line}",

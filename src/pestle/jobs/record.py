@@ -72,6 +72,7 @@ def describe(prepared: Prepared, command: str) -> dict[str, Any]:
         "drift": {"n_frames": len(prepared.drift)} if prepared.drift else None,
         "settings": explained_settings(prepared.settings, prepared.reasons),
         "warnings": prepared.warnings,
+        "changes": [],
     }
 
 
@@ -120,14 +121,22 @@ def run_identity(prepared: Prepared) -> str:
     whatever the names of their files."""
     settings = prepared.settings
     data = [[sha256(p) for p in expand_paths(files)] for _, files in data_files(settings.data)]
-    # Where it runs and what it logs to may change when a run is resumed.
+    # Where it runs, what it logs to, and how long it trains may change when a run is resumed.
     fields = settings.model_dump(
         exclude={
             "foundation": True,
             "trust": True,
             "e0s": True,
             "data": {"train", "valid", "test"},
-            "train": {"device", "threads"},
+            "train": {
+                "device",
+                "threads",
+                "updates",
+                "epochs",
+                "eval_interval",
+                "patience",
+                "lr",
+            },
             "log": True,
             "replay": {"pool"},
             "drift": {"structures"},

@@ -31,14 +31,15 @@ def _of_run(folder: RunFolder) -> list[tuple[str, str]]:
     e0s = folder.part("reference_energies")
     reason = f": {e0s['reason']}" if e0s.get("reason") else ""
     training = folder.part("training")
-    epochs = folder.setting("train.epochs") or training.get("epochs")
+    updates, epochs = training.get("steps"), training.get("epochs")
+    length = f"{count(updates)} updates ({epochs:,.4g} epochs)" if is_number(epochs) else ""
     return [
         ("Method", f"{spoken} ({name}){chosen}" if name else MISSING),
         ("Foundation", start),
         ("Data", _frames(folder)),
         ("Elements in the data", _elements(folder)),
         ("Reference energies", f"{plain(e0s.get('method'))}{reason}" if e0s else MISSING),
-        ("Epochs", count(epochs)),
+        ("Length", length),
         ("Scope", SCOPES.get(str(folder.setting("scope")), "") if not folder.verdict else ""),
     ]
 

@@ -181,15 +181,17 @@ def provenance(folder: RunFolder) -> list[tuple[str, str]]:
     if is_number(plan.get("steps")):
         rows.append(
             (
-                "Steps planned",
-                f"{count(plan.get('steps_per_epoch'))} per epoch × {count(plan.get('epochs'))} "
-                f"epochs = {count(plan['steps'])}",
+                "Updates planned at most",
+                f"{count(plan['steps'])} ({count(plan.get('epochs'))} epochs of "
+                f"{count(plan.get('steps_per_epoch'))})",
             )
         )
     if is_number(training.get("steps")):
-        rows.append(("Steps done", count(training["steps"])))
+        rows.append(("Updates done", count(training["steps"])))
     if is_number(plan.get("seconds_per_step")):
-        rows.append(("Time per step, measured before", f"{1e3 * plan['seconds_per_step']:.0f} ms"))
+        rows.append(
+            ("Time per update, measured before", f"{1e3 * plan['seconds_per_step']:.0f} ms")
+        )
     if is_number(plan.get("memory_mib")):
         rows.append(("Memory, measured before", f"{count(plan['memory_mib'])} MiB"))
     rows.append(("Zero-step gate", _gate(folder)))

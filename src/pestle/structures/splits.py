@@ -32,12 +32,11 @@ class Splits:
         return {name: frames for name, frames in splits.items() if frames}
 
 
-def read_splits(data: DataSettings, seed: int) -> Splits:
+def read_splits(data: DataSettings) -> Splits:
     """Read and split the data of a run.
 
     Args:
-        data: files, keys and fraction.
-        seed: of the random hold-out.
+        data: files, keys, and the fraction that is held out with its seed.
 
     Raises:
         PestleError: no training file, or too few frames to hold any out.
@@ -61,7 +60,7 @@ def read_splits(data: DataSettings, seed: int) -> Splits:
         # Isolated atoms define E0s: they belong to training, whichever of these files holds them.
         splits.isolated = distinct_atoms([*splits.isolated, *isolated])
     if not data.valid:
-        splits.train, splits.valid = hold_out(splits.train, data.valid_fraction, seed)
+        splits.train, splits.valid = hold_out(splits.train, data.valid_fraction, data.split_seed)
         splits.held_out = True
     return splits
 

@@ -33,7 +33,7 @@ class BatchPlan:
         batches: list[list[int]] = []
         edges = 0
         for k in order.tolist():
-            size = self.graphs[k].n_edges
+            size = 0 if self.max_edges is None else self.graphs[k].n_edges
             full = not batches or len(batches[-1]) >= self.batch_size
             if full or (self.max_edges is not None and edges + size > self.max_edges):
                 batches.append([])

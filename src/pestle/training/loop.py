@@ -11,7 +11,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from traceback import clear_frames
 from typing import Any
@@ -19,31 +18,26 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-from pestle.devices import OutOfMemory, fits_memory
-from pestle.errors import Interrupted, PestleError
+from pestle.devices import OutOfMemory
+from pestle.errors import Interrupted
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
 from pestle.progress import progress, say
 from pestle.settings import RunSettings
 from pestle.structures.graphs import GraphBatch
-from pestle.training.batches import BatchPlan
+from pestle.training.budget import make_budget
+from pestle.training.convergence import Convergence, convergence
 from pestle.training.drift import DriftWatch
+from pestle.training.failures import TrainingFailed, fits_update, not_finite
 from pestle.training.loggers import MetricsFile
 from pestle.training.losses import loss_weights
+from pestle.training.mixing import SAMPLED, Draw, Position, make_mixture
 from pestle.training.objective import Objective, TrainingData
 from pestle.training.optimizer import Schedule, make_average, make_optimizer
-from pestle.training.replay import ReplayStream
 from pestle.training.state import Counters, TrainingState
 from pestle.training.watching import Clock, evaluation_line, peak_memory
 
 #: Seconds between checkpoints of a run that goes well; an interruption always writes one.
 CHECKPOINT_SECONDS = 60.0
-
-
-class TrainingFailed(PestleError):
-    """Training made numbers that are not finite, or ran out of memory; the best model so far is
-    kept."""
-
-    exit_code = 1
 
 
 class Trainer:
@@ -88,24 +82,12 @@ class Trainer:
         model.to(fabric.device)
         self.optimizer = make_optimizer(self.parameters, settings.train)
         self.objective = Objective(settings, data)
-        self.batches = BatchPlan(
-            data.train_graphs,
-            settings.train.batch_size,
-            settings.train.max_edges,
-            settings.train.seed,
-        )
-        self.replay: ReplayStream | None = None
-        if data.replay is not None:
-            self.replay = ReplayStream(
-                data.replay.train_graphs,
-                settings.replay.ratio,
-                settings.train.max_edges,
-                settings.train.seed,
-            )
+        self.mixture = make_mixture(settings, data)
+        self.budget = make_budget(settings.train, self.mixture.updates_per_epoch)
         stage_two = None
         if settings.loss.stage_two_epoch is not None and settings.loss.stage_two_lr is not None:
             stage_two = (settings.loss.stage_two_epoch, settings.loss.stage_two_lr)
-        self.schedule = Schedule(settings.train, self.batches.steps(), stage_two)
+        self.schedule = Schedule(settings.train, self.budget, stage_two)
         self.average = make_average(self.parameters, settings.train)
         self.state = TrainingState(model, self.optimizer, self.average, self.schedule)
         self._stop_requested = ""
@@ -118,22 +100,15 @@ class Trainer:
     def _to_device(self, batch: GraphBatch) -> GraphBatch:
         return batch.to(self.fabric.device)
 
-    def draw_replay(self, target: GraphBatch) -> tuple[GraphBatch | None, int]:
-        """The replay batch that joins a target batch, and the position in the stream after it."""
-        if self.replay is None:
-            return None, 0
-        return self.replay.draw(self.counters.replayed, target.n_graphs)
-
-    def compute_loss(
-        self, target: GraphBatch, replay: GraphBatch | None, weights: dict[str, float]
-    ) -> torch.Tensor:
+    def compute_loss(self, draw: Draw, weights: dict[str, float]) -> torch.Tensor:
         """The differentiable loss of an update."""
-        moved = None if replay is None else self._to_device(replay)
-        return self.objective(self.model, self._to_device(target), moved, weights)
+        target, replay = (
+            None if graphs is None else self._to_device(graphs)
+            for graphs in (draw.target, draw.replay)
+        )
+        return self.objective(self.model, target, replay, weights, joint=draw.joint)
 
-    def step(
-        self, target: GraphBatch, replay: GraphBatch | None, weights: dict[str, float]
-    ) -> tuple[float, float]:
+    def step(self, draw: Draw, weights: dict[str, float]) -> tuple[float, float]:
         """One update; returns the loss and the gradient norm before clipping.
 
         Raises:
@@ -141,83 +116,42 @@ class Trainer:
             OutOfMemory: the batch does not fit.
         """
         c = self.counters
-        doing = f"at epoch {c.epoch + 1}, update {c.step + 1}"
-        with self._fits_memory(target, replay, doing):
+        with fits_update(self.fabric.device, draw, self.settings, f"at update {c.step + 1}"):
             self.optimizer.zero_grad(set_to_none=True)
-            loss = self.compute_loss(target, replay, weights)
+            loss = self.compute_loss(draw, weights)
             if not torch.isfinite(loss):
-                raise self._failure(target, replay, weights, "the loss")
+                raise self._failure(draw, weights, "the loss")
             # Naming the inputs prunes the backward pass to what the trained parameters need.
             self.fabric.backward(loss, inputs=self.parameters)
             assert self.settings.train.clip is not None
             norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.train.clip)
             if not torch.isfinite(norm):
-                raise self._failure(target, replay, weights, "the gradient")
-            self.schedule.apply(self.optimizer, c.step, c.epoch + 1)
+                raise self._failure(draw, weights, "the gradient")
+            self.schedule.apply(self.optimizer, c.step)
             self.optimizer.step()
             self.average.update()
             return float(loss.detach()), float(norm)
 
-    def _fits_memory(
-        self, target: GraphBatch, replay: GraphBatch | None, doing: str
-    ) -> AbstractContextManager[None]:
-        """An update that does not fit the device names the settings that make it smaller."""
-        train = self.settings.train
-        bound = "no bound" if train.max_edges is None else f"{train.max_edges:,}"
-        lower = [f"train.max_edges (now {bound})", f"train.batch_size (now {train.batch_size})"]
-        if replay is not None:
-            lower.append(f"replay.ratio (now {self.settings.replay.ratio:g})")
-        return fits_memory(
-            self.fabric.device,
-            *([target] if replay is None else [target, replay]),
-            doing=doing,
-            where="training",
-            fix=f"Start a new run with a lower {', '.join(lower[:-1])} or {lower[-1]}.",
-        )
-
-    def _failure(
-        self,
-        target: GraphBatch,
-        replay: GraphBatch | None,
-        weights: dict[str, float],
-        what: str,
-    ) -> TrainingFailed:
-        """Name the frames of an update whose own loss or gradient is not finite."""
-        data = self.data
-        members = [(data.train_frames, data.train_graphs, k) for k in target.frame.tolist()]
-        if replay is not None and data.replay is not None:
-            source = data.replay
-            members += [
-                (source.train_frames, source.train_graphs, k) for k in replay.frame.tolist()
-            ]
-        guilty = [
-            frames[k].where
-            for frames, graphs, k in members
-            if not self._is_finite(graphs[k], weights)
-        ]
-        names = guilty or [frames[k].where for frames, _, k in members]
-        whole = "" if guilty else " (no frame alone does it: the weights themselves went astray)"
-        return TrainingFailed(
-            f"{what} is not finite at epoch {self.counters.epoch + 1}, update "
-            f"{self.counters.step + 1}, with {', '.join(names)}{whole}",
-            where="training",
-            fix="Look at those frames, or lower train.lr; the best model so far is kept.",
-        )
-
-    def _is_finite(self, graph: GraphBatch, weights: dict[str, float]) -> bool:
-        """Whether a single graph gives a finite loss and gradient."""
+    def _is_finite(self, draw: Draw, weights: dict[str, float]) -> bool:
+        """Whether a draw gives a finite loss and gradient."""
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.compute_loss(graph, None, weights)
+        loss = self.compute_loss(draw, weights)
         if not torch.isfinite(loss):
             return False
         self.fabric.backward(loss, inputs=self.parameters)
         return all(p.grad is None or torch.isfinite(p.grad).all() for p in self.parameters)
 
+    def _failure(self, draw: Draw, weights: dict[str, float], what: str) -> TrainingFailed:
+        return not_finite(
+            what, self.counters.step + 1, draw, self.data, lambda d: self._is_finite(d, weights)
+        )
+
     # -- evaluation ---------------------------------------------------------------------------
     def evaluate(self) -> dict[str, Any]:
         """Figures of the averaged weights: `valid` of the target head and, where there are such,
         `replay` of the replay head and `drift` by head."""
-        weights = loss_weights(self.settings.loss, max(1, self.counters.epoch))
+        # Those of the updates before, by which the figures of one stage can be compared.
+        weights = self._weights(max(0, self.counters.step - 1))
         data, figures = self.data, {}
         with self.average.average_parameters():
             figures["valid"] = self.objective.evaluate(
@@ -250,29 +184,31 @@ class Trainer:
             )
         # A NaN is never an improvement (NaN < x is false).
         if value < c.best_without_budget:
-            c.best_without_budget, c.best_epoch_without_budget = value, c.epoch
+            c.best_without_budget, c.best_update_without_budget = value, c.step
         is_best = value < c.best and self._within_budget(figures)
-        self.schedule.evaluated(value)
+        regular = self.budget.on_grid(c.step)
+        if regular:
+            self.schedule.evaluated(value)
         record = {
-            "epoch": c.epoch,
+            "epoch": self.budget.epochs_after(c.step),
             "step": c.step,
             "seconds": round(c.seconds, 3),
-            "lr": self.schedule.rate(c.step, max(1, c.epoch)),
+            "lr": self.schedule.rate(c.step),
             "train": {"loss": train_loss, "gradient_norm": norm},
             **figures,
             "best": is_best,
         }
         if is_best:
-            c.best, c.best_epoch, c.waited = value, c.epoch, 0
+            c.best, c.best_update, c.waited = value, c.step, 0
             with self.average.average_parameters():
                 self.save_best(self.model, record)
-        else:
+        elif regular:
             c.waited += 1
         c.evaluations += 1
         self.metrics.write(record)
         for logger in self.loggers:
             logger.write(record)
-        say(evaluation_line(record, train.epochs))
+        say(evaluation_line(record, self.budget.updates))
 
     def _within_budget(self, figures: dict[str, Any]) -> bool:
         """Whether the target head has not drifted beyond the forgetting budget."""
@@ -293,6 +229,8 @@ class Trainer:
         """
         if resume:
             self.state.load(self.checkpoint, self.identity)
+            # A longer budget, more patience or another rate let a finished run go on.
+            self.counters.finished = self._why_to_stop()
         self.metrics.keep(self.counters.evaluations)
         # Only the main thread may listen to signals; elsewhere a run is stopped by its caller.
         listening = threading.current_thread() is threading.main_thread()
@@ -303,7 +241,7 @@ class Trainer:
             # The best model is judged next, on the same device.
             clear_frames(error.__traceback__)
             self.optimizer.zero_grad(set_to_none=True)
-            kept = " The best model so far is kept." if self.counters.best_epoch >= 0 else ""
+            kept = " The best model so far is kept." if self.counters.best_update >= 0 else ""
             raise TrainingFailed(error.what, where=error.where, fix=f"{error.fix}{kept}") from None
         finally:
             for number, handler in previous.items():
@@ -318,58 +256,76 @@ class Trainer:
     def _save(self) -> None:
         self.state.save(self.checkpoint, self.identity)
 
-    def _train(self) -> None:
+    def _weights(self, step: int) -> dict[str, float]:
+        """λ of the target head at the update that follows `step` updates."""
+        return loss_weights(self.settings.loss, self.budget.epoch_of(step))
+
+    def _why_to_stop(self) -> str:
+        """Why training is over; empty while it is not."""
         c, train = self.counters, self.settings.train
+        within = " within train.max_drift" if train.max_drift else ""
+        if self.schedule.ended:
+            return f"{train.best_metric} improved no more, at any learning rate"
+        if c.waited >= train.patience:
+            return f"no improvement of {train.best_metric}{within} in {train.patience} evaluations"
+        if c.step >= self.budget.updates:
+            return f"all {self.budget.updates:,} updates done"
+        return ""
+
+    def _train(self) -> None:
+        c = self.counters
         clock = Clock(c.seconds)
         if c.evaluations == 0:
             self._record(None, None)
             self._save()
-        if c.finished:
-            return
         saved = time.monotonic()
-        steps = self.batches.steps()
-        with progress("training", train.epochs * steps, done=c.step) as bar:
-            while c.epoch < train.epochs and not c.finished:
-                epoch = c.epoch + 1
-                weights = loss_weights(self.settings.loss, epoch)
-                if epoch == self.settings.loss.stage_two_epoch and c.step_in_epoch == 0:
-                    # Losses with other weights cannot be compared: the second stage has its own
-                    # best model.
-                    c.best, c.waited = float("inf"), 0
-                    c.best_without_budget = float("inf")
-                    self.schedule.best, self.schedule.waited = float("inf"), 0
-                for batch in self.batches.epoch(epoch, start=c.step_in_epoch):
-                    replay, position = self.draw_replay(batch)
-                    loss, norm = self.step(batch, replay, weights)
-                    c.replayed = position
-                    c.step += 1
-                    c.step_in_epoch += 1
-                    c.loss_sum += loss
-                    c.norm_sum += norm
-                    c.loss_batches += 1
-                    c.seconds = clock.seconds()
-                    bar.to(min(epoch * steps, c.step), f"loss {loss:.4g}")
-                    if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                        self._save()
-                        saved = time.monotonic()
-                    if self._stop_requested:
-                        self._save()
-                        raise Interrupted(self._stop_requested, str(self.checkpoint.parent.parent))
-                c.epoch, c.step_in_epoch = epoch, 0
-                if epoch % train.eval_interval == 0 or epoch == train.epochs:
-                    count = max(1, c.loss_batches)
-                    mean_loss, mean_norm = c.loss_sum / count, c.norm_sum / count
-                    c.loss_sum = c.norm_sum = 0.0
-                    c.loss_batches = 0
-                    self._record(mean_loss, mean_norm)
-                    if c.waited >= train.patience:
-                        within = " within train.max_drift" if train.max_drift else ""
-                        c.finished = (
-                            f"no improvement of {train.best_metric}{within} in {train.patience} "
-                            "evaluations"
-                        )
-        c.finished = c.finished or f"all {train.epochs} epochs done"
+        with progress("training", self.budget.updates, done=c.step) as bar:
+            while not c.finished:
+                self._begin_second_stage()
+                draw, after = self.mixture.draw(c.position)
+                loss, norm = self.step(draw, self._weights(c.step))
+                c.position = after
+                c.loss_sum += loss
+                c.norm_sum += norm
+                c.loss_batches += 1
+                c.seconds = clock.seconds()
+                bar.to(c.step, f"loss {loss:.4g}")
+                if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                    self._save()
+                    saved = time.monotonic()
+                if self._stop_requested:
+                    self._save()
+                    raise Interrupted(self._stop_requested, str(self.checkpoint.parent.parent))
+                if self.budget.evaluates_after(c.step):
+                    self._record_mean()
+                    c.finished = self._why_to_stop()
         self._save()
+
+    def _begin_second_stage(self) -> None:
+        """Losses with other weights cannot be compared: the second stage has its own best model."""
+        c, second = self.counters, self.settings.loss.stage_two_epoch
+        if second is not None and c.step == (second - 1) * self.budget.per_epoch:
+            c.best, c.waited = float("inf"), 0
+            c.best_without_budget = float("inf")
+            self.schedule.restart()
+
+    def _record_mean(self) -> None:
+        """Evaluate, with the mean loss and gradient norm since the last evaluation."""
+        c = self.counters
+        count = max(1, c.loss_batches)
+        mean_loss, mean_norm = c.loss_sum / count, c.norm_sum / count
+        c.loss_sum = c.norm_sum = 0.0
+        c.loss_batches = 0
+        self._record(mean_loss, mean_norm)
+
+    def convergence(self) -> Convergence:
+        """Whether there was more to learn when training ended, by the evaluations in the log."""
+        train = self.settings.train
+        head = "replay" if train.best_head == REPLAY_HEAD else "valid"
+        values = [
+            (r["step"], r[head][train.best_metric]) for r in MetricsFile.read(self.metrics.path)
+        ]
+        return convergence(values, train.schedule_patience, train.min_improvement)
 
     def timed_step(self) -> tuple[float, float]:
         """(seconds, MiB) of one forward and backward pass; changes nothing.
@@ -380,14 +336,12 @@ class Trainer:
         Raises:
             OutOfMemory: the largest batch does not fit.
         """
-        weights = loss_weights(self.settings.loss, 1)
-        batches = list(self.batches.epoch(1))
+        weights, first = self._weights(0), self.mixture.draw(Position())[0]
         seconds = 0.0
-        for graphs in (max(batches, key=lambda b: b.n_edges), batches[0]):
-            replay, _ = self.draw_replay(graphs)
+        for draw in (self._largest_draw(), first):
             started = time.perf_counter()
-            with self._fits_memory(graphs, replay, "in a trial update"):
-                loss = self.compute_loss(graphs, replay, weights)
+            with fits_update(self.fabric.device, draw, self.settings, "in a trial update"):
+                loss = self.compute_loss(draw, weights)
                 if torch.isfinite(loss):
                     self.fabric.backward(loss, inputs=self.parameters)
             if self.fabric.device.type == "cuda":
@@ -395,6 +349,16 @@ class Trainer:
             seconds = time.perf_counter() - started
         self.optimizer.zero_grad(set_to_none=True)
         return seconds, peak_memory(self.fabric.device)
+
+    def _largest_draw(self) -> Draw:
+        """The draw with the most edges among the first lap's."""
+        largest, position = None, Position()
+        for _ in range(min(self.mixture.laps.steps(), SAMPLED)):
+            draw, position = self.mixture.draw(position)
+            if largest is None or draw.n_edges > largest.n_edges:
+                largest = draw
+        assert largest is not None
+        return largest
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)

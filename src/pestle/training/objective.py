@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -57,33 +57,44 @@ class Objective:
         }
         self.stress = any(g.has_stress for g in data.train_graphs)
         self.replay_stress = data.replay is not None and any(
-            g.has_stress for g in data.replay.train_graphs
+            f.stress is not None and f.weight * f.stress_weight > 0
+            for f in data.replay.train_frames
         )
 
     def __call__(
         self,
         model: Foundation,
-        target: GraphBatch,
+        target: GraphBatch | None,
         replay: GraphBatch | None,
         weights: Mapping[str, float],
+        *,
+        joint: bool = False,
     ) -> torch.Tensor:
         """The differentiable loss of an update.
 
         Args:
             model: predicts both batches in one pass.
-            target: target graphs.
-            replay: replay graphs; `None` without a replay head.
+            target: target graphs; `None` if there are none in this update.
+            replay: replay graphs; `None` if there are none.
             weights: λ of the target head.
+            joint: whether the loss is the mean over all graphs, as in mace-torch; else the mean
+                over the target graphs plus the mean over the replay graphs (Eq. 3).
         """
-        if replay is None:
-            prediction = model(target, training=True, stress=self.stress)
-            return self.loss.terms(prediction, target).loss(weights)
-        stress = self.stress or self.replay_stress
-        joint = model(collate([target, replay]), training=True, stress=stress)
-        of_target, of_replay = joint.split([target, replay])
-        return self.loss.terms(of_target, target).loss(weights) + self.loss.terms(
-            of_replay, replay
-        ).loss(self.replay_weights)
+        parts = [
+            (b, w) for b, w in ((target, weights), (replay, self.replay_weights)) if b is not None
+        ]
+        batches = [batch for batch, _ in parts]
+        stress = self.stress or (replay is not None and self.replay_stress)
+        prediction = model(
+            batches[0] if len(batches) == 1 else collate(batches), training=True, stress=stress
+        )
+        said = [prediction] if len(batches) == 1 else prediction.split(batches)
+        terms = [self.loss.terms(p, batch) for p, batch in zip(said, batches, strict=True)]
+        if joint:
+            counts = {name: sum(t.counts[name] for t in terms) for name in terms[0].counts}
+            terms = [replace(t, counts=counts) for t in terms]
+        losses = [t.loss(w) for t, (_, w) in zip(terms, parts, strict=True)]
+        return losses[0] if len(losses) == 1 else losses[0] + losses[1]
 
     def evaluate(
         self,

@@ -10,6 +10,7 @@ import torch
 from torch_ema import ExponentialMovingAverage
 
 from pestle.settings import TrainSettings
+from pestle.training.budget import Budget
 
 #: Rate at the end of a cosine schedule, as a share of the first.
 COSINE_FLOOR = 0.01
@@ -52,58 +53,80 @@ class Schedule:
 
     Attributes:
         settings: of the run.
-        steps_per_epoch: updates in an epoch.
+        budget: of the run.
         stage_two: (epoch, learning rate) of a second stage, if it has a rate of its own.
         reduced: product of the plateau reductions so far.
-        best, waited: state of the plateau search.
+        best, waited: state of the plateau search: the value that must be improved on, and the
+            evaluations that did not.
     """
 
     settings: TrainSettings
-    steps_per_epoch: int
+    budget: Budget
     stage_two: tuple[int, float] | None = None
     reduced: float = 1.0
     best: float = math.inf
     waited: int = 0
 
-    def rate(self, step: int, epoch: int) -> float:
-        """Learning rate of the update that follows `step` updates, in an epoch (from 1)."""
+    def rate(self, step: int) -> float:
+        """Learning rate of the update that follows `step` updates."""
         settings = self.settings
         assert settings.lr is not None
         base = settings.lr
-        if self.stage_two is not None and epoch >= self.stage_two[0]:
+        if self.stage_two is not None and self.budget.epoch_of(step) >= self.stage_two[0]:
             base = self.stage_two[1]
         warm = min(1.0, (step + 1) / settings.warmup_steps) if settings.warmup_steps else 1.0
         shape = 1.0
         if settings.schedule == "cosine":
-            done = min(1.0, step / max(1, settings.epochs * self.steps_per_epoch))
+            done = min(1.0, step / max(1, self.budget.updates))
             shape = COSINE_FLOOR + (1 - COSINE_FLOOR) * 0.5 * (1 + math.cos(math.pi * done))
         elif settings.schedule == "exponential":
-            steps_down = step / (settings.schedule_patience * self.steps_per_epoch)
+            steps_down = step / (settings.schedule_patience * self.budget.per_epoch)
             shape = settings.schedule_factor**steps_down
         return base * warm * shape * self.reduced
 
-    def apply(self, optimizer: torch.optim.Optimizer, step: int, epoch: int) -> float:
+    def apply(self, optimizer: torch.optim.Optimizer, step: int) -> float:
         """Give the optimiser the rate of its next update; returns it."""
-        rate = self.rate(step, epoch)
+        rate = self.rate(step)
         for group in optimizer.param_groups:
             group["lr"] = rate
         return rate
 
     def evaluated(self, metric: float) -> None:
-        """After every evaluation, with the figure to be lowered: the plateau schedule counts."""
+        """After every regular evaluation, with the figure to be lowered: plateaus are counted.
+
+        A value counts as better if it lies `min_improvement` below the last that did, so that a
+        plateau is a stretch of `schedule_patience` evaluations that together gain less than that.
+        """
         if self.settings.schedule != "plateau":
             return
-        if metric < self.best:
+        if metric < self.best * (1 - self.settings.min_improvement):
             self.best, self.waited = metric, 0
             return
         self.waited += 1
-        if self.waited > self.settings.schedule_patience:
+        if self.waited >= self.settings.schedule_patience:
             self.reduced *= self.settings.schedule_factor
             self.waited = 0
 
+    @property
+    def ended(self) -> bool:
+        """Whether plateaus have lowered the rate so far that nothing more can be learned."""
+        return self.reduced < self.settings.schedule_floor
+
+    def restart(self) -> None:
+        """Forget the plateaus: another rate or another loss begins."""
+        self.reduced, self.best, self.waited = 1.0, math.inf, 0
+
     def state_dict(self) -> dict[str, float]:
-        return {"reduced": self.reduced, "best": self.best, "waited": self.waited}
+        return {
+            "reduced": self.reduced,
+            "best": self.best,
+            "waited": self.waited,
+            "lr": float(self.settings.lr or 0.0),
+        }
 
     def load_state_dict(self, state: dict[str, float]) -> None:
+        """Go on from a checkpoint; with another learning rate than it had, the plateaus restart."""
         self.reduced, self.best = state["reduced"], state["best"]
         self.waited = int(state["waited"])
+        if state["lr"] != self.settings.lr:
+            self.restart()

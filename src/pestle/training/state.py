@@ -10,8 +10,9 @@ import torch
 
 from pestle.errors import PestleError
 from pestle.files import replacing
+from pestle.training.mixing import Position
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass
@@ -19,28 +20,23 @@ class Counters:
     """Where a run stands.
 
     Attributes:
-        epoch: epochs finished.
-        step_in_epoch: updates done in the epoch that is under way.
-        step: updates done in all.
-        replayed: position in the replay stream.
-        best, best_epoch: best value of the metric that chooses the model, and where it came from.
-        best_without_budget, best_epoch_without_budget: the same, had drift not mattered.
+        position: updates done, and where the streams of frames stand.
+        best, best_update: best value of the metric that chooses the model, and the update after
+            which it was found; −1 before the first evaluation.
+        best_without_budget, best_update_without_budget: the same, had drift not mattered.
         waited: evaluations since then.
         evaluations: lines in metrics.jsonl.
         seconds: time spent training, interruptions left out.
-        loss_sum, loss_batches: training loss of the epoch that is under way.
+        loss_sum, loss_batches: training loss since the last evaluation.
         norm_sum: sum of its gradient norms.
         finished: why training ended, once it has.
     """
 
-    epoch: int = 0
-    step_in_epoch: int = 0
-    step: int = 0
-    replayed: int = 0
+    position: Position = field(default_factory=Position)
     best: float = float("inf")
-    best_epoch: int = -1
+    best_update: int = -1
     best_without_budget: float = float("inf")
-    best_epoch_without_budget: int = -1
+    best_update_without_budget: int = -1
     waited: int = 0
     evaluations: int = 0
     seconds: float = 0.0
@@ -48,6 +44,11 @@ class Counters:
     loss_batches: int = 0
     norm_sum: float = 0.0
     finished: str = ""
+
+    @property
+    def step(self) -> int:
+        """Updates done."""
+        return self.position.update
 
 
 @dataclass
@@ -92,7 +93,14 @@ class TrainingState:
             raise PestleError(
                 f"cannot be read as a checkpoint ({type(error).__name__})", where=str(path)
             ) from None
-        if content.get("format") != FORMAT or content.get("identity") != identity:
+        if content.get("format") != FORMAT:
+            raise PestleError(
+                f"was written by another version of Pestle (format {content.get('format')}; this "
+                f"one reads {FORMAT})",
+                where=str(path),
+                fix="Go on with the version that began the run, or start a new run folder.",
+            )
+        if content.get("identity") != identity:
             raise PestleError(
                 "belongs to a run with other settings, data or foundation",
                 where=str(path),
@@ -102,5 +110,6 @@ class TrainingState:
         self.optimizer.load_state_dict(content["optimizer"])
         self.average.load_state_dict(content["average"])
         self.schedule.load_state_dict(content["schedule"])
-        self.counters = Counters(**content["counters"])
+        counters = content["counters"]
+        self.counters = Counters(**{**counters, "position": Position(**counters["position"])})
         torch.set_rng_state(content["torch_rng"])

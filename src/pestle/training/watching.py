@@ -34,9 +34,10 @@ def peak_memory(device: torch.device) -> float:
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
-def evaluation_line(record: dict[str, Any], epochs: int) -> str:
-    """One evaluation as a line of the log."""
-    parts = [f"epoch {record['epoch']:>4}/{epochs}", f"loss {record['valid']['loss']:.4e}"]
+def evaluation_line(record: dict[str, Any], updates: int) -> str:
+    """One evaluation as a line of the log; `updates`: of the whole run at most."""
+    done = f"update {record['step']:>{len(f'{updates:,}')},}/{updates:,}"
+    parts = [done, f"epoch {record['epoch']:>4g}", f"loss {record['valid']['loss']:.4e}"]
     parts += _errors(record["valid"])
     if "replay" in record:
         parts += ["replay:", *_errors(record["replay"])]

@@ -1,0 +1,70 @@
+"""What a run that cannot go on says: which frames did it, and what to change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import torch
+
+from pestle.devices import fits_memory
+from pestle.errors import PestleError
+from pestle.settings import RunSettings
+from pestle.training.mixing import Draw
+from pestle.training.objective import TrainingData
+
+
+class TrainingFailed(PestleError):
+    """Training made numbers that are not finite, or ran out of memory; the best model so far is
+    kept."""
+
+    exit_code = 1
+
+
+def not_finite(
+    what: str, update: int, draw: Draw, data: TrainingData, is_finite: Callable[[Draw], bool]
+) -> TrainingFailed:
+    """Name the frames of an update whose own loss or gradient is not finite.
+
+    Args:
+        what: the loss or the gradient.
+        update: its number, from 1.
+        draw: its graphs.
+        data: where they come from.
+        is_finite: whether loss and gradient of a draw are.
+    """
+    sources = [(draw.target, data.train_frames, data.train_graphs)]
+    if data.replay is not None:
+        sources.append((draw.replay, data.replay.train_frames, data.replay.train_graphs))
+    members = [
+        (frames[k], graphs[k])
+        for drawn, frames, graphs in sources
+        if drawn is not None
+        for k in drawn.frame.tolist()
+    ]
+    guilty = [frame.where for frame, graph in members if not is_finite(Draw(graph))]
+    names = guilty or [frame.where for frame, _ in members]
+    whole = "" if guilty else " (no frame alone does it: the weights themselves went astray)"
+    return TrainingFailed(
+        f"{what} is not finite at update {update}, with {', '.join(names)}{whole}",
+        where="training",
+        fix="Look at those frames, or lower train.lr; the best model so far is kept.",
+    )
+
+
+def fits_update(
+    device: torch.device, draw: Draw, settings: RunSettings, doing: str
+) -> AbstractContextManager[None]:
+    """An update that does not fit the device names the settings that make it smaller."""
+    train = settings.train
+    bound = "no bound" if train.max_edges is None else f"{train.max_edges:,}"
+    lower = [f"train.max_edges (now {bound})", f"train.batch_size (now {train.batch_size})"]
+    if draw.replay is not None:
+        lower.append(f"replay.ratio (now {settings.replay.ratio})")
+    return fits_memory(
+        device,
+        *(graphs for graphs in (draw.target, draw.replay) if graphs is not None),
+        doing=doing,
+        where="training",
+        fix=f"Start a new run with a lower {', '.join(lower[:-1])} or {lower[-1]}.",
+    )
