@@ -237,7 +237,7 @@ def test_memory_is_there_for_judging_the_best_model(
         evaluate = Trainer.evaluate
 
         def limited(self: Trainer) -> Any:
-            if self.counters.step == 3:
+            if self.counters.step == 2:
                 failing(monkeypatch, lambda *_: True)
             return evaluate(self)
 

@@ -19,10 +19,11 @@ from ase.io import read
 import pestle
 from pestle.adaptation.replay import data_elements, make_replay_set, pools
 from pestle.adaptation.replay.composition import element_set, structures_by_element
-from pestle.adaptation.replay.descriptors import element_averages
+from pestle.adaptation.replay.descriptors import ElementAverages, element_averages
 from pestle.adaptation.replay.filters import FILTERS, count_matching, matching
 from pestle.adaptation.replay.selection import (
     SELECTIONS,
+    Selector,
     at_random,
     element_balanced,
     farthest_points,
@@ -333,6 +334,24 @@ def test_farthest_points_take_the_odd_one_early_and_copies_last(seed0):
     assert sorted(chosen) == list(range(9))
     copies = [chosen.index(k) for k in range(4, 8)]
     assert sorted(copies)[1:] == [6, 7, 8]  # one of the four equal ones, the rest at the end
+
+
+def test_farthest_points_per_cost_by_hand():
+    """Points 0, 5, 11 on a line: 5 is nearest to the mean; 11 is farther from it than 0, but 6/3
+    is less than 5/1."""
+    line = ElementAverages(
+        3, np.arange(3), np.full(3, H), np.array([[0.0], [5.0], [11.0]])
+    )  # fmt: skip
+    assert farthest_points(line, 3) == [1, 2, 0]
+    assert farthest_points(line, 3, np.array([1.0, 1.0, 3.0])) == [1, 0, 2]
+
+
+def test_farthest_points_per_edge_prefer_small_cells(seed0):
+    """A crystal and its supercell show the same environments: the small one is taken."""
+    cells = [Frame(bulk(symbol, cubic=True)) for symbol in ("Cu", "Al", "Si")]
+    frames = [Frame(f.atoms.repeat((2, 2, 1))) for f in cells] + cells
+    selector = Selector("fps-per-edge", seed0, None, 0, None)
+    assert {id(f) for f in selector.choose(frames, 3)} == {id(f) for f in cells}
 
 
 def test_selection_through_the_settings(seed0, pool_file):

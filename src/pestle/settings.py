@@ -169,16 +169,16 @@ class TrainSettings(Group):
         lt=1,
     )
     schedule_patience: int = setting(
-        8,
+        5,
         "plateau: evaluations that together improve by less than min_improvement before the rate is "
         "lowered; exponential: epochs per step down.",
         ge=1,
     )
     schedule_floor: float = setting(
-        0.05, "plateau: share of the first rate below which training ends.", gt=0, lt=1
+        0.1, "plateau: share of the first rate below which training ends.", gt=0, lt=1
     )
     min_improvement: float = setting(
-        0.02,
+        0.05,
         "Relative improvement of the validation figure over schedule_patience evaluations below which it "
         "has stalled; a run that ends while it still improves by more is reported as not converged.",
         gt=0,
@@ -293,10 +293,11 @@ class ReplaySettings(Group):
         "every structure. None: none where scope is broad and the model keeps all elements, else element.",
         source="paper 2.5",
     )
-    select: Literal["random", "fps", "element-balanced", "all"] = setting(
+    select: Literal["random", "fps", "fps-per-edge", "element-balanced", "all"] = setting(
         "random",
-        "How `count` are chosen among those: at random, by farthest points in the foundation's descriptors, evenly "
-        "over the elements, or all of them.",
+        "How `count` are chosen among those: at random, by farthest points in the foundation's descriptors, the same "
+        "for each edge of a structure's graph (small cells are preferred where they are as new), evenly over the "
+        "elements, or all of them.",
         source="appendix E",
     )
     ratio: PositiveFloat | Literal["size"] = setting(

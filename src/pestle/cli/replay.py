@@ -51,7 +51,10 @@ def command(
         ),
     ] = None,
     select: Annotated[
-        str, typer.Option(help="random, fps (needs --foundation), element-balanced or all.")
+        str,
+        typer.Option(
+            help="random, fps or fps-per-edge (need --foundation), element-balanced or all."
+        ),
     ] = "random",
     seed: Annotated[int, typer.Option(help="Seed of generator and selection.", min=0)] = 0,
     scope: Annotated[

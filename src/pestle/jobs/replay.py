@@ -50,7 +50,7 @@ def replay(
         count: structures to select; by default 1000 or all of a smaller pool.
         filter: element, combinations, exclusive, inclusive or none; by default none for a broad
             scope, else element.
-        select: random, fps, element-balanced or all.
+        select: random, fps, fps-per-edge, element-balanced or all.
         seed: of generator and selection.
         scope: narrow or broad.
         labelled: keep labelled structures only (for multihead), and compare their labels with the

@@ -23,7 +23,8 @@ DEFAULT_COUNT = 1000
 # many. The cost is their labels: a label takes about a third of an update on one structure, so that
 # 300 cost as much as two epochs of 60 frames. An epoch takes no longer with more of them.
 GENERATED_PER_ELEMENT, MIN_GENERATED = 10, 300
-# `fps` and `element-balanced` choose among so many times more generated structures than are kept.
+# Farthest points and `element-balanced` choose among so many times more generated structures than
+# are kept.
 CANDIDATES = 3
 
 
@@ -33,7 +34,7 @@ class ReplaySet:
 
     Attributes:
         frames: the structures; `None` for a label that one lacks. Generated ones last; in the order
-            of the pools, or with `fps` and `element-balanced` in the order they were chosen.
+            of the pools, or with farthest points and `element-balanced` as they were chosen.
         pools: counts of each pool at every stage, and its structures that were selected.
         matching: filter and elements.
         select: how they were chosen.

@@ -15,13 +15,18 @@ from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
 from pestle.progress import progress
 from pestle.structures.frame import Frame
+from pestle.structures.graphs import make_graph
 
 SELECTIONS = {
     "random": "at random",
     "fps": "by farthest points in the foundation's descriptors",
+    "fps-per-edge": "by farthest points for each edge of their graphs",
     "element-balanced": "evenly over the elements",
     "all": "all of them",
 }
+
+#: Those that need the foundation's descriptors.
+FARTHEST = ("fps", "fps-per-edge")
 
 
 @dataclass(frozen=True)
@@ -30,11 +35,11 @@ class Selector:
 
     Attributes:
         name: key of `SELECTIONS`.
-        foundation, head, max_edges: for the descriptors of `fps`.
-        seed: of the random choices; `fps` has none.
+        foundation, head, max_edges: for the descriptors of `fps` and `fps-per-edge`.
+        seed: of the random choices; farthest points have none.
 
     Raises:
-        PestleError: `fps` without a foundation.
+        PestleError: farthest points without a foundation.
     """
 
     name: str
@@ -44,9 +49,9 @@ class Selector:
     max_edges: int | None
 
     def __post_init__(self) -> None:
-        if self.name == "fps" and self.foundation is None:
+        if self.name in FARTHEST and self.foundation is None:
             raise PestleError(
-                "fps needs a foundation for its descriptors",
+                f"{self.name} needs a foundation for its descriptors",
                 where="replay.select",
                 fix="Give --foundation, or choose random or element-balanced.",
             )
@@ -54,7 +59,7 @@ class Selector:
     @property
     def ranks(self) -> bool:
         """Whether it prefers some structures to others."""
-        return self.name in ("fps", "element-balanced")
+        return self.name in (*FARTHEST, "element-balanced")
 
     def choose(self, frames: Sequence[Frame], count: int) -> list[Frame]:
         """`count` of the frames, or all where there are no more."""
@@ -76,7 +81,11 @@ class Selector:
                 max_edges=self.max_edges,
                 on_progress=bar.to,
             )
-        return [frames[k] for k in farthest_points(averages, count)]
+        costs = None
+        if self.name == "fps-per-edge":
+            cutoff = self.foundation.cutoff
+            costs = np.array([make_graph(f, cutoff, index=0).n_edges for f in frames], float)
+        return [frames[k] for k in farthest_points(averages, count, costs)]
 
     def line(self, available: int, selected: int) -> str:
         """What was done, in words."""
@@ -89,8 +98,11 @@ def at_random(n: int, count: int, seed: int) -> list[int]:
     return sorted(np.random.default_rng(seed).permutation(n)[:count].tolist())
 
 
-def farthest_points(averages: ElementAverages, count: int) -> list[int]:
-    """Farthest-point sampling: each next structure is the one farthest from all chosen before.
+def farthest_points(
+    averages: ElementAverages, count: int, costs: np.ndarray | None = None
+) -> list[int]:
+    """Farthest-point sampling: each next structure is the one farthest from all chosen before, or
+    with costs the one whose distance is largest for what it costs.
 
     The first is the one nearest to the mean of all; ties go to the earlier. O(n · count) with a
     running minimum of the distances.
@@ -98,10 +110,14 @@ def farthest_points(averages: ElementAverages, count: int) -> list[int]:
     Args:
         averages: descriptors of the structures.
         count: structures to choose, at most as many as there are.
+        costs: [n] of an update on each structure, in any unit; at least one is taken. Distances are
+            divided by them: a large cell must bring more than a small one does.
 
     Returns:
         Indices in the order they were chosen.
     """
+    # The distances below are squared.
+    per_cost = 1.0 if costs is None else np.maximum(costs, 1.0) ** -2
     squared = averages.squared_norms()
     chosen: list[int] = []
     nearest = np.full(averages.n, np.inf)
@@ -111,7 +127,7 @@ def farthest_points(averages: ElementAverages, count: int) -> list[int]:
         distance = squared + squared[following] - 2 * averages.products_with(following)
         np.minimum(nearest, distance, out=nearest)
         nearest[following] = -np.inf  # also where copies of it are at distance zero
-        following = int(np.argmax(nearest))
+        following = int(np.argmax(nearest * per_cost))
     return chosen
 
 
