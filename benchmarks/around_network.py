@@ -138,6 +138,7 @@ def main() -> None:
 
     settings = {
         "elements": "data", "train.epochs": options.epochs, "train.patience": options.epochs,
+        "recipe": "paper", "train.eval_interval": 1,
         "train.batch_size": options.batch_size, "train.seed": options.seed, "train.threads": 1,
         "train.device": "cpu",
     }  # fmt: skip

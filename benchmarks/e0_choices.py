@@ -56,6 +56,7 @@ def main() -> None:
                 "data.valid": [str(options.valid)],
                 "data.test": [str(options.test)],
                 "e0s": e0s,
+                "recipe": "paper",
                 "train.epochs": options.epochs,
                 "train.eval_interval": 5,
                 "train.threads": 1,

@@ -1,11 +1,12 @@
 """Time of a training step of every method on real frames, relative to naive fine-tuning.
 
-Batches of `--batch` target frames, and as many replay structures for the methods with replay; loss
-and backward pass as the training loop makes them. All methods take their steps in turns on one
-thread; printed are medians over the rounds of the ratio in CPU time. Labels do not matter to the
-time: those of the pool are used for pseudolabels, too.
+The updates are those that the training loop draws; loss and backward pass as it makes them. All
+methods take their steps in turns on one thread; printed are means over the rounds in CPU time, as
+updates with and without replay structures, or with large and small ones, differ. Labels do not
+matter to the time: those of the pool are used for pseudolabels, too.
 
     python benchmarks/replay_steps.py --train train.xyz --pool replay.xyz
+    python benchmarks/replay_steps.py --train train.xyz --pool replay.xyz --set replay.ratio=2
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ import torch
 from pestle.adaptation import METHODS, Case
 from pestle.foundations import load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD
-from pestle.run_file import from_names
+from pestle.recipes import resolve
+from pestle.run_file import from_names, parse_overrides
 from pestle.structures.frame import Frame, split_isolated_atoms, thinned
 from pestle.structures.graphs import make_graph
 from pestle.structures.reading import read_frames
 from pestle.training.losses import loss_weights
+from pestle.training.mixing import Position, make_mixture
 from pestle.training.objective import Objective, TrainingData
-from pestle.training.replay import ReplayData, ReplayStream
+from pestle.training.replay import ReplayData
 
 
 def main() -> None:
@@ -34,8 +37,11 @@ def main() -> None:
     parser.add_argument("--foundation", default="pestle-seed0")
     parser.add_argument("--train", type=Path, required=True)
     parser.add_argument("--pool", type=Path, required=True)
-    parser.add_argument("--batch", type=int, default=5)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument(
+        "--methods", nargs="+", default=[name for name in METHODS if name != "scratch"]
+    )
+    parser.add_argument("--set", nargs="+", default=[], help="SETTING=VALUE")
     options = parser.parse_args()
     torch.set_num_threads(1)
     foundation = load_foundation(options.foundation, dtype=torch.float64)
@@ -44,10 +50,10 @@ def main() -> None:
     own = foundation.reference_energies[TARGET_HEAD]
 
     steps = {}
-    for name, method in METHODS.items():
-        if name == "scratch":
-            continue
-        settings = from_names({"method": name})
+    for name in options.methods:
+        method = METHODS[name]
+        asked = from_names({"method": name} | parse_overrides(options.set))
+        settings, _ = resolve(asked, atoms_learnable=False, has_isolated_atoms=False)
         case = Case(foundation, TARGET_HEAD, body, settings, own)
         adaptation = method.adapt(case)
         model = adaptation.model
@@ -65,29 +71,26 @@ def main() -> None:
         if method.replay_labels is not None:
             replay = graphs(broad, REPLAY_HEAD)
             data.replay = ReplayData(broad, replay, [], [])
-        steps[name] = (model, adaptation.trainable, data, Objective(settings, data), settings)
+        mixture = make_mixture(settings, data)
+        steps[name] = (model, adaptation.trainable, mixture, Objective(settings, data), settings)
 
     seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(options.rounds + 1):
-        for name, (model, trainable, data, objective, settings) in steps.items():
+    places = dict.fromkeys(steps, Position())
+    for _ in range(options.rounds + 1):
+        for name, (model, trainable, mixture, objective, settings) in steps.items():
             named = dict(model.named_parameters())
-            stream = ReplayStream(data.train_graphs, 1.0, None, seed=0)
-            batch, _ = stream.draw(turn * options.batch, options.batch)
-            joined = None
-            if data.replay is not None:
-                source = ReplayStream(data.replay.train_graphs, 1.0, None, seed=1)
-                joined, _ = source.draw(turn * options.batch, options.batch)
             started = time.process_time()
-            loss = objective(model, batch, joined, loss_weights(settings.loss, 1))
+            draw, places[name] = mixture.draw(places[name])
+            weights = loss_weights(settings.loss, 1)
+            loss = objective(model, draw.target, draw.replay, weights, joint=draw.joint)
             loss.backward(inputs=[named[key] for key in trainable])
             seconds[name].append(time.process_time() - started)
             model.zero_grad(set_to_none=True)
-    naive = np.array(seconds["naive"][1:])  # the first round compiles
-    print("| method | CPU ms per step | relative to naive |\n|---|---|---|")
+    first = np.mean(next(iter(seconds.values()))[1:])  # the first round compiles
+    print("| method | CPU ms per step | relative to the first |\n|---|---|---|")
     for name, spent in seconds.items():
-        values = np.array(spent[1:])
-        ratio = np.median(values / naive)
-        print(f"| {name} | {1e3 * np.median(values):.0f} | {ratio:.2f} |")
+        mean = np.mean(spent[1:])
+        print(f"| {name} | {1e3 * mean:.0f} | {mean / first:.2f} |")
 
 
 if __name__ == "__main__":

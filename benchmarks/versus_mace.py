@@ -96,6 +96,8 @@ def run_pestle(options: argparse.Namespace, files: tuple, seed: int, work: Path)
     e0_file.write_text(json.dumps({symbols[z]: e for z, e in e0s.items()}))
     settings = {
         "elements": "data", "e0s": e0_file, "train.epochs": options.epochs,
+        # As mace_run_train does: a constant rate, and an evaluation after every epoch.
+        "recipe": "paper", "train.eval_interval": 1,
         "train.patience": options.epochs, "train.batch_size": options.batch_size,
         "train.seed": seed, "train.threads": 1, "train.device": "cpu",
     }  # fmt: skip
