@@ -308,23 +308,31 @@ class ReplaySettings(Group):
         source="Eq. 3",
     )
     every: int = setting(1, "Replay joins every so-many-th update only. Not with ratio=size.", ge=1)
-    target_share: float = setting(
-        0.0,
+    target_share: float | None = setting(
+        None,
         "Share of the replay structures that pass through the target head in the place of their own, for their "
-        "forces and stress: the replay head alone leaves the target head free to drift. Not with ratio=size.",
+        "forces and stress: the replay head alone leaves the target head free to drift. Not with ratio=size. None: "
+        "the recipe's.",
         ge=0,
         le=1,
     )
-    edge_ratio: float | None = setting(
+    edge_ratio: PositiveFloat | Literal["unbounded"] | None = setting(
         None,
         "Edges of the replay structures of an update at most, per edge of its target frames (one structure at "
-        "least): an update costs what its edges cost, whatever the cells of the pool are. None: no bound.",
-        gt=0,
+        "least): an update costs what its edges cost, whatever the cells of the pool are. Not with ratio=size. "
+        "None: the recipe's.",
     )
-    energy: float = setting(1.0, "λ_E of the replay head.", source="Eq. 4", ge=0)
-    forces: float = setting(10.0, "λ_F of the replay head.", source="Eq. 4", ge=0)
-    stress: float = setting(
-        1.0, "λ_S of the replay head, where stress is known.", source="Eq. 4", ge=0
+    energy: float | None = setting(
+        None, "λ_E of the replay head. None: the recipe's.", source="Eq. 4", ge=0
+    )
+    forces: float | None = setting(
+        None, "λ_F of the replay head. None: the recipe's.", source="Eq. 4", ge=0
+    )
+    stress: float | None = setting(
+        None,
+        "λ_S of the replay head, where stress is known. None: the recipe's.",
+        source="Eq. 4",
+        ge=0,
     )
     valid_fraction: float = setting(
         0.1,

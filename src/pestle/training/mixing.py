@@ -139,14 +139,14 @@ class ByRatio(Mixture):
         self.replay: ReplayStream | None = None
         if data.replay is None:
             return
-        assert not isinstance(wanted.ratio, str)
+        assert not isinstance(wanted.ratio, str) and wanted.target_share is not None
         self.every, self.target_share = wanted.every, wanted.target_share
         self.replay = ReplayStream(
             data.replay.train_graphs,
             wanted.ratio,
             train.max_edges,
             train.seed,
-            edge_ratio=wanted.edge_ratio,
+            edge_ratio=None if wanted.edge_ratio == "unbounded" else wanted.edge_ratio,
         )
         if train.epoch_covers == "all":
             drawn = self._replayed_per_update()

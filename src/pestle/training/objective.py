@@ -51,9 +51,9 @@ class Objective:
         replay = settings.replay
         #: λ of the replay head (Eq. 4).
         self.replay_weights = {
-            "energy": replay.energy,
-            "forces": replay.forces,
-            "stress": replay.stress,
+            "energy": replay.energy or 0.0,
+            "forces": replay.forces or 0.0,
+            "stress": replay.stress or 0.0,
         }
         self.stress = any(g.has_stress for g in data.train_graphs)
         self.replay_stress = data.replay is not None and any(
