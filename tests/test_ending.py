@@ -277,6 +277,22 @@ def test_what_is_worse_than_the_foundation_and_why() -> None:
     assert ended(own).trouble is None
 
 
+def test_errors_in_words() -> None:
+    told = SetErrors(
+        name="test", forces=50.0, foundation_forces=400.0, energy=9.6, foundation_energy=10.0
+    )
+    assert told.words == (
+        "test forces 50 meV/Å, foundation 400 (8 × smaller), energies 9.6 meV/atom, foundation "
+        "less its constant offset per element 10 (4 % smaller)"
+    )
+    other = SetErrors(name="valid", forces=30.0, foundation_forces=10.0)
+    assert other.words == "valid forces 30 meV/Å, foundation 10 (3 × larger)"
+    assert "(the same)" in SetErrors(name="x", forces=10.02, foundation_forces=10.0).words
+    assert SetErrors(name="x", energy=2.0, lost=1).words == (
+        "x energies 2 meV/atom, not finite on 1 frame"
+    )
+
+
 def test_breadth_is_told_or_how_to_measure_it() -> None:
     def cost(**more: Any) -> str:
         fields = {"method": "naive", "foundation": "f o", "best_epoch": 3, "sets": (GOOD,)}

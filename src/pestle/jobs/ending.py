@@ -143,8 +143,13 @@ def _kept_start(course: Course) -> Trouble:
         f"{counters.step} updates are too few to learn what the starting model does not know: "
         f"{how}",
         "longer training",
-        f"train.epochs={LONGER * settings.train.epochs}",
+        _longer(settings),
     )
+
+
+def _longer(settings: RunSettings) -> str:
+    """The setting that makes training longer."""
+    return f"train.epochs={LONGER * settings.train.epochs}"
 
 
 def _worse(course: Course, sets: tuple[SetErrors, ...]) -> Trouble | None:
@@ -169,7 +174,7 @@ def _worse(course: Course, sets: tuple[SetErrors, ...]) -> Trouble | None:
         return trouble(
             f"training ended too early: the last of its {counters.epoch} epochs was the best",
             "longer training",
-            f"train.epochs={LONGER * settings.train.epochs}",
+            _longer(settings),
         )
     if settings.method == "scratch":
         return trouble(

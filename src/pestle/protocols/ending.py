@@ -14,12 +14,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from pestle.protocols.results import Finding
-from pestle.protocols.wording import counted, figure, listed
+from pestle.protocols.wording import counted, figure, listed, percent
 
 #: A model counts as worse than the foundation when its RMSE is larger by more than this share.
 WORSE_BY = 0.05
 #: Within this share two errors are the same.
 SAME = 0.005
+#: From this ratio on one error is so many times the other; below it is some per cent off.
+SEVERAL = 1.5
 
 
 class Record(BaseModel):
@@ -281,7 +283,7 @@ def worse_in_words(sets: tuple[SetErrors, ...]) -> str:
         return ""
     text = "; ".join(said)
     if any("energies" in one.worse for one in sets):
-        text += " (of its energies a constant offset per element is taken off)"
+        text += " (the foundation's energies less its constant offset per element)"
     return text
 
 
@@ -296,9 +298,12 @@ def _against(new: float, old: float | None, how: str) -> str:
         return ""
     if not old or not new:
         return f", foundation{how} {figure(old)}"
-    ratio = old / new
-    if abs(ratio - 1) < SAME:
+    ratio = max(old / new, new / old)
+    which = "smaller" if new < old else "larger"
+    if ratio < 1 + SAME:
         change = "the same"
+    elif ratio < SEVERAL:
+        change = f"{percent(abs(1 - new / old))} {which}"
     else:
-        change = f"{ratio:.2g} × smaller" if ratio > 1 else f"{1 / ratio:.2g} × larger"
+        change = f"{ratio:.2g} × {which}"
     return f", foundation{how} {figure(old)} ({change})"
