@@ -426,9 +426,8 @@ def test_convergence_by_hand(values: list[float], converged: bool, improvement: 
     found = convergence([(10 * k, v) for k, v in enumerate(values)], window=2, threshold=0.02)
     assert found.converged == converged
     assert found.improvement == pytest.approx(improvement)
-    assert bool(found.sentence) == (not converged)
     if not converged:
-        assert f"{improvement:.0%} per {found.updates} updates" in found.sentence
+        assert f"{improvement:.0%} per {found.updates} updates" in found.pace
 
 
 def test_a_run_stopped_too_early_says_so(

@@ -76,7 +76,7 @@ class RssSettings(Group):
         lambda: [0.1, 50.0],
         "Pressures at which the cells are relaxed.",
         unit="GPa",
-        source="3.4",
+        source="E.1, Fig. 16",
         min_length=1,
     )
     cycles: int = setting(
@@ -230,7 +230,10 @@ class RdfSettings(DynamicsSettings):
     bins: int = setting(120, "Bins up to r_max.", ge=10)
     structures: int = setting(1, "Starting structures, evenly taken from the given ones.", ge=1)
     seeds: int = setting(
-        3, "Runs from each of them with noise of their own.", source="Fig. 6", ge=1
+        3,
+        "Runs from each of them with noise of their own.",
+        source="ours; Fig. 6 averages over three",
+        ge=1,
     )
     temperature: float = setting(300.0, "Temperature.", unit="K", gt=0)
     time: float = setting(50.0, "Length of a run, after equilibration.", unit="ps", gt=0)
@@ -249,7 +252,7 @@ class NebSettings(Group):
         "neb",
         "neb: climbing-image NEB, improved tangents. autoneb: ASE's AutoNEB, which adds images "
         "where they are needed. path: only the energies along the given images.",
-        source="paper ref. 26",
+        source="autoneb: paper 1, ref. 26",
     )
     fmax: float = setting(
         0.05,

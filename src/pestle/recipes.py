@@ -147,8 +147,9 @@ def _measured(recipe: Recipe) -> Recipe:
 MEASURED = {name: _measured(recipe) for name, recipe in TABLE_7.items()}
 RECIPES = {"paper": TABLE_7, "measured": MEASURED}
 
-#: Repeats of isolated atoms for models whose single-atom energy is learned (paper, Table 3: 10
-#: repeats bring the isolated-atom error from 15 to about 1 meV, more gain nothing).
+#: Repeats of isolated atoms for models whose single-atom energy is learned (paper, Table 3: with
+#: explicit E0s 10 bring the isolated-atom error from 15 to 1.1 meV, more gain nothing; reestimated
+#: ones go from 253 to 2.7, and at 40 to 0.6).
 ISOLATED_ATOM_REPEATS = 10
 
 

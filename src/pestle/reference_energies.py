@@ -255,7 +255,7 @@ def _need_energies(problem: EnergyProblem, method: str) -> None:
         )
 
 
-def _solve(counts: np.ndarray, target: np.ndarray) -> np.ndarray:
+def minimum_norm(counts: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Minimum-norm least squares by SVD, the λ → 0⁺ limit of Eq. 5 and 6."""
     return np.linalg.lstsq(counts, target, rcond=RANK_TOLERANCE)[0]
 
@@ -287,7 +287,7 @@ def _isolated(problem: EnergyProblem, table: Mapping[int, float]) -> ReferenceEn
 def _average(problem: EnergyProblem) -> ReferenceEnergies:
     _need_energies(problem, "average")
     used = np.flatnonzero(problem.counts.any(axis=0))
-    values = _solve(problem.counts[:, used], problem.energy)
+    values = minimum_norm(problem.counts[:, used], problem.energy)
     e0s = {problem.elements[k]: float(v) for k, v in zip(used, values, strict=True)}
     e0s |= _atoms_alone(problem, e0s)
     warning = (
@@ -305,7 +305,7 @@ def _reestimate(problem: EnergyProblem) -> ReferenceEnergies:
     used = np.flatnonzero(problem.counts.any(axis=0))
     start = _start(problem)
     before = problem.counts @ np.array([start[z] for z in problem.elements])
-    shift = _solve(problem.counts[:, used], problem.energy - (problem.interaction + before))
+    shift = minimum_norm(problem.counts[:, used], problem.energy - (problem.interaction + before))
     e0s = {}
     for k, delta in zip(used, shift, strict=True):
         z = problem.elements[k]

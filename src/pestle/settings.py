@@ -92,7 +92,7 @@ class LossSettings(Group):
     kind: Literal["universal", "huber", "mse"] = setting(
         "universal",
         "universal: mace's Huber on per-atom energies and force components with narrower "
-        "bands at large forces (the paper's runs used it); huber: Eq. 7–11 as printed; mse: weighted "
+        "bands at large forces (the Universal/Huber of Table 3, appendix B); huber: Eq. 7–11 as printed; mse: weighted "
         'squares, the paper\'s "stress loss".',
         source="Eq. 7–11, appendix B",
     )
@@ -109,9 +109,15 @@ class LossSettings(Group):
         source="paper 3.3, appendix C",
         ge=1,
     )
-    stage_two_energy: float = setting(100.0, "λ_E in the second stage.", source="appendix C", ge=0)
-    stage_two_forces: float = setting(10.0, "λ_F in the second stage.", source="appendix C", ge=0)
-    stage_two_stress: float = setting(1.0, "λ_S in the second stage.", source="appendix C", ge=0)
+    stage_two_energy: float = setting(
+        100.0, "λ_E in the second stage.", source="ours; appendix C names none", ge=0
+    )
+    stage_two_forces: float = setting(
+        10.0, "λ_F in the second stage.", source="ours; appendix C names none", ge=0
+    )
+    stage_two_stress: float = setting(
+        1.0, "λ_S in the second stage.", source="ours; appendix C names none", ge=0
+    )
     stage_two_lr: float | None = setting(
         None, "Learning rate of the second stage. None: unchanged.", source="appendix C", gt=0
     )
@@ -154,8 +160,8 @@ class TrainSettings(Group):
     )
     amsgrad: bool = setting(
         True,
-        "AMSGrad variant of AdamW: steps never grow again once gradients were large. mace_run_train's default, which the paper's runs used.",
-        source="appendix A.4",
+        "AMSGrad variant of AdamW: steps never grow again once gradients were large. The paper (A.4) names AdamW alone.",
+        source="mace_run_train's default",
     )
     schedule: Literal["constant", "cosine", "exponential", "plateau"] | None = setting(
         None,

@@ -1,4 +1,7 @@
-"""`method: auto`: which method, and why (the paper's section 5 and appendix A.2)."""
+"""`method: auto`: which method, and why (the paper's sections 4 and 5).
+
+On very few frames the paper tells of replay only: with LoRA it succeeds where it fails alone (A.2).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Literal
 from pestle.errors import PestleError
 
 #: At most so many training frames are extreme scarcity: with 5 frames multihead replay fails and
-#: only replay with LoRA succeeds (A.2), with 60 every method works (Table 4).
+#: replay with LoRA succeeds (A.2), with 60 every method that was tried works (Table 4).
 SCARCE_FRAMES = 10
 #: From so many elements or groups on, data are not one narrow system: those of the paper have 2 to
 #: 4 elements and one or two kinds of configuration, its one diverse set (SPICE) 10 and 7.
@@ -112,7 +115,7 @@ def _naive_or_lora(case: Circumstances) -> Choice:
             "lora",
             (
                 f"{few} are few: a low rank limits how far they can pull the foundation (paper "
-                "2.4, 4; A.2 for 5 frames)",
+                "2.4, 4)",
                 "scope narrow: breadth need not survive, so no replay",
             ),
             (f"more than {SCARCE_FRAMES} training frames: naive", broad),

@@ -2,7 +2,15 @@
 
 The parts are those of `Foundation.parameter_groups`. `freeze-first` and `freeze-backbone` are what
 section 2.3 describes; `mace-5` and `mace-6` are the numbers that the paper's Table 4 and mace's
-`--freeze` use. A backbone includes what some models have beyond the numbered parts: the embedding
+`--freeze` use.
+
+Of the first the paper says "Freeze embedding and first message-passing layer. The embedding weights
+and first interaction block are frozen, while later interaction blocks and readouts are trainable."
+A layer of MACE is an interaction block, which gathers the neighbours, and the product block that
+makes its message; the text names no product block. `freeze-first` follows the heading and fixes the
+whole first layer: what the second layer reads is then the foundation's, to the bit.
+
+A backbone includes what some models have beyond the numbered parts: the embedding
 of charge and spin, and long-range electrostatics. (mace's optimiser goes on training the former and
 the readouts of the latter under any number; here they stay.) A readout of the embedding is a
 readout.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -108,28 +109,22 @@ def command(
     name = Path(settings.foundation).stem or "run"
     out = out or Path("runs") / f"{name}-{settings.method}"
     text = shlex.join(["pestle", *sys.argv[1:]])
-    manifest = finetune(settings, out, resume=resume, dry_run=dry_run, command=text)
+
+    def show(manifest: Mapping[str, Any]) -> None:
+        if as_json:
+            print_json(manifest["errors"])
+        else:
+            from pestle.cli.output import error_table, print_table
+
+            for set_name, models in manifest["errors"].items():
+                print_table(error_table(set_name, models))
+        say(f"model:   {out / 'model'}")
+        say(f"report:  {out / 'report.html'}")
+
+    manifest = finetune(settings, out, resume=resume, dry_run=dry_run, command=text, show=show)
     if dry_run:
         if as_json:
             print_json(manifest)
         else:
             typer.echo("\n".join(plan_lines(manifest)))
             typer.echo("\nDry run: nothing was trained, no run folder was written.")
-        return
-    if as_json:
-        print_json(manifest["errors"])
-    else:
-        from pestle.cli.output import error_table, print_table
-
-        for set_name, models in manifest["errors"].items():
-            print_table(error_table(set_name, models))
-    say(f"model:  {out / 'model'}")
-    say(f"report: {out / 'report.html'}")
-    say(f"next:   {_qualify_command(out, settings)}   (is it fit for its use?)")
-
-
-def _qualify_command(out: Path, settings: RunSettings) -> str:
-    """What to type next: errors alone do not show whether a model can be trusted."""
-    words = ["pestle", "qualify", str(out)]
-    text = shlex.join(words + (["--trust"] if settings.trust else []))
-    return text if settings.scope else f"{text} --scope narrow|broad"

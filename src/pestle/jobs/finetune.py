@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from pestle.foundations import catalogue, load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
 from pestle.jobs.adapters import write_adapter
 from pestle.jobs.broad_structures import read_broad, write_broad
+from pestle.jobs.ending import Course, ending_of
 from pestle.jobs.judging import FINE_TUNED, judge
 from pestle.jobs.plan import plan_lines
 from pestle.jobs.preparation import Prepared, prepare, training_data
@@ -24,6 +25,7 @@ from pestle.jobs.record import card_of, data_files, describe, run_identity
 from pestle.jobs.resumable_labels import labels_of_run
 from pestle.model_folder import write_card, write_exports, write_model_folder
 from pestle.progress import say
+from pestle.protocols.ending import Ending
 from pestle.reference_energies import METHODS
 from pestle.report import write_report
 from pestle.run_file import build, dump, from_names, read_run_file
@@ -44,6 +46,7 @@ def finetune(
     resume: bool = False,
     dry_run: bool = False,
     command: str = "",
+    show: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Fine-tune a foundation model and judge the result.
 
@@ -55,9 +58,11 @@ def finetune(
         dry_run: stop before the first update and write no run folder. Pseudolabels that had to be
             made are kept in `OUT.labels.partial`, and the run takes them from there.
         command: command line, for the manifest and the report.
+        show: called with the manifest before the three lines that end a run are said, and after
+            the warning, if there is one.
 
     Returns:
-        The manifest.
+        The manifest. Its `ending` is what `protocols.ending.Ending` reads.
 
     Raises:
         PestleError: a mistake in settings or data.
@@ -138,7 +143,12 @@ def finetune(
             labels_file.unlink(missing_ok=True)
         manifest.update(status="running")
         trainer.loggers = make_loggers(settings.log, folder.path, identity)
-        return _train_and_judge(trainer, prepared, folder, manifest, resume=resume)
+        ending = _train_and_judge(trainer, prepared, folder, manifest, resume=resume)
+        if show is not None:
+            show(manifest.content)
+        for about, line in ending.lines(folder.path).items():
+            say(f"{about}:".ljust(9) + line)
+        return manifest.content
     except (Interrupted, TrainingFailed):
         raise
     except BaseException as error:
@@ -183,8 +193,8 @@ def watch_drift(prepared: Prepared) -> DriftWatch | None:
 
 def _train_and_judge(
     trainer: Trainer, prepared: Prepared, folder: RunFolder, manifest: Manifest, *, resume: bool
-) -> dict[str, Any]:
-    """Train, and whatever happens leave a folder that says so."""
+) -> Ending:
+    """Train, and whatever happens leave a folder that says so; a bad ending is said at once."""
     failure: TrainingFailed | None = None
     try:
         # A run that was killed before its first checkpoint starts over.
@@ -215,23 +225,42 @@ def _train_and_judge(
         raise failure
     # Read from the folder, as every later use of the run does.
     best = load_foundation(folder.path).to(prepared.start.device)
-    errors = judge(prepared, best, folder)["sets"]
+    judged = judge(prepared, best, folder)
+    errors = judged.errors
+    ending = ending_of(
+        Course(
+            with_absolute_paths(prepared.settings),
+            counters,
+            trainer.budget,
+            trainer.convergence(),
+            MetricsFile.read(folder.metrics),
+            failure,
+        ),
+        judged.sets,
+        errors.get("replay"),
+        own_labels=prepared.settings.method.startswith("pseudolabel"),
+        n_drift=len(prepared.drift),
+    )
     write_exports(folder.model, best, head=TARGET_HEAD)
     card = card_of(prepared, manifest.content)
     of_best = {name: models[FINE_TUNED]["all"] for name, models in errors.items()}
-    card |= {"epoch": manifest.content["training"]["best_epoch"], "errors": of_best}
-    card["convergence"] = manifest.content["training"]["convergence"]
+    training = manifest.content["training"]
+    card |= {"epoch": training["best_epoch"], "convergence": training["convergence"]}
+    card |= {"errors": of_best, "ending": ending.for_card()}
     write_card(folder.model, best, head=TARGET_HEAD, card=card)
     manifest.update(
         status="aborted" if failure else "finished",
         status_detail=failure.line if failure else counters.finished,
         finished=now(),
         errors=errors,
+        ending=ending.model_dump(mode="json"),
     )
     write_report(folder.path)
+    if ending.trouble is not None:
+        say(f"\n{ending.warning(folder.path)}")
     if failure is not None:
         raise failure
-    return manifest.content
+    return ending
 
 
 def drift_budget_outcome(trainer: Trainer) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,14 @@ from pestle.jobs.potentials import Contenders
 from pestle.jobs.preparation import Prepared
 from pestle.jobs.probe import measured, write_results
 from pestle.probe_settings import ErrorSettings
+from pestle.protocols.against_labels import labels_are_its_own
 from pestle.protocols.base import Inputs
+from pestle.protocols.ending import SetErrors
+from pestle.protocols.errors.offset import energy_rmse_without, offset_by_element
 from pestle.protocols.errors.protocol import BY_SET, PROTOCOL
 from pestle.protocols.potential import ModelPotential
+from pestle.protocols.predictions import read_predictions
+from pestle.protocols.raw import RawFolder
 from pestle.run_folder import RunFolder
 from pestle.structures.frame import Frame, elements_of, is_labelled, thinned
 
@@ -25,7 +31,22 @@ FINE_TUNED, FOUNDATION = "fine-tuned", "foundation"
 HELD_OUT = ("test", "valid")
 
 
-def judge(prepared: Prepared, best: Foundation, folder: RunFolder) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Judged:
+    """What a run is judged by.
+
+    Attributes:
+        errors: set → model → group → `metrics.frame_errors`; the set `replay` is of the replay
+            heads.
+        sets: the same in all, of the target's sets, against the foundation without its constant
+            offset.
+    """
+
+    errors: dict[str, Any]
+    sets: tuple[SetErrors, ...]
+
+
+def judge(prepared: Prepared, best: Foundation, folder: RunFolder) -> Judged:
     """Errors of the foundation (with the run's E0s) and of the best model on every set, written to
     the folder of the protocol `errors`; raw results of a run that was stopped here are used again.
 
@@ -33,9 +54,6 @@ def judge(prepared: Prepared, best: Foundation, folder: RunFolder) -> dict[str, 
         prepared: the run.
         best: the model that it kept, on the run's device.
         folder: of the run.
-
-    Returns:
-        The metrics of the protocol.
     """
     train = thinned(prepared.splits.train, MAX_TRAIN_EVALUATED, prepared.settings.train.seed)
     sets = {"test": prepared.splits.test, "valid": prepared.splits.valid, "train": train}
@@ -48,6 +66,7 @@ def judge(prepared: Prepared, best: Foundation, folder: RunFolder) -> dict[str, 
         labels={FOUNDATION: "foundation (with the E0s of this run)", FINE_TUNED: FINE_TUNED},
     )
     metrics, raws = _measured(target, sets, prepared, out)
+    of_target = _of_sets(metrics, raws, sets)
     metrics["held_out"] = [name for name in HELD_OUT if name in metrics["sets"]]
     if prepared.replay is not None:
         # The replay head against the foundation itself: it has the foundation's own E0s.
@@ -61,7 +80,42 @@ def judge(prepared: Prepared, best: Foundation, folder: RunFolder) -> dict[str, 
         for key in BY_SET:
             metrics[key] |= beside[key]
     write_results(PROTOCOL, metrics, raws, out)
-    return metrics
+    return Judged(metrics["sets"], of_target)
+
+
+def _of_sets(
+    metrics: Mapping[str, Any],
+    raws: Mapping[str, RawFolder],
+    sets: Mapping[str, Sequence[Frame]],
+) -> tuple[SetErrors, ...]:
+    """Errors of the kept model and of the foundation, less its offset on the training frames."""
+    there = {name: frames for name, frames in sets.items() if name in metrics["sets"]}
+    said, start = {}, 0
+    everything = read_predictions(raws[FOUNDATION], [f for part in there.values() for f in part])
+    for name, frames in there.items():
+        said[name] = everything[start : start + len(frames)]
+        start += len(frames)
+    offset = offset_by_element(there["train"], said["train"]) if "train" in there else {}
+    found = []
+    for name, frames in there.items():
+        own = metrics["sets"][name][FINE_TUNED]["all"]
+        base = metrics["sets"][name][FOUNDATION]["all"]
+        # Against labels that it made itself the foundation has no error, and every model is worse.
+        compared = not labels_are_its_own(base, metrics["forces_rms"][name]["all"])
+        lost = metrics["not_finite"][name].get(FINE_TUNED)
+        found.append(
+            SetErrors(
+                name=name,
+                energy=metrics["energy_rmse"][name][FINE_TUNED],
+                forces=own["forces_rmse"],
+                foundation_energy=energy_rmse_without(offset, frames, said[name])
+                if compared
+                else None,
+                foundation_forces=base["forces_rmse"] if compared else None,
+                lost=lost["count"] if lost else 0,
+            )
+        )
+    return tuple(found)
 
 
 def _measured(

@@ -10,6 +10,7 @@ from typing import Any
 
 from pestle.errors import PestleError
 from pestle.files import finite, sha256, write_json
+from pestle.foundations.interface import TARGET_HEAD
 from pestle.jobs.potentials import Contenders, contenders, file_name
 from pestle.jobs.probe import elements_for, run_protocol
 from pestle.jobs.qualify_inputs import OfRun, read_given, read_run
@@ -25,6 +26,7 @@ from pestle.probe_settings import ProbeSettings
 from pestle.progress import say
 from pestle.protocols import NAMES, protocol
 from pestle.protocols.base import Inputs, Protocol
+from pestle.protocols.ending import Ending
 from pestle.protocols.results import Finding, worst
 from pestle.protocols.thresholds import Threshold, read_thresholds
 from pestle.protocols.verdict import NotTested, Scope, by_level, conclude, needed_by
@@ -166,6 +168,7 @@ def qualify(
             if part:
                 part |= extents(protocol(name), getattr(chosen, name), settings or {}, full=full)
                 tested.protocols[name] = part
+    _ending(tested, run, head)
     content = _verdict(
         tested, wanted, loaded, needed, full=full, thresholds=thresholds, command=command
     )
@@ -238,6 +241,27 @@ def _zero_step(
         why = "the manifest of the run holds no gate"
         entry = NotTested("zero_step", needed, why, "")
     tested.not_tested.append(entry)
+
+
+def _ending(tested: Tested, run: OfRun | None, head: str | None) -> None:
+    """What is wrong with the run as a whole comes first; it is about the target head.
+
+    Raises:
+        PestleError: the manifest cannot be read.
+    """
+    if run is None or head not in (None, TARGET_HEAD):
+        return
+    try:
+        ending = Ending.of(run.manifest)
+    except ValueError as error:
+        raise PestleError("its ending cannot be read", where=f"{run.folder}: manifest") from error
+    finding = ending.finding(run.folder) if ending is not None else None
+    if finding is None:
+        return
+    tested.findings.insert(0, finding)
+    part = tested.protocols.get(finding.protocol)
+    if part is not None:
+        part["level"] = worst([finding.level, *([part["level"]] if part["level"] else [])])
 
 
 def _verdict(

@@ -1,8 +1,8 @@
 """Protocol `dimers`: the energy of two atoms against their distance, for every pair of elements.
 
 Short-range repulsion is what keeps a simulation from collapsing, and what training data of relaxed
-structures say nothing about (paper 3.5). A curve must be finite, rise all the way inwards from its
-minimum, and have one well.
+structures say nothing about (paper 3.4, objective 4; pair curves in Fig. 4b). A curve must be
+finite, rise all the way inwards from its minimum, and have one well.
 """
 
 from __future__ import annotations

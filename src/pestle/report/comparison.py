@@ -12,7 +12,7 @@ from pestle.files import write_text
 from pestle.report.comparison_charts import comparison_charts
 from pestle.report.error_tables import QUANTITIES, set_in_words
 from pestle.report.models import CANDIDATE_STYLE, SCRATCH_STYLE, Style, models_of, other_style
-from pestle.report.overview import best_set
+from pestle.report.overview import best_set, status_of
 from pestle.report.protocol_results import protocol_place, protocol_title
 from pestle.report.rendering import render_page
 from pestle.report.run_folder import RunFolder, nested, objects, read_run_folder
@@ -85,7 +85,7 @@ def _row(run: RunFolder, name: str, style: Style, out: Path) -> dict[str, Any]:
         "method": plain(method.get("name")) if run.is_run else "tested only",
         "foundation": plain(foundation.get("name") or run.verdict.get("baseline")),
         "e0s": plain(run.part("reference_energies").get("method")),
-        "status": str(run.manifest.get("status") or ""),
+        "status": status_of(run)[1] if run.manifest else "",
         "headlines": [_headline(run, protocol) for protocol in HEADLINES],
     }
 

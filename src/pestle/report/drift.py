@@ -68,13 +68,6 @@ def budget_sentence(folder: RunFolder) -> str:
     return f"Within {allowed} the best model is from {said}; {cost}"
 
 
-def budget_left_the_start(folder: RunFolder) -> bool:
-    """Whether nothing trained was within the budget, though training did find better models."""
-    outcome = folder.part("training", "drift_budget")
-    within, without = nested(outcome, "within"), nested(outcome, "without")
-    return within.get("epoch") == 0 and is_number(without.get("epoch")) and without["epoch"] > 0
-
-
 def best_drift(folder: RunFolder) -> tuple[str, str, str] | None:
     """Force drift of the target head in the model that was kept: value, unit, note."""
     value = _of(best_record(folder), TARGET_HEAD).get("forces_rmse")

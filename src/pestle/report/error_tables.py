@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pestle.protocols.ending import WORSE_BY
 from pestle.report.adaptation import own_labels
 from pestle.report.models import REPLAY_SET, Models
 from pestle.report.run_folder import RunFolder, nested
@@ -18,9 +19,6 @@ QUANTITIES = {
     "forces": ("Forces", "meV/Å"),
     "stress": ("Stress", "meV/Å³"),
 }
-
-#: A model counts as worse than the foundation when its RMSE is larger by more than this share.
-WORSE_BY = 0.05
 
 _REMARKS = {
     "test": "Never seen by the training: these are the errors to quote.",

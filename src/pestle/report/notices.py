@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pestle.report.drift import budget_left_the_start
-from pestle.report.error_tables import WORSE_BY, quotable, worse_than_foundation
+from pestle.protocols.ending import WORSE_BY
+from pestle.report.error_tables import quotable, worse_than_foundation
 from pestle.report.models import Models
 from pestle.report.run_folder import RunFolder, nested
 
@@ -33,13 +33,6 @@ def notices(folder: RunFolder, models: Models) -> list[dict[str, Any]]:
             "More frames of that kind, fewer epochs, or a method that keeps more of the foundation."
         )
         found.append(_notice("warning", "Errors", message, {"fix": fix}))
-    if budget_left_the_start(folder):
-        message = (
-            "Nothing trained was within the forgetting budget and better than the start: the model "
-            "that was kept is the foundation with the E0s of this run"
-        )
-        fix = "A larger train.max_drift, a lower train.lr, or a method with replay."
-        found.append(_notice("warning", "Forgetting budget", message, {"fix": fix}))
     if folder.errors and not quotable(nested(folder.errors, "sets")):
         message = (
             "No test frames were given: the best figures here come from frames that chose the "

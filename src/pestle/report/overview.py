@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pestle.foundations.catalogue import ASL
@@ -35,10 +36,7 @@ _NON_COMMERCIAL = (ASL.lower(), "academic", "non-commercial", "noncommercial", "
 
 def overview(folder: RunFolder, models: Models) -> dict[str, Any]:
     """Everything above the first section."""
-    kind, label = _STATUS.get(
-        str(folder.manifest.get("status")),
-        ("warn", str(folder.manifest.get("status") or "unknown")),
-    )
+    kind, label = status_of(folder)
     started, finished = folder.manifest.get("started"), folder.manifest.get("finished")
     when = finished or started or folder.verdict.get("when")
     status = {
@@ -50,9 +48,34 @@ def overview(folder: RunFolder, models: Models) -> dict[str, Any]:
         "name": folder.name,
         "sentence": sentence(folder, models) if folder.is_run else _tests(folder, models),
         "status": status if folder.is_run else None,
+        "ending": _ending(folder),
         "when": moment(when) if when else "",
         "figures": key_figures(folder, models),
         "licence": licence(folder) if folder.is_run else None,
+    }
+
+
+def status_of(folder: RunFolder) -> tuple[str, str]:
+    """Kind of colour and words. A run that ended in vain is no success, though it finished."""
+    said = str(folder.manifest.get("status") or "unknown")
+    trouble = folder.ending.trouble if folder.ending is not None else None
+    if said == "finished" and trouble is not None:
+        return "warn", f"finished: {trouble.title}"
+    return _STATUS.get(said, ("warn", said))
+
+
+def _ending(folder: RunFolder) -> dict[str, Any] | None:
+    """Title and warning where something is wrong, and the three lines."""
+    ending = folder.ending
+    if ending is None:
+        return None
+    lines = ending.lines(folder.path)
+    trouble = ending.trouble
+    return {
+        "title": trouble.title.capitalize() if trouble else "",
+        "warning": trouble.sentence[:1].upper() + trouble.sentence[1:] if trouble else "",
+        "next": lines["next"],
+        "lines": [(about.capitalize(), line) for about, line in lines.items()],
     }
 
 
@@ -101,6 +124,8 @@ def _outcome(folder: RunFolder, models: Models) -> str:
         for quantity, word in (("forces", "force"), ("energy", "energy")):
             value, old = errors.get(f"{quantity}_rmse"), base.get(f"{quantity}_rmse")
             if is_number(value):
+                if quantity == "energy":
+                    old = _without_offset(folder, chosen, value) or old
                 unit = QUANTITIES[quantity][1]
                 word_before = "the foundation" if method == "scratch" else "foundation before"
                 before = f", {word_before} {number(old)}" if is_number(old) else ""
@@ -127,7 +152,11 @@ def key_figures(folder: RunFolder, models: Models) -> list[dict[str, str]]:
             value, old = errors.get(f"{quantity}_rmse"), base.get(f"{quantity}_rmse")
             if is_number(value):
                 label = f"{heading} RMSE, {set_in_words(chosen)}"
-                figures.append(_figure(label, number(value), unit, _against(value, old)))
+                note = _against(value, old)
+                bare = _without_offset(folder, chosen, value) if quantity == "energy" else None
+                if bare is not None:
+                    note = _against(value, bare, " less its constant offset")
+                figures.append(_figure(label, number(value), unit, note))
     training, method = folder.part("training"), folder.part("method")
     if is_number(training.get("best_epoch")):
         epochs = training.get("epochs")
@@ -159,14 +188,23 @@ def _figure(label: str, value: str, unit: str, note: str) -> dict[str, str]:
     return {"label": label, "value": value, "unit": unit, "note": note}
 
 
-def _against(value: float, old: Any) -> str:
+def _without_offset(folder: RunFolder, name: str, energy: float) -> float | None:
+    """The foundation's energy error on a set, its constant offset taken off: a model learns that
+    first and for nothing. `None` where the figure is not of the frames of the run."""
+    for one in folder.ending.sets if folder.ending is not None else ():
+        if one.name == name and one.energy is not None and one.foundation_energy is not None:
+            return one.foundation_energy if math.isclose(one.energy, energy, rel_tol=1e-3) else None
+    return None
+
+
+def _against(value: float, old: Any, how: str = "") -> str:
     if not is_number(old):
         return ""
     if not value or not old:
-        return f"foundation {number(old)}"
+        return f"foundation{how} {number(old)}"
     ratio = old / value
     change = f"{number(ratio, 2)}× smaller" if ratio >= 1 else f"{number(1 / ratio, 2)}× larger"
-    return f"foundation {number(old)} · " + ("the same" if 0.995 < ratio < 1.005 else change)
+    return f"foundation{how} {number(old)} · " + ("the same" if 0.995 < ratio < 1.005 else change)
 
 
 def licence(folder: RunFolder) -> dict[str, Any]:

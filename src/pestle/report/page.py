@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from pestle.files import write_text
+from pestle.protocols.ending import WORSE_BY
 from pestle.report import adaptation, energies, facts
 from pestle.report.asked import asked
 from pestle.report.curves import learning_curves, replay_watched
 from pestle.report.drift import drift_section
 from pestle.report.epochs import nothing_trained
-from pestle.report.error_tables import WORSE_BY, error_tables
+from pestle.report.error_tables import error_tables
 from pestle.report.figures import Figure
 from pestle.report.flagged import flagged_section
 from pestle.report.model_files import model_files

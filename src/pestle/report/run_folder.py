@@ -9,6 +9,7 @@ from typing import Any
 
 from pestle.errors import PestleError
 from pestle.files import finite
+from pestle.protocols.ending import Ending
 from pestle.report.protocol_results import ProtocolResults, read_protocols
 
 #: File of a run folder → what the page lacks without it. Others are optional.
@@ -30,6 +31,7 @@ class RunFolder:
         path: the folder as it was given.
         is_run: whether a model was trained here; else there are only results of protocols.
         manifest: manifest.json.
+        ending: how the run ended, from there; `None` where it has not.
         metrics: records of metrics.jsonl.
         verdict: verdict.json.
         protocols: results by protocol, in the order of the page.
@@ -41,6 +43,7 @@ class RunFolder:
     path: Path = Path()
     is_run: bool = True
     manifest: dict[str, Any] = field(default_factory=dict)
+    ending: Ending | None = None
     metrics: list[dict[str, Any]] = field(default_factory=list)
     verdict: dict[str, Any] = field(default_factory=dict)
     protocols: dict[str, ProtocolResults] = field(default_factory=dict)
@@ -127,6 +130,7 @@ def read_run_folder(run_dir: Path) -> RunFolder:
     folder.verdict = _object(run_dir, "verdict.json", folder) or {}
     if is_run:
         folder.manifest = _object(run_dir, "manifest.json", folder) or {}
+        folder.ending = _ending(folder)
         folder.metrics = _records(run_dir, folder)
     folder.protocols = read_protocols(run_dir / "protocols", folder.missing)
     if is_run and not (run_dir / "protocols/errors/metrics.json").is_file():
@@ -175,6 +179,14 @@ def _object(run_dir: Path, name: str, folder: RunFolder) -> dict[str, Any] | Non
         _say(name, "does not hold an object", folder)
         return None
     return content
+
+
+def _ending(folder: RunFolder) -> Ending | None:
+    try:
+        return Ending.of(folder.manifest)
+    except ValueError:
+        folder.missing.append("manifest.json: its ending cannot be read")
+        return None
 
 
 def _records(run_dir: Path, folder: RunFolder) -> list[dict[str, Any]]:

@@ -23,13 +23,9 @@ class Convergence:
     best_update: int
 
     @property
-    def sentence(self) -> str:
-        """In words; empty if the run converged."""
-        if self.converged:
-            return ""
-        return (
-            f"not converged: still improving by {self.improvement:.0%} per {self.updates:,} updates"
-        )
+    def pace(self) -> str:
+        """`still improving by 7% per 500 updates`."""
+        return f"still improving by {self.improvement:.0%} per {self.updates:,} updates"
 
 
 def convergence(

@@ -322,9 +322,11 @@ class Trainer:
         """Whether there was more to learn when training ended, by the evaluations in the log."""
         train = self.settings.train
         head = "replay" if train.best_head == REPLAY_HEAD else "valid"
-        values = [
+        found = [
             (r["step"], r[head][train.best_metric]) for r in MetricsFile.read(self.metrics.path)
         ]
+        # What is not finite stands as null in the file.
+        values = [(step, math.inf if value is None else value) for step, value in found]
         return convergence(values, train.schedule_patience, train.min_improvement)
 
     def timed_step(self) -> tuple[float, float]:

@@ -87,8 +87,8 @@ def _lost(bad: Sequence[Mapping[str, Any]], runs: int, base: Mapping[str, Any] |
     if worse:
         text += (
             " Not for dynamics under these conditions: check the reference energies first (pestle "
-            "e0; averaged ones broke every run of Table 1), then train on structures near the "
-            "failure or with replay."
+            "e0; averaged ones broke every fine-tuned run of Table 1), then train on structures "
+            "near the failure or with replay."
         )
     if broken:
         part, number = broken[0]["part"], broken[0]["structure"]

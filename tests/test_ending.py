@@ -1,0 +1,358 @@
+"""How a run ends: a run in vain says so first, everywhere; a sound one ends with three lines."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+
+import pestle
+from conftest import DATA
+from pestle import cli
+from pestle.errors import PestleError
+from pestle.foundations.prediction import FramePrediction
+from pestle.jobs.ending import Course, ending_of
+from pestle.jobs.qualify import qualify
+from pestle.protocols.ending import Breadth, Ending, SetErrors, Trouble
+from pestle.protocols.errors.offset import energy_rmse_without, offset_by_element
+from pestle.protocols.results import Finding
+from pestle.protocols.verdict import conclude
+from pestle.report import write_report
+from pestle.settings import RunSettings
+from pestle.structures.frame import Frame
+from pestle.training.budget import Budget
+from pestle.training.convergence import convergence
+from pestle.training.mixing import Position
+from pestle.training.state import Counters
+from report_page import Page
+
+
+# -- the constant offset, by hand ------------------------------------------------------------------
+def frame(symbols: str, energy: float | None, config_type: str = "x") -> Frame:
+    atoms = Atoms(symbols, positions=np.arange(3.0 * len(Atoms(symbols))).reshape(-1, 3))
+    return Frame(atoms, energy=energy, config_type=config_type)
+
+
+def said(symbols: str, energy: float) -> FramePrediction:
+    return FramePrediction(energy, 0.0, np.zeros((len(Atoms(symbols)), 3)), None)
+
+
+def test_the_offset_of_one_composition_is_the_mean_error() -> None:
+    """H2: labels exceed predictions by 1.0 and 1.4 eV, so 0.6 eV an atom; of a test frame that is
+    off by 1.3 eV are left 0.1 eV, 50 meV an atom."""
+    train = [frame("H2", -10.0), frame("H2", -20.0), frame("H2", None)]
+    of_train = [said("H2", -11.0), said("H2", -21.4), said("H2", 99.0)]
+    offset = offset_by_element(train, of_train)
+    assert offset == {1: pytest.approx(0.6)}
+    rmse = energy_rmse_without(offset, [frame("H2", -30.0)], [said("H2", -31.3)])
+    assert rmse == pytest.approx(50.0)
+
+
+def test_the_offset_of_two_elements_is_told_apart_and_isolated_atoms_have_no_part() -> None:
+    """HO and H2O with 2 eV for each H and −3 eV for each O: nothing is left of a third composition.
+    An isolated atom far off changes neither the fit nor the error."""
+    atom = (frame("H", -100.0, "IsolatedAtom"), said("H", 0.0))
+    pairs = [(frame("HO", -1.0), said("HO", 0.0)), (frame("H2O", 1.0), said("H2O", 0.0)), atom]
+    offset = offset_by_element([f for f, _ in pairs], [p for _, p in pairs])
+    assert offset == {1: pytest.approx(2.0), 8: pytest.approx(-3.0)}
+    # H2O2: 2·2 − 2·3 = −2 eV of offset; the label is −1.6, so 0.4 eV of four atoms are left.
+    tests = [(frame("H2O2", -1.6), said("H2O2", 0.0)), atom]
+    rmse = energy_rmse_without(offset, [f for f, _ in tests], [p for _, p in tests])
+    assert rmse == pytest.approx(100.0)
+
+
+def test_without_energies_there_is_no_offset() -> None:
+    nothing = [frame("H2", None)], [said("H2", 1.0)]
+    assert offset_by_element(*nothing) == {}
+    assert energy_rmse_without({}, *nothing) is None
+    lost = offset_by_element(
+        [frame("H2", 1.0), frame("H2", 1.0)], [said("H2", np.nan), said("H2", 0.0)]
+    )
+    assert lost == {1: pytest.approx(0.5)}
+
+
+# -- whole runs ------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with 12, 4 and 6 of the embedded frames, and the isolated atoms."""
+    folder = tmp_path_factory.mktemp("few")
+    for name, count in (("train", 12), ("valid", 4), ("test", 6)):
+        frames = ase.io.read(DATA / f"{name}.xyz", index=":")
+        kept = [f for f in frames if len(f) == 1] + [f for f in frames if len(f) > 1][:count]
+        ase.io.write(folder / f"{name}.xyz", kept, format="extxyz")
+    return folder
+
+
+def words(few: Path, out: Path, *more: str) -> list[str]:
+    given = ["finetune", "-f", "pestle-seed0", "-o", str(out), "--set", "elements=data"]
+    given += ["--data", str(few / "train.xyz"), "--valid", str(few / "valid.xyz")]
+    given += ["--test", str(few / "test.xyz"), "--set", "train.threads=1"]
+    return given + [word for text in more for word in ("--set", text)]
+
+
+def typed(capsys: Any, monkeypatch: pytest.MonkeyPatch, given: list[str]) -> tuple[int, str]:
+    monkeypatch.setattr(sys, "argv", ["pestle", *given])
+    capsys.readouterr()
+    code = cli._run()
+    return code, capsys.readouterr().err
+
+
+def test_a_run_that_learned_nothing_says_so_first_and_everywhere(
+    few: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "bad"
+    code, err = typed(
+        capsys, monkeypatch, words(few, out, "train.epochs=2", "train.lr=10", "scope=narrow")
+    )
+    assert code == 0
+    again = f"pestle finetune {out}/run.yaml --set train.lr=1 -o {out}-next"
+    lines = [line for line in err.splitlines() if line.strip()]
+    (first,) = [k for k, line in enumerate(lines) if line.startswith("NOTHING LEARNED: ")]
+    assert lines[first - 1].startswith("update 6/6"), "before model, report and the three lines"
+    assert "train.lr=10 is too high" in lines[first] and again in lines[first]
+    assert [line.partition(":")[0] for line in lines[-3:]] == ["learned", "breadth", "next"]
+    assert "nothing, the kept model is the starting model" in lines[-3]
+    assert f"pestle probe forgetting {out} --against pestle-seed0" in lines[-2]
+    assert again in lines[-1]
+    log = (out / "log.txt").read_text()
+    assert all(line in log for line in (lines[first], *lines[-3:]))
+
+    ending = Ending.of(json.loads((out / "manifest.json").read_text()))
+    assert ending is not None and ending.trouble is not None and ending.trouble.kind == "start"
+    card = json.loads((out / "model" / "card.json").read_text())["ending"]
+    assert card["warning"].startswith("NOTHING LEARNED") and str(out) not in json.dumps(card)
+    page = Page((out / "report.html").read_text())
+    head = page.text("head")
+    assert "finished: nothing learned" in head and "badge good" not in str(page.tags)
+    assert head.index("train.lr=10 is too high") < head.index("Naive fine-tuning of")
+
+    verdict = qualify(str(out), path=[str(DATA / "neb_mp2.xyz")], settings={"neb.method": "path"})
+    (said_so,) = [f for f in verdict["findings"] if "NOTHING LEARNED" in f["sentence"]]
+    assert said_so["level"] == "concern" and said_so["counts"]
+    assert verdict["verdict"] in ("concern", "fail")
+    assert verdict["protocols"]["errors"]["level"] in ("concern", "fail")
+
+    # What it says to type is understood, as far as the plan.
+    monkeypatch.chdir(tmp_path)
+    given = re.search(r"Next: pestle (.*?)   \(", lines[first])
+    assert given is not None
+    code, err = typed(capsys, monkeypatch, [*given[1].split(), "--dry-run"])
+    assert code == 0, err
+
+
+def test_a_run_that_learned_ends_with_three_lines_and_no_warning(few: Path, tmp_path: Path) -> None:
+    out, shown = tmp_path / "good", []
+
+    def show(manifest: Any) -> None:
+        shown.append((manifest["status"], (out / "log.txt").read_text()))
+
+    settings = {
+        "foundation": "pestle-seed0",
+        "elements": "data",
+        "data.train": [str(few / "train.xyz")],
+        "data.valid": [str(few / "valid.xyz")],
+        "data.test": [str(few / "test.xyz")],
+        "train.epochs": 6,
+        # Six epochs of a steep fall: enough to learn, if what they gain counts as converged.
+        "train.min_improvement": 0.99,
+        "train.batch_size": 2,
+        "train.threads": 1,
+        "drift.structures": ["generated"],
+        "drift.count": 8,
+    }
+    manifest = pestle.finetune(settings, out, show=show)
+    ending = Ending.of(manifest)
+    assert ending is not None and ending.trouble is None and ending.finding(out) is None
+    assert [one.name for one in ending.sets] == ["test", "valid", "train"]
+    test = ending.sets[0]
+    errors = manifest["errors"]["test"]
+    assert test.forces == errors["fine-tuned"]["all"]["forces_rmse"]
+    assert test.foundation_forces == errors["foundation"]["all"]["forces_rmse"]
+    # The explicit E0s leave the foundation an offset: most of its error is not what is learned.
+    assert test.foundation_energy < 0.3 * errors["foundation"]["all"]["energy_rmse"]
+    record = next(
+        json.loads(line)
+        for line in (out / "metrics.jsonl").read_text().splitlines()
+        if json.loads(line)["epoch"] == ending.best_epoch
+    )
+    assert ending.breadth.drift == record["drift"]["Default"]["forces_rmse"] > 0
+    log = (out / "log.txt").read_text()
+    assert shown[0][0] == "finished" and "learned:" not in shown[0][1]
+    assert log.count("learned: ") == 1 and f"pestle qualify {out} --scope narrow|broad" in log
+    assert "on 8 broad structures" in log
+    assert not re.search("NOTHING LEARNED|WORSE THAN", log)
+    card = json.loads((out / "model" / "card.json").read_text())["ending"]
+    assert "warning" not in card and card["learned"] == ending.learned
+    page = Page((out / "report.html").read_text())
+    assert "ending-warning" not in str(page.tags) and "badge good" in str(page.tags)
+    assert "less its constant offset" in page.text("head")
+
+
+# -- judgements ------------------------------------------------------------------------------------
+def course(
+    figures: list[float], best: int, *, failure: PestleError | None = None, **more: Any
+) -> Course:
+    """A run with these validation losses from epoch 0 on, and drift of 100 meV/Å an epoch."""
+    from pestle.run_file import from_names
+
+    settings = from_names(
+        {"foundation": "pestle-seed0", "train.epochs": len(figures) - 1, "train.lr": 1e-3, **more}
+    )
+    assert isinstance(settings, RunSettings)
+    records = [
+        {
+            "epoch": epoch,
+            "step": 10 * epoch,
+            "valid": {"loss": value},
+            "replay": {"loss": epoch + 1.0},
+            "drift": {"Default": {"forces_rmse": 100.0 * epoch}},
+        }
+        for epoch, value in enumerate(figures)
+    ]
+    free = int(np.argmin(figures))
+    last = 10 * (len(figures) - 1)
+    counters = Counters(
+        position=Position(update=last), best_update=10 * best, best_update_without_budget=10 * free
+    )
+    evaluations = [(10 * epoch, value) for epoch, value in enumerate(figures)]
+    budget = Budget(updates=last, per_epoch=10, interval=10)
+    return Course(settings, counters, budget, convergence(evaluations, 1, 0.05), records, failure)
+
+
+GOOD = SetErrors(
+    name="valid", energy=1.0, forces=10.0, foundation_energy=2.0, foundation_forces=20.0
+)
+
+
+def test_why_the_start_was_kept() -> None:
+    def trouble(*args: Any, **more: Any) -> Trouble:
+        found = ending_of(course(*args, **more), [GOOD]).trouble
+        assert found is not None and found.kind == "start"
+        return found
+
+    # As of the run on ten frames: 0.42 → 8.8 → 5.9.
+    steep = trouble([0.42, 8.8, 5.9], 0)
+    assert steep.settings == ("train.lr=0.0001",)
+    assert "0.42 at the start and 5.9 at best" in steep.reason
+    flat = trouble([0.42, 0.43, 0.425], 0)
+    assert flat.settings == ("train.updates=80",) and "too few" in flat.reason and flat.goes_on
+    lost = trouble([0.42, float("nan")], 0)
+    assert lost.settings == ("train.lr=0.0001",) and "no number" in lost.reason
+    budget = {"train.max_drift": 50, "drift.structures": ["generated"]}
+    beyond = trouble([0.42, 0.3, 0.2], 0, **budget)
+    assert (
+        beyond.settings == ("train.max_drift=200",) and "after update 20, by 200" in beyond.reason
+    )
+    replay = trouble([0.42, 0.3], 0, method="multihead", **{"train.best_head": "pt_head"})
+    assert replay.settings == ("train.best_head=Default",)
+    broken = trouble(
+        [0.42, 0.3], 0, failure=PestleError("the loss is not finite", fix="Look there.")
+    )
+    assert "the loss is not finite" in broken.reason and broken.advice == "Look there"
+
+
+def test_what_is_worse_than_the_foundation_and_why() -> None:
+    def ended(*sets: SetErrors, best: int = 1, **more: Any) -> Ending:
+        return ending_of(course([3.0, 1.0, 2.0], best, **more), list(sets))
+
+    assert ended(GOOD).trouble is None
+    # Five per cent are scatter.
+    assert ended(GOOD.model_copy(update={"forces": 20.9})).trouble is None
+    forces = GOOD.model_copy(update={"forces": 21.1})
+    worse = ended(forces).trouble
+    assert worse is not None and worse.kind == "worse" and worse.settings == ("train.lr=0.0001",)
+    assert "on valid: forces 21.1 against 20 meV/Å" in worse.what and "offset" not in worse.what
+    finding = ended(GOOD, forces).finding(Path("runs/x"))
+    assert finding is not None and (finding.level, finding.protocol) == ("concern", "errors")
+    assert finding.value == pytest.approx(1.055) and finding.sentence.startswith("WORSE THAN")
+    energies = ended(GOOD.model_copy(update={"energy": 3.0})).trouble
+    assert energies is not None and energies.settings == ("loss.energy=100",)
+    assert "energies 3 against 2 meV/atom" in energies.what and "offset" in energies.what
+    unlike = ended(forces.model_copy(update={"name": "test"}), GOOD).trouble
+    assert unlike is not None and not unlike.settings and "pseudolabel" in unlike.advice
+    early = ending_of(course([3.0, 2.0, 1.0], 2), [forces]).trouble
+    assert early is not None and early.settings == ("train.updates=80",) and early.goes_on
+    lost = ended(GOOD.model_copy(update={"lost": 2}))
+    assert lost.trouble is not None and "not finite on 2 frames" in lost.trouble.what
+    found = lost.finding(Path("x"))
+    assert found is not None and found.value is None
+    # Against labels that the foundation made there is nothing to be worse than.
+    own = GOOD.model_copy(update={"foundation_forces": None, "foundation_energy": None})
+    assert ended(own).trouble is None
+
+
+def test_a_run_that_still_improves_says_so_and_how_to_go_on() -> None:
+    """Better than the foundation, and half of its loss was gained in the last ten updates."""
+    ended = ending_of(course([3.0, 2.0, 1.0], 2), [GOOD])
+    assert ended.trouble is not None and ended.trouble.kind == "unfinished"
+    warning = ended.warning(Path("runs/x"))
+    assert warning.startswith("NOT CONVERGED: the validation loss was still improving by 50% per")
+    assert "pestle finetune --resume -o runs/x --set train.updates=80" in warning
+    finding = ended.finding(Path("runs/x"))
+    assert finding is not None and (finding.level, finding.value) == ("concern", None)
+    assert ending_of(course([3.0, 1.0, 0.99], 2), [GOOD]).trouble is None
+
+
+def test_errors_in_words() -> None:
+    told = SetErrors(
+        name="test", forces=50.0, foundation_forces=400.0, energy=9.6, foundation_energy=10.0
+    )
+    assert told.words == (
+        "test forces 50 meV/Å, foundation 400 (8 × smaller), energies 9.6 meV/atom, foundation "
+        "less its constant offset per element 10 (4 % smaller)"
+    )
+    other = SetErrors(name="valid", forces=30.0, foundation_forces=10.0)
+    assert other.words == "valid forces 30 meV/Å, foundation 10 (3 × larger)"
+    assert "(the same)" in SetErrors(name="x", forces=10.02, foundation_forces=10.0).words
+    assert SetErrors(name="x", energy=2.0, lost=1).words == (
+        "x energies 2 meV/atom, not finite on 1 frame"
+    )
+
+
+def test_breadth_is_told_or_how_to_measure_it() -> None:
+    def cost(**more: Any) -> str:
+        fields = {"method": "naive", "foundation": "f o", "best_epoch": 3, "sets": (GOOD,)}
+        return Ending(**(fields | more)).cost(Path("runs/x"))
+
+    assert cost() == "not measured; to measure it: pestle probe forgetting runs/x --against 'f o'"
+    assert "probe forgetting runs/x --trust --against" in cost(trust=True)
+    assert cost(method="scratch").startswith("none to lose")
+    moved = Breadth(drift=237.4, drift_structures=64)
+    assert (
+        cost(breadth=moved) == "forces moved 237 meV/Å from the foundation's on 64 broad structures"
+    )
+    own = {"replay": 61.2, "replay_structures": 25}
+    pseudo = cost(breadth=Breadth(**own))
+    assert "replay head moved 61.2 meV/Å from the foundation's on 25 held-out" in pseudo
+    assert "target head was not measured" in pseudo and "probe forgetting" in pseudo
+    labelled = cost(breadth=Breadth(**own, replay_foundation=48.0))
+    assert "force error of the replay head 61.2 meV/Å, foundation 48" in labelled
+
+
+def test_the_concern_of_an_ending_makes_a_verdict_one() -> None:
+    trouble = Trouble(kind="start", what="w", reason="r", advice="a", settings=("train.lr=1",))
+    ending = Ending(
+        method="naive", foundation="f", best_epoch=0, sets=(GOOD,), trouble=trouble, trust=True
+    )
+    finding = ending.finding(Path("runs/x"))
+    assert finding is not None
+    assert "pestle finetune runs/x/run.yaml --trust --set train.lr=1 -o runs/x-next" in (
+        finding.sentence
+    )
+    needed = ("zero_step", "errors", "md")
+    fine = [Finding(name, "pass", "", 0.0, "", "", f"{name}.") for name in needed]
+    verdict = conclude("narrow", "x", [finding, *fine], needed, [])
+    assert verdict.verdict == "concern" and "NOTHING LEARNED: w." in verdict.sentence
+
+
+def test_a_broken_record_is_named_on_the_page(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps({"ending": {"sets": 3}}))
+    page = Page(write_report(tmp_path).read_text())
+    assert "its ending cannot be read" in page.text("head")
