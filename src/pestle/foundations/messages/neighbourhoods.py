@@ -77,7 +77,7 @@ def neighbourhoods(
 
     groups, first = [], 0
     degrees = count[order].tolist()
-    for last in _bounds(degrees, limit):
+    for last in bounds(degrees, limit):
         members, n_places = order[first:last], degrees[first]
         steps = torch.arange(n_places, device=device)
         there = steps < count[members][:, None]
@@ -93,14 +93,19 @@ def group_bytes(device: torch.device) -> int:
     return GROUP_BYTES["cpu" if device.type == "cpu" else "cuda"]
 
 
-def _bounds(degrees: list[int], limit: int) -> list[int]:
-    """Where each group ends in the list of degrees, which falls; zeros are in none."""
-    bounds, first = [], 0
+def bounds(degrees: list[int], limit: int) -> list[int]:
+    """Where each group ends in a falling list of how many places are needed; zeros are in none.
+
+    Args:
+        degrees: places that each member needs, falling.
+        limit: places of a group, at most.
+    """
+    ends, first = [], 0
     connected = sum(d > 0 for d in degrees)
     for k in range(connected):
         large = degrees[first] * (k - first) >= SMALL
         full = degrees[first] * (k + 1 - first) > limit
         if k > first and (full or (large and degrees[k] < FILLED * degrees[first])):
-            bounds.append(k)
+            ends.append(k)
             first = k
-    return [*bounds, connected] if connected else []
+    return [*ends, connected] if connected else []
