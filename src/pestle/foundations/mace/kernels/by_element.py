@@ -71,7 +71,7 @@ def elements(columns: torch.Tensor) -> Elements:
     place[order] = torch.arange(len(order), device=order.device)
     numbers: list[int] = counts[by_size].tolist()
     groups, moved, first, start, atoms = [], [], 0, 0, 0
-    for last in bounds(numbers, len(columns)):
+    for last in bounds(numbers, len(columns) * len(numbers)):  # no bound but that of the padding
         n_places = numbers[first]
         groups.append((last - first, n_places))
         for count in numbers[first:last]:
