@@ -19,7 +19,7 @@ from pestle.run_folder import RunFolder
 FOUNDATION = "pestle-seed0"
 DATA = Path(__file__).parent / "data"
 
-#: Epochs of each method: about half a minute beside other programs.
+#: Epochs of each method: about twenty seconds.
 EPOCHS = 20
 #: Tests that the narrow scope of this data does not need, run to show what they show.
 SHOWN_TOO = ("md", "forgetting", "dimers", "rss")
