@@ -20,6 +20,7 @@ from pestle.foundations.mace.copies import clone
 from pestle.foundations.mace.foundation import MaceFoundation
 from pestle.foundations.mace.kernels import PestleKernels
 from pestle.foundations.mace.kernels.activation import scaled_silu
+from pestle.foundations.mace.kernels.by_element import elements, products_by_element
 from pestle.foundations.mace.kernels.polynomial import polynomial as polynomials
 from pestle.foundations.mace.kernels.symmetry import Table
 from pestle.foundations.mace.runtime import o3
@@ -250,6 +251,28 @@ def test_derivatives_of_the_activation_are_those_of_finite_differences() -> None
     assert torch.allclose(found, 1.7 * torch.nn.functional.silu(x))
     assert torch.autograd.gradcheck(lambda y: scaled_silu(y, 1.7), (x,))
     assert torch.autograd.gradgradcheck(lambda y: scaled_silu(y, 1.7), (x,))
+
+
+@pytest.mark.parametrize(
+    ("columns", "groups"),
+    [([7, 2, 7, 4, 7, 2], [(3, 3)]), ([5] * 129 + [1, 3], [(1, 129), (2, 1)])],
+    ids=["padded together", "a frequent element apart"],
+)
+def test_derivatives_of_products_by_element_are_those_of_finite_differences(
+    columns: list[int], groups: list[tuple[int, int]]
+) -> None:
+    which = elements(torch.tensor(columns))
+    assert list(which.groups) == groups
+
+    def products(x, w):
+        return products_by_element(which, x, w)
+
+    x, w = random(len(columns), 1, 2), random(len(which.counts), 2, 1, seed=1)
+    present = which.present.tolist()
+    wanted = torch.stack([a @ w[present.index(c)] for a, c in zip(x, columns, strict=True)])
+    assert torch.allclose(products(x, w), wanted)
+    assert torch.autograd.gradcheck(products, (x, w))
+    assert torch.autograd.gradgradcheck(products, (x, w))
 
 
 def test_derivatives_of_the_polynomial_are_those_of_finite_differences() -> None:

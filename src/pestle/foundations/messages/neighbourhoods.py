@@ -9,7 +9,7 @@ edge itself, and a group's share of it should stay in the cache of a CPU.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -32,13 +32,35 @@ class Group:
         receiver: [n] which receivers.
         edge: [n · n_places] edge of each place; the number of edges where there is none.
         some_edge: the same, and the last edge where there is none.
+        sender: [n · n_places] sender of each place; any where there is none.
         n_places: neighbours of a receiver, at most.
     """
 
     receiver: torch.Tensor
     edge: torch.Tensor
     some_edge: torch.Tensor
+    sender: torch.Tensor
     n_places: int
+    _made: dict[tuple[str, int], torch.Tensor] = field(default_factory=dict, compare=False)
+
+    def path_rows(self, n_paths: int) -> torch.Tensor:
+        """Rows of the places in a tensor with a row for each edge and path, path by path,
+        [n_paths · n · n_places]; made once for a batch."""
+        key = ("paths", n_paths)
+        if key not in self._made:
+            path = torch.arange(n_paths, device=self.edge.device)[:, None]
+            self._made[key] = (self.some_edge * n_paths + path).reshape(-1)
+        return self._made[key]
+
+    def sender_rows(self, dim: int) -> torch.Tensor:
+        """Rows of the senders in a tensor with a row for each atom and component, receiver by
+        receiver and component by component, [n · dim · n_places]; made once for a batch."""
+        key = ("senders", dim)
+        if key not in self._made:
+            sender = self.sender.view(len(self.receiver), 1, self.n_places)
+            component = torch.arange(dim, device=sender.device)[:, None]
+            self._made[key] = (sender * dim + component).reshape(-1)
+        return self._made[key]
 
 
 @dataclass(frozen=True)
@@ -47,12 +69,12 @@ class Neighbourhoods:
 
     Attributes:
         groups: receivers by how many neighbours they have.
-        sender: [n_edges + 1] sender of every edge, and of the edge that does not exist.
+        n_edges: of the batch.
         n_receivers: with and without neighbours.
     """
 
     groups: tuple[Group, ...]
-    sender: torch.Tensor
+    n_edges: int
     n_receivers: int
 
 
@@ -75,17 +97,19 @@ def neighbourhoods(
     nothing = len(by_receiver)
     by_receiver = torch.cat([by_receiver, by_receiver.new_full((1,), nothing)])
 
+    sender = torch.cat([sender, sender.new_zeros(1)])
     groups, first = [], 0
     degrees = count[order].tolist()
-    for last in _bounds(degrees, limit):
+    for last in bounds(degrees, limit):
         members, n_places = order[first:last], degrees[first]
         steps = torch.arange(n_places, device=device)
         there = steps < count[members][:, None]
         edge = by_receiver[torch.where(there, start[members][:, None] + steps, nothing)]
         edge = edge.reshape(-1)
-        groups.append(Group(members, edge, edge.clamp(max=nothing - 1), n_places))
+        some_edge, senders = edge.clamp(max=nothing - 1), sender.index_select(0, edge)
+        groups.append(Group(members, edge, some_edge, senders, n_places))
         first = last
-    return Neighbourhoods(tuple(groups), torch.cat([sender, sender.new_zeros(1)]), n_receivers)
+    return Neighbourhoods(tuple(groups), nothing, n_receivers)
 
 
 def group_bytes(device: torch.device) -> int:
@@ -93,14 +117,19 @@ def group_bytes(device: torch.device) -> int:
     return GROUP_BYTES["cpu" if device.type == "cpu" else "cuda"]
 
 
-def _bounds(degrees: list[int], limit: int) -> list[int]:
-    """Where each group ends in the list of degrees, which falls; zeros are in none."""
-    bounds, first = [], 0
+def bounds(degrees: list[int], limit: int) -> list[int]:
+    """Where each group ends in a falling list of how many places are needed; zeros are in none.
+
+    Args:
+        degrees: places that each member needs, falling.
+        limit: places of a group, at most.
+    """
+    ends, first = [], 0
     connected = sum(d > 0 for d in degrees)
     for k in range(connected):
         large = degrees[first] * (k - first) >= SMALL
         full = degrees[first] * (k + 1 - first) > limit
         if k > first and (full or (large and degrees[k] < FILLED * degrees[first])):
-            bounds.append(k)
+            ends.append(k)
             first = k
-    return [*bounds, connected] if connected else []
+    return [*ends, connected] if connected else []

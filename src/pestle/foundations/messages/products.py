@@ -63,7 +63,7 @@ class Edges:
     ) -> Gradients:
         """Gradients by Q, w and x, where they are wanted: zero, or not filled in if all edges of
         them will be set."""
-        n, paths = len(self.around.sender), self.paths
+        n, paths = self.around.n_edges + 1, self.paths
         blocks = len(paths.channels)
         couplings, weights = (
             self.like.new_empty if will_be_set else self.like.new_zeros
@@ -136,20 +136,13 @@ class Place:
             if w is None or not own:
                 found.append(self.at.like.new_zeros(()).expand(shape))
                 continue
-            path = torch.arange(len(own), device=w.device)[:, None]
-            rows = (self.group.some_edge * len(own) + path).reshape(-1)
-            found.append(w.index_select(0, rows).view(shape))
+            found.append(w.index_select(0, self.group.path_rows(len(own))).view(shape))
         return found
 
-    @cached_property
+    @property
     def _senders(self) -> list[torch.Tensor]:
         """Rows of the senders' x by block, [n · d1 · n_places]."""
-        sender = self.at.around.sender.index_select(0, self.group.edge)
-        sender = sender.view(self.n, 1, self.n_places)
-        return [
-            (sender * dim + torch.arange(dim, device=sender.device)[:, None]).reshape(-1)
-            for dim in self.paths.components
-        ]
+        return [self.group.sender_rows(dim) for dim in self.paths.components]
 
     @cached_property
     def sent(self) -> list[torch.Tensor]:

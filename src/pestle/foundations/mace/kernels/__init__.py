@@ -12,8 +12,8 @@ from functools import partial
 
 import torch
 
+from pestle.foundations.mace.kernels.by_element import elements
 from pestle.foundations.mace.kernels.layer import Batch, Layer, NotCovered
-from pestle.foundations.mace.kernels.linear import elements
 from pestle.foundations.mace.runtime import Network
 from pestle.foundations.messages.neighbourhoods import neighbourhoods
 

@@ -12,7 +12,8 @@ from itertools import permutations
 import numpy as np
 import torch
 
-from pestle.foundations.mace.kernels.linear import Blocks, Elements
+from pestle.foundations.mace.kernels.by_element import Elements
+from pestle.foundations.mace.kernels.linear import Blocks
 from pestle.foundations.mace.kernels.polynomial import polynomial
 from pestle.foundations.mace.kernels.symmetry import Table, monomials
 from pestle.foundations.mace.runtime import Network

@@ -110,14 +110,14 @@ class Convolution:
             output: (message, [self._outputs[k] for k in into])
             for message, (output, into) in zip(found, self.paths.outputs, strict=True)
         }
-        flat, blocks = self.linear.scaled_weight(), []
+        matrices, blocks = self.linear.matrices(), []
         for output, (dim, mul) in enumerate(self.linear.outputs):
             read = self.linear.reads(output)
             if not read:
                 blocks.append(features[0].new_zeros(around.n_receivers, dim, mul))
                 continue
             message, inputs = messages[self._joined[read[0]]]
-            blocks.append(product(message, self.linear.matrix(flat, output, inputs)))
+            blocks.append(product(message, self.linear.matrix(matrices, output, inputs)))
         return blocks
 
 

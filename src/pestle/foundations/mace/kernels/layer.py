@@ -6,21 +6,16 @@ block, so they are used together or not at all; what comes in and goes out is as
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from pestle.foundations.mace.kernels.by_element import Elements, LinearByElement
 from pestle.foundations.mace.kernels.contraction import MAX_CORRELATION, Contraction
 from pestle.foundations.mace.kernels.convolution import Convolution
-from pestle.foundations.mace.kernels.linear import (
-    Blocks,
-    Elements,
-    Linear,
-    LinearByElement,
-    to_blocks,
-    to_flat,
-)
+from pestle.foundations.mace.kernels.linear import Blocks, Linear, to_blocks, to_flat
 from pestle.foundations.mace.runtime import FullyConnectedNet, Network, blocks, o3, radial
 from pestle.foundations.messages.neighbourhoods import Neighbourhoods
 
@@ -128,7 +123,7 @@ class Layer:
         cutoff: torch.Tensor | None = None,
         **_: Any,
     ) -> tuple[Blocks, Blocks | None]:
-        """Messages by block, and the skip connection if it goes around the product.
+        """Messages, by block or joined, and the skip connection if it goes around the product.
 
         Args:
             batch: of the atoms.
@@ -146,20 +141,22 @@ class Layer:
             self.convolution.hidden(radial_inputs, cutoff),
             batch.around,
         )
+        scale: torch.Tensor | float = 1.0 / block.avg_num_neighbors
         if self.density or self.nonlinear:
             density = self._density(radial_inputs, cutoff, edge_index[1], batch.n_atoms)
             density = density * block.beta + block.alpha if self.nonlinear else density + 1
-            message = [m / density[:, :, None] for m in message]
-        else:
-            message = [m * (1.0 / block.avg_num_neighbors) for m in message]
+            scale = density.reciprocal()[:, :, None]
         if self.nonlinear:
             kept = self.around_messages(sent)
-            flat = to_flat([m + k for m, k in zip(message, kept, strict=True)])
+            flat = to_flat([m * scale + k for m, k in zip(message, kept, strict=True)])
             gated = block.equivariant_nonlin(flat)
-            message = self.after_gate(to_blocks(gated, self.irreps_mid))
-        elif not self.residual:
-            message = self._skipped(message, batch)
-        return message, around
+            return self.after_gate(to_blocks(gated, self.irreps_mid)), around
+        # All blocks have as many channels: one product scales them.
+        joined = torch.cat(message, dim=1) * scale
+        if self.residual:
+            return [joined], around
+        by_block = joined.split([dim for dim, _ in self.convolution.linear.outputs], dim=1)
+        return self._skipped(by_block, batch), around
 
     def update(
         self, batch: Batch, *, node_feats: Blocks, sc: Blocks | None, node_attrs: torch.Tensor
@@ -177,7 +174,7 @@ class Layer:
         return to_flat(made)
 
     # -- parts ----------------------------------------------------------------------------------
-    def _skipped(self, features: Blocks, batch: Batch) -> Blocks:
+    def _skipped(self, features: Sequence[torch.Tensor], batch: Batch) -> Blocks:
         if isinstance(self.skip, Linear):
             return self.skip(features)
         return self.skip(features, batch.elements)

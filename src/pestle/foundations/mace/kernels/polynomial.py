@@ -11,6 +11,7 @@ has M'(x; v) = x_i v_j + v_i x_j in the place of M. So all of them are the same 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ import torch
 from pestle.foundations.derivatives import wanted
 from pestle.foundations.mace.kernels.symmetry import Table
 from pestle.foundations.messages.neighbourhoods import group_bytes
+from pestle.foundations.messages.products import joined
 
 
 def polynomial(
@@ -41,38 +43,45 @@ class _Work:
     def __init__(
         self, table: Table, counts: Sequence[int], x: torch.Tensor, t: torch.Tensor
     ) -> None:
-        self.table, self.counts, self.x, self.t = table, counts, x, t
+        self.table, self.counts, self.x, self.t = table, list(counts), x, t
         self.left, self.right, self.column, self.place = table.indices(x.device)
-        self._with_one = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
 
+    @cached_property
+    def _factors(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Both factors of every monomial, [channels, classes · rows, n_atoms]."""
+        with_one = torch.cat([self.x, torch.ones_like(self.x[:, :1])], dim=1)
+        return with_one.index_select(1, self.left), with_one.index_select(1, self.right)
+
+    @cached_property
     def monomials(self) -> torch.Tensor:
         """M(x), [channels, classes · rows, n_atoms]."""
-        x = self._with_one
-        return x.index_select(1, self.left).mul_(x.index_select(1, self.right))
+        left, right = self._factors
+        return left * right
 
-    def monomials_along(self, v: torch.Tensor) -> torch.Tensor:
-        """M'(x; v)."""
-        x, v = self._with_one, torch.cat([v, torch.zeros_like(v[:, :1])], dim=1)
-        found = v.index_select(1, self.left).mul_(x.index_select(1, self.right))
-        return found.addcmul_(x.index_select(1, self.left), v.index_select(1, self.right))
+    @cached_property
+    def by_degree(self) -> torch.Tensor:
+        """d M."""
+        return self.monomials * self.table.degrees(self.x)
 
-    def by_degree(self, monomials: torch.Tensor) -> torch.Tensor:
-        """d M, in place."""
-        return monomials.mul_(self.table.degrees(monomials))
+    def by_degree_along(self, v: torch.Tensor) -> torch.Tensor:
+        """d M'(x; v)."""
+        v = torch.cat([v, torch.zeros_like(v[:, :1])], dim=1)
+        left, right = self._factors
+        found = v.index_select(1, self.left).mul_(right)
+        found.addcmul_(left, v.index_select(1, self.right))
+        return found.mul_(self.table.degrees(found))
 
     def times(self, monomials: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """T M, [channels, n_outputs, components, n_atoms]."""
         n_classes, n_columns, n_rows = self.table.shape
         channels, _, n_atoms = monomials.shape
         m = monomials.view(channels * n_classes, n_rows, n_atoms)
-        t = t.flatten(1, 2)
         made = [
             torch.bmm(own, part)
-            for own, part in zip(t.unbind(), m.split(list(self.counts), dim=2), strict=True)
+            for own, part in zip(t.flatten(1, 2), m.split(self.counts, dim=2), strict=True)
         ]
-        joined = made[0] if len(made) == 1 else torch.cat(made, dim=2)
-        joined = joined.view(channels, n_classes * n_columns, n_atoms)
-        found = joined.index_select(1, self.place)
+        found = joined(made, 2).view(channels, n_classes * n_columns, n_atoms)
+        found = found.index_select(1, self.place)
         return found.view(channels, self.table.n_outputs, self.table.n, n_atoms)
 
     def outer(self, factors: torch.Tensor, monomials: torch.Tensor) -> torch.Tensor:
@@ -87,12 +96,11 @@ class _Work:
         a = factors.flatten(1, 2).index_select(1, self.column)
         a = a.view(channels * n_classes, n_columns, n_atoms)
         m = monomials.view(channels * n_classes, n_rows, n_atoms).transpose(1, 2)
-        sizes = list(self.counts)
-        made = [
-            torch.bmm(own, part)
-            for own, part in zip(a.split(sizes, dim=2), m.split(sizes, dim=1), strict=True)
-        ]
-        return torch.stack(made).unflatten(1, (channels, n_classes))
+        made = monomials.new_empty(len(self.counts), len(a), n_columns, n_rows)
+        parts = zip(a.split(self.counts, dim=2), m.split(self.counts, dim=1), strict=True)
+        for into, (own, part) in zip(made, parts, strict=True):
+            torch.bmm(own, part, out=into)
+        return made.unflatten(1, (channels, n_classes))
 
 
 def _slices(table: Table, x: torch.Tensor) -> list[slice]:
@@ -104,33 +112,36 @@ def _slices(table: Table, x: torch.Tensor) -> list[slice]:
 
 
 class _Polynomial(torch.autograd.Function):
-    """f. Inputs: table, atoms by element, x [channels, components, n_atoms], T."""
+    """f. Inputs: table, atoms by element, x [channels, components, n_atoms], T.
+
+    J is kept: first and second derivatives all need it.
+    """
 
     @staticmethod
     def forward(
         ctx: Any, table: Table, counts: tuple[int, ...], x: torch.Tensor, t: torch.Tensor
     ) -> torch.Tensor:
         ctx.table, ctx.counts = table, counts
-        ctx.save_for_backward(x, t)
-        found = x.new_empty(len(x), table.n_outputs, x.shape[2])
+        values, slopes = [], []
         for c in _slices(table, x):
             work = _Work(table, counts, x[c], t[:, c])
-            h = work.times(work.monomials(), work.t)
-            torch.sum(h.mul_(work.x[:, None]), dim=2, out=found[c])
-        return found
+            values.append(work.times(work.monomials, work.t).mul_(work.x[:, None]).sum(2))
+            if any(ctx.needs_input_grad):
+                slopes.append(work.times(work.by_degree, work.t))
+        if slopes:
+            ctx.save_for_backward(x, t, joined(slopes, 0))
+        return joined(values, 0)
 
     @staticmethod
     def backward(ctx: Any, g: torch.Tensor) -> Any:
-        parts = wanted(ctx)
-        return (
-            None,
-            None,
-            *_PolynomialGradients.apply(ctx.table, ctx.counts, parts, g, *ctx.saved_tensors),
+        given = _PolynomialGradients.apply(
+            ctx.table, ctx.counts, wanted(ctx), g, *ctx.saved_tensors
         )
+        return None, None, *given
 
 
 class _PolynomialGradients(torch.autograd.Function):
-    """Gradients of Σ g f by x and T. Inputs: table, atoms by element, parts wanted, g, x, T."""
+    """Gradients of Σ g f by x and T. Inputs: table, atoms by element, parts wanted, g, x, T, J."""
 
     @staticmethod
     def forward(
@@ -141,51 +152,58 @@ class _PolynomialGradients(torch.autograd.Function):
         g: torch.Tensor,
         x: torch.Tensor,
         t: torch.Tensor,
+        j: torch.Tensor,
     ) -> Any:
         ctx.table, ctx.counts = table, counts
-        ctx.save_for_backward(g, x, t)
+        ctx.save_for_backward(g, x, t, j)
         ctx.set_materialize_grads(False)
-        by_x = torch.empty_like(x) if parts[0] else None
-        by_t = torch.empty_like(t) if parts[1] else None
+        by_x, by_t = [], []
         for c in _slices(table, x):
-            work = _Work(table, counts, x[c], t[:, c])
-            m = work.monomials()
-            if by_t is not None:
-                by_t[:, c] = work.outer(g[c][:, :, None] * work.x[:, None], m)
-            if by_x is not None:
-                j = work.times(work.by_degree(m), work.t)
-                torch.sum(j.mul_(g[c][:, :, None]), dim=1, out=by_x[c])
-        return by_x, by_t
+            if parts[0]:
+                by_x.append((j[c] * g[c][:, :, None]).sum(1))
+            if parts[1]:
+                work = _Work(table, counts, x[c], t[:, c])
+                by_t.append(work.outer(g[c][:, :, None] * work.x[:, None], work.monomials))
+        return (
+            joined(by_x, 0) if parts[0] else None,
+            joined(by_t, 1) if parts[1] else None,
+        )
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, v: torch.Tensor | None, u: torch.Tensor | None) -> Any:
         """Gradients of Σ v ∂(g f)/∂x + Σ u ∂(g f)/∂T by g, x and T."""
-        g, x, t = ctx.saved_tensors
+        g, x, t, j = ctx.saved_tensors
         parts = wanted(ctx)
         table, counts = ctx.table, ctx.counts
-        by_g, by_x, by_t = (
-            torch.zeros_like(like) if part else None
-            for part, like in zip(parts, (g, x, t), strict=True)
-        )
+        by_g: list[torch.Tensor] = []
+        by_x: list[torch.Tensor] = []
+        by_t: list[torch.Tensor] = []
         for c in _slices(table, x):
             work = _Work(table, counts, x[c], t[:, c])
+            of_g, of_x = [], []
             if v is not None:
-                scaled = work.by_degree(work.monomials())
-                if by_g is not None:
-                    j = work.times(scaled, work.t)
-                    by_g[c] += j.mul_(v[c][:, None]).sum(2)
-                if by_t is not None:
-                    by_t[:, c] += work.outer(g[c][:, :, None] * v[c][:, None], scaled)
-                if by_x is not None:
-                    j = work.times(work.by_degree(work.monomials_along(v[c])), work.t)
-                    by_x[c] += j.mul_(g[c][:, :, None]).sum(1)
+                if parts[0]:
+                    of_g.append((j[c] * v[c][:, None]).sum(2))
+                if parts[1]:
+                    h = work.times(work.by_degree_along(v[c]), work.t)
+                    of_x.append(h.mul_(g[c][:, :, None]).sum(1))
+                if parts[2]:
+                    by_t.append(work.outer(g[c][:, :, None] * v[c][:, None], work.by_degree))
             if u is not None:
-                m = work.monomials()
-                if by_g is not None:
-                    h = work.times(m, u[:, c])
-                    by_g[c] += h.mul_(work.x[:, None]).sum(2)
-                if by_x is not None:
-                    j = work.times(work.by_degree(m), u[:, c])
-                    by_x[c] += j.mul_(g[c][:, :, None]).sum(1)
-        return None, None, None, by_g, by_x, by_t
+                if parts[0]:
+                    of_g.append(work.times(work.monomials, u[:, c]).mul_(work.x[:, None]).sum(2))
+                if parts[1]:
+                    h = work.times(work.by_degree, u[:, c])
+                    of_x.append(h.mul_(g[c][:, :, None]).sum(1))
+            if of_g:
+                by_g.append(sum(of_g[1:], of_g[0]))
+            if of_x:
+                by_x.append(sum(of_x[1:], of_x[0]))
+        return (
+            *(None, None, None),
+            joined(by_g, 0) if by_g else None,
+            joined(by_x, 0) if by_x else None,
+            joined(by_t, 1) if by_t else None,
+            None,
+        )
