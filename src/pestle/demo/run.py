@@ -49,7 +49,7 @@ def run_demo(out: Path) -> dict[str, Any]:
     """
     RunFolder(out).require_new()
     for method in ("scratch", "naive"):
-        say(f"\n=== {method}: {EPOCHS} epochs ===")
+        say(f"\n=== {method}: {EPOCHS} epochs, too few to converge, enough to compare ===")
         asked = {
             "foundation": FOUNDATION,
             "method": method,
