@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 import pestle
 from pestle.errors import PestleError
 from pestle.foundations.prediction import predict_frames
-from pestle.jobs.finetune import resume_settings
+from pestle.jobs.resuming import resume_settings
 from pestle.metrics import errors_by_group
 from pestle.structures.reading import read_frames
 from pestle.training.loggers import MetricsFile
@@ -218,7 +218,7 @@ def test_resume_finds_local_files_from_another_folder(
     names = asked(demo_files, foundation="local", e0s="e0s.json", **{"train.epochs": 1})
     pestle.finetune(names, "run")
     monkeypatch.chdir(tmp_path / "elsewhere")
-    from pestle.jobs.finetune import resume_settings
+    from pestle.jobs.resuming import resume_settings
 
     manifest = pestle.finetune(resume_settings(Path("../run"), {}), "../run", resume=True)
     assert manifest["status"] == "finished"

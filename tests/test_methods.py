@@ -18,7 +18,7 @@ from pestle.errors import Interrupted, PestleError
 from pestle.foundations import load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
 from pestle.foundations.prediction import predict_frames
-from pestle.jobs.finetune import resume_settings
+from pestle.jobs.resuming import resume_settings
 from pestle.run_file import from_names
 from pestle.settings import TrainSettings
 from pestle.structures.frame import Frame, split_isolated_atoms

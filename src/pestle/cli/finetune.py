@@ -99,8 +99,9 @@ def command(
     else:
         settings: RunSettings = build(tree, asked, where=str(run_file) if run_file else "settings")
 
-    from pestle.jobs.finetune import finetune, resume_settings
+    from pestle.jobs.finetune import finetune
     from pestle.jobs.plan import plan_lines
+    from pestle.jobs.resuming import resume_settings
     from pestle.progress import say
 
     if resume:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pestle.adaptation.low_rank import LowRankModel
 from pestle.adaptation.replay.pools import is_file_pool
-from pestle.errors import Interrupted, PestleError
+from pestle.errors import Interrupted
 from pestle.files import write_text
 from pestle.foundations import catalogue, load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
@@ -19,18 +19,20 @@ from pestle.jobs.adapters import write_adapter
 from pestle.jobs.broad_structures import read_broad, write_broad
 from pestle.jobs.ending import Course, ending_of
 from pestle.jobs.judging import FINE_TUNED, judge
+from pestle.jobs.length import fix_interval, step_plan
 from pestle.jobs.plan import plan_lines
 from pestle.jobs.preparation import Prepared, prepare, training_data
 from pestle.jobs.record import card_of, data_files, describe, run_identity
 from pestle.jobs.resumable_labels import labels_of_run
+from pestle.jobs.resuming import changes_of, keep_reasons
 from pestle.model_folder import write_card, write_exports, write_model_folder
 from pestle.progress import say
 from pestle.protocols.ending import Ending
 from pestle.reference_energies import METHODS
 from pestle.report import write_report
-from pestle.run_file import build, dump, from_names, read_run_file
+from pestle.run_file import dump, from_names
 from pestle.run_folder import Manifest, RunFolder, hardware, now
-from pestle.settings import RunSettings, TrainSettings
+from pestle.settings import RunSettings
 from pestle.training.drift import DriftWatch
 from pestle.training.failures import TrainingFailed
 from pestle.training.gate import GateResult, Stage, zero_step_gate
@@ -282,41 +284,6 @@ def drift_budget_outcome(trainer: Trainer) -> dict[str, Any] | None:
     }
 
 
-def step_plan(trainer: Trainer) -> dict[str, Any]:
-    """Updates, what they come to, and time and memory from one timed update."""
-    seconds, memory = trainer.timed_step()
-    budget, train = trainer.budget, trainer.settings.train
-    # An evaluation needs no second derivatives: about a third of an update per batch of its frames.
-    watched = len(trainer.data.valid_frames)
-    if trainer.data.replay is not None:
-        watched += len(trainer.data.replay.valid_frames)
-    evaluations = -(-budget.updates // budget.interval)
-    evaluating = evaluations * -(-watched // train.batch_size) * seconds / 3
-    return {
-        "steps_per_epoch": budget.per_epoch,
-        "epochs": budget.epochs,
-        "steps": budget.updates,
-        "updates_between_evaluations": budget.interval,
-        "passes": trainer.mixture.passes(budget.updates).line(),
-        "ends_earlier": ends_earlier(train),
-        "seconds_per_step": seconds,
-        "estimated_seconds": budget.updates * seconds + evaluating,
-        "memory_mib": memory,
-    }
-
-
-def ends_earlier(train: TrainSettings) -> str:
-    """When training ends before its last update, in words."""
-    if train.schedule != "plateau":
-        return f"earlier after {train.patience} evaluations without a better one"
-    return (
-        f"earlier: the rate is multiplied by {train.schedule_factor:g} whenever "
-        f"{train.schedule_patience} evaluations together improve {train.best_metric} by less than "
-        f"{train.min_improvement:.0%}, and training ends below {train.schedule_floor:g} of the "
-        "first rate"
-    )
-
-
 def with_absolute_paths(settings: RunSettings) -> RunSettings:
     """The same with absolute paths, so that run.yaml works from any folder."""
     settings = settings.model_copy(deep=True)
@@ -335,67 +302,3 @@ def with_absolute_paths(settings: RunSettings) -> RunSettings:
 
 def _absolute_pool(name: str) -> str:
     return str(Path(name).expanduser().absolute()) if is_file_pool(name) else name
-
-
-#: What may change when a run goes on: where it runs, what it logs to, and how long it trains.
-ELSEWHERE = ("train.device", "train.threads")
-LENGTH = ("train.updates", "train.epochs")
-FURTHER = (*LENGTH, "train.patience", "train.lr")
-
-
-def resume_settings(out: Path, overrides: Mapping[str, Any]) -> RunSettings:
-    """Settings of a run to go on with: its own, but for device, threads, loggers, length, patience
-    and learning rate.
-
-    Raises:
-        PestleError: no run there, or an override that would make it another run.
-    """
-    folder = RunFolder(out)
-    folder.require_run()
-    for name in overrides:
-        if name not in (*ELSEWHERE, *FURTHER) and not name.startswith("log."):
-            raise PestleError(
-                "cannot change when a run is resumed",
-                where=name,
-                fix=f"Start a new run from this one's model: --foundation {out} -o NEW_DIR.",
-            )
-    tree = read_run_file(folder.settings)
-    asked = dict(overrides)
-    if any(asked.get(name) is not None for name in LENGTH):
-        # Either says how long the run is: the one that is given replaces the other.
-        asked = dict.fromkeys(LENGTH) | asked
-    return build(tree, asked, where=str(folder.settings))
-
-
-def fix_interval(trainer: Trainer, prepared: Prepared) -> None:
-    """Write down how often the run is evaluated, so that a longer budget does not change it."""
-    budget, train = trainer.budget, prepared.settings.train
-    if train.eval_interval is None:
-        train.eval_interval = budget.interval // budget.per_epoch
-        prepared.reasons["train.eval_interval"] = f"every {budget.interval} updates"
-
-
-def keep_reasons(settings: dict[str, Any], begun: Mapping[str, Any]) -> None:
-    """Settings that a resumed run did not change keep the reasons they had when it began."""
-    for name, entry in begun.items():
-        if name in settings and settings[name]["value"] == entry["value"]:
-            settings[name] = entry
-
-
-def changes_of(
-    begun: Mapping[str, Any], manifest: Mapping[str, Any], folder: RunFolder
-) -> list[dict[str, Any]]:
-    """What a resumed run changes of length, patience and rate, for the manifest."""
-    done = MetricsFile.read(folder.metrics)
-    settings = manifest["settings"]
-    return [
-        {
-            "when": now(),
-            "after_update": done[-1]["step"] if done else 0,
-            "setting": name,
-            "from": begun[name]["value"],
-            "to": settings[name]["value"],
-        }
-        for name in FURTHER
-        if begun[name]["value"] != settings[name]["value"]
-    ]

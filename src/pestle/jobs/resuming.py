@@ -1,0 +1,68 @@
+"""A run that goes on: what may change, and what the manifest says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pestle.errors import PestleError
+from pestle.run_file import build, read_run_file
+from pestle.run_folder import RunFolder, now
+from pestle.settings import RunSettings
+from pestle.training.loggers import MetricsFile
+
+#: What may change when a run goes on: where it runs, what it logs to, and how long it trains.
+ELSEWHERE = ("train.device", "train.threads")
+LENGTH = ("train.updates", "train.epochs")
+FURTHER = (*LENGTH, "train.patience", "train.lr")
+
+
+def resume_settings(out: Path, overrides: Mapping[str, Any]) -> RunSettings:
+    """Settings of a run to go on with: its own, but for device, threads, loggers, length, patience
+    and learning rate.
+
+    Raises:
+        PestleError: no run there, or an override that would make it another run.
+    """
+    folder = RunFolder(out)
+    folder.require_run()
+    for name in overrides:
+        if name not in (*ELSEWHERE, *FURTHER) and not name.startswith("log."):
+            raise PestleError(
+                "cannot change when a run is resumed",
+                where=name,
+                fix=f"Start a new run from this one's model: --foundation {out} -o NEW_DIR.",
+            )
+    tree = read_run_file(folder.settings)
+    asked = dict(overrides)
+    if any(asked.get(name) is not None for name in LENGTH):
+        # Either says how long the run is: the one that is given replaces the other.
+        asked = dict.fromkeys(LENGTH) | asked
+    return build(tree, asked, where=str(folder.settings))
+
+
+def keep_reasons(settings: dict[str, Any], begun: Mapping[str, Any]) -> None:
+    """Settings that a resumed run did not change keep the reasons they had when it began."""
+    for name, entry in begun.items():
+        if name in settings and settings[name]["value"] == entry["value"]:
+            settings[name] = entry
+
+
+def changes_of(
+    begun: Mapping[str, Any], manifest: Mapping[str, Any], folder: RunFolder
+) -> list[dict[str, Any]]:
+    """What a resumed run changes of length, patience and rate, for the manifest."""
+    done = MetricsFile.read(folder.metrics)
+    settings = manifest["settings"]
+    return [
+        {
+            "when": now(),
+            "after_update": done[-1]["step"] if done else 0,
+            "setting": name,
+            "from": begun[name]["value"],
+            "to": settings[name]["value"],
+        }
+        for name in FURTHER
+        if begun[name]["value"] != settings[name]["value"]
+    ]
