@@ -36,6 +36,7 @@ class Recipe:
     why_ema: str
     why_clip: str
     schedule: str = "constant"
+    schedule_patience: int = 5
     why_schedule: str = "the paper gives one rate for each method and averages the weights"
     epochs: int | None = 200
     updates: int | None = None
@@ -85,7 +86,7 @@ TABLE_7 = {
         ema_decay=0.999,
         clip=1.0,
         why_lr="Table 7, naive: a tenth of the rate from scratch, so that no step leaves the "
-        "foundation's basin",
+        "foundation's basin; tuned on MACE models",
         why_ema="Table 7, naive: a longer memory limits the drift from the foundation",
         why_clip="Table 7, naive: one odd batch must not throw the weights away",
     ),
@@ -139,12 +140,16 @@ def _measured(recipe: Recipe) -> Recipe:
         epochs=None,
         updates=20_000,
         why_length="a guard: plateaus of the validation figure end a run before",
+        # With replay the loss falls more slowly, and not as smoothly.
+        schedule_patience=10 if recipe.replay else 5,
         replay=MEASURED_REPLAY if recipe.replay else None,
     )
 
 
 #: What Pestle does where nobody says otherwise; departs from Table 7 where that was measured.
 MEASURED = {name: _measured(recipe) for name, recipe in TABLE_7.items()}
+#: Architectures that learning rates were measured on; others get `train.lr: auto`.
+MEASURED_BACKENDS = ("mace",)
 RECIPES = {"paper": TABLE_7, "measured": MEASURED}
 
 #: Repeats of isolated atoms for models whose single-atom energy is learned (paper, Table 3: with
@@ -154,7 +159,11 @@ ISOLATED_ATOM_REPEATS = 10
 
 
 def resolve(
-    settings: RunSettings, *, atoms_learnable: bool, has_isolated_atoms: bool
+    settings: RunSettings,
+    *,
+    atoms_learnable: bool,
+    has_isolated_atoms: bool,
+    backend: str = "mace",
 ) -> tuple[RunSettings, dict[str, str]]:
     """Fill in what the user left to Pestle.
 
@@ -162,6 +171,7 @@ def resolve(
         settings: what was asked.
         atoms_learnable: whether any weight of the starting model moves its single-atom energies.
         has_isolated_atoms: whether the training data hold IsolatedAtom frames.
+        backend: architecture of the foundation.
 
     Returns:
         The complete settings, and dotted name → reason for every value that was chosen here.
@@ -175,13 +185,18 @@ def resolve(
     reasons: dict[str, str] = {}
     train = settings.train
     # A run file repeats the recipe's values: they keep their reason.
-    if train.lr in (None, recipe.lr):
+    if train.lr is None and settings.recipe == "measured" and backend not in MEASURED_BACKENDS:
+        train.lr = "auto"  # the probe gives the reason
+    elif train.lr in (None, recipe.lr):
         train.lr, reasons["train.lr"] = recipe.lr, recipe.why_lr
     if train.ema_decay in (None, recipe.ema_decay):
         train.ema_decay, reasons["train.ema_decay"] = recipe.ema_decay, recipe.why_ema
     if train.clip in (None, recipe.clip):
         train.clip, reasons["train.clip"] = recipe.clip, recipe.why_clip
 
+    if train.schedule_patience in (None, recipe.schedule_patience):
+        train.schedule_patience = recipe.schedule_patience
+        reasons["train.schedule_patience"] = recipe.why_schedule
     if train.schedule in (None, recipe.schedule):
         train.schedule = recipe.schedule  # type: ignore[assignment]
         reasons["train.schedule"] = recipe.why_schedule

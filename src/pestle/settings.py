@@ -139,8 +139,11 @@ class TrainSettings(Group):
         "What an epoch is. target: as many updates as pass over the training frames once; all: as many as "
         "pass over replay structures, too, as mace-torch counts. Without replay the same.",
     )
-    lr: float | None = setting(
-        None, "Learning rate of AdamW. None: the method's.", source="Table 7", gt=0
+    lr: PositiveFloat | Literal["auto"] | None = setting(
+        None,
+        "Learning rate of AdamW. auto: the largest that does not raise the loss in the first updates, tried on "
+        "copies before training. None: the recipe's where it was measured for the architecture, else auto.",
+        source="Table 7",
     )
     ema_decay: float | None = setting(
         None,
@@ -174,10 +177,10 @@ class TrainSettings(Group):
         gt=0,
         lt=1,
     )
-    schedule_patience: int = setting(
-        5,
+    schedule_patience: int | None = setting(
+        None,
         "plateau: evaluations that together improve by less than min_improvement before the rate is "
-        "lowered; exponential: epochs per step down.",
+        "lowered; exponential: epochs per step down. None: the recipe's.",
         ge=1,
     )
     schedule_floor: float = setting(
@@ -251,6 +254,18 @@ class TrainSettings(Group):
     gate_frames: int = setting(
         200, "Training frames that the zero-step gate predicts before the first update.", ge=1
     )
+
+    @property
+    def plateau(self) -> int:
+        """`schedule_patience` of complete settings."""
+        assert self.schedule_patience is not None
+        return self.schedule_patience
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of complete settings."""
+        assert isinstance(self.lr, float)
+        return self.lr
 
 
 class LoraSettings(Group):

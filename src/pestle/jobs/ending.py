@@ -141,11 +141,10 @@ def _kept_start(course: Course) -> Trouble:
     how = f"the {course.in_words} was {start:.3g} at the start and {became} at best afterwards"
     stopped = counters.step < course.budget.updates
     if best > (1 + WORSE_BY) * start or stopped:
-        assert settings.train.lr is not None
         return trouble(
-            f"train.lr={settings.train.lr:g} is too high: {how}",
+            f"train.lr={settings.train.rate:g} is too high: {how}",
             "a lower learning rate",
-            f"train.lr={settings.train.lr / LOWER:g}",
+            f"train.lr={settings.train.rate / LOWER:g}",
         )
     return trouble(
         f"{counters.step} updates are too few to learn what the starting model does not know: "
@@ -188,8 +187,7 @@ def _worse(course: Course, sets: tuple[SetErrors, ...]) -> Trouble | None:
     if course.failure is not None:
         advice = course.failure.fix or "Look at the frames that it names"
         return trouble(f"training broke off: {course.failure.what}", advice.rstrip("."))
-    assert settings.train.lr is not None
-    lower = f"train.lr={settings.train.lr / LOWER:g}"
+    lower = f"train.lr={settings.train.rate / LOWER:g}"
     if any(one.lost for one in bad):
         return trouble("training led the weights astray", "a lower learning rate", lower)
     if not course.convergence.converged:
@@ -216,8 +214,8 @@ def _worse(course: Course, sets: tuple[SetErrors, ...]) -> Trouble | None:
             f"loss.energy={settings.loss.energy * HEAVIER:g}",
         )
     return trouble(
-        f"train.lr={settings.train.lr:g} is too high, or the frames contradict each other (pestle "
-        "check)",
+        f"train.lr={settings.train.rate:g} is too high, or the frames contradict each other "
+        "(pestle check)",
         "a lower learning rate",
         lower,
     )

@@ -18,8 +18,8 @@ from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
 from pestle.jobs.adapters import write_adapter
 from pestle.jobs.broad_structures import read_broad, write_broad
 from pestle.jobs.ending import Course, ending_of
+from pestle.jobs.first_updates import fix_interval, settle_rate, step_plan
 from pestle.jobs.judging import FINE_TUNED, judge
-from pestle.jobs.length import fix_interval, step_plan
 from pestle.jobs.plan import plan_lines
 from pestle.jobs.preparation import Prepared, prepare, training_data
 from pestle.jobs.record import card_of, data_files, describe, run_identity
@@ -91,6 +91,7 @@ def finetune(
     )
     identity = run_identity(prepared)
     data = training_data(prepared)
+    probe = settle_rate(prepared, data, fabric)
 
     def save_best(best: Foundation, record: dict[str, Any]) -> None:
         card = {**card_of(prepared, manifest.content), "validation": record["valid"]}
@@ -116,13 +117,15 @@ def finetune(
     if resume and folder.manifest.exists():
         # The command that repeats the run is the one that began it.
         begun = Manifest.read(folder.manifest).content
-        kept = ("command", "started", "replay", "changes")
+        kept = ("command", "started", "replay", "changes", "rate_probe")
         manifest.content |= {key: begun[key] for key in kept if key in begun}
         manifest.content["method"]["choice"] = begun["method"].get("choice")
         keep_reasons(manifest.content["settings"], begun["settings"])
         manifest.content["changes"] += changes_of(begun["settings"], manifest.content, folder)
     manifest.content["hardware"] = hardware(str(fabric.device))
     manifest.content["plan"] = step_plan(trainer)
+    if not resume:
+        manifest.content["rate_probe"] = None if probe is None else asdict(probe)
     gate = pass_gate(prepared)
     manifest.content["gate"] = asdict(gate) if gate else None
     manifest.content["timings"] = {"preparation_s": round(time.monotonic() - started, 2)}

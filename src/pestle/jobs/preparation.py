@@ -125,6 +125,7 @@ def prepare(
         settings,
         atoms_learnable=single_atoms_learnable(start),
         has_isolated_atoms=has_atoms,
+        backend=foundation.backend,
     )
     if settings.data.isolated_atom_repeats and not has_atoms:
         raise PestleError(

@@ -15,9 +15,10 @@ from pestle.report.epochs import (
     positive_points,
     without_exact_start,
 )
-from pestle.report.figures import Figure, rounded
+from pestle.report.figures import Figure, empty_plot, log_axis, rounded
 from pestle.report.models import BASELINE_STYLE, CANDIDATE_STYLE, HEADS, REPLAY_HEAD, TARGET_HEAD
 from pestle.report.run_folder import RunFolder, nested
+from pestle.report.wording import is_number
 
 #: Field of `valid` and `replay` → title, axis.
 _ERRORS = {
@@ -46,7 +47,30 @@ def learning_curves(folder: RunFolder) -> list[Figure]:
         if max(values) == min(values):
             plot.update_yaxes(range=[0, 1.5 * values[0]])
         figures.append(finished("curve-lr", "Learning rate", plot, best))
-    return figures
+    probed = _rate_probe(folder)
+    return [*figures, probed] if probed is not None else figures
+
+
+def _rate_probe(folder: RunFolder) -> Figure | None:
+    """The rates that were tried before training: the worst loss at each over that of the start."""
+    probe = folder.part("rate_probe")
+    points = [
+        (trial["rate"], max(trial["losses"]))
+        for trial in probe.get("trials") or []
+        if trial["losses"] and all(is_number(value) for value in trial["losses"])
+    ]
+    if not points:
+        return None
+    plot = empty_plot("learning rate", "largest loss over that of the start")
+    plot.update_layout(showlegend=False)
+    plot.update_xaxes(**log_axis([x for x, _ in points]))
+    add_line(plot, sorted(points), "loss", INK)
+    plot.add_hline(y=1.0, line={"color": INK, "width": 1, "dash": "dot"})
+    caption = (
+        f"{probe['updates']} updates at each rate, from the starting model; taken was "
+        f"{probe['rate']:g}. Rates at which the loss was no number are left out."
+    )
+    return Figure("rate-probe", "Learning rates tried", caption, plot, "half")
 
 
 def replay_watched(folder: RunFolder) -> bool:

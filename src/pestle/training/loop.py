@@ -327,7 +327,7 @@ class Trainer:
         ]
         # What is not finite stands as null in the file.
         values = [(step, math.inf if value is None else value) for step, value in found]
-        return convergence(values, train.schedule_patience, train.min_improvement)
+        return convergence(values, train.plateau, train.min_improvement)
 
     def timed_step(self) -> tuple[float, float]:
         """(seconds, MiB) of one forward and backward pass; changes nothing.

@@ -24,10 +24,9 @@ def make_optimizer(
     Fused: one pass over every weight instead of a dozen. It rounds in another order than torch's
     plain loop: the same to about 1e-16 of a weight at each update.
     """
-    assert settings.lr is not None
     return torch.optim.AdamW(
         parameters,
-        lr=settings.lr,
+        lr=settings.rate,
         betas=(0.9, 0.999),
         weight_decay=settings.weight_decay,
         amsgrad=settings.amsgrad,
@@ -70,8 +69,7 @@ class Schedule:
     def rate(self, step: int) -> float:
         """Learning rate of the update that follows `step` updates."""
         settings = self.settings
-        assert settings.lr is not None
-        base = settings.lr
+        base = settings.rate
         if self.stage_two is not None and self.budget.epoch_of(step) >= self.stage_two[0]:
             base = self.stage_two[1]
         warm = min(1.0, (step + 1) / settings.warmup_steps) if settings.warmup_steps else 1.0
@@ -80,7 +78,7 @@ class Schedule:
             done = min(1.0, step / max(1, self.budget.updates))
             shape = COSINE_FLOOR + (1 - COSINE_FLOOR) * 0.5 * (1 + math.cos(math.pi * done))
         elif settings.schedule == "exponential":
-            steps_down = step / (settings.schedule_patience * self.budget.per_epoch)
+            steps_down = step / (settings.plateau * self.budget.per_epoch)
             shape = settings.schedule_factor**steps_down
         return base * warm * shape * self.reduced
 
@@ -103,7 +101,7 @@ class Schedule:
             self.best, self.waited = metric, 0
             return
         self.waited += 1
-        if self.waited >= self.settings.schedule_patience:
+        if self.waited >= self.settings.plateau:
             self.reduced *= self.settings.schedule_factor
             self.waited = 0
 
@@ -121,12 +119,12 @@ class Schedule:
             "reduced": self.reduced,
             "best": self.best,
             "waited": self.waited,
-            "lr": float(self.settings.lr or 0.0),
+            "lr": self.settings.rate,
         }
 
     def load_state_dict(self, state: dict[str, float]) -> None:
         """Go on from a checkpoint; with another learning rate than it had, the plateaus restart."""
         self.reduced, self.best = state["reduced"], state["best"]
         self.waited = int(state["waited"])
-        if state["lr"] != self.settings.lr:
+        if state["lr"] != self.settings.rate:
             self.restart()

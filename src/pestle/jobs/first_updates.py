@@ -1,12 +1,18 @@
-"""The length of a run as its plan tells it: updates, passes, time and memory."""
+"""What is settled by trying the first updates of a run: rate, time and memory, and its length."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+from lightning_fabric import Fabric
 
 from pestle.jobs.preparation import Prepared
 from pestle.settings import TrainSettings
+from pestle.training.loggers import MetricsFile
 from pestle.training.loop import Trainer
+from pestle.training.objective import TrainingData
+from pestle.training.rate_probe import RateProbe, probe_rates
 
 
 def step_plan(trainer: Trainer) -> dict[str, Any]:
@@ -38,7 +44,7 @@ def ends_earlier(train: TrainSettings) -> str:
         return f"earlier after {train.patience} evaluations without a better one"
     return (
         f"earlier: the rate is multiplied by {train.schedule_factor:g} whenever "
-        f"{train.schedule_patience} evaluations together improve {train.best_metric} by less than "
+        f"{train.plateau} evaluations together improve {train.best_metric} by less than "
         f"{train.min_improvement:.0%}, and training ends below {train.schedule_floor:g} of the "
         "first rate"
     )
@@ -50,3 +56,32 @@ def fix_interval(trainer: Trainer, prepared: Prepared) -> None:
     if train.eval_interval is None:
         train.eval_interval = budget.interval // budget.per_epoch
         prepared.reasons["train.eval_interval"] = f"every {budget.interval} updates"
+
+
+def settle_rate(prepared: Prepared, data: TrainingData, fabric: Fabric) -> RateProbe | None:
+    """Put a number in the place of `train.lr: auto`; `None` where there is one.
+
+    Raises:
+        PestleError: the loss rises at every rate.
+    """
+    train = prepared.settings.train
+    if train.lr != "auto":
+        return None
+    # Any rate will do: the probe has an optimiser of its own, and nothing is written.
+    settings = prepared.settings.model_copy(deep=True)
+    settings.train.lr = 1.0
+    trainer = Trainer(
+        fabric,
+        prepared.adaptation.model,
+        prepared.adaptation.trainable,
+        data,
+        settings,
+        checkpoint=Path(),
+        metrics=MetricsFile(Path()),
+        save_best=lambda *_: None,
+        identity="",
+    )
+    probe = probe_rates(trainer)
+    train.lr = probe.rate
+    prepared.reasons["train.lr"] = probe.reason
+    return probe
