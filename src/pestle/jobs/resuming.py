@@ -64,5 +64,5 @@ def changes_of(
             "to": settings[name]["value"],
         }
         for name in FURTHER
-        if begun[name]["value"] != settings[name]["value"]
+        if name in begun and begun[name]["value"] != settings[name]["value"]
     ]
