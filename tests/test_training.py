@@ -90,14 +90,15 @@ def interrupt_at(trainer: Trainer, step: int) -> None:
 def test_resume_equals_no_interruption(
     tmp_path: Path, seed0: Foundation, demo_train: list[Frame], schedule: str
 ) -> None:
-    """Stopped in the middle of an epoch and again later: same weights, average, log, best model."""
+    """Stopped in the middle of an epoch, at an evaluation, and after the last update: same weights,
+    average, log, best model."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     whole.mkdir()
     parts.mkdir()
     asked = {"train__epochs": 3, "train__schedule": schedule, "train__schedule_patience": 1}
     straight = make_trainer(whole, seed0, demo_train, **asked)
     straight.run()
-    for stop in (2, 5):
+    for stop in (2, 5, 6, 9):
         trainer = make_trainer(parts, seed0, demo_train, **asked)
         interrupt_at(trainer, stop)
         with pytest.raises(Interrupted):
@@ -466,7 +467,7 @@ def test_a_finished_run_goes_on_as_one_that_was_asked_for_more(
     parts.mkdir()
     asked = {
         "train__schedule": schedule, "train__eval_interval": 1, "train__schedule_patience": 1,
-        "train__min_improvement": 0.5,
+        "train__min_improvement": 0.5, "train__schedule_floor": 1e-6,
     }  # fmt: skip
     straight = make_trainer(whole, seed0, demo_train, train__epochs=4, **asked)
     straight.run()

@@ -141,7 +141,7 @@ def _measured(recipe: Recipe) -> Recipe:
         updates=20_000,
         why_length="a guard: plateaus of the validation figure end a run before",
         # With replay the loss falls more slowly, and not as smoothly.
-        schedule_patience=10 if recipe.replay else 5,
+        schedule_patience=7 if recipe.replay else 5,
         replay=MEASURED_REPLAY if recipe.replay else None,
     )
 

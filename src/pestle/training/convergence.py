@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,6 +49,6 @@ def convergence(
     best_before = min(value for _, value in before)
     best_update, best = min(evaluations, key=lambda pair: pair[1])
     span = evaluations[-1][0] - before[-1][0]
-    gained = 1.0 - best / best_before if best_before > 0 else 0.0
+    gained = 1.0 - best / best_before if 0 < best_before < math.inf else 0.0
     recent = bool(last) and best_update >= last[0][0]
     return Convergence(not (recent and gained > threshold), max(0.0, gained), span, best_update)

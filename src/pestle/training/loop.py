@@ -290,7 +290,13 @@ class Trainer:
             self._save()
         saved = time.monotonic()
         with progress("training", self.budget.updates, done=c.step) as bar:
-            while not c.finished:
+            while True:
+                # Also of a run that was stopped between the update and its evaluation.
+                if c.loss_batches and self.budget.evaluates_after(c.step):
+                    self._record_mean()
+                    c.finished = self._why_to_stop()
+                if c.finished:
+                    break
                 self._begin_second_stage()
                 draw, after = self.mixture.draw(c.position)
                 loss, norm = self.step(draw, self._weights(c.step))
@@ -306,9 +312,6 @@ class Trainer:
                 if self._stop_requested:
                     self._save()
                     raise Interrupted(self._stop_requested, str(self.checkpoint.parent.parent))
-                if self.budget.evaluates_after(c.step):
-                    self._record_mean()
-                    c.finished = self._why_to_stop()
         self._save()
 
     def _begin_second_stage(self) -> None:
@@ -332,12 +335,13 @@ class Trainer:
         """Whether there was more to learn when training ended, by the evaluations in the log."""
         train = self.settings.train
         head = "replay" if train.best_head == REPLAY_HEAD else "valid"
-        found = [
-            (r["step"], r[head][train.best_metric]) for r in MetricsFile.read(self.metrics.path)
-        ]
-        # What is not finite stands as null in the file.
-        values = [(step, math.inf if value is None else value) for step, value in found]
-        return convergence(values, train.plateau, train.min_improvement)
+        values = []
+        for record in MetricsFile.read(self.metrics.path):
+            value = record[head][train.best_metric]
+            # What is not finite stands as null in the file.
+            usable = value is not None and self._within_budget(record)
+            values.append((record["step"], value if usable else math.inf))
+        return convergence(values, min(train.plateau, train.patience), train.min_improvement)
 
     def timed_step(self) -> tuple[float, float]:
         """(seconds, MiB) of one forward and backward pass; changes nothing.
