@@ -153,11 +153,17 @@ def test_measured_recipes_end_by_plateaus_and_say_where_they_depart(method: str)
         build({}, {"method": method}), atoms_learnable=False, has_isolated_atoms=True
     )
     train, paper = settings.train, TABLE_7[method]
-    assert (train.schedule, train.epochs) == ("plateau", None) and train.updates
-    assert "guard" in reasons["train.updates"]
+    assert (train.schedule, train.epochs, train.updates) == ("plateau", None, None)
     for name in ("lr", "ema_decay", "clip"):
         departs = getattr(train, name) != getattr(paper, name)
         assert ("measured" in reasons[f"train.{name}"]) == departs
+
+
+def test_a_length_that_is_asked_for_replaces_that_of_a_run_file() -> None:
+    longer = build({"train": {"updates": 20_000}}, {"train.epochs": 5}).train
+    assert (longer.epochs, longer.updates) == (5, None)
+    kept = build({"train": {"updates": 20_000}}, {"train.lr": 1e-3}).train
+    assert (kept.epochs, kept.updates) == (None, 20_000)
 
 
 def test_a_length_in_epochs_replaces_the_guard() -> None:

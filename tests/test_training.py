@@ -400,6 +400,10 @@ def test_budgets_by_hand() -> None:
     assert [u for u in range(1, 18) if by_updates.evaluates_after(u)] == [6, 12, 17]
     assert by_updates.epochs == 5.6667 and by_updates.epochs_after(6) == 2
     assert [by_updates.epoch_of(u) for u in (0, 2, 3)] == [1, 1, 2]
+    # Where nobody says, 20,000 updates, or 200 epochs of a large set.
+    open_ended = settings_for().train
+    assert make_budget(open_ended, 12).updates == 20_000
+    assert make_budget(open_ended, 3_937).updates == 200 * 3_937
 
 
 def test_updates_and_epochs_together_are_refused() -> None:

@@ -39,8 +39,7 @@ class Recipe:
     schedule_patience: int = 5
     why_schedule: str = "the paper gives one rate for each method and averages the weights"
     epochs: int | None = 200
-    updates: int | None = None
-    why_length: str = "the paper names no number of epochs for its comparisons"
+    why_epochs: str = "the paper names no number of epochs for its comparisons"
     replay: ReplayRecipe | None = None
 
 
@@ -138,8 +137,6 @@ def _measured(recipe: Recipe) -> Recipe:
         why_schedule="measured: ends where nothing more is learned, whatever the method "
         "(docs/benchmarks.md)",
         epochs=None,
-        updates=20_000,
-        why_length="a guard: plateaus of the validation figure end a run before",
         # With replay the loss falls more slowly, and not as smoothly.
         schedule_patience=7 if recipe.replay else 5,
         replay=MEASURED_REPLAY if recipe.replay else None,
@@ -200,9 +197,9 @@ def resolve(
     if train.schedule in (None, recipe.schedule):
         train.schedule = recipe.schedule  # type: ignore[assignment]
         reasons["train.schedule"] = recipe.why_schedule
-    if (train.updates, train.epochs) in ((None, None), (recipe.updates, recipe.epochs)):
-        train.updates, train.epochs = recipe.updates, recipe.epochs
-        reasons["train.updates" if recipe.updates else "train.epochs"] = recipe.why_length
+    lengths = (None, recipe.epochs)
+    if recipe.epochs is not None and train.updates is None and train.epochs in lengths:
+        train.epochs, reasons["train.epochs"] = recipe.epochs, recipe.why_epochs
 
     if recipe.replay is not None:
         _resolve_replay(settings, recipe.replay, reasons)

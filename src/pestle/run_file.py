@@ -20,6 +20,8 @@ from pestle.settings import RunSettings, known_names, walk
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
+#: Settings of which one says how long a run is.
+LENGTH = ("train.updates", "train.epochs")
 #: Names known from mace_run_train, and what they are called here.
 MACE_NAMES = {
     "E0s": "e0s",
@@ -176,7 +178,11 @@ def build(
     Raises:
         PestleError: unknown field (with the nearest name) or a value out of range.
     """
-    merged = _merge(_plain(tree), _nested(flat or {}))
+    flat = dict(flat or {})
+    if root is RunSettings and any(flat.get(name) is not None for name in LENGTH):
+        # Either says how long a run is: the one that is given replaces the other of a run file.
+        flat = dict.fromkeys(LENGTH) | flat
+    merged = _merge(_plain(tree), _nested(flat))
     for name in (name for name in known_names(root) if "." in name and _wants_list(name, root)):
         group, leaf = name.split(".")
         entries = merged.get(group)

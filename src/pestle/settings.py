@@ -128,7 +128,8 @@ class TrainSettings(Group):
 
     updates: int | None = setting(
         None,
-        "Updates at most. None: those of train.epochs, or where that is not given either, the method's.",
+        "Updates at most. None: those of train.epochs, or where that is not given either, 20000 or 200 epochs, the "
+        "longer.",
         ge=1,
     )
     epochs: int | None = setting(

@@ -22,6 +22,7 @@ from pestle.settings import ReplaySettings, RunSettings
 from pestle.structures.frame import Frame, thinned
 from pestle.structures.reading import expand_paths, read_frames
 from pestle.structures.writing import write_frames
+from pestle.training.budget import make_budget
 
 #: Replay structures held out at most; more would not tell more of the replay head.
 MAX_VALID = 100
@@ -159,7 +160,7 @@ def never_seen(n_replay: int, settings: RunSettings, n_train: int) -> list[str]:
     per_pass = math.ceil(n_train / train.batch_size)
     if replay.ratio == "size" or (train.epochs is not None and train.epoch_covers == "all"):
         return []  # an epoch passes over all of them
-    updates = train.updates or per_pass * (train.epochs or 0)
+    updates = make_budget(train, per_pass).updates
     graphs = max(1, round(replay.ratio * min(train.batch_size, n_train)))
     drawn = graphs * math.ceil(updates / replay.every)
     if drawn >= n_replay:

@@ -19,7 +19,7 @@ from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
 from pestle.jobs.adapters import write_adapter
 from pestle.jobs.broad_structures import read_broad, write_broad
 from pestle.jobs.ending import Course, ending_of
-from pestle.jobs.first_updates import fix_interval, settle_rate, step_plan
+from pestle.jobs.first_updates import fix_length, settle_rate, step_plan
 from pestle.jobs.judging import FINE_TUNED, judge
 from pestle.jobs.plan import plan_lines
 from pestle.jobs.preparation import Prepared, prepare, training_data
@@ -117,7 +117,7 @@ def finetune(
         drift=watch_drift(prepared),
         keepers=keepers_of(prepared, data),
     )
-    fix_interval(trainer, prepared)
+    fix_length(trainer, prepared)
     manifest = Manifest(folder.manifest, describe(prepared, command))
     if resume and folder.manifest.exists():
         # The command that repeats the run is the one that began it.

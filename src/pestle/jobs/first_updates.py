@@ -9,6 +9,7 @@ from lightning_fabric import Fabric
 
 from pestle.jobs.preparation import Prepared
 from pestle.settings import TrainSettings
+from pestle.training.budget import GUARD_EPOCHS, GUARD_UPDATES
 from pestle.training.loggers import MetricsFile
 from pestle.training.loop import Trainer
 from pestle.training.objective import TrainingData
@@ -50,9 +51,16 @@ def ends_earlier(train: TrainSettings) -> str:
     )
 
 
-def fix_interval(trainer: Trainer, prepared: Prepared) -> None:
-    """Write down how often the run is evaluated, so that a longer budget does not change it."""
+def fix_length(trainer: Trainer, prepared: Prepared) -> None:
+    """Write down how long a run is and how often it is evaluated where nobody said, so that a
+    longer budget changes neither."""
     budget, train = trainer.budget, prepared.settings.train
+    if train.updates is None and train.epochs is None:
+        train.updates = budget.updates
+        prepared.reasons["train.updates"] = (
+            f"a guard, {GUARD_UPDATES:,} updates or {GUARD_EPOCHS} epochs, the longer: plateaus "
+            "end the run before"
+        )
     if train.eval_interval is None:
         train.eval_interval = budget.interval // budget.per_epoch
         prepared.reasons["train.eval_interval"] = f"every {budget.interval} updates"

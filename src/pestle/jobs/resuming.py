@@ -14,8 +14,7 @@ from pestle.training.loggers import MetricsFile
 
 #: What may change when a run goes on: where it runs, what it logs to, and how long it trains.
 ELSEWHERE = ("train.device", "train.threads")
-LENGTH = ("train.updates", "train.epochs")
-FURTHER = (*LENGTH, "train.patience", "train.lr")
+FURTHER = ("train.updates", "train.epochs", "train.patience", "train.lr")
 
 
 def resume_settings(out: Path, overrides: Mapping[str, Any]) -> RunSettings:
@@ -35,11 +34,7 @@ def resume_settings(out: Path, overrides: Mapping[str, Any]) -> RunSettings:
                 fix=f"Start a new run from this one's model: --foundation {out} -o NEW_DIR.",
             )
     tree = read_run_file(folder.settings)
-    asked = dict(overrides)
-    if any(asked.get(name) is not None for name in LENGTH):
-        # Either says how long the run is: the one that is given replaces the other.
-        asked = dict.fromkeys(LENGTH) | asked
-    return build(tree, asked, where=str(folder.settings))
+    return build(tree, overrides, where=str(folder.settings))
 
 
 def keep_reasons(settings: dict[str, Any], begun: Mapping[str, Any]) -> None:

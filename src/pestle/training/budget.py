@@ -16,6 +16,9 @@ from pestle.settings import TrainSettings
 UPDATES_BETWEEN = 50
 #: Evaluations that a short run has at least.
 MIN_EVALUATIONS = 10
+#: Updates and epochs, the longer of the two, that bound a run where nobody says: plateaus of the
+#: validation figure end it before.
+GUARD_UPDATES, GUARD_EPOCHS = 20_000, 200
 
 
 @dataclass(frozen=True)
@@ -59,14 +62,13 @@ def make_budget(train: TrainSettings, per_epoch: int) -> Budget:
     """The budget of complete settings.
 
     Args:
-        train: with either `updates` or `epochs`.
+        train: with `updates` or `epochs`, or with neither for the guard.
         per_epoch: updates in an epoch.
     """
     if train.epochs is not None:
         updates = train.epochs * per_epoch
     else:
-        assert train.updates is not None
-        updates = train.updates
+        updates = train.updates or max(GUARD_UPDATES, GUARD_EPOCHS * per_epoch)
     every = train.eval_interval or default_interval(updates, per_epoch)
     return Budget(updates, per_epoch, every * per_epoch)
 
