@@ -113,7 +113,7 @@ def plan_lines(manifest: Mapping[str, Any]) -> list[str]:
     between = plan["updates_between_evaluations"]
     lines += [
         "",
-        f"Length: {plan['steps']:,} updates at most ({plan['epochs']:,g} epochs of "
+        f"Length: {plan['steps']:,} updates at most ({plan['epochs']:,.4g} epochs of "
         f"{plan['steps_per_epoch']:,}), an evaluation every {between:,}",
         f"  {plan['passes']}",
         f"  {plan['ends_earlier']}",
