@@ -127,8 +127,8 @@ def _measured(recipe: Recipe) -> Recipe:
         recipe = replace(
             recipe,
             lr=1e-3,
-            why_lr="measured: at Table 7's 1e-4 20 frames were at 269 meV/Å after 800 updates, where "
-            "naive had 63 after 320 (seed0, sn2)",
+            why_lr="measured: at Table 7's 1e-4 20 frames were at 269 meV/Å after 800 updates, "
+            "where naive had 63 after 320 (seed0, sn2)",
             ema_decay=0.999,
             why_ema="as naive, whose rate it has",
         )
