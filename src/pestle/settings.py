@@ -370,34 +370,6 @@ class ReplaySettings(Group):
     )
 
 
-class KeepSettings(Group):
-    """Keepers of breadth that can be added to any method but scratch; all off by default."""
-
-    l2sp: float | None = setting(
-        None,
-        "L2 to the start: α/2 times the squared distance of the trained weights from where they began.",
-        source="arXiv:1802.01483, Eq. 3",
-        gt=0,
-    )
-    ewc: float | None = setting(
-        None,
-        "Elastic weight consolidation: λ/2 times the same distance, each weight by its Fisher information on broad "
-        "structures (those of replay, else generated ones).",
-        source="doi:10.1073/pnas.1611835114, Eq. 3; with replay arXiv:2506.15223",
-        gt=0,
-    )
-    ewc_structures: int = setting(
-        200, "Structures that the Fisher information is taken from at most.", ge=1
-    )
-    sparse: float | None = setting(
-        None,
-        "Share of the trained weights that move: those with the largest gradients of the target's loss at the start.",
-        source="arXiv:2312.10136",
-        gt=0,
-        lt=1,
-    )
-
-
 class DriftSettings(Group):
     """How far the model moves from the foundation's own predictions while it trains."""
 
@@ -482,7 +454,6 @@ class RunSettings(Group):
     train: TrainSettings = setting(TrainSettings, "Training")
     lora: LoraSettings = setting(LoraSettings, "LoRA")
     replay: ReplaySettings = setting(ReplaySettings, "Replay")
-    keep: KeepSettings = setting(KeepSettings, "Keepers of breadth")
     drift: DriftSettings = setting(DriftSettings, "Drift")
     log: LogSettings = setting(LogSettings, "Logging")
 

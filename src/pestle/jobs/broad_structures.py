@@ -19,7 +19,7 @@ from pestle.jobs.resumable_labels import label_resumably, partial_labels, stoppa
 from pestle.progress import say
 from pestle.run_folder import RunFolder
 from pestle.settings import ReplaySettings, RunSettings
-from pestle.structures.frame import Frame, thinned
+from pestle.structures.frame import Frame
 from pestle.structures.reading import expand_paths, read_frames
 from pestle.structures.writing import write_frames
 from pestle.training.budget import make_budget
@@ -56,7 +56,6 @@ class Stored:
     train: list[Frame]
     valid: list[Frame]
     drift: list[Frame]
-    ewc: list[Frame]
 
 
 def select_replay(
@@ -237,42 +236,13 @@ def drift_structures(
     ).frames
 
 
-def ewc_structures(
-    settings: RunSettings,
-    foundation: Foundation,
-    head: str,
-    frames: Sequence[Frame],
-    replay: Replay | None,
-) -> list[Frame]:
-    """Structures for the Fisher information of `keep.ewc`: of the replay set, else generated ones
-    in the data's elements; none where it was not asked for."""
-    keep, seed = settings.keep, settings.train.seed
-    if keep.ewc is None:
-        return []
-    if replay is not None:
-        return thinned(replay.train, keep.ewc_structures, seed)
-    return make_replay_set(
-        ReplaySettings(pool=[GENERATED], count=keep.ewc_structures, filter="element"),
-        data_elements=data_elements(frames),
-        foundation=foundation,
-        head=head,
-        seed=seed,
-        elements_kept=settings.elements,
-        max_edges=settings.train.eval_batch_edges,
-    ).frames
-
-
-def write_broad(
-    folder: RunFolder, replay: Replay | None, drift: Sequence[Frame], ewc: Sequence[Frame]
-) -> None:
-    """Replay structures with the labels that are trained on, the structures of drift and EWC."""
+def write_broad(folder: RunFolder, replay: Replay | None, drift: Sequence[Frame]) -> None:
+    """Replay structures with the labels that are trained on, and the structures of the drift."""
     if replay is not None:
         write_frames(folder.path / "replay" / "train.xyz", replay.train)
         write_frames(folder.path / "replay" / "valid.xyz", replay.valid)
     if drift:
         write_frames(folder.path / "drift.xyz", drift)
-    if ewc:
-        write_frames(folder.path / "ewc.xyz", ewc)
 
 
 def read_broad(folder: RunFolder) -> Stored:
@@ -285,5 +255,4 @@ def read_broad(folder: RunFolder) -> Stored:
         frames(folder.path / "replay" / "train.xyz"),
         frames(folder.path / "replay" / "valid.xyz"),
         frames(folder.path / "drift.xyz"),
-        frames(folder.path / "ewc.xyz"),
     )

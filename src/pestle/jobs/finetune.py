@@ -11,7 +11,6 @@ from typing import Any
 
 from pestle.adaptation.low_rank import LowRankModel
 from pestle.adaptation.replay.pools import is_file_pool
-from pestle.devices import DTYPES
 from pestle.errors import Interrupted
 from pestle.files import write_text
 from pestle.foundations import catalogue, load_foundation
@@ -37,11 +36,8 @@ from pestle.settings import RunSettings
 from pestle.training.drift import DriftWatch
 from pestle.training.failures import TrainingFailed
 from pestle.training.gate import GateResult, Stage, zero_step_gate
-from pestle.training.keepers import Keeper, make_keepers
 from pestle.training.loggers import MetricsFile, make_loggers
 from pestle.training.loop import Trainer
-from pestle.training.objective import TrainingData
-from pestle.training.replay import GraphsOnDemand
 from pestle.training.setup import make_fabric
 
 
@@ -115,7 +111,6 @@ def finetune(
         save_best=save_best,
         identity=identity,
         drift=watch_drift(prepared),
-        keepers=keepers_of(prepared, data),
     )
     fix_length(trainer, prepared)
     manifest = Manifest(folder.manifest, describe(prepared, command))
@@ -146,7 +141,7 @@ def finetune(
             say(line)
         say()
         if not resume:
-            write_broad(folder, prepared.replay, prepared.drift, prepared.ewc)
+            write_broad(folder, prepared.replay, prepared.drift)
         # The settings last: a folder that holds them can be resumed.
         write_text(folder.settings, dump(with_absolute_paths(prepared.settings)))
         if prepared.replay is not None:
@@ -186,18 +181,6 @@ def pass_gate(prepared: Prepared) -> GateResult | None:
         second = zero_step_gate(prepared.replay.train, [foundation, replay], train)
         result = result.joined(second)
     return result
-
-
-def keepers_of(prepared: Prepared, data: TrainingData) -> list[Keeper]:
-    """The keepers of breadth that were asked for, made from the starting model."""
-    model, names = prepared.adaptation.model, prepared.adaptation.trainable
-    named = dict(model.named_parameters())
-    for name, parameter in named.items():
-        parameter.requires_grad_(name in set(names))
-    dtype = DTYPES[prepared.settings.train.dtype]
-    broad = GraphsOnDemand(prepared.ewc, model.cutoff, dtype, model.head_index(TARGET_HEAD))
-    parameters = [named[name] for name in names]
-    return make_keepers(prepared.settings, model, parameters, broad, data.train_graphs)
 
 
 def watch_drift(prepared: Prepared) -> DriftWatch | None:

@@ -19,19 +19,13 @@ from pestle.foundations import load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation, Provenance
 from pestle.foundations.label_checks import check_against_foundation
 from pestle.foundations.prediction import KnownPredictions
-from pestle.jobs.broad_structures import (
-    Replay,
-    Stored,
-    drift_structures,
-    ewc_structures,
-    prepare_replay,
-)
+from pestle.jobs.broad_structures import Replay, Stored, drift_structures, prepare_replay
 from pestle.jobs.method_choice import with_labels_at_hand, with_method
 from pestle.jobs.single_atoms import single_atom_note, single_atoms_learnable
 from pestle.jobs.starting_model import make_start, reference_energies
 from pestle.recipes import resolve
 from pestle.reference_energies import ReferenceEnergies, require_elements
-from pestle.settings import DriftSettings, KeepSettings, LoraSettings, ReplaySettings, RunSettings
+from pestle.settings import DriftSettings, LoraSettings, ReplaySettings, RunSettings
 from pestle.structures.checks import CheckReport, check_frames
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import GraphBatch, make_graph
@@ -62,7 +56,6 @@ class Prepared:
         choice: why `auto` chose the method; `None` where the user named one.
         replay: structures of the replay head; `None` for methods without one.
         drift: structures on which drift is watched; empty for not.
-        ewc: structures that `keep.ewc` takes its Fisher information from; empty without it.
     """
 
     settings: RunSettings
@@ -82,7 +75,6 @@ class Prepared:
     choice: Choice | None = None
     replay: Replay | None = None
     drift: list[Frame] = field(default_factory=list)
-    ewc: list[Frame] = field(default_factory=list)
 
 
 def prepare(
@@ -168,11 +160,9 @@ def prepare(
         reasons["method"] = "; ".join(choice.reasons)
     drift = stored.drift if stored is not None else []
     drift = drift or drift_structures(settings, foundation, head, frames)
-    ewc = stored.ewc if stored is not None else []
-    ewc = ewc or ewc_structures(settings, foundation, head, frames, replay)
     return Prepared(
         settings, reasons, splits, check, foundation, head, known, fingerprint, start, e0s,
-        compared, adaptation, stages, warnings, choice, replay, drift, ewc,
+        compared, adaptation, stages, warnings, choice, replay, drift,
     )  # fmt: skip
 
 
@@ -200,12 +190,6 @@ def require_heads(settings: RunSettings) -> None:
         raise PestleError(
             "a model from scratch starts far from the foundation: there is no drift to watch",
             where="train.max_drift" if settings.train.max_drift else "drift.structures",
-            fix="Leave it out, or choose another method.",
-        )
-    if settings.method == "scratch" and settings.keep != KeepSettings():
-        raise PestleError(
-            "random weights hold no breadth that could be kept",
-            where="keep",
             fix="Leave it out, or choose another method.",
         )
 

@@ -28,7 +28,6 @@ from pestle.training.budget import make_budget
 from pestle.training.convergence import Convergence, convergence
 from pestle.training.drift import DriftWatch
 from pestle.training.failures import TrainingFailed, fits_update, not_finite
-from pestle.training.keepers.base import Keeper
 from pestle.training.loggers import MetricsFile
 from pestle.training.losses import loss_weights
 from pestle.training.mixing import SAMPLED, Draw, Position, make_mixture
@@ -56,7 +55,6 @@ class Trainer:
         save_best: called with the model holding the averaged weights, at every new best.
         identity: hash that a resumed run must share.
         drift: watches how far the model moves from the foundation; `None` for not.
-        keepers: hold it near the foundation.
     """
 
     def __init__(
@@ -73,12 +71,10 @@ class Trainer:
         save_best: Callable[[Foundation, dict[str, Any]], None],
         identity: str,
         drift: DriftWatch | None = None,
-        keepers: Sequence[Keeper] = (),
     ) -> None:
         self.fabric, self.model, self.data, self.settings = fabric, model, data, settings
         self.checkpoint, self.metrics, self.loggers = checkpoint, metrics, loggers
         self.save_best, self.identity, self.drift = save_best, identity, drift
-        self.keepers = keepers
         named = dict(model.named_parameters())
         self.parameters = [named[name] for name in trainable]
         for name, parameter in named.items():
@@ -110,11 +106,7 @@ class Trainer:
             None if graphs is None else self._to_device(graphs)
             for graphs in (draw.target, draw.replay)
         )
-        loss = self.objective(self.model, target, replay, weights, joint=draw.joint)
-        for keeper in self.keepers:
-            penalty = keeper.penalty()
-            loss = loss if penalty is None else loss + penalty
-        return loss
+        return self.objective(self.model, target, replay, weights, joint=draw.joint)
 
     def step(self, draw: Draw, weights: dict[str, float]) -> tuple[float, float]:
         """One update; returns the loss and the gradient norm before clipping.
@@ -137,8 +129,6 @@ class Trainer:
                 raise self._failure(draw, weights, "the gradient")
             self.schedule.apply(self.optimizer, c.step)
             self.optimizer.step()
-            for keeper in self.keepers:
-                keeper.after_step()
             self.average.update()
             return float(loss.detach()), float(norm)
 
