@@ -17,6 +17,7 @@ from pestle.foundations import catalogue, load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
 from pestle.jobs.adapters import write_adapter
 from pestle.jobs.broad_structures import read_broad, write_broad
+from pestle.jobs.interpolation import interpolate, save_child
 from pestle.jobs.judging import FINE_TUNED, judge
 from pestle.jobs.plan import plan_lines
 from pestle.jobs.preparation import Prepared, prepare, training_data
@@ -31,6 +32,7 @@ from pestle.run_folder import Manifest, RunFolder, hardware, now
 from pestle.settings import RunSettings
 from pestle.training.drift import DriftWatch
 from pestle.training.gate import GateResult, Stage, zero_step_gate
+from pestle.training.keepers.interpolation import Interpolation
 from pestle.training.loggers import MetricsFile, make_loggers
 from pestle.training.loop import Trainer, TrainingFailed
 from pestle.training.setup import make_fabric
@@ -92,12 +94,14 @@ def finetune(
         manifest.content |= {key: begun[key] for key in kept if key in begun}
         manifest.content["method"]["choice"] = begun["method"].get("choice")
 
+    between = None
+    if prepared.settings.keep.interpolate is not None:
+        between = Interpolation(prepared.adaptation.model, prepared.adaptation.trainable)
+
     def save_best(best: Foundation, record: dict[str, Any]) -> None:
-        card = {**card_of(prepared, manifest.content), "validation": record["valid"]}
-        card["epoch"] = record["epoch"]
-        write_model_folder(folder.model, best, head=TARGET_HEAD, card=card)
-        if isinstance(best, LowRankModel):
-            write_adapter(folder.model, best, prepared)
+        _write_model(best, record, prepared, folder, manifest)
+        if between is not None:
+            save_child(folder.child, best, prepared.adaptation.trainable)
 
     trainer = Trainer(
         fabric,
@@ -129,13 +133,13 @@ def finetune(
         say()
         if not resume:
             # The settings last: a folder that holds them can be resumed.
-            write_broad(folder, prepared.replay, prepared.drift)
+            write_broad(folder, prepared.replay, prepared.drift, prepared.ewc)
             write_text(folder.settings, dump(with_absolute_paths(prepared.settings)))
         if prepared.replay is not None:
             labels_file.unlink(missing_ok=True)
         manifest.update(status="running")
         trainer.loggers = make_loggers(settings.log, folder.path, identity)
-        return _train_and_judge(trainer, prepared, folder, manifest, resume=resume)
+        return _train_and_judge(trainer, prepared, folder, manifest, between, resume=resume)
     except (Interrupted, TrainingFailed):
         raise
     except BaseException as error:
@@ -178,8 +182,29 @@ def watch_drift(prepared: Prepared) -> DriftWatch | None:
     )
 
 
+def _write_model(
+    model: Foundation,
+    record: Mapping[str, Any],
+    prepared: Prepared,
+    folder: RunFolder,
+    manifest: Manifest,
+) -> None:
+    """Write a model to keep; `record` has its epoch and its errors on the validation frames."""
+    card = {**card_of(prepared, manifest.content), "validation": record["valid"]}
+    card["epoch"] = record["epoch"]
+    write_model_folder(folder.model, model, head=TARGET_HEAD, card=card)
+    if isinstance(model, LowRankModel):
+        write_adapter(folder.model, model, prepared)
+
+
 def _train_and_judge(
-    trainer: Trainer, prepared: Prepared, folder: RunFolder, manifest: Manifest, *, resume: bool
+    trainer: Trainer,
+    prepared: Prepared,
+    folder: RunFolder,
+    manifest: Manifest,
+    between: Interpolation | None,
+    *,
+    resume: bool,
 ) -> dict[str, Any]:
     """Train, and whatever happens leave a folder that says so."""
     failure: TrainingFailed | None = None
@@ -208,6 +233,14 @@ def _train_and_judge(
     if failure is not None and counters.best_epoch < 0:
         manifest.update(status="aborted", status_detail=failure.line, finished=now())
         raise failure
+    if between is not None:
+        found = interpolate(trainer, between, folder.child)
+        record = {"epoch": counters.best_epoch, "valid": found.pop("valid")}
+        manifest.content["method"]["notes"].append(
+            f"interpolated at {found['coefficient']:g} after training"
+        )
+        manifest.update(interpolation=found)
+        _write_model(trainer.model, record, prepared, folder, manifest)
     # Read from the folder, as every later use of the run does.
     best = load_foundation(folder.path).to(prepared.start.device)
     errors = judge(prepared, best, folder)["sets"]

@@ -27,6 +27,7 @@ from pestle.settings import RunSettings
 from pestle.structures.graphs import GraphBatch
 from pestle.training.batches import BatchPlan
 from pestle.training.drift import DriftWatch
+from pestle.training.keepers import make_keepers
 from pestle.training.loggers import MetricsFile
 from pestle.training.losses import loss_weights
 from pestle.training.objective import Objective, TrainingData
@@ -87,7 +88,9 @@ class Trainer:
             parameter.requires_grad_(name in set(trainable))
         model.to(fabric.device)
         self.optimizer = make_optimizer(self.parameters, settings.train)
-        self.objective = Objective(settings, data)
+        # From the start, which a resumed run overwrites later.
+        self.keepers = make_keepers(model, trainable, data, settings)
+        self.objective = Objective(settings, data, self.keepers)
         self.batches = BatchPlan(
             data.train_graphs,
             settings.train.batch_size,
@@ -149,6 +152,8 @@ class Trainer:
                 raise self._failure(target, replay, weights, "the loss")
             # Naming the inputs prunes the backward pass to what the trained parameters need.
             self.fabric.backward(loss, inputs=self.parameters)
+            for keeper in self.keepers:
+                keeper.mask_gradients()
             assert self.settings.train.clip is not None
             norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.train.clip)
             if not torch.isfinite(norm):
