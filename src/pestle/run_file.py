@@ -192,7 +192,11 @@ def build(
         return root.model_validate(merged)
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"] if not str(part).startswith("dict["))
+        name = ".".join(
+            str(part)
+            for part in first["loc"]
+            if not str(part).startswith(("dict[", "constrained-"))
+        )
         if first["type"] == "extra_forbidden":
             raise unknown_name_error(name, root) from None
         raise PestleError(

@@ -43,6 +43,10 @@ class RunFolder:
         return self.path / "checkpoints" / "last.pt"
 
     @property
+    def child(self) -> Path:
+        return self.path / "checkpoints" / "child.pt"
+
+    @property
     def model(self) -> Path:
         return self.path / "model"
 

@@ -381,6 +381,59 @@ class DriftSettings(Group):
     count: int = setting(64, "Structures watched at most.", ge=1)
 
 
+class KeepSettings(Group):
+    """Keepers of breadth: what holds the model near the foundation, with any method."""
+
+    l2sp: float | None = setting(
+        None,
+        "L2-SP: coefficient c of the penalty c/2 · Σ (w − w⁰)² on the distance of the trained weights from their "
+        "start. None: off.",
+        source="arXiv:1802.01483",
+        gt=0,
+    )
+    ewc: float | None = setting(
+        None,
+        "Elastic weight consolidation: coefficient c of c/2 · Σ F (w − w⁰)², F the diagonal Fisher information of the "
+        "foundation on broad structures. 1 weighs about as much as a replay loss with the target's λ. None: off.",
+        source="doi:10.1073/pnas.1611835114, arXiv:2506.15223",
+        gt=0,
+    )
+    ewc_structures: int = setting(
+        100,
+        "Structures on which F is measured at most: of the replay set where the method has one, else generated ones "
+        "of the data's elements.",
+        ge=1,
+    )
+    interpolate: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] | None = setting(
+        None,
+        "Weight interpolation after training: the model is (1 − a) · start + a · child on the trained weights. A number "
+        "is a; auto: the smallest of 0, 0.1, … 1 whose validation loss is within keep.interpolate_tolerance of the "
+        "lowest (and whose drift is within train.max_drift, if given). None: off.",
+        source="arXiv:2109.01903",
+    )
+    interpolate_tolerance: float = setting(
+        0.1,
+        "How much larger than the lowest of the line the validation loss may be, as a fraction, for keep.interpolate: auto.",
+        ge=0,
+    )
+    distil: float | None = setting(
+        None,
+        "Distillation (methods with replay): coefficient of the mean square between the atoms' energies of model and "
+        "foundation on replay structures. None: off.",
+        unit="1/eV²",
+        source="arXiv:1503.02531, arXiv:2502.05379",
+        gt=0,
+    )
+    sparse: float | None = setting(
+        None,
+        "Sparse updates: fraction of the trained weights that may move, those with the largest mean |gradient| of the "
+        "target's loss at the start. Not with LoRA. None: all.",
+        source="arXiv:2312.11875",
+        gt=0,
+        lt=1,
+    )
+
+
 class LogSettings(Group):
     """Where else the metrics go; metrics.jsonl is always written."""
 
@@ -455,6 +508,7 @@ class RunSettings(Group):
     lora: LoraSettings = setting(LoraSettings, "LoRA")
     replay: ReplaySettings = setting(ReplaySettings, "Replay")
     drift: DriftSettings = setting(DriftSettings, "Drift")
+    keep: KeepSettings = setting(KeepSettings, "Keepers of breadth")
     log: LogSettings = setting(LogSettings, "Logging")
 
 

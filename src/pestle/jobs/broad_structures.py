@@ -19,7 +19,7 @@ from pestle.jobs.resumable_labels import label_resumably, partial_labels, stoppa
 from pestle.progress import say
 from pestle.run_folder import RunFolder
 from pestle.settings import ReplaySettings, RunSettings
-from pestle.structures.frame import Frame
+from pestle.structures.frame import Frame, thinned
 from pestle.structures.reading import expand_paths, read_frames
 from pestle.structures.writing import write_frames
 from pestle.training.budget import make_budget
@@ -56,6 +56,7 @@ class Stored:
     train: list[Frame]
     valid: list[Frame]
     drift: list[Frame]
+    ewc: list[Frame]
 
 
 def select_replay(
@@ -236,13 +237,45 @@ def drift_structures(
     ).frames
 
 
-def write_broad(folder: RunFolder, replay: Replay | None, drift: Sequence[Frame]) -> None:
-    """Replay structures with the labels that are trained on, and the structures of the drift."""
+def ewc_structures(
+    settings: RunSettings,
+    foundation: Foundation,
+    head: str,
+    frames: Sequence[Frame],
+    replay: Replay | None,
+) -> list[Frame]:
+    """Structures on which elastic weight consolidation asks the foundation; none where it is off.
+
+    Some of those that are replayed; without replay, generated ones of the data's elements.
+    """
+    if settings.keep.ewc is None:
+        return []
+    count, seed = settings.keep.ewc_structures, settings.train.seed
+    if replay is not None:
+        return thinned(replay.train, count, seed)
+    return make_replay_set(
+        ReplaySettings(pool=[GENERATED], count=count, filter="element"),
+        data_elements=data_elements(frames),
+        foundation=foundation,
+        head=head,
+        # The seed of a replay, which there is not; drift is watched on other structures.
+        seed=seed,
+        elements_kept=settings.elements,
+        max_edges=settings.train.eval_batch_edges,
+    ).frames
+
+
+def write_broad(
+    folder: RunFolder, replay: Replay | None, drift: Sequence[Frame], ewc: Sequence[Frame]
+) -> None:
+    """Replay structures with the labels that are trained on, and those of drift and EWC."""
     if replay is not None:
         write_frames(folder.path / "replay" / "train.xyz", replay.train)
         write_frames(folder.path / "replay" / "valid.xyz", replay.valid)
     if drift:
         write_frames(folder.path / "drift.xyz", drift)
+    if ewc:
+        write_frames(folder.path / "ewc.xyz", ewc)
 
 
 def read_broad(folder: RunFolder) -> Stored:
@@ -255,4 +288,5 @@ def read_broad(folder: RunFolder) -> Stored:
         frames(folder.path / "replay" / "train.xyz"),
         frames(folder.path / "replay" / "valid.xyz"),
         frames(folder.path / "drift.xyz"),
+        frames(folder.path / "ewc.xyz"),
     )

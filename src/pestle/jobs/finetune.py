@@ -19,6 +19,7 @@ from pestle.jobs.adapters import write_adapter
 from pestle.jobs.broad_structures import read_broad, write_broad
 from pestle.jobs.ending import Course, ending_of
 from pestle.jobs.first_updates import fix_length, settle_rate, step_plan
+from pestle.jobs.interpolation import interpolate, save_child
 from pestle.jobs.judging import FINE_TUNED, judge
 from pestle.jobs.plan import plan_lines
 from pestle.jobs.preparation import Prepared, prepare, training_data
@@ -36,6 +37,7 @@ from pestle.settings import RunSettings
 from pestle.training.drift import DriftWatch
 from pestle.training.failures import TrainingFailed
 from pestle.training.gate import GateResult, Stage, zero_step_gate
+from pestle.training.keepers.interpolation import Interpolation
 from pestle.training.loggers import MetricsFile, make_loggers
 from pestle.training.loop import Trainer
 from pestle.training.setup import make_fabric
@@ -93,12 +95,14 @@ def finetune(
     data = training_data(prepared)
     probe = settle_rate(prepared, data, fabric)
 
+    between = None
+    if prepared.settings.keep.interpolate is not None:
+        between = Interpolation(prepared.adaptation.model, prepared.adaptation.trainable)
+
     def save_best(best: Foundation, record: dict[str, Any]) -> None:
-        card = {**card_of(prepared, manifest.content), "validation": record["valid"]}
-        card["epoch"] = record["epoch"]
-        write_model_folder(folder.model, best, head=TARGET_HEAD, card=card)
-        if isinstance(best, LowRankModel):
-            write_adapter(folder.model, best, prepared)
+        _write_model(best, record, prepared, folder, manifest)
+        if between is not None:
+            save_child(folder.child, best, prepared.adaptation.trainable)
 
     trainer = Trainer(
         fabric,
@@ -141,14 +145,14 @@ def finetune(
             say(line)
         say()
         if not resume:
-            write_broad(folder, prepared.replay, prepared.drift)
+            write_broad(folder, prepared.replay, prepared.drift, prepared.ewc)
         # The settings last: a folder that holds them can be resumed.
         write_text(folder.settings, dump(with_absolute_paths(prepared.settings)))
         if prepared.replay is not None:
             labels_file.unlink(missing_ok=True)
         manifest.update(status="running")
         trainer.loggers = make_loggers(settings.log, folder.path, identity)
-        ending = _train_and_judge(trainer, prepared, folder, manifest, resume=resume)
+        ending = _train_and_judge(trainer, prepared, folder, manifest, between, resume=resume)
         if show is not None:
             show(manifest.content)
         for about, line in ending.lines(folder.path).items():
@@ -196,8 +200,29 @@ def watch_drift(prepared: Prepared) -> DriftWatch | None:
     )
 
 
+def _write_model(
+    model: Foundation,
+    record: Mapping[str, Any],
+    prepared: Prepared,
+    folder: RunFolder,
+    manifest: Manifest,
+) -> None:
+    """Write a model to keep; `record` has its epoch and its errors on the validation frames."""
+    card = {**card_of(prepared, manifest.content), "validation": record["valid"]}
+    card["epoch"] = record["epoch"]
+    write_model_folder(folder.model, model, head=TARGET_HEAD, card=card)
+    if isinstance(model, LowRankModel):
+        write_adapter(folder.model, model, prepared)
+
+
 def _train_and_judge(
-    trainer: Trainer, prepared: Prepared, folder: RunFolder, manifest: Manifest, *, resume: bool
+    trainer: Trainer,
+    prepared: Prepared,
+    folder: RunFolder,
+    manifest: Manifest,
+    between: Interpolation | None,
+    *,
+    resume: bool,
 ) -> Ending:
     """Train, and whatever happens leave a folder that says so; a bad ending is said at once."""
     failure: TrainingFailed | None = None
@@ -228,6 +253,15 @@ def _train_and_judge(
     if failure is not None and counters.best_update < 0:
         manifest.update(status="aborted", status_detail=failure.line, finished=now())
         raise failure
+    if between is not None:
+        found = interpolate(trainer, between, folder.child)
+        epoch = manifest.content["training"]["best_epoch"]
+        record = {"epoch": epoch, "valid": found.pop("valid")}
+        manifest.content["method"]["notes"].append(
+            f"interpolated at {found['coefficient']:g} after training"
+        )
+        manifest.update(interpolation=found)
+        _write_model(trainer.model, record, prepared, folder, manifest)
     # Read from the folder, as every later use of the run does.
     best = load_foundation(folder.path).to(prepared.start.device)
     judged = judge(prepared, best, folder)

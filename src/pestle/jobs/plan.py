@@ -8,6 +8,7 @@ from typing import Any
 from ase.data import atomic_numbers
 
 from pestle.foundations.interface import Foundation
+from pestle.jobs.keepers import KEEPERS
 from pestle.progress import duration
 from pestle.settings import RunSettings, walk
 
@@ -146,6 +147,7 @@ def _unused_groups(manifest: Mapping[str, Any]) -> tuple[str, ...]:
         "lora.": "lora" not in manifest["method"]["name"],
         "replay.": manifest["replay"] is None,
         "drift.": manifest["drift"] is None,
+        "keep.": all(manifest["settings"][f"keep.{name}"]["value"] is None for name in KEEPERS),
     }
     return tuple(prefix for prefix, without in unused.items() if without)
 

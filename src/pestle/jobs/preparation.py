@@ -19,7 +19,14 @@ from pestle.foundations import load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation, Provenance
 from pestle.foundations.label_checks import check_against_foundation
 from pestle.foundations.prediction import KnownPredictions
-from pestle.jobs.broad_structures import Replay, Stored, drift_structures, prepare_replay
+from pestle.jobs.broad_structures import (
+    Replay,
+    Stored,
+    drift_structures,
+    ewc_structures,
+    prepare_replay,
+)
+from pestle.jobs.keepers import keeper_notes, require_keepers, unused_keepers
 from pestle.jobs.method_choice import with_labels_at_hand, with_method
 from pestle.jobs.single_atoms import single_atom_note, single_atoms_learnable
 from pestle.jobs.starting_model import make_start, reference_energies
@@ -56,6 +63,7 @@ class Prepared:
         choice: why `auto` chose the method; `None` where the user named one.
         replay: structures of the replay head; `None` for methods without one.
         drift: structures on which drift is watched; empty for not.
+        ewc: structures on which elastic weight consolidation asks the foundation; empty for not.
     """
 
     settings: RunSettings
@@ -75,6 +83,7 @@ class Prepared:
     choice: Choice | None = None
     replay: Replay | None = None
     drift: list[Frame] = field(default_factory=list)
+    ewc: list[Frame] = field(default_factory=list)
 
 
 def prepare(
@@ -102,6 +111,7 @@ def prepare(
     settings, case, choice = with_method(settings, splits)
     require_foundation(settings)
     require_heads(settings)
+    require_keepers(settings)
     foundation = load_foundation(settings.foundation, trust=settings.trust)
     fingerprint = foundation.fingerprint()
     foundation = foundation.with_dtype(DTYPES[settings.train.dtype]).to(device)
@@ -118,6 +128,7 @@ def prepare(
     chosen = None
     if case is not None:
         settings, choice, chosen = with_labels_at_hand(settings, case, foundation, head, frames)
+        require_keepers(settings)
     e0s, compared = reference_energies(settings, splits, foundation, head, known)
     start, stages = make_start(settings, foundation, head, frames, e0s)
     has_atoms = any(is_reference_atom(f) for f in splits.isolated)
@@ -160,9 +171,12 @@ def prepare(
         reasons["method"] = "; ".join(choice.reasons)
     drift = stored.drift if stored is not None else []
     drift = drift or drift_structures(settings, foundation, head, frames)
+    ewc = stored.ewc if stored is not None else []
+    ewc = ewc or ewc_structures(settings, foundation, head, frames, replay)
+    adaptation = replace(adaptation, notes=(*adaptation.notes, *keeper_notes(settings, len(ewc))))
     return Prepared(
         settings, reasons, splits, check, foundation, head, known, fingerprint, start, e0s,
-        compared, adaptation, stages, warnings, choice, replay, drift,
+        compared, adaptation, stages, warnings, choice, replay, drift, ewc,
     )  # fmt: skip
 
 
@@ -195,8 +209,8 @@ def require_heads(settings: RunSettings) -> None:
 
 
 def unused_settings(settings: RunSettings) -> list[str]:
-    """A line for every LoRA or replay setting that was changed although the method has no use
-    for it."""
+    """A line for every LoRA, replay, drift or keeper setting that was changed although the run has
+    no use for it."""
     unused: list[str] = []
     if "lora" not in settings.method:
         unused += _changed("lora", settings.lora, LoraSettings())
@@ -207,6 +221,7 @@ def unused_settings(settings: RunSettings) -> list[str]:
         unused.append("replay.max_force")
     if not settings.drift.structures and settings.train.max_drift is None:
         unused += _changed("drift", settings.drift, DriftSettings())
+    unused += unused_keepers(settings)
     return [f"{name} is set, but the method {settings.method} does not use it" for name in unused]
 
 
@@ -341,4 +356,7 @@ def training_data(prepared: Prepared) -> TrainingData:
         index = model.head_index(REPLAY_HEAD)
         on_demand = GraphsOnDemand(kept, model.cutoff, DTYPES[settings.train.dtype], index)
         data.replay = ReplayData(kept, on_demand, held, graphs(held, REPLAY_HEAD))
+    # With replay the foundation lives on in the replay head: the target head is free.
+    speaks = TARGET_HEAD if prepared.replay is None else REPLAY_HEAD
+    data.broad_graphs = graphs(prepared.ewc, speaks)
     return data

@@ -70,6 +70,7 @@ def describe(prepared: Prepared, command: str) -> dict[str, Any]:
         },
         "replay": _replay(prepared),
         "drift": {"n_frames": len(prepared.drift)} if prepared.drift else None,
+        "interpolation": None,
         "settings": explained_settings(prepared.settings, prepared.reasons),
         "warnings": prepared.warnings,
         "changes": [],
@@ -113,6 +114,7 @@ def card_of(prepared: Prepared, manifest: Mapping[str, Any]) -> dict[str, Any]:
         "reference_energies": manifest["reference_energies"],
         "settings": {name: entry["value"] for name, entry in manifest["settings"].items()},
         "warnings": manifest["warnings"],
+        "interpolation": manifest["interpolation"],
     }
 
 
@@ -148,7 +150,7 @@ def run_identity(prepared: Prepared) -> str:
         frames_digest(frames)
         for frames in (replay.train if replay else [], replay.valid if replay else [])
     ]
-    broad.append(frames_digest(prepared.drift))
+    broad += [frames_digest(prepared.drift), frames_digest(prepared.ewc)]
     text = json.dumps([fields, data, e0s, prepared.fingerprint, broad], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -28,6 +28,7 @@ from pestle.training.budget import make_budget
 from pestle.training.convergence import Convergence, convergence
 from pestle.training.drift import DriftWatch
 from pestle.training.failures import TrainingFailed, fits_update, not_finite
+from pestle.training.keepers import make_keepers
 from pestle.training.loggers import MetricsFile
 from pestle.training.losses import loss_weights
 from pestle.training.mixing import SAMPLED, Draw, Position, make_mixture
@@ -81,7 +82,9 @@ class Trainer:
             parameter.requires_grad_(name in set(trainable))
         model.to(fabric.device)
         self.optimizer = make_optimizer(self.parameters, settings.train)
-        self.objective = Objective(settings, data)
+        # From the start, which a resumed run overwrites later.
+        self.keepers = make_keepers(model, trainable, data, settings)
+        self.objective = Objective(settings, data, self.keepers)
         self.mixture = make_mixture(settings, data)
         self.budget = make_budget(settings.train, self.mixture.updates_per_epoch)
         stage_two = None
@@ -123,6 +126,8 @@ class Trainer:
                 raise self._failure(draw, weights, "the loss")
             # Naming the inputs prunes the backward pass to what the trained parameters need.
             self.fabric.backward(loss, inputs=self.parameters)
+            for keeper in self.keepers:
+                keeper.mask_gradients()
             assert self.settings.train.clip is not None
             norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.train.clip)
             if not torch.isfinite(norm):

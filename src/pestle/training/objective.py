@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pestle.foundations.interface import Foundation
+from pestle.foundations.interface import Foundation, Prediction
 from pestle.foundations.prediction import (
     FramePrediction,
     batches_by_edges,
@@ -22,12 +22,16 @@ from pestle.structures.graphs import GraphBatch, collate
 from pestle.training.losses import make_loss
 from pestle.training.replay import ReplayData
 
+if TYPE_CHECKING:
+    from pestle.training.keepers import Keeper
+
 
 @dataclass
 class TrainingData:
     """Graphs in the network's dtype, and the frames they were made from.
 
-    `replay` holds the structures of a second head; `None` for methods without one.
+    `replay` holds the structures of a second head; `None` for methods without one. `broad_graphs`
+    are those on which `keep.ewc` asks the foundation, with the head that speaks for it.
     """
 
     train_frames: Sequence[Frame]
@@ -35,6 +39,7 @@ class TrainingData:
     valid_frames: Sequence[Frame]
     valid_graphs: Sequence[GraphBatch]
     replay: ReplayData | None = None
+    broad_graphs: Sequence[GraphBatch] = ()
 
 
 class Objective:
@@ -43,10 +48,13 @@ class Objective:
     Args:
         settings: complete settings.
         data: tells where stress labels are, which alone make stress worth its second gradient.
+        keepers: add their penalties to the loss of an update.
     """
 
-    def __init__(self, settings: RunSettings, data: TrainingData) -> None:
-        self.loss = make_loss(settings.loss)
+    def __init__(
+        self, settings: RunSettings, data: TrainingData, keepers: Sequence[Keeper] = ()
+    ) -> None:
+        self.loss, self.keepers = make_loss(settings.loss), keepers
         self.max_edges = settings.train.eval_batch_edges
         replay = settings.replay
         #: λ of the replay head (Eq. 4).
@@ -94,7 +102,18 @@ class Objective:
             counts = {name: sum(t.counts[name] for t in terms) for name in terms[0].counts}
             terms = [replace(t, counts=counts) for t in terms]
         losses = [t.loss(w) for t, (_, w) in zip(terms, parts, strict=True)]
-        return losses[0] if len(losses) == 1 else losses[0] + losses[1]
+        loss = losses[0] if len(losses) == 1 else losses[0] + losses[1]
+        return self._with_penalties(loss, said[-1] if replay is not None else None, replay)
+
+    def _with_penalties(
+        self, loss: torch.Tensor, of_replay: Prediction | None, replay: GraphBatch | None
+    ) -> torch.Tensor:
+        """A loss with what the keepers add to it."""
+        for keeper in self.keepers:
+            penalty = keeper.penalty(of_replay, replay)
+            if penalty is not None:
+                loss = loss + penalty
+        return loss
 
     def evaluate(
         self,

@@ -1,0 +1,99 @@
+"""Weight interpolation in a run: from its best model to the one that is judged.
+
+The trained child is kept beside the checkpoint; the model folder is written from it again however
+often a run ends, so that nothing is interpolated twice.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pestle.files import replacing
+from pestle.foundations.interface import TARGET_HEAD, Foundation
+from pestle.progress import say
+from pestle.training.keepers.interpolation import GRID, Interpolation, choose
+from pestle.training.loop import Trainer
+from pestle.training.losses import loss_weights
+
+
+def save_child(path: Path, child: Foundation, trainable: tuple[str, ...]) -> None:
+    """Keep the trained weights of a model."""
+    named = dict(child.named_parameters())
+    with replacing(path) as temporary:
+        torch.save({name: named[name].detach().cpu() for name in trainable}, temporary)
+
+
+def interpolate(trainer: Trainer, line: Interpolation, child_file: Path) -> dict[str, Any]:
+    """Put the trainer's model on the line between start and child, and say where.
+
+    Args:
+        trainer: after training; its model ends as the one to keep.
+        line: made from the model before its first update.
+        child_file: what `save_child` wrote of the best model.
+
+    Returns:
+        `coefficient` and `chosen` (whether `auto` chose it), `valid` (the errors there), and
+        `curve`: a list of `coefficient`, `loss`, `energy_rmse` (meV/atom), `forces_rmse` (meV/Å) on
+        the validation frames and `drift` (meV/Å; null where it is not watched).
+    """
+    keep, budget = trainer.settings.keep, trainer.settings.train.max_drift
+    auto = keep.interpolate == "auto"
+    child = torch.load(child_file, map_location="cpu", weights_only=True)
+    asked = GRID if auto else tuple(sorted({0.0, float(keep.interpolate or 0.0), 1.0}))
+    found = {a: _figures(trainer, line, child, a) for a in asked}
+    a = (
+        float(keep.interpolate or 0.0)
+        if not auto
+        else choose(
+            {
+                a: valid["loss"]
+                for a, (valid, drift) in found.items()
+                if budget is None or drift is None or drift <= budget
+            },
+            keep.interpolate_tolerance,
+        )
+    )
+    line.put(trainer.model, child, a)
+    valid, drift = found[a]
+    say(
+        f"interpolation: {a:g} of the way from the start to what was trained; validation forces "
+        f"{_forces(valid)} (start {_forces(found[0.0][0])}, trained {_forces(found[1.0][0])})"
+        + ("" if drift is None else f", drift {drift:.1f} (trained {found[1.0][1]:.1f}) meV/Å")
+    )
+    curve = [
+        {
+            "coefficient": at,
+            "loss": figures["loss"],
+            "energy_rmse": figures["energy_rmse"],
+            "forces_rmse": figures["forces_rmse"],
+            "drift": moved,
+        }
+        for at, (figures, moved) in found.items()
+    ]
+    return {"coefficient": a, "chosen": auto, "valid": valid, "curve": curve}
+
+
+def _figures(
+    trainer: Trainer, line: Interpolation, child: dict[str, torch.Tensor], a: float
+) -> tuple[dict[str, Any], float | None]:
+    """Validation errors of the target head at a coefficient, and drift of its forces (meV/Å)."""
+    line.put(trainer.model, child, a)
+    data, best = trainer.data, max(1, trainer.counters.best_update)
+    valid = trainer.objective.evaluate(
+        trainer.model,
+        data.valid_frames,
+        data.valid_graphs,
+        loss_weights(trainer.settings.loss, trainer.budget.epoch_of(best - 1)),
+        lambda batch: batch.to(trainer.fabric.device),
+    )
+    if trainer.drift is None:
+        return valid, None
+    return valid, trainer.drift.measure(trainer.model)[TARGET_HEAD]["forces_rmse"]
+
+
+def _forces(figures: dict[str, Any]) -> str:
+    value = figures["forces_rmse"]
+    return "unknown" if value is None else f"{value:.1f} meV/Å"

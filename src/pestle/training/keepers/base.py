@@ -1,0 +1,76 @@
+"""What a keeper of breadth is: it adds a term to the loss of an update, or masks its gradient.
+
+A keeper is made from the adapted model before its first update, also when a run is resumed, and
+remembers of the start what it needs. So a checkpoint holds nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from pestle.adaptation.low_rank import LowRankModel
+from pestle.foundations.interface import Foundation, Prediction
+from pestle.structures.graphs import GraphBatch
+
+
+class Keeper:
+    """Keeps a training model near its start; by default it does nothing."""
+
+    def penalty(
+        self, of_replay: Prediction | None, replay: GraphBatch | None
+    ) -> torch.Tensor | None:
+        """What an update adds to the loss: a differentiable scalar, zero at the start.
+
+        Args:
+            of_replay: what the training model says of the replay batch.
+            replay: that batch; `None` where no replay joins the update.
+        """
+        return None
+
+    def mask_gradients(self) -> None:
+        """Change the gradients of an update before they are clipped and used."""
+
+
+class NetworkWeights:
+    """The weights of the network that a training moves, whatever stands for them.
+
+    With low-rank updates these are the updated weights W + s·BA, not A and B: A alone changes
+    nothing (B starts at zero), and equal networks must be equally far from the start.
+
+    Args:
+        model: the adapted model.
+        trainable: names of the parameters that training moves.
+    """
+
+    def __init__(self, model: Foundation, trainable: Sequence[str]) -> None:
+        self.model = model
+        if isinstance(model, LowRankModel):
+            #: Names of the weights in a network without low-rank updates.
+            self.names = list(model.updates())
+            self.names += [n.removeprefix("base.") for n in trainable if n.startswith("base.")]
+        else:
+            self.names = list(trainable)
+
+    def now(self) -> list[torch.Tensor]:
+        """The weights as they are, differentiable, in the order of `names`."""
+        if not isinstance(self.model, LowRankModel):
+            named = dict(self.model.named_parameters())
+            return [named[name] for name in self.names]
+        updated: dict[str, torch.Tensor] = dict(self.model.base.named_parameters())
+        updated |= self.model.adapted_weights()
+        return [updated[name] for name in self.names]
+
+    def copied(self) -> list[torch.Tensor]:
+        """A copy of the weights as they are."""
+        return [weight.detach().clone() for weight in self.now()]
+
+    def plain_network(self) -> Foundation:
+        """A copy of the network in which exactly the weights of `names` require gradients."""
+        model = self.model
+        plain = model.merged() if isinstance(model, LowRankModel) else model.copy()
+        wanted = set(self.names)
+        for name, parameter in plain.named_parameters():
+            parameter.requires_grad_(name in wanted)
+        return plain

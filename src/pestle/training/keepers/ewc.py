@@ -1,0 +1,128 @@
+"""Elastic weight consolidation: weights that the foundation's own predictions hang on are held.
+
+    Ω(w) = c/2 · Σ_i F_i (w_i − w_i⁰)²
+
+with c = `keep.ewc`. Kirkpatrick et al. (2017), doi:10.1073/pnas.1611835114, Eq. 3. Together with
+replay it is reEWC, arXiv:2506.15223.
+
+F is the diagonal of the Fisher information of the foundation on broad structures. The gradient of
+a loss on the foundation's own pseudolabels is exactly zero at the foundation, so its square tells
+nothing; the Fisher information does not need that gradient. A squared loss is the logarithm of a
+normal distribution around the prediction, and of that the diagonal is
+
+    F_i = ⟨ λ_E (∂(E/N)/∂w_i)² + λ_F/(3N) Σ_k (∂f_k/∂w_i)² ⟩
+
+averaged over structures, with E the interaction energy, N the number of atoms, f_k the 3N force
+components. λ_E and λ_F are the target's loss weights. Where residuals are within the quadratic part
+of the loss (½ r²), Ω with c = 1 is therefore the loss of a replay head with these weights, to
+second order and without the products of two weights' shifts: the Gauss-Newton matrix, which for a
+squared loss equals the Fisher matrix, reduced to its diagonal. Stress is left out.
+
+The sum over k is not written out (one backward pass for each force component) but drawn: labels
+are sampled from that distribution, prediction + ε with random signs ε = ±1 in units of each
+output's width, and the gradient of the loss on them is squared. Its mean over ε is F_i, and it is
+never negative. Signs have the mean and variance of normal noise, which is all that enters, and
+scatter less. It is the Fisher information by the model's own distribution, not the "empirical" one
+of gradients on given labels (Kunstner, Hennig, Balles 2019, arXiv:1905.12558).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from pestle.foundations.interface import Foundation, Prediction
+from pestle.progress import progress
+from pestle.structures.graphs import GraphBatch
+from pestle.training.keepers.base import Keeper, NetworkWeights
+
+#: Sets the signs apart from the other random numbers of a run.
+_STREAM = 2
+
+
+class EWC(Keeper):
+    """The penalty of elastic weight consolidation.
+
+    Args:
+        model: the adapted model at its start, on its device.
+        trainable: names of the parameters that training moves.
+        coefficient: c.
+        graphs: broad structures; each with the head that speaks for the foundation.
+        weights: λ of `energy` and `forces`.
+        seed: of the signs.
+    """
+
+    def __init__(
+        self,
+        model: Foundation,
+        trainable: Sequence[str],
+        coefficient: float,
+        *,
+        graphs: Sequence[GraphBatch],
+        weights: Mapping[str, float],
+        seed: int,
+    ) -> None:
+        self.weights, self.coefficient = NetworkWeights(model, trainable), coefficient
+        self.start = self.weights.copied()
+        self.fisher = fisher_diagonal(
+            self.weights.plain_network(), self.weights.names, graphs, weights, seed
+        )
+
+    def penalty(self, of_replay: Prediction | None, replay: GraphBatch | None) -> torch.Tensor:
+        """c/2 · Σ F (w − w⁰)²."""
+        terms = [
+            (importance * (now - then) ** 2).sum()
+            for importance, now, then in zip(
+                self.fisher, self.weights.now(), self.start, strict=True
+            )
+        ]
+        return 0.5 * self.coefficient * torch.stack(terms).sum()
+
+
+def fisher_diagonal(
+    network: Foundation,
+    names: Sequence[str],
+    graphs: Sequence[GraphBatch],
+    weights: Mapping[str, float],
+    seed: int,
+) -> list[torch.Tensor]:
+    """F of the weights `names`, each in its weight's shape.
+
+    Args:
+        network: predicts; the weights require gradients.
+        names: of its parameters.
+        graphs: one structure each.
+        weights: λ of `energy` and `forces`.
+        seed: of the signs, which depend on it and on the structure's place in the list alone.
+
+    Raises:
+        ValueError: there are no structures.
+    """
+    if not graphs:
+        raise ValueError("the Fisher information needs structures")
+    named = dict(network.named_parameters())
+    parameters = [named[name] for name in names]
+    totals = [torch.zeros_like(p) for p in parameters]
+    with progress("measuring which weights the foundation needs", len(graphs)) as bar:
+        for k, graph in enumerate(graphs):
+            prediction = network(graph.to(parameters[0].device), training=True)
+            scaled = _outputs(prediction, weights)
+            signs = np.random.default_rng([seed, _STREAM, k]).integers(0, 2, len(scaled)) * 2 - 1
+            score = scaled @ torch.as_tensor(signs, dtype=scaled.dtype, device=scaled.device)
+            gradients = torch.autograd.grad(score, parameters, allow_unused=True)
+            for total, gradient in zip(totals, gradients, strict=True):
+                if gradient is not None:
+                    total += gradient**2
+            bar.to(k + 1)
+    return [total / len(graphs) for total in totals]
+
+
+def _outputs(prediction: Prediction, weights: Mapping[str, float]) -> torch.Tensor:
+    """The outputs of one structure in units of their widths, so that λ · residual² is the square of
+    their difference: [1 + 3N]."""
+    n_atoms = len(prediction.forces)
+    energy = prediction.interaction_energy * (weights["energy"] ** 0.5 / n_atoms)
+    forces = prediction.forces.reshape(-1) * (weights["forces"] / (3 * n_atoms)) ** 0.5
+    return torch.cat([energy, forces])

@@ -1,0 +1,94 @@
+"""Sparse updates: only the weights with the largest gradients move, all others stay as they are.
+
+    move w_i  where  m_i = 1/B Σ_b |∂L_b/∂w_i|  is among the round(f·n) largest of all n weights
+
+with f = `keep.sparse` and L_b the target's loss on batch b of the first epoch at the start (at most
+`MAX_BATCHES` of them); penalties and the replay head do not enter. As in sparse increment
+fine-tuning (Song et al. 2023, arXiv:2312.11875), which takes the gradient of one batch. That 3 % of
+a potential's weights can be enough is the finding of Cho et al. (2026), arXiv:2606.18691, who
+choose them in another way, during training.
+
+The gradients of the other weights are set to zero before clipping. From the first update on their
+moments in AdamW are then zero, so that neither step nor average changes a bit of them. Weight decay
+would, and is refused. With low-rank updates the gradient of every A is zero at the start, because B
+is: there is nothing to choose by, and that is refused, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+
+from pestle.foundations.interface import Foundation
+from pestle.settings import RunSettings
+from pestle.training.batches import BatchPlan
+from pestle.training.keepers.base import Keeper
+from pestle.training.losses import loss_weights
+from pestle.training.objective import Objective, TrainingData
+
+#: Batches that the gradient is averaged over at most; more would choose almost the same weights.
+MAX_BATCHES = 100
+
+
+class SparseUpdates(Keeper):
+    """Lets a fraction of the weights move.
+
+    Args:
+        model: the adapted model at its start, on its device.
+        trainable: names of the parameters that training moves.
+        fraction: f.
+        data: gives the target's batches.
+        settings: of the run.
+    """
+
+    def __init__(
+        self,
+        model: Foundation,
+        trainable: Sequence[str],
+        fraction: float,
+        data: TrainingData,
+        settings: RunSettings,
+    ) -> None:
+        named = dict(model.named_parameters())
+        self.parameters = [named[name] for name in trainable]
+        train, objective = settings.train, Objective(settings, data)
+        plan = BatchPlan(data.train_graphs, train.batch_size, train.max_edges, train.seed)
+        weights = loss_weights(settings.loss, 1)
+        losses = (
+            objective(model, batch.to(model.device), None, weights)
+            for batch, _ in zip(plan.epoch(1), range(MAX_BATCHES), strict=False)
+        )
+        #: Where a weight may move, in the shape of each parameter.
+        self.masks = largest(summed_gradients(losses, self.parameters), fraction)
+
+    def mask_gradients(self) -> None:
+        """Zero the gradients of all weights that stay."""
+        for parameter, mask in zip(self.parameters, self.masks, strict=True):
+            if parameter.grad is not None:
+                parameter.grad.mul_(mask)
+
+
+def summed_gradients(
+    losses: Iterable[torch.Tensor], parameters: Sequence[torch.nn.Parameter]
+) -> list[torch.Tensor]:
+    """Σ_b |∂L_b/∂w| of every parameter, which are ordered as the means are."""
+    totals = [torch.zeros_like(p) for p in parameters]
+    for loss in losses:
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+        for total, gradient in zip(totals, gradients, strict=True):
+            if gradient is not None:
+                total += gradient.abs()
+    return totals
+
+
+def largest(sizes: Sequence[torch.Tensor], fraction: float) -> list[torch.Tensor]:
+    """True where an entry is among the round(fraction · n) largest of all, at least one; of equal
+    entries the first."""
+    flat = torch.cat([size.reshape(-1) for size in sizes])
+    count = max(1, round(fraction * len(flat)))
+    order = torch.sort(flat, descending=True, stable=True).indices
+    chosen = torch.zeros(len(flat), dtype=torch.bool, device=flat.device)
+    chosen[order[:count]] = True
+    parts = chosen.split([size.numel() for size in sizes])
+    return [part.view(size.shape) for part, size in zip(parts, sizes, strict=True)]
