@@ -198,10 +198,10 @@ def test_dry_run_prints_the_plan_and_writes_nothing(pestle: Any, tmp_path: Path)
     words = ["finetune", "-f", "pestle-seed0", "--data", TRAIN, "-o", "run", "--dry-run"]
     code, out, _ = pestle(*words)
     assert code == 0 and not list(tmp_path.iterdir())
-    for expected in ("train.lr", "Table 7", "interaction 1", "Steps", "memory", "isolated"):
+    for expected in ("train.lr", "Table 7", "interaction 1", "Length", "memory", "isolated"):
         assert expected in out
     code, out, _ = pestle(*words, "--json")
-    assert json.loads(out)["plan"]["epochs"] == 200
+    assert json.loads(out)["plan"]["steps"] == 20_000
 
 
 def test_init_writes_a_run_file_that_runs(pestle: Any, tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_init_writes_a_run_file_that_runs(pestle: Any, tmp_path: Path) -> None:
     assert code == 0
     assert yaml.safe_load((tmp_path / "mine.yaml").read_text())["data"]["train"] == [TRAIN]
     code, out, _ = pestle("finetune", "mine.yaml", "--dry-run", "--set", "train.epochs=7")
-    assert code == 0 and "× 7 epochs" in out
+    assert code == 0 and "(7 epochs of " in out
     code, _, err = pestle("init", TRAIN, "-o", "mine.yaml")
     assert code == 2 and "exists already" in err
 

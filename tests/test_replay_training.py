@@ -127,7 +127,7 @@ def test_both_heads_begin_as_the_foundation(seed0: Foundation, demo_train: list[
 def test_joint_gradient_is_the_sum_of_the_two(seed0: Foundation, demo_train: list[Frame]) -> None:
     """One pass over both batches gives the gradient of L_target + L_replay (Eq. 3), with λ_E = 10
     on the target and λ_E = 1 on the replay head."""
-    settings = settings_for()
+    settings = settings_for(recipe="paper")
     model = two_heads(seed0, demo_train, settings)
     data = make_data(model, seed0, demo_train)
     assert data.replay is not None
@@ -249,7 +249,7 @@ def count(draws: list[Draw], part: str) -> Counter[int]:
         # Batches of 5, 5, 2: three updates pass over the target, and draw 12 replay structures.
         ({}, 3, 3, 1.0, 12 / 9),
         # Two for each of the target frames: 24.
-        ({"replay__ratio": 2.0}, 3, 3, 1.0, 24 / 9),
+        ({"replay__ratio": 2.0, "replay__edge_ratio": "unbounded"}, 3, 3, 1.0, 24 / 9),
         # In every second update: 5 + 2 structures, then 5 in the next lap.
         ({"replay__every": 2}, 3, 6, 2.0, 12 / 9),
         # One replay structure an update (0.2 of 5, 0.4 of 2 rounded up): 9 updates pass over 9.

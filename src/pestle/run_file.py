@@ -64,7 +64,7 @@ MACE_NAMES = {
     "pseudolabel_replay": "method (pseudolabel)",
     "pt_train_file": "replay.pool",
     "num_samples_pt": "replay.count",
-    "real_pt_data_ratio_threshold": "replay.ratio=size (0.1, with train.epoch_covers=all)",
+    "real_pt_data_ratio_threshold": "replay.ratio",
     "lr_factor": "train.schedule_factor",
     "scheduler_patience": "train.schedule_patience",
     "subselect_pt": "replay.select",
