@@ -391,6 +391,8 @@ def test_a_finished_run_goes_on_with_a_longer_budget(
     assert card["convergence"] == begun["training"]["convergence"]
     with pytest.raises(PestleError, match="cannot change when a run is resumed"):
         resume_settings(short, {"train.batch_size": 3})
+    with pytest.raises(PestleError, match="has done 12 updates already"):
+        resume_settings(short, {"train.updates": 6})
     longer = resume_settings(short, {"train.updates": 24})
     assert (longer.train.updates, longer.train.epochs) == (24, None)
     manifest = pestle.finetune(longer, short, resume=True)

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from ase.build import molecule
 from safetensors.torch import load_file
 
+import nequip_factory
 import pestle
 from conftest import DATA
-from pestle.errors import PestleError
+from pestle.devices import OutOfMemory
+from pestle.errors import Interrupted, PestleError
 from pestle.foundations.interface import Foundation
+from pestle.foundations.prediction import predict_frames
 from pestle.jobs.resuming import resume_settings
 from pestle.recipes import resolve
 from pestle.run_file import build
 from pestle.structures.frame import Frame
-from pestle.training.rate_probe import RISEN, UPDATES, probe_rates
+from pestle.structures.writing import write_frames
+from pestle.training.failures import TrainingFailed
+from pestle.training.loop import Trainer
+from pestle.training.rate_probe import LOOKS, RISEN, UPDATES, probe_rates
 from report_page import Page
 from test_training import make_trainer
 
@@ -35,11 +43,97 @@ def test_the_largest_safe_rate_is_taken_and_nothing_is_left_behind(
     assert probe.rate == 1e-4 and [t.rate for t in probe.trials] == [10.0, 1e-4]
     high, low = probe.trials
     assert not high.safe and max(high.losses) > 10 * RISEN
-    assert low.safe and len(low.losses) == UPDATES // 4 and max(low.losses) < 1
+    assert low.safe and len(low.losses) == len(LOOKS) and max(low.losses) < 1
+    assert (high.updates, low.updates) == (1, UPDATES)
     assert "10 did" in probe.reason and str(UPDATES) in probe.reason
     assert torch.equal(random, torch.get_rng_state())
     for name, parameter in trainer.model.named_parameters():
         assert torch.equal(before[name], parameter) and parameter.grad is None, name
+
+
+class Valley:
+    """An objective with one weight w and the loss c·w². Adam's first update moves w by the rate
+    itself, whatever c: the loss rises exactly where the rate is more than 2·w."""
+
+    def __init__(self, w: torch.nn.Parameter, curvature: float = 1.0) -> None:
+        self.w, self.curvature = w, curvature
+
+    def __call__(self, *_: Any, **__: Any) -> torch.Tensor:
+        return self.curvature * self.w.square().sum()
+
+
+def valley(folder: Path, foundation: Foundation, frames: list[Frame], start: float) -> Trainer:
+    trainer = make_trainer(folder, foundation, frames, train__epochs=1)
+    w = torch.nn.Parameter(torch.tensor([start], dtype=torch.float64))
+    trainer.parameters = [w]
+    trainer.objective = Valley(w)  # type: ignore[assignment]
+    return trainer
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"), [(0.02, 1e-2), (1.2e-3, 1e-3), (4e-4, 3e-4), (1.2e-5, 1e-5)]
+)
+def test_the_rate_is_that_of_a_valley_known_by_hand(
+    tmp_path: Path, seed0: Foundation, demo_train: list[Frame], start: float, expected: float
+) -> None:
+    """The largest rate of the grid below 2·w; the one above it takes w to the other side, to
+    |rate − w|, so that the loss is (rate/w − 1)² times what it was."""
+    trainer = valley(tmp_path, seed0, demo_train, start)
+    probe = probe_rates(trainer)
+    assert probe.rate == expected
+    for trial in probe.trials[:-1]:
+        assert trial.updates == 1 and not trial.safe
+        assert trial.losses == (pytest.approx((trial.rate / start - 1) ** 2, rel=2e-3),)
+    assert float(trainer.parameters[0].detach()) == start
+
+
+def test_a_rise_in_the_first_update_counts_though_the_loss_recovers(
+    tmp_path: Path, seed0: Foundation, demo_train: list[Frame]
+) -> None:
+    """From 4e-4 the rate 1e-3 makes the loss 2.25 times as large; by the twelfth update it has long
+    been below its start, which plain AdamW shows here."""
+    w = torch.nn.Parameter(torch.tensor([4e-4], dtype=torch.float64))
+    optimizer = torch.optim.AdamW([w], lr=1e-3, weight_decay=0.0, amsgrad=True)
+    losses = []
+    for _ in range(UPDATES):
+        optimizer.zero_grad()
+        w.square().sum().backward()
+        optimizer.step()
+        losses.append(float(w.detach()) ** 2 / 1.6e-7)
+    assert losses[0] == pytest.approx(2.25, rel=1e-4) and losses[-1] < 1
+    probe = probe_rates(valley(tmp_path, seed0, demo_train, 4e-4))
+    (too_large,) = [trial for trial in probe.trials if trial.rate == 1e-3]
+    assert not too_large.safe and probe.rate == 3e-4
+
+
+def test_losses_that_are_no_numbers(
+    tmp_path: Path, seed0: Foundation, demo_train: list[Frame]
+) -> None:
+    """An absurd rate is given up; a label that is no number is named as training would name it."""
+    trainer = make_trainer(tmp_path, seed0, demo_train, train__epochs=1)
+    probe = probe_rates(trainer, (1e300, 1e-4))
+    assert probe.rate == 1e-4 and not probe.trials[0].safe
+    assert probe.trials[0].losses == (math.inf,)
+    before = [p.detach().clone() for p in trainer.parameters]
+    trainer.data.train_graphs[7].forces[2, 1] = float("nan")
+    with pytest.raises(TrainingFailed) as caught:
+        probe_rates(trainer)
+    assert trainer.data.train_frames[7].where in caught.value.line
+    assert caught.value.line.count("frame ") == 1
+    assert all(torch.equal(a, b) for a, b in zip(before, trainer.parameters, strict=True))
+
+
+def test_memory_that_runs_out_is_one_line(
+    tmp_path: Path, seed0: Foundation, demo_train: list[Frame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer(tmp_path, seed0, demo_train, train__epochs=1)
+
+    def no_memory(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+    monkeypatch.setattr(trainer, "compute_loss", no_memory)
+    with pytest.raises(OutOfMemory, match=r"while learning rates were tried.*train\.max_edges"):
+        probe_rates(trainer)
 
 
 def test_losses_of_forces_alone_are_watched(
@@ -98,3 +192,58 @@ def test_a_probed_run_is_the_one_asked_for_the_rate(tmp_path: Path) -> None:
     assert "Learning rates tried" in page.text()
     manifest = json.loads((tmp_path / "number" / "manifest.json").read_text())
     assert manifest["rate_probe"] is None
+
+
+def test_a_stopped_run_goes_on_with_the_rate_it_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A NequIP-type model, which gets `auto` unasked: no second probe, and the same end bit for
+    bit, with the reason and the curve of the first."""
+    nequip_factory.foundation().save(tmp_path / "foundation")
+    frames = []
+    for k in range(8):
+        atoms = molecule(("CH3OH", "CH3Cl", "H2O")[k % 3])
+        atoms.rattle(0.05, seed=k)
+        frames.append(Frame(atoms, source="made", index=k))
+    said = predict_frames(pestle.load(tmp_path / "foundation"), frames)
+    for k, (frame, prediction) in enumerate(zip(frames, said, strict=True)):
+        frame.energy = prediction.energy + 0.3 * k
+        frame.forces = 1.1 * prediction.forces
+    write_frames(tmp_path / "train.xyz", frames[:6])
+    write_frames(tmp_path / "valid.xyz", frames[6:])
+    settings = {
+        "foundation": str(tmp_path / "foundation"),
+        "data.train": str(tmp_path / "train.xyz"),
+        "data.valid": str(tmp_path / "valid.xyz"),
+        "train.epochs": 2,
+        "train.eval_interval": 1,
+        "train.threads": 1,
+    }
+    whole = pestle.finetune(settings, tmp_path / "whole")
+    original = Trainer._record
+
+    def stop_after(trainer: Trainer, *arguments: Any) -> None:
+        original(trainer, *arguments)
+        if trainer.counters.step == 2:
+            trainer._stop_requested = "SIGTERM"
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_record", stop_after)
+        with pytest.raises(Interrupted):
+            pestle.finetune(settings, tmp_path / "parts")
+    monkeypatch.setattr("pestle.jobs.first_updates.probe_rates", lambda *_: pytest.fail("again"))
+    resumed = resume_settings(tmp_path / "parts", {})
+    parts = pestle.finetune(resumed, tmp_path / "parts", resume=True)
+    assert parts["rate_probe"]["trials"] == list_of(whole["rate_probe"]["trials"])
+    assert parts["settings"]["train.lr"] == whole["settings"]["train.lr"]
+    assert whole["settings"]["train.lr"]["reason"].startswith("auto: the largest of")
+    weights = [tmp_path / n / "model" / "weights.safetensors" for n in ("whole", "parts")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    log = (tmp_path / "whole" / "log.txt").read_text()
+    spent = sum(trial["updates"] for trial in whole["rate_probe"]["trials"])
+    assert f"were tried in {spent} updates" in log
+
+
+def list_of(trials: Any) -> Any:
+    """As JSON has them."""
+    return json.loads(json.dumps(trials))

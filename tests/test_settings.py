@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -203,3 +204,24 @@ def test_lists_may_be_one_text_or_given_repeatedly() -> None:
     assert build({"replay": {"pool": "generated"}}).replay.pool == ["generated"]
     names = parse_overrides(["replay.pool=a.xyz", "replay.pool=generated"])
     assert build({}, names).replay.pool == ["a.xyz", "generated"]
+
+
+@pytest.mark.parametrize("ratio", [1.0, "size"])
+@pytest.mark.parametrize("method", sorted(MEASURED))
+def test_a_run_file_of_complete_settings_gives_them_again(method: str, ratio: Any) -> None:
+    """What a run writes down can be read, resolved and resumed from."""
+    more = {} if MEASURED[method].replay is None else {"replay.ratio": ratio}
+    asked = build({}, {"method": method, **more})
+    first, _ = resolve(asked, atoms_learnable=False, has_isolated_atoms=True)
+    again, _ = resolve(
+        build(yaml.safe_load(dump(first))), atoms_learnable=False, has_isolated_atoms=True
+    )
+    assert again == first
+
+
+def test_labels_of_another_level_never_train_the_target_head() -> None:
+    for method in ("multihead", "multihead-lora"):
+        recipe = MEASURED[method].replay
+        assert recipe is not None and recipe.target_share == 0
+    assert MEASURED["pseudolabel"].replay is not None
+    assert MEASURED["pseudolabel"].replay.target_share == 0.5

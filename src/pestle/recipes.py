@@ -146,6 +146,9 @@ def _measured(recipe: Recipe) -> Recipe:
 
 #: What Pestle does where nobody says otherwise; departs from Table 7 where that was measured.
 MEASURED = {name: _measured(recipe) for name, recipe in TABLE_7.items()}
+# Labels that are not the foundation's own may be of another level of theory: never for the target.
+for _name in ("multihead", "multihead-lora"):
+    MEASURED[_name] = replace(MEASURED[_name], replay=replace(MEASURED_REPLAY, target_share=0.0))
 #: Architectures that learning rates were measured on; others get `train.lr: auto`.
 MEASURED_BACKENDS = ("mace",)
 RECIPES = {"paper": TABLE_7, "measured": MEASURED}
@@ -249,10 +252,12 @@ def require_consistent(settings: RunSettings) -> None:
             where="train.updates",
             fix="Give one of them (null for the other).",
         )
+    # None and these, which a run file of such a run holds, say nothing.
+    neutral = {"every": 1, "edge_ratio": "unbounded", "target_share": 0.0}
     changed = [
         f"replay.{name}"
-        for name in ("every", "edge_ratio", "target_share")
-        if getattr(replay, name) != type(replay).model_fields[name].default
+        for name, value in neutral.items()
+        if getattr(replay, name) not in (None, value)
     ]
     if replay.ratio == "size" and changed:
         raise PestleError(

@@ -161,7 +161,8 @@ def _longer(course: Course) -> str:
 
 def _unfinished(course: Course) -> Trouble | None:
     """That the run ended while it still learned; `None` where it converged."""
-    if course.convergence.converged or course.failure is not None:
+    over = course.counters.step >= course.budget.updates
+    if course.convergence.converged or course.failure is not None or not over:
         return None
     return Trouble(
         kind="unfinished",

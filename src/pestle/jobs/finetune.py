@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pestle.adaptation import METHODS as METHODS_OF_ADAPTATION
 from pestle.adaptation.low_rank import LowRankModel
 from pestle.adaptation.replay.pools import is_file_pool
 from pestle.errors import Interrupted
@@ -277,7 +278,7 @@ def _train_and_judge(
         ),
         judged.sets,
         errors.get("replay"),
-        own_labels=prepared.settings.method.startswith("pseudolabel"),
+        own_labels=METHODS_OF_ADAPTATION[prepared.settings.method].replay_labels == "foundation",
         n_drift=len(prepared.drift),
     )
     write_exports(folder.model, best, head=TARGET_HEAD)

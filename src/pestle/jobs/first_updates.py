@@ -75,10 +75,18 @@ def settle_rate(prepared: Prepared, data: TrainingData, fabric: Fabric) -> RateP
     train = prepared.settings.train
     if train.lr != "auto":
         return None
-    # Any rate will do: the probe has an optimiser of its own, and nothing is written.
+    probe = probe_rates(rate_trainer(prepared, data, fabric))
+    train.lr = probe.rate
+    prepared.reasons["train.lr"] = probe.reason
+    return probe
+
+
+def rate_trainer(prepared: Prepared, data: TrainingData, fabric: Fabric) -> Trainer:
+    """A trainer to try rates with: it makes the run's updates and writes nothing."""
     settings = prepared.settings.model_copy(deep=True)
+    # Any rate will do: what is tried has optimisers of its own.
     settings.train.lr = 1.0
-    trainer = Trainer(
+    return Trainer(
         fabric,
         prepared.adaptation.model,
         prepared.adaptation.trainable,
@@ -89,7 +97,3 @@ def settle_rate(prepared: Prepared, data: TrainingData, fabric: Fabric) -> RateP
         save_best=lambda *_: None,
         identity="",
     )
-    probe = probe_rates(trainer)
-    train.lr = probe.rate
-    prepared.reasons["train.lr"] = probe.reason
-    return probe

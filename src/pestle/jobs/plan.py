@@ -121,10 +121,24 @@ def plan_lines(manifest: Mapping[str, Any]) -> list[str]:
         f"  one update takes {plan['seconds_per_step'] * 1e3:.0f} ms: at most "
         f"{duration(plan['estimated_seconds'])} with evaluations; memory {plan['memory_mib']:,.0f} "
         "MiB",
+        *probe_lines(manifest.get("rate_probe"), plan),
         "",
         gate_line(manifest["gate"]),
     ]
     return lines
+
+
+def probe_lines(probe: Mapping[str, Any] | None, plan: Mapping[str, Any]) -> list[str]:
+    """What the probe of learning rates has cost; nothing where there was none."""
+    if probe is None:
+        return []
+    rates = ", ".join(f"{trial['rate']:g}" for trial in probe["trials"])
+    spent = sum(trial["updates"] for trial in probe["trials"])
+    return [
+        f"  before, the learning rates {rates} were tried in {spent} updates, which took "
+        f"{duration(probe['seconds'])}: {spent / plan['steps']:.1%} of the updates that follow at "
+        "most"
+    ]
 
 
 def _method_lines(method: Mapping[str, Any]) -> list[str]:

@@ -33,6 +33,13 @@ def resume_settings(out: Path, overrides: Mapping[str, Any]) -> RunSettings:
                 where=name,
                 fix=f"Start a new run from this one's model: --foundation {out} -o NEW_DIR.",
             )
+    done = updates_done(folder)
+    if (overrides.get("train.updates") or done) < done:
+        raise PestleError(
+            f"the run has done {done:,} updates already",
+            where="train.updates",
+            fix="Give more of them.",
+        )
     tree = read_run_file(folder.settings)
     return build(tree, overrides, where=str(folder.settings))
 
@@ -48,12 +55,12 @@ def changes_of(
     begun: Mapping[str, Any], manifest: Mapping[str, Any], folder: RunFolder
 ) -> list[dict[str, Any]]:
     """What a resumed run changes of length, patience and rate, for the manifest."""
-    done = MetricsFile.read(folder.metrics)
+    done = updates_done(folder)
     settings = manifest["settings"]
     return [
         {
             "when": now(),
-            "after_update": done[-1]["step"] if done else 0,
+            "after_update": done,
             "setting": name,
             "from": begun[name]["value"],
             "to": settings[name]["value"],
@@ -61,3 +68,9 @@ def changes_of(
         for name in FURTHER
         if name in begun and begun[name]["value"] != settings[name]["value"]
     ]
+
+
+def updates_done(folder: RunFolder) -> int:
+    """Updates of a run at its last evaluation."""
+    records = MetricsFile.read(folder.metrics)
+    return int(records[-1]["step"]) if records else 0

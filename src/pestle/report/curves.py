@@ -67,8 +67,8 @@ def _rate_probe(folder: RunFolder) -> Figure | None:
     add_line(plot, sorted(points), "loss", INK)
     plot.add_hline(y=1.0, line={"color": INK, "width": 1, "dash": "dot"})
     caption = (
-        f"{probe['updates']} updates at each rate, from the starting model; taken was "
-        f"{probe['rate']:g}. Rates at which the loss was no number are left out."
+        f"Up to {probe['updates']} updates at each rate, from the starting model, until the loss "
+        f"rises; taken was {probe['rate']:g}. Rates at which the loss was no number are left out."
     )
     return Figure("rate-probe", "Learning rates tried", caption, plot, "half")
 

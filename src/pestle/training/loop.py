@@ -235,6 +235,8 @@ class Trainer:
         if resume:
             self.state.load(self.checkpoint, self.identity)
             # A longer budget, more patience or another rate let a finished run go on.
+            if self.schedule.another_rate:
+                self.counters.waited = 0
             self.counters.finished = self._why_to_stop()
         self.metrics.keep(self.counters.evaluations)
         # Only the main thread may listen to signals; elsewhere a run is stopped by its caller.

@@ -57,6 +57,7 @@ class Schedule:
         reduced: product of the plateau reductions so far.
         best, waited: state of the plateau search: the value that must be improved on, and the
             evaluations that did not.
+        another_rate: whether a checkpoint was loaded that had another learning rate.
     """
 
     settings: TrainSettings
@@ -65,6 +66,7 @@ class Schedule:
     reduced: float = 1.0
     best: float = math.inf
     waited: int = 0
+    another_rate: bool = False
 
     def rate(self, step: int) -> float:
         """Learning rate of the update that follows `step` updates."""
@@ -126,5 +128,6 @@ class Schedule:
         """Go on from a checkpoint; with another learning rate than it had, the plateaus restart."""
         self.reduced, self.best = state["reduced"], state["best"]
         self.waited = int(state["waited"])
-        if state["lr"] != self.settings.rate:
+        self.another_rate = state["lr"] != self.settings.rate
+        if self.another_rate:
             self.restart()
