@@ -12,11 +12,11 @@ METHODS: dict[str, Method] = {
     "freeze-backbone": Method(freeze.adapt_backbone),
     "mace-5": Method(freeze.adapt_mace_5),
     "mace-6": Method(freeze.adapt_mace_6),
-    "lora": Method(lora.adapt),
+    "lora": Method(lora.adapt, low_rank=True),
     "multihead": Method(multihead.adapt, replay_labels="original"),
     "pseudolabel": Method(multihead.adapt, replay_labels="foundation"),
-    "multihead-lora": Method(multihead_lora.adapt, replay_labels="original"),
-    "pseudolabel-lora": Method(multihead_lora.adapt, replay_labels="foundation"),
+    "multihead-lora": Method(multihead_lora.adapt, replay_labels="original", low_rank=True),
+    "pseudolabel-lora": Method(multihead_lora.adapt, replay_labels="foundation", low_rank=True),
 }
 
 __all__ = ["METHODS", "Adaptation", "Case", "Method"]

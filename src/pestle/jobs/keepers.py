@@ -35,7 +35,7 @@ def require_keepers(settings: RunSettings) -> None:
             where="keep.distil",
             fix="Choose a method with replay, e.g. --method pseudolabel, or keep.ewc.",
         )
-    if keep.sparse is not None and "lora" in method:
+    if keep.sparse is not None and METHODS[method].low_rank:
         raise PestleError(
             "with low-rank updates half of the trained weights have no gradient at the start, by "
             "which a few could be chosen",

@@ -212,7 +212,7 @@ def unused_settings(settings: RunSettings) -> list[str]:
     """A line for every LoRA, replay, drift or keeper setting that was changed although the run has
     no use for it."""
     unused: list[str] = []
-    if "lora" not in settings.method:
+    if not METHODS[settings.method].low_rank:
         unused += _changed("lora", settings.lora, LoraSettings())
     labels = METHODS[settings.method].replay_labels
     if labels is None:
