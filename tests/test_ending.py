@@ -323,7 +323,7 @@ def test_breadth_is_told_or_how_to_measure_it() -> None:
 
     assert cost() == "not measured; to measure it: pestle probe forgetting runs/x --against 'f o'"
     assert "probe forgetting runs/x --trust --against" in cost(trust=True)
-    assert cost(method="scratch").startswith("none to lose")
+    assert cost(method="scratch", from_scratch=True).startswith("none to lose")
     moved = Breadth(drift=237.4, drift_structures=64)
     assert (
         cost(breadth=moved) == "forces moved 237 meV/Å from the foundation's on 64 broad structures"

@@ -21,6 +21,9 @@ from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation, P
 from pestle.foundations.prediction import predict_frames
 from pestle.jobs.keepers import require_keepers
 from pestle.jobs.preparation import Prepared, training_data, unused_settings
+from pestle.report.drift import best_drift
+from pestle.report.run_folder import read_run_folder
+from pestle.report.wording import number
 from pestle.run_file import build
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.graphs import GraphBatch, collate
@@ -527,6 +530,10 @@ def test_a_run_with_keepers_and_interpolation(demo_files: dict[str, str], tmp_pa
     assert len(valid) and errors["forces_rmse"] == pytest.approx(curve[a]["forces_rmse"], rel=1e-9)
     card = json.loads((out / "model" / "card.json").read_text())
     assert card["interpolation"]["coefficient"] == a
+    # What is said of breadth is of the model that was kept, not of the trained child.
+    assert manifest["ending"]["breadth"]["drift"] == found["drift"] == curve[a]["drift"]
+    assert found["drift"] < 0.95 * drifts[-1]
+    assert best_drift(read_run_folder(out))[0] == number(curve[a]["drift"])
 
     fingerprint = kept.fingerprint()
     again = pestle.finetune(settings, out, resume=True)

@@ -156,18 +156,23 @@ def test_a_loss_that_rises_at_every_rate_is_an_error(
 
 
 def test_an_architecture_without_measured_rates_gets_auto() -> None:
-    def rate(backend: str, **asked: Any) -> Any:
-        found, _ = resolve(
+    def resolved(backend: str, **asked: Any) -> Any:
+        return resolve(
             build({}, {k.replace("__", "."): v for k, v in asked.items()}),
             atoms_learnable=False,
             has_isolated_atoms=False,
             backend=backend,
         )
-        return found.train.lr
+
+    def rate(backend: str, **asked: Any) -> Any:
+        return resolved(backend, **asked)[0].train.lr
 
     assert rate("nequip") == "auto" and rate("mace") == 1e-3
     assert rate("nequip", train__lr=1e-4) == 1e-4 and rate("mace", train__lr="auto") == "auto"
     assert rate("nequip", recipe="paper") == 1e-3
+    # A run file holds the number that the probe found: no reason of Table 7 is said of it.
+    assert "train.lr" not in resolved("nequip", train__lr=1e-3)[1]
+    assert "Table 7" in resolved("mace", train__lr=1e-3)[1]["train.lr"]
 
 
 def test_a_probed_run_is_the_one_asked_for_the_rate(tmp_path: Path) -> None:

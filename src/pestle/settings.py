@@ -143,7 +143,7 @@ class TrainSettings(Group):
     lr: PositiveFloat | Literal["auto"] | None = setting(
         None,
         "Learning rate of AdamW. auto: the largest that does not raise the loss in the first updates, tried on "
-        "copies before training. None: the recipe's where it was measured for the architecture, else auto.",
+        "the starting weights before training. None: the recipe's where it was measured for the architecture, else auto.",
         source="Table 7",
     )
     ema_decay: float | None = setting(

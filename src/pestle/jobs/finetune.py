@@ -275,6 +275,7 @@ def _train_and_judge(
             trainer.convergence(),
             MetricsFile.read(folder.metrics),
             failure,
+            manifest.content["interpolation"],
         ),
         judged.sets,
         errors.get("replay"),

@@ -46,8 +46,8 @@ def ends_earlier(train: TrainSettings) -> str:
     return (
         f"earlier: the rate is multiplied by {train.schedule_factor:g} whenever "
         f"{train.plateau} evaluations together improve {train.best_metric} by less than "
-        f"{train.min_improvement:.0%}, and training ends below {train.schedule_floor:g} of the "
-        "first rate"
+        f"{100 * train.min_improvement:g}%, and training ends below {train.schedule_floor:g} of "
+        f"the first rate, or after {train.patience} evaluations without a better one"
     )
 
 

@@ -35,9 +35,10 @@ def interpolate(trainer: Trainer, line: Interpolation, child_file: Path) -> dict
         child_file: what `save_child` wrote of the best model.
 
     Returns:
-        `coefficient` and `chosen` (whether `auto` chose it), `valid` (the errors there), and
-        `curve`: a list of `coefficient`, `loss`, `energy_rmse` (meV/atom), `forces_rmse` (meV/Å) on
-        the validation frames and `drift` (meV/Å; null where it is not watched).
+        `coefficient` and `chosen` (whether `auto` chose it), `valid` (the errors there), `drift`
+        (meV/Å, of the target head's forces there; null where it is not watched), and `curve`: a
+        list of `coefficient`, `loss`, `energy_rmse` (meV/atom), `forces_rmse` (meV/Å) on the
+        validation frames and `drift`.
     """
     keep, budget = trainer.settings.keep, trainer.settings.train.max_drift
     auto = keep.interpolate == "auto"
@@ -73,7 +74,7 @@ def interpolate(trainer: Trainer, line: Interpolation, child_file: Path) -> dict
         }
         for at, (figures, moved) in found.items()
     ]
-    return {"coefficient": a, "chosen": auto, "valid": valid, "curve": curve}
+    return {"coefficient": a, "chosen": auto, "valid": valid, "drift": drift, "curve": curve}
 
 
 def _figures(

@@ -85,7 +85,7 @@ class Passes:
 
     def line(self) -> str:
         """In words."""
-        text = f"{self.target:,.0f} passes over the target frames"
+        text = f"{self.target:,.3g} passes over the target frames"
         if not self.n_replay:
             return text
         if self.replay < 1:

@@ -87,19 +87,7 @@ class TrainingState:
         Raises:
             PestleError: unreadable, or of another run.
         """
-        try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # a cut-off zip file, a foreign pickle …
-            raise PestleError(
-                f"cannot be read as a checkpoint ({type(error).__name__})", where=str(path)
-            ) from None
-        if content.get("format") != FORMAT:
-            raise PestleError(
-                f"was written by another version of Pestle (format {content.get('format')}; this "
-                f"one reads {FORMAT})",
-                where=str(path),
-                fix="Go on with the version that began the run, or start a new run folder.",
-            )
+        content = _read(path)
         if content.get("identity") != identity:
             raise PestleError(
                 "belongs to a run with other settings, data or foundation",
@@ -113,3 +101,30 @@ class TrainingState:
         counters = content["counters"]
         self.counters = Counters(**{**counters, "position": Position(**counters["position"])})
         torch.set_rng_state(content["torch_rng"])
+
+
+def updates_in(path: Path) -> int:
+    """Updates that a checkpoint has done; 0 without one.
+
+    Raises:
+        PestleError: unreadable, or of another version.
+    """
+    return int(_read(path)["counters"]["position"]["update"]) if path.exists() else 0
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds."""
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a cut-off zip file, a foreign pickle …
+        raise PestleError(
+            f"cannot be read as a checkpoint ({type(error).__name__})", where=str(path)
+        ) from None
+    if content.get("format") != FORMAT:
+        raise PestleError(
+            f"was written by another version of Pestle (format {content.get('format')}; this "
+            f"one reads {FORMAT})",
+            where=str(path),
+            fix="Go on with the version that began the run, or start a new run folder.",
+        )
+    return content
