@@ -310,6 +310,8 @@ def test_errors_in_words() -> None:
     )
     other = SetErrors(name="valid", forces=30.0, foundation_forces=10.0)
     assert other.words == "valid forces 30 meV/Å, foundation 10 (3 × larger)"
+    far = SetErrors(name="x", energy=0.145, foundation_energy=42.9)
+    assert "(300 × smaller)" in far.words
     assert "(the same)" in SetErrors(name="x", forces=10.02, foundation_forces=10.0).words
     assert SetErrors(name="x", energy=2.0, lost=1).words == (
         "x energies 2 meV/atom, not finite on 1 frame"

@@ -323,5 +323,5 @@ def _against(new: float, old: float | None, how: str) -> str:
     elif ratio < SEVERAL:
         change = f"{percent(abs(1 - new / old))} {which}"
     else:
-        change = f"{ratio:.2g} × {which}"
+        change = f"{float(f'{ratio:.2g}'):,g} × {which}"
     return f", foundation{how} {figure(old)} ({change})"
