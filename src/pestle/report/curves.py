@@ -68,7 +68,8 @@ def _rate_probe(folder: RunFolder) -> Figure | None:
     plot.add_hline(y=1.0, line={"color": INK, "width": 1, "dash": "dot"})
     caption = (
         f"The largest in up to {probe['updates']} updates at each rate, from the starting model, "
-        f"until it rises; taken was {probe['rate']:g}. Rates at which the loss was no number are left out."
+        f"until it rises; taken was {probe['rate']:g}. Rates at which the loss was no number are "
+        "left out."
     )
     return Figure("rate-probe", "Learning rates tried", caption, plot, "half")
 

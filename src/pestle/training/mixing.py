@@ -85,7 +85,8 @@ class Passes:
 
     def line(self) -> str:
         """In words."""
-        text = f"{self.target:,.3g} passes over the target frames"
+        digits = 1 if self.target < 10 else 0
+        text = f"{self.target:,.{digits}f} passes over the target frames"
         if not self.n_replay:
             return text
         if self.replay < 1:
