@@ -104,7 +104,8 @@ class LossSettings(Group):
     )
     stage_two_epoch: int | None = setting(
         None,
-        "Epoch (from 1) at which the second-stage weights take over. Off by default: with a foundation "
+        "Epoch (from 1) at which the second-stage weights take over at the latest; before, where the first stage "
+        "learns nothing more. Off by default: with a foundation "
         "model it destabilises training.",
         source="paper 3.3, appendix C",
         ge=1,

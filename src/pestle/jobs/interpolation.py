@@ -16,7 +16,6 @@ from pestle.foundations.interface import TARGET_HEAD, Foundation
 from pestle.progress import say
 from pestle.training.keepers.interpolation import GRID, Interpolation, choose
 from pestle.training.loop import Trainer
-from pestle.training.losses import loss_weights
 
 
 def save_child(path: Path, child: Foundation, trainable: tuple[str, ...]) -> None:
@@ -82,12 +81,12 @@ def _figures(
 ) -> tuple[dict[str, Any], float | None]:
     """Validation errors of the target head at a coefficient, and drift of its forces (meV/Å)."""
     line.put(trainer.model, child, a)
-    data, best = trainer.data, max(1, trainer.counters.best_update)
+    data = trainer.data
     valid = trainer.objective.evaluate(
         trainer.model,
         data.valid_frames,
         data.valid_graphs,
-        loss_weights(trainer.settings.loss, trainer.budget.epoch_of(best - 1)),
+        trainer.weights,
         lambda batch: batch.to(trainer.fabric.device),
     )
     if trainer.drift is None:

@@ -24,6 +24,7 @@ class Counters:
         best, best_update: best value of the metric that chooses the model, and the update after
             which it was found; −1 before the first evaluation.
         best_without_budget, best_update_without_budget: the same, had drift not mattered.
+        second_stage: updates before the second stage of the loss; −1 while it has not begun.
         waited: evaluations since then.
         evaluations: lines in metrics.jsonl.
         seconds: time spent training, interruptions left out.
@@ -37,6 +38,7 @@ class Counters:
     best_update: int = -1
     best_without_budget: float = float("inf")
     best_update_without_budget: int = -1
+    second_stage: int = -1
     waited: int = 0
     evaluations: int = 0
     seconds: float = 0.0
