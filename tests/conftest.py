@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -82,3 +83,26 @@ def demo_train() -> list[Frame]:
 def demo_files() -> dict[str, str]:
     """Paths of the embedded data."""
     return {name: str(DATA / f"{name}.xyz") for name in ("train", "valid", "test", "neb_mp2")}
+
+
+@pytest.fixture
+def marker(tmp_path: Path) -> Path:
+    """What a hostile file would touch."""
+    return tmp_path / "sprung"
+
+
+@pytest.fixture
+def nothing_ran(marker: Path) -> Iterator[None]:
+    """A test that uses this must not end with the marker touched."""
+    yield
+    assert not marker.exists()
+
+
+@pytest.fixture
+def sealed(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From its call on no model can be unpickled."""
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise AssertionError("something was unpickled")
+
+    return lambda: monkeypatch.setattr("pestle.foundations.mace.pickles.torch.load", refuse)

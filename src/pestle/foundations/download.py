@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from email.message import Message
-from http.client import HTTPException
+from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from typing import IO, Any
 from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -63,7 +62,7 @@ class _Secure(HTTPRedirectHandler):
     """Follows redirects to HTTPS addresses only."""
 
     def redirect_request(
-        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> Request | None:
         _require_https(newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
