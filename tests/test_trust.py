@@ -223,7 +223,7 @@ def _endings() -> list[str]:
 def test_no_data_file_is_unpickled_or_run_whatever_its_name(tmp_path: Path, marker: Path) -> None:
     contents = [
         hostile.pickled(marker),
-        b"PickleTrajectory" + hostile.pickled(marker),  # as ASE wrote .traj files until 2014
+        b"PickleTrajectory" + hostile.pickled(marker),  # .traj files of old versions
         hostile.write_model(tmp_path / "x.model", marker).read_bytes(),
     ]
     program = f"open({str(marker)!r}, 'w').close()\n".encode()
