@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import json
 import shutil
@@ -19,6 +20,7 @@ from ase.io import ulm
 from ase.io.formats import ioformats
 
 import hostile
+import pestle
 from conftest import DATA
 from foundation_factory import foundation, frames, module
 from pestle.adaptation.adapter_file import save_adapter
@@ -371,3 +373,43 @@ def test_a_run_goes_on_without_the_flag_where_its_foundation_was_trusted(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another machine"))
     with pytest.raises(Untrusted, match="say --trust"):
         finetune(settings, tmp_path / "run", resume=True)
+
+
+# -- the source -----------------------------------------------------------------------------------
+#: Calls that can run code from a file or by a name, and the files that may hold them (SECURITY.md).
+GUARDED = {
+    ("load", "foundations/mace/pickles.py"),  # behind foundations/trusted.py
+    ("load", "foundations/mace/lammps_check.py"),  # of files written a moment before
+    ("import_module", "foundations/calculator_labels.py"),  # of what was typed
+    ("import_module", "foundations/backends.py"),  # from tables in the source
+    ("import_module", "protocols/__init__.py"),
+    ("import_module", "__init__.py"),
+}
+
+
+def _can_run_code(call: ast.Call) -> str:
+    """Name of the function that is called, if it can run code and is not told not to."""
+    function = call.func
+    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    owner = getattr(getattr(function, "value", None), "id", "")
+    options = {option.arg: ast.unparse(option.value) for option in call.keywords}
+    if name in ("import_module", "__import__", "eval", "exec") and (not owner or name[0] == "i"):
+        return name
+    if name in ("load", "loads", "Unpickler") and owner in ("pickle", "joblib", "dill", "marshal"):
+        return name
+    if name == "load" and ast.unparse(function) in ("torch.load", "torch.jit.load"):
+        return "" if options.get("weights_only") == "True" else name
+    if name in ("load", "read_array") and ast.unparse(function).startswith("np."):
+        return "" if options.get("allow_pickle") == "False" else name
+    return name if name in ("load", "unsafe_load", "full_load") and owner == "yaml" else ""
+
+
+def test_code_runs_only_where_security_md_says_so() -> None:
+    root = Path(pestle.__file__).parent
+    found = {
+        (name, path.relative_to(root).as_posix())
+        for path in root.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and (name := _can_run_code(node))
+    }
+    assert found == GUARDED
