@@ -104,9 +104,10 @@ def _fetch(entry: Entry, path: Path, expected: str) -> str:
 def _replaced(entry: Entry) -> str:
     """What to do where the publishers gave the model another file, as a clause."""
     if entry.sha256:
+        flag = ", with --trust" if backends.backend(entry.backend).pickled else ""
         return (
             "; if its publishers replaced it, fetch it yourself and give the file itself as the "
-            "foundation, with --trust"
+            f"foundation{flag}"
         )
     folder = trusted.store() / trusted.hash_of(entry.name)
     return f"; if its publishers replaced it, delete {folder}, which remembers the first one"
