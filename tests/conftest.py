@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -30,6 +32,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+#: Matplotlib, which mace imports, looks for fonts for seconds where it finds no cache of its own.
+_FONTS = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "matplotlib"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_cache_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing that a test trusts or downloads reaches the cache of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        if _FONTS.is_dir():
+            patch.setenv("MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR", str(_FONTS)))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A test begins with an empty cache: what another one trusted is not trusted here."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture
@@ -61,3 +83,26 @@ def demo_train() -> list[Frame]:
 def demo_files() -> dict[str, str]:
     """Paths of the embedded data."""
     return {name: str(DATA / f"{name}.xyz") for name in ("train", "valid", "test", "neb_mp2")}
+
+
+@pytest.fixture
+def marker(tmp_path: Path) -> Path:
+    """What a hostile file would touch."""
+    return tmp_path / "sprung"
+
+
+@pytest.fixture
+def nothing_ran(marker: Path) -> Iterator[None]:
+    """A test that uses this must not end with the marker touched."""
+    yield
+    assert not marker.exists()
+
+
+@pytest.fixture
+def sealed(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From its call on no model can be unpickled."""
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise AssertionError("something was unpickled")
+
+    return lambda: monkeypatch.setattr("pestle.foundations.mace.pickles.torch.load", refuse)

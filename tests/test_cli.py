@@ -233,12 +233,6 @@ def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
     assert "finetune" in done.stdout and done.stdout.strip().endswith("HEAVY []")
 
 
-def test_a_run_file_alone_cannot_grant_trust(pestle: Any, tmp_path: Path) -> None:
-    (tmp_path / "run.yaml").write_text("foundation: model.model\ntrust: true\n")
-    code, _, err = pestle("finetune", "run.yaml", "-o", "run")
-    assert code == 2 and "--trust on the command line" in err
-
-
 @pytest.mark.parametrize(("name", "goes_on"), [("probe", True), ("evaluate", False)])
 def test_ctrl_c_says_what_becomes_of_it(
     pestle: Any, monkeypatch: pytest.MonkeyPatch, name: str, goes_on: bool

@@ -324,7 +324,6 @@ def test_breadth_is_told_or_how_to_measure_it() -> None:
         return Ending(**(fields | more)).cost(Path("runs/x"))
 
     assert cost() == "not measured; to measure it: pestle probe forgetting runs/x --against 'f o'"
-    assert "probe forgetting runs/x --trust --against" in cost(trust=True)
     assert cost(method="scratch", from_scratch=True).startswith("none to lose")
     moved = Breadth(drift=237.4, drift_structures=64)
     assert (
@@ -340,18 +339,20 @@ def test_breadth_is_told_or_how_to_measure_it() -> None:
 
 def test_the_concern_of_an_ending_makes_a_verdict_one() -> None:
     trouble = Trouble(kind="start", what="w", reason="r", advice="a", settings=("train.lr=1",))
-    ending = Ending(
-        method="naive", foundation="f", best_epoch=0, sets=(GOOD,), trouble=trouble, trust=True
-    )
+    ending = Ending(method="naive", foundation="f", best_epoch=0, sets=(GOOD,), trouble=trouble)
     finding = ending.finding(Path("runs/x"))
     assert finding is not None
-    assert "pestle finetune runs/x/run.yaml --trust --set train.lr=1 -o runs/x-next" in (
-        finding.sentence
-    )
+    assert "pestle finetune runs/x/run.yaml --set train.lr=1 -o runs/x-next" in (finding.sentence)
     needed = ("zero_step", "errors", "md")
     fine = [Finding(name, "pass", "", 0.0, "", "", f"{name}.") for name in needed]
     verdict = conclude("narrow", "x", [finding, *fine], needed, [])
     assert verdict.verdict == "concern" and "NOTHING LEARNED: w." in verdict.sentence
+
+
+def test_what_older_manifests_say_of_trust_counts_for_nothing() -> None:
+    ending = Ending(method="naive", foundation="f", best_epoch=0, sets=(GOOD,))
+    found = Ending.of({"ending": ending.model_dump(mode="json") | {"trust": True}})
+    assert found == ending
 
 
 def test_a_broken_record_is_named_on_the_page(tmp_path: Path) -> None:

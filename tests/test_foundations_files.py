@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import subprocess
@@ -17,6 +16,7 @@ from foundation_factory import foundation, frames, fresh, module
 from pestle.errors import PestleError
 from pestle.foundations import catalogue, load_foundation, safe_files
 from pestle.foundations.mace.runtime import default_dtype
+from web import serve
 
 
 def assert_identical(one, other):
@@ -291,29 +291,13 @@ def _write(url, path, timeout=None):
 
 
 @pytest.mark.parametrize("name", ["small", "medium_off", "mace_omol", "polar-1-m"])
-def test_without_network_the_file_and_its_place_are_named(monkeypatch, tmp_path, capsys, name):
-    from mace.calculators import foundations_models as official
-
-    def offline(*_args, **_kwargs):
-        raise OSError("no network")
-
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(official, "_urlretrieve_with_timeout", offline)
+def test_without_network_the_file_and_its_place_are_named(monkeypatch, capsys, name):
+    serve(monkeypatch)
     entry = catalogue.entry(name)
     with pytest.raises(PestleError, match="could not be downloaded") as error:
         load_foundation(name)
     assert entry.url in error.value.line and str(entry.cache_file) in error.value.line
     assert capsys.readouterr().out == ""
-
-
-def test_a_cached_model_is_loaded_with_its_licence(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    entry = catalogue.entry("small-omat-0")
-    entry.cache_file.parent.mkdir(parents=True)
-    torch.save(copy.deepcopy(module("density", dtype=torch.float32)), entry.cache_file)
-    model = load_foundation("small-omat-0")
-    assert model.provenance.licence == catalogue.ASL
-    assert model.level_of_theory == entry.level_of_theory
 
 
 def test_names_licences_and_notices():

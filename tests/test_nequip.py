@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
-import urllib.error
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from pestle.foundations.nequip.foundation import NequipFoundation
 from pestle.foundations.nequip.network import Linear, Radial
 from pestle.foundations.prediction import predict_frames
 from pestle.structures.frame import Frame
+from web import Page, serve
 
 NAMES = ("nequix-mp-1", "nequix-omat-1", "nequix-oam-1")
 
@@ -401,11 +400,7 @@ def test_the_names_are_known_with_licence_and_theory() -> None:
 def test_without_network_the_file_and_its_place_are_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture, name: str
 ) -> None:
-    def offline(*_args: object, **_options: object) -> None:
-        raise urllib.error.URLError("no network")
-
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("pestle.foundations.download.urlopen", offline)
+    serve(monkeypatch)
     entry = catalogue.entry(name)
     assert not entry.cached
     with pytest.raises(PestleError, match=r"could not be downloaded .*no network") as error:
@@ -414,51 +409,34 @@ def test_without_network_the_file_and_its_place_are_named(
     assert capsys.readouterr().out == ""
 
 
-class Answer(io.BytesIO):
-    """What a server sends, and the length that it announces."""
-
-    def __init__(self, content: bytes, announced: int) -> None:
-        super().__init__(content)
-        self.headers = {"Content-Length": str(announced)}
-
-
 def test_a_download_that_breaks_off_is_not_kept(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     content = written(tmp_path / "served.nqx").read_bytes()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(
-        "pestle.foundations.download.urlopen", lambda _url: Answer(content[:-9], len(content))
-    )
-    entry = catalogue.entry("nequix-mp-1")
+    entry = catalogue.entry("nequix-omat-1")
+    web = serve(monkeypatch)
+    web.pages[entry.url] = Page(content[:-9], announced=len(content))
     with pytest.raises(PestleError, match="broke off after"):
-        load_foundation("nequix-mp-1")
+        load_foundation("nequix-omat-1")
     assert not entry.cached and entry.cache_file is not None
     assert list(entry.cache_file.parent.iterdir()) == []
     # A damaged file that was put there by hand says what to do.
     entry.cache_file.write_bytes(content[:-9])
     with pytest.raises(PestleError, match="Delete the file"):
-        load_foundation("nequix-mp-1")
+        load_foundation("nequix-omat-1")
 
 
 def test_a_download_goes_to_the_cache_and_is_not_repeated(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Loaded by name with the provenance of the catalogue; the second time without network."""
-    calls = []
-    content = written(tmp_path / "served.nqx").read_bytes()
-
-    def answer(url: str) -> Answer:
-        calls.append(url)
-        return Answer(content, len(content))
-
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("pestle.foundations.download.urlopen", answer)
+    web = serve(monkeypatch)
     entry = catalogue.entry("nequix-omat-1")
+    web.pages[entry.url] = Page(written(tmp_path / "served.nqx").read_bytes())
     for _ in range(2):
         model = load_foundation("nequix-omat-1")
-    assert calls == [entry.url] and entry.cached
-    assert entry.cache_file is not None and entry.cache_file.is_relative_to(tmp_path)
+    assert web.asked == [entry.url] and entry.cached
+    assert entry.cache_file is not None
     assert model.provenance.name == "nequix-omat-1" and model.provenance.licence == "MIT"
     assert model.level_of_theory == entry.level_of_theory
     assert any(entry.url in note for note in model.provenance.notes)

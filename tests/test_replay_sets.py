@@ -39,6 +39,7 @@ from pestle.structures.frame import Frame
 from pestle.structures.graphs import make_graph
 from pestle.structures.reading import read_frames
 from pestle.structures.writing import write_frames
+from web import Page, serve
 
 H, C, F, NA, CL, FE, U = 1, 6, 9, 11, 17, 26, 92
 
@@ -399,36 +400,26 @@ def test_published_sets_have_maces_addresses_and_cache(monkeypatch, tmp_path):
     assert len(asked) == 4  # a name that mace does not know is not asked for
 
 
-def published_at(monkeypatch, tmp_path, url: str) -> replay_sets.ReplayEntry:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    entry = replace(replay_sets.ENTRIES[0], url=url)
-    monkeypatch.setattr(replay_sets, "ENTRIES", (entry,))
-    return entry
-
-
 def test_a_published_set_is_fetched_once_and_read_by_name(monkeypatch, tmp_path):
-    source = tmp_path / "elsewhere" / "mp_set.xyz"
-    write_frames(source, crystals())
-    entry = published_at(monkeypatch, tmp_path, source.as_uri())
+    write_frames(tmp_path / "mp_set.xyz", crystals())
+    entry, web = replay_sets.ENTRIES[0], serve(monkeypatch)
+    web.pages[entry.url] = Page((tmp_path / "mp_set.xyz").read_bytes())
     settings = ReplaySettings(pool=["mp"], filter="none")
     made = make_replay_set(settings, data_elements=[], foundation=None)
     assert len(made.frames) == len(crystals()) and made.pools[0].name == "mp"
     assert "PBE+U (MPtrj)" in made.notes[0] and "licence" in made.notes[0]
-    assert entry.cached and entry.cache_file.name == "mp_setxyz"
-    source.unlink()
+    assert entry.cached and entry.cache_file.name == "mp_traj_combinedxyz"
+    web.pages.clear()
     assert len(make_replay_set(settings, data_elements=[], foundation=None).frames) == 14
 
 
-def test_a_set_that_cannot_be_fetched_says_what_to_put_where(monkeypatch, tmp_path):
-    url = (tmp_path / "missing.xyz").as_uri()
-    entry = published_at(monkeypatch, tmp_path, url)
-    with pytest.raises(PestleError) as caught:
+def test_a_set_that_cannot_be_fetched_says_what_to_put_where(monkeypatch):
+    entry, web = replay_sets.ENTRIES[0], serve(monkeypatch)
+    with pytest.raises(PestleError, match="no network") as caught:
         replay_catalogue.fetch_published(entry)
-    assert url in str(caught.value) and str(entry.cache_file) in str(caught.value)
+    assert entry.url in str(caught.value) and str(entry.cache_file) in str(caught.value)
 
-    page = tmp_path / "page.xyz"
-    page.write_text("<html>log in</html>")
-    entry = published_at(monkeypatch, tmp_path, page.as_uri())
+    web.pages[entry.url] = Page(b"<html>log in</html>")
     with pytest.raises(PestleError, match="not an extended XYZ file"):
         replay_catalogue.fetch_published(entry)
     assert not entry.cached and not list(entry.cache_file.parent.iterdir())

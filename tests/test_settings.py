@@ -15,6 +15,7 @@ from pestle.run_file import (
     MACE_NAMES,
     build,
     dump,
+    from_names,
     parse_overrides,
     read_run_file,
     settings_page,
@@ -61,12 +62,11 @@ def test_every_setting_says_what_it_means() -> None:
 
 
 def test_overrides_are_typed() -> None:
-    asked = parse_overrides(["train.lr=1e-4", "data.train=a.xyz", "e0s={H: -13.6}", "trust=true"])
+    asked = parse_overrides(["train.lr=1e-4", "data.train=a.xyz", "e0s={H: -13.6}"])
     settings = build({}, asked)
     assert settings.train.lr == 1e-4
     assert settings.data.train == ["a.xyz"]
     assert settings.e0s == {"H": -13.6}
-    assert settings.trust is True
 
 
 @pytest.mark.parametrize("name", sorted(MACE_NAMES))
@@ -92,6 +92,13 @@ def test_names_of_mace_run_train_are_translated(name: str) -> None:
 def test_unknown_names_suggest_the_nearest(override: str, hint: str) -> None:
     with pytest.raises(PestleError, match=hint):
         parse_overrides([override])
+
+
+def test_trust_is_no_setting_and_old_run_files_can_be_read() -> None:
+    for given in (lambda: parse_overrides(["trust=true"]), lambda: from_names({"trust": True})):
+        with pytest.raises(PestleError, match=r"--trust.*trust=True"):
+            given()
+    assert build({"trust": True, "foundation": "a.model"}) == build({"foundation": "a.model"})
 
 
 def test_unknown_field_of_a_run_file() -> None:

@@ -72,11 +72,18 @@ MACE_NAMES = {
     "wandb": "log.wandb",
     "name": "-o RUN_DIR",
 }
+#: Names that older run files hold and that are no settings, and what takes their place.
+NO_SETTINGS = {
+    "trust": "Trust is typed in the command that needs it: --trust, or "
+    "pestle.finetune(settings, out, trust=True).",
+}
 
 
 def unknown_name_error(name: str, root: type[BaseModel] = RunSettings) -> PestleError:
     """The error for a setting that does not exist, with the nearest or the mace-torch name."""
     names = known_names(root)
+    if root is RunSettings and name in NO_SETTINGS:
+        return PestleError("is no setting", where=name, fix=NO_SETTINGS[name])
     if root is RunSettings and name in MACE_NAMES:
         hint = f"mace_run_train's {name} is {MACE_NAMES[name]} here."
     else:
@@ -170,7 +177,7 @@ def build(
     """Settings from a nested mapping (a run file) and dotted overrides.
 
     Args:
-        tree: the nested mapping.
+        tree: the nested mapping; `NO_SETTINGS` in it count for nothing.
         flat: dotted name → value.
         where: what the mapping was read from.
         root: the kind of settings.
@@ -179,6 +186,8 @@ def build(
         PestleError: unknown field (with the nearest name) or a value out of range.
     """
     flat = dict(flat or {})
+    if root is RunSettings:
+        tree = {name: value for name, value in tree.items() if name not in NO_SETTINGS}
     if root is RunSettings and any(flat.get(name) is not None for name in LENGTH):
         # Either says how long a run is: the one that is given replaces the other of a run file.
         flat = dict.fromkeys(LENGTH) | flat

@@ -468,10 +468,7 @@ class RunSettings(Group):
 
     foundation: str = setting(
         "",
-        "Catalogue name (see `pestle models`), a Pestle model or run folder, a .nqx file, or a .model file with trust.",
-    )
-    trust: bool = setting(
-        False, "Load a .model file: it is a pickle, and loading one runs its author's code."
+        "Catalogue name (see `pestle models`), a Pestle model or run folder, a .nqx file, or a .model file with --trust.",
     )
     recipe: Literal["measured", "paper"] = setting(
         "measured",

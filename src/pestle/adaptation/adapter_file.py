@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from pestle.adaptation.low_rank import LowRankModel
+from pestle.devices import DTYPES
 from pestle.errors import PestleError
 from pestle.files import replacing
 from pestle.foundations.interface import Foundation, Provenance
@@ -158,7 +159,7 @@ def read_header(path: Path) -> AdapterHeader:
 
 def _base(foundation: Foundation, header: AdapterHeader) -> Foundation:
     """The foundation made ready, in the order in which a run does it: rounding must be the same."""
-    base = foundation.with_dtype(getattr(torch, header.dtype))
+    base = foundation.with_dtype(DTYPES[header.dtype])
     if header.heads != {head: head for head in base.heads}:
         base = base.with_heads(header.heads)
     if header.elements != list(base.elements):
@@ -182,7 +183,10 @@ def _read(path: Path) -> tuple[AdapterHeader, dict[str, torch.Tensor]]:
     text = metadata.get("header", "")
     if metadata.get("sha256") != _digest(text, tensors):
         raise PestleError("it is damaged: its content does not match its hash", where=str(path))
-    return AdapterHeader(**json.loads(text)), tensors
+    header = AdapterHeader(**json.loads(text))
+    if header.dtype not in DTYPES:
+        raise PestleError(f"it names the precision '{header.dtype}'", where=str(path))
+    return header, tensors
 
 
 def _digest(header: str, tensors: Mapping[str, torch.Tensor]) -> str:

@@ -61,7 +61,13 @@ def command(
     """Fine-tune a foundation model on labelled structures and judge the result."""
     from pestle.cli.output import print_json
     from pestle.errors import PestleError
-    from pestle.run_file import build, parse_overrides, read_run_file, unknown_name_error
+    from pestle.run_file import (
+        NO_SETTINGS,
+        build,
+        parse_overrides,
+        read_run_file,
+        unknown_name_error,
+    )
     from pestle.settings import walk
 
     asked = parse_overrides(overrides or [])
@@ -73,20 +79,13 @@ def command(
         ("data.train", data),
         ("data.valid", valid),
         ("data.test", test),
-        ("trust", trust or None),
     ):
         if value:
             asked[name] = value
     tree = read_run_file(run_file) if run_file else {}
     for name in tree:
-        if name not in {n.split(".")[0] for n, _ in walk()}:
+        if name not in {*NO_SETTINGS, *(n.split(".")[0] for n, _ in walk())}:
             raise unknown_name_error(str(name))
-    if tree.get("trust") and not trust:
-        raise PestleError(
-            "this run file asks to load a pickled model, which can run its author's code",
-            where=str(run_file),
-            fix="If you trust the model file, say --trust on the command line, too.",
-        )
     if resume:
         if out is None:
             raise PestleError("--resume needs -o RUN_DIR: the run folder to go on with")
@@ -122,7 +121,9 @@ def command(
         say(f"model:   {out / 'model'}")
         say(f"report:  {out / 'report.html'}")
 
-    manifest = finetune(settings, out, resume=resume, dry_run=dry_run, command=text, show=show)
+    manifest = finetune(
+        settings, out, trust=trust, resume=resume, dry_run=dry_run, command=text, show=show
+    )
     if dry_run:
         if as_json:
             print_json(manifest)

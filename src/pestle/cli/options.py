@@ -11,7 +11,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 Trust = Annotated[
     bool,
     typer.Option(
-        "--trust", help="Load .model files: they are pickles and can run their author's code."
+        "--trust",
+        help="Load .model files: they are pickles and can run their author's code. Needed once "
+        "for a file.",
     ),
 ]
 Head = Annotated[

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
     from pestle.foundations.interface import Foundation
 
-__all__ = ["load_foundation"]
+__all__ = ["Untrusted", "load_foundation"]
+
+
+class Untrusted(PestleError):
+    """A pickled file that nobody has trusted; it was not opened."""
 
 
 def load_foundation(
@@ -27,12 +31,14 @@ def load_foundation(
     Args:
         name: a name of the catalogue, a model folder, a run folder, or a file as the architecture's
             own programs publish it (`.model`, `.nqx`).
-        trust: allow a `.model` file, which is a pickle: loading one runs code from its author.
-            Catalogue entries need no trust beyond that in mace-torch, whose code downloads them.
+        trust: unpickle a `.model` file, which runs code that its author put in it. A file that was
+            trusted on this machine before needs none: its safe form is loaded (`trusted`). What
+            models of the catalogue need is said in `published`.
         dtype: precision of the network; by default that of the file.
 
     Raises:
-        PestleError: no such model, an untrusted pickle, or a file that cannot be read.
+        Untrusted: the file is a pickle that is not trusted.
+        PestleError: no such model, or a file that cannot be read.
     """
     foundation = _load(name, trust=trust)
     if dtype is not None and foundation.dtype != dtype:
@@ -43,7 +49,7 @@ def load_foundation(
 def _load(name: str | Path, *, trust: bool) -> Foundation:
     entry = catalogue.find(str(name)) if isinstance(name, str) else None
     if entry is not None:
-        return _load_entry(entry)
+        return _load_entry(entry, trust=trust)
     path = Path(name).expanduser()
     if path.is_dir():
         for folder in (path, path / "model"):
@@ -77,16 +83,26 @@ def _load_file(path: Path, *, trust: bool) -> Foundation:
             where=str(path),
             fix="A Nequix model's name ends in .nqx.",
         )
-    if backend.pickled and not trust:
-        raise PestleError(
-            "it is a pickled model, and loading one runs code that its author put in it",
-            where=str(path),
-            fix="If you trust where it comes from, say --trust; to convert it once and for "
-            "all, load it with --trust and save it as a model folder.",
-        )
+    from pestle.files import sha256
+    from pestle.foundations import trusted
     from pestle.foundations.interface import Provenance
 
-    return backend.load_file(path, Provenance(name=path.stem))
+    provenance = Provenance(name=path.stem)
+    if not backend.pickled:
+        return backend.load_file(path, provenance)
+    digest = sha256(path)
+    found = trusted.recall(digest, provenance)
+    if found is not None:
+        return found
+    if not trust:
+        raise Untrusted(
+            f"it is a pickled model (SHA-256 {digest}), and loading one runs code that its author "
+            "put in it",
+            where=str(path),
+            fix="If you trust where it comes from, say --trust on the command line; on this "
+            "machine it is not asked for again.",
+        )
+    return trusted.unpickle(backend, path, digest, provenance, source="trusted by --trust")
 
 
 def _starts_like_json(path: Path) -> bool:
@@ -94,27 +110,12 @@ def _starts_like_json(path: Path) -> bool:
         return stream.read(1) == b"{"
 
 
-def _load_entry(entry: catalogue.Entry) -> Foundation:
+def _load_entry(entry: catalogue.Entry, *, trust: bool) -> Foundation:
     if entry.folder is not None:
         return _rebuild(entry.folder)
-    from pestle.foundations.download import fetch
-    from pestle.foundations.interface import Provenance
+    from pestle.foundations.published import load_published
 
-    provenance = Provenance(
-        name=entry.name,
-        licence=entry.licence,
-        level_of_theory=entry.level_of_theory,
-        notes=(f"downloaded from {entry.url}",),
-    )
-    path = fetch(entry)
-    try:
-        return backends.backend(entry.backend).load_file(path, provenance)
-    except PestleError as error:
-        if error.where != str(path):
-            raise
-        raise PestleError(
-            error.what, where=error.where, fix="Delete the file, and it is downloaded anew."
-        ) from error
+    return load_published(entry, trust=trust)
 
 
 def _rebuild(folder: Path) -> Foundation:

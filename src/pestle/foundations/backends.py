@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from pestle.errors import PestleError, nearest
 
 if TYPE_CHECKING:
-    from pestle.foundations.catalogue import Entry
     from pestle.foundations.interface import Foundation, Provenance
     from pestle.foundations.safe_files import SafeModel
 
@@ -27,10 +26,9 @@ class Backend:
         name: as in architecture.json and in the catalogue.
         suffixes: how the names of its published files end.
         pickled: whether those files are pickles, which are only loaded when they are trusted.
-        from_file: MODULE:FUNCTION that loads such a file, (path, provenance=…) → Foundation.
+        from_file: MODULE:FUNCTION that loads such a file, (path, provenance=…) → Foundation; of
+            pickles (content, path, provenance=…), so that what was hashed is what is unpickled.
         from_safe: MODULE:FUNCTION that rebuilds what `Foundation.save` wrote.
-        download: MODULE:FUNCTION that puts a catalogue entry's file in the cache; empty where
-            fetching the entry's address does it.
     """
 
     name: str
@@ -38,15 +36,14 @@ class Backend:
     pickled: bool
     from_file: str
     from_safe: str
-    download: str = ""
 
     def load_file(self, path: Path, provenance: Provenance) -> Foundation:
-        """The model of a published file."""
+        """The model of a published file that is no pickle."""
         return _function(self.from_file)(path, provenance=provenance)
 
-    def fetch(self, entry: Entry) -> None:
-        """Put a catalogue entry's file in the cache, where `download` says how."""
-        _function(self.download)(entry)
+    def unpickle(self, content: bytes, path: Path, provenance: Provenance) -> Foundation:
+        """The model of a pickled file from what it holds; only `trusted.unpickle` calls this."""
+        return _function(self.from_file)(content, path, provenance=provenance)
 
     def rebuild(self, model: SafeModel) -> Foundation:
         """The model of a model folder."""
@@ -60,7 +57,6 @@ BACKENDS = (
         pickled=True,
         from_file="pestle.foundations.mace.pickles:from_pickle",
         from_safe="pestle.foundations.mace.foundation:from_safe",
-        download="pestle.foundations.mace.download:download",
     ),
     Backend(
         "nequip",

@@ -29,6 +29,28 @@ _MH_HEADS = (
     "omol",
     "omat_pbe",
 )
+#: SHA-256 of published files. Their publishers state none. These are the ones that at least two
+#: projects, independent of each other, have recorded for the file of this name and release; a model
+#: on which fewer agree is left out (of mh-1 two different files are about).
+_SHA256 = {
+    "small": "2ddb079cee0e131eaaf6912ba581b394551ead283e95c99cfe78c605d10b5736",
+    "medium": "01bfe22100139f424713cf921144e5509cbe353d67aa9fa1be9c6e1e0ed35845",
+    "large": "f80e992b65ab8f88fdf26964511357c022e92704e4d9bcd086652635a8495b32",
+    "small-0b": "7e3a0abcaf41e03a80e69f778e1b11b29de1cca704783dc25917a736392f8cf0",
+    "medium-0b": "ab8baff639a8f295f3eccad3d3ccf574efb6fb63220bd52cd88664211569e521",
+    "small-0b2": "d5773bf9440e96d6eb8c598f84bd0e6369fcfa432f626a87f890e07da3c651c9",
+    "medium-0b2": "a90be07c8aa6623c390fcc4653d3e319c4a356f8b4a53d323f96b2012d375caf",
+    "large-0b2": "348390e758e1c90011c7675e864850f8e9c5b3e7c217f79a2b4bad1baaa657ad",
+    "medium-0b3": "2f2be696351ac9e94fbe01cdfb6f017679acdbd2db7645209ef55fec9826b012",
+    "medium-mpa-0": "75428afe3a1d7d8062e19bcaabd5c433623cabf308242ec9fb493e38604fb638",
+    "small-omat-0": "0abfde07862cf1e93b8b4d03cb702f29ce9c344ff2fc4de2ec0d7166d6c113a5",
+    "mace-matpes-pbe-0": "e618ad582b84239905b9c3b77ce6e9ce111b0ecd1533223a1a6aac7a696b8aa0",
+    "mace-matpes-r2scan-0": "8f147ecffa1d06a696e5648b13b81abda9c96fda9d0fb3faba3cd3fb27d9bba9",
+    "small_off": "165cce4cfec5a34b9c64d4ebf95de15d71106bb584b7291c8470f0749977c46f",
+    "medium_off": "4842c52ad210d6e1f84d6cf1ffa70fae25a7e0d755ed55cf223f43913f587db7",
+    "large_off": "a29e397dbf3e7a24ac50a9b0dfc919bd5a62efa346f5895a6237b0950c1d76f4",
+    "nequix-mp-1": "1647af8e627e1afa11e2bfadeab0797326513a521afd7dd01606a96f56783eee",
+}
 
 
 @dataclass(frozen=True)
@@ -46,6 +68,7 @@ class Entry:
         family: which of mace-torch's functions downloads it; empty for other models.
         key: its name in that function.
         url: where it is downloaded from.
+        sha256: of the file at that address; empty where it is not known (see `_SHA256`).
         folder: model folder of an embedded model.
     """
 
@@ -59,6 +82,7 @@ class Entry:
     family: str = ""
     key: str = ""
     url: str = ""
+    sha256: str = ""
     folder: Path | None = None
 
     @property
@@ -84,9 +108,14 @@ class Entry:
         return self.cache_file is None or self.cache_file.is_file()
 
 
+def cache_home() -> Path:
+    """Folder in which every program of this user keeps a cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+
+
 def cache_folder() -> Path:
     """Folder of downloaded models: mace-torch's."""
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mace"
+    return cache_home() / "mace"
 
 
 def _bundled(entry: Entry) -> Path | None:
@@ -104,13 +133,30 @@ def _bundled(entry: Entry) -> Path | None:
 def _mp(name: str, path: str, theory: str, licence: str = MIT, **more: Any) -> Entry:
     base = _FOUNDATIONS if path.startswith(("mace_matpes", "mace_mh")) else _RELEASES
     return Entry(
-        name, licence, theory, "89", family="mp", key=name, url=f"{base}{path}.model", **more
+        name,
+        licence,
+        theory,
+        "89",
+        family="mp",
+        key=name,
+        url=f"{base}{path}.model",
+        sha256=_SHA256.get(name, ""),
+        **more,
     )
 
 
 def _nequix(name: str, commit: str, theory: str) -> Entry:
     url = f"https://github.com/atomicarchitects/nequix/raw/{commit}/models/{name}.nqx"
-    return Entry(name, MIT, theory, "89", size="0.71M", backend="nequip", url=url)
+    return Entry(
+        name,
+        MIT,
+        theory,
+        "89",
+        size="0.71M",
+        backend="nequip",
+        url=url,
+        sha256=_SHA256.get(name, ""),
+    )
 
 
 _MPTRJ, _OMAT = "PBE+U (MPtrj)", "PBE+U (OMat24)"
@@ -151,6 +197,7 @@ ENTRIES: tuple[Entry, ...] = (
             family="off",
             key=size,
             url=f"{_OFF}MACE-OFF23_{size}.model",
+            sha256=_SHA256[f"{size}_off"],
         )
         for size in ("small", "medium", "large")
     ),
@@ -226,6 +273,7 @@ def rows(select: Callable[[Entry], bool] = lambda _: True) -> list[dict[str, Any
             "heads": list(e.heads),
             "cached": e.cached,
             "url": e.url or None,
+            "sha256": e.sha256 or None,
         }
         for e in ENTRIES
         if select(e)

@@ -1,64 +1,96 @@
-"""Fetching catalogue models into the cache."""
+"""Downloads into the cache: over HTTPS only, and renamed to their place once they are checked."""
 
 from __future__ import annotations
 
-from http.client import HTTPException
+import hashlib
+from collections.abc import Callable
+from http.client import HTTPException, HTTPMessage
 from pathlib import Path
-from urllib.request import urlopen
+from typing import IO, Any
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from pestle.errors import PestleError
 from pestle.files import replacing
-from pestle.foundations.backends import backend
-from pestle.foundations.catalogue import Entry
 from pestle.progress import progress
 
 #: Bytes that are read at once.
 CHUNK = 1 << 20
+#: Seconds without a byte after which a download has failed; nodes without network often only wait.
+TIMEOUT = 60.0
 
 
-def fetch(entry: Entry) -> Path:
-    """The entry's file in the cache, downloaded if it is not there yet.
+def download(
+    url: str,
+    path: Path,
+    *,
+    name: str,
+    where: str,
+    check: Callable[[Path, str], None],
+    fix: str = "",
+) -> str:
+    """Put what an address gives at `path`, whole and checked or not at all.
+
+    Args:
+        url: the address; it and every address that it leads on to must be HTTPS.
+        path: the file to write.
+        name: what is downloaded, for errors.
+        where: the setting that asks for it, for errors.
+        check: called with the temporary file and its SHA-256 before it is renamed; raises a
+            PestleError for what must not be kept.
+        fix: what to do without network, besides putting the file there.
+
+    Returns:
+        SHA-256 of the file, hexadecimal.
 
     Raises:
-        PestleError: it could not be downloaded; says which file to put where.
+        PestleError: it could not be downloaded or did not pass; says which file to put where.
     """
-    path = entry.cache_file
-    if path is None:
-        raise PestleError(f"{entry.name} is embedded in Pestle and not downloaded")
-    if path.is_file():
-        return path
-    reader = backend(entry.backend)
     try:
-        if reader.download:
-            reader.fetch(entry)
-        else:
-            _download(entry.url, path)
-    except (OSError, RuntimeError, HTTPException) as error:
-        reason = error.__cause__ or error
+        with _open(url) as answer, replacing(path) as temporary:
+            digest = _copy(answer, temporary, url)
+            check(temporary, digest)
+    except (OSError, HTTPException, ValueError) as error:
         raise PestleError(
-            f"{entry.name} is not cached and could not be downloaded ({reason})",
-            where="foundation",
-            fix=f"On a machine with network fetch {entry.url} and put it here as {path}.",
+            f"{name} is not cached and could not be downloaded ({error})",
+            where=where,
+            fix=f"On a machine with network fetch {url} and put it here as {path}{fix}.",
         ) from error
-    if not path.is_file():
-        raise PestleError(
-            f"the download reported success but did not write {path}",
-            where="foundation",
-            fix=f"Fetch {entry.url} and put it there.",
-        )
-    return path
+    return digest
 
 
-def _download(url: str, path: Path) -> None:
-    """To a temporary name first, then renamed if it came whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with urlopen(url) as answer, replacing(path) as temporary:
-        announced = int(answer.headers.get("Content-Length") or 0)
-        came = 0
-        with temporary.open("wb") as stream, progress(f"downloading {url}", announced or 1) as bar:
-            while chunk := answer.read(CHUNK):
-                stream.write(chunk)
-                came += len(chunk)
-                bar.to(came)
-        if announced and came != announced:
-            raise OSError(f"it broke off after {came:,} of {announced:,} bytes")
+class _Secure(HTTPRedirectHandler):
+    """Follows redirects to HTTPS addresses only."""
+
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Request | None:
+        _require_https(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _open(url: str) -> Any:
+    """The server's answer."""
+    _require_https(url)
+    return build_opener(_Secure).open(url, timeout=TIMEOUT)
+
+
+def _require_https(url: str) -> None:
+    if not url.lower().startswith("https://"):
+        raise OSError(f"{url} is no HTTPS address: anybody on the way could change the file")
+
+
+def _copy(answer: Any, path: Path, url: str) -> str:
+    """Write the answer to a file; its SHA-256."""
+    if "text/html" in (answer.headers.get("Content-Type") or ""):
+        raise OSError("a web page came in place of the file")
+    announced = int(answer.headers.get("Content-Length") or 0)
+    came, digest = 0, hashlib.sha256()
+    with path.open("wb") as stream, progress(f"downloading {url}", announced or 1) as bar:
+        while chunk := answer.read(CHUNK):
+            stream.write(chunk)
+            digest.update(chunk)
+            came += len(chunk)
+            bar.to(came)
+    if announced and came != announced:
+        raise OSError(f"it broke off after {came:,} of {announced:,} bytes")
+    return digest.hexdigest()

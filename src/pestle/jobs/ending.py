@@ -109,7 +109,6 @@ def ending_of(
         from_scratch=course.method.from_scratch,
         foundation=settings.foundation,
         scope=settings.scope,
-        trust=settings.trust,
         best_epoch=course.budget.epochs_after(best),
         sets=tuple(sets),
         breadth=breadth,

@@ -48,6 +48,7 @@ def finetune(
     settings: RunSettings | Mapping[str, Any],
     out: str | Path,
     *,
+    trust: bool = False,
     resume: bool = False,
     dry_run: bool = False,
     command: str = "",
@@ -59,6 +60,8 @@ def finetune(
         settings: what to do, as `RunSettings` or as a table of dotted names, e.g.
             `{"foundation": "medium-omat-0", "data.train": "frames.xyz", "train.epochs": 100}`.
         out: run folder, new unless `resume`.
+        trust: allow a foundation that is a `.model` file, which is a pickle: loading one runs code
+            that its author put in it. One that was trusted on this machine before needs none.
         resume: go on from the checkpoint in `out`.
         dry_run: stop before the first update and write no run folder. Pseudolabels that had to be
             made are kept in `OUT.labels.partial`, and the run takes them from there.
@@ -89,6 +92,7 @@ def finetune(
     prepared = prepare(
         settings,
         fabric.device,
+        trust=trust,
         labels_file=labels_file,
         stored=read_broad(folder) if resume else None,
     )

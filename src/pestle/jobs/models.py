@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import torch
 
 from pestle.adaptation.adapter_file import load_adapter, read_header
-from pestle.foundations import catalogue, load_foundation
+from pestle.errors import PestleError
+from pestle.foundations import Untrusted, catalogue, load_foundation
 from pestle.foundations.interface import Foundation
 
 
@@ -24,7 +26,8 @@ def load_model(
         name: run folder, model folder, `.model` file (with trust), `.nqx` file, catalogue name, or
             an `adapter.safetensors`.
         foundation: what an adapter was made on; by default the name that it holds.
-        trust: allow `.model` files.
+        trust: allow `.model` files that the user names; one that only an adapter names must have
+            been trusted before.
         dtype: precision of the network; by default that of the file.
 
     Raises:
@@ -33,8 +36,26 @@ def load_model(
     path = Path(name).expanduser()
     if path.suffix != ".safetensors" or catalogue.find(name) is not None or not path.is_file():
         return load_foundation(name, trust=trust, dtype=dtype)
-    base = load_foundation(foundation or read_header(path).foundation, trust=trust)
+    if foundation is not None:
+        base = load_foundation(foundation, trust=trust)
+    else:
+        base = _of_header(read_header(path).foundation, path, trust=trust)
     merged = load_adapter(path, base).merged()
     if dtype is None or dtype == merged.dtype:
         return merged
     return merged.with_dtype(dtype)
+
+
+def _of_header(name: str, adapter: Path, *, trust: bool) -> Foundation:
+    """The foundation that an adapter names. What the user trusts is the adapter that was typed, not
+    a file that it points to."""
+    try:
+        return load_foundation(name, trust=trust and catalogue.find(name) is not None)
+    except Untrusted as error:
+        raise PestleError(
+            f"it says that it was made on {error.where}, which is a pickled model that was never "
+            "trusted on this machine",
+            where=str(adapter),
+            fix="If you trust where that file comes from, load it once by its name: pestle "
+            f"evaluate {shlex.quote(str(error.where))} DATA --trust.",
+        ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,9 @@ from pestle.foundations import catalogue
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD
 from pestle.jobs.models import load_model
 from pestle.protocols.potential import CalculatorPotential, ModelPotential, Potential
+
+#: How the name of an ASE calculator begins.
+CALCULATOR = "calculator:"
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,22 @@ def contenders(
     )
 
 
+def named_by_file(name: str, file: Path, option: str) -> str:
+    """A model's name that a file holds, for `contenders`. Only what a user types is imported.
+
+    Raises:
+        PestleError: it is that of a calculator, whose module would be imported.
+    """
+    if name.startswith(CALCULATOR):
+        raise PestleError(
+            f"it names {name}, and a module is imported only where you type its name, not because "
+            "a file holds it",
+            where=str(file),
+            fix=f"If you trust that module, say {option} {shlex.quote(name)}.",
+        )
+    return name
+
+
 def _load(
     name: str,
     title: str,
@@ -112,7 +132,7 @@ def _load(
     dtype: torch.dtype,
     place: torch.device,
 ) -> Potential:
-    if name.startswith("calculator:"):
+    if name.startswith(CALCULATOR):
         return _calculator(name, title)
     model = load_model(name, trust=trust, dtype=dtype).to(place)
     wanted = head or (TARGET_HEAD if TARGET_HEAD in model.heads else None)
@@ -130,7 +150,7 @@ def _calculator(name: str, title: str) -> Potential:
 def title_of(name: str, taken: Sequence[str] = ()) -> str:
     """What tables call a model: its folder's, file's or calculator's name."""
     path = Path(name)
-    if name.startswith("calculator:"):
+    if name.startswith(CALCULATOR):
         title = name.rpartition(":")[2]
     else:
         resolved = path.resolve()

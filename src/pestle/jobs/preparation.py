@@ -90,6 +90,7 @@ def prepare(
     settings: RunSettings,
     device: torch.device,
     *,
+    trust: bool = False,
     labels_file: Path | None = None,
     stored: Stored | None = None,
 ) -> Prepared:
@@ -98,6 +99,7 @@ def prepare(
     Args:
         settings: of the run.
         device: where everything is predicted and trained.
+        trust: allow a foundation that is a `.model` file.
         labels_file: keeps pseudolabels as they are made, and gives back those of a stopped run;
             `None` keeps none.
         stored: broad structures of a run that is resumed.
@@ -112,7 +114,7 @@ def prepare(
     require_foundation(settings)
     require_heads(settings)
     require_keepers(settings)
-    foundation = load_foundation(settings.foundation, trust=settings.trust)
+    foundation = load_foundation(settings.foundation, trust=trust)
     fingerprint = foundation.fingerprint()
     foundation = foundation.with_dtype(DTYPES[settings.train.dtype]).to(device)
     foundation.use_kernels(settings.train.kernels)

@@ -11,7 +11,7 @@ from typing import Any
 from pestle.errors import PestleError
 from pestle.files import finite, sha256, write_json
 from pestle.foundations.interface import TARGET_HEAD
-from pestle.jobs.potentials import Contenders, contenders, file_name
+from pestle.jobs.potentials import Contenders, contenders, file_name, named_by_file
 from pestle.jobs.probe import elements_for, run_protocol
 from pestle.jobs.qualify_inputs import OfRun, read_given, read_run
 from pestle.jobs.qualify_plan import (
@@ -32,7 +32,7 @@ from pestle.protocols.thresholds import Threshold, read_thresholds
 from pestle.protocols.verdict import NotTested, Scope, by_level, conclude, needed_by
 from pestle.protocols.zero_step import assess_gate
 from pestle.report import write_report
-from pestle.run_folder import now, require_folder, versions
+from pestle.run_folder import RunFolder, now, require_folder, versions
 
 
 @dataclass
@@ -113,7 +113,8 @@ def qualify(
     needed = needed_by(wanted, observables)
     names = protocols_to_run(needed, given, chosen, run_too, leave_out)
     if against is None and run is not None and run.settings.foundation:
-        against = run.settings.foundation
+        file = RunFolder(run.folder).settings
+        against = named_by_file(run.settings.foundation, file, "--against")
     loaded = contenders(
         model,
         against=against,

@@ -127,7 +127,6 @@ def run_identity(prepared: Prepared) -> str:
     fields = settings.model_dump(
         exclude={
             "foundation": True,
-            "trust": True,
             "e0s": True,
             "data": {"train", "valid", "test"},
             "train": {

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from pestle.protocols.results import Finding
 from pestle.protocols.wording import counted, figure, listed, percent
@@ -178,7 +178,6 @@ class Ending(Record):
         from_scratch: whether the method began with random weights.
         foundation: what would be typed for it.
         scope: what the model is for, where the user said so.
-        trust: whether the foundation is a pickle that the user trusts.
         best_epoch: epoch of the model that was kept.
         sets: those with labels, the most telling first.
         breadth: what was measured of it.
@@ -189,11 +188,18 @@ class Ending(Record):
     from_scratch: bool = False
     foundation: str
     scope: str | None = None
-    trust: bool = False
     best_epoch: int | float
     sets: tuple[SetErrors, ...]
     breadth: Breadth = Breadth()
     trouble: Trouble | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_trust(cls, found: Any) -> Any:
+        """Older manifests say here whether the foundation was trusted; that counts for nothing."""
+        if isinstance(found, Mapping):
+            return {name: value for name, value in found.items() if name != "trust"}
+        return found
 
     @classmethod
     def of(cls, manifest: Mapping[str, Any]) -> Ending | None:
@@ -279,9 +285,8 @@ class Ending(Record):
         return Finding("errors", "concern", quantity, value, unit, limit, self.warning(run))
 
     def _typed(self, *words: str | Path) -> str:
-        """A command line; with `--trust` where the foundation needs it."""
-        trust = ["--trust"] if self.trust else []
-        return shlex.join(["pestle", *map(str, words), *trust])
+        """A command line."""
+        return shlex.join(["pestle", *map(str, words)])
 
 
 def worse_in_words(sets: tuple[SetErrors, ...]) -> str:

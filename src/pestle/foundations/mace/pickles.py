@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import zipfile
 from pathlib import Path
@@ -22,12 +23,12 @@ from pestle.structures.graphs import collate, make_graphs
 FIDELITY = 1e-10
 
 
-def _check_kind(path: Path) -> None:
+def _check_kind(content: bytes, path: Path) -> None:
     """Say what a file is, if it is not a pickled module, before anything in it runs."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = archive.namelist()
-    except (OSError, zipfile.BadZipFile) as error:
+    except zipfile.BadZipFile as error:
         raise PestleError(
             "it is not a PyTorch file, or it is damaged or cut short", where=str(path)
         ) from error
@@ -39,16 +40,20 @@ def _check_kind(path: Path) -> None:
         )
 
 
-def read_module(path: Path) -> Network:
+def read_module(content: bytes, path: Path) -> Network:
     """Unpickle a trusted file: this runs code that the file names.
+
+    Args:
+        content: what the file holds.
+        path: the file, for errors.
 
     Raises:
         PestleError: the file holds something else than a MACE model.
     """
-    _check_kind(path)
+    _check_kind(content, path)
     try:
         # The only place where Pestle lets a file run code; callers ask for trust before.
-        found = torch.load(path, map_location="cpu", weights_only=False)
+        found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=False)
     except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         raise PestleError(
             f"it cannot be loaded, it may be damaged ({error})", where=str(path)
@@ -96,13 +101,13 @@ def _assert_faithful(original: MaceFoundation, rebuilt: MaceFoundation, path: Pa
                 raise PestleError(error.what, where=str(path), fix=error.fix)
 
 
-def from_pickle(path: Path, *, provenance: Provenance) -> MaceFoundation:
+def from_pickle(content: bytes, path: Path, *, provenance: Provenance) -> MaceFoundation:
     """The foundation in a trusted `.model` file, rebuilt from its description.
 
     Rebuilding shows at once whether the model can be saved, cut down and trained; the rebuilt
     network is compared with the one in the file before it is handed out.
     """
-    module = read_module(path)
+    module = read_module(content, path)
     if not hasattr(module, "atomic_energies_fn"):
         raise PestleError(
             f"it holds a {type(module).__name__}, which is not a MACE energy model", where=str(path)

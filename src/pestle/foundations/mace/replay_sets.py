@@ -1,8 +1,8 @@
 """The replay sets that mace-torch downloads by name (its `--pt_train_file`).
 
 Names, addresses and cache are those of `mace.tools.multihead_tools.assemble_replay_data`; a test
-compares them. The download itself is torch's: mace-torch's writes straight to the final name, where
-a broken download would be taken for the set from then on.
+compares them. The download itself is Pestle's: mace-torch's writes straight to the final name,
+where a broken download would be taken for the set from then on.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from pathlib import Path
 
 from pestle.errors import PestleError
 from pestle.foundations.catalogue import cache_folder
-from pestle.progress import console, say
+from pestle.foundations.download import download
+from pestle.progress import say
 
 _RELEASES = "https://github.com/ACEsuit/mace-foundations/releases/download/"
 _NOT_STATED = "not stated by its publishers"
@@ -87,27 +88,17 @@ def fetch(entry: ReplayEntry) -> Path:
     path = entry.cache_file
     if path.is_file():
         return path
-    import torch.hub
-
     say(f"downloading the replay set {entry.name} from {entry.url}")
-    fix = f"On a machine with network fetch {entry.url} and put it here as {path}."
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # To a temporary name first, then renamed.
-        torch.hub.download_url_to_file(entry.url, str(path), progress=console.is_terminal)
-    except (OSError, RuntimeError) as error:
-        raise PestleError(
-            f"{entry.name} is not cached and could not be downloaded ({error})",
-            where="replay.pool",
-            fix=fix,
-        ) from error
-    with path.open("rb") as stream:
-        first = stream.readline(100).strip()
-    if not first.isdigit():  # a login page, or an error in HTML
-        path.unlink()
-        raise PestleError(
-            f"{entry.url} gave something that is not an extended XYZ file",
-            where="replay.pool",
-            fix=fix,
-        )
+
+    def check(temporary: Path, _: str) -> None:
+        with temporary.open("rb") as stream:
+            first = stream.readline(100).strip()
+        if not first.isdigit():  # a login page, or an error in HTML
+            raise PestleError(
+                f"{entry.url} gave something that is not an extended XYZ file",
+                where="replay.pool",
+                fix=f"On a machine with network fetch it and put it here as {path}.",
+            )
+
+    download(entry.url, path, name=entry.name, where="replay.pool", check=check)
     return path

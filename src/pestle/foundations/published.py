@@ -1,0 +1,113 @@
+"""Models of the catalogue: from the cache, downloaded where they are not there, by their hashes.
+
+A published `.model` file is a pickle. It is unpickled only where its hash is the one that the
+catalogue states, or Pestle downloads it in this very command, or the user trusts the file that is
+there. A file whose hash is another than the one stated, or the one that was trusted before, is
+never loaded.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pestle.errors import PestleError
+from pestle.files import sha256
+from pestle.foundations import backends, trusted
+from pestle.foundations.catalogue import Entry
+from pestle.foundations.download import download
+from pestle.foundations.interface import Foundation, Provenance
+
+
+def load_published(entry: Entry, *, trust: bool) -> Foundation:
+    """The model of a catalogue entry that has an address.
+
+    Args:
+        entry: of the catalogue.
+        trust: unpickle a file that lies in the cache, whose hash is not known.
+
+    Raises:
+        PestleError: it cannot be downloaded or read, is another file than it should be, or is not
+            trusted.
+    """
+    provenance = Provenance(
+        name=entry.name,
+        licence=entry.licence,
+        level_of_theory=entry.level_of_theory,
+        notes=(f"downloaded from {entry.url}",),
+    )
+    path = entry.cache_file
+    assert path is not None
+    backend = backends.backend(entry.backend)
+    expected = entry.sha256 or (trusted.hash_of(entry.name) if backend.pickled else "")
+    came = not path.is_file()
+    digest = _fetch(entry, path, expected) if came else sha256(path)
+    if expected and digest != expected:
+        raise PestleError(
+            f"its SHA-256 is {digest}, and that of {entry.name} is {expected}",
+            where=str(path),
+            fix=f"Delete the file, and it is downloaded anew{_replaced(entry)}.",
+        )
+    found = trusted.recall(digest, provenance) if backend.pickled else None
+    if found is not None:
+        return found
+    source = _source(entry, path, digest, came=came, trust=trust) if backend.pickled else ""
+    try:
+        if not backend.pickled:
+            return backend.load_file(path, provenance)
+        return trusted.unpickle(backend, path, digest, provenance, source=source, entry=entry.name)
+    except PestleError as error:
+        if error.where != str(path):
+            raise
+        fix = "Delete the file, and it is downloaded anew."
+        raise PestleError(error.what, where=error.where, fix=fix) from error
+
+
+def _source(entry: Entry, path: Path, digest: str, *, came: bool, trust: bool) -> str:
+    """What allows to unpickle the file.
+
+    Raises:
+        PestleError: nothing does.
+    """
+    if entry.sha256:
+        return "the hash is the one in the catalogue"
+    if came:
+        return f"downloaded from {entry.url} just now, taken on first use"
+    if trust:
+        return "trusted by --trust"
+    raise PestleError(
+        "it was found there and not downloaded by this command, its SHA-256 "
+        f"({digest}) is not known, and it is a pickled model: loading one runs code that its "
+        "author put in it",
+        where=str(path),
+        fix="Delete the file, and it is downloaded anew; or, if you trust where it comes from, say "
+        "--trust.",
+    )
+
+
+def _fetch(entry: Entry, path: Path, expected: str) -> str:
+    """Download the file; its SHA-256."""
+
+    def check(_: Path, digest: str) -> None:
+        if expected and digest != expected:
+            raise PestleError(
+                f"{entry.url} gives a file with SHA-256 {digest}, and that of {entry.name} is "
+                f"{expected}; it was not kept",
+                where="foundation",
+                fix=f"Try again later{_replaced(entry)}.",
+            )
+
+    pickled = backends.backend(entry.backend).pickled
+    fix = "; then say --trust" if pickled and not entry.sha256 else ""
+    return download(entry.url, path, name=entry.name, where="foundation", check=check, fix=fix)
+
+
+def _replaced(entry: Entry) -> str:
+    """What to do where the publishers gave the model another file, as a clause."""
+    if entry.sha256:
+        flag = ", with --trust" if backends.backend(entry.backend).pickled else ""
+        return (
+            "; if its publishers replaced it, fetch it yourself and give the file itself as the "
+            f"foundation{flag}"
+        )
+    folder = trusted.store() / trusted.hash_of(entry.name)
+    return f"; if its publishers replaced it, delete {folder}, which remembers the first one"
