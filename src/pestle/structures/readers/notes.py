@@ -1,0 +1,48 @@
+"""What a reader has to say of a file beside its structures: what it left out, what it took for
+something else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# Files named in one line; the full number is always given beside them.
+_FILES_NAMED = 3
+
+
+@dataclass
+class Notes:
+    """Sentences about the files of a data set, each with how often it holds in which file.
+
+    Attributes:
+        left_out: what was in a file and is not in the data; a user must know it.
+        read_as: what was read otherwise than it stands in the file; worth knowing.
+    """
+
+    left_out: dict[str, Counter[str]] = field(default_factory=dict)
+    read_as: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def leave_out(self, what: str, path: Path, count: int = 1) -> None:
+        """`what` completes "3 …", e.g. "steps that did not converge were left out"."""
+        self.left_out.setdefault(what, Counter())[str(path)] += count
+
+    def take_as(self, what: str, path: Path, count: int = 1) -> None:
+        """`what` completes "3 …", e.g. "frames: D was read as hydrogen"."""
+        self.read_as.setdefault(what, Counter())[str(path)] += count
+
+    def lines(self) -> list[str]:
+        """All of it, one line each."""
+        return [*note_lines(self.left_out), *note_lines(self.read_as)]
+
+
+def note_lines(notes: Mapping[str, Counter[str]]) -> list[str]:
+    """One line per sentence with its count and its files."""
+    lines = []
+    for text, files in notes.items():
+        named = ", ".join(list(files)[:_FILES_NAMED])
+        more = len(files) - _FILES_NAMED
+        where = named + (f" and {more} more files" if more > 0 else "")
+        lines.append(f"{files.total()} {text} ({where})")
+    return lines

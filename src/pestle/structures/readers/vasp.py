@@ -1,0 +1,264 @@
+"""OUTCAR and vasprun.xml: ASE reads the steps, one run at a time, the converged ones of DFT only.
+
+ASE takes the species of the first run of a joined file for all of them, reads the first run of a
+joined vasprun.xml and no other, fails on the extra columns that van der Waals functionals write,
+and gives steps that stopped at NELM, and those of VASP's own force field, like any others.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from ase import Atoms
+from ase.io import ParseError
+from ase.io.vasp import read_vasp_xml
+from ase.io.vasp_parsers.vasp_outcar_parsers import OutcarHeaderParser, outcarchunks
+
+from pestle.errors import PestleError
+from pestle.structures.readers.notes import Notes
+from pestle.structures.readers.text import read_bytes, read_text
+
+UNCONVERGED = "steps whose electronic iterations did not converge were left out"
+FORCE_FIELD = (
+    "steps of VASP's own machine-learned force field were left out: they are its predictions, not "
+    "DFT"
+)
+OVERFLOW = "steps were left out because numbers in them do not fit their columns (****)"
+UNFINISHED = "steps were not finished when VASP stopped"
+JOINED = "runs of VASP are joined in one file: each was read by its own header"
+
+_RUN = re.compile(r"^ vasp\.\d", re.MULTILINE)
+_STEP_END = re.compile(r"(ML )?FREE ENERGIE OF THE ION-ELECTRON SYSTEM")
+# Numbers without dispersion, which come between those that ASE counts the words for.
+_WITHOUT_VDW = re.compile(r"(?:\s*eV)?\s+w/o vdW\s*=\s*\S+")
+_ITERATION = re.compile(r"Iteration\s+\d+\(\s*(\d+)\)")
+_NELM = re.compile(r"\bNELM\s*=\s*(\d+)")
+_IONS = re.compile(r"ions per type =((?:[ \t]+\d+)+)")
+_NIONS = re.compile(r"\bNIONS\s*=\s*(\d+)")
+_VRHFIN = re.compile(r"\bVRHFIN\s*=\s*([A-Z][a-z]?)")
+
+
+class _Lines(io.StringIO):
+    """Text with the file name that ASE asks for; it is not looked for on disk."""
+
+    name = "OUTCAR"
+
+
+def read_outcar(path: Path, notes: Notes) -> Iterator[Atoms]:
+    """Converged DFT steps of all runs in an OUTCAR, with `energy`, `free_energy`, forces, stress.
+
+    Raises:
+        PestleError: the file holds no step of DFT, or its atoms are not those of its header.
+    """
+    text = read_text(path)
+    starts = [match.start() for match in _RUN.finditer(text)] or [0]
+    if len(starts) > 1:
+        notes.take_as(JOINED, path, len(starts))
+    for begin, end in zip(starts, [*starts[1:], len(text)], strict=True):
+        yield from _outcar_run(path, text[begin:end], notes)
+
+
+def _outcar_run(path: Path, text: str, notes: Notes) -> Iterator[Atoms]:
+    predicted = [match.group(1) is not None for match in _STEP_END.finditer(text)]
+    _require_dft(path, len(predicted), sum(predicted))
+    # While the force field is trained, a step that it predicts can be calculated right afterwards.
+    alone = sum(ml and not calculated for ml, calculated in _followed(predicted))
+    if alone:
+        notes.leave_out(FORCE_FIELD, path, alone)
+    count, symbols = _atoms_of_header(path, text)
+    limit = int(match.group(1)) if (match := _NELM.search(text)) else None
+    try:
+        for chunk in outcarchunks(
+            _Lines(_WITHOUT_VDW.sub("", text)), header_parser=OutcarHeaderParser()
+        ):
+            lines = list(chunk.lines)
+            if _is_prediction(lines):
+                continue
+            if not _converged(lines, limit):
+                notes.leave_out(UNCONVERGED, path)
+                continue
+            _require_count(path, lines, count)
+            try:
+                atoms: Atoms = chunk.build()
+            except ValueError:
+                if not any("**" in line for line in lines):
+                    raise
+                notes.leave_out(OVERFLOW, path)
+                continue
+            if symbols is not None and atoms.get_chemical_symbols() != symbols:
+                raise ParseError("its POTCAR and VRHFIN lines name different elements")
+            yield atoms
+    except ParseError as error:
+        raise PestleError(
+            f"its atoms cannot be told ({error})",
+            where=str(path),
+            fix="Give vasprun.xml of the same run.",
+        ) from error
+    tail = text[[match.end() for match in _STEP_END.finditer(text)][-1] :]
+    if _ITERATION.search(tail):
+        notes.leave_out(UNFINISHED, path)
+
+
+def _followed(predicted: list[bool]) -> list[tuple[bool, bool]]:
+    """(whether the force field predicted a step, whether DFT calculated the next) in turn."""
+    return list(zip(predicted, [not ml for ml in predicted[1:]] + [False], strict=True))
+
+
+def _is_prediction(lines: list[str]) -> bool:
+    """Whether a step is one of VASP's force field."""
+    ends = (_STEP_END.search(line) for line in lines)
+    return any(end is not None and end.group(1) is not None for end in ends)
+
+
+def _require_dft(path: Path, steps: int, predicted: int) -> None:
+    """Raises PestleError where a run has no step of DFT."""
+    if not steps:
+        raise PestleError(
+            "holds a run without a finished ionic step",
+            where=str(path),
+            fix="Is the file cut off, or is the run still going on?",
+        )
+    if steps == predicted:
+        raise PestleError(
+            f"holds {steps} steps of VASP's own machine-learned force field and none of DFT: "
+            "predictions are no labels",
+            where=str(path),
+            fix="Give the run that trained the force field, or calculate these structures.",
+        )
+
+
+def _atoms_of_header(path: Path, text: str) -> tuple[int, list[str] | None]:
+    """(number of atoms, their chemical symbols by the VRHFIN lines) of a run.
+
+    Raises:
+        PestleError: its lines contradict each other.
+    """
+    counts = {tuple(map(int, found.split())) for found in _IONS.findall(text)}
+    if len(counts) > 1:
+        raise PestleError(
+            "joins runs of different atoms: "
+            + " and ".join(f"{sum(c)} ions ({' '.join(map(str, c))})" for c in sorted(counts)),
+            where=str(path),
+            fix="Give each run as a file of its own.",
+        )
+    per_type = next(iter(counts), ())
+    totals = {int(n) for n in _NIONS.findall(text)}
+    if totals and totals != {sum(per_type)}:
+        raise PestleError(
+            f"NIONS says {', '.join(map(str, sorted(totals)))} atoms where 'ions per type' says "
+            f"{sum(per_type)}",
+            where=str(path),
+        )
+    elements = _VRHFIN.findall(text)
+    if len(elements) != len(per_type):  # shortened headers leave these lines out
+        return sum(per_type), None
+    symbols = [z for z, n in zip(elements, per_type, strict=True) for _ in range(n)]
+    return len(symbols), symbols
+
+
+def _require_count(path: Path, lines: list[str], count: int) -> None:
+    """The table of positions and forces has one row per atom of the header.
+
+    Raises:
+        PestleError: it has more or fewer.
+    """
+    starts = [k + 2 for k, line in enumerate(lines) if "POSITION          " in line]
+    for start in starts:
+        rows = 0
+        while start + rows < len(lines) and not lines[start + rows].lstrip().startswith("---"):
+            rows += 1
+        if rows != count:
+            raise PestleError(
+                f"a step has {rows} atoms where the header of the run says {count}",
+                where=str(path),
+                fix="Give each run as a file of its own.",
+            )
+
+
+def _converged(lines: list[str], limit: int | None) -> bool:
+    """Whether the electronic iterations of a step ended because EDIFF was reached."""
+    last = 0
+    for line in reversed(lines):
+        if "aborting loop" in line:
+            return "EDIFF is reached" in line
+        if not last and (match := _ITERATION.search(line)):
+            last = int(match.group(1))
+    # Some versions write nothing when they stop at NELM.
+    return limit is None or last < limit
+
+
+_XML_STEP = re.compile(rb"<calculation>.*?</calculation>", re.DOTALL)
+_XML_SCF = re.compile(rb"<scstep>(.*?)</scstep>", re.DOTALL)
+_XML_ENERGY = re.compile(rb'<i name="e_fr_energy">\s*(\S+?)\s*</i>')
+_XML_NELM = re.compile(rb'<i type="int" name="NELM">\s*(\d+)')
+_XML_EDIFF = re.compile(rb'<i name="EDIFF">\s*([-+.\dEe]+)')
+_XML_FORCES = re.compile(rb'<varray name="forces"')
+_XML_ROWS = re.compile(rb'<varray name="(?:positions|forces)"\s*>(.*?)</varray>', re.DOTALL)
+_XML_HEAD = b'<?xml version="1.0" encoding="ISO-8859-1"?>'
+_XML_ATOMS = re.compile(rb"<atoms>\s*(\d+)")
+
+
+def read_vasprun(path: Path, notes: Notes) -> Iterator[Atoms]:
+    """Converged DFT steps of all runs in a vasprun.xml.
+
+    Raises:
+        PestleError: the file holds no step of DFT.
+    """
+    data = read_bytes(path)
+    starts = [match.start() for match in re.finditer(rb"<modeling>", data)] or [0]
+    if len(starts) > 1:
+        notes.take_as(JOINED, path, len(starts))
+    for begin, end in zip(starts, [*starts[1:], len(data)], strict=True):
+        part = data[begin:end]
+        closed = part.find(b"</modeling>")
+        finished = closed >= 0
+        yield from _vasprun_run(path, part[: closed + 11] if finished else part, finished, notes)
+
+
+def _vasprun_run(path: Path, data: bytes, finished: bool, notes: Notes) -> Iterator[Atoms]:
+    steps = [match.group() for match in _XML_STEP.finditer(data)]
+    outside = _XML_STEP.sub(b"", data)
+    cut = not finished and b"<calculation>" in outside
+    # Predicted steps stand outside of <calculation>, or inside without electronic iterations.
+    predicted = [step for step in steps if not _XML_SCF.search(step)]
+    alone = len(_XML_FORCES.findall(outside)) - cut + len(predicted)
+    _require_dft(path, len(steps) + max(alone, 0), max(alone, 0))
+    if alone > 0:
+        notes.leave_out(FORCE_FIELD, path, alone)
+    if cut:
+        notes.leave_out(UNFINISHED, path)
+    nelm, ediff = _XML_NELM.search(data), _XML_EDIFF.search(data)
+    kept = []
+    for step in steps:
+        scf = _XML_SCF.findall(step)
+        if not scf:
+            continue
+        if nelm and len(scf) >= int(nelm.group(1)) and _still_changes(scf, ediff):
+            notes.leave_out(UNCONVERGED, path)
+        elif b"**" in step:
+            notes.leave_out(OVERFLOW, path)
+        else:
+            kept.append(step)
+    natoms = int(match.group(1)) if (match := _XML_ATOMS.search(data)) else None
+    for step in kept:
+        rows = {body.count(b"<v>") for body in _XML_ROWS.findall(step)}
+        if natoms is not None and rows != {natoms}:
+            raise PestleError(
+                f"a step has {', '.join(map(str, sorted(rows)))} atoms where <atominfo> says "
+                f"{natoms}",
+                where=str(path),
+            )
+    head = data[: data.find(b"<calculation>")]
+    whole = b"".join([_XML_HEAD, head, *kept, b"</modeling>"])
+    yield from read_vasp_xml(io.BytesIO(whole), index=slice(None))
+
+
+def _still_changes(scf: list[bytes], ediff: re.Match[bytes] | None) -> bool:
+    """Whether the last electronic iteration changed the energy by more than EDIFF."""
+    energies = [float(found[-1]) for step in scf if (found := _XML_ENERGY.findall(step))]
+    if len(energies) < 2 or ediff is None:
+        return True
+    return abs(energies[-1] - energies[-2]) > float(ediff.group(1))
