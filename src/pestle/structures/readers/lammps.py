@@ -49,6 +49,11 @@ def read_dump(path: Path, notes: Notes) -> Iterator[Atoms]:
         if atoms.calc is not None:
             atoms.arrays[FORCES] = np.asarray(atoms.calc.results["forces"])
             atoms.calc = None
+            notes.leave_out(
+                "frames of a dump have forces of the potential that ran in LAMMPS, in its units, "
+                "and no energies: neither was read",
+                path,
+            )
         if masses is not None:
             atoms.set_masses(masses)
         yield atoms

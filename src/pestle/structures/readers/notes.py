@@ -32,6 +32,17 @@ class Notes:
         """`what` completes "3 …", e.g. "frames: D was read as hydrogen"."""
         self.read_as.setdefault(what, Counter())[str(path)] += count
 
+    def add(self, other: Notes) -> None:
+        """Take over what another set of files has."""
+        for mine, theirs in ((self.left_out, other.left_out), (self.read_as, other.read_as)):
+            for text, files in theirs.items():
+                mine.setdefault(text, Counter()).update(files)
+
+    def of(self, path: Path) -> list[str]:
+        """What was left out of one file, one line each, without its name."""
+        return [f"{files[str(path)]} {text}" for text, files in self.left_out.items()
+                if str(path) in files]  # fmt: skip
+
     def lines(self) -> list[str]:
         """All of it, one line each."""
         return [*note_lines(self.left_out), *note_lines(self.read_as)]
