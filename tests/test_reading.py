@@ -134,7 +134,7 @@ def test_globs_and_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("2\nProperties=species:S:1:pos:R:3\nH 0 0 0\n", "cannot be read"),
+        ("2\nProperties=species:S:1:pos:R:3\nH 0 0 0\n", "1 of the 2 atoms.*cut off"),
         ("", "no structures"),
         ("not a structure file\n", "cannot be read"),
     ],

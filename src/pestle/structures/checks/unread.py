@@ -64,19 +64,17 @@ def _named(
     key: str, place: str, kind: str, having: Sequence[Frame], lacking: Sequence[Frame]
 ) -> Finding:
     """One key whose name says what it is."""
-    there = f"{len(having)} frames hold '{key}' ({_PLACES[place]}), which was not read"
     label = {"gradients": "forces", "virials": "stress", "per-atom energy": "energy"}.get(
         kind, kind
     )
-    if label in _OPTIONS:
-        there += (
-            f": {len(lacking)} of them have no {label}"
-            if lacking
-            else f": their {label} {'were' if label == 'forces' else 'was'} read from another key"
-        )
-    fix = advice(key, place, kind)
-    severity = "warning" if lacking else "note"
-    return finding(severity, "not-read", there, lacking or [], fix=fix)
+    there = f"'{key}' ({_PLACES[place]}, {len(having)} frames) was not read"
+    if label in _OPTIONS and lacking:
+        there += f": {len(lacking)} of these frames have no {label}"
+    elif label in _OPTIONS:
+        there += f": these frames have {label} under another key"
+    return finding(
+        "warning" if lacking else "note", "not-read", there, fix=advice(key, place, kind)
+    )
 
 
 def advice(key: str, place: str, kind: str) -> str:
@@ -90,14 +88,12 @@ def advice(key: str, place: str, kind: str) -> str:
     if kind == "spin":
         return "If it is the spin multiplicity 2S+1 of the whole frame, call it total_spin."
     option, meaning = _OPTIONS[kind]
-    text = f"If it is {meaning}: {option} {key}."
-    if kind == "forces":
-        text = f"If they are {meaning}: {option} {key}."
-        if place == "info":
-            text += (
-                " In extended XYZ forces are columns of the atom lines, as in "
-                "Properties=species:S:1:pos:R:3:forces:R:3."
-            )
+    text = f"If this is {meaning}: {option} {key}."
+    if kind == "forces" and place == "info":
+        text += (
+            " In extended XYZ forces are columns of the atom lines, as in "
+            "Properties=species:S:1:pos:R:3:forces:R:3."
+        )
     return text
 
 
@@ -132,8 +128,10 @@ def options_for(frames: Sequence[Frame]) -> tuple[str, str]:
                 counts.setdefault(item.kind, Counter())[item] += 1
     if not counts:
         return "", ""
-    listed = [f"{i.key} ({n}, {_PLACES[i.place]})" for c in counts.values() for i, n in c.items()]
-    best = {kind: c.most_common(1)[0][0] for kind, c in counts.items()}
+    listed = [f"{i.key} ({_PLACES[i.place]}, {n})" for c in counts.values() for i, n in c.items()]
+    best = {
+        kind: counts[kind].most_common(1)[0][0] for kind in (*_OPTIONS, *counts) if kind in counts
+    }
     typed = [f"{_OPTIONS[k][0]} {i.key}" for k, i in best.items() if k in _OPTIONS]
     told = [advice(i.key, i.place, k) for k, i in best.items() if k not in _OPTIONS]
     in_info = [i for k, i in best.items() if k == "forces" and i.place == "info"]

@@ -22,7 +22,7 @@ from pestle.structures.readers.cp2k import program_of, read_trajectory
 from pestle.structures.readers.database import read_database
 from pestle.structures.readers.espresso import read_espresso
 from pestle.structures.readers.gaussian import read_gaussian
-from pestle.structures.readers.kinds import kind_of, unknown_file
+from pestle.structures.readers.kinds import AS_XYZ, kind_of, unknown_file
 from pestle.structures.readers.lammps import read_dump
 from pestle.structures.readers.notes import Notes
 from pestle.structures.readers.orca import read_orca
@@ -66,7 +66,7 @@ def read_structures(path: Path, notes: Notes) -> list[Atoms]:
         raise PestleError(
             f"cannot be read as {kind}: {_sentence(error)}",
             where=f"{path} frame {len(found)}",
-            fix="Is the file cut off?" if _is_an_end(error) else None,
+            fix="Is the file cut off?" if _is_an_end(error) else _advice(kind),
         ) from error
     return found
 
@@ -83,6 +83,13 @@ def _structures(path: Path, kind: str, notes: Notes) -> Iterator[Atoms]:
     if kind in _READERS:
         return _READERS[kind](path, notes)
     return iter(ase.io.iread(str(path), index=":", format=kind, do_not_split_by_at_sign=True))
+
+
+def _advice(kind: str) -> str | None:
+    """What to do about a file that ASE took for one of this kind by its name."""
+    if kind in (*_READERS, "db", "extxyz"):
+        return None
+    return f"If it is no file of that kind: {AS_XYZ[0].lower()}{AS_XYZ[1:]}"
 
 
 def _is_an_end(error: Exception) -> bool:

@@ -23,7 +23,8 @@ from pestle.structures.readers.text import read_text
 _JOB_END = re.compile(r"^ (?:Normal|Error) termination .*$", re.MULTILINE)
 _INPUT_FRAME = ("Input orientation:", "Z-Matrix orientation:")
 _FORCES = "Forces (Hartrees/Bohr)"
-_SCF = re.compile(r"SCF Done:\s+E\((\w+)\)")
+# The method without what says that its shells are closed, open or restricted (RB3LYP, UB3LYP).
+_SCF = re.compile(r"SCF Done:\s+E\((?:RO|R|U)?([^)]+)\)")
 _STATE = re.compile(r"Charge =\s*(-?\d+)\s+Multiplicity =\s*(\d+)")
 _NOT_MET = "Convergence criterion not met"
 #: Text in the log → whose energy ASE would take for that of the forces.
@@ -53,7 +54,7 @@ def read_gaussian(path: Path, notes: Notes) -> Iterator[Atoms]:
             where=str(path),
             fix="Calculate again with NoSymm, or with Geom=PrintInputOrient.",
         )
-    methods = {found.lstrip("RUO") for found in _SCF.findall(text)}
+    methods = set(_SCF.findall(text))
     if len(methods) > 1:
         raise PestleError(
             f"holds jobs of several methods: {', '.join(sorted(methods))}",

@@ -14,7 +14,8 @@ from pestle.structures.readers.text import read_bytes
 # Bytes looked at. ORCA prints its banner late, and CP2K's log can begin with lines of a library.
 _PEEK = 20_000
 
-_AS_XYZ = (
+#: What helps with every program.
+AS_XYZ = (
     "Write the structures as extended XYZ with energies in eV and forces in eV/Å "
     "(ase.io.write), e.g. through cclib or a script of the program."
 )
@@ -38,9 +39,9 @@ _UNREADABLE: tuple[tuple[re.Pattern[bytes], str, str], ...] = (
         "is OSZICAR or the screen output of VASP",
         "Give OUTCAR or vasprun.xml of the same run.",
     ),
-    (re.compile(rb"Welcome to Q-Chem"), "is an output of Q-Chem", _AS_XYZ),
-    (re.compile(rb"Psi4: An Open-Source"), "is an output of Psi4", _AS_XYZ),
-    (re.compile(rb"PROGRAM SYSTEM MOLPRO"), "is an output of Molpro", _AS_XYZ),
+    (re.compile(rb"Welcome to Q-Chem"), "is an output of Q-Chem", AS_XYZ),
+    (re.compile(rb"Psi4: An Open-Source"), "is an output of Psi4", AS_XYZ),
+    (re.compile(rb"PROGRAM SYSTEM MOLPRO"), "is an output of Molpro", AS_XYZ),
     (re.compile(rb"x T B"), "is an output of xtb", "Give xtb.trj or xtbopt.log as .xyz, or "
      "extended XYZ."),
     (re.compile(rb"TURBOMOLE GmbH"), "is an output of Turbomole", "Give its file 'gradient'."),
@@ -52,16 +53,16 @@ _UNREADABLE: tuple[tuple[re.Pattern[bytes], str, str], ...] = (
 
 #: End of a name → the same, for files that are no text.
 _BINARY = {
-    (".npz", ".npy"): ("holds arrays of NumPy", _AS_XYZ),
-    (".h5", ".hdf5", ".lmdb", ".mdb"): ("is a data base of another program", _AS_XYZ),
+    (".npz", ".npy"): ("holds arrays of NumPy", AS_XYZ),
+    (".h5", ".hdf5", ".lmdb", ".mdb"): ("is a data base of another program", AS_XYZ),
     (".fchk", ".chk", ".gbw", ".wfn"): ("is a checkpoint of a quantum chemistry program", "Give "
      "the log of the same run."),
-    (".pt", ".pth", ".pkl", ".pickle"): ("is a pickle, which could run any code", _AS_XYZ),
+    (".pt", ".pth", ".pkl", ".pickle"): ("is a pickle, which could run any code", AS_XYZ),
 }  # fmt: skip
 
 # Beginnings that tell a format whatever the file is called.
 _SIGNS: tuple[tuple[re.Pattern[bytes], str], ...] = (
-    (re.compile(rb"\A vasp\.\d"), "vasp-out"),
+    (re.compile(rb"\A ?vasp\.\d"), "vasp-out"),
     (re.compile(rb"\A\s*(?:<\?xml[^>]*>)?\s*<modeling>"), "vasp-xml"),
     (re.compile(rb"\A\s*ITEM: TIMESTEP"), "lammps-dump-text"),
     (re.compile(rb"Entering Gaussian System"), "gaussian-out"),
@@ -112,7 +113,7 @@ def kind_of(path: Path) -> str:
 
 def unknown_file(path: Path) -> PestleError:
     """The error for a file that no reader knows."""
-    return PestleError("is of no file type that is known", where=str(path), fix=_AS_XYZ)
+    return PestleError("is of no file type that is known", where=str(path), fix=AS_XYZ)
 
 
 def _begins_with_a_number(head: bytes) -> bool:

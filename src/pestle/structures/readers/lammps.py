@@ -102,7 +102,7 @@ def _elements(
     place = names.index("element")
     found = symbols_of({row[place] for row in table}, where)
     if read_as := changes(found):
-        notes.take_as(f"frames: {read_as} was read", path)
+        notes.take_as(f"frames have names of atoms that were read as elements: {read_as}", path)
     masses = [
         found[row[place]][1] or atomic_masses[atomic_numbers[found[row[place]][0]]] for row in table
     ]

@@ -25,11 +25,11 @@ class Notes:
     read_as: dict[str, Counter[str]] = field(default_factory=dict)
 
     def leave_out(self, what: str, path: Path, count: int = 1) -> None:
-        """`what` completes "3 …", e.g. "steps that did not converge were left out"."""
+        """`what` is a sentence about `count` things: "steps without forces were left out"."""
         self.left_out.setdefault(what, Counter())[str(path)] += count
 
     def take_as(self, what: str, path: Path, count: int = 1) -> None:
-        """`what` completes "3 …", e.g. "frames: D was read as hydrogen"."""
+        """`what` is a sentence about `count` things: "energies were converted to eV"."""
         self.read_as.setdefault(what, Counter())[str(path)] += count
 
     def add(self, other: Notes) -> None:
@@ -40,7 +40,7 @@ class Notes:
 
     def of(self, path: Path) -> list[str]:
         """What was left out of one file, one line each, without its name."""
-        return [f"{files[str(path)]} {text}" for text, files in self.left_out.items()
+        return [f"{text} ({files[str(path)]})" for text, files in self.left_out.items()
                 if str(path) in files]  # fmt: skip
 
     def lines(self) -> list[str]:
@@ -55,5 +55,5 @@ def note_lines(notes: Mapping[str, Counter[str]]) -> list[str]:
         named = ", ".join(list(files)[:_FILES_NAMED])
         more = len(files) - _FILES_NAMED
         where = named + (f" and {more} more files" if more > 0 else "")
-        lines.append(f"{files.total()} {text} ({where})")
+        lines.append(f"{text} ({files.total()} in {where})")
     return lines

@@ -27,10 +27,12 @@ FORCE_FIELD = (
     "DFT"
 )
 OVERFLOW = "steps were left out because numbers in them do not fit their columns (****)"
+NO_STRESS = "stresses were left out because they do not fit their columns (****)"
 UNFINISHED = "steps were not finished when VASP stopped"
+WITHOUT_STEPS = "runs without a finished ionic step were left out"
 JOINED = "runs of VASP are joined in one file: each was read by its own header"
 
-_RUN = re.compile(r"^ vasp\.\d", re.MULTILINE)
+_RUN = re.compile(r"^ ?vasp\.\d", re.MULTILINE)
 _STEP_END = re.compile(r"(ML )?FREE ENERGIE OF THE ION-ELECTRON SYSTEM")
 # Numbers without dispersion, which come between those that ASE counts the words for.
 _WITHOUT_VDW = re.compile(r"(?:\s*eV)?\s+w/o vdW\s*=\s*\S+")
@@ -58,7 +60,10 @@ def read_outcar(path: Path, notes: Notes) -> Iterator[Atoms]:
     if len(starts) > 1:
         notes.take_as(JOINED, path, len(starts))
     for begin, end in zip(starts, [*starts[1:], len(text)], strict=True):
-        yield from _outcar_run(path, text[begin:end], notes)
+        if len(starts) > 1 and not _STEP_END.search(text, begin, end):
+            notes.leave_out(WITHOUT_STEPS, path)
+        else:
+            yield from _outcar_run(path, text[begin:end], notes)
 
 
 def _outcar_run(path: Path, text: str, notes: Notes) -> Iterator[Atoms]:
@@ -90,6 +95,10 @@ def _outcar_run(path: Path, text: str, notes: Notes) -> Iterator[Atoms]:
                 continue
             if symbols is not None and atoms.get_chemical_symbols() != symbols:
                 raise ParseError("its POTCAR and VRHFIN lines name different elements")
+            if atoms.calc.results.get("stress") is None and any(
+                "in kB " in line and "**" in line for line in lines
+            ):
+                notes.leave_out(NO_STRESS, path)
             yield atoms
     except ParseError as error:
         raise PestleError(
@@ -123,7 +132,7 @@ def _require_dft(path: Path, steps: int, predicted: int) -> None:
         )
     if steps == predicted:
         raise PestleError(
-            f"holds {steps} steps of VASP's own machine-learned force field and none of DFT: "
+            f"holds only steps of VASP's own machine-learned force field ({steps}), none of DFT: "
             "predictions are no labels",
             where=str(path),
             fix="Give the run that trained the force field, or calculate these structures.",
@@ -214,21 +223,22 @@ def read_vasprun(path: Path, notes: Notes) -> Iterator[Atoms]:
     for begin, end in zip(starts, [*starts[1:], len(data)], strict=True):
         part = data[begin:end]
         closed = part.find(b"</modeling>")
-        finished = closed >= 0
-        yield from _vasprun_run(path, part[: closed + 11] if finished else part, finished, notes)
+        if len(starts) > 1 and not _XML_STEP.search(part):
+            notes.leave_out(WITHOUT_STEPS, path)
+            continue
+        yield from _vasprun_run(path, part if closed < 0 else part[:closed], notes)
 
 
-def _vasprun_run(path: Path, data: bytes, finished: bool, notes: Notes) -> Iterator[Atoms]:
+def _vasprun_run(path: Path, data: bytes, notes: Notes) -> Iterator[Atoms]:
     steps = [match.group() for match in _XML_STEP.finditer(data)]
-    outside = _XML_STEP.sub(b"", data)
-    cut = not finished and b"<calculation>" in outside
+    outside, begun, _ = _XML_STEP.sub(b"", data).partition(b"<calculation>")
     # Predicted steps stand outside of <calculation>, or inside without electronic iterations.
     predicted = [step for step in steps if not _XML_SCF.search(step)]
-    alone = len(_XML_FORCES.findall(outside)) - cut + len(predicted)
-    _require_dft(path, len(steps) + max(alone, 0), max(alone, 0))
-    if alone > 0:
+    alone = len(_XML_FORCES.findall(outside)) + len(predicted)
+    _require_dft(path, len(steps) - len(predicted) + alone, alone)
+    if alone:
         notes.leave_out(FORCE_FIELD, path, alone)
-    if cut:
+    if begun:
         notes.leave_out(UNFINISHED, path)
     nelm, ediff = _XML_NELM.search(data), _XML_EDIFF.search(data)
     kept = []

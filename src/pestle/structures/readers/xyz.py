@@ -27,23 +27,27 @@ from pestle.structures.readers.text import plain_numbers
 # Properties with its value, quoted or not.
 _PROPERTIES = re.compile(r"""\bProperties\s*=\s*(?:"([^"]*)"|\{([^}]*)\}|(\S+))""", re.IGNORECASE)
 _LATTICE = re.compile(r"\bLattice\s*=", re.IGNORECASE)
+# Lines looked at to see whether anything follows a frame.
+_AHEAD = 100
 _DEFAULT_COLUMNS = "species:S:1:pos:R:3"
 # What other programs call the column of chemical symbols, and that of atomic numbers.
 _SPECIES = frozenset({"species", "symbols", "symbol", "element", "elements", "atom", "atoms"})
 _NUMBERS = frozenset({"z", "numbers", "atomic_numbers", "atomic_number", "atomicnumber"})
 # Extended XYZ gives these as 9 numbers, and ASE takes no other form of them.
 _TENSORS = re.compile(r"""\b(stress|virial)\s*=\s*["{\[]([^"}\]]*)["}\]]""")
-_NUMBER_ALONE = re.compile(r"^\s*[-+]?\d+\.\d+([eE][-+]?\d+)?(\s|$)")
+# A number in a comment line that names nothing.
+_NUMBER_ALONE = re.compile(r"^[^=]*(?<![\w.])[-+]?\d+\.\d+[^=]*$")
 
 
 @dataclass
 class _Frame:
-    """Lines of one frame and where the first of them stands."""
+    """Lines of one frame, where the first of them stands, and whether nothing follows them."""
 
     index: int
     first_line: int
     comment: str
     rows: list[str]
+    is_last: bool
     cell_rows: list[str] = field(default_factory=list)
 
 
@@ -80,7 +84,8 @@ def _frames(path: Path, text: str) -> Iterator[_Frame]:
                 where=f"{path} frame {index}",
                 fix="Is the file cut off?",
             )
-        frame = _Frame(index, k, comment, rows)
+        last = not any(line.strip() for line in lines[k + 2 + count : k + 2 + count + _AHEAD])
+        frame = _Frame(index, k, comment, rows, last)
         k += 2 + count
         while k < len(lines) and lines[k].lstrip().startswith("VEC"):
             frame.cell_rows.append(lines[k])
@@ -121,8 +126,8 @@ def _atoms(path: Path, frame: _Frame, notes: Notes) -> Atoms:
         comment = f"{comment[: named.start()]}Properties={spelled}{comment[named.end() :]}"
     elif _NUMBER_ALONE.match(comment):
         notes.leave_out(
-            "frames have a number without a key in their comment line, which was not read; if it "
-            "is the energy in eV, write energy= before it",
+            "frames have numbers without keys in their comment line, which were not read; write "
+            "energy= before the energy in eV",
             path,
         )
     text = "\n".join([str(len(rows)), comment, *rows, *frame.cell_rows, ""])
@@ -208,7 +213,9 @@ def _rows(
                 f"{'Properties names' if named else 'an atom of XYZ has'} {width}: "
                 f"'{' '.join(cells)[:60]}'",
                 where=where,
-                fix=f"Does the frame have {len(table)} atoms, as its first line says?",
+                fix="Is the file cut off?"
+                if frame.is_last and k == len(table) - 1
+                else f"Does the frame have {len(table)} atoms, as its first line says?",
             )
     if table and all(len(cells) > width and _is_number(cells[-1]) for cells in table):
         notes.leave_out(
@@ -237,7 +244,7 @@ def _name_elements(
     names = [cells[column.start] for cells in table]
     found = symbols_of(set(names), where)
     if read_as := changes(found):
-        notes.take_as(f"frames: {read_as} was read", path)
+        notes.take_as(f"frames have names of atoms that were read as elements: {read_as}", path)
     for cells, name in zip(table, names, strict=True):
         cells[column.start] = found[name][0]
         if "Z" in columns:
