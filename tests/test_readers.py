@@ -92,6 +92,15 @@ def test_an_outcar_whose_table_is_longer_than_its_header_says(tmp_path: Path) ->
     )
 
 
+def test_steps_without_positions_are_counted(tmp_path: Path) -> None:
+    """With NWRITE=0 an OUTCAR has those of the first and the last step only."""
+    step = made.outcar_step(-14.2)
+    bare = step[: step.index(" POSITION")] + step[step.index("  FREE ENERGIE") :]
+    found = reading(tmp_path / "OUTCAR", made.outcar(step, bare, bare, step))
+    assert len(found.frames) == 2
+    assert "vasprun.xml does (2 in" in found.notes.lines()[0]
+
+
 def test_a_running_outcar_gives_its_finished_steps(tmp_path: Path) -> None:
     text = made.outcar(made.outcar_step(-14.2), made.outcar_step(-14.3))
     found = reading(tmp_path / "OUTCAR", text[:-700])
@@ -183,7 +192,8 @@ def test_logs_say_what_to_give_instead(tmp_path: Path) -> None:
         tmp_path / "OSZICAR",
         "       N       E                     dE             d eps       ncg\n",
     )
-    assert "extended XYZ" in refused(tmp_path / "notes", "some words\n")
+    for name in ("notes", "words.out", "words.log"):
+        assert "no file type that is known" in refused(tmp_path / name, "some words\n")
 
 
 # -- Gaussian, ORCA, Quantum ESPRESSO ------------------------------------------------------------
@@ -258,6 +268,14 @@ def test_dumps_that_are_refused(
     path.write_text(made.dump(columns, [row], count))
     with pytest.raises(PestleError, match=why):
         read_frames([str(path)])
+
+
+def test_a_data_file_of_lammps_needs_masses(tmp_path: Path) -> None:
+    text = "LAMMPS data\n\n1 atoms\n1 atom types\n0 5 xlo xhi\n0 5 ylo yhi\n0 5 zlo zhi\n\n"
+    atoms = "Atoms # atomic\n\n1 1 0.0 0.0 0.0\n"
+    assert "types would be taken" in refused(tmp_path / "a.lammps-data", text + atoms)
+    (frame,) = frames(tmp_path / "a.lammps-data", f"{text}Masses\n\n1 28.086\n\n{atoms}")
+    assert frame.atoms.get_chemical_formula() == "Si"
 
 
 # -- whatever ASE says ---------------------------------------------------------------------------

@@ -27,7 +27,9 @@ _STRUCTURE = frozenset(
 )  # fmt: skip
 _RESULTS = ("energy", "free_energy", "forces", "stress")
 
-_ENERGY = frozenset({"energy", "energies", "etot", "toten", "e0", "etotal", "ener", "e"})
+_ENERGY = frozenset(
+    {"energy", "energies", "etot", "toten", "e0", "etotal", "ener", "epot", "poteng", "u0", "e"}
+)
 _FORCES = frozenset({"force", "forces", "frc", "f"})
 _GRADIENTS = frozenset({"gradient", "gradients", "grad", "grads"})
 _CHARGE = frozenset({"charge", "net_charge", "tot_charge", "totalcharge", "q"})
@@ -35,7 +37,7 @@ _SPIN = frozenset({"spin", "multiplicity", "spin_multiplicity", "mult", "2s+1"})
 # An energy with one of these words is another one than the total energy of the frame.
 _OTHER_ENERGY = frozenset(
     {"formation", "atomization", "atomisation", "binding", "interaction", "cohesive", "fermi",
-     "kinetic", "potential0", "zero", "zpe", "homo", "lumo", "gap", "weight", "sigma", "std", "var",
+     "kinetic", "zero", "zpe", "homo", "lumo", "gap", "weight", "sigma", "std", "var",
      "variance", "error", "uncertainty", "dispersion", "d3", "vdw", "above", "hull", "surface",
      "per"}
 )  # fmt: skip

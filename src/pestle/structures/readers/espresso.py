@@ -13,6 +13,7 @@ from pestle.errors import PestleError
 from pestle.structures.readers.notes import Notes
 from pestle.structures.readers.text import read_text
 
+UNCONVERGED = "steps whose electronic iterations did not converge were left out"
 _START = "Program PWSCF"
 _NOT_ACHIEVED = "convergence NOT achieved"
 # Written by hybrid functionals after their outer loop; ASE takes the first energy of the step,
@@ -39,13 +40,13 @@ def read_espresso(path: Path, notes: Notes) -> Iterator[Atoms]:
         notes.take_as("runs of pw.x are joined in one file: each was read by its own header", path,
                       text.count(_START))  # fmt: skip
     found = list(read_espresso_out(io.StringIO(text), index=slice(None)))
-    without = sum(atoms.calc.results.get("energy") is None for atoms in found)
-    stopped = text.count(_NOT_ACHIEVED)
     # The energy of an unconverged step is written without the "!" that ASE looks for.
-    unconverged = max(stopped, without)
+    unconverged = text.count(_NOT_ACHIEVED)
+    without = sum(atoms.calc.results.get("energy") is None for atoms in found)
     if unconverged:
-        notes.leave_out("steps whose electronic iterations did not converge were left out", path,
-                        unconverged)  # fmt: skip
+        notes.leave_out(UNCONVERGED, path, unconverged)
+    if without > unconverged:
+        notes.leave_out("steps without a total energy were left out", path, without - unconverged)
     for atoms in found:
         if atoms.calc.results.get("energy") is not None:
             yield atoms

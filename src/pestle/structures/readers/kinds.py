@@ -71,6 +71,10 @@ _SIGNS: tuple[tuple[re.Pattern[bytes], str], ...] = (
 )
 
 
+# Formats that ASE takes a file for by an ending that many programs use (.out, .log).
+_NAMED_ALIKE = frozenset({"espresso-out", "gaussian-out", "orca-output"})
+
+
 def kind_of(path: Path) -> str:
     """The format of a file, by its content where that tells, in ASE's names; `db` for databases.
 
@@ -102,13 +106,19 @@ def kind_of(path: Path) -> str:
         kind = filetype(str(path))
     except UnknownFileTypeError:
         raise unknown_file(path) from None
-    if kind == "lammps-dump-binary":
+    if kind in _NAMED_ALIKE:
+        content = read_bytes(path)
+        if not any(sign.search(content) for sign, named in _SIGNS if named == kind):
+            raise unknown_file(path)
+    if kind == "lammps-dump-binary" or (
+        kind == "lammps-data" and b"Masses" not in read_bytes(path)
+    ):
         raise PestleError(
-            "is a binary dump of LAMMPS, which names no elements",
+            "is a file of LAMMPS without elements: types would be taken for atomic numbers",
             where=str(path),
             fix="Write a text dump with an element column (dump_modify … element).",
         )
-    return kind
+    return "db" if kind == "json" else kind
 
 
 def unknown_file(path: Path) -> PestleError:

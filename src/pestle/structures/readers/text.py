@@ -10,6 +10,9 @@ from ase.io.formats import open_with_compression
 
 from pestle.errors import PestleError
 
+# What any such number holds; it is looked for first because it is found, or not, quickly.
+_HINT = re.compile(r"\d\.?[dD][+-]?\d|\d[+-]\d{3}")
+
 #: Byte-order marks, longest first (UTF-32's begins with UTF-16's), and what they announce.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -63,5 +66,7 @@ def read_text(path: Path) -> str:
 
 def plain_numbers(text: str) -> str:
     """Fortran's 1.0D-03 and 0.1-102 as 1.0E-03 and 0.1E-102; everything else as it is."""
+    if not _HINT.search(text):
+        return text
     text = _LETTER_D.sub(r"\1E\2", text)
     return _NO_LETTER.sub(r"\1E\2", text)

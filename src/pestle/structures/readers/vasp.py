@@ -28,6 +28,9 @@ FORCE_FIELD = (
 )
 OVERFLOW = "steps were left out because numbers in them do not fit their columns (****)"
 NO_STRESS = "stresses were left out because they do not fit their columns (****)"
+NO_POSITIONS = (
+    "steps were left out because OUTCAR does not give their positions (NWRITE=0): vasprun.xml does"
+)
 UNFINISHED = "steps were not finished when VASP stopped"
 WITHOUT_STEPS = "runs without a finished ionic step were left out"
 JOINED = "runs of VASP are joined in one file: each was read by its own header"
@@ -37,6 +40,8 @@ _STEP_END = re.compile(r"(ML )?FREE ENERGIE OF THE ION-ELECTRON SYSTEM")
 # Numbers without dispersion, which come between those that ASE counts the words for.
 _WITHOUT_VDW = re.compile(r"(?:\s*eV)?\s+w/o vdW\s*=\s*\S+")
 _ITERATION = re.compile(r"Iteration\s+\d+\(\s*(\d+)\)")
+# Heading of the positions and forces of a step, as ASE looks for it.
+_TABLE = "POSITION          "
 _NELM = re.compile(r"\bNELM\s*=\s*(\d+)")
 _IONS = re.compile(r"ions per type =((?:[ \t]+\d+)+)")
 _NIONS = re.compile(r"\bNIONS\s*=\s*(\d+)")
@@ -84,6 +89,9 @@ def _outcar_run(path: Path, text: str, notes: Notes) -> Iterator[Atoms]:
                 continue
             if not _converged(lines, limit):
                 notes.leave_out(UNCONVERGED, path)
+                continue
+            if not any(_TABLE in line for line in lines):
+                notes.leave_out(NO_POSITIONS, path)
                 continue
             _require_count(path, lines, count)
             try:
@@ -174,7 +182,7 @@ def _require_count(path: Path, lines: list[str], count: int) -> None:
     Raises:
         PestleError: it has more or fewer.
     """
-    starts = [k + 2 for k, line in enumerate(lines) if "POSITION          " in line]
+    starts = [k + 2 for k, line in enumerate(lines) if _TABLE in line]
     for start in starts:
         rows = 0
         while start + rows < len(lines) and not lines[start + rows].lstrip().startswith("---"):

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import ase.io
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_masses, atomic_numbers
+from ase.io import extxyz
 
 from pestle.errors import PestleError
 from pestle.structures.readers.notes import Notes
@@ -63,7 +63,7 @@ def read_xyz(path: Path, text: str, notes: Notes) -> Iterator[Atoms]:
         PestleError: a frame is incomplete, has other columns than announced, or names atoms that
             are no elements.
     """
-    for frame in _frames(path, text):
+    for frame in _frames(path, plain_numbers(text)):
         yield _atoms(path, frame, notes)
 
 
@@ -116,7 +116,7 @@ def _count(path: Path, lines: Sequence[str], k: int, index: int) -> int:
 def _atoms(path: Path, frame: _Frame, notes: Notes) -> Atoms:
     """One frame, through ASE's reader."""
     where = f"{path} frame {frame.index}"
-    comment = _LATTICE.sub("Lattice=", plain_numbers(frame.comment))
+    comment = _LATTICE.sub("Lattice=", frame.comment)
     _require_tensors(comment, where)
     named = _PROPERTIES.search(comment)
     columns = _columns(next(filter(None, named.groups())) if named else _DEFAULT_COLUMNS, where)
@@ -131,7 +131,7 @@ def _atoms(path: Path, frame: _Frame, notes: Notes) -> Atoms:
             path,
         )
     text = "\n".join([str(len(rows)), comment, *rows, *frame.cell_rows, ""])
-    atoms: Atoms = ase.io.read(io.StringIO(text), format="extxyz", index=0)
+    atoms: Atoms = next(extxyz.read_xyz(io.StringIO(text), 0))
     if masses is not None:
         atoms.set_masses(masses)
     return atoms
@@ -205,7 +205,7 @@ def _rows(
     """
     where = f"{path} frame {frame.index}"
     width = sum(column.width for column in columns)
-    table = [plain_numbers(row).split() for row in frame.rows]
+    table = [row.split() for row in frame.rows]
     for k, cells in enumerate(table):
         if len(cells) < width:
             raise PestleError(
@@ -224,8 +224,8 @@ def _rows(
             "them are forces in eV/Å, write Properties=species:S:1:pos:R:3:REF_forces:R:3",
             path,
         )
-    masses = _name_elements(path, frame, {c.name: c for c in columns}, table, notes)
-    return ["  ".join(cells) for cells in table], masses
+    masses, renamed = _name_elements(path, frame, {c.name: c for c in columns}, table, notes)
+    return ["  ".join(cells) for cells in table] if renamed else frame.rows, masses
 
 
 def _name_elements(
@@ -234,10 +234,11 @@ def _name_elements(
     columns: Mapping[str, _Column],
     table: Sequence[list[str]],
     notes: Notes,
-) -> np.ndarray | None:
-    """Put plain symbols into the table; masses [n_atoms] in u where there are isotopes."""
+) -> tuple[np.ndarray | None, bool]:
+    """Put plain symbols into the table: (masses [n_atoms] in u where there are isotopes, whether
+    any name was changed)."""
     if "species" not in columns:
-        return None
+        return None, False
     where = f"{path} frame {frame.index}"
     column = columns["species"]
     column.kind = "S"
@@ -246,7 +247,8 @@ def _name_elements(
     if read_as := changes(found):
         notes.take_as(f"frames have names of atoms that were read as elements: {read_as}", path)
     for cells, name in zip(table, names, strict=True):
-        cells[column.start] = found[name][0]
+        if read_as:
+            cells[column.start] = found[name][0]
         if "Z" in columns:
             number = cells[columns["Z"].start]
             if number != str(atomic_numbers[found[name][0]]):
@@ -254,8 +256,9 @@ def _name_elements(
                     f"species says {name} where the column Z says {number}", where=where
                 )
     if all(mass is None for _, mass in found.values()):
-        return None
-    return np.array([found[n][1] or atomic_masses[atomic_numbers[found[n][0]]] for n in names])
+        return None, bool(read_as)
+    masses = [found[n][1] or atomic_masses[atomic_numbers[found[n][0]]] for n in names]
+    return np.array(masses), True
 
 
 def _is_number(cell: str) -> bool:
