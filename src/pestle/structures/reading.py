@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import glob
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,10 @@ from ase.stress import voigt_6_to_full_3x3_stress
 from pestle.errors import PestleError, nearest
 from pestle.structures.frame import ISOLATED_ATOM, Frame
 from pestle.structures.readers import Notes, read_structures
-from pestle.structures.unread import SMEARING_LIMIT, unread_of
+from pestle.structures.two_energies import energy_gap, energy_names
+from pestle.structures.unread import unread_of
 from pestle.structures.writing import LABELLED_BY
 
-#: eV within which two energies of one frame are the same.
-SAME_ENERGY = 1e-6
 GLOB_CHARACTERS = frozenset("*?[")
 
 
@@ -123,7 +122,7 @@ def _require_named_keys(reading: Reading, keys: LabelKeys, patterns: Sequence[st
             continue
         present: set[str] = set()
         for frame in reading.frames:
-            present.update(frame.atoms.info, frame.atoms.arrays)
+            present.update(frame.atoms.info, frame.atoms.arrays, (u.key for u in frame.unread))
         present -= {"numbers", "positions"}
         raise PestleError(
             f"no frame holds the {label} key '{key}'.{nearest(key, present)}",
@@ -155,12 +154,12 @@ def _frame(
             setattr(frame, name, _number(info[f"total_{name}"], f"total_{name}", where))
 
     read: dict[str, tuple[str, Any]] = {}
-    energies = _energy_names(calculated, len(bare))
-    energy, key = _find(keys.energy, "REF_energy", info, calculated, energies)
+    names = energy_names(calculated, len(bare))
+    energy, key = _find(keys.energy, "REF_energy", info, calculated, names)
     if energy is not None:
         frame.energy = _number(energy, key, where)
         frame.energy_key = key.removeprefix("calculator: ")
-        frame.energy_gap = _gap(frame, calculated)
+        frame.energy_gap = energy_gap(frame.energy_key, frame.energy, calculated)
         counts["energy"][key] += 1
         read["energy"] = key, frame.energy
     # Forces that stand in the comment line are read where they are asked for.
@@ -192,33 +191,11 @@ def _frame(
         if getattr(frame, name) is not None:
             read[name] = f"total_{name}", getattr(frame, name)
     frame.unread = unread_of(info, arrays, calculated, len(bare), read)
-    if frame.energy_gap is not None:  # said by itself
-        frame.unread = tuple(u for u in frame.unread if u.place != "calculator")
+    if frame.energy_gap is not None:  # which of the two was taken is said by itself
+        frame.unread = tuple(
+            u for u in frame.unread if (u.place, u.kind) != ("calculator", "energy")
+        )
     return frame
-
-
-def _energy_names(calculated: Mapping[str, Any], n_atoms: int) -> tuple[str, ...]:
-    """Names of the energy among a calculator's results, the one to take first.
-
-    Forces are derivatives of the free energy, not of the energy that is extrapolated to zero
-    smearing. What lies further from that than smearing explains is not taken for it.
-    """
-    energy, free = calculated.get("energy"), calculated.get("free_energy")
-    if energy is None or free is None or not np.size(energy) == np.size(free) == 1:
-        return "energy", "free_energy"
-    gap = abs(float(np.ravel(free)[0]) - float(np.ravel(energy)[0]))
-    first_is_free = SAME_ENERGY < gap <= SMEARING_LIMIT * n_atoms
-    return ("free_energy", "energy") if first_is_free else ("energy", "free_energy")
-
-
-def _gap(frame: Frame, calculated: Mapping[str, Any]) -> float | None:
-    """See `Frame.energy_gap`."""
-    other = {"energy": "free_energy", "free_energy": "energy"}.get(frame.energy_key)
-    value = None if other is None else calculated.get(other)
-    if value is None or frame.energy is None or calculated.get(frame.energy_key) is None:
-        return None
-    gap = float(np.ravel(value)[0]) - frame.energy
-    return gap if abs(gap) > SAME_ENERGY else None
 
 
 def _find(

@@ -45,10 +45,6 @@ _OTHER_ENERGY = frozenset(
 # Neutral closed shells are what every model takes a frame without these keys for.
 _PLAIN = {"charge": 0.0, "spin": 1.0}
 
-# One frame's energy cannot be charged to smearing beyond this (eV/atom): the key then holds
-# something else, such as a Gibbs energy with vibrations.
-SMEARING_LIMIT = 0.1
-
 
 @dataclass(frozen=True)
 class Unread:

@@ -11,6 +11,7 @@ import numpy as np
 from pestle.structures.checks.report import Finding, count_of, finding
 from pestle.structures.frame import Frame, is_labelled
 from pestle.structures.readers.notes import Notes, note_lines
+from pestle.structures.two_energies import SMEARING_LIMIT
 from pestle.structures.unread import Unread
 
 #: Kind of numbers → (the option that reads them, what they must be).
@@ -163,7 +164,7 @@ def _two_energies(frames: Sequence[Frame]) -> list[Finding]:
                     "."
                     if free
                     else ", with which the forces agree."
-                    if np.max(gaps) <= 0.1
+                    if np.max(gaps) <= SMEARING_LIMIT
                     else "; so far apart it is more than smearing."
                 ),
             )

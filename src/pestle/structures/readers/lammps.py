@@ -14,11 +14,11 @@ from pathlib import Path
 import ase.io
 import numpy as np
 from ase import Atoms
-from ase.data import atomic_masses, atomic_numbers
+from ase.data import atomic_masses
 
 from pestle.errors import PestleError
 from pestle.structures.readers.notes import Notes
-from pestle.structures.readers.symbols import changes, symbols_of
+from pestle.structures.readers.symbols import changes, masses_of, symbols_of
 from pestle.structures.readers.text import read_text
 
 FORCES = "forces"
@@ -103,18 +103,13 @@ def _elements(
     found = symbols_of({row[place] for row in table}, where)
     if read_as := changes(found):
         notes.take_as(f"frames have names of atoms that were read as elements: {read_as}", path)
-    masses = [
-        found[row[place]][1] or atomic_masses[atomic_numbers[found[row[place]][0]]] for row in table
-    ]
+    masses = masses_of([row[place] for row in table], found)
     for k, row in enumerate(table):
         row[place] = found[row[place]][0]
         lines[head + 1 + k] = " ".join(row)
-    if all(mass is None for _, mass in found.values()):
-        return None
-    if "id" in names:  # ASE sorts the atoms so
-        order = np.argsort([int(row[names.index("id")]) for row in table], kind="stable")
-        return np.array(masses)[order]
-    return np.array(masses)
+    if masses is not None and "id" in names:  # ASE sorts the atoms so
+        masses = masses[np.argsort([int(row[names.index("id")]) for row in table], kind="stable")]
+    return masses
 
 
 def _require_masses(where: str, masses: Sequence[float]) -> None:

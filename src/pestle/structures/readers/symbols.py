@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 
-from ase.data import atomic_numbers, chemical_symbols
+import numpy as np
+from ase.data import atomic_masses, atomic_numbers, chemical_symbols
 
 from pestle.errors import PestleError
 
@@ -93,7 +94,17 @@ def numbered(numbers: Collection[int], where: str) -> dict[int, int]:
     return {z: z for z in numbers}
 
 
-def changes(found: dict[str, tuple[str, float | None]]) -> str:
+def masses_of(
+    names: Sequence[str], found: Mapping[str, tuple[str, float | None]]
+) -> np.ndarray | None:
+    """Masses [n_atoms] in u of atoms with these names; `None` where none is an isotope."""
+    if all(mass is None for _, mass in found.values()):
+        return None
+    standard = {name: float(atomic_masses[atomic_numbers[z]]) for name, (z, _) in found.items()}
+    return np.array([found[name][1] or standard[name] for name in names])
+
+
+def changes(found: Mapping[str, tuple[str, float | None]]) -> str:
     """`D as H of mass 2.014, CL as Cl`; empty where every name is a plain symbol."""
     shown = []
     for name, (symbol, mass) in sorted(found.items()):

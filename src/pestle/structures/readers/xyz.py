@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from ase.data import atomic_masses, atomic_numbers
+from ase.data import atomic_numbers
 from ase.io import extxyz
 
 from pestle.errors import PestleError
 from pestle.structures.readers.notes import Notes
-from pestle.structures.readers.symbols import changes, symbols_of
+from pestle.structures.readers.symbols import changes, masses_of, symbols_of
 from pestle.structures.readers.text import plain_numbers
 
 # Properties with its value, quoted or not.
@@ -96,10 +96,8 @@ def _frames(path: Path, text: str) -> Iterator[_Frame]:
 
 def _count(path: Path, lines: Sequence[str], k: int, index: int) -> int:
     """The number of atoms in line `k`, which begins a frame."""
-    try:
+    if lines[k].strip().isdigit():
         return int(lines[k])
-    except ValueError:
-        pass
     seen = lines[k].strip()[:60]
     if index == 0:
         raise PestleError(
@@ -119,7 +117,7 @@ def _atoms(path: Path, frame: _Frame, notes: Notes) -> Atoms:
     comment = _LATTICE.sub("Lattice=", frame.comment)
     _require_tensors(comment, where)
     named = _PROPERTIES.search(comment)
-    columns = _columns(next(filter(None, named.groups())) if named else _DEFAULT_COLUMNS, where)
+    columns = _columns(next(filter(None, named.groups()), "") if named else _DEFAULT_COLUMNS, where)
     rows, masses = _rows(path, frame, columns, bool(named), notes)
     if named:
         spelled = ":".join(f"{c.name}:{c.kind}:{c.width}" for c in columns)
@@ -255,10 +253,7 @@ def _name_elements(
                 raise PestleError(
                     f"species says {name} where the column Z says {number}", where=where
                 )
-    if all(mass is None for _, mass in found.values()):
-        return None, bool(read_as)
-    masses = [found[n][1] or atomic_masses[atomic_numbers[found[n][0]]] for n in names]
-    return np.array(masses), True
+    return masses_of(names, found), bool(read_as)
 
 
 def _is_number(cell: str) -> bool:
