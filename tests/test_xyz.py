@@ -46,6 +46,7 @@ def test_encodings_and_line_ends(tmp_path: Path, content: bytes) -> None:
     (found,) = reading(tmp_path, content).frames
     assert found.energy == -1.5 and found.atoms.cell.lengths().tolist() == [5.0, 6.0, 7.0]
     assert found.forces is not None and found.forces[0].tolist() == [0.0, 0.0, 0.25]
+    assert found.atoms.info.get("name", "Größe") in ("Größe", "a\x85b")
 
 
 def test_exponents_of_fortran(tmp_path: Path) -> None:
