@@ -254,7 +254,7 @@ def test_a_dump_gives_structures_and_no_labels(tmp_path: Path) -> None:
     assert frame.atoms.get_chemical_symbols() == ["O", "H"]  # by id
     assert frame.atoms.get_masses() == pytest.approx([15.999, 2.014], abs=1e-3)
     assert any("neither was read" in line for line in found.notes.lines())
-    (frame,) = reading(tmp_path / "run.lammpstrj", text, LabelKeys(forces="forces")).frames
+    (frame,) = reading(tmp_path / "run.lammpstrj", text, LabelKeys(forces="lammps_forces")).frames
     assert frame.forces is not None and frame.forces[:, 0].tolist() == [2.0, 1.0]
 
 

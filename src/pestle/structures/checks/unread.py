@@ -14,12 +14,12 @@ from pestle.structures.readers.notes import Notes, note_lines
 from pestle.structures.two_energies import SMEARING_LIMIT
 from pestle.structures.unread import Unread
 
-#: Kind of numbers → (the option that reads them, what they must be).
+#: Kind of numbers → (the option that reads them, on what condition).
 _OPTIONS = {
-    "energy": ("--energy-key", "the total energy in eV"),
-    "forces": ("--forces-key", "forces in eV/Å"),
-    "stress": ("--stress-key", "a stress in eV/Å³ with ASE's sign"),
-    "virials": ("--virials-key", "virials in eV"),
+    "energy": ("--energy-key", "If this is the total energy in eV"),
+    "forces": ("--forces-key", "If these are forces in eV/Å"),
+    "stress": ("--stress-key", "If this is a stress in eV/Å³ with ASE's sign"),
+    "virials": ("--virials-key", "If these are virials in eV"),
 }
 _PLACES = {"info": "comment line", "arrays": "columns", "calculator": "calculator of ASE"}
 # Names listed in one line of numbers that no name tells anything of.
@@ -88,8 +88,8 @@ def advice(key: str, place: str, kind: str) -> str:
         return "If it is the charge of the whole frame, call it total_charge."
     if kind == "spin":
         return "If it is the spin multiplicity 2S+1 of the whole frame, call it total_spin."
-    option, meaning = _OPTIONS[kind]
-    text = f"If this is {meaning}: {option} {key}."
+    option, condition = _OPTIONS[kind]
+    text = f"{condition}: {option} {key}."
     if kind == "forces" and place == "info":
         text += (
             " In extended XYZ forces are columns of the atom lines, as in "

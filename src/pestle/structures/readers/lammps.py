@@ -21,7 +21,8 @@ from pestle.structures.readers.notes import Notes
 from pestle.structures.readers.symbols import changes, masses_of, symbols_of
 from pestle.structures.readers.text import read_text
 
-FORCES = "forces"
+#: Array of a dump's forces: a name that says whose they are.
+FORCES = "lammps_forces"
 _FRAME = re.compile(r"^ITEM: TIMESTEP", re.MULTILINE)
 # u. Masses of elements are at least this well known to the people who write them down.
 _MASS_TOLERANCE = 0.1
@@ -32,8 +33,8 @@ _WITH_ELEMENTS = (
 
 
 def read_dump(path: Path, notes: Notes) -> Iterator[Atoms]:
-    """Structures of a dump; its forces, if any, become an array `forces` that nothing reads unless
-    it is asked for.
+    """Structures of a dump; its forces, if any, become an array `lammps_forces` that nothing reads
+    unless it is asked for.
 
     Raises:
         PestleError: the elements are not in the file, or a step is incomplete.
