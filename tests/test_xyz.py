@@ -79,6 +79,7 @@ def test_deuterium_and_tritium_are_heavy_hydrogen(tmp_path: Path) -> None:
         (["O0", "H1", "H2"], ["O", "H", "H"]),
         (["Fe1", "Fe2", "O2-", "C_3"], ["Fe", "Fe", "O", "C"]),
         (["fe", "o"], ["Fe", "O"]),
+        (["Cl1A", "O1W"], ["Cl", "O"]),
         (["8", "1"], ["O", "H"]),
     ],
 )
@@ -95,6 +96,7 @@ def test_names_of_atoms_that_mean_one_element(
     [
         (["CA", "C", "N"], "'CA' can be Ca or an atom of C"),
         (["HG", "H"], "'HG' can be Hg or an atom of H"),
+        (["CD1", "C", "H1"], "'CD1' can be Cd or an atom of C"),
         (["CB", "O"], "CB: no element"),
         (["HW", "OW"], "HW, OW: no element"),
         (["1", "2"], "numbers of kinds of atoms"),

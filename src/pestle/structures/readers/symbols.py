@@ -18,8 +18,9 @@ ISOTOPES = {"D": 2.014102, "2H": 2.014102, "T": 3.016049, "3H": 3.016049}
 # in the same frame nobody can tell which is meant. CL, NA and the rest are no such names.
 _ALSO_NAMES = frozenset({"CA", "CD", "CE", "CO", "HE", "HG", "HO", "NB", "ND", "NE", "OS"})
 
-# Letters, then what programs add to them: a running number, a charge, a type (O0, Fe3+, C_3).
-_DECORATED = re.compile(r"^([A-Za-z]{1,2})(\d+[+-]?|[+-]\d*|_\w+)?$")
+# Letters, then what programs add to them: a running number, a label of crystallographers, a charge,
+# a type (O0, H1A, Fe3+, C_3).
+_DECORATED = re.compile(r"^([A-Za-z]{1,2})(\d+\w*[+-]?|[+-]\d*|_\w+)?$")
 
 #: What to do about names that are no elements.
 WRITE_SYMBOLS = "Write chemical symbols, like Cl."
@@ -56,7 +57,8 @@ def symbols_of(names: Collection[str], where: str) -> dict[str, tuple[str, float
         )
     symbols = {symbol for symbol, _ in found.values()}
     for name in found:
-        letters = name.rstrip("0123456789+-")
+        match = _DECORATED.match(name)
+        letters = match.group(1) if match else ""
         if letters in _ALSO_NAMES and letters[0] in symbols:
             raise PestleError(
                 f"'{name}' can be {letters.capitalize()} or an atom of {letters[0]} with a name of "

@@ -80,10 +80,9 @@ def _outcar_run(path: Path, text: str, notes: Notes) -> Iterator[Atoms]:
         notes.leave_out(FORCE_FIELD, path, alone)
     count, symbols = _atoms_of_header(path, text)
     limit = int(match.group(1)) if (match := _NELM.search(text)) else None
+    mended = _WITHOUT_VDW.sub("", text) if "w/o vdW" in text else text
     try:
-        for chunk in outcarchunks(
-            _Lines(_WITHOUT_VDW.sub("", text)), header_parser=OutcarHeaderParser()
-        ):
+        for chunk in outcarchunks(_Lines(mended), header_parser=OutcarHeaderParser()):
             lines = list(chunk.lines)
             if _is_prediction(lines):
                 continue
