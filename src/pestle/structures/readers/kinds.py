@@ -42,8 +42,7 @@ _UNREADABLE: tuple[tuple[re.Pattern[bytes], str, str], ...] = (
     (re.compile(rb"Welcome to Q-Chem"), "is an output of Q-Chem", AS_XYZ),
     (re.compile(rb"Psi4: An Open-Source"), "is an output of Psi4", AS_XYZ),
     (re.compile(rb"PROGRAM SYSTEM MOLPRO"), "is an output of Molpro", AS_XYZ),
-    (re.compile(rb"\|\s+x T B\s+\|"), "is an output of xtb", "Give xtb.trj or xtbopt.log as .xyz, or "
-     "extended XYZ."),
+    (re.compile(rb"\|\s+x T B\s+\|"), "is an output of xtb", "Give xtbopt.log, named .xyz."),
     (re.compile(rb"TURBOMOLE GmbH"), "is an output of Turbomole", "Give its file 'gradient'."),
     (re.compile(rb"<qes:espresso"), "is an XML file of Quantum ESPRESSO", "Give the output of "
      "pw.x itself, with tprnfor and tstress."),
