@@ -6,8 +6,10 @@ import logging
 import warnings
 from pathlib import Path
 
+import ase.io
 import numpy as np
 import pytest
+from ase.build import molecule
 
 import program_files as made
 from pestle.errors import PestleError
@@ -182,7 +184,7 @@ def test_cp2k_positions_alone_say_what_is_missing(tmp_path: Path) -> None:
     ("name", "comment"),
     [
         ("job_trj.xyz", "Coordinates from ORCA-job job E -76.325"),
-        ("xtbopt.xyz", " energy: -76.325000 gnorm: 0.000352 xtb: 6.6.1"),
+        ("xtbopt.log", " energy: -76.325000 gnorm: 0.000352 xtb: 6.6.1"),
     ],
 )
 def test_trajectories_of_orca_and_xtb(tmp_path: Path, name: str, comment: str) -> None:
@@ -306,3 +308,10 @@ def test_what_a_reader_raises_becomes_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(PestleError, match="file is not a database") as caught:
         read_frames([str(tmp_path / "a.db")])
     assert "cut off" not in caught.value.line
+    with ase.io.Trajectory(tmp_path / "a.traj", "w") as trajectory:
+        trajectory.write(molecule("H2O"))
+    whole = (tmp_path / "a.traj").read_bytes()
+    (tmp_path / "a.traj").write_bytes(whole[:-30])
+    with pytest.raises(PestleError, match=r"a\.traj") as caught:
+        read_frames([str(tmp_path / "a.traj")])
+    assert "\n" not in caught.value.line

@@ -133,10 +133,10 @@ def test_columns_that_contradict_each_other(tmp_path: Path) -> None:
     ("text", "why", "cut"),
     [
         (frame(*ROWS) + frame(ROWS[0], count=2), "frame 1: the file ends after 1 of the 2", True),
-        (frame(*ROWS)[:-6], "line 4 has 6 columns where Properties names 7", True),
-        (frame(*ROWS, count=3) + frame(*ROWS), "frame 0: line 5 has 1 columns", False),
+        (frame(*ROWS)[:-6], "line 4 has too few columns, 6 where Properties names 7", True),
+        (frame(*ROWS, count=3) + frame(*ROWS), "frame 0: line 5 has too few columns, 1 ", False),
         (frame(*ROWS, count=1), "line 4 is 'H 0 0 1.*frame 0 has more lines", False),
-        (frame(ROWS[0], "H 0 0 1 0") + frame(*ROWS), "line 4 has 5 columns", False),
+        (frame(ROWS[0], "H 0 0 1 0") + frame(*ROWS), "line 4 has too few columns, 5 ", False),
         (frame("O 0 0 x 0 0 0"), "could not convert string to float", False),
         ("words\nmore\n", "not a number of atoms", False),
         (b"2\n\0\1\2", "is not text", False),

@@ -94,8 +94,9 @@ def _advice(kind: str) -> str | None:
 
 def _is_an_end(error: Exception) -> bool:
     """Whether a reader met the end of the file where it wanted more."""
-    words = str(error).lower()
-    return isinstance(error, (EOFError, StopIteration)) or "end of file" in words
+    signs = ("end of file", "unexpected end", "truncated", "buffer is smaller")
+    text = str(error).lower()
+    return isinstance(error, (EOFError, StopIteration)) or any(sign in text for sign in signs)
 
 
 def _sentence(error: Exception) -> str:

@@ -42,7 +42,7 @@ _UNREADABLE: tuple[tuple[re.Pattern[bytes], str, str], ...] = (
     (re.compile(rb"Welcome to Q-Chem"), "is an output of Q-Chem", AS_XYZ),
     (re.compile(rb"Psi4: An Open-Source"), "is an output of Psi4", AS_XYZ),
     (re.compile(rb"PROGRAM SYSTEM MOLPRO"), "is an output of Molpro", AS_XYZ),
-    (re.compile(rb"\|\s+x T B\s+\|"), "is an output of xtb", "Give xtbopt.log, named .xyz."),
+    (re.compile(rb"\|\s+x T B\s+\|"), "is an output of xtb", "Give xtbopt.log."),
     (re.compile(rb"TURBOMOLE GmbH"), "is an output of Turbomole", "Give its file 'gradient'."),
     (re.compile(rb"<qes:espresso"), "is an XML file of Quantum ESPRESSO", "Give the output of "
      "pw.x itself, with tprnfor and tstress."),
@@ -91,7 +91,7 @@ def kind_of(path: Path) -> str:
     for sign, kind in _SIGNS:
         if sign.search(head):
             return kind
-    if suffix in (".xyz", ".extxyz") and _begins_with_a_number(head):
+    if _is_xyz(head) or (suffix in (".xyz", ".extxyz") and _begins_with_a_number(head)):
         # Plain XYZ readers drop the labels.
         return "extxyz"
     for pattern, what, fix in _UNREADABLE:
@@ -121,6 +121,18 @@ def kind_of(path: Path) -> str:
 def unknown_file(path: Path) -> PestleError:
     """The error for a file that no reader knows."""
     return PestleError("is of no file type that is known", where=str(path), fix=AS_XYZ)
+
+
+def _is_xyz(head: bytes) -> bool:
+    """Whether a file of any name begins like XYZ, as trajectories of xtb (xtbopt.log) do."""
+    lines = head.split(b"\n", 3)
+    if len(lines) < 3 or not lines[0].strip().isdigit():
+        return False
+    cells = lines[2].split()
+    try:
+        return len([float(x) for x in cells[1:4]]) == 3 and cells[0][:1].isalpha()
+    except ValueError:
+        return False
 
 
 def _begins_with_a_number(head: bytes) -> bool:

@@ -207,7 +207,7 @@ def _rows(
     for k, cells in enumerate(table):
         if len(cells) < width:
             raise PestleError(
-                f"line {frame.first_line + 3 + k} has {len(cells)} columns where "
+                f"line {frame.first_line + 3 + k} has too few columns, {len(cells)} where "
                 f"{'Properties names' if named else 'an atom of XYZ has'} {width}: "
                 f"'{' '.join(cells)[:60]}'",
                 where=where,
