@@ -13,7 +13,13 @@ CELL = [[8.0, 0.0, 0.0], [0.0, 9.0, 0.0], [0.0, 0.0, 10.0]]
 
 
 # -- VASP ----------------------------------------------------------------------------------------
-def outcar(*steps: str, species: Sequence[tuple[str, int]] = (("O", 1), ("H", 2)), nelm=60) -> str:
+def outcar(
+    *steps: str,
+    species: Sequence[tuple[str, int]] = (("O", 1), ("H", 2)),
+    nelm: int = 60,
+    hybrid: bool = False,
+    cutoff: float = 400.0,
+) -> str:
     """An OUTCAR of these steps (`outcar_step`, `force_field_step`)."""
     potcars = [f" POTCAR:    PAW_PBE {name} 08Apr2002" for name, _ in species]
     lines = [
@@ -31,6 +37,8 @@ def outcar(*steps: str, species: Sequence[tuple[str, int]] = (("O", 1), ("H", 2)
         f" {sum(n for _, n in species):6d}",
         f"   ions per type =     {' '.join(str(n) for _, n in species)}",
         "   ISPIN  =      1    spin polarized calculation?",
+        f"   ENCUT  = {cutoff:6.1f} eV  29.40 Ry    5.42 a.u.",
+        f"   LHFCALC =     {'T' if hybrid else 'F'}    Hartree Fock is set to",
         f"   NELM   = {nelm:6d};   NELMIN=  4; NELMDL= -5     # of ELM steps",
         "   k-points in reciprocal lattice and weights: Gamma",
         "   0.00000000  0.00000000  0.00000000       1.000",
@@ -97,13 +105,16 @@ def force_field_step(energy: float, *, positions: Vectors = WATER) -> str:
     return "\n".join(lines)
 
 
-def vasprun(*steps: str, species: Sequence[str] = ("O", "H", "H"), nelm: int = 60) -> str:
+def vasprun(
+    *steps: str, species: Sequence[str] = ("O", "H", "H"), nelm: int = 60, hybrid: bool = False
+) -> str:
     """A vasprun.xml of these steps (`vasprun_step`)."""
     atoms = "".join(f"<rc><c>{name} </c><c>   1</c></rc>" for name in species)
     return (
         '<?xml version="1.0" encoding="ISO-8859-1"?>\n<modeling>\n'
         f'<incar><i type="int" name="NELM">{nelm:6d}</i>'
-        '<i name="EDIFF">      0.00001000</i></incar>\n'
+        '<i name="EDIFF">      0.00001000</i>'
+        f'<i type="logical" name="LHFCALC"> {"T" if hybrid else "F"}  </i></incar>\n'
         '<kpoints><varray name="kpointlist"><v>0.0 0.0 0.0</v></varray>'
         '<varray name="weights"><v>1.0</v></varray></kpoints>\n'
         f"<atominfo><atoms> {len(species):6d} </atoms>"

@@ -93,6 +93,16 @@ def test_joined_outcars_keep_their_own_species(tmp_path: Path) -> None:
     )
 
 
+def test_joined_runs_are_of_one_functional(tmp_path: Path) -> None:
+    step, xml = made.outcar_step(-14.2), made.vasprun_step(-14.2)
+    text = made.outcar(step) + made.outcar(step, hybrid=True)
+    assert "LHFCALC is F and T" in refused(tmp_path / "OUTCAR", text)
+    text = made.vasprun(xml) + made.vasprun(xml, hybrid=True)
+    assert "LHFCALC is F and T" in refused(tmp_path / "vasprun.xml", text)
+    found = reading(tmp_path / "OUTCAR", made.outcar(step) + made.outcar(step, cutoff=520.0))
+    assert len(found.frames) == 2 and "ENCUT = 400.0, 520.0" in str(found.notes.doubts)
+
+
 def test_an_outcar_whose_table_is_longer_than_its_header_says(tmp_path: Path) -> None:
     text = made.outcar(made.outcar_step(-14.2), species=(("O", 1), ("H", 1)))
     assert "a step has 3 atoms where the header of the run says 2" in refused(

@@ -27,9 +27,10 @@ _MAX_NAMED = 12
 
 
 def note_findings(notes: Notes) -> list[Finding]:
-    """What the readers left out, or read as something else."""
+    """What the readers left out, read as something else, or have doubts about."""
     return [
         *(finding("warning", "left-out", line) for line in note_lines(notes.left_out)),
+        *(finding("warning", "doubtful", line) for line in note_lines(notes.doubts)),
         *(finding("note", "read-as", line) for line in note_lines(notes.read_as)),
     ]
 

@@ -85,13 +85,13 @@ def read_trajectory(path: Path, text: str, program: str, notes: Notes) -> Iterat
             atoms.set_cell(cells[step])
             atoms.set_pbc(True)
         elif program == "CP2K":
-            notes.leave_out(
+            notes.doubt(
                 "frames have no cell, because there is no PROJECT-1.cell of their step beside "
                 "them: they were read as molecules without periodicity",
                 path,
             )
         if program == "CP2K" and "forces" not in results:
-            notes.leave_out(
+            notes.doubt(
                 "frames have no forces, because there is no PROJECT-frc-1.xyz of their step "
                 "beside them (MOTION/PRINT/FORCES)",
                 path,

@@ -19,10 +19,12 @@ class Notes:
     Attributes:
         left_out: what was in a file and is not in the data; a user must know it.
         read_as: what was read otherwise than it stands in the file; worth knowing.
+        doubts: what was read, and may be wrong.
     """
 
     left_out: dict[str, Counter[str]] = field(default_factory=dict)
     read_as: dict[str, Counter[str]] = field(default_factory=dict)
+    doubts: dict[str, Counter[str]] = field(default_factory=dict)
 
     def leave_out(self, what: str, path: Path, count: int = 1) -> None:
         """`what` is a sentence about `count` things: "steps without forces were left out"."""
@@ -32,11 +34,15 @@ class Notes:
         """`what` is a sentence about `count` things: "energies were converted to eV"."""
         self.read_as.setdefault(what, Counter())[str(path)] += count
 
+    def doubt(self, what: str, path: Path, count: int = 1) -> None:
+        """`what` is a sentence about `count` things: "frames have no cell"."""
+        self.doubts.setdefault(what, Counter())[str(path)] += count
+
     def add(self, other: Notes) -> None:
         """Take over what another set of files has."""
-        for mine, theirs in ((self.left_out, other.left_out), (self.read_as, other.read_as)):
-            for text, files in theirs.items():
-                mine.setdefault(text, Counter()).update(files)
+        for name in ("left_out", "read_as", "doubts"):
+            for text, files in getattr(other, name).items():
+                getattr(self, name).setdefault(text, Counter()).update(files)
 
     def of(self, path: Path) -> list[str]:
         """What was left out of one file, one line each, without its name."""
@@ -45,7 +51,7 @@ class Notes:
 
     def lines(self) -> list[str]:
         """All of it, one line each."""
-        return [*note_lines(self.left_out), *note_lines(self.read_as)]
+        return note_lines({**self.left_out, **self.doubts, **self.read_as})
 
 
 def note_lines(notes: Mapping[str, Counter[str]]) -> list[str]:

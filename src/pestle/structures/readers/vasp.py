@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from ase import Atoms
@@ -20,6 +21,7 @@ from ase.io.vasp_parsers.vasp_outcar_parsers import OutcarHeaderParser, outcarch
 from pestle.errors import PestleError
 from pestle.structures.readers.notes import Notes
 from pestle.structures.readers.text import read_bytes, read_text
+from pestle.structures.readers.vasp_levels import require_one_level
 
 UNCONVERGED = "steps whose electronic iterations did not converge were left out"
 FORCE_FIELD = (
@@ -64,7 +66,9 @@ def read_outcar(path: Path, notes: Notes) -> Iterator[Atoms]:
     starts = [match.start() for match in _RUN.finditer(text)] or [0]
     if len(starts) > 1:
         notes.take_as(JOINED, path, len(starts))
-    for begin, end in zip(starts, [*starts[1:], len(text)], strict=True):
+        runs = [text[begin:end] for begin, end in pairwise([*starts, len(text)])]
+        require_one_level(path, [run.split("Iteration", 1)[0] for run in runs], notes)
+    for begin, end in pairwise([*starts, len(text)]):
         if len(starts) > 1 and not _STEP_END.search(text, begin, end):
             notes.leave_out(WITHOUT_STEPS, path)
         else:
@@ -227,7 +231,10 @@ def read_vasprun(path: Path, notes: Notes) -> Iterator[Atoms]:
     starts = [match.start() for match in re.finditer(rb"<modeling>", data)] or [0]
     if len(starts) > 1:
         notes.take_as(JOINED, path, len(starts))
-    for begin, end in zip(starts, [*starts[1:], len(data)], strict=True):
+        runs = [data[begin:end] for begin, end in pairwise([*starts, len(data)])]
+        heads = [run.split(b"<calculation>", 1)[0].decode("latin-1") for run in runs]
+        require_one_level(path, heads, notes)
+    for begin, end in pairwise([*starts, len(data)]):
         part = data[begin:end]
         closed = part.find(b"</modeling>")
         if len(starts) > 1 and not _XML_STEP.search(part):
