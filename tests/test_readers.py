@@ -101,6 +101,7 @@ def test_joined_runs_are_of_one_functional(tmp_path: Path) -> None:
     assert "LHFCALC is F and T" in refused(tmp_path / "vasprun.xml", text)
     found = reading(tmp_path / "OUTCAR", made.outcar(step) + made.outcar(step, cutoff=520.0))
     assert len(found.frames) == 2 and "ENCUT = 400.0, 520.0" in str(found.notes.doubts)
+    assert [f.atoms.info["ENCUT"] for f in found.frames] == ["400", "520"]
 
 
 def test_an_outcar_whose_table_is_longer_than_its_header_says(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from ase.stress import voigt_6_to_full_3x3_stress
 # Keys that are read as what they are, or that only describe a frame.
 _READ_ANYWAY = frozenset(
     {"config_type", "head", "total_charge", "total_spin", "pestle_labels", "config_weight",
-     "config_energy_weight", "config_forces_weight", "config_stress_weight", "pbc"}
+     "config_energy_weight", "config_forces_weight", "config_stress_weight", "pbc", "ENCUT", "IVDW"}
 )  # fmt: skip
 # Arrays that every structure can have, and that are no labels of this kind whatever their shape.
 _STRUCTURE = frozenset(

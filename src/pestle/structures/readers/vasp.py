@@ -21,7 +21,7 @@ from ase.io.vasp_parsers.vasp_outcar_parsers import OutcarHeaderParser, outcarch
 from pestle.errors import PestleError
 from pestle.structures.readers.notes import Notes
 from pestle.structures.readers.text import read_bytes, read_text
-from pestle.structures.readers.vasp_levels import require_one_level
+from pestle.structures.readers.vasp_levels import level_of, require_one_level
 
 UNCONVERGED = "steps whose electronic iterations did not converge were left out"
 FORCE_FIELD = (
@@ -83,6 +83,7 @@ def _outcar_run(path: Path, text: str, notes: Notes) -> Iterator[Atoms]:
     if alone:
         notes.leave_out(FORCE_FIELD, path, alone)
     count, symbols = _atoms_of_header(path, text)
+    level = level_of(text.split("Iteration", 1)[0])
     limit = int(match.group(1)) if (match := _NELM.search(text)) else None
     mended = _WITHOUT_VDW.sub("", text) if "w/o vdW" in text else text
     try:
@@ -110,6 +111,7 @@ def _outcar_run(path: Path, text: str, notes: Notes) -> Iterator[Atoms]:
                 "in kB " in line and "**" in line for line in lines
             ):
                 notes.leave_out(NO_STRESS, path)
+            atoms.info |= level
             yield atoms
     except ParseError as error:
         raise PestleError(
@@ -277,7 +279,10 @@ def _vasprun_run(path: Path, data: bytes, notes: Notes) -> Iterator[Atoms]:
             )
     head = data[: data.find(b"<calculation>")]
     whole = b"".join([_XML_HEAD, head, *kept, b"</modeling>"])
-    yield from read_vasp_xml(io.BytesIO(whole), index=slice(None))
+    level = level_of(head.decode("latin-1"))
+    for atoms in read_vasp_xml(io.BytesIO(whole), index=slice(None)):
+        atoms.info |= level
+        yield atoms
 
 
 def _still_changes(scf: list[bytes], ediff: re.Match[bytes] | None) -> bool:

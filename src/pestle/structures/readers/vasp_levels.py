@@ -1,4 +1,4 @@
-"""Whether runs of VASP that are joined in one file were calculated in one way."""
+"""How a run of VASP was calculated: whether runs that are joined in one file were so in one way."""
 
 from __future__ import annotations
 
@@ -17,6 +17,28 @@ _LINE = re.compile(rf"^\s+({_NAMES})\s*=\s*(\S+)", re.MULTILINE)
 _TAG = re.compile(rf'<i [^>]*name="({_NAMES})"[^>]*>\s*([^<\s]*)')
 
 
+def level_of(header: str) -> dict[str, str]:
+    """Settings of a run that make its energies what they are, under VASP's names, for `atoms.info`.
+
+    Args:
+        header: what stands in OUTCAR or vasprun.xml before the first step.
+    """
+    found = _settings(header)
+    cutoff = found.get("ENCUT", found.get("ENMAX"))
+    level = {name: found[name] for name in ("GGA", "METAGGA", "IVDW") if name in found}
+    return level | ({"ENCUT": f"{float(cutoff):g}"} if cutoff else {})
+
+
+def _settings(header: str) -> dict[str, str]:
+    """Name → value, the last one of each; without GGA where it is that of the potentials."""
+    found = dict([*_LINE.findall(header), *_TAG.findall(header)])
+    if found.get("GGA") in ("--", ""):
+        del found["GGA"]
+    if found.get("METAGGA") in ("F", "--", ""):
+        found["METAGGA"] = "none"
+    return found
+
+
 def require_one_level(path: Path, headers: Sequence[str], notes: Notes) -> None:
     """Compare the settings of runs by what stands before their first step.
 
@@ -28,10 +50,10 @@ def require_one_level(path: Path, headers: Sequence[str], notes: Notes) -> None:
     Raises:
         PestleError: the functionals differ.
     """
-    found = [dict([*_LINE.findall(header), *_TAG.findall(header)]) for header in headers]
+    found = [_settings(header) for header in headers]
     for name in (*_FUNCTIONAL, *_ACCURACY):
         values = list(dict.fromkeys(run[name] for run in found if name in run))
-        if len(values) < 2 or sum(name in run for run in found) < len(found):
+        if len(values) < 2:
             continue
         if name in _FUNCTIONAL:
             raise PestleError(
