@@ -137,6 +137,8 @@ def held_by_symmetry(frame: Frame) -> bool:
     """Whether every atom has its neighbours of each element in directions that cancel, as forces
     must then do."""
     atoms = frame.atoms
+    if len(atoms) > 1 and not atoms.pbc.any():
+        return False  # the outermost atom has neighbours on one side only
     positions, cell = atoms.positions, atoms.cell.array
     pairs = neighbours(positions, cell, atoms.pbc, SYMMETRY_CUTOFF)
     sender, receiver = pairs.edge_index

@@ -51,7 +51,7 @@ _UNREADABLE: tuple[tuple[re.Pattern[bytes], str, str], ...] = (
 #: End of a name → the same, for files that are no text.
 _BINARY = {
     (".npz", ".npy"): ("holds arrays of NumPy", AS_XYZ),
-    (".h5", ".hdf5", ".lmdb", ".mdb"): ("is a data base of another program", AS_XYZ),
+    (".h5", ".hdf5", ".lmdb", ".mdb"): ("is an HDF5 or LMDB file of another program", AS_XYZ),
     (".fchk", ".chk", ".gbw", ".wfn"): ("is a checkpoint of a quantum chemistry program", "Give "
      "the log of the same run."),
     (".pt", ".pth", ".pkl", ".pickle"): ("is a pickle, which could run any code", AS_XYZ),
