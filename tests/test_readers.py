@@ -13,6 +13,7 @@ from ase.build import molecule
 
 import program_files as made
 from pestle.errors import PestleError
+from pestle.jobs.check import check
 from pestle.structures.frame import Frame
 from pestle.structures.reading import LabelKeys, Reading, read_frames
 
@@ -267,6 +268,8 @@ def test_a_dump_gives_structures_and_no_labels(tmp_path: Path) -> None:
     assert frame.atoms.get_chemical_symbols() == ["O", "H"]  # by id
     assert frame.atoms.get_masses() == pytest.approx([15.999, 2.014], abs=1e-3)
     assert any("neither was read" in line for line in found.notes.lines())
+    (error,) = check([str(tmp_path / "run.lammpstrj")]).errors
+    assert error.code == "no-labels" and "of the potential that ran in LAMMPS" in error.fix
     (frame,) = reading(tmp_path / "run.lammpstrj", text, LabelKeys(forces="lammps_forces")).frames
     assert frame.forces is not None and frame.forces[:, 0].tolist() == [2.0, 1.0]
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from pestle.structures.checks.report import Finding, count_of, finding
 from pestle.structures.frame import Frame, is_labelled
+from pestle.structures.readers.lammps import FORCES
 from pestle.structures.readers.notes import Notes, note_lines
 from pestle.structures.two_energies import SMEARING_LIMIT
 from pestle.structures.unread import Unread
@@ -22,6 +23,7 @@ _OPTIONS = {
     "virials": ("--virials-key", "If these are virials in eV"),
 }
 _PLACES = {"info": "comment line", "arrays": "columns", "calculator": "calculator of ASE"}
+_OF_LAMMPS = "They are forces of the potential that ran in LAMMPS, labels of nothing else."
 # Names listed in one line of numbers that no name tells anything of.
 _MAX_NAMED = 12
 
@@ -137,6 +139,7 @@ def options_for(frames: Sequence[Frame]) -> tuple[str, str]:
     typed = [f"{_OPTIONS[k][0]} {i.key}" for k, i in best.items() if k in _OPTIONS]
     told = [advice(i.key, i.place, k) for k, i in best.items() if k not in _OPTIONS]
     in_info = [i for k, i in best.items() if k == "forces" and i.place == "info"]
+    told += [_OF_LAMMPS] * any(item.key == FORCES for item in best.values())
     told += ["In extended XYZ forces are columns of the atom lines."] * bool(in_info)
     text = f"Type {' '.join(typed)}, if these are eV and eV/Å." if typed else ""
     return f"there, and not read: {', '.join(listed)}", " ".join([text, *told]).strip()
