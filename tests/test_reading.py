@@ -134,7 +134,7 @@ def test_globs_and_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("2\nProperties=species:S:1:pos:R:3\nH 0 0 0\n", "cannot be read"),
+        ("2\nProperties=species:S:1:pos:R:3\nH 0 0 0\n", "1 of the 2 atoms.*cut off"),
         ("", "no structures"),
         ("not a structure file\n", "cannot be read"),
     ],
@@ -179,17 +179,18 @@ def test_seeded_split_keeps_isolated_atoms_in_training(tmp_path: Path) -> None:
     assert [f.energy for f in first.named()["train"]][-1] == -13.6
 
 
-def test_database_rows_with_ref_keys(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["a.db", "a.json"])
+def test_database_rows_with_ref_keys(tmp_path: Path, name: str) -> None:
     """Labels a user kept in a database's own tables are found as in a file."""
     atoms = molecule("H2O")
     forces = np.arange(9.0).reshape(3, 3)
-    with ase.db.connect(tmp_path / "a.db") as database:
+    with ase.db.connect(tmp_path / name) as database:
         database.write(
             atoms,
             key_value_pairs={"REF_energy": -14.5, "config_type": "water"},
             data={"REF_forces": forces},
         )
-    (frame,) = read_frames([str(tmp_path / "a.db")]).frames
+    (frame,) = read_frames([str(tmp_path / name)]).frames
     assert (frame.energy, frame.config_type) == (-14.5, "water")
     assert frame.forces == pytest.approx(forces)
 

@@ -56,10 +56,14 @@ class DataSettings(Group):
         ge=0,
     )
     energy_key: str | None = setting(
-        None, "Key of the total energy. None: REF_energy, else ASE's calculator.", unit="eV"
+        None,
+        "Key of the total energy. None: REF_energy, else free_energy or energy of ASE's calculator.",
+        unit="eV",
     )
     forces_key: str | None = setting(
-        None, "Key of the forces. None: REF_forces, else ASE's calculator.", unit="eV/Å"
+        None,
+        "Key of the forces. None: the column REF_forces, else ASE's calculator.",
+        unit="eV/Å",
     )
     stress_key: str | None = setting(
         None,

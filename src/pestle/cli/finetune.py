@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pestle.cli.options import FoundationOption, Head, Json, Scope, Trust
+from pestle.cli.options import (
+    EnergyKey,
+    ForcesKey,
+    FoundationOption,
+    Head,
+    Json,
+    Scope,
+    StressKey,
+    Trust,
+    VirialsKey,
+)
 
 if TYPE_CHECKING:
     from pestle.settings import RunSettings
@@ -37,6 +47,10 @@ def command(
     ] = None,
     scope: Scope = None,
     head: Head = None,
+    energy_key: EnergyKey = None,
+    forces_key: ForcesKey = None,
+    stress_key: StressKey = None,
+    virials_key: VirialsKey = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Run folder; by default runs/NAME.")
     ] = None,
@@ -79,6 +93,10 @@ def command(
         ("data.train", data),
         ("data.valid", valid),
         ("data.test", test),
+        ("data.energy_key", energy_key),
+        ("data.forces_key", forces_key),
+        ("data.stress_key", stress_key),
+        ("data.virials_key", virials_key),
     ):
         if value:
             asked[name] = value

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pestle.structures.checks import CheckReport, check_frames
+from pestle.structures.readers import Notes
 from pestle.structures.reading import LabelKeys, read_frames
 
 
@@ -36,8 +37,11 @@ def check(
     readings = {name: read_frames(files, keys) for name, files in patterns.items() if files}
     splits = {name: reading.frames for name, reading in readings.items()}
     found = {name: reading.key_counts() for name, reading in readings.items()}
+    notes = Notes()
+    for reading in readings.values():
+        notes.add(reading.notes)
     if foundation is None:
-        return check_frames(splits, keys=found)
+        return check_frames(splits, keys=found, notes=notes)
 
     from pestle.devices import find_device
     from pestle.foundations import load_foundation
@@ -45,7 +49,7 @@ def check(
 
     model = load_foundation(foundation, trust=trust).to(find_device("auto"))
     head = model.heads[model.head_index(head)]
-    report = check_frames(splits, keys=found, supported_elements=model.elements)
+    report = check_frames(splits, keys=found, supported_elements=model.elements, notes=notes)
     if not report.errors:
         report.findings += check_against_foundation(splits, model, head=head)
     return report

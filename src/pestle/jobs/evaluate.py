@@ -14,10 +14,12 @@ from pestle.jobs.models import load_model
 from pestle.jobs.potentials import Contenders
 from pestle.jobs.probe import run_protocol
 from pestle.probe_settings import ErrorSettings
+from pestle.progress import say
 from pestle.protocols.base import Inputs
 from pestle.protocols.errors.protocol import PROTOCOL
 from pestle.protocols.potential import ModelPotential
 from pestle.reference_energies import require_elements
+from pestle.structures.checks.unread import note_findings, options_for, unread_findings
 from pestle.structures.frame import elements_of
 from pestle.structures.reading import LabelKeys, read_frames
 
@@ -57,13 +59,17 @@ def evaluate(
     Raises:
         PestleError: a file or model cannot be read, or no frame has a label.
     """
-    frames = read_frames(data, keys).frames
+    reading = read_frames(data, keys)
+    frames = reading.frames
     if not any(f.energy is not None or f.forces is not None for f in frames):
+        instead, typed = options_for(frames)
         raise PestleError(
-            "no frame has an energy or forces to compare with",
+            "no frame has an energy or forces to compare with" + (f"; {instead}" * bool(instead)),
             where=", ".join(data),
-            fix="Name the keys with --energy-key and --forces-key.",
+            fix=typed or "The files hold no numbers that could be labels.",
         )
+    for item in [*unread_findings(frames), *note_findings(reading.notes)]:
+        say(f"{item.message}. {item.fix}".rstrip())
     if dtype is not None and dtype not in DTYPES:
         raise PestleError(f"unknown dtype '{dtype}'", where="dtype", fix="float32 or float64.")
     loaded = load_model(

@@ -52,6 +52,10 @@ def explained_settings(
     return explained
 
 
+#: Notes of the checks that say how the files were read; its warnings stand among the warnings.
+OF_READING = ("not-read", "read-as", "two-energies")
+
+
 def plan_lines(manifest: Mapping[str, Any]) -> list[str]:
     """The plan as text: the same lines for --dry-run and at the head of every run's log."""
     lines: list[str] = []
@@ -70,6 +74,9 @@ def plan_lines(manifest: Mapping[str, Any]) -> list[str]:
         lines.append(f"  {split:<6} {_split_line(summary)}")
     if manifest["data"]["held_out"]:
         lines.append("  validation frames are a seeded fraction of the training frames")
+    for item in manifest["data"]["findings"]:
+        if item["severity"] == "note" and item["code"] in OF_READING:
+            lines.append(f"  {item['message']}. {item['fix']}".rstrip())
     lines += ["", "Warnings"]
     lines += [f"  {text}" for text in manifest["warnings"]] or ["  none"]
 

@@ -305,7 +305,9 @@ def preflight(
         PestleError: the checks found an error; the first is named.
     """
     named = splits.named()
-    report = check_frames(named, keys=splits.keys, supported_elements=foundation.elements)
+    report = check_frames(
+        named, keys=splits.keys, supported_elements=foundation.elements, notes=splits.notes
+    )
     if not report.errors:
         report.findings += check_against_foundation(
             named, foundation, head=head, max_edges=max_edges, known=known

@@ -9,6 +9,8 @@ from typing import TypeVar
 import numpy as np
 from ase import Atoms
 
+from pestle.structures.unread import Unread
+
 ISOLATED_ATOM = "IsolatedAtom"
 T = TypeVar("T")
 
@@ -30,6 +32,10 @@ class Frame:
         labelled_by: `pestle_labels`: which model made the labels, for which structure
             (`pestle.foundations.signatures`); `None` for labels of any other origin.
         source, index: file and frame number (from 0) the frame was read from.
+        unread: numbers that the file holds for this frame and that were not read.
+        energy_key: key that the energy was read from, without its place.
+        energy_gap: eV by which the other of `energy` (σ → 0) and `free_energy` lies above the one
+            that was taken; `None` where the file does not hold two that differ.
     """
 
     atoms: Atoms
@@ -48,6 +54,9 @@ class Frame:
     source: str = ""
     index: int = 0
     notes: list[str] = field(default_factory=list)
+    unread: tuple[Unread, ...] = ()
+    energy_key: str = ""
+    energy_gap: float | None = None
 
     @property
     def where(self) -> str:

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import glob
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import ase.db
-import ase.io
 import numpy as np
 from ase import Atoms
-from ase.io.formats import UnknownFileTypeError
 from ase.stress import voigt_6_to_full_3x3_stress
 
 from pestle.errors import PestleError, nearest
 from pestle.structures.frame import ISOLATED_ATOM, Frame
+from pestle.structures.readers import Notes, read_structures
+from pestle.structures.two_energies import energy_gap, energy_names
+from pestle.structures.unread import unread_of
 from pestle.structures.writing import LABELLED_BY
 
 GLOB_CHARACTERS = frozenset("*?[")
@@ -40,9 +40,11 @@ class LabelKeys:
 
 @dataclass
 class Reading:
-    """Frames of a set of files, and how often each label was found under which key."""
+    """Frames of a set of files, how often each label was found under which key, and what the
+    readers left out."""
 
     frames: list[Frame] = field(default_factory=list)
+    notes: Notes = field(default_factory=Notes)
     keys: dict[str, Counter[str]] = field(
         default_factory=lambda: {"energy": Counter(), "forces": Counter(), "stress": Counter()}
     )
@@ -95,56 +97,17 @@ def read_frames(patterns: Sequence[str], keys: LabelKeys | None = None) -> Readi
     keys = keys or LabelKeys()
     reading = Reading()
     for path in expand_paths(patterns):
-        count = 0
-        for index, atoms in enumerate(_read_file(path)):
+        found = read_structures(path, reading.notes)
+        for index, atoms in enumerate(found):
             reading.frames.append(_frame(atoms, keys, str(path), index, reading.keys))
-            count += 1
-        if count == 0:
-            raise PestleError("holds no structures", where=str(path))
+        if not found:
+            left_out = "; ".join(reading.notes.of(path))
+            raise PestleError(
+                f"holds no structures that can be used{': ' if left_out else ''}{left_out}",
+                where=str(path),
+            )
     _require_named_keys(reading, keys, patterns)
     return reading
-
-
-def _read_file(path: Path) -> Iterator[Atoms]:
-    """The structures of one file; whatever ASE raises becomes one line naming the frame."""
-    index = 0
-    try:
-        # A file that is named like extended XYZ is read as such: plain XYZ readers drop the labels.
-        kind = "extxyz" if path.suffix.lower() in (".xyz", ".extxyz") else None
-        rows = _database(path) if path.suffix.lower() == ".db" else None
-        for atoms in rows or ase.io.iread(str(path), index=":", format=kind):
-            yield atoms
-            index += 1
-    except UnknownFileTypeError:
-        raise PestleError(
-            "ASE does not know this file type",
-            where=str(path),
-            fix="Convert it to extended XYZ, e.g. `ase convert`.",
-        ) from None
-    except PestleError:
-        raise
-    except Exception as error:  # readers raise anything: KeyError, IndexError, AssertionError …
-        text = str(error).strip() or type(error).__name__
-        raise PestleError(
-            f"cannot be read ({text})",
-            where=f"{path} frame {index}",
-            fix="Check that frame; is the file cut off?",
-        ) from error
-
-
-def _database(path: Path) -> Iterator[Atoms]:
-    """Rows of an ASE database with its own tables put where files keep them: `ase.io` reads the
-    calculator's results only."""
-    with ase.db.connect(path) as database:
-        for row in database.select():
-            atoms = row.toatoms()
-            atoms.info.update(row.key_value_pairs)
-            for name, value in row.data.items():
-                per_atom = np.ndim(value) == 2 and np.shape(value) == (len(atoms), 3)
-                is_stress = "stress" in name or "virial" in name  # 3×3 also in three atoms
-                store = atoms.arrays if per_atom and not is_stress else atoms.info
-                store[name] = np.asarray(value) if np.ndim(value) else value
-            yield atoms
 
 
 def _require_named_keys(reading: Reading, keys: LabelKeys, patterns: Sequence[str]) -> None:
@@ -159,7 +122,7 @@ def _require_named_keys(reading: Reading, keys: LabelKeys, patterns: Sequence[st
             continue
         present: set[str] = set()
         for frame in reading.frames:
-            present.update(frame.atoms.info, frame.atoms.arrays)
+            present.update(frame.atoms.info, frame.atoms.arrays, (u.key for u in frame.unread))
         present -= {"numbers", "positions"}
         raise PestleError(
             f"no frame holds the {label} key '{key}'.{nearest(key, present)}",
@@ -190,14 +153,22 @@ def _frame(
         if f"total_{name}" in info:
             setattr(frame, name, _number(info[f"total_{name}"], f"total_{name}", where))
 
-    energy, key = _find(keys.energy, "REF_energy", info, calculated, ("energy", "free_energy"))
+    read: dict[str, tuple[str, Any]] = {}
+    names = energy_names(calculated, len(bare))
+    energy, key = _find(keys.energy, "REF_energy", info, calculated, names)
     if energy is not None:
         frame.energy = _number(energy, key, where)
+        frame.energy_key = key.removeprefix("calculator: ")
+        frame.energy_gap = energy_gap(frame.energy_key, frame.energy, calculated)
         counts["energy"][key] += 1
-    forces, key = _find(keys.forces, "REF_forces", arrays, calculated, ("forces",))
+        read["energy"] = key, frame.energy
+    # Forces that stand in the comment line are read where they are asked for.
+    places = {**info, **arrays} if keys.forces is not None else arrays
+    forces, key = _find(keys.forces, "REF_forces", places, calculated, ("forces",))
     if forces is not None:
         frame.forces = _array(forces, (len(bare), 3), key, where)
         counts["forces"][key] += 1
+        read["forces"] = key, frame.forces
     stress = None
     if keys.virials is None or keys.stress is not None:  # a virials key alone says where to look
         stress, key = _find(keys.stress, "REF_stress", info, calculated, ("stress",))
@@ -209,10 +180,21 @@ def _frame(
             stress = _stress_of_virials(virials, bare, key, where)
     if stress is not None:
         counts["stress"][key] += 1
+        read["stress"] = key, stress
         if frame.is_periodic:
             frame.stress = stress
         else:
             frame.notes.append("stress ignored: not periodic in three directions")
+    if not frame.is_periodic:
+        read.setdefault("stress", ("", np.zeros(0)))  # such a frame lacks none
+    for name in ("charge", "spin"):
+        if getattr(frame, name) is not None:
+            read[name] = f"total_{name}", getattr(frame, name)
+    frame.unread = unread_of(info, arrays, calculated, len(bare), read)
+    if frame.energy_gap is not None:  # which of the two was taken is said by itself
+        frame.unread = tuple(
+            u for u in frame.unread if (u.place, u.kind) != ("calculator", "energy")
+        )
     return frame
 
 

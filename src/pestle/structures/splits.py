@@ -12,6 +12,7 @@ from pestle.settings import DataSettings
 from pestle.structures.checks.duplicates import same_groups
 from pestle.structures.checks.geometry import bonded_pairs, sound_frames
 from pestle.structures.frame import Frame, split_isolated_atoms
+from pestle.structures.readers import Notes
 from pestle.structures.reading import LabelKeys, read_frames
 
 
@@ -25,6 +26,7 @@ class Splits:
     isolated: list[Frame] = field(default_factory=list)
     keys: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     held_out: bool = False
+    notes: Notes = field(default_factory=Notes)
 
     def named(self) -> dict[str, list[Frame]]:
         """name → frames, as the checks and the report want them."""
@@ -52,6 +54,7 @@ def read_splits(data: DataSettings) -> Splits:
             continue
         reading = read_frames(patterns, keys)
         splits.keys[name] = reading.key_counts()
+        splits.notes.add(reading.notes)
         if name == "test":
             splits.test = reading.frames
             continue

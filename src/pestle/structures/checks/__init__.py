@@ -15,11 +15,14 @@ from pestle.structures.checks.duplicates import duplicate_findings
 from pestle.structures.checks.geometry import bonded_pairs, distance_findings, sound_frames
 from pestle.structures.checks.labels import label_findings
 from pestle.structures.checks.levels import level_findings
+from pestle.structures.checks.placeholders import placeholder_findings
 from pestle.structures.checks.report import CheckReport, Finding, finding, sorted_findings
 from pestle.structures.checks.summary import summary_of
 from pestle.structures.checks.units import unit_findings
+from pestle.structures.checks.unread import note_findings, unread_findings
 from pestle.structures.composition import null_space_of
 from pestle.structures.frame import Frame, composition_matrix, elements_of, split_isolated_atoms
+from pestle.structures.readers.notes import Notes
 
 __all__ = ["CheckReport", "Finding", "check_frames"]
 
@@ -29,6 +32,7 @@ def check_frames(
     *,
     keys: Mapping[str, Any] | None = None,
     supported_elements: Collection[int] | None = None,
+    notes: Notes | None = None,
 ) -> CheckReport:
     """Everything that can be said about the data without a model.
 
@@ -36,6 +40,7 @@ def check_frames(
         splits: frames by `train`, `valid`, `test`, or just `data`.
         keys: label keys that the reader found; goes into the summary as it is.
         supported_elements: atomic numbers of the foundation; others are errors.
+        notes: what the readers left out or read as something else.
     """
     findings: list[Finding] = []
     sound: dict[str, list[Frame]] = {}
@@ -52,6 +57,8 @@ def check_frames(
     findings += label_findings(
         {name: [units.in_eV(f) for f in frames] for name, frames in sound.items()}
     )
+    findings += placeholder_findings(sound)
+    findings += [*unread_findings(everything), *note_findings(notes or Notes())]
     findings += distance_findings(flat, [near[id(f)] for f in flat])
     findings += duplicate_findings(
         sound, {name: [near[id(f)] for f in frames] for name, frames in sound.items()}

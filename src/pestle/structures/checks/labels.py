@@ -1,4 +1,4 @@
-"""Labels as such: are they there, are they placeholders, do the forces balance."""
+"""Labels as such: are they there, do the forces balance."""
 
 from __future__ import annotations
 
@@ -7,13 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pestle.structures.checks.report import Finding, count_of, finding
+from pestle.structures.checks.unread import options_for
 from pestle.structures.frame import Frame
-
-# Exactly zero forces come from symmetry in small perfect crystals, and from placeholders otherwise.
-# A molecule of three atoms or a cell of this many is rarely symmetric enough.
-MIN_ATOMS_ZERO_FORCES = {"molecule": 3, "crystal": 24}
-# A file in which this share of all frames has zero forces is suspicious whatever the sizes.
-ZERO_FORCES_SHARE = 0.5
 
 # Net force: forces of a converged calculation sum to zero but for grid noise. It counts when
 # the error it means for each atom, |ΣF|/n, is above this many eV/Å (molecules, and periodic frames,
@@ -27,7 +22,7 @@ FEW_FRAMES = 20
 
 
 def label_findings(splits: Mapping[str, Sequence[Frame]]) -> list[Finding]:
-    """Missing, partial and placeholder labels. Frames without atoms are not expected here."""
+    """Missing and partial labels, net forces. Frames without atoms are not expected here."""
     findings: list[Finding] = []
     for split, frames in splits.items():
         if not frames:
@@ -35,7 +30,6 @@ def label_findings(splits: Mapping[str, Sequence[Frame]]) -> list[Finding]:
         where = "" if len(splits) == 1 else f" of '{split}'"
         findings += _presence(split, where, frames)
         body = [f for f in frames if not f.is_isolated_atom]
-        findings += _zero_forces(where, body)
         findings += _net_forces(where, body)
         no_use = [
             f
@@ -72,14 +66,16 @@ def _presence(split: str, where: str, frames: Sequence[Frame]) -> list[Finding]:
     body = [f for f in frames if not f.is_isolated_atom]
     findings: list[Finding] = []
     bare = [f for f in frames if f.energy is None and f.forces is None and f.stress is None]
-    fix = "Name the keys of the labels in the run file if they are called otherwise."
+    instead, typed = options_for(bare)
+    fix = typed or "The files hold no numbers that could be labels."
     if len(bare) == len(frames):
         fatal = split in ("train", "data")
         findings.append(
             finding(
                 "error" if fatal else "warning",
                 "no-labels",
-                f"none of the {len(frames)} frames{where} has an energy, forces or stress",
+                f"none of the {len(frames)} frames{where} has an energy, forces or stress"
+                + (f"; {instead}" if instead else ""),
                 bare,
                 fix=fix,
             )
@@ -96,8 +92,15 @@ def _presence(split: str, where: str, frames: Sequence[Frame]) -> list[Finding]:
             )
         )
     # One atom has no forces to speak of: only frames of several atoms can lack them.
-    no_forces = [f for f in body if f.energy is not None and f.forces is None and len(f) > 1]
-    no_energy = [f for f in body if f.energy is None and f.forces is not None]
+    # What is there under another name is said by itself (unread.py).
+    no_forces = [
+        f
+        for f in body
+        if f.energy is not None and f.forces is None and len(f) > 1 and not _holds(f, "forces")
+    ]
+    no_energy = [
+        f for f in body if f.energy is None and f.forces is not None and not _holds(f, "energy")
+    ]
     if no_forces:
         findings.append(
             finding(
@@ -121,27 +124,13 @@ def _presence(split: str, where: str, frames: Sequence[Frame]) -> list[Finding]:
     return findings
 
 
+def _holds(frame: Frame, kind: str) -> bool:
+    """Whether the file has a label of this kind for a frame, under a name that is not read."""
+    return any(item.kind == kind and item.lacking for item in frame.unread)
+
+
 def _kind(frame: Frame) -> str:
     return "crystal" if frame.atoms.pbc.any() else "molecule"
-
-
-def _zero_forces(where: str, frames: Sequence[Frame]) -> list[Finding]:
-    labelled = [f for f in frames if f.forces is not None and len(f) > 1]
-    zero = [f for f in labelled if f.forces is not None and not f.forces.any()]
-    large = [f for f in zero if len(f) >= MIN_ATOMS_ZERO_FORCES[_kind(f)]]
-    concerned = zero if len(zero) >= ZERO_FORCES_SHARE * max(len(labelled), 1) else large
-    if not concerned:
-        return []
-    return [
-        finding(
-            "warning",
-            "zero-forces",
-            f"{count_of(concerned, len(labelled))}{where} have forces that are all exactly zero: "
-            "placeholders?",
-            concerned,
-            fix="Remove the forces of these frames unless symmetry makes them zero.",
-        )
-    ]
 
 
 def net_force(frame: Frame) -> tuple[float, float]:

@@ -1,0 +1,124 @@
+"""Structures out of files, one module per program.
+
+Everything is parsed by ASE. What stands here mends a file before ASE reads it, refuses one that ASE
+would misread, and counts what was left out. What a reader raises becomes one sentence about the
+file.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import ase.io
+from ase import Atoms
+from ase.io.formats import UnknownFileTypeError
+
+from pestle.errors import PestleError
+from pestle.structures.readers.cp2k import program_of, read_trajectory
+from pestle.structures.readers.database import read_database
+from pestle.structures.readers.espresso import read_espresso
+from pestle.structures.readers.gaussian import read_gaussian
+from pestle.structures.readers.kinds import AS_XYZ, kind_of, unknown_file
+from pestle.structures.readers.lammps import read_dump
+from pestle.structures.readers.notes import Notes
+from pestle.structures.readers.orca import read_orca
+from pestle.structures.readers.text import read_text
+from pestle.structures.readers.vasp import read_outcar, read_vasprun
+from pestle.structures.readers.xyz import read_xyz
+
+__all__ = ["Notes", "read_structures"]
+
+_READERS = {
+    "vasp-out": read_outcar,
+    "vasp-xml": read_vasprun,
+    "gaussian-out": read_gaussian,
+    "orca-output": read_orca,
+    "espresso-out": read_espresso,
+    "lammps-dump-text": read_dump,
+}
+
+
+def read_structures(path: Path, notes: Notes) -> list[Atoms]:
+    """All structures of a file; labels stand in `info`, `arrays` and the calculator's results.
+
+    Args:
+        path: of the file.
+        notes: gets what was left out or read as something else.
+
+    Raises:
+        PestleError: the file cannot be read, or would be read wrongly.
+    """
+    kind = kind_of(path)
+    found: list[Atoms] = []
+    try:
+        with _quiet():
+            for atoms in _structures(path, kind, notes):
+                found.append(atoms)
+    except PestleError:
+        raise
+    except UnknownFileTypeError:
+        raise unknown_file(path) from None
+    except Exception as error:  # readers raise anything: KeyError, IndexError, AssertionError …
+        raise PestleError(
+            f"cannot be read as {kind}: {_sentence(error)}",
+            where=f"{path} frame {len(found)}",
+            fix="Is the file cut off?" if _is_an_end(error) else _advice(kind),
+        ) from error
+    return found
+
+
+def _structures(path: Path, kind: str, notes: Notes) -> Iterator[Atoms]:
+    if kind == "db":
+        return read_database(path)
+    if kind == "extxyz":
+        text = read_text(path)
+        program = program_of(text)
+        if program is not None:
+            return read_trajectory(path, text, program, notes)
+        return read_xyz(path, text, notes)
+    if kind in _READERS:
+        return _READERS[kind](path, notes)
+    return iter(ase.io.iread(str(path), index=":", format=kind, do_not_split_by_at_sign=True))
+
+
+def _advice(kind: str) -> str | None:
+    """What to do about a file that ASE took for one of this kind by its name."""
+    if kind in (*_READERS, "db", "extxyz"):
+        return None
+    return f"If it is no file of that kind: {AS_XYZ[0].lower()}{AS_XYZ[1:]}"
+
+
+def _is_an_end(error: Exception) -> bool:
+    """Whether a reader met the end of the file where it wanted more."""
+    signs = ("end of file", "unexpected end", "truncated", "buffer is smaller")
+    text = str(error).lower()
+    return isinstance(error, (EOFError, StopIteration)) or any(sign in text for sign in signs)
+
+
+def _sentence(error: Exception) -> str:
+    """What an exception says, with the kind of error where the text alone says nothing."""
+    text = " ".join(str(error).split())
+    if isinstance(error, KeyError):
+        return f"{text} is not known or is missing"
+    if isinstance(error, (ValueError, RuntimeError, OSError)) and text:
+        return text
+    return f"{type(error).__name__}{': ' + text if text else ''}"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No warning and no log line of ASE reaches the user: they name no file, and what matters of
+    them is said in the notes."""
+    logger = logging.getLogger("ase")
+    before = logger.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logger.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logger.setLevel(before)

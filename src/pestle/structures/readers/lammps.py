@@ -1,0 +1,122 @@
+"""Text dumps of LAMMPS: structures. They hold no energies, and forces of LAMMPS's own potential.
+
+ASE takes atom types for atomic numbers where a dump has neither elements nor masses (type 1 would
+be hydrogen), and gives every dump with forces an energy of zero.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import ase.io
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_masses
+
+from pestle.errors import PestleError
+from pestle.structures.readers.notes import Notes
+from pestle.structures.readers.symbols import changes, masses_of, symbols_of
+from pestle.structures.readers.text import read_text
+
+#: Array of a dump's forces: a name that says whose they are.
+FORCES = "lammps_forces"
+_FRAME = re.compile(r"^ITEM: TIMESTEP", re.MULTILINE)
+# u. Masses of elements are at least this well known to the people who write them down.
+_MASS_TOLERANCE = 0.1
+_WITH_ELEMENTS = (
+    "Write the dump with elements: dump … custom … id type element x y z, and dump_modify … "
+    "element with one symbol per type."
+)
+
+
+def read_dump(path: Path, notes: Notes) -> Iterator[Atoms]:
+    """Structures of a dump; its forces, if any, become an array `lammps_forces` that nothing reads
+    unless it is asked for.
+
+    Raises:
+        PestleError: the elements are not in the file, or a step is incomplete.
+    """
+    text = read_text(path)
+    starts = [match.start() for match in _FRAME.finditer(text)]
+    for index, (begin, end) in enumerate(zip(starts, [*starts[1:], len(text)], strict=True)):
+        where = f"{path} frame {index}"
+        lines = text[begin:end].rstrip("\n").split("\n")
+        masses = _mend(path, where, lines, notes)
+        stream = io.StringIO("\n".join(lines) + "\n")
+        atoms: Atoms = ase.io.read(stream, format="lammps-dump-text", index=0)
+        if atoms.calc is not None:
+            atoms.arrays[FORCES] = np.asarray(atoms.calc.results["forces"])
+            atoms.calc = None
+            notes.leave_out(
+                "frames of a dump have forces of the potential that ran in LAMMPS, in its units, "
+                "and no energies: neither was read",
+                path,
+            )
+        if masses is not None:
+            atoms.set_masses(masses)
+        yield atoms
+
+
+def _mend(path: Path, where: str, lines: list[str], notes: Notes) -> np.ndarray | None:
+    """Put plain symbols into the atom lines; masses [n_atoms] in u where there are isotopes.
+
+    Raises:
+        PestleError: see `read_dump`.
+    """
+    heads = [k for k, line in enumerate(lines) if line.startswith("ITEM: ATOMS")]
+    counts = [k for k, line in enumerate(lines) if line.startswith("ITEM: NUMBER OF ATOMS")]
+    count = int(lines[counts[0] + 1]) if counts and counts[0] + 1 < len(lines) else None
+    rows = len(lines) - heads[0] - 1 if heads else 0
+    if count is None or rows != count:
+        raise PestleError(
+            f"the step has {rows} atoms where its NUMBER OF ATOMS is {count}",
+            where=where,
+            fix="Is the file cut off?" if count is None or rows < count else None,
+        )
+    names = lines[heads[0]].split()[2:]
+    table = [line.split() for line in lines[heads[0] + 1 :]]
+    if "element" in names:
+        return _elements(path, where, lines, heads[0], names, table, notes)
+    if "mass" in names:
+        _require_masses(where, [float(row[names.index("mass")]) for row in table])
+        return None
+    raise PestleError(
+        f"has no elements, only {'types' if 'type' in names else ', '.join(names)}: which element "
+        "a type is stands in the input of LAMMPS",
+        where=where,
+        fix=_WITH_ELEMENTS,
+    )
+
+
+def _elements(
+    path: Path,
+    where: str,
+    lines: list[str],
+    head: int,
+    names: Sequence[str],
+    table: Sequence[list[str]],
+    notes: Notes,
+) -> np.ndarray | None:
+    place = names.index("element")
+    found = symbols_of({row[place] for row in table}, where)
+    if read_as := changes(found):
+        notes.take_as(f"frames have names of atoms that were read as elements: {read_as}", path)
+    masses = masses_of([row[place] for row in table], found)
+    for k, row in enumerate(table):
+        row[place] = found[row[place]][0]
+        lines[head + 1 + k] = " ".join(row)
+    if masses is not None and "id" in names:  # ASE sorts the atoms so
+        masses = masses[np.argsort([int(row[names.index("id")]) for row in table], kind="stable")]
+    return masses
+
+
+def _require_masses(where: str, masses: Sequence[float]) -> None:
+    """Raises PestleError where a mass is that of no element."""
+    for mass in sorted(set(masses)):
+        if np.abs(atomic_masses[1:] - mass).min() > _MASS_TOLERANCE:
+            raise PestleError(
+                f"{mass:g} is the mass of no element", where=where, fix=_WITH_ELEMENTS
+            )

@@ -1,0 +1,118 @@
+"""Names of atoms that are not plain chemical symbols: D, CL, O0, Fe1, atomic numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+from ase.data import atomic_masses, atomic_numbers, chemical_symbols
+
+from pestle.errors import PestleError
+
+#: Mass of the isotopes that have letters of their own, in u.
+ISOTOPES = {"D": 2.014102, "2H": 2.014102, "T": 3.016049, "3H": 3.016049}
+
+# Two capital letters that protein and force-field files use for atoms of the first letter (CA is
+# an alpha carbon, HG a gamma hydrogen, CO a carbonyl carbon). With that element under its own name
+# in the same frame nobody can tell which is meant. CL, NA and the rest are no such names.
+_ALSO_NAMES = frozenset({"CA", "CD", "CE", "CO", "HE", "HG", "HO", "NB", "ND", "NE", "OS"})
+
+# Letters, then what programs add to them: a running number, a label of crystallographers, a charge,
+# a type (O0, H1A, Fe3+, C_3).
+_DECORATED = re.compile(r"^([A-Za-z]{1,2})(\d+\w*[+-]?|[+-]\d*|_\w+)?$")
+
+#: What to do about names that are no elements.
+WRITE_SYMBOLS = "Write chemical symbols, like Cl."
+
+
+def symbols_of(names: Collection[str], where: str) -> dict[str, tuple[str, float | None]]:
+    """Chemical symbol, and mass in u where it is an isotope, of each name in one frame.
+
+    Args:
+        names: as they stand in the file.
+        where: file and frame, for the message.
+
+    Raises:
+        PestleError: a name is no element, or could be two.
+    """
+    if names and all(name.isdigit() for name in names):
+        numbers = numbered({int(name) for name in names}, where)
+        return {name: (chemical_symbols[numbers[int(name)]], None) for name in names}
+    found: dict[str, tuple[str, float | None]] = {}
+    unknown: list[str] = []
+    for name in sorted(names):
+        symbol = _symbol(name)
+        if name.upper() in ISOTOPES:
+            found[name] = ("H", ISOTOPES[name.upper()])
+        elif symbol is None:
+            unknown.append(name)
+        else:
+            found[name] = (symbol, None)
+    if unknown:
+        raise PestleError(
+            f"{', '.join(unknown[:5])}: no element is called so",
+            where=where,
+            fix=WRITE_SYMBOLS,
+        )
+    symbols = {symbol for symbol, _ in found.values()}
+    for name in found:
+        match = _DECORATED.match(name)
+        letters = match.group(1) if match else ""
+        if letters in _ALSO_NAMES and letters[0] in symbols:
+            raise PestleError(
+                f"'{name}' can be {letters.capitalize()} or an atom of {letters[0]} with a name of "
+                f"its own, as in protein files; the frame holds {letters[0]}, too",
+                where=where,
+                fix=f"Write {letters.capitalize()} or {letters[0]}.",
+            )
+    return found
+
+
+def _symbol(name: str) -> str | None:
+    """The element that a name begins with; `None` where it is none."""
+    match = _DECORATED.match(name)
+    symbol = match.group(1).capitalize() if match else ""
+    return symbol if symbol in atomic_numbers else None
+
+
+def numbered(numbers: Collection[int], where: str) -> dict[int, int]:
+    """Atomic number of each number in a column that should hold elements.
+
+    Raises:
+        PestleError: the numbers are those of kinds of atoms (1, 2, 3 …), or no atomic numbers.
+    """
+    if set(numbers) == set(range(1, len(numbers) + 1)) or 0 in numbers:
+        raise PestleError(
+            f"the elements are written as {', '.join(map(str, sorted(numbers)))}: numbers of kinds "
+            "of atoms, not atomic numbers, it seems",
+            where=where,
+            fix="Write chemical symbols; atomic numbers that happen to look so belong in a column "
+            "Z:I:1.",
+        )
+    beyond = [z for z in numbers if not 0 < z < len(chemical_symbols)]
+    if beyond:
+        raise PestleError(f"{beyond[0]} is no atomic number", where=where, fix=WRITE_SYMBOLS)
+    return {z: z for z in numbers}
+
+
+def masses_of(
+    names: Sequence[str], found: Mapping[str, tuple[str, float | None]]
+) -> np.ndarray | None:
+    """Masses [n_atoms] in u of atoms with these names; `None` where none is an isotope."""
+    if all(mass is None for _, mass in found.values()):
+        return None
+    standard = {name: float(atomic_masses[atomic_numbers[z]]) for name, (z, _) in found.items()}
+    return np.array([found[name][1] or standard[name] for name in names])
+
+
+def changes(found: Mapping[str, tuple[str, float | None]]) -> str:
+    """`D as H of mass 2.014, CL as Cl`; empty where every name is a plain symbol."""
+    shown = []
+    for name, (symbol, mass) in sorted(found.items()):
+        if mass is not None:
+            shown.append(f"{name} as {symbol} of mass {mass:.3f}")
+        elif name != symbol:
+            shown.append(f"{name} as {symbol}")
+    more = f" and {len(shown) - 6} more" if len(shown) > 6 else ""
+    return ", ".join(shown[:6]) + more

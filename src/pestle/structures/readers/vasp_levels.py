@@ -1,0 +1,69 @@
+"""How a run of VASP was calculated: whether runs that are joined in one file were so in one way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from pestle.errors import PestleError
+from pestle.structures.readers.notes import Notes
+
+# What makes another functional, and what makes other energies of the same functional.
+_FUNCTIONAL = ("GGA", "LEXCH", "METAGGA", "LHFCALC", "AEXX", "LDAU", "IVDW", "LUSE_VDW")
+_ACCURACY = ("ENCUT", "ENMAX")
+_NAMES = "|".join((*_FUNCTIONAL, *_ACCURACY))
+_LINE = re.compile(rf"^\s+({_NAMES})\s*=\s*(\S+)", re.MULTILINE)
+_TAG = re.compile(rf'<i [^>]*name="({_NAMES})"[^>]*>\s*([^<\s]*)')
+
+
+def level_of(header: str) -> dict[str, str]:
+    """Settings of a run that make its energies what they are, under VASP's names, for `atoms.info`.
+
+    Args:
+        header: what stands in OUTCAR or vasprun.xml before the first step.
+    """
+    found = _settings(header)
+    cutoff = found.get("ENCUT", found.get("ENMAX"))
+    level = {name: found[name] for name in ("GGA", "METAGGA", "IVDW") if name in found}
+    return level | ({"ENCUT": f"{float(cutoff):g}"} if cutoff else {})
+
+
+def _settings(header: str) -> dict[str, str]:
+    """Name → value, the last one of each; without GGA where it is that of the potentials."""
+    found = dict([*_LINE.findall(header), *_TAG.findall(header)])
+    if found.get("GGA") in ("--", ""):
+        del found["GGA"]
+    if found.get("METAGGA") in ("F", "--", ""):
+        found["METAGGA"] = "none"
+    return found
+
+
+def require_one_level(path: Path, headers: Sequence[str], notes: Notes) -> None:
+    """Compare the settings of runs by what stands before their first step.
+
+    Args:
+        path: of the file.
+        headers: of OUTCAR or vasprun.xml, one per run.
+        notes: gets cutoffs that differ.
+
+    Raises:
+        PestleError: the functionals differ.
+    """
+    found = [_settings(header) for header in headers]
+    for name in (*_FUNCTIONAL, *_ACCURACY):
+        values = list(dict.fromkeys(run[name] for run in found if name in run))
+        if len(values) < 2:
+            continue
+        if name in _FUNCTIONAL:
+            raise PestleError(
+                f"joins runs of several functionals: {name} is {' and '.join(values)}",
+                where=str(path),
+                fix="Give each run as a file of its own, and one functional to one training.",
+            )
+        notes.doubt(
+            f"runs of VASP are joined that differ in their cutoff ({name} = {', '.join(values)}): "
+            "their energies do not lie on one scale",
+            path,
+            len(found),
+        )
