@@ -116,6 +116,9 @@ def parse_overrides(
         name = name.strip()
         if name not in known_names(root):
             raise unknown_name_error(name, root)
+        if name == "e0s":  # YAML reads mace's {1:-1.1} as keys without values
+            values[name] = value.strip()
+            continue
         if _is_text(name, root):  # a project called 2024 is no number
             values[name] = None if value.strip() in ("", "null", "None") else value.strip()
             continue

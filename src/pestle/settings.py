@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, field_validator
+
+from pestle.e0_text import symbols_of
 
 
 def setting(default: Any, text: str, *, unit: str = "", source: str = "", **limits: Any) -> Any:
@@ -498,7 +500,7 @@ class RunSettings(Group):
     )
     e0s: str | dict[str, float] = setting(
         "auto",
-        "Atomic reference energies: auto, isolated, reestimate, average, foundation, a JSON file, or a table symbol → eV.",
+        "Atomic reference energies: auto, isolated, reestimate, average, foundation; or a table with symbols or atomic numbers for keys, {H: -13.6, O: -2043.9} or as mace writes it, {1:-13.6,8:-2043.9}; or a file of JSON or YAML that holds one.",
         unit="eV",
         source="paper 2.6, Eq. 5–6",
     )
@@ -510,6 +512,12 @@ class RunSettings(Group):
     drift: DriftSettings = setting(DriftSettings, "Drift")
     keep: KeepSettings = setting(KeepSettings, "Keepers of breadth")
     log: LogSettings = setting(LogSettings, "Logging")
+
+    @field_validator("e0s", mode="before")
+    @classmethod
+    def _table(cls, value: Any) -> Any:
+        """A table however it is written."""
+        return symbols_of(value)
 
 
 # -- every field by its dotted name -----------------------------------------------------------------

@@ -23,7 +23,8 @@ def command(
         typer.Option(
             "--method",
             "-m",
-            help="auto, isolated, reestimate, average, foundation, or a JSON file symbol → eV.",
+            help="auto, isolated, reestimate, average, foundation, a table {1:-13.6,8:-2043.9} or "
+            "{H: -13.6, O: -2043.9}, or a file of JSON or YAML that holds one.",
         ),
     ] = "auto",
     head: Head = None,

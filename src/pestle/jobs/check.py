@@ -45,7 +45,9 @@ def check(
 
     model = load_foundation(foundation, trust=trust).to(find_device("auto"))
     head = model.heads[model.head_index(head)]
-    report = check_frames(splits, keys=found, supported_elements=model.elements)
+    report = check_frames(
+        splits, keys=found, supported_elements=model.elements, cutoff=model.cutoff
+    )
     if not report.errors:
         report.findings += check_against_foundation(splits, model, head=head)
     return report

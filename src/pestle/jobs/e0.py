@@ -33,8 +33,8 @@ def e0(
     Args:
         data: structure files or globs.
         foundation: model to reestimate with and to compare.
-        method: auto, isolated, reestimate, average, foundation, a JSON file or a table
-            symbol → eV.
+        method: auto, isolated, reestimate, average, foundation, a table symbol → eV (also as
+            text, `{1:-13.6,8:-2043.9}`), or a file of JSON or YAML that holds one.
         head: head of the foundation.
         trust: allow a `.model` file.
         keys: label keys.

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pestle.adaptation import METHODS, Adaptation, Case
 from pestle.adaptation.choice import Choice
 from pestle.devices import DTYPES
+from pestle.e0_setting import fallback, given_elements
 from pestle.errors import PestleError
 from pestle.foundations import load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation, Provenance
@@ -120,7 +121,7 @@ def prepare(
 
     max_edges = settings.train.eval_batch_edges
     known = KnownPredictions()
-    check = preflight(splits, foundation, head, max_edges, known)
+    check = preflight(splits, foundation, head, max_edges, known, settings)
     require_validation(splits, settings)
     frames = [f for split in splits.named().values() for f in split]
     require_elements(frames, foundation)
@@ -296,6 +297,7 @@ def preflight(
     head: str,
     max_edges: int | None,
     known: KnownPredictions,
+    settings: RunSettings,
 ) -> CheckReport:
     """The checks of `pestle check`, those that need predictions included.
 
@@ -303,7 +305,14 @@ def preflight(
         PestleError: the checks found an error; the first is named.
     """
     named = splits.named()
-    report = check_frames(named, keys=splits.keys, supported_elements=foundation.elements)
+    report = check_frames(
+        named,
+        keys=splits.keys,
+        supported_elements=foundation.elements,
+        e0_method=fallback(settings.e0s, from_scratch=settings.method == "scratch"),
+        given_e0s=given_elements(settings.e0s),
+        cutoff=foundation.cutoff,
+    )
     if not report.errors:
         report.findings += check_against_foundation(
             named, foundation, head=head, max_edges=max_edges, known=known

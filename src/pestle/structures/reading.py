@@ -23,6 +23,7 @@ from ase.stress import voigt_6_to_full_3x3_stress
 
 from pestle.errors import PestleError, nearest
 from pestle.structures.frame import ISOLATED_ATOM, Frame
+from pestle.structures.isolated import recognise
 from pestle.structures.writing import LABELLED_BY
 
 GLOB_CHARACTERS = frozenset("*?[")
@@ -213,6 +214,7 @@ def _frame(
             frame.stress = stress
         else:
             frame.notes.append("stress ignored: not periodic in three directions")
+    recognise(frame)
     return frame
 
 
@@ -277,8 +279,8 @@ def _stress_of_virials(value: Any, atoms: Atoms, key: str, where: str) -> np.nda
 
 
 def is_reference_atom(frame: Frame) -> bool:
-    """Whether a frame can give an E0: a labelled IsolatedAtom."""
-    return frame.is_isolated_atom and frame.energy is not None
+    """Whether a frame can give an E0: a labelled IsolatedAtom that is no ion."""
+    return frame.is_isolated_atom and frame.energy is not None and not frame.charge
 
 
 __all__ = [
