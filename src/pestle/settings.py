@@ -57,6 +57,12 @@ class DataSettings(Group):
         "frames.",
         ge=0,
     )
+    select: Annotated[list[str], Field()] = setting(
+        list,
+        "Frames to use, KEY=VALUE or KEY=VALUE,VALUE each, where the files hold several levels of theory, charges or "
+        "spins: head=pbe. Keys are head, config_type, charge, spin and the entries of the comment lines. all: every "
+        "frame is of one surface, whatever the files say. Empty: every frame; frames of several surfaces stop the run.",
+    )
     energy_key: str | None = setting(
         None, "Key of the total energy. None: REF_energy, else ASE's calculator.", unit="eV"
     )

@@ -13,6 +13,7 @@ from pestle.cli.options import (
     FoundationOption,
     Head,
     Json,
+    Select,
     StressKey,
     Trust,
     VirialsKey,
@@ -30,6 +31,7 @@ def command(
     forces_key: ForcesKey = None,
     stress_key: StressKey = None,
     virials_key: VirialsKey = None,
+    select: Select = None,
     as_json: Json = False,
 ) -> None:
     """Say what is in the data, what is wrong with it, and what it implies."""
@@ -45,6 +47,7 @@ def command(
         head=head,
         trust=trust,
         keys=LabelKeys(energy_key, forces_key, stress_key, virials_key),
+        select=select or [],
     )
     if as_json:
         print_json(report.to_json())

@@ -11,6 +11,7 @@ from pestle.cli.options import (
     FoundationOption,
     Head,
     Json,
+    Select,
     Trust,
 )
 
@@ -30,6 +31,7 @@ def command(
     head: Head = None,
     trust: Trust = False,
     energy_key: EnergyKey = None,
+    select: Select = None,
     as_json: Json = False,
 ) -> None:
     """Atomic reference energies of the data, with diagnostics, and all methods side by side."""
@@ -38,7 +40,15 @@ def command(
     from pestle.structures.reading import LabelKeys
 
     keys = LabelKeys(energy=energy_key)
-    result = e0(data, foundation=foundation, method=method, head=head, trust=trust, keys=keys)
+    result = e0(
+        data,
+        foundation=foundation,
+        method=method,
+        head=head,
+        trust=trust,
+        keys=keys,
+        select=select or [],
+    )
     if as_json:
         others = {name: other.to_json() for name, other in result.compared.items()}
         print_json({**result.chosen.to_json(), "compared": others})

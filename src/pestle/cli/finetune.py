@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pestle.cli.options import FoundationOption, Head, Json, Scope, Trust
+from pestle.cli.options import FoundationOption, Head, Json, Scope, Select, Trust
 
 if TYPE_CHECKING:
     from pestle.settings import RunSettings
@@ -26,6 +26,7 @@ def command(
     ] = None,
     valid: Annotated[list[str] | None, typer.Option("--valid", help="Validation files.")] = None,
     test: Annotated[list[str] | None, typer.Option("--test", help="Test files.")] = None,
+    select: Select = None,
     method: Annotated[
         str | None,
         typer.Option(
@@ -73,6 +74,7 @@ def command(
         ("data.train", data),
         ("data.valid", valid),
         ("data.test", test),
+        ("data.select", select),
         ("trust", trust or None),
     ):
         if value:

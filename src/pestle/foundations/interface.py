@@ -165,6 +165,11 @@ class Foundation(torch.nn.Module, ABC):
         return next(self.parameters()).device
 
     @property
+    def embeds(self) -> tuple[str, ...]:
+        """What the network is told of a structure besides atoms and cell: `charge`, `spin`."""
+        return ()
+
+    @property
     def level_of_theory(self) -> str:
         return self.provenance.level_of_theory
 

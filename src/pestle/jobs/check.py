@@ -7,6 +7,7 @@ from typing import Any
 
 from pestle.structures.checks import CheckReport, check_frames
 from pestle.structures.reading import LabelKeys, read_frames
+from pestle.structures.selection import Selection
 
 
 def check(
@@ -18,6 +19,7 @@ def check(
     head: str | None = None,
     trust: bool = False,
     keys: LabelKeys | None = None,
+    select: Sequence[str] = (),
 ) -> CheckReport:
     """Check labelled structures.
 
@@ -28,16 +30,20 @@ def check(
         head: head of the foundation.
         trust: allow a `.model` file.
         keys: label keys.
+        select: `KEY=VALUE` of the frames to check, as the setting `data.select`.
 
     Raises:
-        PestleError: a file cannot be read, or the foundation cannot be loaded.
+        PestleError: a file cannot be read, no frame has a key or value of the selection, or the
+            foundation cannot be loaded.
     """
     patterns = {"train": data, "valid": valid, "test": test}
     readings = {name: read_frames(files, keys) for name, files in patterns.items() if files}
-    splits = {name: reading.frames for name, reading in readings.items()}
+    selection = Selection.of(select)
+    selection.require([frame for reading in readings.values() for frame in reading.frames])
+    splits = {name: selection.keep(reading.frames) for name, reading in readings.items()}
     found = {name: reading.key_counts() for name, reading in readings.items()}
     if foundation is None:
-        return check_frames(splits, keys=found)
+        return check_frames(splits, keys=found, mixed=selection.mixed)
 
     from pestle.devices import find_device
     from pestle.foundations import load_foundation
@@ -46,7 +52,12 @@ def check(
     model = load_foundation(foundation, trust=trust).to(find_device("auto"))
     head = model.heads[model.head_index(head)]
     report = check_frames(
-        splits, keys=found, supported_elements=model.elements, cutoff=model.cutoff
+        splits,
+        keys=found,
+        supported_elements=model.elements,
+        cutoff=model.cutoff,
+        embeds=model.embeds,
+        mixed=selection.mixed,
     )
     if not report.errors:
         report.findings += check_against_foundation(splits, model, head=head)

@@ -18,8 +18,10 @@ from pestle.protocols.base import Inputs
 from pestle.protocols.errors.protocol import PROTOCOL
 from pestle.protocols.potential import ModelPotential
 from pestle.reference_energies import require_elements
+from pestle.structures.checks.surfaces import require_one_surface
 from pestle.structures.frame import elements_of
 from pestle.structures.reading import LabelKeys, read_frames
+from pestle.structures.selection import Selection
 
 
 def evaluate(
@@ -30,6 +32,7 @@ def evaluate(
     head: str | None = None,
     trust: bool = False,
     keys: LabelKeys | None = None,
+    select: Sequence[str] = (),
     dtype: str | None = None,
     device: str = "auto",
     max_edges: int | None = None,
@@ -45,6 +48,7 @@ def evaluate(
         head: head of the model; may be left out where there is one.
         trust: allow a `.model` file.
         keys: label keys.
+        select: `KEY=VALUE` of the frames to evaluate, as the setting `data.select`.
         dtype: precision of the network; by default the model's.
         device: where to predict.
         max_edges: edges in a batch; by default the model's `edges_at_once`.
@@ -55,9 +59,13 @@ def evaluate(
         forces_mae (meV/Å), stress_rmse, stress_mae (meV/Å³); `None` where no frame has the label.
 
     Raises:
-        PestleError: a file or model cannot be read, or no frame has a label.
+        PestleError: a file or model cannot be read, no frame has a label, or the frames are of
+            several potential-energy surfaces by their own word.
     """
+    selection = Selection.of(select)
     frames = read_frames(data, keys).frames
+    selection.require(frames)
+    frames = selection.keep(frames)
     if not any(f.energy is not None or f.forces is not None for f in frames):
         raise PestleError(
             "no frame has an energy or forces to compare with",
@@ -71,6 +79,7 @@ def evaluate(
     )
     head = loaded.heads[loaded.head_index(head)]
     require_elements(frames, loaded)
+    require_one_surface(frames, embeds=loaded.embeds, asked=selection.mixed)
     potential = ModelPotential("model", loaded.to(find_device(device)), head, max_edges=max_edges)
     inputs = Inputs(elements_of(frames), {"data": frames}, candidate=potential.name)
     precision = str(loaded.dtype).removeprefix("torch.")

@@ -38,6 +38,7 @@ from pestle.structures.checks import CheckReport, check_frames
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import GraphBatch, make_graph
 from pestle.structures.reading import is_reference_atom
+from pestle.structures.selection import Selection
 from pestle.structures.splits import Splits, read_splits
 from pestle.training.gate import Stage
 from pestle.training.loggers import require_loggers
@@ -312,6 +313,8 @@ def preflight(
         e0_method=fallback(settings.e0s, from_scratch=settings.method == "scratch"),
         given_e0s=given_elements(settings.e0s),
         cutoff=foundation.cutoff,
+        embeds=foundation.embeds,
+        mixed=Selection.of(settings.data.select).mixed,
     )
     if not report.errors:
         report.findings += check_against_foundation(

@@ -13,6 +13,7 @@ from pestle.structures.checks.duplicates import same_groups
 from pestle.structures.checks.geometry import bonded_pairs, sound_frames
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.reading import LabelKeys, read_frames
+from pestle.structures.selection import Selection
 
 
 @dataclass
@@ -39,23 +40,28 @@ def read_splits(data: DataSettings) -> Splits:
         data: files, keys, and the fraction that is held out with its seed.
 
     Raises:
-        PestleError: no training file, or too few frames to hold any out.
+        PestleError: no training file, too few frames to hold any out, or a selection that leaves a
+            set empty.
     """
     if not data.train:
         raise PestleError(
             "no training data given", where="data.train", fix="Give --data FILE or data.train."
         )
     keys = LabelKeys(data.energy_key, data.forces_key, data.stress_key, data.virials_key)
+    selection = Selection.of(data.select)
     splits = Splits()
-    for name, patterns in (("train", data.train), ("valid", data.valid), ("test", data.test)):
-        if not patterns:
-            continue
-        reading = read_frames(patterns, keys)
+    files = {"train": data.train, "valid": data.valid, "test": data.test}
+    readings = {name: read_frames(given, keys) for name, given in files.items() if given}
+    selection.require([frame for reading in readings.values() for frame in reading.frames])
+    for name, reading in readings.items():
         splits.keys[name] = reading.key_counts()
+        frames = selection.keep(reading.frames)
+        if not frames:
+            raise PestleError("none of its frames is selected", where=f"data.{name}")
         if name == "test":
-            splits.test = reading.frames
+            splits.test = frames
             continue
-        rest, isolated = split_isolated_atoms(reading.frames)
+        rest, isolated = split_isolated_atoms(frames)
         setattr(splits, name, rest)
         # Isolated atoms define E0s: they belong to training, whichever of these files holds them.
         splits.isolated = distinct_atoms([*splits.isolated, *isolated])

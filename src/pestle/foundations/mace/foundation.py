@@ -70,6 +70,13 @@ class MaceFoundation(NetworkFoundation):
 
     # -- what it covers -------------------------------------------------------------------------
     @property
+    def embeds(self) -> tuple[str, ...]:
+        told = getattr(self.network, "embedding_specs", None) or {}
+        if long_range.is_polar(self.network):
+            told = EMBEDDABLE
+        return tuple(name.removeprefix("total_") for name in EMBEDDABLE if name in told)
+
+    @property
     def cutoff(self) -> float:
         return float(self.network.r_max)
 

@@ -16,6 +16,7 @@ from pestle.structures.checks.levels import level_findings
 from pestle.structures.checks.reference_atoms import reference_findings
 from pestle.structures.checks.report import CheckReport, Finding, finding, sorted_findings
 from pestle.structures.checks.summary import summary_of
+from pestle.structures.checks.surfaces import surface_findings
 from pestle.structures.checks.units import unit_findings
 from pestle.structures.frame import Frame
 
@@ -30,6 +31,8 @@ def check_frames(
     e0_method: str = "reestimate",
     given_e0s: Collection[int] = (),
     cutoff: float | None = None,
+    embeds: Collection[str] = (),
+    mixed: bool = False,
 ) -> CheckReport:
     """Everything that can be said about the data without a model.
 
@@ -41,6 +44,8 @@ def check_frames(
             average or foundation).
         given_e0s: atomic numbers whose E0 the user gave.
         cutoff: of the foundation, Å.
+        embeds: what the foundation is told of a frame: `charge`, `spin`.
+        mixed: whether the user said that all frames are of one potential-energy surface.
     """
     findings: list[Finding] = []
     sound: dict[str, list[Frame]] = {}
@@ -49,6 +54,7 @@ def check_frames(
         findings.append(finding("error", "no-frames", "there is no frame in the data"))
     _, broken = sound_frames(everything, supported_elements)
     findings += broken
+    findings += surface_findings(everything, embeds=embeds, asked=mixed)
     for name, frames in splits.items():
         sound[name], _ = sound_frames(frames, None)
     flat = [frame for frames in sound.values() for frame in frames]
