@@ -310,6 +310,8 @@ def test_errors_in_words() -> None:
     )
     other = SetErrors(name="valid", forces=30.0, foundation_forces=10.0)
     assert other.words == "valid forces 30 meV/Å, foundation 10 (3 × larger)"
+    far = SetErrors(name="x", energy=0.145, foundation_energy=42.9)
+    assert "(300 × smaller)" in far.words
     assert "(the same)" in SetErrors(name="x", forces=10.02, foundation_forces=10.0).words
     assert SetErrors(name="x", energy=2.0, lost=1).words == (
         "x energies 2 meV/atom, not finite on 1 frame"
@@ -323,7 +325,7 @@ def test_breadth_is_told_or_how_to_measure_it() -> None:
 
     assert cost() == "not measured; to measure it: pestle probe forgetting runs/x --against 'f o'"
     assert "probe forgetting runs/x --trust --against" in cost(trust=True)
-    assert cost(method="scratch").startswith("none to lose")
+    assert cost(method="scratch", from_scratch=True).startswith("none to lose")
     moved = Breadth(drift=237.4, drift_structures=64)
     assert (
         cost(breadth=moved) == "forces moved 237 meV/Å from the foundation's on 64 broad structures"

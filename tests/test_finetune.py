@@ -393,6 +393,9 @@ def test_a_finished_run_goes_on_with_a_longer_budget(
         resume_settings(short, {"train.batch_size": 3})
     with pytest.raises(PestleError, match="has done 12 updates already"):
         resume_settings(short, {"train.updates": 6})
+    with pytest.raises(PestleError, match="before its first update") as refused:
+        resume_settings(short, {"train.lr": "auto"})
+    assert refused.value.where == "train.lr"
     longer = resume_settings(short, {"train.updates": 24})
     assert (longer.train.updates, longer.train.epochs) == (24, None)
     manifest = pestle.finetune(longer, short, resume=True)

@@ -46,7 +46,7 @@ def train(adaptation: Adaptation, graphs: GraphBatch, steps: int = 3, lr: float 
     parameters = [named[name] for name in adaptation.trainable]
     optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=0.1, amsgrad=True)
     settings = RunSettings().loss
-    loss, weights = make_loss(settings), loss_weights(settings, 1)
+    loss, weights = make_loss(settings), loss_weights(settings)
     for _ in range(steps):
         optimizer.zero_grad(set_to_none=True)
         prediction = adaptation.model(graphs, training=True)

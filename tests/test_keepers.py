@@ -21,6 +21,9 @@ from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation, P
 from pestle.foundations.prediction import predict_frames
 from pestle.jobs.keepers import require_keepers
 from pestle.jobs.preparation import Prepared, training_data, unused_settings
+from pestle.report.drift import best_drift
+from pestle.report.run_folder import read_run_folder
+from pestle.report.wording import number
 from pestle.run_file import build
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.graphs import GraphBatch, collate
@@ -108,7 +111,7 @@ def test_l2sp_is_half_the_squared_distance(
     gradients = torch.autograd.grad(penalty, list(trainer.model.parameters()))
     for (name, d), gradient in zip(shift.items(), gradients, strict=True):
         np.testing.assert_allclose(gradient.numpy(), 0.7 * d, rtol=1e-12, err_msg=name)
-    batch, weights = collate(trainer.data.train_graphs[:3]), loss_weights(trainer.settings.loss, 1)
+    batch, weights = collate(trainer.data.train_graphs[:3]), loss_weights(trainer.settings.loss)
     with_it = float(trainer.compute_loss(Draw(batch), weights).detach())
     bare = Objective(trainer.settings, trainer.data)
     without = float(bare(trainer.model, batch, None, weights).detach())
@@ -276,7 +279,7 @@ def test_distillation_compares_the_energies_of_atoms(
     target, replay = collate(data.train_graphs[:2]), collate(
         [data.replay.train_graphs[k] for k in (4, 1, 7)]
     )  # fmt: skip
-    weights = loss_weights(trainer.settings.loss, 1)
+    weights = loss_weights(trainer.settings.loss)
     bare = Objective(trainer.settings, data)
 
     def extra() -> torch.Tensor:
@@ -355,7 +358,7 @@ def test_sparse_updates_move_the_weights_with_the_largest_gradients(
     stay bit for bit; every chosen one moves."""
     asked = {"keep__sparse": 0.03, "train__epochs": 2, "train__batch_size": 4}
     trainer = make_trainer(tmp_path, seed0, demo_train, "pseudolabel", train__lr=1e-3, **asked)
-    model, weights = trainer.model, loss_weights(trainer.settings.loss, 1)
+    model, weights = trainer.model, loss_weights(trainer.settings.loss)
     (keeper,) = trainer.keepers
     assert isinstance(keeper, SparseUpdates)
     bare = Objective(trainer.settings, trainer.data)
@@ -527,6 +530,10 @@ def test_a_run_with_keepers_and_interpolation(demo_files: dict[str, str], tmp_pa
     assert len(valid) and errors["forces_rmse"] == pytest.approx(curve[a]["forces_rmse"], rel=1e-9)
     card = json.loads((out / "model" / "card.json").read_text())
     assert card["interpolation"]["coefficient"] == a
+    # What is said of breadth is of the model that was kept, not of the trained child.
+    assert manifest["ending"]["breadth"]["drift"] == found["drift"] == curve[a]["drift"]
+    assert found["drift"] < 0.95 * drifts[-1]
+    assert best_drift(read_run_folder(out))[0] == number(curve[a]["drift"])
 
     fingerprint = kept.fingerprint()
     again = pestle.finetune(settings, out, resume=True)
@@ -543,8 +550,8 @@ def manifest_count(manifest: dict[str, Any]) -> int:
 def test_a_run_with_replay_and_low_rank_updates(
     demo_files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All keepers that go together: EWC asks the replay head about replayed structures, and the
-    adapter file holds the scaled update."""
+    """All keepers that go together, mixed by size, at a rate that was probed: EWC asks the target
+    head about replayed structures, once, and the adapter file holds the scaled update."""
     seen: list[TrainingData] = []
 
     def recorded(prepared: Prepared) -> TrainingData:
@@ -552,13 +559,22 @@ def test_a_run_with_replay_and_low_rank_updates(
         return seen[0]
 
     monkeypatch.setattr(pestle.jobs.finetune, "training_data", recorded)
+    asked: list[int] = []
+
+    def counted(*arguments: Any) -> list[torch.Tensor]:
+        asked.append(1)
+        return fisher_diagonal(*arguments)
+
+    monkeypatch.setattr("pestle.training.keepers.ewc.fisher_diagonal", counted)
     out = tmp_path / "run"
     settings = asked_for(
         demo_files,
         "pseudolabel-lora",
         **{
             "train.epochs": 1,
+            "train.lr": "auto",
             "replay.count": 12,
+            "replay.ratio": "size",
             "keep.l2sp": 1e-3,
             "keep.ewc": 1e-3,
             "keep.ewc_structures": 5,
@@ -567,13 +583,18 @@ def test_a_run_with_replay_and_low_rank_updates(
         },
     )
     manifest = pestle.finetune(settings, out)
-    assert manifest["interpolation"]["coefficient"] == 0.5
+    assert manifest["interpolation"]["coefficient"] == 0.5 and len(asked) == 1
+    assert manifest["settings"]["train.lr"]["value"] == manifest["rate_probe"]["rate"]
+    n_target = manifest["data"]["summary"]["train"]["n_frames"]
+    n_target -= manifest["data"]["summary"]["train"]["n_isolated_atoms"]
+    lap = n_target + manifest["replay"]["n_train"]
+    assert manifest["plan"]["steps"] == manifest["training"]["steps"] == -(-lap // 5)
     kept, seed0 = pestle.load(out), pestle.load("pestle-seed0")
     (data,) = seen
     assert data.replay is not None and len(data.broad_graphs) == 5
     replayed = [g.positions for g in data.replay.train_graphs]
     for graph in data.broad_graphs:
-        assert int(graph.head) == kept.head_index(REPLAY_HEAD)
+        assert int(graph.head) == kept.head_index(TARGET_HEAD)
         assert any(torch.equal(graph.positions, other) for other in replayed)
     adapter = load_adapter(out / "model" / "adapter.safetensors", seed0)
     assert adapter.merged().fingerprint() == kept.fingerprint()

@@ -184,7 +184,7 @@ def test_large_totals_keep_their_digits() -> None:
 
 
 def test_second_stage_is_off_unless_asked_for() -> None:
-    assert loss_weights(LossSettings(), 10_000) == {"energy": 10.0, "forces": 10.0, "stress": 1.0}
+    assert loss_weights(LossSettings()) == {"energy": 10.0, "forces": 10.0, "stress": 1.0}
     staged = LossSettings(stage_two_epoch=5)
-    assert loss_weights(staged, 4)["energy"] == 10.0
-    assert loss_weights(staged, 5)["energy"] == 100.0
+    assert loss_weights(staged)["energy"] == 10.0
+    assert loss_weights(staged, second_stage=True)["energy"] == 100.0

@@ -24,10 +24,13 @@ from pestle.recipes import resolve
 from pestle.run_file import build
 from pestle.structures.frame import Frame
 from pestle.structures.writing import write_frames
+from pestle.training import rate_probe
 from pestle.training.failures import TrainingFailed
 from pestle.training.loop import Trainer
+from pestle.training.mixing import Draw, Position
 from pestle.training.rate_probe import LOOKS, RISEN, UPDATES, probe_rates
 from report_page import Page
+from test_keepers import make_trainer as with_keepers
 from test_training import make_trainer
 
 
@@ -128,7 +131,7 @@ def test_memory_that_runs_out_is_one_line(
 ) -> None:
     trainer = make_trainer(tmp_path, seed0, demo_train, train__epochs=1)
 
-    def no_memory(*_: Any) -> None:
+    def no_memory(*_: Any, **__: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
 
     monkeypatch.setattr(trainer, "compute_loss", no_memory)
@@ -147,6 +150,59 @@ def test_losses_of_forces_alone_are_watched(
     assert probe.rate == 1e-4
 
 
+def test_weights_that_stay_in_the_run_stay_in_the_probe(
+    tmp_path: Path, seed0: Foundation, demo_train: list[Frame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = with_keepers(tmp_path, seed0, demo_train, keep__sparse=0.05)
+    (keeper,) = trainer.keepers
+    start = [p.detach().clone() for p in trainer.parameters]
+    moved: list[tuple[int, int]] = []
+    original = rate_probe._losses
+
+    def looked(*arguments: Any) -> tuple[float, float]:
+        pairs = zip(trainer.parameters, start, keeper.masks, strict=True)
+        changes = [(p != then, mask) for p, then, mask in pairs]
+        free = sum(int((change & mask).sum()) for change, mask in changes)
+        held = sum(int((change & ~mask).sum()) for change, mask in changes)
+        moved.append((free, held))
+        return original(*arguments)
+
+    monkeypatch.setattr(rate_probe, "_losses", looked)
+    probe_rates(trainer, (1e-4,))
+    assert moved[0] == (0, 0) and all(free > 0 and held == 0 for free, held in moved[1:])
+
+
+def test_penalties_are_no_part_of_what_is_watched(
+    tmp_path: Path, seed0: Foundation, demo_train: list[Frame]
+) -> None:
+    """Their gradient is zero at the start: the first update, and what it does to the frames, is
+    that of a run without keepers."""
+    plain = probe_rates(with_keepers(tmp_path, seed0, demo_train), (1e-4,))
+    held = probe_rates(with_keepers(tmp_path, seed0, demo_train, keep__l2sp=1e8), (1e-4,))
+    assert held.trials[0].losses[0] == pytest.approx(plain.trials[0].losses[0], rel=1e-9)
+
+
+def test_every_draw_that_is_watched_holds_target_frames(
+    tmp_path: Path, seed0: Foundation, demo_train: list[Frame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mixed by size, two target frames among nine replay structures: some draws hold none."""
+    trainer = with_keepers(
+        tmp_path, seed0, demo_train, "pseudolabel", replay__ratio="size", train__batch_size=1
+    )
+    seen: list[list[bool]] = []
+    original = rate_probe._losses
+
+    def looked(own: Trainer, draws: list[Draw]) -> tuple[float, float]:
+        seen.append([draw.target is not None for draw in draws])
+        return original(own, draws)
+
+    monkeypatch.setattr(rate_probe, "_losses", looked)
+    first = [trainer.mixture.draw(Position(place=k, update=k))[0].target for k in range(4)]
+    assert any(target is None for target in first)
+    probe_rates(trainer, (1e-4,))
+    assert all(all(one) and len(one) == 4 for one in seen)
+
+
 def test_a_loss_that_rises_at_every_rate_is_an_error(
     tmp_path: Path, seed0: Foundation, demo_train: list[Frame]
 ) -> None:
@@ -156,18 +212,23 @@ def test_a_loss_that_rises_at_every_rate_is_an_error(
 
 
 def test_an_architecture_without_measured_rates_gets_auto() -> None:
-    def rate(backend: str, **asked: Any) -> Any:
-        found, _ = resolve(
+    def resolved(backend: str, **asked: Any) -> Any:
+        return resolve(
             build({}, {k.replace("__", "."): v for k, v in asked.items()}),
             atoms_learnable=False,
             has_isolated_atoms=False,
             backend=backend,
         )
-        return found.train.lr
+
+    def rate(backend: str, **asked: Any) -> Any:
+        return resolved(backend, **asked)[0].train.lr
 
     assert rate("nequip") == "auto" and rate("mace") == 1e-3
     assert rate("nequip", train__lr=1e-4) == 1e-4 and rate("mace", train__lr="auto") == "auto"
     assert rate("nequip", recipe="paper") == 1e-3
+    # A run file holds the number that the probe found: no reason of Table 7 is said of it.
+    assert "train.lr" not in resolved("nequip", train__lr=1e-3)[1]
+    assert "Table 7" in resolved("mace", train__lr=1e-3)[1]["train.lr"]
 
 
 def test_a_probed_run_is_the_one_asked_for_the_rate(tmp_path: Path) -> None:

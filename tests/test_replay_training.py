@@ -22,6 +22,7 @@ from pestle.run_file import build
 from pestle.settings import RunSettings
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.graphs import GraphBatch, collate, make_graph
+from pestle.training.batches import BatchPlan
 from pestle.training.drift import DriftWatch
 from pestle.training.loggers import MetricsFile
 from pestle.training.loop import Trainer
@@ -136,7 +137,7 @@ def test_joint_gradient_is_the_sum_of_the_two(seed0: Foundation, demo_train: lis
         graph.energy += 0.3
         graph.forces += 0.05
     target, replay = collate(data.train_graphs[:5]), collate(data.replay.train_graphs[:3])
-    weights = loss_weights(settings.loss, 1)
+    weights = loss_weights(settings.loss)
     objective = Objective(settings, data)
     parameters = list(model.parameters())
 
@@ -165,7 +166,7 @@ def test_unlabelled_replay_frames_pull_at_nothing(
     assert data.replay is not None
     bare = [replace(f, energy=None, forces=None) for f in data.replay.train_frames[:3]]
     replay = collate(graphs_of(bare, model, REPLAY_HEAD))
-    target, weights = collate(data.train_graphs[:5]), loss_weights(settings.loss, 1)
+    target, weights = collate(data.train_graphs[:5]), loss_weights(settings.loss)
     objective = Objective(settings, data)
     losses = [float(objective(model, target, r, weights).detach()) for r in (None, replay)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-12)
@@ -294,6 +295,33 @@ def test_mixing_by_size_is_that_of_mace_torch(
     assert mixed.repeats == 1 + int(0.1 * 62 / 1) == 7
     assert mixed.updates_per_epoch == -(-(7 + 62) // 5)
     assert mixed.passes(14).target == 7 and mixed.passes(14).replay == 1
+    assert "0.5 passes over the target frames" in mixed.passes(1).line()
+
+
+def test_a_rare_replay_is_counted_as_rare(seed0: Foundation, demo_train: list[Frame]) -> None:
+    """Batches of 5, 5 and 2: on average four structures in every thousandth update."""
+    mixture = mixture_of(seed0, demo_train, replay__every=1000, replay__edge_ratio="unbounded")
+    assert mixture.passes(90_000).replay == pytest.approx(90 * 4 / 9, rel=0.02)
+
+
+def test_edges_bound_a_batch_without_making_its_graphs_again(
+    seed0: Foundation, demo_train: list[Frame]
+) -> None:
+    made: list[int] = []
+
+    class Counting(GraphsOnDemand):
+        def __getitem__(self, index: Any) -> Any:
+            made.append(index)
+            return super().__getitem__(index)
+
+    frames = split_isolated_atoms(demo_train)[0][:9]
+    plan = BatchPlan(Counting(frames, 5.0, torch.float64, 0), 5, 150, seed=0)
+    laps = [plan.indices(lap) for lap in range(4)]
+    # Python asks a sequence for one more to know where it ends.
+    assert len(made) <= len(frames) + 1 and laps[0] != laps[1]
+    sizes = [make_graph(f, 5.0).n_edges for f in frames]
+    batches = [batch for lap in laps for batch in lap]
+    assert all(len(b) == 1 or sum(sizes[k] for k in b) <= 150 for b in batches)
 
 
 def size_of(draw: Draw) -> int:

@@ -209,6 +209,7 @@ def _manifest() -> dict[str, Any]:
         "gate": {"n_frames": 60, "energy": 3.1e-12, "forces": 4.4e-11, "stress": 0.0},
         "training": {
             "best_epoch": 87,
+            "best_update": 1044,
             "best_metric": "loss",
             "best_value": 0.0662,
             "epochs": 100,
@@ -730,7 +731,7 @@ def test_the_replay_heads_error_stands_beside_the_targets(replayed: Page, key: s
 
 def test_losses_of_both_heads(replayed: Page) -> None:
     assert set(_traces(replayed, "curve-loss")) == {"training", "target head", "replay head"}
-    assert "The training loss is the sum of both heads’." in replayed.text("curves")
+    assert "The training loss is that of the updates: the target" in replayed.text("curves")
 
 
 def test_the_replay_heads_error_counts_from_epoch_0_with_original_labels(tmp_path: Path) -> None:
@@ -777,7 +778,7 @@ def test_what_the_budget_cost_is_said(replayed: Page, tmp_path: Path) -> None:
         "without it from epoch 87 (0.0662)." in replayed.text("drift")
     )
     head = replayed.text("head")
-    assert "Force drift, best epoch 49.2 meV/Å" in head
+    assert "Force drift of the kept model 49.2 meV/Å" in head
     assert "budget 50 meV/Å" in head
     run = make_replay_run(tmp_path / "run")
 

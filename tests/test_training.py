@@ -253,8 +253,9 @@ def test_schedules(schedule: str, step: int, expected: float) -> None:
 
 def test_warmup_and_second_stage() -> None:
     train = settings_for(train__lr=1.0, train__warmup_steps=4).train
-    schedule = Schedule(train, make_budget(train, 10), stage_two=(3, 0.1))
+    schedule = Schedule(train, make_budget(train, 10), second_rate=0.1)
     assert [schedule.rate(s) for s in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    schedule.second_stage = True
     assert schedule.rate(20) == pytest.approx(0.1)
 
 
@@ -324,6 +325,82 @@ def test_the_second_stage_keeps_its_own_best_model(
     lines = records(tmp_path)
     assert lines[3]["valid"]["loss"] > lines[2]["valid"]["loss"]
     assert counters.best_update >= 9 and lines[3]["best"]
+
+
+def test_the_second_stage_begins_where_the_first_learns_nothing_more(
+    tmp_path: Path, seed0: Foundation, demo_train: list[Frame]
+) -> None:
+    """Plateaus end the first stage, not the run; the second has plateaus and a verdict of its own,
+    also where the run was stopped at its first update."""
+    asked = {
+        "train__epochs": 9, "train__schedule": "plateau", "train__schedule_patience": 2,
+        "train__schedule_factor": 0.1, "train__schedule_floor": 0.5,
+        "train__min_improvement": 0.99, "loss__stage_two_epoch": 8,
+        "loss__stage_two_energy": 1000.0,
+    }  # fmt: skip
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    whole.mkdir()
+    parts.mkdir()
+    trainer = make_trainer(whole, seed0, demo_train, **asked)
+    counters = trainer.run()
+    # Epoch 0 is the first value; of the next ones none is a hundredth of it.
+    assert counters.second_stage == 6 and counters.step < 27 and counters.best_update > 6
+    lines = records(whole)
+    assert lines[3]["valid"]["loss"] > 2 * lines[2]["valid"]["loss"]
+    assert trainer.convergence().best_update == counters.best_update
+
+    stopped = make_trainer(parts, seed0, demo_train, **asked)
+    interrupt_at(stopped, 7)
+    with pytest.raises(Interrupted):
+        stopped.run()
+    resumed = make_trainer(parts, seed0, demo_train, **asked)
+    assert resumed.run(resume=True).second_stage == 6
+    assert records(parts) == lines
+
+
+def test_a_second_stage_after_the_end_is_refused(
+    tmp_path: Path, seed0: Foundation, demo_train: list[Frame]
+) -> None:
+    with pytest.raises(PestleError, match="begins in epoch 4, and the run ends after 3") as error:
+        make_trainer(tmp_path, seed0, demo_train, train__epochs=3, loss__stage_two_epoch=4)
+    assert error.value.where == "loss.stage_two_epoch"
+
+
+def test_what_drifted_too_far_is_no_progress(
+    tmp_path: Path, seed0: Foundation, demo_train: list[Frame]
+) -> None:
+    """The loss falls in every epoch; beyond the forgetting budget that does not go on for ever."""
+
+    class Drift:
+        n = 0
+
+        def measure(self, _: Foundation) -> dict[str, dict[str, float]]:
+            self.n += 1
+            return {"Default": {"forces_rmse": 0.0 if self.n == 1 else 60.0}}
+
+    asked = {
+        "train__epochs": 9, "train__schedule": "plateau", "train__schedule_patience": 2,
+        "train__schedule_factor": 0.1, "train__schedule_floor": 0.5, "train__min_improvement": 1e-6,
+    }  # fmt: skip
+    trainer = make_trainer(tmp_path, seed0, demo_train, train__max_drift=50.0, **asked)
+    trainer.drift = Drift()  # type: ignore[assignment]
+    counters = trainer.run()
+    losses = [line["valid"]["loss"] for line in records(tmp_path)]
+    assert losses == sorted(losses, reverse=True)
+    assert counters.best_update == 0 and counters.step == 6
+
+
+def test_a_run_that_lost_its_patience_goes_on_at_another_rate(
+    tmp_path: Path, seed0: Foundation, demo_train: list[Frame]
+) -> None:
+    asked = {"train__epochs": 6, "train__schedule": "constant", "train__patience": 1}
+    trainer = make_trainer(tmp_path, seed0, demo_train, train__lr=0.3, **asked)
+    first = trainer.run()
+    assert "no improvement" in first.finished and first.step == 3
+    again = make_trainer(tmp_path, seed0, demo_train, train__lr=0.3, **asked)
+    assert again.run(resume=True).step == 3
+    lower = make_trainer(tmp_path, seed0, demo_train, train__lr=0.1, **asked)
+    assert lower.run(resume=True).step > 3
 
 
 def test_updates_equal_those_of_mace_torch(

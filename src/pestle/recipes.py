@@ -186,9 +186,10 @@ def resolve(
     reasons: dict[str, str] = {}
     train = settings.train
     # A run file repeats the recipe's values: they keep their reason.
-    if train.lr is None and settings.recipe == "measured" and backend not in MEASURED_BACKENDS:
+    fits = settings.recipe == "paper" or backend in MEASURED_BACKENDS
+    if train.lr is None and not fits:
         train.lr = "auto"  # the probe gives the reason
-    elif train.lr in (None, recipe.lr):
+    elif train.lr is None or (fits and train.lr == recipe.lr):
         train.lr, reasons["train.lr"] = recipe.lr, recipe.why_lr
     if train.ema_decay in (None, recipe.ema_decay):
         train.ema_decay, reasons["train.ema_decay"] = recipe.ema_decay, recipe.why_ema

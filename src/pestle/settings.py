@@ -112,7 +112,8 @@ class LossSettings(Group):
     )
     stage_two_epoch: int | None = setting(
         None,
-        "Epoch (from 1) at which the second-stage weights take over. Off by default: with a foundation "
+        "Epoch (from 1) at which the second-stage weights take over at the latest; before, where the first stage "
+        "learns nothing more. Off by default: with a foundation "
         "model it destabilises training.",
         source="paper 3.3, appendix C",
         ge=1,
@@ -151,7 +152,7 @@ class TrainSettings(Group):
     lr: PositiveFloat | Literal["auto"] | None = setting(
         None,
         "Learning rate of AdamW. auto: the largest that does not raise the loss in the first updates, tried on "
-        "copies before training. None: the recipe's where it was measured for the architecture, else auto.",
+        "the starting weights before training. None: the recipe's where it was measured for the architecture, else auto.",
         source="Table 7",
     )
     ema_decay: float | None = setting(

@@ -6,7 +6,7 @@ from pestle.adaptation import freeze, lora, multihead, multihead_lora, naive, sc
 from pestle.adaptation.base import Adaptation, Case, Method
 
 METHODS: dict[str, Method] = {
-    "scratch": Method(scratch.adapt),
+    "scratch": Method(scratch.adapt, from_scratch=True),
     "naive": Method(naive.adapt),
     "freeze-first": Method(freeze.adapt_first),
     "freeze-backbone": Method(freeze.adapt_backbone),

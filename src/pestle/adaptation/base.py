@@ -58,8 +58,10 @@ class Method:
         replay_labels: where the labels of its replay structures come from: `original` (the pool's
             own) or `foundation` (pseudolabels); `None` for methods without replay.
         low_rank: whether it trains low-rank updates in the place of weights.
+        from_scratch: whether it begins with random weights.
     """
 
     adapt: Callable[[Case], Adaptation]
     replay_labels: Literal["original", "foundation"] | None = None
     low_rank: bool = False
+    from_scratch: bool = False

@@ -141,7 +141,10 @@ def _replay(case: Circumstances) -> Choice:
         "scope broad: replay is the only approach that keeps the foundation's breadth and its "
         "repulsive wall (paper 5, point 5)"
     )
-    narrow = "scope narrow: naive or lora, three to fifteen times cheaper (paper 4)"
+    narrow = (
+        "scope narrow: naive or lora, at half the cost with these defaults, a third to a fifteenth "
+        "in the paper (4)"
+    )
     source, labels, change = _labels(case)
     if case.scarce:
         return Choice(

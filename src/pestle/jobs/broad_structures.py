@@ -23,6 +23,7 @@ from pestle.structures.frame import Frame, thinned
 from pestle.structures.reading import expand_paths, read_frames
 from pestle.structures.writing import write_frames
 from pestle.training.budget import make_budget
+from pestle.training.mixing import target_repeats
 
 #: Replay structures held out at most; more would not tell more of the replay head.
 MAX_VALID = 100
@@ -157,12 +158,17 @@ def never_seen(n_replay: int, settings: RunSettings, n_train: int) -> list[str]:
         n_train: training frames.
     """
     train, replay = settings.train, settings.replay
-    per_pass = math.ceil(n_train / train.batch_size)
-    if replay.ratio == "size" or (train.epochs is not None and train.epoch_covers == "all"):
+    if replay.ratio == "size":
+        frames = n_train * target_repeats(n_train, n_replay) + n_replay
+        per_pass = math.ceil(frames / train.batch_size)
+        updates = make_budget(train, per_pass).updates
+        drawn = n_replay * updates // per_pass
+    elif train.epochs is not None and train.epoch_covers == "all":
         return []  # an epoch passes over all of them
-    updates = make_budget(train, per_pass).updates
-    graphs = max(1, round(replay.ratio * min(train.batch_size, n_train)))
-    drawn = graphs * math.ceil(updates / replay.every)
+    else:
+        updates = make_budget(train, math.ceil(n_train / train.batch_size)).updates
+        graphs = max(1, round(replay.ratio * min(train.batch_size, n_train)))
+        drawn = graphs * math.ceil(updates / replay.every)
     if drawn >= n_replay:
         return []
     return [

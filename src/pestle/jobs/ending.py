@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pestle.adaptation import METHODS, Method
 from pestle.errors import PestleError
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD
 from pestle.protocols.ending import WORSE_BY, Breadth, Ending, SetErrors, Trouble, worse_in_words
@@ -31,6 +32,7 @@ class Course:
         convergence: whether there was more to learn.
         records: of metrics.jsonl.
         failure: what ended training early; `None` where nothing did.
+        interpolation: of the manifest, where the kept model was put between start and child.
     """
 
     settings: RunSettings
@@ -39,6 +41,11 @@ class Course:
     convergence: Convergence
     records: Sequence[Mapping[str, Any]]
     failure: PestleError | None = None
+    interpolation: Mapping[str, Any] | None = None
+
+    @property
+    def method(self) -> Method:
+        return METHODS[self.settings.method]
 
     @property
     def in_words(self) -> str:
@@ -53,6 +60,15 @@ class Course:
         part = record.get("replay" if train.best_head == REPLAY_HEAD else "valid") or {}
         value = part.get(train.best_metric)
         return math.inf if value is None or not math.isfinite(value) else float(value)
+
+    @property
+    def drift(self) -> float | None:
+        """Force drift of the target head of the model that is kept, meV/Å; `None` where none was
+        watched."""
+        if self.interpolation is not None:
+            drift: float | None = self.interpolation["drift"]
+            return drift
+        return self.drift_at(self.counters.best_update)
 
     def drift_at(self, update: int) -> float | None:
         """Force drift of the target head at an evaluation, meV/Å; `None` where none was watched."""
@@ -82,7 +98,7 @@ def ending_of(
     """
     settings, best = course.settings, course.counters.best_update
     breadth = Breadth(
-        drift=course.drift_at(best),
+        drift=course.drift,
         drift_structures=n_drift or None,
         replay=_forces(replay, "fine-tuned"),
         replay_foundation=None if own_labels else _forces(replay, "foundation"),
@@ -90,6 +106,7 @@ def ending_of(
     )
     return Ending(
         method=settings.method,
+        from_scratch=course.method.from_scratch,
         foundation=settings.foundation,
         scope=settings.scope,
         trust=settings.trust,
@@ -111,7 +128,7 @@ def _kept_start(course: Course) -> Trouble:
     settings, counters = course.settings, course.counters
     values = {int(r["step"]): course.chosen_by(r) for r in course.records}
     start, later = values.get(0, math.inf), [v for step, v in values.items() if step > 0]
-    before = "random weights" if settings.method == "scratch" else "the starting model"
+    before = "random weights" if course.method.from_scratch else "the starting model"
     what = f"the model that was kept is {before}, that of epoch 0"
 
     def trouble(reason: str, advice: str, *changed: str) -> Trouble:
@@ -156,7 +173,7 @@ def _kept_start(course: Course) -> Trouble:
 
 def _longer(course: Course) -> str:
     """The setting that makes training longer."""
-    return f"train.updates={LONGER * course.budget.updates}"
+    return f"train.updates={LONGER * max(course.budget.updates, course.counters.step)}"
 
 
 def _unfinished(course: Course) -> Trouble | None:
@@ -197,7 +214,7 @@ def _worse(course: Course, sets: tuple[SetErrors, ...]) -> Trouble | None:
             "longer training",
             _longer(course),
         ).model_copy(update={"goes_on": True})
-    if settings.method == "scratch":
+    if course.method.from_scratch:
         return trouble(
             "so few frames teach random weights less than the foundation knows",
             "Fine-tune the foundation: --method naive",

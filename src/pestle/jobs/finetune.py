@@ -94,7 +94,7 @@ def finetune(
     )
     identity = run_identity(prepared)
     data = training_data(prepared)
-    probe = settle_rate(prepared, data, fabric)
+    probe, keepers = settle_rate(prepared, data, fabric)
 
     between = None
     if prepared.settings.keep.interpolate is not None:
@@ -116,6 +116,7 @@ def finetune(
         save_best=save_best,
         identity=identity,
         drift=watch_drift(prepared),
+        keepers=keepers,
     )
     fix_length(trainer, prepared)
     manifest = Manifest(folder.manifest, describe(prepared, command))
@@ -275,6 +276,7 @@ def _train_and_judge(
             trainer.convergence(),
             MetricsFile.read(folder.metrics),
             failure,
+            manifest.content["interpolation"],
         ),
         judged.sets,
         errors.get("replay"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,17 @@ from lightning_fabric import Fabric
 from pestle.jobs.preparation import Prepared
 from pestle.settings import TrainSettings
 from pestle.training.budget import GUARD_EPOCHS, GUARD_UPDATES
+from pestle.training.keepers import Keeper
 from pestle.training.loggers import MetricsFile
 from pestle.training.loop import Trainer
 from pestle.training.objective import TrainingData
 from pestle.training.rate_probe import RateProbe, probe_rates
+from pestle.training.trial_update import timed_update
 
 
 def step_plan(trainer: Trainer) -> dict[str, Any]:
     """Updates, what they come to, and time and memory from one timed update."""
-    seconds, memory = trainer.timed_step()
+    seconds, memory = timed_update(trainer)
     budget, train = trainer.budget, trainer.settings.train
     # An evaluation needs no second derivatives: about a third of an update per batch of its frames.
     watched = len(trainer.data.valid_frames)
@@ -46,8 +49,8 @@ def ends_earlier(train: TrainSettings) -> str:
     return (
         f"earlier: the rate is multiplied by {train.schedule_factor:g} whenever "
         f"{train.plateau} evaluations together improve {train.best_metric} by less than "
-        f"{train.min_improvement:.0%}, and training ends below {train.schedule_floor:g} of the "
-        "first rate"
+        f"{100 * train.min_improvement:g}%, and training ends below {train.schedule_floor:g} of "
+        f"the first rate, or after {train.patience} evaluations without a better one"
     )
 
 
@@ -66,19 +69,26 @@ def fix_length(trainer: Trainer, prepared: Prepared) -> None:
         prepared.reasons["train.eval_interval"] = f"every {budget.interval} updates"
 
 
-def settle_rate(prepared: Prepared, data: TrainingData, fabric: Fabric) -> RateProbe | None:
-    """Put a number in the place of `train.lr: auto`; `None` where there is one.
+def settle_rate(
+    prepared: Prepared, data: TrainingData, fabric: Fabric
+) -> tuple[RateProbe | None, Sequence[Keeper] | None]:
+    """Put a number in the place of `train.lr: auto`.
+
+    Returns:
+        What the probe found and the keepers of the run, which it has made; twice `None` where the
+        rate is a number already.
 
     Raises:
         PestleError: the loss rises at every rate.
     """
     train = prepared.settings.train
     if train.lr != "auto":
-        return None
-    probe = probe_rates(rate_trainer(prepared, data, fabric))
+        return None, None
+    trainer = rate_trainer(prepared, data, fabric)
+    probe = probe_rates(trainer)
     train.lr = probe.rate
     prepared.reasons["train.lr"] = probe.reason
-    return probe
+    return probe, trainer.keepers
 
 
 def rate_trainer(prepared: Prepared, data: TrainingData, fabric: Fabric) -> Trainer:

@@ -16,7 +16,6 @@ from pestle.foundations.interface import TARGET_HEAD, Foundation
 from pestle.progress import say
 from pestle.training.keepers.interpolation import GRID, Interpolation, choose
 from pestle.training.loop import Trainer
-from pestle.training.losses import loss_weights
 
 
 def save_child(path: Path, child: Foundation, trainable: tuple[str, ...]) -> None:
@@ -35,9 +34,10 @@ def interpolate(trainer: Trainer, line: Interpolation, child_file: Path) -> dict
         child_file: what `save_child` wrote of the best model.
 
     Returns:
-        `coefficient` and `chosen` (whether `auto` chose it), `valid` (the errors there), and
-        `curve`: a list of `coefficient`, `loss`, `energy_rmse` (meV/atom), `forces_rmse` (meV/Å) on
-        the validation frames and `drift` (meV/Å; null where it is not watched).
+        `coefficient` and `chosen` (whether `auto` chose it), `valid` (the errors there), `drift`
+        (meV/Å, of the target head's forces there; null where it is not watched), and `curve`: a
+        list of `coefficient`, `loss`, `energy_rmse` (meV/atom), `forces_rmse` (meV/Å) on the
+        validation frames and `drift`.
     """
     keep, budget = trainer.settings.keep, trainer.settings.train.max_drift
     auto = keep.interpolate == "auto"
@@ -73,7 +73,7 @@ def interpolate(trainer: Trainer, line: Interpolation, child_file: Path) -> dict
         }
         for at, (figures, moved) in found.items()
     ]
-    return {"coefficient": a, "chosen": auto, "valid": valid, "curve": curve}
+    return {"coefficient": a, "chosen": auto, "valid": valid, "drift": drift, "curve": curve}
 
 
 def _figures(
@@ -81,12 +81,12 @@ def _figures(
 ) -> tuple[dict[str, Any], float | None]:
     """Validation errors of the target head at a coefficient, and drift of its forces (meV/Å)."""
     line.put(trainer.model, child, a)
-    data, best = trainer.data, max(1, trainer.counters.best_update)
+    data = trainer.data
     valid = trainer.objective.evaluate(
         trainer.model,
         data.valid_frames,
         data.valid_graphs,
-        loss_weights(trainer.settings.loss, trainer.budget.epoch_of(best - 1)),
+        trainer.weights,
         lambda batch: batch.to(trainer.fabric.device),
     )
     if trainer.drift is None:

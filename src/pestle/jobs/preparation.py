@@ -368,7 +368,6 @@ def training_data(prepared: Prepared) -> TrainingData:
         index = model.head_index(REPLAY_HEAD)
         on_demand = GraphsOnDemand(kept, model.cutoff, DTYPES[settings.train.dtype], index)
         data.replay = ReplayData(kept, on_demand, held, graphs(held, REPLAY_HEAD))
-    # With replay the foundation lives on in the replay head: the target head is free.
-    speaks = TARGET_HEAD if prepared.replay is None else REPLAY_HEAD
-    data.broad_graphs = graphs(prepared.ewc, speaks)
+    # Also with replay the head that will be used: replay holds the other one.
+    data.broad_graphs = graphs(prepared.ewc, TARGET_HEAD)
     return data

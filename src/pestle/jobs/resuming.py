@@ -10,7 +10,7 @@ from pestle.errors import PestleError
 from pestle.run_file import build, read_run_file
 from pestle.run_folder import RunFolder, now
 from pestle.settings import RunSettings
-from pestle.training.loggers import MetricsFile
+from pestle.training.state import updates_in
 
 #: What may change when a run goes on: where it runs, what it logs to, and how long it trains.
 ELSEWHERE = ("train.device", "train.threads")
@@ -33,7 +33,14 @@ def resume_settings(out: Path, overrides: Mapping[str, Any]) -> RunSettings:
                 where=name,
                 fix=f"Start a new run from this one's model: --foundation {out} -o NEW_DIR.",
             )
-    done = updates_done(folder)
+    if overrides.get("train.lr") == "auto":
+        raise PestleError(
+            "auto tries rates on the model before its first update, and this run is past that",
+            where="train.lr",
+            fix="Give a number, or start a new run from this one's model: "
+            f"--foundation {out} -o NEW_DIR.",
+        )
+    done = updates_in(folder.checkpoint)
     if (overrides.get("train.updates") or done) < done:
         raise PestleError(
             f"the run has done {done:,} updates already",
@@ -55,7 +62,7 @@ def changes_of(
     begun: Mapping[str, Any], manifest: Mapping[str, Any], folder: RunFolder
 ) -> list[dict[str, Any]]:
     """What a resumed run changes of length, patience and rate, for the manifest."""
-    done = updates_done(folder)
+    done = updates_in(folder.checkpoint)
     settings = manifest["settings"]
     return [
         {
@@ -68,9 +75,3 @@ def changes_of(
         for name in FURTHER
         if name in begun and begun[name]["value"] != settings[name]["value"]
     ]
-
-
-def updates_done(folder: RunFolder) -> int:
-    """Updates of a run at its last evaluation."""
-    records = MetricsFile.read(folder.metrics)
-    return int(records[-1]["step"]) if records else 0

@@ -175,6 +175,7 @@ class Ending(Record):
 
     Attributes:
         method: of the run.
+        from_scratch: whether the method began with random weights.
         foundation: what would be typed for it.
         scope: what the model is for, where the user said so.
         trust: whether the foundation is a pickle that the user trusts.
@@ -185,6 +186,7 @@ class Ending(Record):
     """
 
     method: str
+    from_scratch: bool = False
     foundation: str
     scope: str | None = None
     trust: bool = False
@@ -223,7 +225,7 @@ class Ending(Record):
 
     def cost(self, run: Path) -> str:
         """What the run cost in breadth, or how that is measured."""
-        if self.method == "scratch":
+        if self.from_scratch:
             return "none to lose: training began with random weights"
         if self.breadth.drift is not None:
             return self.breadth.words
@@ -321,5 +323,5 @@ def _against(new: float, old: float | None, how: str) -> str:
     elif ratio < SEVERAL:
         change = f"{percent(abs(1 - new / old))} {which}"
     else:
-        change = f"{ratio:.2g} × {which}"
+        change = f"{float(f'{ratio:.2g}'):,g} × {which}"
     return f", foundation{how} {figure(old)} ({change})"

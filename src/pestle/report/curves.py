@@ -61,14 +61,15 @@ def _rate_probe(folder: RunFolder) -> Figure | None:
     ]
     if not points:
         return None
-    plot = empty_plot("learning rate", "largest loss over that of the start")
+    plot = empty_plot("learning rate", "loss over its start")
     plot.update_layout(showlegend=False)
     plot.update_xaxes(**log_axis([x for x, _ in points]))
     add_line(plot, sorted(points), "loss", INK)
     plot.add_hline(y=1.0, line={"color": INK, "width": 1, "dash": "dot"})
     caption = (
-        f"Up to {probe['updates']} updates at each rate, from the starting model, until the loss "
-        f"rises; taken was {probe['rate']:g}. Rates at which the loss was no number are left out."
+        f"The largest in up to {probe['updates']} updates at each rate, from the starting model, "
+        f"until it rises; taken was {probe['rate']:g}. Rates at which the loss was no number are "
+        "left out."
     )
     return Figure("rate-probe", "Learning rates tried", caption, plot, "half")
 

@@ -70,7 +70,7 @@ def budget_sentence(folder: RunFolder) -> str:
 
 def best_drift(folder: RunFolder) -> tuple[str, str, str] | None:
     """Force drift of the target head in the model that was kept: value, unit, note."""
-    value = _of(best_record(folder), TARGET_HEAD).get("forces_rmse")
+    value = _kept_drift(folder)
     if not is_number(value):
         return None
     limit = budget(folder)
@@ -78,6 +78,14 @@ def best_drift(folder: RunFolder) -> tuple[str, str, str] | None:
     if limit is not None:
         note += f" · budget {plain(limit)} meV/Å"
     return number(value), "meV/Å", note
+
+
+def _kept_drift(folder: RunFolder) -> Any:
+    """Force drift of the target head, meV/Å, where interpolation came after training, behind it."""
+    line = folder.part("interpolation")
+    if line:
+        return line.get("drift")
+    return _of(best_record(folder), TARGET_HEAD).get("forces_rmse")
 
 
 def _known(outcome: dict[str, Any]) -> bool:

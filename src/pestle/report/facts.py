@@ -182,7 +182,7 @@ def provenance(folder: RunFolder) -> list[tuple[str, str]]:
         rows.append(
             (
                 "Updates planned at most",
-                f"{count(plan['steps'])} ({count(plan.get('epochs'))} epochs of "
+                f"{count(plan['steps'])} ({plain(plan.get('epochs'))} epochs of "
                 f"{count(plan.get('steps_per_epoch'))})",
             )
         )

@@ -158,19 +158,19 @@ def key_figures(folder: RunFolder, models: Models) -> list[dict[str, str]]:
                     note = _against(value, bare, " less its constant offset")
                 figures.append(_figure(label, number(value), unit, note))
     training, method = folder.part("training"), folder.part("method")
-    if is_number(training.get("best_epoch")):
-        epochs = training.get("epochs")
+    if is_number(training.get("best_update")):
+        steps = training.get("steps")
         note = ""
         if training.get("best_metric"):
             metric, metric_unit = metric_in_words(training["best_metric"])
             note = (
                 f"{chosen_by(folder)} {metric} {number(training.get('best_value'))} {metric_unit}"
             )
-        unit = f"of {count(epochs)}" if is_number(epochs) else ""
-        figures.append(_figure("Best epoch", count(training["best_epoch"]), unit, note.strip()))
+        unit = f"of {count(steps)}" if is_number(steps) else ""
+        figures.append(_figure("Best update", count(training["best_update"]), unit, note.strip()))
     moved = best_drift(folder)
     if moved:
-        figures.append(_figure("Force drift, best epoch", *moved))
+        figures.append(_figure("Force drift of the kept model", *moved))
     if is_number(training.get("seconds")):
         device = folder.part("hardware").get("gpu") or folder.part("hardware").get("cpu") or ""
         steps = training.get("steps")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -26,6 +27,11 @@ class BatchPlan:
     max_edges: int | None
     seed: int
 
+    @cached_property
+    def edges(self) -> list[int]:
+        """Edges of each graph, which is made once for them."""
+        return [graph.n_edges for graph in self.graphs]
+
     def indices(self, epoch: int) -> list[list[int]]:
         """Members of each batch of an epoch. The order depends on the seed and the epoch alone, so
         that a resumed run meets the batches that the uninterrupted one does."""
@@ -33,7 +39,7 @@ class BatchPlan:
         batches: list[list[int]] = []
         edges = 0
         for k in order.tolist():
-            size = 0 if self.max_edges is None else self.graphs[k].n_edges
+            size = 0 if self.max_edges is None else self.edges[k]
             full = not batches or len(batches[-1]) >= self.batch_size
             if full or (self.max_edges is not None and edges + size > self.max_edges):
                 batches.append([])

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from pestle.settings import TrainSettings
+from pestle.errors import PestleError
+from pestle.settings import LossSettings, TrainSettings
 
 #: Updates between evaluations where nobody says: an evaluation of 50 structures costs about a tenth
 #: of them.
@@ -77,3 +78,23 @@ def default_interval(updates: int, per_epoch: int) -> int:
     """Epochs between evaluations where nobody says."""
     enough = math.ceil(UPDATES_BETWEEN / per_epoch)
     return max(1, min(enough, updates // (MIN_EVALUATIONS * per_epoch)))
+
+
+def second_stage_at(settings: LossSettings, budget: Budget) -> int | None:
+    """Updates before the second stage of the loss; `None` without one.
+
+    Raises:
+        PestleError: the run is over before.
+    """
+    epoch = settings.stage_two_epoch
+    if epoch is None:
+        return None
+    at = (epoch - 1) * budget.per_epoch
+    if at >= budget.updates:
+        raise PestleError(
+            f"the second stage of the loss begins in epoch {epoch:,}, and the run ends after "
+            f"{budget.epochs:,.4g} epochs ({budget.updates:,} updates)",
+            where="loss.stage_two_epoch",
+            fix="Choose an earlier epoch, or a longer run (train.epochs, train.updates).",
+        )
+    return at

@@ -24,18 +24,18 @@ from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
 from pestle.progress import progress, say
 from pestle.settings import RunSettings
 from pestle.structures.graphs import GraphBatch
-from pestle.training.budget import make_budget
+from pestle.training.budget import make_budget, second_stage_at
 from pestle.training.convergence import Convergence, convergence
 from pestle.training.drift import DriftWatch
 from pestle.training.failures import TrainingFailed, fits_update, not_finite
-from pestle.training.keepers import make_keepers
+from pestle.training.keepers import Keeper, make_keepers
 from pestle.training.loggers import MetricsFile
 from pestle.training.losses import loss_weights
-from pestle.training.mixing import SAMPLED, Draw, Position, make_mixture
+from pestle.training.mixing import Draw, make_mixture
 from pestle.training.objective import Objective, TrainingData
 from pestle.training.optimizer import Schedule, make_average, make_optimizer
 from pestle.training.state import Counters, TrainingState
-from pestle.training.watching import Clock, evaluation_line, peak_memory
+from pestle.training.watching import Clock, evaluation_line
 
 #: Seconds between checkpoints of a run that goes well; an interruption always writes one.
 CHECKPOINT_SECONDS = 60.0
@@ -56,6 +56,7 @@ class Trainer:
         save_best: called with the model holding the averaged weights, at every new best.
         identity: hash that a resumed run must share.
         drift: watches how far the model moves from the foundation; `None` for not.
+        keepers: those of the settings, where they are made already.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Trainer:
         save_best: Callable[[Foundation, dict[str, Any]], None],
         identity: str,
         drift: DriftWatch | None = None,
+        keepers: Sequence[Keeper] | None = None,
     ) -> None:
         self.fabric, self.model, self.data, self.settings = fabric, model, data, settings
         self.checkpoint, self.metrics, self.loggers = checkpoint, metrics, loggers
@@ -83,14 +85,14 @@ class Trainer:
         model.to(fabric.device)
         self.optimizer = make_optimizer(self.parameters, settings.train)
         # From the start, which a resumed run overwrites later.
-        self.keepers = make_keepers(model, trainable, data, settings)
+        if keepers is None:
+            keepers = make_keepers(model, trainable, data, settings)
+        self.keepers = keepers
         self.objective = Objective(settings, data, self.keepers)
         self.mixture = make_mixture(settings, data)
         self.budget = make_budget(settings.train, self.mixture.updates_per_epoch)
-        stage_two = None
-        if settings.loss.stage_two_epoch is not None and settings.loss.stage_two_lr is not None:
-            stage_two = (settings.loss.stage_two_epoch, settings.loss.stage_two_lr)
-        self.schedule = Schedule(settings.train, self.budget, stage_two)
+        self.second_stage_at = second_stage_at(settings.loss, self.budget)
+        self.schedule = Schedule(settings.train, self.budget, settings.loss.stage_two_lr)
         self.average = make_average(self.parameters, settings.train)
         self.state = TrainingState(model, self.optimizer, self.average, self.schedule)
         self._stop_requested = ""
@@ -103,13 +105,17 @@ class Trainer:
     def _to_device(self, batch: GraphBatch) -> GraphBatch:
         return batch.to(self.fabric.device)
 
-    def compute_loss(self, draw: Draw, weights: dict[str, float]) -> torch.Tensor:
-        """The differentiable loss of an update."""
+    def compute_loss(
+        self, draw: Draw, weights: dict[str, float], *, penalties: bool = True
+    ) -> torch.Tensor:
+        """The differentiable loss of an update, with or without the keepers' penalties."""
         target, replay = (
             None if graphs is None else self._to_device(graphs)
             for graphs in (draw.target, draw.replay)
         )
-        return self.objective(self.model, target, replay, weights, joint=draw.joint)
+        return self.objective(
+            self.model, target, replay, weights, joint=draw.joint, penalties=penalties
+        )
 
     def step(self, draw: Draw, weights: dict[str, float]) -> tuple[float, float]:
         """One update; returns the loss and the gradient norm before clipping.
@@ -155,9 +161,7 @@ class Trainer:
     def evaluate(self) -> dict[str, Any]:
         """Figures of the averaged weights: `valid` of the target head and, where there are such,
         `replay` of the replay head and `drift` by head."""
-        # Those of the updates before, by which the figures of one stage can be compared.
-        weights = self._weights(max(0, self.counters.step - 1))
-        data, figures = self.data, {}
+        data, weights, figures = self.data, self.weights, {}
         with self.average.average_parameters():
             figures["valid"] = self.objective.evaluate(
                 self.model, data.valid_frames, data.valid_graphs, weights, self._to_device
@@ -190,10 +194,12 @@ class Trainer:
         # A NaN is never an improvement (NaN < x is false).
         if value < c.best_without_budget:
             c.best_without_budget, c.best_update_without_budget = value, c.step
-        is_best = value < c.best and self._within_budget(figures)
+        usable = self._within_budget(figures)
+        is_best = value < c.best and usable
         regular = self.budget.on_grid(c.step)
         if regular:
-            self.schedule.evaluated(value)
+            # What could not be kept is no progress.
+            self.schedule.evaluated(value if usable else math.inf)
         record = {
             "epoch": self.budget.epochs_after(c.step),
             "step": c.step,
@@ -263,9 +269,10 @@ class Trainer:
     def _save(self) -> None:
         self.state.save(self.checkpoint, self.identity)
 
-    def _weights(self, step: int) -> dict[str, float]:
-        """λ of the target head at the update that follows `step` updates."""
-        return loss_weights(self.settings.loss, self.budget.epoch_of(step))
+    @property
+    def weights(self) -> dict[str, float]:
+        """λ of the target head, of the stage that the run is in."""
+        return loss_weights(self.settings.loss, second_stage=self.counters.second_stage >= 0)
 
     def _why_to_stop(self) -> str:
         """Why training is over; empty while it is not."""
@@ -292,11 +299,12 @@ class Trainer:
                 if c.loss_batches and self.budget.evaluates_after(c.step):
                     self._record_mean()
                     c.finished = self._why_to_stop()
+                if self._second_stage_is_due():
+                    self._begin_second_stage()
                 if c.finished:
                     break
-                self._begin_second_stage()
                 draw, after = self.mixture.draw(c.position)
-                loss, norm = self.step(draw, self._weights(c.step))
+                loss, norm = self.step(draw, self.weights)
                 c.position = after
                 c.loss_sum += loss
                 c.norm_sum += norm
@@ -311,13 +319,23 @@ class Trainer:
                     raise Interrupted(self._stop_requested, str(self.checkpoint.parent.parent))
         self._save()
 
+    def _second_stage_is_due(self) -> bool:
+        """Whether the second stage of the loss begins: at its epoch, or before where the first
+        learns nothing more (as in mace-torch, whose patience ends the first stage alone)."""
+        c, at = self.counters, self.second_stage_at
+        if at is None or c.second_stage >= 0 or c.step >= self.budget.updates:
+            return False
+        return c.step >= at or bool(c.finished)
+
     def _begin_second_stage(self) -> None:
         """Losses with other weights cannot be compared: the second stage has its own best model."""
-        c, second = self.counters, self.settings.loss.stage_two_epoch
-        if second is not None and c.step == (second - 1) * self.budget.per_epoch:
-            c.best, c.waited = float("inf"), 0
-            c.best_without_budget = float("inf")
-            self.schedule.restart()
+        c = self.counters
+        say(f"the second stage of the loss begins{f': {c.finished}' if c.finished else ''}")
+        c.second_stage, c.finished = c.step, ""
+        c.best, c.waited = float("inf"), 0
+        c.best_without_budget = float("inf")
+        self.schedule.second_stage = True
+        self.schedule.restart()
 
     def _record_mean(self) -> None:
         """Evaluate, with the mean loss and gradient norm since the last evaluation."""
@@ -338,40 +356,10 @@ class Trainer:
             # What is not finite stands as null in the file.
             usable = value is not None and self._within_budget(record)
             values.append((record["step"], value if usable else math.inf))
+        # Losses of another stage are not compared.
+        own = [pair for pair in values if pair[0] > self.counters.second_stage]
+        values = own or values
         return convergence(values, min(train.plateau, train.patience), train.min_improvement)
-
-    def timed_step(self) -> tuple[float, float]:
-        """(seconds, MiB) of one forward and backward pass; changes nothing.
-
-        The largest batch comes first: it sets the memory and pays for compilation. Timed is the
-        first batch of the training.
-
-        Raises:
-            OutOfMemory: the largest batch does not fit.
-        """
-        weights, first = self._weights(0), self.mixture.draw(Position())[0]
-        seconds = 0.0
-        for draw in (self._largest_draw(), first):
-            started = time.perf_counter()
-            with fits_update(self.fabric.device, draw, self.settings, "in a trial update"):
-                loss = self.compute_loss(draw, weights)
-                if torch.isfinite(loss):
-                    self.fabric.backward(loss, inputs=self.parameters)
-            if self.fabric.device.type == "cuda":
-                torch.cuda.synchronize()
-            seconds = time.perf_counter() - started
-        self.optimizer.zero_grad(set_to_none=True)
-        return seconds, peak_memory(self.fabric.device)
-
-    def _largest_draw(self) -> Draw:
-        """The draw with the most edges among the first lap's."""
-        largest, position = None, Position()
-        for _ in range(min(self.mixture.laps.steps(), SAMPLED)):
-            draw, position = self.mixture.draw(position)
-            if largest is None or draw.n_edges > largest.n_edges:
-                largest = draw
-        assert largest is not None
-        return largest
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -171,9 +171,9 @@ def make_loss(settings: LossSettings) -> Loss:
     return LOSSES[settings.kind](settings.huber_delta)
 
 
-def loss_weights(settings: LossSettings, epoch: int) -> dict[str, float]:
-    """λ_E, λ_F, λ_S in an epoch (from 1); constant unless a second stage is asked for."""
-    if settings.stage_two_epoch is not None and epoch >= settings.stage_two_epoch:
+def loss_weights(settings: LossSettings, *, second_stage: bool = False) -> dict[str, float]:
+    """λ_E, λ_F, λ_S of the training, or of its second stage."""
+    if second_stage:
         return {
             "energy": settings.stage_two_energy,
             "forces": settings.stage_two_forces,

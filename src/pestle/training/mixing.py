@@ -85,7 +85,8 @@ class Passes:
 
     def line(self) -> str:
         """In words."""
-        text = f"{self.target:,.0f} passes over the target frames"
+        digits = 1 if self.target < 10 else 0
+        text = f"{self.target:,.{digits}f} passes over the target frames"
         if not self.n_replay:
             return text
         if self.replay < 1:
@@ -99,10 +100,12 @@ class Mixture(ABC):
     Attributes:
         laps: batches of a lap.
         updates_per_epoch: updates in an epoch, as `train.epoch_covers` defines it.
+        every: replay joins every so-many-th update.
     """
 
     laps: BatchPlan
     updates_per_epoch: int
+    every: int = 1
     _lap: tuple[int, list[list[int]]] = (-1, [])
 
     @abstractmethod
@@ -184,17 +187,15 @@ class ByRatio(Mixture):
         return Passes(target, updates * self._replayed_per_update() / n, n)
 
     def _replayed_per_update(self) -> float:
-        """Replay structures of an update on average, counted on the first of them."""
+        """Replay structures of an update on average, counted on the first that they join."""
         assert self.replay is not None
-        position, counted = Position(), 0
+        position = Position()
         for _ in range(SAMPLED):
             members, after = self._members(position)
-            if position.update % self.every == 0:
-                edges = sum(self.laps.graphs[k].n_edges for k in members)
-                _, replayed = self.replay.draw(position.replayed, len(members), edges)
-                after = replace(after, replayed=replayed)
-            position, counted = after, counted + 1
-        return position.replayed / counted
+            edges = sum(self.laps.graphs[k].n_edges for k in members)
+            _, replayed = self.replay.draw(position.replayed, len(members), edges)
+            position = replace(after, replayed=replayed)
+        return position.replayed / SAMPLED / self.every
 
 
 class Joined(Sequence[GraphBatch]):
@@ -219,6 +220,12 @@ class Joined(Sequence[GraphBatch]):
         return self.parts[part][place - (self.ends[part - 1] if part else 0)]
 
 
+def target_repeats(n_target: int, n_replay: int) -> int:
+    """How often mace-torch repeats every target frame beside so many replay structures."""
+    share = n_target / n_replay
+    return 1 + int(MACE_SHARE / share) if share < MACE_SHARE else 1
+
+
 class BySize(Mixture):
     """Batches from all frames together, as mace-torch's training makes them.
 
@@ -231,9 +238,8 @@ class BySize(Mixture):
         assert data.replay is not None
         train = settings.train
         self.n_replay, self.n_target = len(data.replay.train_graphs), len(data.train_graphs)
-        share = self.n_target / self.n_replay
         #: How often every target frame stands in a lap.
-        self.repeats = 1 + int(MACE_SHARE / share) if share < MACE_SHARE else 1
+        self.repeats = target_repeats(self.n_target, self.n_replay)
         self.targets = self.repeats * self.n_target
         graphs = Joined([data.train_graphs] * self.repeats + [data.replay.train_graphs])
         self.laps = BatchPlan(graphs, train.batch_size, train.max_edges, train.seed)

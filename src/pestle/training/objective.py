@@ -31,7 +31,7 @@ class TrainingData:
     """Graphs in the network's dtype, and the frames they were made from.
 
     `replay` holds the structures of a second head; `None` for methods without one. `broad_graphs`
-    are those on which `keep.ewc` asks the foundation, with the head that speaks for it.
+    are those on which `keep.ewc` asks the foundation, with the target head.
     """
 
     train_frames: Sequence[Frame]
@@ -77,6 +77,7 @@ class Objective:
         weights: Mapping[str, float],
         *,
         joint: bool = False,
+        penalties: bool = True,
     ) -> torch.Tensor:
         """The differentiable loss of an update.
 
@@ -87,6 +88,7 @@ class Objective:
             weights: λ of the target head.
             joint: whether the loss is the mean over all graphs, as in mace-torch; else the mean
                 over the target graphs plus the mean over the replay graphs (Eq. 3).
+            penalties: whether the keepers add theirs.
         """
         parts = [
             (b, w) for b, w in ((target, weights), (replay, self.replay_weights)) if b is not None
@@ -103,6 +105,8 @@ class Objective:
             terms = [replace(t, counts=counts) for t in terms]
         losses = [t.loss(w) for t, (_, w) in zip(terms, parts, strict=True)]
         loss = losses[0] if len(losses) == 1 else losses[0] + losses[1]
+        if not penalties:
+            return loss
         return self._with_penalties(loss, said[-1] if replay is not None else None, replay)
 
     def _with_penalties(

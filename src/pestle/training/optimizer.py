@@ -53,7 +53,8 @@ class Schedule:
     Attributes:
         settings: of the run.
         budget: of the run.
-        stage_two: (epoch, learning rate) of a second stage, if it has a rate of its own.
+        second_rate: learning rate of a second stage, if it has one of its own.
+        second_stage: whether that has begun.
         reduced: product of the plateau reductions so far.
         best, waited: state of the plateau search: the value that must be improved on, and the
             evaluations that did not.
@@ -62,7 +63,8 @@ class Schedule:
 
     settings: TrainSettings
     budget: Budget
-    stage_two: tuple[int, float] | None = None
+    second_rate: float | None = None
+    second_stage: bool = False
     reduced: float = 1.0
     best: float = math.inf
     waited: int = 0
@@ -72,8 +74,8 @@ class Schedule:
         """Learning rate of the update that follows `step` updates."""
         settings = self.settings
         base = settings.rate
-        if self.stage_two is not None and self.budget.epoch_of(step) >= self.stage_two[0]:
-            base = self.stage_two[1]
+        if self.second_stage and self.second_rate is not None:
+            base = self.second_rate
         warm = min(1.0, (step + 1) / settings.warmup_steps) if settings.warmup_steps else 1.0
         shape = 1.0
         if settings.schedule == "cosine":
@@ -118,6 +120,7 @@ class Schedule:
 
     def state_dict(self) -> dict[str, float]:
         return {
+            "second_stage": self.second_stage,
             "reduced": self.reduced,
             "best": self.best,
             "waited": self.waited,
@@ -126,6 +129,7 @@ class Schedule:
 
     def load_state_dict(self, state: dict[str, float]) -> None:
         """Go on from a checkpoint; with another learning rate than it had, the plateaus restart."""
+        self.second_stage = bool(state.get("second_stage", False))
         self.reduced, self.best = state["reduced"], state["best"]
         self.waited = int(state["waited"])
         self.another_rate = state["lr"] != self.settings.rate

@@ -102,7 +102,8 @@ def probe_rates(trainer: Trainer, rates: Sequence[float] = RATES) -> RateProbe:
         draws.append(draw)
     # Without replay every epoch draws the same frames again.
     seen = WATCHED if trainer.data.replay else min(WATCHED, trainer.mixture.updates_per_epoch)
-    watched = draws[:seen]
+    # Where draws mix both, some hold no target frame, and the target's forces are what is watched.
+    watched = [draw for draw in draws if draw.target is not None][:seen] or draws[:seen]
     start = [p.detach().clone() for p in trainer.parameters]
     random_state = torch.get_rng_state()
     before = _starting_losses(trainer, watched)
@@ -137,13 +138,15 @@ def _trial(
     settings = trainer.settings.train.model_copy(update={"lr": rate})
     assert settings.clip is not None
     optimizer = make_optimizer(trainer.parameters, settings)
-    weights = loss_weights(trainer.settings.loss, 1)
+    weights = loss_weights(trainer.settings.loss)
     found: list[float] = []
     for k, draw in enumerate(draws, start=1):
         with _fits(trainer, draw):
             optimizer.zero_grad(set_to_none=True)
             # A loss that is not finite makes weights that are none, which the next look finds.
             trainer.fabric.backward(trainer.compute_loss(draw, weights), inputs=trainer.parameters)
+            for keeper in trainer.keepers:
+                keeper.mask_gradients()
             torch.nn.utils.clip_grad_norm_(trainer.parameters, settings.clip)
             optimizer.step()
         if k in LOOKS:
@@ -159,7 +162,7 @@ def _starting_losses(trainer: Trainer, watched: Sequence[Draw]) -> tuple[float, 
     """`_losses` before the first update."""
     found = _losses(trainer, watched)
     if not all(map(math.isfinite, found)):
-        weights = loss_weights(trainer.settings.loss, 1)
+        weights = loss_weights(trainer.settings.loss)
         for draw in watched:
             # The update that training would fail at; it moves nothing and names the frames.
             if not torch.isfinite(trainer.compute_loss(draw, weights)):
@@ -175,16 +178,18 @@ def _starting_losses(trainer: Trainer, watched: Sequence[Draw]) -> tuple[float, 
 
 
 def _losses(trainer: Trainer, draws: Sequence[Draw]) -> tuple[float, float]:
-    """Mean loss of some draws: all of it, and the part of the target's forces. An energy that is
-    far off at the start falls at any rate, and would hide forces that are lost."""
-    weights = loss_weights(trainer.settings.loss, 1)
+    """Mean loss of some draws: that of all frames, and the part of the target's forces. An energy
+    that is far off at the start falls at any rate, and would hide forces that are lost. Penalties
+    of keepers are zero at the start and rise at any rate: they have no part in it."""
+    weights = loss_weights(trainer.settings.loss)
     forces = {name: value if name == "forces" else 0.0 for name, value in weights.items()}
     whole = part = 0.0
     for draw in draws:
         with _fits(trainer, draw):
-            whole += float(trainer.compute_loss(draw, weights).detach())
+            whole += float(trainer.compute_loss(draw, weights, penalties=False).detach())
             if draw.target is not None:
-                part += float(trainer.compute_loss(Draw(draw.target), forces).detach())
+                own = trainer.compute_loss(Draw(draw.target), forces, penalties=False)
+                part += float(own.detach())
     return whole / len(draws), part / len(draws)
 
 

@@ -24,6 +24,7 @@ class Counters:
         best, best_update: best value of the metric that chooses the model, and the update after
             which it was found; −1 before the first evaluation.
         best_without_budget, best_update_without_budget: the same, had drift not mattered.
+        second_stage: updates before the second stage of the loss; −1 while it has not begun.
         waited: evaluations since then.
         evaluations: lines in metrics.jsonl.
         seconds: time spent training, interruptions left out.
@@ -37,6 +38,7 @@ class Counters:
     best_update: int = -1
     best_without_budget: float = float("inf")
     best_update_without_budget: int = -1
+    second_stage: int = -1
     waited: int = 0
     evaluations: int = 0
     seconds: float = 0.0
@@ -87,19 +89,7 @@ class TrainingState:
         Raises:
             PestleError: unreadable, or of another run.
         """
-        try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # a cut-off zip file, a foreign pickle …
-            raise PestleError(
-                f"cannot be read as a checkpoint ({type(error).__name__})", where=str(path)
-            ) from None
-        if content.get("format") != FORMAT:
-            raise PestleError(
-                f"was written by another version of Pestle (format {content.get('format')}; this "
-                f"one reads {FORMAT})",
-                where=str(path),
-                fix="Go on with the version that began the run, or start a new run folder.",
-            )
+        content = _read(path)
         if content.get("identity") != identity:
             raise PestleError(
                 "belongs to a run with other settings, data or foundation",
@@ -113,3 +103,30 @@ class TrainingState:
         counters = content["counters"]
         self.counters = Counters(**{**counters, "position": Position(**counters["position"])})
         torch.set_rng_state(content["torch_rng"])
+
+
+def updates_in(path: Path) -> int:
+    """Updates that a checkpoint has done; 0 without one.
+
+    Raises:
+        PestleError: unreadable, or of another version.
+    """
+    return int(_read(path)["counters"]["position"]["update"]) if path.exists() else 0
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds."""
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a cut-off zip file, a foreign pickle …
+        raise PestleError(
+            f"cannot be read as a checkpoint ({type(error).__name__})", where=str(path)
+        ) from None
+    if content.get("format") != FORMAT:
+        raise PestleError(
+            f"was written by another version of Pestle (format {content.get('format')}; this "
+            f"one reads {FORMAT})",
+            where=str(path),
+            fix="Go on with the version that began the run, or start a new run folder.",
+        )
+    return content

@@ -39,7 +39,7 @@ def make_keepers(
         made.append(
             EWC(
                 model, trainable, keep.ewc, graphs=data.broad_graphs,
-                weights=loss_weights(settings.loss, 1), seed=settings.train.seed,
+                weights=loss_weights(settings.loss), seed=settings.train.seed,
             )
         )  # fmt: skip
     if keep.distil is not None:

@@ -6,7 +6,7 @@ remembers of the start what it needs. So a checkpoint holds nothing of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
@@ -74,3 +74,18 @@ class NetworkWeights:
         for name, parameter in plain.named_parameters():
             parameter.requires_grad_(name in wanted)
         return plain
+
+
+def summed_gradients(
+    scalars: Iterable[torch.Tensor],
+    parameters: Sequence[torch.nn.Parameter],
+    size: Callable[[torch.Tensor], torch.Tensor],
+) -> list[torch.Tensor]:
+    """Σ size(∂s/∂w) of every parameter over some scalars s, in the parameters' shapes."""
+    totals = [torch.zeros_like(p) for p in parameters]
+    for scalar in scalars:
+        gradients = torch.autograd.grad(scalar, parameters, allow_unused=True)
+        for total, gradient in zip(totals, gradients, strict=True):
+            if gradient is not None:
+                total += size(gradient)
+    return totals

@@ -36,6 +36,7 @@ class Distillation(Keeper):
     def __init__(self, model: Foundation, coefficient: float, graphs: Sequence[GraphBatch]) -> None:
         self.teacher, self.coefficient, self.graphs = model.copy(), coefficient, graphs
         self.teacher.requires_grad_(False)
+        self.head = int(graphs[0].head[0])
         self._shares: dict[int, torch.Tensor] = {}
 
     def penalty(
@@ -46,7 +47,7 @@ class Distillation(Keeper):
             return None
         wanted = torch.cat([self._taught(k) for k in replay.frame.tolist()])
         # What passes through the target head has other E0s, and other shares.
-        own = (replay.head == int(self.graphs[0].head[0]))[replay.batch]
+        own = (replay.head == self.head)[replay.batch]
         squares = (of_replay.node_energies - wanted)[own] ** 2
         return self.coefficient * squares.sum() / max(1, len(squares))
 

@@ -3,7 +3,8 @@
     Ω(w) = c/2 · Σ_i F_i (w_i − w_i⁰)²
 
 with c = `keep.ewc`. Kirkpatrick et al. (2017), doi:10.1073/pnas.1611835114, Eq. 3. Together with
-replay it is reEWC, arXiv:2506.15223.
+replay it is reEWC, arXiv:2506.15223. Of two heads the target's is asked, which at the start is the
+foundation, too: the replay head is held by replay, and the target head is what will be used.
 
 F is the diagonal of the Fisher information of the foundation on broad structures. The gradient of
 a loss on the foundation's own pseudolabels is exactly zero at the foundation, so its square tells
@@ -28,7 +29,7 @@ of gradients on given labels (Kunstner, Hennig, Balles 2019, arXiv:1905.12558).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ import torch
 from pestle.foundations.interface import Foundation, Prediction
 from pestle.progress import progress
 from pestle.structures.graphs import GraphBatch
-from pestle.training.keepers.base import Keeper, NetworkWeights
+from pestle.training.keepers.base import Keeper, NetworkWeights, summed_gradients
 
 #: Sets the signs apart from the other random numbers of a run.
 _STREAM = 2
@@ -49,7 +50,7 @@ class EWC(Keeper):
         model: the adapted model at its start, on its device.
         trainable: names of the parameters that training moves.
         coefficient: c.
-        graphs: broad structures; each with the head that speaks for the foundation.
+        graphs: broad structures; one each, with the target head.
         weights: λ of `energy` and `forces`.
         seed: of the signs.
     """
@@ -104,18 +105,18 @@ def fisher_diagonal(
         raise ValueError("the Fisher information needs structures")
     named = dict(network.named_parameters())
     parameters = [named[name] for name in names]
-    totals = [torch.zeros_like(p) for p in parameters]
-    with progress("measuring which weights the foundation needs", len(graphs)) as bar:
-        for k, graph in enumerate(graphs):
-            prediction = network(graph.to(parameters[0].device), training=True)
-            scaled = _outputs(prediction, weights)
-            signs = np.random.default_rng([seed, _STREAM, k]).integers(0, 2, len(scaled)) * 2 - 1
-            score = scaled @ torch.as_tensor(signs, dtype=scaled.dtype, device=scaled.device)
-            gradients = torch.autograd.grad(score, parameters, allow_unused=True)
-            for total, gradient in zip(totals, gradients, strict=True):
-                if gradient is not None:
-                    total += gradient**2
-            bar.to(k + 1)
+
+    def scores() -> Iterator[torch.Tensor]:
+        with progress("measuring which weights the foundation needs", len(graphs)) as bar:
+            for k, graph in enumerate(graphs):
+                prediction = network(graph.to(parameters[0].device), training=True)
+                scaled = _outputs(prediction, weights)
+                generator = np.random.default_rng([seed, _STREAM, k])
+                signs = generator.integers(0, 2, len(scaled)) * 2 - 1
+                yield scaled @ torch.as_tensor(signs, dtype=scaled.dtype, device=scaled.device)
+                bar.to(k + 1)
+
+    totals = summed_gradients(scores(), parameters, torch.square)
     return [total / len(graphs) for total in totals]
 
 

@@ -16,14 +16,14 @@ is: there is nothing to choose by, and that is refused, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 
 from pestle.foundations.interface import Foundation
 from pestle.settings import RunSettings
 from pestle.training.batches import BatchPlan
-from pestle.training.keepers.base import Keeper
+from pestle.training.keepers.base import Keeper, summed_gradients
 from pestle.training.losses import loss_weights
 from pestle.training.objective import Objective, TrainingData
 
@@ -54,32 +54,19 @@ class SparseUpdates(Keeper):
         self.parameters = [named[name] for name in trainable]
         train, objective = settings.train, Objective(settings, data)
         plan = BatchPlan(data.train_graphs, train.batch_size, train.max_edges, train.seed)
-        weights = loss_weights(settings.loss, 1)
+        weights = loss_weights(settings.loss)
         losses = (
             objective(model, batch.to(model.device), None, weights)
             for batch, _ in zip(plan.epoch(1), range(MAX_BATCHES), strict=False)
         )
         #: Where a weight may move, in the shape of each parameter.
-        self.masks = largest(summed_gradients(losses, self.parameters), fraction)
+        self.masks = largest(summed_gradients(losses, self.parameters, torch.abs), fraction)
 
     def mask_gradients(self) -> None:
         """Zero the gradients of all weights that stay."""
         for parameter, mask in zip(self.parameters, self.masks, strict=True):
             if parameter.grad is not None:
                 parameter.grad.mul_(mask)
-
-
-def summed_gradients(
-    losses: Iterable[torch.Tensor], parameters: Sequence[torch.nn.Parameter]
-) -> list[torch.Tensor]:
-    """Σ_b |∂L_b/∂w| of every parameter, which are ordered as the means are."""
-    totals = [torch.zeros_like(p) for p in parameters]
-    for loss in losses:
-        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-        for total, gradient in zip(totals, gradients, strict=True):
-            if gradient is not None:
-                total += gradient.abs()
-    return totals
 
 
 def largest(sizes: Sequence[torch.Tensor], fraction: float) -> list[torch.Tensor]:
