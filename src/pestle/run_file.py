@@ -14,7 +14,7 @@ from typing import Any, TypeVar, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from pestle.errors import PestleError, nearest
+from pestle.errors import PestleError, near_name
 from pestle.probe_settings import ProbeSettings
 from pestle.settings import RunSettings, known_names, walk
 
@@ -82,7 +82,9 @@ def unknown_name_error(name: str, root: type[BaseModel] = RunSettings) -> Pestle
     else:
         leaf = {n.rsplit(".", 1)[-1]: n for n in names}
         last = name.rsplit(".", 1)[-1]
-        hint = f"Did you mean '{leaf[last]}'?" if last in leaf else nearest(name, names).strip()
+        # The group may be missing or another one: epoch, training.epochs.
+        near = leaf.get(last) or near_name(name, names) or leaf.get(near_name(last, leaf))
+        hint = f"Did you mean '{near}'?" if near else ""
     listed = "`pestle init` lists all settings."
     if root is not RunSettings:
         listed = f"The settings are {', '.join(names)}."

@@ -47,8 +47,8 @@ class DataSettings(Group):
     valid_fraction: float = setting(
         0.1,
         "Fraction of the training frames held out where no validation file is given; isolated "
-        "atoms always stay in training.",
-        gt=0,
+        "atoms always stay in training. 0: none; the last model is kept, and nothing ends the run early.",
+        ge=0,
         lt=1,
     )
     split_seed: int = setting(
@@ -92,6 +92,11 @@ class DataSettings(Group):
         source="paper, appendix B (1000 with mse)",
         gt=0,
     )
+
+    @property
+    def no_validation(self) -> bool:
+        """Whether the user asked for a run without validation frames."""
+        return not self.valid and self.valid_fraction == 0
 
 
 class LossSettings(Group):

@@ -70,6 +70,8 @@ def plan_lines(manifest: Mapping[str, Any]) -> list[str]:
         lines.append(f"  {split:<6} {_split_line(summary)}")
     if manifest["data"]["held_out"]:
         lines.append("  validation frames are a seeded fraction of the training frames")
+    if "valid" not in manifest["data"]["summary"]:
+        lines.append("  no validation frames, as asked: the last model is kept")
     lines += ["", "Warnings"]
     lines += [f"  {text}" for text in manifest["warnings"]] or ["  none"]
 

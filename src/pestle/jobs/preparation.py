@@ -31,11 +31,12 @@ from pestle.jobs.keepers import keeper_notes, require_keepers, unused_keepers
 from pestle.jobs.method_choice import with_labels_at_hand, with_method
 from pestle.jobs.single_atoms import single_atom_note, single_atoms_learnable
 from pestle.jobs.starting_model import make_start, reference_energies
+from pestle.jobs.without_validation import GIVES_UP, require_last
 from pestle.recipes import resolve
 from pestle.reference_energies import ReferenceEnergies, require_elements
 from pestle.settings import DriftSettings, LoraSettings, ReplaySettings, RunSettings
 from pestle.structures.checks import CheckReport, check_frames
-from pestle.structures.frame import Frame
+from pestle.structures.frame import Frame, evenly
 from pestle.structures.graphs import GraphBatch, make_graph
 from pestle.structures.reading import is_reference_atom
 from pestle.structures.selection import Selection
@@ -44,6 +45,9 @@ from pestle.training.gate import Stage
 from pestle.training.loggers import require_loggers
 from pestle.training.objective import TrainingData
 from pestle.training.replay import GraphsOnDemand, ReplayData
+
+#: Training frames that are watched in the place of validation frames, where there are none.
+MAX_TRAIN_WATCHED = 200
 
 
 @dataclass
@@ -114,6 +118,7 @@ def prepare(
     require_foundation(settings)
     require_heads(settings)
     require_keepers(settings)
+    require_last(settings)
     foundation = load_foundation(settings.foundation, trust=settings.trust)
     fingerprint = foundation.fingerprint()
     foundation = foundation.with_dtype(DTYPES[settings.train.dtype]).to(device)
@@ -164,7 +169,8 @@ def prepare(
     adaptation = METHODS[settings.method].adapt(task)
     adaptation.model.provenance = descendant(foundation, fingerprint, settings.method)
     stages.append(Stage(f"the method {settings.method}", adaptation.model, TARGET_HEAD))
-    warnings = [f"{f.message}. {f.fix}" if f.fix else f.message for f in check.warnings]
+    warnings = [GIVES_UP] if settings.data.no_validation else []
+    warnings += [f"{f.message}. {f.fix}" if f.fix else f.message for f in check.warnings]
     warnings += [f"E0s: {text}" for text in e0s.warnings]
     warnings += single_atom_note(adaptation.model, frames)
     warnings += [*unused_settings(settings), *(replay.warnings if replay else [])]
@@ -250,11 +256,14 @@ def require_foundation(settings: RunSettings) -> None:
 
 
 def require_validation(splits: Splits, settings: RunSettings) -> None:
-    """The model to keep is chosen on the validation frames: they must have what it is chosen by.
+    """The model to keep is chosen on the validation frames, if there are any: they must have what
+    it is chosen by.
 
     Raises:
         PestleError: there are none, or none has the label.
     """
+    if settings.data.no_validation:
+        return
     metric = settings.train.best_metric
     label = metric.split("_")[0]
     wanted = ("energy", "forces", "stress") if label == "loss" else (label,)
@@ -361,8 +370,12 @@ def training_data(prepared: Prepared) -> TrainingData:
             for k, frame in enumerate(frames)
         ]
 
-    valid = list(prepared.splits.valid)
-    data = TrainingData(train, graphs(train, TARGET_HEAD), valid, graphs(valid, TARGET_HEAD))
+    valid, watched = list(prepared.splits.valid), "valid"
+    if settings.data.no_validation:
+        valid, watched = evenly(prepared.splits.train, MAX_TRAIN_WATCHED), "train_frames"
+    data = TrainingData(
+        train, graphs(train, TARGET_HEAD), valid, graphs(valid, TARGET_HEAD), watched=watched
+    )
     if prepared.replay is not None:
         kept, held = prepared.replay.train, prepared.replay.valid
         index = model.head_index(REPLAY_HEAD)

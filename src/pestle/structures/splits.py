@@ -15,6 +15,12 @@ from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.reading import LabelKeys, read_frames
 from pestle.structures.selection import Selection
 
+#: How to train without validation, and what that costs.
+WITHOUT = (
+    "train without validation, --set data.valid_fraction=0: the last model is kept, nothing ends "
+    "the run early, and no error is on unseen frames"
+)
+
 
 @dataclass
 class Splits:
@@ -65,7 +71,10 @@ def read_splits(data: DataSettings) -> Splits:
         setattr(splits, name, rest)
         # Isolated atoms define E0s: they belong to training, whichever of these files holds them.
         splits.isolated = distinct_atoms([*splits.isolated, *isolated])
-    if not data.valid:
+    if data.no_validation:
+        if not splits.train:
+            raise PestleError("no frames besides isolated atoms", where="data.train")
+    elif not data.valid:
         splits.train, splits.valid = hold_out(splits.train, data.valid_fraction, data.split_seed)
         splits.held_out = True
     return splits
@@ -79,9 +88,11 @@ def hold_out(frames: list[Frame], fraction: float, seed: int) -> tuple[list[Fram
     """
     if len(frames) < 2:
         raise PestleError(
-            f"{len(frames)} frames besides isolated atoms: none can be held out for validation",
+            f"{'one frame' if frames else 'no frames'} besides isolated atoms: none can be held "
+            "out for validation",
             where="data.train",
-            fix="Give a validation file (data.valid) or more frames.",
+            fix="Give a validation file (data.valid) or more frames"
+            + (f"; or {WITHOUT}." if frames else "."),
         )
     count = min(max(1, round(fraction * len(frames))), len(frames) - 1)
     chosen: set[int] = set()
@@ -94,7 +105,7 @@ def hold_out(frames: list[Frame], fraction: float, seed: int) -> tuple[list[Fram
         raise PestleError(
             "all frames show the same structure: none can be held out for validation",
             where="data.train",
-            fix="Give a validation file (data.valid).",
+            fix=f"Give a validation file (data.valid); or {WITHOUT}.",
         )
     train = [f for k, f in enumerate(frames) if k not in chosen]
     return train, [f for k, f in enumerate(frames) if k in chosen]
