@@ -79,6 +79,17 @@ class DataSettings(Group):
         "Key of the virials, turned into a stress by −virials/volume. None: REF_virials.",
         unit="eV",
     )
+    dispersion: Literal["included", "none", "unknown"] = setting(
+        "unknown",
+        "Whether the energies of the files hold dispersion (D3, D4, VV10, a van der Waals functional). Kept in the model "
+        "card, so that nobody adds a D3 correction twice or forgets it.",
+    )
+    subtract_dispersion: str | None = setting(
+        None,
+        "Functional whose two-body D3 correction is taken from energies, forces and stress of all files before training: "
+        "pbe (damping bj), pbe-d3(zero). Needs the extra 'dispersion'. None: labels stay as they are.",
+        source="doi:10.1063/1.3382344, doi:10.1002/jcc.21759",
+    )
     isolated_atom_repeats: int | None = setting(
         None,
         "How many times each IsolatedAtom frame enters an epoch as a training point. None: 10 where the model's "
@@ -92,6 +103,11 @@ class DataSettings(Group):
         source="paper, appendix B (1000 with mse)",
         gt=0,
     )
+
+    @property
+    def dispersion_left(self) -> str:
+        """Whether dispersion is in the energies that are trained on."""
+        return "none" if self.subtract_dispersion is not None else self.dispersion
 
     @property
     def no_validation(self) -> bool:

@@ -18,6 +18,7 @@ from pestle.cli.options import (
     Out,
     Select,
     StressKey,
+    SubtractDispersion,
     Trust,
     VirialsKey,
 )
@@ -40,6 +41,7 @@ def command(
     stress_key: StressKey = None,
     virials_key: VirialsKey = None,
     select: Select = None,
+    subtract_dispersion: SubtractDispersion = None,
     dtype: Annotated[str | None, typer.Option(help="float32 or float64.")] = None,
     device: Device = "auto",
     max_edges: MaxEdges = None,
@@ -59,6 +61,7 @@ def command(
         trust=trust,
         keys=LabelKeys(energy_key, forces_key, stress_key, virials_key),
         select=select or [],
+        subtract_dispersion=subtract_dispersion,
         dtype=dtype,
         device=device,
         max_edges=max_edges,

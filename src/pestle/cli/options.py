@@ -33,6 +33,13 @@ Select = Annotated[
         "one surface, whatever the files say.",
     ),
 ]
+SubtractDispersion = Annotated[
+    str | None,
+    typer.Option(
+        "--subtract-dispersion",
+        help="Functional (pbe; pbe-d3(zero)) whose D3 correction is taken from the labels first.",
+    ),
+]
 Files = Annotated[list[str], typer.Argument(help="Structure files or globs.")]
 Out = Annotated[Path | None, typer.Option("-o", "--out", help="Folder to write.")]
 Scope = Annotated[

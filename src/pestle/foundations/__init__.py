@@ -5,6 +5,7 @@ Importing this package imports neither torch nor any backend; loading a model do
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,7 +97,9 @@ def _starts_like_json(path: Path) -> bool:
 
 def _load_entry(entry: catalogue.Entry) -> Foundation:
     if entry.folder is not None:
-        return _rebuild(entry.folder)
+        embedded = _rebuild(entry.folder)
+        embedded.provenance = replace(embedded.provenance, dispersion=entry.dispersion)
+        return embedded
     from pestle.foundations.download import fetch
     from pestle.foundations.interface import Provenance
 
@@ -105,6 +108,7 @@ def _load_entry(entry: catalogue.Entry) -> Foundation:
         licence=entry.licence,
         level_of_theory=entry.level_of_theory,
         notes=(f"downloaded from {entry.url}",),
+        dispersion=entry.dispersion,
     )
     path = fetch(entry)
     try:

@@ -14,11 +14,13 @@ from pestle.jobs.models import load_model
 from pestle.jobs.potentials import Contenders
 from pestle.jobs.probe import run_protocol
 from pestle.probe_settings import ErrorSettings
+from pestle.progress import say
 from pestle.protocols.base import Inputs
 from pestle.protocols.errors.protocol import PROTOCOL
 from pestle.protocols.potential import ModelPotential
 from pestle.reference_energies import require_elements
 from pestle.structures.checks.surfaces import require_one_surface
+from pestle.structures.dispersion import D3, without_dispersion
 from pestle.structures.frame import elements_of
 from pestle.structures.reading import LabelKeys, read_frames
 from pestle.structures.selection import Selection
@@ -33,6 +35,7 @@ def evaluate(
     trust: bool = False,
     keys: LabelKeys | None = None,
     select: Sequence[str] = (),
+    subtract_dispersion: str | None = None,
     dtype: str | None = None,
     device: str = "auto",
     max_edges: int | None = None,
@@ -49,6 +52,7 @@ def evaluate(
         trust: allow a `.model` file.
         keys: label keys.
         select: `KEY=VALUE` of the frames to evaluate, as the setting `data.select`.
+        subtract_dispersion: functional whose D3 correction is taken from the labels first.
         dtype: precision of the network; by default the model's.
         device: where to predict.
         max_edges: edges in a batch; by default the model's `edges_at_once`.
@@ -78,6 +82,15 @@ def evaluate(
         model, foundation=foundation, trust=trust, dtype=DTYPES[dtype] if dtype else None
     )
     head = loaded.heads[loaded.head_index(head)]
+    removed = loaded.provenance.dispersion_removed
+    if subtract_dispersion is not None:
+        correction = D3.of(subtract_dispersion, where="--subtract-dispersion")
+        frames = without_dispersion(frames, correction)
+    elif removed:
+        say(
+            f"note: {removed} was taken from the labels that this model was trained on; if these "
+            f"hold it, add --subtract-dispersion '{removed}'"
+        )
     require_elements(frames, loaded)
     require_one_surface(frames, embeds=loaded.embeds, asked=selection.mixed)
     potential = ModelPotential("model", loaded.to(find_device(device)), head, max_edges=max_edges)

@@ -72,6 +72,7 @@ def plan_lines(manifest: Mapping[str, Any]) -> list[str]:
         lines.append("  validation frames are a seeded fraction of the training frames")
     if "valid" not in manifest["data"]["summary"]:
         lines.append("  no validation frames, as asked: the last model is kept")
+    lines.append(f"  {dispersion_line(manifest)}")
     lines += ["", "Warnings"]
     lines += [f"  {text}" for text in manifest["warnings"]] or ["  none"]
 
@@ -128,6 +129,18 @@ def plan_lines(manifest: Mapping[str, Any]) -> list[str]:
         gate_line(manifest["gate"]),
     ]
     return lines
+
+
+def dispersion_line(manifest: Mapping[str, Any]) -> str:
+    """Whether dispersion is in the labels and in what the foundation was trained on."""
+    data, foundation = manifest["data"], manifest["foundation"]
+    words = {"included": "holds it", "none": "holds none", "unknown": "unknown"}
+    labels = {"included": "hold it", "none": "hold none", "unknown": "unknown"}[data["dispersion"]]
+    if data["dispersion_removed"]:
+        labels = f"{data['dispersion_removed']} was taken away"
+    elif data["dispersion"] == "unknown":
+        labels += " (say data.dispersion=included or none: the card keeps it)"
+    return f"dispersion: the foundation {words[foundation['dispersion']]}; the labels {labels}"
 
 
 def probe_lines(probe: Mapping[str, Any] | None, plan: Mapping[str, Any]) -> list[str]:

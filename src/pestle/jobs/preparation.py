@@ -17,6 +17,7 @@ from pestle.devices import DTYPES
 from pestle.e0_setting import fallback, given_elements
 from pestle.errors import PestleError
 from pestle.foundations import load_foundation
+from pestle.foundations.dispersion import dispersion_findings, dispersion_of_labels
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation, Provenance
 from pestle.foundations.label_checks import check_against_foundation
 from pestle.foundations.prediction import KnownPredictions
@@ -36,6 +37,7 @@ from pestle.recipes import resolve
 from pestle.reference_energies import ReferenceEnergies, require_elements
 from pestle.settings import DriftSettings, LoraSettings, ReplaySettings, RunSettings
 from pestle.structures.checks import CheckReport, check_frames
+from pestle.structures.dispersion import D3
 from pestle.structures.frame import Frame, evenly
 from pestle.structures.graphs import GraphBatch, make_graph
 from pestle.structures.reading import is_reference_atom
@@ -167,7 +169,7 @@ def prepare(
             )
     task = Case(start, TARGET_HEAD, splits.train, settings, foundation.reference_energies[head])
     adaptation = METHODS[settings.method].adapt(task)
-    adaptation.model.provenance = descendant(foundation, fingerprint, settings.method)
+    adaptation.model.provenance = descendant(foundation, fingerprint, settings, frames)
     stages.append(Stage(f"the method {settings.method}", adaptation.model, TARGET_HEAD))
     warnings = [GIVES_UP] if settings.data.no_validation else []
     warnings += [f"{f.message}. {f.fix}" if f.fix else f.message for f in check.warnings]
@@ -283,10 +285,13 @@ def require_validation(splits: Splits, settings: RunSettings) -> None:
     )
 
 
-def descendant(foundation: Foundation, fingerprint: str, method: str) -> Provenance:
-    """Provenance of a model made from a foundation: the licence stays, the level of theory is
-    that of the new labels."""
-    parent = foundation.provenance
+def descendant(
+    foundation: Foundation, fingerprint: str, settings: RunSettings, frames: Sequence[Frame]
+) -> Provenance:
+    """Provenance of a model made from a foundation: the licence stays, the level of theory and
+    what there is of dispersion are those of the new labels."""
+    parent, method, data = foundation.provenance, settings.method, settings.data
+    removed = "" if data.subtract_dispersion is None else D3.of(data.subtract_dispersion).name
     if method == "scratch":
         licence = "that of the training data (no weight of the foundation is left)"
         origin = f"trained from scratch in the shape of {parent.name} ({fingerprint})"
@@ -298,6 +303,8 @@ def descendant(foundation: Foundation, fingerprint: str, method: str) -> Provena
         licence=licence,
         level_of_theory="that of the training data",
         notes=(*parent.notes, origin),
+        dispersion=dispersion_of_labels(frames, data.dispersion_left),
+        dispersion_removed=removed,
     )
 
 
@@ -325,6 +332,10 @@ def preflight(
         embeds=foundation.embeds,
         mixed=Selection.of(settings.data.select).mixed,
     )
+    if settings.method != "scratch":
+        everything = [frame for frames in named.values() for frame in frames]
+        stated = settings.data.dispersion_left
+        report.findings += dispersion_findings(everything, foundation, head, stated)
     if not report.errors:
         report.findings += check_against_foundation(
             named, foundation, head=head, max_edges=max_edges, known=known

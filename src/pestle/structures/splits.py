@@ -11,6 +11,7 @@ from pestle.errors import PestleError
 from pestle.settings import DataSettings
 from pestle.structures.checks.duplicates import same_groups
 from pestle.structures.checks.geometry import bonded_pairs, sound_frames
+from pestle.structures.dispersion import D3, without_dispersion
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.reading import LabelKeys, read_frames
 from pestle.structures.selection import Selection
@@ -55,6 +56,7 @@ def read_splits(data: DataSettings) -> Splits:
         )
     keys = LabelKeys(data.energy_key, data.forces_key, data.stress_key, data.virials_key)
     selection = Selection.of(data.select)
+    correction = correction_of(data)
     splits = Splits()
     files = {"train": data.train, "valid": data.valid, "test": data.test}
     readings = {name: read_frames(given, keys) for name, given in files.items() if given}
@@ -64,6 +66,8 @@ def read_splits(data: DataSettings) -> Splits:
         frames = selection.keep(reading.frames)
         if not frames:
             raise PestleError("none of its frames is selected", where=f"data.{name}")
+        if correction is not None:
+            frames = without_dispersion(frames, correction)
         if name == "test":
             splits.test = frames
             continue
@@ -78,6 +82,23 @@ def read_splits(data: DataSettings) -> Splits:
         splits.train, splits.valid = hold_out(splits.train, data.valid_fraction, data.split_seed)
         splits.held_out = True
     return splits
+
+
+def correction_of(data: DataSettings) -> D3 | None:
+    """The D3 correction that is taken from the labels.
+
+    Raises:
+        PestleError: the labels are said to hold none, or it cannot be calculated here.
+    """
+    if data.subtract_dispersion is None:
+        return None
+    if data.dispersion == "none":
+        raise PestleError(
+            "data.dispersion=none says that there is none to take away",
+            where="data.subtract_dispersion",
+            fix="Leave out one of them.",
+        )
+    return D3.of(data.subtract_dispersion)
 
 
 def hold_out(frames: list[Frame], fraction: float, seed: int) -> tuple[list[Frame], list[Frame]]:

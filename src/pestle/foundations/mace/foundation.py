@@ -36,6 +36,7 @@ class MaceFoundation(NetworkFoundation):
 
     backend = "mace"
     own_format = ".model"
+    own_calculator = ("mace.calculators", "MACECalculator", "model_paths")
     lammps_formats = lammps.FORMATS
     kernel_names = ("pestle", "mace", "cuequivariance")
     network: Network

@@ -33,6 +33,8 @@ WHOLE_LEVELS = frozenset({
 })  # fmt: skip
 #: What a level can have beside it: another surface than the level alone.
 DISPERSION = frozenset({"d2", "d3", "d3bj", "d3zero", "d4", "mbd", "ts", "vdw"})
+#: Levels that hold it by themselves.
+WITH_DISPERSION = frozenset({"wb97xd", "wb97xd3", "wb97mv", "vdwdf", "vdwdf2", "optb88", "optpbe"})
 #: Entries of the comment line that name the level of theory as such.
 THEORY_KEYS = (
     "functional", "xc", "xc_functional", "dft_functional", "level_of_theory", "theory_level",
@@ -162,6 +164,12 @@ def level_in(name: str) -> str:
     if not LEVELS.intersection(parts):
         return ""
     return "+".join(dict.fromkeys(p for p in parts if p in LEVELS | DISPERSION))
+
+
+def holds_dispersion(name: str) -> bool:
+    """Whether the name of a level of theory says that dispersion is included."""
+    level = level_in(name)
+    return level in WITH_DISPERSION or bool(DISPERSION.intersection(level.split("+")))
 
 
 def _letters(name: str) -> str:
