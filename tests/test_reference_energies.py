@@ -12,11 +12,13 @@ from ase import Atoms
 from ase.build import molecule
 
 import nequip_factory
-from pestle.e0_setting import from_setting
+from pestle.e0_setting import fallback, from_setting
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import predict_frames
 from pestle.reference_energies import EnergyProblem, compare, estimate
+from pestle.run_file import build, dump, parse_overrides, read_run_file
+from pestle.structures.checks import check_frames
 from pestle.structures.frame import Frame
 
 #: All-electron atoms (paper, Table 2): what a shift looks like in practice.
@@ -159,6 +161,82 @@ def test_tables_and_files(seed0: Foundation, tmp_path: Path) -> None:
         from_setting(problem, {"Hx": 1.0})
     with pytest.raises(PestleError, match="neither a method nor a file"):
         from_setting(problem, "reestimated")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{1:-13.572,8:-2043.934}",
+        "{1: -13.572, 8: -2043.934}",
+        "{ H:-13.572 , O : -2.043934e3}",
+        "{'H': -13.572, \"O\": -2043.934}",
+        '{"1": -13.572, "8": -2043.934}',
+        "H:-13.572,8:-2043.934",
+    ],
+)
+def test_tables_as_mace_writes_them(seed0: Foundation, tmp_path: Path, text: str) -> None:
+    """On the command line, in a run file (quoted or not) and in a file of their own."""
+    wanted = {"H": -13.572, "O": -2043.934}
+    assert build({}, parse_overrides([f"e0s={text}"])).e0s == wanted
+    quoted = "'" + text.replace("'", "''") + "'"
+    for written in [text, quoted] if text.startswith("{") else [quoted]:
+        path = tmp_path / "run.yaml"
+        path.write_text(f"foundation: x\ne0s: {written}\n")
+        settings = build(read_run_file(path))
+        assert settings.e0s == wanted
+        path.write_text(dump(settings))  # the complete run file of the run folder
+        assert build(read_run_file(path)).e0s == wanted
+    table = tmp_path / "e0s.json"
+    table.write_text(text)
+    problem = EnergyProblem.of(frames_with(seed0, PLANTED, ["H2O"]), seed0)
+    for setting in (text, str(table)):
+        result = from_setting(problem, setting)
+        assert (result.e0s[1], result.e0s[8]) == (-13.572, -2043.934)
+        assert result.method == "given" and "given by the user" in result.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{1:-13.6,Hx:-2}", "'Hx' is no element"),
+        ("{1:-13.6,H:-2}", "H stands twice"),
+        ("{1:-13.6,8:low}", "'low' is not an energy"),
+        ("{1:-13.6,8}", "'8' is not ELEMENT:ENERGY"),
+        ("{1:-13.6", "no closing brace"),
+        ("{}", "the table is empty"),
+    ],
+)
+def test_a_wrong_table_is_named(text: str, message: str) -> None:
+    with pytest.raises(PestleError, match=message):
+        build({}, parse_overrides([f"e0s={text}"]))
+
+
+def test_given_energies_and_what_they_leave_open(seed0: Foundation) -> None:
+    frames = frames_with(seed0, PLANTED, ["H2O", "CO2"]) + atom_frames({8: PLANTED[8] + 0.5})
+    problem = EnergyProblem.of(frames, seed0)
+    with pytest.raises(PestleError, match="no E0 of C, and the data no isolated atom"):
+        from_setting(problem, {"H": PLANTED[1], "O": PLANTED[8]})
+    result = from_setting(problem, {"H": PLANTED[1], "C": PLANTED[6]})
+    assert result.e0s[8] == PLANTED[8] + 0.5 and "O from isolated atoms" in result.reason
+    all_of_them = {"H": PLANTED[1], "C": PLANTED[6], "O": PLANTED[8]}
+    (warning,) = from_setting(problem, all_of_them).warnings
+    assert "the E0 given for O is -2043.9340 eV" in warning and "-2043.4340" in warning
+    # The checks speak of reestimation only where something is left to reestimate.
+    for given, left in (((1, 6, 8), None), ((1, 6), None), ((6,), "no given E0 of H")):
+        found = check_frames({"train": frames}, given_e0s=given).findings
+        messages = [f.message for f in found if f.code == "no-isolated-atoms"]
+        assert not any("reestimated" in f.message for f in found) or left is not None
+        assert [left in m for m in messages] == ([True] if left else [])
+
+
+def test_the_fallback_is_named_by_what_it_is() -> None:
+    assert fallback("auto", from_scratch=False) == "reestimate"
+    assert fallback("auto", from_scratch=True) == "average"
+    frames = [Frame(molecule("H2O"), energy=-2080.0, source="a.xyz")]
+    for method, word in (("average", "averaged over"), ("foundation", "are the foundation's")):
+        assert fallback(method, from_scratch=False) == method
+        found = check_frames({"train": frames}, e0_method=method).findings
+        assert any(word in f.message for f in found if f.code == "no-isolated-atoms")
 
 
 def test_unknown_element_is_named_with_its_frame(seed0: Foundation) -> None:

@@ -370,7 +370,7 @@ def test_plots_hold_the_data(page: Page) -> None:
     curve = page.data["curve-forces-rmse"]
     assert len(curve["data"][0]["y"]) == 101
     assert curve["layout"]["yaxis"]["type"] == "log"
-    assert "best: epoch 87" in json.dumps(curve)
+    assert "kept: epoch 87" in json.dumps(curve)
     parity = page.data["chart-errors-0"]
     assert parity["layout"]["xaxis"]["range"] == parity["layout"]["yaxis"]["range"]
     colours = {

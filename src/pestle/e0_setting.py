@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-from ase.data import atomic_numbers, chemical_symbols
+from ase.data import chemical_symbols
 
-from pestle.errors import PestleError
+from pestle.e0_text import MACE_WORDS, read_table, symbols_of, table_of
+from pestle.errors import PestleError, nearest
 from pestle.reference_energies import (
     METHODS,
+    SAME_ATOM,
     SUSPECT_ERROR,
     SUSPECT_RATIO,
     EnergyProblem,
@@ -39,20 +39,15 @@ def choose(problem: EnergyProblem, table: Mapping[int, float] | None = None) -> 
 
 
 def from_setting(problem: EnergyProblem, setting: str | Mapping[str, float]) -> ReferenceEnergies:
-    """E0s as the setting `e0s` asks: a method, `auto`, a JSON file or a table symbol → eV.
+    """E0s as the setting `e0s` asks: a method, `auto`, a table symbol → eV (also as
+    text, `{1:-13.6,8:-2043.9}`), or a file of JSON or YAML that holds one.
 
     Raises:
         PestleError: unknown method or element, unreadable file, or the data do not permit it.
     """
-    table: dict[int, float] = {}
-    if isinstance(setting, str) and setting not in (*METHODS, "auto"):
-        setting = _read_table(setting)
-    if not isinstance(setting, str):
-        table = _by_number(setting)
-        result = estimate(problem, "isolated", table)
-        result.reason = "given by the user"
-        result.warnings += _suspect(result, problem)
-        return result
+    setting = symbols_of(setting)
+    if not isinstance(setting, str) or setting not in (*METHODS, "auto"):
+        return _given(problem, setting)
     if setting == "auto":
         method, reason = choose(problem)
     else:
@@ -62,6 +57,25 @@ def from_setting(problem: EnergyProblem, setting: str | Mapping[str, float]) -> 
     if method == "isolated":
         result.warnings += _suspect(result, problem)
     return result
+
+
+def given_elements(setting: str | Mapping[str, float]) -> set[int]:
+    """Atomic numbers whose E0 the setting `e0s` gives; none where it names a method.
+
+    Raises:
+        PestleError: as `from_setting`, for a table or file.
+    """
+    setting = symbols_of(setting)
+    if not isinstance(setting, str):
+        return set(table_of(setting))
+    return set() if setting in (*METHODS, "auto") else set(read_table(_file_of(setting)))
+
+
+def fallback(setting: str | Mapping[str, float], *, from_scratch: bool) -> str:
+    """Where the setting `e0s` takes E0s from that it does not give and no isolated atom has."""
+    if setting in ("average", "foundation"):
+        return str(setting)
+    return "average" if from_scratch else "reestimate"
 
 
 def _suspect(result: ReferenceEnergies, problem: EnergyProblem) -> list[str]:
@@ -91,36 +105,45 @@ def _suspect(result: ReferenceEnergies, problem: EnergyProblem) -> list[str]:
     ]
 
 
-def _read_table(name: str) -> Mapping[str, float]:
+def _given(problem: EnergyProblem, setting: str | Mapping[str, float]) -> ReferenceEnergies:
+    """E0s that the user gives: a table, or the file that holds it."""
+    if isinstance(setting, str):
+        table, reason = read_table(_file_of(setting)), f"given by the user in {setting}"
+    else:
+        table, reason = table_of(setting), "given by the user"
+    result = estimate(problem, "isolated", table)
+    from_atoms = [z for z in elements_of(problem.frames) if z not in table]
+    if from_atoms:
+        names = ", ".join(chemical_symbols[z] for z in from_atoms)
+        reason += f"; {names} from isolated atoms of the data"
+    result.method, result.reason = "given", reason
+    result.warnings += [*_against_atoms(problem, table), *_suspect(result, problem)]
+    return result
+
+
+def _against_atoms(problem: EnergyProblem, table: Mapping[int, float]) -> list[str]:
+    """A line for every isolated atom of the data that has another energy than the table says."""
+    found = {}
+    for frame in problem.atoms:
+        z = int(frame.numbers[0])
+        assert frame.energy is not None
+        if z in table and abs(frame.energy - table[z]) > SAME_ATOM:
+            found[z] = (
+                f"the E0 given for {chemical_symbols[z]} is {table[z]:.4f} eV, but its isolated "
+                f"atom in the data has {frame.energy:.4f} ({frame.where}); the one given is taken"
+            )
+    return list(found.values())
+
+
+def _file_of(name: str) -> Path:
     path = Path(name).expanduser()
     if not path.is_file():
+        meant = MACE_WORDS.get(name.lower())
+        hint = f"mace's {name} is {meant} here." if meant else nearest(name, METHODS).strip()
         raise PestleError(
             f"'{name}' is neither a method nor a file",
             where="e0s",
-            fix=f'Methods: auto, {", ".join(METHODS)}; or a JSON file {{"H": -13.6, …}}.',
+            fix=f"{hint} Methods: auto, {', '.join(METHODS)}; or a table {{H: -13.6, …}}, also in "
+            "a file of JSON or YAML.".lstrip(),
         )
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise PestleError(f"not a JSON file ({error})", where=str(path)) from None
-    # `pestle e0 --json` prints its table under this key.
-    content = content.get("e0s", content) if isinstance(content, dict) else content
-    if not isinstance(content, dict):
-        raise PestleError("expected a table symbol → eV", where=str(path))
-    return content
-
-
-def _by_number(table: Mapping[str, float]) -> dict[int, float]:
-    numbers = {}
-    for symbol, energy in table.items():
-        z = atomic_numbers.get(str(symbol)) or (int(symbol) if str(symbol).isdigit() else 0)
-        if not 0 < z < len(chemical_symbols):
-            raise PestleError(f"'{symbol}' is no element", where="e0s")
-        try:
-            value = float(energy)
-        except (TypeError, ValueError):
-            value = float("nan")
-        if not np.isfinite(value):
-            raise PestleError(f"{symbol}: {energy!r} is not an energy", where="e0s")
-        numbers[z] = value
-    return numbers
+    return path

@@ -41,7 +41,32 @@ class Interrupted(Exception):
         super().__init__(f"stopped by {by}; go on with: pestle finetune --resume -o {folder}")
 
 
+#: Names less alike than this (difflib's ratio) are no slips of the pen: in four letters one may be
+#: wrong, in eight two.
+ALIKE = 0.75
+#: Letters that a beginning needs to point to a name.
+MIN_BEGINNING = 4
+
+
+def near_name(name: str, known: Iterable[str]) -> str:
+    """The known name that was probably meant; empty where none is near."""
+    ratios = {other: _likeness(name.lower(), other.lower()) for other in known if other != name}
+    best = max(ratios, key=lambda other: ratios[other], default="")
+    return best if ratios.get(best, 0.0) >= ALIKE else ""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`" Did you mean 'x'?"` for the nearest known name, or an empty string."""
-    match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" Did you mean '{match[0]}'?" if match else ""
+    """`" Did you mean 'x'?"` for the nearest known name, or an empty string where none is near."""
+    best = near_name(name, known)
+    return f" Did you mean '{best}'?" if best else ""
+
+
+def _likeness(name: str, other: str) -> float:
+    """How alike two names are, 0 to 1. An ending that both share (.xyz) counts for nothing, and a
+    name that only goes on (medium-omat, medium-omat-0) is near."""
+    stem, dot, ending = name.rpartition(".")
+    if dot and stem and other.endswith(dot + ending):
+        name, other = stem, other.removesuffix(dot + ending)
+    if len(name) >= MIN_BEGINNING and other.startswith(name):
+        return 1.0
+    return difflib.SequenceMatcher(None, name, other).ratio()

@@ -199,7 +199,13 @@ def resolve(
     if train.schedule_patience in (None, recipe.schedule_patience):
         train.schedule_patience = recipe.schedule_patience
         reasons["train.schedule_patience"] = recipe.why_schedule
-    if train.schedule in (None, recipe.schedule):
+    if settings.data.no_validation and train.schedule is None and recipe.schedule == "plateau":
+        train.schedule = "cosine"
+        reasons["train.schedule"] = (
+            "without validation frames no plateau can be seen; the rate falls to 1 %, so that the "
+            "last model, which is kept, is a settled one"
+        )
+    elif train.schedule in (None, recipe.schedule):
         train.schedule = recipe.schedule  # type: ignore[assignment]
         reasons["train.schedule"] = recipe.why_schedule
     lengths = (None, recipe.epochs)

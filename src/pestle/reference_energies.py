@@ -36,6 +36,8 @@ RANK_TOLERANCE = 1e-10
 
 #: A single-atom energy within this of its E0 counts as equal to it (eV).
 SINGLE_ATOM_TOLERANCE = 1e-4
+#: Two energies of one isolated atom that differ by more are said to differ (eV).
+SAME_ATOM = 1e-3
 #: Isolated atoms are suspect as E0s where the foundation starts at least this far off with them
 #: (meV/atom), and so many times as far as with reestimated ones.
 SUSPECT_ERROR, SUSPECT_RATIO = 100.0, 5.0
@@ -46,7 +48,7 @@ class ReferenceEnergies:
     """E0s by one method, with their diagnostics. Energies in eV unless a name says otherwise.
 
     Attributes:
-        method: how they were found.
+        method: how they were found: one of `METHODS`, or `given` by the user.
         e0s: atomic number → E0.
         kept: elements (of the data or of the foundation) that keep the foundation's E0.
         shift: E0 minus the foundation's E0, per element of the data.
@@ -266,7 +268,7 @@ def _isolated(problem: EnergyProblem, table: Mapping[int, float]) -> ReferenceEn
     for frame in problem.atoms:
         z = int(frame.numbers[0])
         energy = float(frame.energy or 0.0)
-        if z in e0s and abs(e0s[z] - energy) > 1e-3:
+        if z in e0s and abs(e0s[z] - energy) > SAME_ATOM:
             warnings.append(
                 f"two isolated {chemical_symbols[z]} atoms differ by "
                 f"{abs(e0s[z] - energy):.4f} eV; the lower one is taken ({frame.where})"
@@ -276,6 +278,12 @@ def _isolated(problem: EnergyProblem, table: Mapping[int, float]) -> ReferenceEn
     missing = [z for z in elements_of(problem.frames) if z not in e0s]
     if missing:
         names = ", ".join(chemical_symbols[z] for z in missing)
+        if table:
+            raise PestleError(
+                f"the table holds no E0 of {names}, and the data no isolated atom",
+                where="e0s",
+                fix="Add them to the table.",
+            )
         raise PestleError(
             f"no isolated atom for {names}",
             where="e0s",

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from pestle.errors import PestleError, nearest
+from pestle.errors import PestleError, near_name
 from pestle.probe_settings import ProbeSettings
 from pestle.settings import RunSettings, known_names, walk
 
@@ -89,7 +89,9 @@ def unknown_name_error(name: str, root: type[BaseModel] = RunSettings) -> Pestle
     else:
         leaf = {n.rsplit(".", 1)[-1]: n for n in names}
         last = name.rsplit(".", 1)[-1]
-        hint = f"Did you mean '{leaf[last]}'?" if last in leaf else nearest(name, names).strip()
+        # The group may be missing or another one: epoch, training.epochs.
+        near = leaf.get(last) or near_name(name, names) or leaf.get(near_name(last, leaf))
+        hint = f"Did you mean '{near}'?" if near else ""
     listed = "`pestle init` lists all settings."
     if root is not RunSettings:
         listed = f"The settings are {', '.join(names)}."
@@ -123,6 +125,9 @@ def parse_overrides(
         name = name.strip()
         if name not in known_names(root):
             raise unknown_name_error(name, root)
+        if name == "e0s":  # YAML reads mace's {1:-1.1} as keys without values
+            values[name] = value.strip()
+            continue
         if _is_text(name, root):  # a project called 2024 is no number
             values[name] = None if value.strip() in ("", "null", "None") else value.strip()
             continue

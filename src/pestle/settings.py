@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, field_validator
+
+from pestle.e0_text import symbols_of
 
 
 def setting(default: Any, text: str, *, unit: str = "", source: str = "", **limits: Any) -> Any:
@@ -45,8 +47,8 @@ class DataSettings(Group):
     valid_fraction: float = setting(
         0.1,
         "Fraction of the training frames held out where no validation file is given; isolated "
-        "atoms always stay in training.",
-        gt=0,
+        "atoms always stay in training. 0: none; the last model is kept, and nothing ends the run early.",
+        ge=0,
         lt=1,
     )
     split_seed: int = setting(
@@ -54,6 +56,12 @@ class DataSettings(Group):
         "Seed of that fraction, apart from train.seed, so that runs of several seeds are judged on the same "
         "frames.",
         ge=0,
+    )
+    select: Annotated[list[str], Field()] = setting(
+        list,
+        "Frames to use, KEY=VALUE or KEY=VALUE,VALUE each, where the files hold several levels of theory, charges or "
+        "spins: head=pbe. Keys are head, config_type, charge, spin and the entries of the comment lines. all: every "
+        "frame is of one surface, whatever the files say. Empty: every frame; frames of several surfaces stop the run.",
     )
     energy_key: str | None = setting(
         None,
@@ -75,6 +83,17 @@ class DataSettings(Group):
         "Key of the virials, turned into a stress by −virials/volume. None: REF_virials.",
         unit="eV",
     )
+    dispersion: Literal["included", "none", "unknown"] = setting(
+        "unknown",
+        "Whether the energies of the files hold dispersion (D3, D4, VV10, a van der Waals functional). Kept in the model "
+        "card, so that nobody adds a D3 correction twice or forgets it.",
+    )
+    subtract_dispersion: str | None = setting(
+        None,
+        "Functional whose two-body D3 correction is taken from energies, forces and stress of all files before training: "
+        "pbe (damping bj), pbe-d3(zero). Needs the extra 'dispersion'. None: labels stay as they are.",
+        source="doi:10.1063/1.3382344, doi:10.1002/jcc.21759",
+    )
     isolated_atom_repeats: int | None = setting(
         None,
         "How many times each IsolatedAtom frame enters an epoch as a training point. None: 10 where the model's "
@@ -88,6 +107,16 @@ class DataSettings(Group):
         source="paper, appendix B (1000 with mse)",
         gt=0,
     )
+
+    @property
+    def dispersion_left(self) -> str:
+        """Whether dispersion is in the energies that are trained on."""
+        return "none" if self.subtract_dispersion is not None else self.dispersion
+
+    @property
+    def no_validation(self) -> bool:
+        """Whether the user asked for a run without validation frames."""
+        return not self.valid and self.valid_fraction == 0
 
 
 class LossSettings(Group):
@@ -500,7 +529,7 @@ class RunSettings(Group):
     )
     e0s: str | dict[str, float] = setting(
         "auto",
-        "Atomic reference energies: auto, isolated, reestimate, average, foundation, a JSON file, or a table symbol → eV.",
+        "Atomic reference energies: auto, isolated, reestimate, average, foundation; or a table with symbols or atomic numbers for keys, {H: -13.6, O: -2043.9} or as mace writes it, {1:-13.6,8:-2043.9}; or a file of JSON or YAML that holds one.",
         unit="eV",
         source="paper 2.6, Eq. 5–6",
     )
@@ -512,6 +541,12 @@ class RunSettings(Group):
     drift: DriftSettings = setting(DriftSettings, "Drift")
     keep: KeepSettings = setting(KeepSettings, "Keepers of breadth")
     log: LogSettings = setting(LogSettings, "Logging")
+
+    @field_validator("e0s", mode="before")
+    @classmethod
+    def _table(cls, value: Any) -> Any:
+        """A table however it is written."""
+        return symbols_of(value)
 
 
 # -- every field by its dotted name -----------------------------------------------------------------

@@ -324,8 +324,8 @@ class LowRankModel(Foundation):
     def export_obstacle(self, *, head: str | None = None) -> str:
         return self.base.export_obstacle(head=head)
 
-    def calculator(self, *, head: str | None = None) -> Calculator:
-        return self.merged().calculator(head=head)
+    def calculator(self, *, head: str | None = None, dispersion: str | None = None) -> Calculator:
+        return self.merged().calculator(head=head, dispersion=dispersion)
 
 
 def _key(parameter: str) -> str:

@@ -13,7 +13,9 @@ from pestle.cli.options import (
     FoundationOption,
     Head,
     Json,
+    Select,
     StressKey,
+    SubtractDispersion,
     Trust,
     VirialsKey,
 )
@@ -30,6 +32,11 @@ def command(
     forces_key: ForcesKey = None,
     stress_key: StressKey = None,
     virials_key: VirialsKey = None,
+    select: Select = None,
+    dispersion: Annotated[
+        str, typer.Option(help="Whether the labels hold dispersion: included, none or unknown.")
+    ] = "unknown",
+    subtract_dispersion: SubtractDispersion = None,
     as_json: Json = False,
 ) -> None:
     """Say what is in the data, what is wrong with it, and what it implies."""
@@ -45,6 +52,9 @@ def command(
         head=head,
         trust=trust,
         keys=LabelKeys(energy_key, forces_key, stress_key, virials_key),
+        select=select or [],
+        dispersion=dispersion,
+        subtract_dispersion=subtract_dispersion,
     )
     if as_json:
         print_json(report.to_json())

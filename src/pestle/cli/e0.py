@@ -11,6 +11,7 @@ from pestle.cli.options import (
     FoundationOption,
     Head,
     Json,
+    Select,
     Trust,
 )
 
@@ -23,12 +24,14 @@ def command(
         typer.Option(
             "--method",
             "-m",
-            help="auto, isolated, reestimate, average, foundation, or a JSON file symbol → eV.",
+            help="auto, isolated, reestimate, average, foundation, a table {1:-13.6,8:-2043.9} or "
+            "{H: -13.6, O: -2043.9}, or a file of JSON or YAML that holds one.",
         ),
     ] = "auto",
     head: Head = None,
     trust: Trust = False,
     energy_key: EnergyKey = None,
+    select: Select = None,
     as_json: Json = False,
 ) -> None:
     """Atomic reference energies of the data, with diagnostics, and all methods side by side."""
@@ -37,7 +40,15 @@ def command(
     from pestle.structures.reading import LabelKeys
 
     keys = LabelKeys(energy=energy_key)
-    result = e0(data, foundation=foundation, method=method, head=head, trust=trust, keys=keys)
+    result = e0(
+        data,
+        foundation=foundation,
+        method=method,
+        head=head,
+        trust=trust,
+        keys=keys,
+        select=select or [],
+    )
     if as_json:
         others = {name: other.to_json() for name, other in result.compared.items()}
         print_json({**result.chosen.to_json(), "compared": others})

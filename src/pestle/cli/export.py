@@ -36,6 +36,13 @@ def command(
     dtype: Annotated[
         str | None, typer.Option(help="float32 or float64; by default the model's.")
     ] = None,
+    dispersion: Annotated[
+        str | None,
+        typer.Option(
+            help="Functional whose D3 correction belongs to the model (pbe; pbe-d3(zero)), or "
+            "removed: what was taken from its training labels."
+        ),
+    ] = None,
     trust: Trust = False,
     out: Annotated[
         Path | None,
@@ -59,6 +66,7 @@ def command(
         head=head,
         all_heads=all_heads,
         dtype=dtype,
+        dispersion=dispersion,
         trust=trust,
         out=out,
     )

@@ -17,6 +17,7 @@ from pestle.cli.options import (
     Head,
     Json,
     Scope,
+    Select,
     StressKey,
     Trust,
     VirialsKey,
@@ -36,6 +37,7 @@ def command(
     ] = None,
     valid: Annotated[list[str] | None, typer.Option("--valid", help="Validation files.")] = None,
     test: Annotated[list[str] | None, typer.Option("--test", help="Test files.")] = None,
+    select: Select = None,
     method: Annotated[
         str | None,
         typer.Option(
@@ -97,6 +99,7 @@ def command(
         ("data.forces_key", forces_key),
         ("data.stress_key", stress_key),
         ("data.virials_key", virials_key),
+        ("data.select", select),
     ):
         if value:
             asked[name] = value

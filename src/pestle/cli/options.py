@@ -27,6 +27,21 @@ EnergyKey = Annotated[str | None, typer.Option(help="Key of the total energy (eV
 ForcesKey = Annotated[str | None, typer.Option(help="Key of the forces (eV/Å).")]
 StressKey = Annotated[str | None, typer.Option(help="Key of the stress (eV/Å³, ASE's sign).")]
 VirialsKey = Annotated[str | None, typer.Option(help="Key of the virials (eV).")]
+Select = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--select",
+        help="Use only frames with KEY=VALUE (head=pbe, charge=0); several times. all: they are of "
+        "one surface, whatever the files say.",
+    ),
+]
+SubtractDispersion = Annotated[
+    str | None,
+    typer.Option(
+        "--subtract-dispersion",
+        help="Functional (pbe; pbe-d3(zero)) whose D3 correction is taken from the labels first.",
+    ),
+]
 Files = Annotated[list[str], typer.Argument(help="Structure files or globs.")]
 Out = Annotated[Path | None, typer.Option("-o", "--out", help="Folder to write.")]
 Scope = Annotated[

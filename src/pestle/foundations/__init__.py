@@ -5,6 +5,7 @@ Importing this package imports neither torch nor any backend; loading a model do
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,7 +113,9 @@ def _starts_like_json(path: Path) -> bool:
 
 def _load_entry(entry: catalogue.Entry, *, trust: bool) -> Foundation:
     if entry.folder is not None:
-        return _rebuild(entry.folder)
+        embedded = _rebuild(entry.folder)
+        embedded.provenance = replace(embedded.provenance, dispersion=entry.dispersion)
+        return embedded
     from pestle.foundations.published import load_published
 
     return load_published(entry, trust=trust)

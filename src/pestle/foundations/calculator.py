@@ -10,11 +10,13 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from pestle.foundations.dispersion import correction_for
 from pestle.structures.graphs import unlabelled
 from pestle.structures.neighbour_lists import NeighbourLists
 
 if TYPE_CHECKING:
     from pestle.foundations.interface import Foundation
+    from pestle.structures.dispersion import D3
 
 #: Keys of `atoms.info` that hold total charge and spin multiplicity.
 CHARGE_KEYS = ("total_charge", "charge")
@@ -45,6 +47,8 @@ class FoundationCalculator(Calculator):
     Args:
         foundation: the model; not copied.
         head: name of the head, needed where there are several.
+        dispersion: functional whose D3 correction is added to energy, forces and stress, or
+            `removed`; there are no shares of atoms (`energies`) then.
     """
 
     implemented_properties: ClassVar[list[str]] = [
@@ -55,8 +59,16 @@ class FoundationCalculator(Calculator):
         "stress",
     ]
 
-    def __init__(self, foundation: Foundation, *, head: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        foundation: Foundation,
+        *,
+        head: str | None = None,
+        dispersion: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        self.correction = None if dispersion is None else correction_for(foundation, dispersion)
         self.foundation = foundation
         self._row = foundation.head_index(head)
         e0s = foundation.reference_energies[foundation.heads[self._row]]
@@ -115,3 +127,14 @@ class FoundationCalculator(Calculator):
         if prediction.stress is not None:
             stress = prediction.stress[0].double().cpu().numpy()
             self.results["stress"] = full_3x3_to_voigt_6_stress(stress)
+        if self.correction is not None:
+            self._add(self.correction)
+
+    def _add(self, correction: D3) -> None:
+        """Add a correction to the results."""
+        energy, forces, stress = correction.terms(self.atoms)
+        for name, more in (("energy", energy), ("free_energy", energy), ("forces", forces)):
+            self.results[name] = self.results[name] + more
+        if stress is not None and "stress" in self.results:
+            self.results["stress"] = self.results["stress"] + full_3x3_to_voigt_6_stress(stress)
+        del self.results["energies"]

@@ -70,6 +70,9 @@ class Entry:
         url: where it is downloaded from.
         sha256: of the file at that address; empty where it is not known (see `_SHA256`).
         folder: model folder of an embedded model.
+        dispersion: whether the energies it was trained on hold dispersion (D3, VV10) beyond a
+            semilocal functional: included, none or unknown.
+        head_dispersion: (head, the same) where heads differ.
     """
 
     name: str
@@ -84,6 +87,8 @@ class Entry:
     url: str = ""
     sha256: str = ""
     folder: Path | None = None
+    dispersion: str = "none"
+    head_dispersion: tuple[tuple[str, str], ...] = ()
 
     @property
     def commercial_use(self) -> bool:
@@ -161,6 +166,10 @@ def _nequix(name: str, commit: str, theory: str) -> Entry:
 
 _MPTRJ, _OMAT = "PBE+U (MPtrj)", "PBE+U (OMat24)"
 _MH = "several: PBE(+U), r2SCAN, ωB97M (OMat24, OMol25, MatPES, OC20, MP, SPICE)"
+#: SPICE's ωB97M has D3(BJ), OMol25's VV10; the others' functionals are bare.
+_MH_DISPERSION = tuple(
+    (head, "included" if head in ("spice_wB97M", "omol") else "none") for head in _MH_HEADS
+)
 _POLAR, _OMOL = "ωB97M-V (OMol25), with long-range electrostatics", "ωB97M-V (OMol25)"
 
 ENTRIES: tuple[Entry, ...] = (
@@ -186,8 +195,24 @@ ENTRIES: tuple[Entry, ...] = (
     _mp("medium-omat-0", "mace_omat_0/mace-omat-0-medium", _OMAT, ASL, size="9.1M"),
     _mp("mace-matpes-pbe-0", "mace_matpes_0/MACE-matpes-pbe-omat-ft", "PBE (MatPES)", ASL),
     _mp("mace-matpes-r2scan-0", "mace_matpes_0/MACE-matpes-r2scan-omat-ft", "r2SCAN (MatPES)", ASL),
-    _mp("mh-0", "mace_mh_1/mace-mh-0", _MH, ASL),
-    _mp("mh-1", "mace_mh_1/mace-mh-1", _MH, ASL, size="6.4M", heads=_MH_HEADS),
+    _mp(
+        "mh-0",
+        "mace_mh_1/mace-mh-0",
+        _MH,
+        ASL,
+        dispersion="unknown",
+        head_dispersion=_MH_DISPERSION,
+    ),
+    _mp(
+        "mh-1",
+        "mace_mh_1/mace-mh-1",
+        _MH,
+        ASL,
+        size="6.4M",
+        heads=_MH_HEADS,
+        dispersion="unknown",
+        head_dispersion=_MH_DISPERSION,
+    ),
     *(
         Entry(
             f"{size}_off",
@@ -198,6 +223,7 @@ ENTRIES: tuple[Entry, ...] = (
             key=size,
             url=f"{_OFF}MACE-OFF23_{size}.model",
             sha256=_SHA256[f"{size}_off"],
+            dispersion="included",
         )
         for size in ("small", "medium", "large")
     ),
@@ -209,6 +235,7 @@ ENTRIES: tuple[Entry, ...] = (
         family="omol",
         key="extra_large",
         url=f"{_FOUNDATIONS}mace_omol_0/MACE-omol-0-extra-large-1024.model",
+        dispersion="included",
     ),
     *(
         Entry(
@@ -219,6 +246,7 @@ ENTRIES: tuple[Entry, ...] = (
             family="polar",
             key=f"polar-1-{size.lower()}",
             url=f"{_FOUNDATIONS}mace_polar_1/MACE-POLAR-1-{size}.model",
+            dispersion="included",
         )
         for size in ("S", "M", "L")
     ),
@@ -268,6 +296,7 @@ def rows(select: Callable[[Entry], bool] = lambda _: True) -> list[dict[str, Any
             "licence": e.licence,
             "commercial_use": e.commercial_use,
             "level_of_theory": e.level_of_theory,
+            "dispersion": e.dispersion,
             "elements": e.elements,
             "parameters": e.size,
             "heads": list(e.heads),

@@ -100,12 +100,21 @@ class LinearLayer:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a model comes from; travels with it into every model made from it."""
+    """Where a model comes from; travels with it into every model made from it.
+
+    Attributes:
+        name, licence, level_of_theory: of the weights.
+        notes: one line each.
+        dispersion: whether the energies it was trained on hold dispersion: included, none, unknown.
+        dispersion_removed: the correction that was taken from them before; empty for none.
+    """
 
     name: str
     licence: str = "unknown"
     level_of_theory: str = "unknown"
     notes: tuple[str, ...] = field(default=())
+    dispersion: str = "unknown"
+    dispersion_removed: str = ""
 
 
 #: Edges of a batch on a CPU: larger ones take more memory there and are no faster.
@@ -119,6 +128,8 @@ class Foundation(torch.nn.Module, ABC):
     backend: str
     #: How the names of files end that the architecture's own programs load.
     own_format: ClassVar[str]
+    #: Module, class and argument by which ASE loads such a file.
+    own_calculator: ClassVar[tuple[str, str, str]]
     #: Precision that those files are read in; `None` for that of the model.
     own_dtype: torch.dtype | None = None
     #: Edges that a GPU may predict at once where nobody says: a few gigabytes of memory.
@@ -163,6 +174,11 @@ class Foundation(torch.nn.Module, ABC):
     def device(self) -> torch.device:
         """Device of the network."""
         return next(self.parameters()).device
+
+    @property
+    def embeds(self) -> tuple[str, ...]:
+        """What the network is told of a structure besides atoms and cell: `charge`, `spin`."""
+        return ()
 
     @property
     def level_of_theory(self) -> str:
@@ -337,5 +353,14 @@ class Foundation(torch.nn.Module, ABC):
         )
 
     @abstractmethod
-    def calculator(self, *, head: str | None = None) -> Calculator:
-        """ASE calculator of this model."""
+    def calculator(self, *, head: str | None = None, dispersion: str | None = None) -> Calculator:
+        """ASE calculator of this model.
+
+        Args:
+            head: name of the head, needed where there are several.
+            dispersion: functional whose D3 correction is added (`pbe`, `pbe-d3(zero)`), or
+                `removed`: what was taken from the labels that the model was trained on.
+
+        Raises:
+            PestleError: the head or functional is unknown, or the model holds dispersion already.
+        """

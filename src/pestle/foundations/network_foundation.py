@@ -240,10 +240,10 @@ class NetworkFoundation(Foundation):
     def save(self, folder: Path) -> None:
         safe_files.write(Path(folder), self.state())
 
-    def calculator(self, *, head: str | None = None) -> Calculator:
+    def calculator(self, *, head: str | None = None, dispersion: str | None = None) -> Calculator:
         from pestle.foundations.calculator import FoundationCalculator
 
-        return FoundationCalculator(self, head=head)
+        return FoundationCalculator(self, head=head, dispersion=dispersion)
 
 
 def _symbol(z: int) -> str:

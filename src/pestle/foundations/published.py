@@ -34,6 +34,7 @@ def load_published(entry: Entry, *, trust: bool) -> Foundation:
         licence=entry.licence,
         level_of_theory=entry.level_of_theory,
         notes=(f"downloaded from {entry.url}",),
+        dispersion=entry.dispersion,
     )
     path = entry.cache_file
     assert path is not None

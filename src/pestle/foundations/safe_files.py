@@ -110,6 +110,8 @@ def _document(path: Path) -> dict[str, Any]:
 
 def _provenance(entry: Mapping[str, Any]) -> Provenance:
     known = {k: entry[k] for k in ("name", "licence", "level_of_theory")}
+    # Files of older versions do not say.
+    known |= {k: entry[k] for k in ("dispersion", "dispersion_removed") if k in entry}
     return Provenance(**known, notes=tuple(entry.get("notes", ())))
 
 

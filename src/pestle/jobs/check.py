@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pestle.run_file import build
+from pestle.settings import RunSettings
 from pestle.structures.checks import CheckReport, check_frames
+from pestle.structures.dispersion import without_dispersion
 from pestle.structures.readers import Notes
 from pestle.structures.reading import LabelKeys, read_frames
+from pestle.structures.selection import Selection
+from pestle.structures.splits import correction_of
 
 
 def check(
@@ -19,6 +24,9 @@ def check(
     head: str | None = None,
     trust: bool = False,
     keys: LabelKeys | None = None,
+    select: Sequence[str] = (),
+    dispersion: str = "unknown",
+    subtract_dispersion: str | None = None,
 ) -> CheckReport:
     """Check labelled structures.
 
@@ -29,27 +37,50 @@ def check(
         head: head of the foundation.
         trust: allow a `.model` file.
         keys: label keys.
+        select: `KEY=VALUE` of the frames to check, as the setting `data.select`.
+        dispersion: whether the labels hold dispersion: included, none or unknown.
+        subtract_dispersion: functional whose D3 correction is taken from them first.
 
     Raises:
-        PestleError: a file cannot be read, or the foundation cannot be loaded.
+        PestleError: a file cannot be read, no frame has a key or value of the selection, or the
+            foundation cannot be loaded.
     """
     patterns = {"train": data, "valid": valid, "test": test}
     readings = {name: read_frames(files, keys) for name, files in patterns.items() if files}
-    splits = {name: reading.frames for name, reading in readings.items()}
+    selection = Selection.of(select)
+    selection.require([frame for reading in readings.values() for frame in reading.frames])
+    splits = {name: selection.keep(reading.frames) for name, reading in readings.items()}
+    about = {"data.dispersion": dispersion, "data.subtract_dispersion": subtract_dispersion}
+    settings: RunSettings = build({}, about)
+    asked = settings.data
+    correction = correction_of(asked)
+    if correction is not None:
+        splits = {name: without_dispersion(f, correction) for name, f in splits.items()}
     found = {name: reading.key_counts() for name, reading in readings.items()}
     notes = Notes()
     for reading in readings.values():
         notes.add(reading.notes)
     if foundation is None:
-        return check_frames(splits, keys=found, notes=notes)
+        return check_frames(splits, keys=found, notes=notes, mixed=selection.mixed)
 
     from pestle.devices import find_device
     from pestle.foundations import load_foundation
+    from pestle.foundations.dispersion import dispersion_findings
     from pestle.foundations.label_checks import check_against_foundation
 
     model = load_foundation(foundation, trust=trust).to(find_device("auto"))
     head = model.heads[model.head_index(head)]
-    report = check_frames(splits, keys=found, supported_elements=model.elements, notes=notes)
+    report = check_frames(
+        splits,
+        keys=found,
+        notes=notes,
+        supported_elements=model.elements,
+        cutoff=model.cutoff,
+        embeds=model.embeds,
+        mixed=selection.mixed,
+    )
+    everything = [frame for frames in splits.values() for frame in frames]
+    report.findings += dispersion_findings(everything, model, head, asked.dispersion_left)
     if not report.errors:
         report.findings += check_against_foundation(splits, model, head=head)
     return report

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from pestle.e0_setting import from_setting
 from pestle.reference_energies import EnergyProblem, ReferenceEnergies, compare
+from pestle.structures.checks.surfaces import require_one_surface
 from pestle.structures.reading import LabelKeys, read_frames
+from pestle.structures.selection import Selection
 
 
 @dataclass(frozen=True)
@@ -27,27 +29,35 @@ def e0(
     head: str | None = None,
     trust: bool = False,
     keys: LabelKeys | None = None,
+    select: Sequence[str] = (),
 ) -> E0Result:
     """Reference energies of labelled structures.
 
     Args:
         data: structure files or globs.
         foundation: model to reestimate with and to compare.
-        method: auto, isolated, reestimate, average, foundation, a JSON file or a table
-            symbol → eV.
+        method: auto, isolated, reestimate, average, foundation, a table symbol → eV (also as
+            text, `{1:-13.6,8:-2043.9}`), or a file of JSON or YAML that holds one.
         head: head of the foundation.
         trust: allow a `.model` file.
         keys: label keys.
+        select: `KEY=VALUE` of the frames to use, as the setting `data.select`.
 
     Raises:
-        PestleError: the data do not permit the method, or a file cannot be read.
+        PestleError: the data do not permit the method, a file cannot be read, or the frames are of
+            several potential-energy surfaces by their own word.
     """
+    selection = Selection.of(select)
     frames = read_frames(data, keys).frames
+    selection.require(frames)
+    frames = selection.keep(frames)
     model = None
     if foundation is not None:
         from pestle.devices import find_device
         from pestle.foundations import load_foundation
 
         model = load_foundation(foundation, trust=trust).to(find_device("auto"))
+    embeds = model.embeds if model is not None else ()
+    require_one_surface(frames, embeds=embeds, asked=selection.mixed)
     problem = EnergyProblem.of(frames, model, head)
     return E0Result(problem, from_setting(problem, method), compare(problem))

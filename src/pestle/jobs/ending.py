@@ -29,7 +29,7 @@ class Course:
         settings: complete, with absolute paths.
         counters: where training stands.
         budget: of the run.
-        convergence: whether there was more to learn.
+        convergence: whether there was more to learn; `None` where nothing could tell.
         records: of metrics.jsonl.
         failure: what ended training early; `None` where nothing did.
         interpolation: of the manifest, where the kept model was put between start and child.
@@ -38,7 +38,7 @@ class Course:
     settings: RunSettings
     counters: Counters
     budget: Budget
-    convergence: Convergence
+    convergence: Convergence | None
     records: Sequence[Mapping[str, Any]]
     failure: PestleError | None = None
     interpolation: Mapping[str, Any] | None = None
@@ -52,12 +52,15 @@ class Course:
         """What chose the model to keep: `validation loss`."""
         train = self.settings.train
         head = "replay head's" if train.best_head == REPLAY_HEAD else "validation"
+        if self.settings.data.no_validation:
+            head = "training"
         return f"{head} {train.best_metric}"
 
     def chosen_by(self, record: Mapping[str, Any]) -> float:
         """The figure that chooses the model; infinity where it is no number."""
         train = self.settings.train
-        part = record.get("replay" if train.best_head == REPLAY_HEAD else "valid") or {}
+        own = "train_frames" if self.settings.data.no_validation else "valid"
+        part = record.get("replay" if train.best_head == REPLAY_HEAD else own) or {}
         value = part.get(train.best_metric)
         return math.inf if value is None or not math.isfinite(value) else float(value)
 
@@ -178,7 +181,12 @@ def _longer(course: Course) -> str:
 def _unfinished(course: Course) -> Trouble | None:
     """That the run ended while it still learned; `None` where it converged."""
     over = course.counters.step >= course.budget.updates
-    if course.convergence.converged or course.failure is not None or not over:
+    if (
+        course.convergence is None
+        or course.convergence.converged
+        or course.failure is not None
+        or not over
+    ):
         return None
     return Trouble(
         kind="unfinished",
@@ -207,7 +215,7 @@ def _worse(course: Course, sets: tuple[SetErrors, ...]) -> Trouble | None:
     lower = f"train.lr={settings.train.rate / LOWER:g}"
     if any(one.lost for one in bad):
         return trouble("training led the weights astray", "a lower learning rate", lower)
-    if not course.convergence.converged:
+    if course.convergence is not None and not course.convergence.converged:
         return trouble(
             f"training ended too early: the {course.in_words} was {course.convergence.pace}",
             "longer training",

@@ -19,9 +19,12 @@ from pestle.protocols.base import Inputs
 from pestle.protocols.errors.protocol import PROTOCOL
 from pestle.protocols.potential import ModelPotential
 from pestle.reference_energies import require_elements
+from pestle.structures.checks.surfaces import require_one_surface
 from pestle.structures.checks.unread import note_findings, options_for, unread_findings
+from pestle.structures.dispersion import D3, without_dispersion
 from pestle.structures.frame import elements_of
 from pestle.structures.reading import LabelKeys, read_frames
+from pestle.structures.selection import Selection
 
 
 def evaluate(
@@ -32,6 +35,8 @@ def evaluate(
     head: str | None = None,
     trust: bool = False,
     keys: LabelKeys | None = None,
+    select: Sequence[str] = (),
+    subtract_dispersion: str | None = None,
     dtype: str | None = None,
     device: str = "auto",
     max_edges: int | None = None,
@@ -47,6 +52,8 @@ def evaluate(
         head: head of the model; may be left out where there is one.
         trust: allow a `.model` file.
         keys: label keys.
+        select: `KEY=VALUE` of the frames to evaluate, as the setting `data.select`.
+        subtract_dispersion: functional whose D3 correction is taken from the labels first.
         dtype: precision of the network; by default the model's.
         device: where to predict.
         max_edges: edges in a batch; by default the model's `edges_at_once`.
@@ -57,10 +64,13 @@ def evaluate(
         forces_mae (meV/Å), stress_rmse, stress_mae (meV/Å³); `None` where no frame has the label.
 
     Raises:
-        PestleError: a file or model cannot be read, or no frame has a label.
+        PestleError: a file or model cannot be read, no frame has a label, or the frames are of
+            several potential-energy surfaces by their own word.
     """
+    selection = Selection.of(select)
     reading = read_frames(data, keys)
-    frames = reading.frames
+    selection.require(reading.frames)
+    frames = selection.keep(reading.frames)
     if not any(f.energy is not None or f.forces is not None for f in frames):
         instead, typed = options_for(frames)
         raise PestleError(
@@ -76,7 +86,17 @@ def evaluate(
         model, foundation=foundation, trust=trust, dtype=DTYPES[dtype] if dtype else None
     )
     head = loaded.heads[loaded.head_index(head)]
+    removed = loaded.provenance.dispersion_removed
+    if subtract_dispersion is not None:
+        correction = D3.of(subtract_dispersion, where="--subtract-dispersion")
+        frames = without_dispersion(frames, correction)
+    elif removed:
+        say(
+            f"note: {removed} was taken from the labels that this model was trained on; if these "
+            f"hold it, add --subtract-dispersion '{removed}'"
+        )
     require_elements(frames, loaded)
+    require_one_surface(frames, embeds=loaded.embeds, asked=selection.mixed)
     potential = ModelPotential("model", loaded.to(find_device(device)), head, max_edges=max_edges)
     inputs = Inputs(elements_of(frames), {"data": frames}, candidate=potential.name)
     precision = str(loaded.dtype).removeprefix("torch.")

@@ -14,7 +14,14 @@ from pestle.devices import DTYPES
 from pestle.errors import PestleError, nearest
 from pestle.foundations import catalogue
 from pestle.foundations.backends import BACKENDS
+from pestle.foundations.dispersion import correction_for
 from pestle.foundations.interface import TARGET_HEAD, Foundation
+from pestle.jobs.export_dispersion import (
+    dispersion_notes,
+    require_absent,
+    script_beside,
+    write_script,
+)
 from pestle.jobs.models import load_model
 from pestle.progress import say
 
@@ -34,6 +41,8 @@ class Exported:
         licence: licence of the weights.
         files: kind of file → path.
         notes: what the user should know about them.
+        dispersion: whether the model holds dispersion: included, none or unknown.
+        correction: D3 correction that is to be added to it, as asked; empty for none.
     """
 
     model: str
@@ -45,6 +54,8 @@ class Exported:
     licence: str
     files: dict[str, str]
     notes: tuple[str, ...]
+    dispersion: str = "unknown"
+    correction: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain data."""
@@ -59,6 +70,7 @@ def export(
     head: str | None = None,
     all_heads: bool = False,
     dtype: str | None = None,
+    dispersion: str | None = None,
     trust: bool = False,
     out: str | Path | None = None,
 ) -> Exported:
@@ -75,6 +87,9 @@ def export(
         all_heads: keep the other heads in the file for ASE, the chosen one last.
         dtype: precision of the files, float32 or float64; by default the model's, but float64 where
             its reference energies are too large for float32.
+        dispersion: functional whose D3 correction belongs to the model (`pbe`), or `removed`: what
+            was taken from its training labels. For ASE a file `NAME_d3.py` beside the model's gives
+            the calculator of both; for LAMMPS the notes say which lines add it.
         trust: allow a `.model` file.
         out: folder to write to, or a file that ends like the format; by default the folder `export`
             beside the model.
@@ -89,10 +104,15 @@ def export(
     loaded = load_model(model, foundation=foundation, trust=trust)
     chosen = _chosen_head(loaded, head)
     formats = _formats(loaded, to)
+    correction = None if dispersion is None else correction_for(loaded, dispersion)
     name, folder = _place(model)
     if chosen != TARGET_HEAD and len(loaded.heads) > 1:
         name += f"-{chosen}"
     files = _files(name + ("-heads" if all_heads else ""), folder, formats, out)
+    script = None
+    if correction is not None and to == "ase":
+        script = script_beside(files["ase"])
+        require_absent(script)
     written = _with_heads(loaded, chosen, all_heads)
     if to == "ase" and loaded.own_dtype is not None:
         written, notes = _in_own_precision(written, dtype)
@@ -103,6 +123,10 @@ def export(
     else:
         say("writing and checking files for LAMMPS: takes up to a minute")
         written.export_lammps(files)
+    notes += dispersion_notes(written.provenance, correction, to)
+    if script is not None and correction is not None:
+        write_script(script, files["ase"], written.own_calculator, correction)
+        files["ase with D3"] = script
     if "non-commercial" in written.provenance.licence.lower():
         notes.append(
             f"the weights are under {written.provenance.licence}: no commercial use, and the "
@@ -118,6 +142,8 @@ def export(
         licence=written.provenance.licence,
         files={kind: str(path) for kind, path in files.items()},
         notes=tuple(notes),
+        dispersion=written.provenance.dispersion,
+        correction="" if correction is None else correction.name,
     )
 
 
@@ -209,10 +235,7 @@ def _files(
     else:
         files = {kind: target / f"{name}{ending}" for kind, ending in formats.items()}
     for path in files.values():
-        if path.exists():
-            raise PestleError(
-                "is there already", where=str(path), fix="Remove it, or write elsewhere with -o."
-            )
+        require_absent(path)
         parent = next(p for p in path.absolute().parents if p.exists())
         if not parent.is_dir():
             raise PestleError(

@@ -213,8 +213,9 @@ def _write_model(
     folder: RunFolder,
     manifest: Manifest,
 ) -> None:
-    """Write a model to keep; `record` has its epoch and its errors on the validation frames."""
-    card = {**card_of(prepared, manifest.content), "validation": record["valid"]}
+    """Write a model to keep; `record` has its epoch and its errors on the validation frames, or in
+    a run without them on training frames."""
+    card = {**card_of(prepared, manifest.content), "validation": record.get("valid")}
     card["epoch"] = record["epoch"]
     write_model_folder(folder.model, model, head=TARGET_HEAD, card=card)
     if isinstance(model, LowRankModel):
@@ -242,17 +243,20 @@ def _train_and_judge(
         raise
     except TrainingFailed as error:
         failure, counters = error, trainer.counters
+    convergence = trainer.convergence() if counters.evaluations else None
+    no_validation = prepared.settings.data.no_validation
     manifest.update(
         training={
             "best_epoch": trainer.budget.epochs_after(max(0, counters.best_update)),
             "best_update": counters.best_update,
-            "best_metric": prepared.settings.train.best_metric,
+            "best_metric": "loss" if no_validation else prepared.settings.train.best_metric,
             "best_value": counters.best,
             "epochs": trainer.budget.epochs_after(counters.step),
             "steps": counters.step,
             "seconds": counters.seconds,
             "finished": counters.finished or (failure.line if failure else ""),
-            "convergence": asdict(trainer.convergence()) if counters.evaluations else None,
+            "kept": "last" if no_validation else "best",
+            "convergence": asdict(convergence) if convergence else None,
             "drift_budget": drift_budget_outcome(trainer),
         }
     )
@@ -262,7 +266,7 @@ def _train_and_judge(
     if between is not None:
         found = interpolate(trainer, between, folder.child)
         epoch = manifest.content["training"]["best_epoch"]
-        record = {"epoch": epoch, "valid": found.pop("valid")}
+        record = {"epoch": epoch, trainer.data.watched: found.pop("valid")}
         manifest.content["method"]["notes"].append(
             f"interpolated at {found['coefficient']:g} after training"
         )
@@ -277,7 +281,7 @@ def _train_and_judge(
             with_absolute_paths(prepared.settings),
             counters,
             trainer.budget,
-            trainer.convergence(),
+            convergence,
             MetricsFile.read(folder.metrics),
             failure,
             manifest.content["interpolation"],

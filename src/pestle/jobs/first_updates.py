@@ -9,7 +9,7 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from pestle.jobs.preparation import Prepared
-from pestle.settings import TrainSettings
+from pestle.settings import RunSettings
 from pestle.training.budget import GUARD_EPOCHS, GUARD_UPDATES
 from pestle.training.keepers import Keeper
 from pestle.training.loggers import MetricsFile
@@ -35,15 +35,18 @@ def step_plan(trainer: Trainer) -> dict[str, Any]:
         "steps": budget.updates,
         "updates_between_evaluations": budget.interval,
         "passes": trainer.mixture.passes(budget.updates).line(),
-        "ends_earlier": ends_earlier(train),
+        "ends_earlier": ends_earlier(trainer.settings),
         "seconds_per_step": seconds,
         "estimated_seconds": budget.updates * seconds + evaluating,
         "memory_mib": memory,
     }
 
 
-def ends_earlier(train: TrainSettings) -> str:
+def ends_earlier(settings: RunSettings) -> str:
     """When training ends before its last update, in words."""
+    train = settings.train
+    if settings.data.no_validation:
+        return "never earlier: without validation frames nothing says when to stop"
     if train.schedule != "plateau":
         return f"earlier after {train.patience} evaluations without a better one"
     return (

@@ -58,8 +58,9 @@ def interpolate(trainer: Trainer, line: Interpolation, child_file: Path) -> dict
     )
     line.put(trainer.model, child, a)
     valid, drift = found[a]
+    whose = "training" if trainer.settings.data.no_validation else "validation"
     say(
-        f"interpolation: {a:g} of the way from the start to what was trained; validation forces "
+        f"interpolation: {a:g} of the way from the start to what was trained; {whose} forces "
         f"{_forces(valid)} (start {_forces(found[0.0][0])}, trained {_forces(found[1.0][0])})"
         + ("" if drift is None else f", drift {drift:.1f} (trained {found[1.0][1]:.1f}) meV/Å")
     )

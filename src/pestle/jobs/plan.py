@@ -77,6 +77,9 @@ def plan_lines(manifest: Mapping[str, Any]) -> list[str]:
     for item in manifest["data"]["findings"]:
         if item["severity"] == "note" and item["code"] in OF_READING:
             lines.append(f"  {item['message']}. {item['fix']}".rstrip())
+    if "valid" not in manifest["data"]["summary"]:
+        lines.append("  no validation frames, as asked: the last model is kept")
+    lines.append(f"  {dispersion_line(manifest)}")
     lines += ["", "Warnings"]
     lines += [f"  {text}" for text in manifest["warnings"]] or ["  none"]
 
@@ -133,6 +136,18 @@ def plan_lines(manifest: Mapping[str, Any]) -> list[str]:
         gate_line(manifest["gate"]),
     ]
     return lines
+
+
+def dispersion_line(manifest: Mapping[str, Any]) -> str:
+    """Whether dispersion is in the labels and in what the foundation was trained on."""
+    data, foundation = manifest["data"], manifest["foundation"]
+    words = {"included": "holds it", "none": "holds none", "unknown": "unknown"}
+    labels = {"included": "hold it", "none": "hold none", "unknown": "unknown"}[data["dispersion"]]
+    if data["dispersion_removed"]:
+        labels = f"{data['dispersion_removed']} was taken away"
+    elif data["dispersion"] == "unknown":
+        labels += " (say data.dispersion=included or none: the card keeps it)"
+    return f"dispersion: the foundation {words[foundation['dispersion']]}; the labels {labels}"
 
 
 def probe_lines(probe: Mapping[str, Any] | None, plan: Mapping[str, Any]) -> list[str]:

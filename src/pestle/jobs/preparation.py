@@ -14,8 +14,10 @@ from pydantic import BaseModel
 from pestle.adaptation import METHODS, Adaptation, Case
 from pestle.adaptation.choice import Choice
 from pestle.devices import DTYPES
+from pestle.e0_setting import fallback, given_elements
 from pestle.errors import PestleError
 from pestle.foundations import load_foundation
+from pestle.foundations.dispersion import dispersion_findings, dispersion_of_labels
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation, Provenance
 from pestle.foundations.label_checks import check_against_foundation
 from pestle.foundations.prediction import KnownPredictions
@@ -30,18 +32,24 @@ from pestle.jobs.keepers import keeper_notes, require_keepers, unused_keepers
 from pestle.jobs.method_choice import with_labels_at_hand, with_method
 from pestle.jobs.single_atoms import single_atom_note, single_atoms_learnable
 from pestle.jobs.starting_model import make_start, reference_energies
+from pestle.jobs.without_validation import GIVES_UP, require_last
 from pestle.recipes import resolve
 from pestle.reference_energies import ReferenceEnergies, require_elements
 from pestle.settings import DriftSettings, LoraSettings, ReplaySettings, RunSettings
 from pestle.structures.checks import CheckReport, check_frames
-from pestle.structures.frame import Frame
+from pestle.structures.dispersion import D3
+from pestle.structures.frame import Frame, evenly
 from pestle.structures.graphs import GraphBatch, make_graph
 from pestle.structures.reading import is_reference_atom
+from pestle.structures.selection import Selection
 from pestle.structures.splits import Splits, read_splits
 from pestle.training.gate import Stage
 from pestle.training.loggers import require_loggers
 from pestle.training.objective import TrainingData
 from pestle.training.replay import GraphsOnDemand, ReplayData
+
+#: Training frames that are watched in the place of validation frames, where there are none.
+MAX_TRAIN_WATCHED = 200
 
 
 @dataclass
@@ -114,6 +122,7 @@ def prepare(
     require_foundation(settings)
     require_heads(settings)
     require_keepers(settings)
+    require_last(settings)
     foundation = load_foundation(settings.foundation, trust=trust)
     fingerprint = foundation.fingerprint()
     foundation = foundation.with_dtype(DTYPES[settings.train.dtype]).to(device)
@@ -122,7 +131,7 @@ def prepare(
 
     max_edges = settings.train.eval_batch_edges
     known = KnownPredictions()
-    check = preflight(splits, foundation, head, max_edges, known)
+    check = preflight(splits, foundation, head, max_edges, known, settings)
     require_validation(splits, settings)
     frames = [f for split in splits.named().values() for f in split]
     require_elements(frames, foundation)
@@ -162,9 +171,10 @@ def prepare(
             )
     task = Case(start, TARGET_HEAD, splits.train, settings, foundation.reference_energies[head])
     adaptation = METHODS[settings.method].adapt(task)
-    adaptation.model.provenance = descendant(foundation, fingerprint, settings.method)
+    adaptation.model.provenance = descendant(foundation, fingerprint, settings, frames)
     stages.append(Stage(f"the method {settings.method}", adaptation.model, TARGET_HEAD))
-    warnings = [f"{f.message}. {f.fix}" if f.fix else f.message for f in check.warnings]
+    warnings = [GIVES_UP] if settings.data.no_validation else []
+    warnings += [f"{f.message}. {f.fix}" if f.fix else f.message for f in check.warnings]
     warnings += [f"E0s: {text}" for text in e0s.warnings]
     warnings += single_atom_note(adaptation.model, frames)
     warnings += [*unused_settings(settings), *(replay.warnings if replay else [])]
@@ -250,11 +260,14 @@ def require_foundation(settings: RunSettings) -> None:
 
 
 def require_validation(splits: Splits, settings: RunSettings) -> None:
-    """The model to keep is chosen on the validation frames: they must have what it is chosen by.
+    """The model to keep is chosen on the validation frames, if there are any: they must have what
+    it is chosen by.
 
     Raises:
         PestleError: there are none, or none has the label.
     """
+    if settings.data.no_validation:
+        return
     metric = settings.train.best_metric
     label = metric.split("_")[0]
     wanted = ("energy", "forces", "stress") if label == "loss" else (label,)
@@ -274,10 +287,13 @@ def require_validation(splits: Splits, settings: RunSettings) -> None:
     )
 
 
-def descendant(foundation: Foundation, fingerprint: str, method: str) -> Provenance:
-    """Provenance of a model made from a foundation: the licence stays, the level of theory is
-    that of the new labels."""
-    parent = foundation.provenance
+def descendant(
+    foundation: Foundation, fingerprint: str, settings: RunSettings, frames: Sequence[Frame]
+) -> Provenance:
+    """Provenance of a model made from a foundation: the licence stays, the level of theory and
+    what there is of dispersion are those of the new labels."""
+    parent, method, data = foundation.provenance, settings.method, settings.data
+    removed = "" if data.subtract_dispersion is None else D3.of(data.subtract_dispersion).name
     if method == "scratch":
         licence = "that of the training data (no weight of the foundation is left)"
         origin = f"trained from scratch in the shape of {parent.name} ({fingerprint})"
@@ -289,6 +305,8 @@ def descendant(foundation: Foundation, fingerprint: str, method: str) -> Provena
         licence=licence,
         level_of_theory="that of the training data",
         notes=(*parent.notes, origin),
+        dispersion=dispersion_of_labels(frames, data.dispersion_left),
+        dispersion_removed=removed,
     )
 
 
@@ -298,6 +316,7 @@ def preflight(
     head: str,
     max_edges: int | None,
     known: KnownPredictions,
+    settings: RunSettings,
 ) -> CheckReport:
     """The checks of `pestle check`, those that need predictions included.
 
@@ -306,8 +325,20 @@ def preflight(
     """
     named = splits.named()
     report = check_frames(
-        named, keys=splits.keys, supported_elements=foundation.elements, notes=splits.notes
+        named,
+        keys=splits.keys,
+        supported_elements=foundation.elements,
+        notes=splits.notes,
+        e0_method=fallback(settings.e0s, from_scratch=settings.method == "scratch"),
+        given_e0s=given_elements(settings.e0s),
+        cutoff=foundation.cutoff,
+        embeds=foundation.embeds,
+        mixed=Selection.of(settings.data.select).mixed,
     )
+    if settings.method != "scratch":
+        everything = [frame for frames in named.values() for frame in frames]
+        stated = settings.data.dispersion_left
+        report.findings += dispersion_findings(everything, foundation, head, stated)
     if not report.errors:
         report.findings += check_against_foundation(
             named, foundation, head=head, max_edges=max_edges, known=known
@@ -353,8 +384,12 @@ def training_data(prepared: Prepared) -> TrainingData:
             for k, frame in enumerate(frames)
         ]
 
-    valid = list(prepared.splits.valid)
-    data = TrainingData(train, graphs(train, TARGET_HEAD), valid, graphs(valid, TARGET_HEAD))
+    valid, watched = list(prepared.splits.valid), "valid"
+    if settings.data.no_validation:
+        valid, watched = evenly(prepared.splits.train, MAX_TRAIN_WATCHED), "train_frames"
+    data = TrainingData(
+        train, graphs(train, TARGET_HEAD), valid, graphs(valid, TARGET_HEAD), watched=watched
+    )
     if prepared.replay is not None:
         kept, held = prepared.replay.train, prepared.replay.valid
         index = model.head_index(REPLAY_HEAD)

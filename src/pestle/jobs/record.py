@@ -12,6 +12,7 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from pestle.files import sha256
+from pestle.foundations.dispersion import dispersion_of
 from pestle.jobs.plan import explained_settings, trainable_blocks
 from pestle.jobs.preparation import Prepared
 from pestle.run_folder import now, versions
@@ -41,6 +42,8 @@ def describe(prepared: Prepared, command: str) -> dict[str, Any]:
             },
             "held_out": prepared.splits.held_out,
             "keys": prepared.splits.keys,
+            "dispersion": model.provenance.dispersion,
+            "dispersion_removed": model.provenance.dispersion_removed,
             "summary": checked["summary"]["splits"],
             "findings": checked["findings"],
         },
@@ -48,6 +51,7 @@ def describe(prepared: Prepared, command: str) -> dict[str, Any]:
             "name": foundation.provenance.name,
             "licence": foundation.provenance.licence,
             "level_of_theory": foundation.level_of_theory,
+            "dispersion": dispersion_of(foundation, prepared.foundation_head),
             "fingerprint": prepared.fingerprint,
             "elements": [chemical_symbols[z] for z in foundation.elements],
             "heads": list(foundation.heads),

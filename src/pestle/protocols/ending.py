@@ -217,7 +217,11 @@ class Ending(Record):
         if self.trouble is not None and self.trouble.kind == "start":
             found = f" ({self.sets[0].own_words})" if self.sets else ""
             return f"nothing, the kept model is the starting model{found}"
-        return self.sets[0].words if self.sets else "no set has labels to judge it by"
+        if not self.sets:
+            return "no set has labels to judge it by"
+        # The most telling set first: without another, nothing is known of unseen frames.
+        seen = "; no error is on unseen frames" if self.sets[0].name == "train" else ""
+        return f"{self.sets[0].words}{seen}"
 
     def warning(self, run: Path) -> str:
         """What stands before everything else; empty where nothing is wrong.

@@ -38,6 +38,7 @@ def _of_run(folder: RunFolder) -> list[tuple[str, str]]:
         ("Foundation", start),
         ("Data", _frames(folder)),
         ("Elements in the data", _elements(folder)),
+        ("Dispersion", _dispersion(folder)),
         ("Reference energies", f"{plain(e0s.get('method'))}{reason}" if e0s else MISSING),
         ("Length", length),
         ("Scope", SCOPES.get(str(folder.setting("scope")), "") if not folder.verdict else ""),
@@ -59,6 +60,20 @@ def _frames(folder: RunFolder) -> str:
             n -= nested(summary, split).get("n_isolated_atoms") or 0
             parts.append(f"{count(n)} {names.get(split, split)}")
     return f"{', '.join(parts)} frames" if parts else MISSING
+
+
+def _dispersion(folder: RunFolder) -> str:
+    """Whether the labels hold it; empty where nobody said."""
+    data = folder.part("data")
+    if data.get("dispersion_removed"):
+        return (
+            f"{data['dispersion_removed']} was taken from the labels: add it when the model is used"
+        )
+    said = {
+        "included": "in the labels: no D3 correction may be added to the model",
+        "none": "not in the labels",
+    }
+    return said.get(str(data.get("dispersion")), "")
 
 
 def _elements(folder: RunFolder) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from pestle.protocols.results import Chart, Series
 from pestle.report.charts import figures_of
 from pestle.report.colours import REFERENCE_COLOUR
-from pestle.report.epochs import positive_points
+from pestle.report.epochs import positive_points, watched, watched_in_words
 from pestle.report.error_tables import QUANTITIES, set_in_words
 from pestle.report.figures import Figure
 from pestle.report.models import BASELINE_STYLE, Models, Style, models_of
@@ -42,13 +42,15 @@ def _curves(runs: Mapping[str, RunFolder]) -> list[Chart]:
     """Force error on the validation frames over the epochs."""
     series = []
     for name, run in runs.items():
-        points = positive_points(run.metrics, lambda r: nested(r, "valid").get("forces_rmse"))
+        points = positive_points(run.metrics, lambda r: watched(r).get("forces_rmse"))
         if points:
             series.append(Series(name, [x for x, _ in points], [y for _, y in points]))
     if not series:
         return []
-    title, caption = "Force RMSE, validation", "Each on its own frames; epoch 0 is its start."
-    axis = "force RMSE, validation (meV/Å)"
+    kinds = dict.fromkeys(watched_in_words(run) for run in runs.values())
+    frames = " or ".join(kinds)
+    title, caption = f"Force RMSE, {frames}", "Each on its own frames; epoch 0 is its start."
+    axis = f"force RMSE, {frames} (meV/Å)"
     return [Chart(title, "epoch", axis, series, caption=caption, log_y=True, size="wide")]
 
 

@@ -13,6 +13,8 @@ from pestle.report.epochs import (
     finished,
     nothing_trained,
     positive_points,
+    watched,
+    watched_in_words,
     without_exact_start,
 )
 from pestle.report.figures import Figure, empty_plot, log_axis, rounded
@@ -22,9 +24,9 @@ from pestle.report.wording import is_number
 
 #: Field of `valid` and `replay` → title, axis.
 _ERRORS = {
-    "energy_rmse": ("Energy RMSE, validation", "energy RMSE (meV/atom)"),
-    "forces_rmse": ("Force RMSE, validation", "force RMSE (meV/Å)"),
-    "stress_rmse": ("Stress RMSE, validation", "stress RMSE (meV/Å³)"),
+    "energy_rmse": ("Energy RMSE", "energy RMSE (meV/atom)"),
+    "forces_rmse": ("Force RMSE", "force RMSE (meV/Å)"),
+    "stress_rmse": ("Stress RMSE", "stress RMSE (meV/Å³)"),
 }
 
 
@@ -35,6 +37,7 @@ def learning_curves(folder: RunFolder) -> list[Figure]:
     for key, (title, axis) in _ERRORS.items():
         plot = _two_heads(folder, key, axis)
         if plot is not None:
+            title = f"{title}, {watched_in_words(folder)}"
             figures.append(finished(f"curve-{key.replace('_', '-')}", title, plot, best))
     losses = _losses(folder)
     if losses is not None:
@@ -80,8 +83,9 @@ def replay_watched(folder: RunFolder) -> bool:
 
 
 def _of_head(folder: RunFolder, part: str, key: str) -> list[Point]:
-    """A field of `valid` or `replay` over the epochs."""
-    return positive_points(folder.metrics, lambda r: nested(r, part).get(key))
+    """A field of the target's (`valid`) or `replay`'s figures over the epochs."""
+    find = watched if part == "valid" else lambda r: nested(r, part)
+    return positive_points(folder.metrics, lambda r: find(r).get(key))
 
 
 def _two_heads(folder: RunFolder, key: str, axis: str) -> go.Figure | None:
@@ -92,7 +96,7 @@ def _two_heads(folder: RunFolder, key: str, axis: str) -> go.Figure | None:
         return None
     plot = epochs_plot(axis, [y for _, y in (*target, *replay)])
     if target:
-        name = HEADS[TARGET_HEAD] if replay else "validation"
+        name = HEADS[TARGET_HEAD] if replay else watched_in_words(folder)
         add_line(plot, target, name, CANDIDATE_STYLE.colour)
     if replay:
         add_line(plot, replay, HEADS[REPLAY_HEAD], REPLAY_COLOUR, dash="dash")
@@ -115,7 +119,7 @@ def _losses(folder: RunFolder) -> go.Figure | None:
     if train:
         add_line(plot, train, "training", TRAIN_COLOUR, dash="dot")
     if target:
-        name = HEADS[TARGET_HEAD] if replay else "validation"
+        name = HEADS[TARGET_HEAD] if replay else watched_in_words(folder)
         add_line(plot, target, name, CANDIDATE_STYLE.colour)
     if replay:
         add_line(plot, replay, HEADS[REPLAY_HEAD], REPLAY_COLOUR, dash="dash")

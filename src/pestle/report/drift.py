@@ -17,6 +17,8 @@ from pestle.report.epochs import (
     epochs_plot,
     finished,
     positive_points,
+    watched,
+    watched_in_words,
     without_exact_start,
 )
 from pestle.report.figures import Figure, rounded, shown
@@ -119,17 +121,19 @@ def _called(folder: RunFolder, head: str) -> str:
 
 def _figure(folder: RunFolder) -> Figure | None:
     """Force drift of every head beside the target's force error."""
-    watched = {head: points for head in _heads(folder) if (points := _forces(folder, head))}
-    drifts = {head: without_exact_start(points) for head, points in watched.items()}
+    moved = {head: points for head in _heads(folder) if (points := _forces(folder, head))}
+    drifts = {head: without_exact_start(points) for head, points in moved.items()}
     if not drifts:
         return None
-    errors = positive_points(folder.metrics, lambda r: nested(r, "valid").get("forces_rmse"))
+    errors = positive_points(folder.metrics, lambda r: watched(r).get("forces_rmse"))
     limit = budget(folder)
     values = [y for points in (*drifts.values(), errors) for _, y in points]
     plot = epochs_plot("RMS of forces (meV/Å)", [*values, limit] if limit else values)
     plot.update_layout(showlegend=True)
     if errors:
-        add_line(plot, errors, "force error of the target, validation", INK, dash="dot")
+        add_line(
+            plot, errors, f"force error of the target, {watched_in_words(folder)}", INK, dash="dot"
+        )
     for k, (head, points) in enumerate(drifts.items()):
         colour = HEAD_COLOURS.get(head, INK)
         name = shown(f"drift of the {_called(folder, head)}")
@@ -144,7 +148,7 @@ def _figure(folder: RunFolder) -> Figure | None:
         "Drift: root mean square of the averaged model’s forces less the foundation’s own, on "
         f"{count(n) + ' ' if is_number(n) else ''}broad structures."
     )
-    if drifts != watched:
+    if drifts != moved:
         caption += " At epoch 0 it is zero, which a logarithmic axis cannot show."
     if limit:
         total = sum(is_number(_of(r, TARGET_HEAD).get("forces_rmse")) for r in folder.metrics)

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from pestle.report.colours import INK, VEIL
 from pestle.report.figures import Figure, empty_plot, log_axis, rounded
 from pestle.report.models import REPLAY_HEAD
-from pestle.report.run_folder import RunFolder
+from pestle.report.run_folder import RunFolder, nested
 from pestle.report.thinning import line as thinned
 from pestle.report.thinning import picked
 from pestle.report.wording import is_number
@@ -43,7 +43,20 @@ def best_record(folder: RunFolder) -> dict[str, Any]:
 
 def chosen_by(folder: RunFolder) -> str:
     """Whose metric chooses the model, in words."""
-    return "replay head" if folder.setting("train.best_head") == REPLAY_HEAD else "validation"
+    head = folder.setting("train.best_head") == REPLAY_HEAD
+    return "replay head" if head else watched_in_words(folder)
+
+
+def watched(record: dict[str, Any]) -> dict[str, Any]:
+    """Figures of the target head at an evaluation: on validation frames, or in a run without them
+    on frames that it is trained on."""
+    return nested(record, "valid") or nested(record, "train_frames")
+
+
+def watched_in_words(folder: RunFolder) -> str:
+    """What those frames are: `validation`, or `training frames`."""
+    no_validation = any("train_frames" in record for record in folder.metrics)
+    return "training frames" if no_validation else "validation"
 
 
 def nothing_trained(folder: RunFolder) -> bool:
@@ -113,7 +126,7 @@ def finished(
             x=best,
             line={"color": INK, "width": 1, "dash": "dash"},
             annotation={
-                "text": f"best: epoch {best:g}",
+                "text": f"kept: epoch {best:g}",
                 "font": {"size": 11},
                 "yanchor": "top",
                 "xanchor": "right" if late else "left",

@@ -8,7 +8,7 @@ from typing import Any
 from pestle.foundations.catalogue import ASL
 from pestle.progress import duration
 from pestle.report.drift import best_drift
-from pestle.report.epochs import best_record, chosen_by
+from pestle.report.epochs import best_record, chosen_by, watched, watched_in_words
 from pestle.report.error_tables import QUANTITIES, set_in_words, set_names
 from pestle.report.models import REPLAY_SET, Models
 from pestle.report.run_folder import RunFolder, nested, split_summaries
@@ -131,11 +131,12 @@ def _outcome(folder: RunFolder, models: Models) -> str:
                 before = f", {word_before} {number(old)}" if is_number(old) else ""
                 where = set_in_words(chosen)
                 return f"{word} error on the {where} {number(value)} {unit}{before}"
-    valid = nested(best_record(folder), "valid")
+    valid = watched(best_record(folder))
     if is_number(valid.get("forces_rmse")):
         return (
-            f"force error on the validation frames {number(valid['forces_rmse'])} meV/Å at the "
-            "best epoch so far; the errors by group were not calculated"
+            f"force error on the {watched_in_words(folder).removesuffix(' frames')} frames "
+            f"{number(valid['forces_rmse'])} meV/Å at the epoch kept so far; the errors "
+            "by group were not calculated"
         )
     return "no error has been calculated"
 
@@ -167,7 +168,8 @@ def key_figures(folder: RunFolder, models: Models) -> list[dict[str, str]]:
                 f"{chosen_by(folder)} {metric} {number(training.get('best_value'))} {metric_unit}"
             )
         unit = f"of {count(steps)}" if is_number(steps) else ""
-        figures.append(_figure("Best update", count(training["best_update"]), unit, note.strip()))
+        label = "Last update, kept" if training.get("kept") == "last" else "Best update"
+        figures.append(_figure(label, count(training["best_update"]), unit, note.strip()))
     moved = best_drift(folder)
     if moved:
         figures.append(_figure("Force drift of the kept model", *moved))

@@ -20,6 +20,7 @@ from ase.stress import voigt_6_to_full_3x3_stress
 
 from pestle.errors import PestleError, nearest
 from pestle.structures.frame import ISOLATED_ATOM, Frame
+from pestle.structures.isolated import recognise
 from pestle.structures.readers import Notes, read_structures
 from pestle.structures.two_energies import energy_gap, energy_names
 from pestle.structures.unread import unread_of
@@ -195,6 +196,7 @@ def _frame(
         frame.unread = tuple(
             u for u in frame.unread if (u.place, u.kind) != ("calculator", "energy")
         )
+    recognise(frame)
     return frame
 
 
@@ -259,8 +261,8 @@ def _stress_of_virials(value: Any, atoms: Atoms, key: str, where: str) -> np.nda
 
 
 def is_reference_atom(frame: Frame) -> bool:
-    """Whether a frame can give an E0: a labelled IsolatedAtom."""
-    return frame.is_isolated_atom and frame.energy is not None
+    """Whether a frame can give an E0: a labelled IsolatedAtom that is no ion."""
+    return frame.is_isolated_atom and frame.energy is not None and not frame.charge
 
 
 __all__ = [

@@ -11,9 +11,17 @@ from pestle.errors import PestleError
 from pestle.settings import DataSettings
 from pestle.structures.checks.duplicates import same_groups
 from pestle.structures.checks.geometry import bonded_pairs, sound_frames
+from pestle.structures.dispersion import D3, without_dispersion
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.readers import Notes
 from pestle.structures.reading import LabelKeys, read_frames
+from pestle.structures.selection import Selection
+
+#: How to train without validation, and what that costs.
+WITHOUT = (
+    "train without validation, --set data.valid_fraction=0: the last model is kept, nothing ends "
+    "the run early, and no error is on unseen frames"
+)
 
 
 @dataclass
@@ -41,31 +49,59 @@ def read_splits(data: DataSettings) -> Splits:
         data: files, keys, and the fraction that is held out with its seed.
 
     Raises:
-        PestleError: no training file, or too few frames to hold any out.
+        PestleError: no training file, too few frames to hold any out, or a selection that leaves a
+            set empty.
     """
     if not data.train:
         raise PestleError(
             "no training data given", where="data.train", fix="Give --data FILE or data.train."
         )
     keys = LabelKeys(data.energy_key, data.forces_key, data.stress_key, data.virials_key)
+    selection = Selection.of(data.select)
+    correction = correction_of(data)
     splits = Splits()
-    for name, patterns in (("train", data.train), ("valid", data.valid), ("test", data.test)):
-        if not patterns:
-            continue
-        reading = read_frames(patterns, keys)
+    files = {"train": data.train, "valid": data.valid, "test": data.test}
+    readings = {name: read_frames(given, keys) for name, given in files.items() if given}
+    selection.require([frame for reading in readings.values() for frame in reading.frames])
+    for name, reading in readings.items():
         splits.keys[name] = reading.key_counts()
         splits.notes.add(reading.notes)
+        frames = selection.keep(reading.frames)
+        if not frames:
+            raise PestleError("none of its frames is selected", where=f"data.{name}")
+        if correction is not None:
+            frames = without_dispersion(frames, correction)
         if name == "test":
-            splits.test = reading.frames
+            splits.test = frames
             continue
-        rest, isolated = split_isolated_atoms(reading.frames)
+        rest, isolated = split_isolated_atoms(frames)
         setattr(splits, name, rest)
         # Isolated atoms define E0s: they belong to training, whichever of these files holds them.
         splits.isolated = distinct_atoms([*splits.isolated, *isolated])
-    if not data.valid:
+    if data.no_validation:
+        if not splits.train:
+            raise PestleError("no frames besides isolated atoms", where="data.train")
+    elif not data.valid:
         splits.train, splits.valid = hold_out(splits.train, data.valid_fraction, data.split_seed)
         splits.held_out = True
     return splits
+
+
+def correction_of(data: DataSettings) -> D3 | None:
+    """The D3 correction that is taken from the labels.
+
+    Raises:
+        PestleError: the labels are said to hold none, or it cannot be calculated here.
+    """
+    if data.subtract_dispersion is None:
+        return None
+    if data.dispersion == "none":
+        raise PestleError(
+            "data.dispersion=none says that there is none to take away",
+            where="data.subtract_dispersion",
+            fix="Leave out one of them.",
+        )
+    return D3.of(data.subtract_dispersion)
 
 
 def hold_out(frames: list[Frame], fraction: float, seed: int) -> tuple[list[Frame], list[Frame]]:
@@ -76,9 +112,11 @@ def hold_out(frames: list[Frame], fraction: float, seed: int) -> tuple[list[Fram
     """
     if len(frames) < 2:
         raise PestleError(
-            f"{len(frames)} frames besides isolated atoms: none can be held out for validation",
+            f"{'one frame' if frames else 'no frames'} besides isolated atoms: none can be held "
+            "out for validation",
             where="data.train",
-            fix="Give a validation file (data.valid) or more frames.",
+            fix="Give a validation file (data.valid) or more frames"
+            + (f"; or {WITHOUT}." if frames else "."),
         )
     count = min(max(1, round(fraction * len(frames))), len(frames) - 1)
     chosen: set[int] = set()
@@ -91,7 +129,7 @@ def hold_out(frames: list[Frame], fraction: float, seed: int) -> tuple[list[Fram
         raise PestleError(
             "all frames show the same structure: none can be held out for validation",
             where="data.train",
-            fix="Give a validation file (data.valid).",
+            fix=f"Give a validation file (data.valid); or {WITHOUT}.",
         )
     train = [f for k, f in enumerate(frames) if k not in chosen]
     return train, [f for k, f in enumerate(frames) if k in chosen]

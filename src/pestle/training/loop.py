@@ -159,11 +159,11 @@ class Trainer:
 
     # -- evaluation ---------------------------------------------------------------------------
     def evaluate(self) -> dict[str, Any]:
-        """Figures of the averaged weights: `valid` of the target head and, where there are such,
-        `replay` of the replay head and `drift` by head."""
+        """Figures of the averaged weights: `valid` (or `train_frames`, see `TrainingData`) of the
+        target head and, where there are such, `replay` of the replay head and `drift` by head."""
         data, weights, figures = self.data, self.weights, {}
         with self.average.average_parameters():
-            figures["valid"] = self.objective.evaluate(
+            figures[data.watched] = self.objective.evaluate(
                 self.model, data.valid_frames, data.valid_graphs, weights, self._to_device
             )
             if data.replay is not None:
@@ -182,20 +182,23 @@ class Trainer:
         """Evaluate, log, and keep the model if it is the best."""
         figures = self.evaluate()
         c, train = self.counters, self.settings.train
-        watched = figures["replay" if train.best_head == REPLAY_HEAD else "valid"]
-        value = watched[train.best_metric]
+        watched = figures[self._chooses]
+        no_validation = self.settings.data.no_validation
+        value = watched["loss" if no_validation else train.best_metric]
         if c.evaluations == 0 and (value is None or not math.isfinite(value)):
             raise TrainingFailed(
-                f"{train.best_metric} of the validation frames of head {train.best_head} is "
-                f"{value} before the first update",
+                f"{'loss' if no_validation else train.best_metric} of the "
+                f"{'training' if no_validation else 'validation'} frames of head "
+                f"{train.best_head} is {value} before the first update",
                 where="training",
                 fix="The starting model cannot predict these frames; look at them.",
             )
-        # A NaN is never an improvement (NaN < x is false).
-        if value < c.best_without_budget:
+        # Without validation the last model is kept. A NaN never improves (NaN < x is false).
+        last = no_validation and math.isfinite(value)
+        if last or value < c.best_without_budget:
             c.best_without_budget, c.best_update_without_budget = value, c.step
         usable = self._within_budget(figures)
-        is_best = value < c.best and usable
+        is_best = (last or value < c.best) and usable
         regular = self.budget.on_grid(c.step)
         if regular:
             # What could not be kept is no progress.
@@ -220,6 +223,11 @@ class Trainer:
         for logger in self.loggers:
             logger.write(record)
         say(evaluation_line(record, self.budget.updates))
+
+    @property
+    def _chooses(self) -> str:
+        """The figures by which the model to keep is chosen."""
+        return "replay" if self.settings.train.best_head == REPLAY_HEAD else self.data.watched
 
     def _within_budget(self, figures: dict[str, Any]) -> bool:
         """Whether the target head has not drifted beyond the forgetting budget."""
@@ -346,13 +354,15 @@ class Trainer:
         c.loss_batches = 0
         self._record(mean_loss, mean_norm)
 
-    def convergence(self) -> Convergence:
-        """Whether there was more to learn when training ended, by the evaluations in the log."""
+    def convergence(self) -> Convergence | None:
+        """Whether there was more to learn when training ended, by the evaluations in the log;
+        `None` without validation frames, which alone could tell."""
         train = self.settings.train
-        head = "replay" if train.best_head == REPLAY_HEAD else "valid"
+        if self.settings.data.no_validation:
+            return None
         values = []
         for record in MetricsFile.read(self.metrics.path):
-            value = record[head][train.best_metric]
+            value = record[self._chooses][train.best_metric]
             # What is not finite stands as null in the file.
             usable = value is not None and self._within_budget(record)
             values.append((record["step"], value if usable else math.inf))

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 class TrainingData:
     """Graphs in the network's dtype, and the frames they were made from.
 
+    `watched` says what the `valid_frames` are: `train_frames` in a run without validation, which is
+    watched on frames that it is trained on.
     `replay` holds the structures of a second head; `None` for methods without one. `broad_graphs`
     are those on which `keep.ewc` asks the foundation, with the target head.
     """
@@ -40,6 +42,7 @@ class TrainingData:
     valid_graphs: Sequence[GraphBatch]
     replay: ReplayData | None = None
     broad_graphs: Sequence[GraphBatch] = ()
+    watched: str = "valid"
 
 
 class Objective:

@@ -37,8 +37,11 @@ def peak_memory(device: torch.device) -> float:
 def evaluation_line(record: dict[str, Any], updates: int) -> str:
     """One evaluation as a line of the log; `updates`: of the whole run at most."""
     done = f"update {record['step']:>{len(f'{updates:,}')},}/{updates:,}"
-    parts = [done, f"epoch {record['epoch']:>4g}", f"loss {record['valid']['loss']:.4e}"]
-    parts += _errors(record["valid"])
+    own = record["valid"] if "valid" in record else record["train_frames"]
+    parts = [done, f"epoch {record['epoch']:>4g}", f"loss {own['loss']:.4e}"]
+    if "valid" not in record:
+        parts.append("training frames:")
+    parts += _errors(own)
     if "replay" in record:
         parts += ["replay:", *_errors(record["replay"])]
     if "drift" in record:
@@ -46,7 +49,8 @@ def evaluation_line(record: dict[str, Any], updates: int) -> str:
         names = "/".join(record["drift"])
         parts.append(f"drift {names} {moved} meV/Å")
     parts.append(duration(record["seconds"]))
-    return "  ".join(parts) + ("  *best" if record["best"] else "")
+    # Without validation every model is kept in its turn, and none is called the best.
+    return "  ".join(parts) + ("  *best" if record["best"] and "valid" in record else "")
 
 
 def _errors(valid: dict[str, Any]) -> list[str]:

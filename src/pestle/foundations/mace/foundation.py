@@ -36,6 +36,7 @@ class MaceFoundation(NetworkFoundation):
 
     backend = "mace"
     own_format = ".model"
+    own_calculator = ("mace.calculators", "MACECalculator", "model_paths")
     lammps_formats = lammps.FORMATS
     kernel_names = ("pestle", "mace", "cuequivariance")
     network: Network
@@ -69,6 +70,13 @@ class MaceFoundation(NetworkFoundation):
         self.use_kernels("auto")
 
     # -- what it covers -------------------------------------------------------------------------
+    @property
+    def embeds(self) -> tuple[str, ...]:
+        told = getattr(self.network, "embedding_specs", None) or {}
+        if long_range.is_polar(self.network):
+            told = EMBEDDABLE
+        return tuple(name.removeprefix("total_") for name in EMBEDDABLE if name in told)
+
     @property
     def cutoff(self) -> float:
         return float(self.network.r_max)

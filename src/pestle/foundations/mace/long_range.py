@@ -75,6 +75,11 @@ def arguments(description: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
+def is_polar(network: Network) -> bool:
+    """Whether the network is told total charge and spin, for its electrostatics."""
+    return isinstance(network, extensions.PolarMACE)
+
+
 def inputs(
     network: Network, cell: torch.Tensor, periodic: torch.Tensor, positions: torch.Tensor,
     batch: torch.Tensor, charge: torch.Tensor, spin: torch.Tensor,

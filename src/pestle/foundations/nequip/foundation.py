@@ -33,6 +33,7 @@ class NequipFoundation(NetworkFoundation):
 
     backend = "nequip"
     own_format = ".nqx"
+    own_calculator = ("nequix.calculator", "NequixCalculator", "model_path")
     own_dtype = torch.float32
     # An edge of the published models takes 80 kB in float32, twice that in float64.
     batch_edges = 25_000

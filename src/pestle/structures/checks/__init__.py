@@ -9,19 +9,18 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from ase.data import chemical_symbols
-
 from pestle.structures.checks.duplicates import duplicate_findings
 from pestle.structures.checks.geometry import bonded_pairs, distance_findings, sound_frames
 from pestle.structures.checks.labels import label_findings
 from pestle.structures.checks.levels import level_findings
 from pestle.structures.checks.placeholders import placeholder_findings
+from pestle.structures.checks.reference_atoms import reference_findings
 from pestle.structures.checks.report import CheckReport, Finding, finding, sorted_findings
 from pestle.structures.checks.summary import summary_of
+from pestle.structures.checks.surfaces import surface_findings
 from pestle.structures.checks.units import unit_findings
 from pestle.structures.checks.unread import note_findings, unread_findings
-from pestle.structures.composition import null_space_of
-from pestle.structures.frame import Frame, composition_matrix, elements_of, split_isolated_atoms
+from pestle.structures.frame import Frame
 from pestle.structures.readers.notes import Notes
 
 __all__ = ["CheckReport", "Finding", "check_frames"]
@@ -33,6 +32,11 @@ def check_frames(
     keys: Mapping[str, Any] | None = None,
     supported_elements: Collection[int] | None = None,
     notes: Notes | None = None,
+    e0_method: str = "reestimate",
+    given_e0s: Collection[int] = (),
+    cutoff: float | None = None,
+    embeds: Collection[str] = (),
+    mixed: bool = False,
 ) -> CheckReport:
     """Everything that can be said about the data without a model.
 
@@ -41,6 +45,12 @@ def check_frames(
         keys: label keys that the reader found; goes into the summary as it is.
         supported_elements: atomic numbers of the foundation; others are errors.
         notes: what the readers left out or read as something else.
+        e0_method: where E0s come from that are neither given nor isolated atoms' (reestimate,
+            average or foundation).
+        given_e0s: atomic numbers whose E0 the user gave.
+        cutoff: of the foundation, Å.
+        embeds: what the foundation is told of a frame: `charge`, `spin`.
+        mixed: whether the user said that all frames are of one potential-energy surface.
     """
     findings: list[Finding] = []
     sound: dict[str, list[Frame]] = {}
@@ -49,6 +59,7 @@ def check_frames(
         findings.append(finding("error", "no-frames", "there is no frame in the data"))
     _, broken = sound_frames(everything, supported_elements)
     findings += broken
+    findings += surface_findings(everything, embeds=embeds, asked=mixed)
     for name, frames in splits.items():
         sound[name], _ = sound_frames(frames, None)
     flat = [frame for frames in sound.values() for frame in frames]
@@ -65,46 +76,5 @@ def check_frames(
     )
     findings += unit_problems
     findings += level_findings([units.in_eV(f) for f in flat])
-    findings += _reference_energy_findings(sound)
+    findings += reference_findings(sound, method=e0_method, given=given_e0s, cutoff=cutoff)
     return CheckReport(summary_of(splits, near, keys), sorted_findings(findings))
-
-
-def _reference_energy_findings(splits: Mapping[str, Sequence[Frame]]) -> list[Finding]:
-    """What isolated atoms and compositions imply for the reference energies (E0s)."""
-    training = list(splits.get("train", splits.get("data", ())))
-    frames, atoms = split_isolated_atoms(training)
-    frames = [f for f in frames if f.energy is not None]
-    if not frames:
-        return []
-    findings: list[Finding] = []
-    elements = elements_of(frames)
-    given = {int(f.numbers[0]) for f in atoms if f.energy is not None}
-    missing = [chemical_symbols[z] for z in elements if z not in given]
-    null = null_space_of(composition_matrix(frames, elements), elements)
-    if missing:
-        whose = "any element" if len(missing) == len(elements) else ", ".join(missing)
-        findings.append(
-            finding(
-                "warning",
-                "no-isolated-atoms",
-                f"no isolated atom of {whose}: reference energies (E0s) are reestimated from the "
-                "frames and the foundation, so energies of dissociation are those of the "
-                "foundation, not of your method",
-                fix="Add a one-atom frame with config_type=IsolatedAtom for each element, from the "
-                "method of the frames.",
-            )
-        )
-    if not null.is_full_rank:
-        findings.append(
-            finding(
-                "warning" if missing else "note",
-                "composition-rank",
-                f"{null.sentence()} (rank {null.rank} of {len(elements)})"
-                + ("" if missing else "; the isolated atoms settle what the frames leave open"),
-                fix=""
-                if not missing
-                else "Give isolated atoms, or frames of other compositions; until then the split "
-                "between these elements follows the foundation.",
-            )
-        )
-    return findings

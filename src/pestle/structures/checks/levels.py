@@ -161,8 +161,8 @@ def mixed_finding(
         f"energies fall into separate groups after {fit}: {'; '.join(parts)} (spread inside the "
         f"groups {spread:.2g} eV/atom): several levels of theory?",
         others,
-        fix="Keep one level of theory, or give each its own head; if these are different "
-        "phases labelled alike, all is well.",
+        fix="Keep one level of theory: mark the frames of each (head=…) and choose with --select "
+        "head=…; if these are different phases labelled alike, all is well.",
     )
 
 
