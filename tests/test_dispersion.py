@@ -267,7 +267,7 @@ def test_a_run_keeps_what_was_taken_away(
         "train.threads": 1,
     }
     manifest = pestle.finetune(asked, "run")
-    assert "holds none; the labels pbe-d3(bj) was taken away" in "\n".join(plan_lines(manifest))
+    assert "holds none; pbe-d3(bj) was taken from the labels" in "\n".join(plan_lines(manifest))
     card = json.loads(Path("run/model/card.json").read_text())
     assert (card["dispersion"], card["dispersion_removed"]) == ("none", "pbe-d3(bj)")
     assert "pbe-d3(bj) was taken from the labels" in Path("run/report.html").read_text()

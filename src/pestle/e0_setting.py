@@ -108,9 +108,9 @@ def _suspect(result: ReferenceEnergies, problem: EnergyProblem) -> list[str]:
 def _given(problem: EnergyProblem, setting: str | Mapping[str, float]) -> ReferenceEnergies:
     """E0s that the user gives: a table, or the file that holds it."""
     if isinstance(setting, str):
-        table, reason = read_table(_file_of(setting)), f"given by the user in {setting}"
+        table, reason = read_table(_file_of(setting)), f"by the user, in {setting}"
     else:
-        table, reason = table_of(setting), "given by the user"
+        table, reason = table_of(setting), "by the user"
     result = estimate(problem, "isolated", table)
     from_atoms = [z for z in elements_of(problem.frames) if z not in table]
     if from_atoms:

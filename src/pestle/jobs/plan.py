@@ -141,13 +141,19 @@ def plan_lines(manifest: Mapping[str, Any]) -> list[str]:
 def dispersion_line(manifest: Mapping[str, Any]) -> str:
     """Whether dispersion is in the labels and in what the foundation was trained on."""
     data, foundation = manifest["data"], manifest["foundation"]
-    words = {"included": "holds it", "none": "holds none", "unknown": "unknown"}
-    labels = {"included": "hold it", "none": "hold none", "unknown": "unknown"}[data["dispersion"]]
+    words = {
+        "included": "the foundation holds it",
+        "none": "the foundation holds none",
+        "unknown": "of the foundation unknown",
+    }
+    labels = {
+        "included": "the labels hold it",
+        "none": "the labels hold none",
+        "unknown": "of the labels unknown (data.dispersion says it, and the card keeps it)",
+    }[data["dispersion"]]
     if data["dispersion_removed"]:
-        labels = f"{data['dispersion_removed']} was taken away"
-    elif data["dispersion"] == "unknown":
-        labels += " (say data.dispersion=included or none: the card keeps it)"
-    return f"dispersion: the foundation {words[foundation['dispersion']]}; the labels {labels}"
+        labels = f"{data['dispersion_removed']} was taken from the labels"
+    return f"dispersion: {words[foundation['dispersion']]}; {labels}"
 
 
 def probe_lines(probe: Mapping[str, Any] | None, plan: Mapping[str, Any]) -> list[str]:
