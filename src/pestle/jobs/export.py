@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from pestle.foundations import catalogue
 from pestle.foundations.backends import BACKENDS
 from pestle.foundations.interface import TARGET_HEAD, Foundation
 from pestle.jobs.models import load_model
+from pestle.locks import locked_file
 from pestle.progress import say
+from pestle.run_folder import require_file
 
 
 @dataclass(frozen=True)
@@ -98,11 +100,15 @@ def export(
         written, notes = _in_own_precision(written, dtype)
     else:
         written, notes = _in_precision(written, dtype)
-    if to == "ase":
-        written.export(files["ase"], head=None if all_heads else TARGET_HEAD)
-    else:
-        say("writing and checking files for LAMMPS: takes up to a minute")
-        written.export_lammps(files)
+    with ExitStack() as stack:
+        for path in files.values():
+            stack.enter_context(locked_file(path))
+            _require_new(path)  # another command may have been faster
+        if to == "ase":
+            written.export(files["ase"], head=None if all_heads else TARGET_HEAD)
+        else:
+            say("writing and checking files for LAMMPS: takes up to a minute")
+            written.export_lammps(files)
     if "non-commercial" in written.provenance.licence.lower():
         notes.append(
             f"the weights are under {written.provenance.licence}: no commercial use, and the "
@@ -209,20 +215,16 @@ def _files(
     else:
         files = {kind: target / f"{name}{ending}" for kind, ending in formats.items()}
     for path in files.values():
-        if path.exists():
-            raise PestleError(
-                "is there already", where=str(path), fix="Remove it, or write elsewhere with -o."
-            )
-        parent = next(p for p in path.absolute().parents if p.exists())
-        if not parent.is_dir():
-            raise PestleError(
-                "is a file, not a folder", where=str(parent), fix="Name another folder with -o."
-            )
-        if not os.access(parent, os.W_OK):
-            raise PestleError(
-                "cannot be written to", where=str(parent), fix="Name another folder with -o."
-            )
+        _require_new(path)
+        require_file(path)
     return files
+
+
+def _require_new(path: Path) -> None:
+    if path.exists():
+        raise PestleError(
+            "is there already", where=str(path), fix="Remove it, or write elsewhere with -o."
+        )
 
 
 def _with_heads(foundation: Foundation, chosen: str, all_heads: bool) -> Foundation:

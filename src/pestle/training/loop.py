@@ -210,7 +210,7 @@ class Trainer:
         elif regular:
             c.waited += 1
         c.evaluations += 1
-        self.metrics.write(record)
+        self.state.lines.append(self.metrics.write(record))
         for logger in self.loggers:
             logger.write(record)
         say(evaluation_line(record, self.budget.updates))
@@ -238,7 +238,7 @@ class Trainer:
             if self.schedule.another_rate:
                 self.counters.waited = 0
             self.counters.finished = self._why_to_stop()
-        self.metrics.keep(self.counters.evaluations)
+        self.metrics.begin(self.state.lines)
         # Only the main thread may listen to signals; elsewhere a run is stopped by its caller.
         listening = threading.current_thread() is threading.main_thread()
         previous = {s: signal.signal(s, self._request_stop) for s in _SIGNALS if listening}
