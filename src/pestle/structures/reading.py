@@ -23,6 +23,7 @@ from ase.stress import voigt_6_to_full_3x3_stress
 
 from pestle.errors import PestleError, nearest
 from pestle.structures.frame import ISOLATED_ATOM, Frame
+from pestle.structures.sizes import require_room_for_atoms
 from pestle.structures.writing import LABELLED_BY
 
 GLOB_CHARACTERS = frozenset("*?[")
@@ -112,7 +113,12 @@ def _read_file(path: Path) -> Iterator[Atoms]:
         # A file that is named like extended XYZ is read as such: plain XYZ readers drop the labels.
         kind = "extxyz" if path.suffix.lower() in (".xyz", ".extxyz") else None
         rows = _database(path) if path.suffix.lower() == ".db" else None
-        for atoms in rows or ase.io.iread(str(path), index=":", format=kind):
+        if kind is not None:
+            require_room_for_atoms(path)
+        # A name that holds @ is this file's, not ASE's way to ask for some frames of another.
+        for atoms in rows or ase.io.iread(
+            str(path), index=":", format=kind, do_not_split_by_at_sign=True
+        ):
             yield atoms
             index += 1
     except UnknownFileTypeError:

@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from traceback import clear_frames
 from typing import Any
@@ -181,12 +182,7 @@ class Trainer:
         watched = figures["replay" if train.best_head == REPLAY_HEAD else "valid"]
         value = watched[train.best_metric]
         if c.evaluations == 0 and (value is None or not math.isfinite(value)):
-            raise TrainingFailed(
-                f"{train.best_metric} of the validation frames of head {train.best_head} is "
-                f"{value} before the first update",
-                where="training",
-                fix="The starting model cannot predict these frames; look at them.",
-            )
+            raise self._cannot_start(value)
         # A NaN is never an improvement (NaN < x is false).
         if value < c.best_without_budget:
             c.best_without_budget, c.best_update_without_budget = value, c.step
@@ -214,6 +210,33 @@ class Trainer:
         for logger in self.loggers:
             logger.write(record)
         say(evaluation_line(record, self.budget.updates))
+
+    def _cannot_start(self, value: float | None) -> TrainingFailed:
+        """The frames by which the model to keep is chosen, and of which nothing is known."""
+        train, data, frames = self.settings.train, self.data, self.data.valid_frames
+        graphs, weights = data.valid_graphs, self._weights(0)
+        if train.best_head == REPLAY_HEAD and data.replay is not None:
+            frames, graphs = data.replay.valid_frames, data.replay.valid_graphs
+            weights = self.objective.replay_weights
+        guilty = []
+        for frame, graph in zip(frames, graphs, strict=True):
+            alone = self.objective.evaluate(
+                self.model,
+                [frame],
+                [replace(graph, frame=torch.zeros_like(graph.frame))],
+                weights,
+                self._to_device,
+            )
+            if not math.isfinite(alone["loss"]):
+                guilty.append(frame.where)
+        more = f" and {len(guilty) - 3} more" if len(guilty) > 3 else ""
+        named = f", because of {', '.join(guilty[:3])}{more}" if guilty else ""
+        return TrainingFailed(
+            f"{train.best_metric} of the validation frames of head {train.best_head} is {value} "
+            f"before the first update{named}",
+            where="training",
+            fix="The starting model cannot predict these frames; look at them.",
+        )
 
     def _within_budget(self, figures: dict[str, Any]) -> bool:
         """Whether the target head has not drifted beyond the forgetting budget."""
