@@ -158,10 +158,14 @@ def append_text(path: Path, text: str) -> None:
     require_there(path)
     content = text.encode("utf-8", errors="backslashreplace")
     try:
-        with path.open("ab") as stream:
-            stream.write(content)
+        _append(path, content)
     except OSError as error:
         raise cannot_write(path, error, size=len(content)) from error
+
+
+def _append(path: Path, content: bytes) -> None:
+    with path.open("ab") as stream:
+        stream.write(content)
 
 
 def write_sealed(path: Path, content: bytes | memoryview, *, keep: Path | None = None) -> None:

@@ -21,6 +21,9 @@ from pestle.locks import is_left_over
 #: Packages whose versions can change a result.
 PACKAGES = ("torch", "mace-torch", "e3nn", "ase", "numpy", "lightning-fabric", "matscipy")
 
+#: What a run writes before its settings, which make its folder one that can be resumed.
+_BEFORE_SETTINGS = frozenset({"log.txt", "replay", "drift.xyz", "ewc.xyz"})
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -77,7 +80,10 @@ class RunFolder:
                 where=str(self.path),
                 fix="Continue it with --resume, or choose another folder with -o.",
             )
-        if self.path.is_dir() and not all(map(is_left_over, self.path.iterdir())):
+        inside = self.path.iterdir() if self.path.is_dir() else ()
+        there = {path.name for path in inside if not is_left_over(path)}
+        # A run that was killed as it began has no settings yet, and leaves nothing worth keeping.
+        if there and not (self.log.name in there and there <= _BEFORE_SETTINGS):
             raise PestleError(
                 "is not empty", where=str(self.path), fix="Choose another folder with -o."
             )
