@@ -62,18 +62,14 @@ def locked_folder(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def locked_file(path: Path, *, wait: bool = False) -> Iterator[None]:
+def locked_file(path: Path) -> Iterator[None]:
     """Nobody else writes this file until the block ends; its folder is made if need be.
-
-    Args:
-        path: the file; need not be there.
-        wait: wait for the other command instead of refusing.
 
     Raises:
         PestleError: another command holds it, or the folder cannot be made.
         Vanished: from whatever is written, once the folder is gone.
     """
-    with _lock(path, _lock_of_file(path), wait=wait):
+    with _lock(path, _lock_of_file(path)):
         for entry in path.parent.iterdir():
             found = TEMPORARY.fullmatch(entry.name)
             if found is not None and found["name"] == path.name:
@@ -103,13 +99,12 @@ def require_there(path: Path) -> None:
 
 
 @contextmanager
-def _lock(place: Path, file: Path, *, wait: bool = False) -> Iterator[None]:
+def _lock(place: Path, file: Path) -> Iterator[None]:
     from filelock import FileLock  # takes a tenth of a second
 
     folder = Path(os.path.realpath(file.parent))
     made = _make(file.parent, place)
-    # A second lock in one thread must be refused, not be taken for the first.
-    lock = FileLock(folder / file.name, timeout=-1 if wait else 0, fallback_to_soft=False)
+    lock = FileLock(folder / file.name, blocking=False, fallback_to_soft=False)
     try:
         with _acquired(lock, place):
             known = _held.get(folder)
