@@ -343,7 +343,7 @@ def test_one_file_that_cannot_be_made_leaves_none(tmp_path):
     folder = saved(tmp_path, foundation("attention"))
     with pytest.raises(PestleError, match=r"cannot compile this architecture.*lammps-mliap"):
         export_job(folder, to="lammps", out=tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
     result = export_job(folder, to="lammps-mliap", out=tmp_path / "out")
     box = structures()["box"]
     found = run_pair_mliap(result.files["mliap"], box)

@@ -70,7 +70,12 @@ def test_damaged_folders_are_refused(tmp_path):
         load_foundation(tmp_path)
     weights.write_bytes(content)
     path = tmp_path / "architecture.json"
-    document = json.loads(path.read_text())
+    whole = path.read_text()
+    path.write_text(whole.replace('"r_max": 4.0', '"r_max": 4.5'))
+    with pytest.raises(PestleError, match="does not match its hash"):
+        load_foundation(tmp_path)
+    document = json.loads(whole)
+    del document["sha256"]  # without one, nothing says that what follows was changed
     path.write_text(json.dumps({**document, "format": 99}))
     with pytest.raises(PestleError, match="Update Pestle"):
         load_foundation(tmp_path)
@@ -95,7 +100,7 @@ def test_damaged_folders_are_refused(tmp_path):
     with pytest.raises(PestleError, match="an entry is missing"):
         load_foundation(tmp_path)
     path.write_text("{")
-    with pytest.raises(PestleError, match="cannot be read"):
+    with pytest.raises(PestleError, match="is damaged: it is not JSON"):
         load_foundation(tmp_path)
     path.unlink()
     with pytest.raises(PestleError, match="it holds no model"):

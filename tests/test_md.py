@@ -462,7 +462,7 @@ def test_stable_dynamics_pass_and_the_figures_are_there(tmp_path: Path) -> None:
     found = metrics["potentials"]["EMT"]
     assert [run["where"] for run in found["runs"]] == ["cu.xyz frame 0", "cu.xyz frame 2"] * 2
     assert found["n_runs"] == 4 and found["n_unstable"] == 0
-    assert found["simulated"] == pytest.approx(2 * 0.15) and found["ps_per_hour"] > 0
+    assert found["simulated"] == pytest.approx(2 * 0.15)
     steady = found["runs"][0]
     assert steady["density"] == pytest.approx(8.9, rel=0.1)
     assert steady["volume"] == pytest.approx(3.65**3 / 4, rel=0.1)

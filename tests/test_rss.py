@@ -24,6 +24,7 @@ from scipy.stats import binom
 from torch_sim.models.interface import ModelInterface
 
 from pestle.errors import PestleError
+from pestle.files import read_json
 from pestle.jobs.potentials import Contenders
 from pestle.jobs.probe import probe, run_protocol
 from pestle.probe_settings import RssSettings
@@ -212,7 +213,7 @@ def test_a_model_that_gives_no_numbers_has_diverged(searched) -> None:
     assert 0 < found["by_criterion"]["diverged"] == found["diverged"] <= found["imploded"]
     # They keep their last finite geometry, in which no two atoms are below 1.9 Å.
     (file,) = (folder / "raw" / "lost").glob("*/key.json")
-    raw, seen = RawFolder(file.parent, json.loads(file.read_text())), 0
+    raw, seen = RawFolder(file.parent, read_json(file)), 0
     for formula in metrics["formulas"]:
         rows, geometries = unpacked(raw.read(f"{formula}_50GPa_0_1"))
         for row, atoms in zip(rows, geometries, strict=True):

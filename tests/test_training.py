@@ -86,6 +86,19 @@ def interrupt_at(trainer: Trainer, step: int) -> None:
     trainer.step = with_signal  # type: ignore[method-assign]
 
 
+def test_an_infinite_validation_loss_at_the_start_names_its_frames(
+    tmp_path: Path, seed0: Foundation, demo_train: list[Frame]
+) -> None:
+    trainer = make_trainer(tmp_path, seed0, demo_train, train__epochs=1)
+    graphs = trainer.data.valid_graphs
+    for k, value in ((1, math.inf), (3, math.nan)):
+        graphs[k].positions[0, 0] = value
+    with pytest.raises(TrainingFailed, match="before the first update, because of") as caught:
+        trainer.run()
+    named = [f.where in caught.value.line for f in trainer.data.valid_frames]
+    assert named == [False, True, False, True]
+
+
 @pytest.mark.parametrize("schedule", ["constant", "plateau"])
 def test_resume_equals_no_interruption(
     tmp_path: Path, seed0: Foundation, demo_train: list[Frame], schedule: str

@@ -176,6 +176,7 @@ class EnergyProblem:
                     max_edges=max_edges,
                     on_progress=bar.to,
                     known=known,
+                    finite=True,
                 )
             problem.interaction = np.array([p.interaction_energy for p in predictions])
             name = foundation.heads[foundation.head_index(head)]

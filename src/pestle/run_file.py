@@ -6,6 +6,7 @@ Whatever is wrong with a name or a value becomes one line that suggests the righ
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pestle.errors import PestleError, near_name
+from pestle.files import write_text
 from pestle.probe_settings import ProbeSettings
 from pestle.settings import RunSettings, known_names, walk
 
@@ -22,6 +24,8 @@ Settings = TypeVar("Settings", bound=BaseModel)
 
 #: Settings of which one says how long a run is.
 LENGTH = ("train.updates", "train.epochs")
+#: Begins the last line of a run's own run file.
+_OWN = "# SHA-256 of the lines above, as the run wrote them: "
 #: Names known from mace_run_train, and what they are called here.
 MACE_NAMES = {
     "E0s": "e0s",
@@ -251,6 +255,30 @@ def read_run_file(path: Path) -> dict[str, Any]:
         raise PestleError(f"not a YAML file: {error}", where=str(path)) from None
     if not isinstance(tree, dict):
         raise PestleError("a run file holds NAME: VALUE lines", where=str(path))
+    return tree
+
+
+def write_run_file(path: Path, settings: RunSettings) -> None:
+    """Write the settings of a run, complete, with a last line by which `read_own_run_file` knows
+    that they are still those of the run."""
+    text = dump(settings)
+    write_text(path, f"{text}{_OWN}{hashlib.sha256(text.encode()).hexdigest()}\n")
+
+
+def read_own_run_file(path: Path) -> dict[str, Any]:
+    """The nested mapping of the run file that a run wrote for itself.
+
+    Raises:
+        PestleError: it cannot be read, or is not what the run wrote.
+    """
+    tree = read_run_file(path)
+    text, mark, digest = path.read_text(encoding="utf-8").rpartition(_OWN)
+    if mark and digest.strip() != hashlib.sha256(text.encode()).hexdigest():
+        raise PestleError(
+            "is damaged or was changed since the run wrote it",
+            where=str(path),
+            fix="Change settings with --set; to go on with it as it is, remove its last line.",
+        )
     return tree
 
 

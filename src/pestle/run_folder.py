@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import logging
 import os
 import platform
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,10 +15,14 @@ from typing import Any
 
 from pestle import __version__
 from pestle.errors import PestleError
-from pestle.files import write_json
+from pestle.files import Damaged, cannot_write, read_json, write_json
+from pestle.locks import is_left_over
 
 #: Packages whose versions can change a result.
 PACKAGES = ("torch", "mace-torch", "e3nn", "ase", "numpy", "lightning-fabric", "matscipy")
+
+#: What a run writes before its settings, which make its folder one that can be resumed.
+_BEFORE_SETTINGS = frozenset({"log.txt", "replay", "drift.xyz", "ewc.xyz"})
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,10 @@ class RunFolder:
                 where=str(self.path),
                 fix="Continue it with --resume, or choose another folder with -o.",
             )
-        if self.path.is_dir() and any(self.path.iterdir()):
+        inside = self.path.iterdir() if self.path.is_dir() else ()
+        there = {path.name for path in inside if not is_left_over(path)}
+        # A run that was killed as it began has no settings yet, and leaves nothing worth keeping.
+        if there and not (self.log.name in there and there <= _BEFORE_SETTINGS):
             raise PestleError(
                 "is not empty", where=str(self.path), fix="Choose another folder with -o."
             )
@@ -96,7 +104,7 @@ class RunFolder:
     def open_log(self) -> logging.Handler:
         """Also write what the user is told to log.txt; remove the handler when done."""
         self.path.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(self.log, encoding="utf-8")
+        handler = _LogFile(self.log, encoding="utf-8", errors="backslashreplace")
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         logger = logging.getLogger("pestle")
         logger.setLevel(logging.INFO)
@@ -105,12 +113,49 @@ class RunFolder:
         return handler
 
 
+class _LogFile(logging.FileHandler):
+    """log.txt; a line that cannot be written is an error like any other."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if isinstance(error, OSError):
+            raise cannot_write(Path(self.baseFilename), error) from error
+        super().handleError(record)
+
+    def close(self) -> None:
+        with suppress(OSError):  # what could not be written was said
+            super().close()
+
+
+def require_file(path: Path) -> None:
+    """A file must be one that can be made or replaced.
+
+    Raises:
+        PestleError: it is a folder, or its folder cannot be made or written.
+    """
+    if path.is_dir():
+        raise PestleError("is a folder, not a file", where=str(path))
+    _require_no_loose_link(path)
+    require_folder(path.absolute().parent)
+
+
+def _require_no_loose_link(path: Path) -> None:
+    loose = next((p for p in (path, *path.parents) if p.is_symlink() and not p.exists()), None)
+    if loose is not None:
+        raise PestleError(
+            "is a link that leads nowhere, or in a circle",
+            where=str(loose),
+            fix="Remove it, or choose another place with -o.",
+        )
+
+
 def require_folder(path: Path) -> None:
     """A folder must be there, or must be one that can be made.
 
     Raises:
-        PestleError: it is a file, lies in one, or cannot be written.
+        PestleError: it is a file or a loose link, lies in one, or cannot be written.
     """
+    _require_no_loose_link(path.absolute())
     there = next(p for p in (path, *path.absolute().parents) if p.exists())
     if not there.is_dir():
         raise PestleError("is a file, not a folder", where=str(there))
@@ -127,12 +172,24 @@ class Manifest:
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
-        return cls(path, json.loads(path.read_text()))
+        """What a run wrote.
+
+        Raises:
+            Damaged: it is not that any more.
+        """
+        try:
+            return cls(path, read_json(path))
+        except Damaged as error:
+            raise Damaged(
+                error.what,
+                where=error.where,
+                fix=f"Write it anew: pestle finetune --resume -o {path.parent}",
+            ) from error
 
     def update(self, **entries: Any) -> None:
         """Set entries and write the file."""
         self.content.update(entries)
-        write_json(self.path, self.content)
+        write_json(self.path, self.content, sealed=True)
 
 
 def now() -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
+from io import TextIOWrapper
 
 import typer
 
@@ -83,6 +85,10 @@ def main() -> None:
     # Modules and networks are millions of objects that stay. Python's search for cyclic garbage
     # would go through them often, and once more at the end: seconds of a short run.
     gc.set_threshold(*GARBAGE_THRESHOLDS)
+    for stream in (sys.stdout, sys.stderr):
+        # Å goes out as UTF-8 also where the locale knows only ASCII, names of files as they are.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="surrogateescape")
     code = _run()
     gc.freeze()
     sys.exit(code)
@@ -98,6 +104,12 @@ def _run() -> int:
         return INTERRUPTED
     except KeyboardInterrupt:
         return fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # whoever reads the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except OSError as error:
+        named = f"{error.filename}: " if error.filename else ""
+        return fail(f"{named}{error.strerror or error}", 1)
     except Exception as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             typer.echo(error.format_message())  # type: ignore[attr-defined]

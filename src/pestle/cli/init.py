@@ -18,9 +18,12 @@ def command(
     """Write a commented run file with every setting, for the data at hand."""
     from pestle.errors import PestleError
     from pestle.files import write_text
+    from pestle.locks import locked_file
     from pestle.run_file import build, template
+    from pestle.run_folder import require_file
     from pestle.structures.reading import expand_paths
 
+    require_file(out)
     if out.exists():
         raise PestleError("exists already", where=str(out), fix="Choose another name with -o.")
     asked: dict[str, object] = {}
@@ -29,5 +32,6 @@ def command(
         asked["data.train"] = data
     if foundation:
         asked["foundation"] = foundation
-    write_text(out, template(build({}, asked)))
+    with locked_file(out):
+        write_text(out, template(build({}, asked)))
     typer.echo(f"wrote {out}; start it with: pestle finetune {out} -o RUN_DIR")

@@ -13,6 +13,7 @@ from typing import Any
 
 from pestle.jobs.finetune import finetune
 from pestle.jobs.qualify import qualify
+from pestle.locks import locked_folder
 from pestle.progress import say
 from pestle.run_folder import RunFolder
 
@@ -48,26 +49,27 @@ def run_demo(out: Path) -> dict[str, Any]:
         PestleError: the folder holds something already.
     """
     RunFolder(out).require_new()
-    for method in ("scratch", "naive"):
-        say(f"\n=== {method}: {EPOCHS} epochs, too few to converge, enough to compare ===")
-        asked = {
-            "foundation": FOUNDATION,
-            "method": method,
-            "scope": "narrow",
-            "data.train": [str(DATA / "train.xyz")],
-            "data.valid": [str(DATA / "valid.xyz")],
-            "data.test": [str(DATA / "test.xyz")],
-            "train.epochs": EPOCHS,
-            "train.eval_interval": 5,
-            # The demo's frames are so small that a second thread costs more than it brings.
-            "train.threads": 1,
-        }
-        finetune(asked, out / method, command="pestle demo")
-    return qualify(
-        str(out / "naive"),
-        also=[str(out / "scratch")],
-        path=[f"SN2 reaction={DATA / 'neb_mp2.xyz'}"],
-        run_too=SHOWN_TOO,
-        settings=LOOK,
-        command="pestle demo",
-    )
+    with locked_folder(out):
+        for method in ("scratch", "naive"):
+            say(f"\n=== {method}: {EPOCHS} epochs, too few to converge, enough to compare ===")
+            asked = {
+                "foundation": FOUNDATION,
+                "method": method,
+                "scope": "narrow",
+                "data.train": [str(DATA / "train.xyz")],
+                "data.valid": [str(DATA / "valid.xyz")],
+                "data.test": [str(DATA / "test.xyz")],
+                "train.epochs": EPOCHS,
+                "train.eval_interval": 5,
+                # The demo's frames are so small that a second thread costs more than it brings.
+                "train.threads": 1,
+            }
+            finetune(asked, out / method, command="pestle demo")
+        return qualify(
+            str(out / "naive"),
+            also=[str(out / "scratch")],
+            path=[f"SN2 reaction={DATA / 'neb_mp2.xyz'}"],
+            run_too=SHOWN_TOO,
+            settings=LOOK,
+            command="pestle demo",
+        )

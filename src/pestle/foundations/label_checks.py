@@ -67,7 +67,13 @@ def _predict(
 ) -> Compared:
     with progress("checking labels against the foundation", len(frames)) as bar:
         said = predict_frames(
-            foundation, frames, head=head, max_edges=max_edges, on_progress=bar.to, known=known
+            foundation,
+            frames,
+            head=head,
+            max_edges=max_edges,
+            on_progress=bar.to,
+            known=known,
+            finite=True,
         )
     return Compared(
         frames,
@@ -99,7 +105,7 @@ def check_against_foundation(
         known: predictions of that head so far; the new ones are added.
 
     Raises:
-        PestleError: the head is unknown.
+        PestleError: the head is unknown, or a prediction is not finite.
     """
     foundation.head_index(head)
     everything = [f for frames in splits.values() for f in frames]

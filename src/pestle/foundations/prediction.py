@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from pestle.devices import fits_memory
+from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation, Prediction
 from pestle.memory import keep_freed_memory
 from pestle.structures.frame import Frame
@@ -28,6 +29,15 @@ class FramePrediction:
     interaction_energy: float
     forces: np.ndarray
     stress: np.ndarray | None
+
+    @property
+    def finite(self) -> bool:
+        """Whether energy, forces and, where there is one, stress are numbers."""
+        return bool(
+            np.isfinite(self.energy)
+            and np.isfinite(self.forces).all()
+            and (self.stress is None or np.isfinite(self.stress).all())
+        )
 
 
 class KnownPredictions:
@@ -148,6 +158,7 @@ def predict_frames(
     max_edges: int | None = None,
     on_progress: Callable[[int], None] | None = None,
     known: KnownPredictions | None = None,
+    finite: bool = False,
 ) -> list[FramePrediction]:
     """Predictions of all frames, in their order.
 
@@ -159,8 +170,10 @@ def predict_frames(
         on_progress: called with the number of frames done after each batch.
         known: of this head of this model; frames that are in it are not predicted, the others are
             added to it.
+        finite: whether a prediction that is no number is an error.
 
     Raises:
+        PestleError: a prediction is not finite, and `finite`; names the frames.
         OutOfMemory: a batch does not fit.
     """
     index = foundation.head_index(head)
@@ -175,10 +188,30 @@ def predict_frames(
         advance(0)
         made = predict_frames(foundation, new, head=head, max_edges=max_edges, on_progress=advance)
         known.add(new, made)
-        return known.of(frames)
+        said = known.of(frames)
+        if finite:
+            _require_finite(foundation, frames, said)
+        return said
     results: list[FramePrediction] = []
     for made in predict_batches(foundation, frames, index, max_edges):
         results += made
         if on_progress is not None:
             on_progress(len(results))
+    if finite:
+        _require_finite(foundation, frames, results)
     return results
+
+
+def _require_finite(
+    foundation: Foundation, frames: Sequence[Frame], said: Sequence[FramePrediction]
+) -> None:
+    bad = [f.where for f, p in zip(frames, said, strict=True) if not p.finite]
+    if bad:
+        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+        raise PestleError(
+            f"the energy, forces or stress that {foundation.provenance.name} gives for it is no "
+            "finite number",
+            where=", ".join(bad[:3]) + more,
+            fix="Look at that structure and leave it out; where all are named, the model is at "
+            "fault.",
+        )

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from pestle.errors import PestleError
-from pestle.files import replacing, write_text
+from pestle.files import read_json, write_bytes, write_json
 from pestle.foundations.interface import Provenance
 
 FORMAT = 1
@@ -86,18 +86,13 @@ def write(folder: Path, model: SafeModel) -> None:
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "architecture": model.architecture,
     }
-    text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
-    with replacing(folder / WEIGHTS) as temporary:
-        temporary.write_bytes(weights)
-    write_text(folder / ARCHITECTURE, text)
+    write_bytes(folder / WEIGHTS, weights)
+    write_json(folder / ARCHITECTURE, document, sealed=True)
 
 
 def _document(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise PestleError(f"it cannot be read ({error})", where=str(path)) from error
-    if not isinstance(document, dict) or "format" not in document:
+    document = read_json(path)
+    if "format" not in document:
         raise PestleError("it is not the architecture file of a Pestle model", where=str(path))
     if document["format"] != FORMAT:
         raise PestleError(
@@ -115,11 +110,27 @@ def _provenance(entry: Mapping[str, Any]) -> Provenance:
     return Provenance(**known, notes=tuple(entry.get("notes", ())))
 
 
+def require_finite(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """The weights of a model must be numbers.
+
+    Raises:
+        PestleError: one is not; names the tensor.
+    """
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise PestleError(
+                f"its tensor {name} holds a number that is not finite: the model is damaged, or "
+                "its training went astray",
+                where=str(path),
+            )
+
+
 def read(folder: Path) -> SafeModel:
     """Read a model folder; runs no code from it.
 
     Raises:
-        PestleError: a file is missing, damaged, or does not belong to the other one.
+        PestleError: a file is missing, damaged, or does not belong to the other one, or a weight
+            is not finite.
     """
     document = _document(folder / ARCHITECTURE)
     weights_path = folder / WEIGHTS
@@ -141,6 +152,8 @@ def read(folder: Path) -> SafeModel:
             raise ValueError("elements are not atomic numbers")
         if len(set(elements)) < len(elements) or len(set(heads)) < len(heads):
             raise ValueError("an element or a head stands twice")
+        tensors = load(content)
+        require_finite(tensors, weights_path)
         return SafeModel(
             backend=document["backend"],
             architecture=document["architecture"],
@@ -148,7 +161,7 @@ def read(folder: Path) -> SafeModel:
             heads=heads,
             e0s=[[float(table[head][str(z)]) for z in elements] for head in heads],
             provenance=_provenance(document["provenance"]),
-            tensors=load(content),
+            tensors=tensors,
         )
     except (KeyError, TypeError, ValueError, SafetensorError) as error:
         raise PestleError(

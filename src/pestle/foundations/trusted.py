@@ -18,7 +18,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pestle.errors import PestleError
-from pestle.files import sha256, write_json
+from pestle.files import CannotWrite, sha256, write_json
 from pestle.foundations import backends, catalogue, safe_files
 from pestle.foundations.interface import Foundation, Provenance
 from pestle.progress import say
@@ -121,7 +121,7 @@ def unpickle(
         )
         # The record last: without it the folder counts for nothing.
         write_json(folder / RECORD, record.model_dump())
-    except OSError as error:
+    except (OSError, CannotWrite) as error:
         say(f"warning: its safe form cannot be kept, so trust will be asked for again ({error})")
     return model
 

@@ -13,12 +13,14 @@ from pestle.errors import PestleError
 from pestle.jobs.models import load_model
 from pestle.jobs.potentials import Contenders
 from pestle.jobs.probe import run_protocol
+from pestle.locks import locked_folder
 from pestle.probe_settings import ErrorSettings
 from pestle.progress import say
 from pestle.protocols.base import Inputs
 from pestle.protocols.errors.protocol import PROTOCOL
 from pestle.protocols.potential import ModelPotential
 from pestle.reference_energies import require_elements
+from pestle.run_folder import require_folder
 from pestle.structures.checks.surfaces import require_one_surface
 from pestle.structures.checks.unread import note_findings, options_for, unread_findings
 from pestle.structures.dispersion import D3, without_dispersion
@@ -112,7 +114,9 @@ def evaluate(
 def _folder(out: Path | None) -> Iterator[Path]:
     """The folder asked for, or one that is gone afterwards."""
     if out is not None:
-        yield out
+        require_folder(out)
+        with locked_folder(out):
+            yield out
         return
     with tempfile.TemporaryDirectory(prefix="pestle-evaluate-") as temporary:
         yield Path(temporary)

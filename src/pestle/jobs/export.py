@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,9 @@ from pestle.jobs.export_dispersion import (
     write_script,
 )
 from pestle.jobs.models import load_model
+from pestle.locks import locked_file
 from pestle.progress import say
+from pestle.run_folder import require_file
 
 
 @dataclass(frozen=True)
@@ -118,11 +120,15 @@ def export(
         written, notes = _in_own_precision(written, dtype)
     else:
         written, notes = _in_precision(written, dtype)
-    if to == "ase":
-        written.export(files["ase"], head=None if all_heads else TARGET_HEAD)
-    else:
-        say("writing and checking files for LAMMPS: takes up to a minute")
-        written.export_lammps(files)
+    with ExitStack() as stack:
+        for path in files.values():
+            stack.enter_context(locked_file(path))
+            require_absent(path)  # another command may have been faster
+        if to == "ase":
+            written.export(files["ase"], head=None if all_heads else TARGET_HEAD)
+        else:
+            say("writing and checking files for LAMMPS: takes up to a minute")
+            written.export_lammps(files)
     notes += dispersion_notes(written.provenance, correction, to)
     if script is not None and correction is not None:
         write_script(script, files["ase"], written.own_calculator, correction)
@@ -236,16 +242,15 @@ def _files(
         files = {kind: target / f"{name}{ending}" for kind, ending in formats.items()}
     for path in files.values():
         require_absent(path)
-        parent = next(p for p in path.absolute().parents if p.exists())
-        if not parent.is_dir():
-            raise PestleError(
-                "is a file, not a folder", where=str(parent), fix="Name another folder with -o."
-            )
-        if not os.access(parent, os.W_OK):
-            raise PestleError(
-                "cannot be written to", where=str(parent), fix="Name another folder with -o."
-            )
+        require_file(path)
     return files
+
+
+def _require_new(path: Path) -> None:
+    if path.exists():
+        raise PestleError(
+            "is there already", where=str(path), fix="Remove it, or write elsewhere with -o."
+        )
 
 
 def _with_heads(foundation: Foundation, chosen: str, all_heads: bool) -> Foundation:

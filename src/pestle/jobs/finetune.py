@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from typing import Any
 from pestle.adaptation import METHODS as METHODS_OF_ADAPTATION
 from pestle.adaptation.low_rank import LowRankModel
 from pestle.adaptation.replay.pools import is_file_pool
-from pestle.errors import Interrupted
-from pestle.files import write_text
+from pestle.errors import Interrupted, PestleError
+from pestle.files import Damaged, DiskFull
 from pestle.foundations import catalogue, load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
 from pestle.jobs.adapters import write_adapter
@@ -27,13 +28,14 @@ from pestle.jobs.preparation import Prepared, prepare, training_data
 from pestle.jobs.record import card_of, data_files, describe, run_identity
 from pestle.jobs.resumable_labels import labels_of_run
 from pestle.jobs.resuming import changes_of, keep_reasons
+from pestle.locks import locked_folder
 from pestle.model_folder import write_card, write_exports, write_model_folder
 from pestle.progress import say
 from pestle.protocols.ending import Ending
 from pestle.reference_energies import METHODS
 from pestle.report import write_report
-from pestle.run_file import dump, from_names
-from pestle.run_folder import Manifest, RunFolder, hardware, now
+from pestle.run_file import from_names, write_run_file
+from pestle.run_folder import Manifest, RunFolder, hardware, now, require_folder
 from pestle.settings import RunSettings
 from pestle.training.drift import DriftWatch
 from pestle.training.failures import TrainingFailed
@@ -42,6 +44,7 @@ from pestle.training.keepers.interpolation import Interpolation
 from pestle.training.loggers import MetricsFile, make_loggers
 from pestle.training.loop import Trainer
 from pestle.training.setup import make_fabric
+from pestle.training.state import has_checkpoint
 
 
 def finetune(
@@ -73,7 +76,8 @@ def finetune(
         The manifest. Its `ending` is what `protocols.ending.Ending` reads.
 
     Raises:
-        PestleError: a mistake in settings or data.
+        PestleError: a mistake in settings or data, or another command writes to the folder.
+        DiskFull: there was room for no more; the run can go on.
         TrainingFailed: training made numbers that are not finite or ran out of memory; the best
             model is kept.
         Interrupted: the run was stopped; its checkpoint is written, or before the first update,
@@ -84,8 +88,35 @@ def finetune(
     folder = RunFolder(Path(out))
     if resume:
         folder.require_run()
-    elif not dry_run:
+    elif dry_run:
+        require_folder(folder.path)
+    else:
         folder.require_new()
+    with locked_folder(folder.path):
+        if not (resume or dry_run):
+            folder.require_new()  # another command may have been faster
+        try:
+            return _finetune(settings, folder, trust, resume, dry_run, command, show)
+        except DiskFull as error:
+            if not folder.settings.exists():
+                raise
+            raise DiskFull(
+                error.what,
+                where=error.where,
+                fix=f"Make room, then go on with: pestle finetune --resume -o {folder.path}",
+            ) from error
+
+
+def _finetune(
+    settings: RunSettings,
+    folder: RunFolder,
+    trust: bool,
+    resume: bool,
+    dry_run: bool,
+    command: str,
+    show: Callable[[Mapping[str, Any]], None] | None,
+) -> dict[str, Any]:
+    """The same, in a folder that no other command writes to."""
     started = time.monotonic()
     fabric = make_fabric(settings.train)
     labels_file = labels_of_run(folder.path)
@@ -124,9 +155,9 @@ def finetune(
     )
     fix_length(trainer, prepared)
     manifest = Manifest(folder.manifest, describe(prepared, command))
-    if resume and folder.manifest.exists():
+    begun = _begun(folder) if resume else None
+    if begun is not None:
         # The command that repeats the run is the one that began it.
-        begun = Manifest.read(folder.manifest).content
         kept = ("command", "started", "replay", "changes", "rate_probe")
         manifest.content |= {key: begun[key] for key in kept if key in begun}
         manifest.content["method"]["choice"] = begun["method"].get("choice")
@@ -153,7 +184,7 @@ def finetune(
         if not resume:
             write_broad(folder, prepared.replay, prepared.drift, prepared.ewc)
         # The settings last: a folder that holds them can be resumed.
-        write_text(folder.settings, dump(with_absolute_paths(prepared.settings)))
+        write_run_file(folder.settings, with_absolute_paths(prepared.settings))
         if prepared.replay is not None:
             labels_file.unlink(missing_ok=True)
         manifest.update(status="running")
@@ -167,11 +198,26 @@ def finetune(
     except (Interrupted, TrainingFailed):
         raise
     except BaseException as error:
-        manifest.update(status="aborted", status_detail=f"{type(error).__name__}: {error}")
+        with suppress(PestleError):  # the first error is the one to tell
+            manifest.update(status="aborted", status_detail=f"{type(error).__name__}: {error}")
         raise
     finally:
         logging.getLogger("pestle").removeHandler(handler)
         handler.close()
+
+
+def _begun(folder: RunFolder) -> dict[str, Any] | None:
+    """What the manifest says of how the run began; `None`, and a warning, where it cannot."""
+    if not folder.manifest.exists():
+        return None
+    try:
+        return Manifest.read(folder.manifest).content
+    except Damaged as error:
+        say(
+            f"warning: {error.where}: {error.what}; it is written anew, without the command that "
+            "began the run and the reasons for its settings"
+        )
+        return None
 
 
 def pass_gate(prepared: Prepared) -> GateResult | None:
@@ -235,7 +281,7 @@ def _train_and_judge(
     failure: TrainingFailed | None = None
     try:
         # A run that was killed before its first checkpoint starts over.
-        counters = trainer.run(resume=resume and folder.checkpoint.exists())
+        counters = trainer.run(resume=resume and has_checkpoint(folder.checkpoint))
     except Interrupted as stop:
         if trainer.counters.best_update >= 0:
             write_exports(folder.model, load_foundation(folder.path), head=TARGET_HEAD)
@@ -274,7 +320,8 @@ def _train_and_judge(
         _write_model(trainer.model, record, prepared, folder, manifest)
     # Read from the folder, as every later use of the run does.
     best = load_foundation(folder.path).to(prepared.start.device)
-    judged = judge(prepared, best, folder)
+    with locked_folder(folder.protocol("errors")):
+        judged = judge(prepared, best, folder)
     errors = judged.errors
     ending = ending_of(
         Course(

@@ -6,12 +6,13 @@ often a run ends, so that nothing is interpolated twice.
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from pestle.files import replacing
+from pestle.files import read_sealed, write_sealed
 from pestle.foundations.interface import TARGET_HEAD, Foundation
 from pestle.progress import say
 from pestle.training.keepers.interpolation import GRID, Interpolation, choose
@@ -21,8 +22,9 @@ from pestle.training.loop import Trainer
 def save_child(path: Path, child: Foundation, trainable: tuple[str, ...]) -> None:
     """Keep the trained weights of a model."""
     named = dict(child.named_parameters())
-    with replacing(path) as temporary:
-        torch.save({name: named[name].detach().cpu() for name in trainable}, temporary)
+    buffer = io.BytesIO()
+    torch.save({name: named[name].detach().cpu() for name in trainable}, buffer)
+    write_sealed(path, buffer.getbuffer())
 
 
 def interpolate(trainer: Trainer, line: Interpolation, child_file: Path) -> dict[str, Any]:
@@ -41,7 +43,8 @@ def interpolate(trainer: Trainer, line: Interpolation, child_file: Path) -> dict
     """
     keep, budget = trainer.settings.keep, trainer.settings.train.max_drift
     auto = keep.interpolate == "auto"
-    child = torch.load(child_file, map_location="cpu", weights_only=True)
+    stored = io.BytesIO(read_sealed(child_file))
+    child = torch.load(stored, map_location="cpu", weights_only=True)
     asked = GRID if auto else tuple(sorted({0.0, float(keep.interpolate or 0.0), 1.0}))
     found = {a: _figures(trainer, line, child, a) for a in asked}
     a = (

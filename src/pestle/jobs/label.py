@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,6 +16,8 @@ from pestle.foundations.labelling import FoundationLabeller, Labelled, Labeller
 from pestle.foundations.signatures import labels_by, structure_id
 from pestle.jobs.partial_labels import PartialLabels
 from pestle.jobs.resumable_labels import label_resumably, stoppable
+from pestle.locks import locked_file
+from pestle.run_folder import require_file
 from pestle.structures.frame import Frame
 from pestle.structures.reading import read_frames
 from pestle.structures.writing import write_frames
@@ -63,13 +64,14 @@ def label(
 
     Raises:
         PestleError: a mistake in files, model or calculator; a structure that cannot be labelled;
-            `out` exists and holds something else.
+            `out` exists and holds something else, or another command writes it.
         LabellingStopped: Ctrl-C or SIGTERM came.
     """
     out = Path(out)
     _require_writable(out)
     frames = read_frames(structures).frames
-    with current_folder_importable() if calculator else nullcontext():
+    importable = current_folder_importable() if calculator else nullcontext()
+    with locked_file(out), importable:
         labeller = _labeller(model, calculator, head, trust, dtype, device, max_edges)
         partial = PartialLabels(out.with_name(f"{out.name}.partial"), labeller.id)
         if out.exists():
@@ -144,9 +146,7 @@ def _require_writable(out: Path) -> None:
         raise PestleError(
             "labels are written as extended XYZ", where=str(out), fix="Name it with .xyz."
         )
-    folder = next(parent for parent in out.absolute().parents if parent.exists())
-    if out.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise PestleError("cannot be written", where=str(out), fix="Choose another name with -o.")
+    require_file(out)
 
 
 def _finished(out: Path, frames: Sequence[Frame], labeller: str) -> Labelled:

@@ -16,7 +16,9 @@ from typing import BinaryIO
 import numpy as np
 
 from pestle.errors import PestleError
+from pestle.files import cannot_write
 from pestle.foundations.signatures import Labels
+from pestle.locks import require_there
 
 FORMAT = 1
 
@@ -69,7 +71,7 @@ class PartialLabels:
         """Add a batch; it is on its way to the disk when this returns.
 
         Raises:
-            PestleError: it cannot be written.
+            CannotWrite: the system refuses, or the disk is full.
         """
         records = [
             [
@@ -81,13 +83,15 @@ class PartialLabels:
             ]
             for structure, labels in batch.items()
         ]
+        require_there(self.path)
+        content = json.dumps(records).encode() + b"\n"
         try:
             if self._stream is None:
                 self._stream = self._open()
-            self._stream.write(json.dumps(records).encode() + b"\n")
+            self._stream.write(content)
             self._stream.flush()
         except OSError as error:
-            raise PestleError(f"it cannot be written ({error})", where=str(self.path)) from error
+            raise cannot_write(self.path, error, size=len(content)) from error
 
     def _open(self) -> BinaryIO:
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -17,11 +17,12 @@ from pestle.errors import PestleError
 from pestle.files import finite, replacing, write_json
 from pestle.foundations import catalogue
 from pestle.jobs.potentials import Contenders, contenders, file_name
+from pestle.locks import locked_folder
 from pestle.probe_settings import ProbeSettings
 from pestle.protocols import protocol
 from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.potential import Potential
-from pestle.protocols.raw import RawFolder, digest_of, structures_digest
+from pestle.protocols.raw import TIMINGS, RawFolder, digest_of, structures_digest
 from pestle.protocols.results import Flagged
 from pestle.protocols.thresholds import read_thresholds
 from pestle.run_file import build
@@ -70,30 +71,32 @@ def probe(
         What `metrics.json` holds (`Protocol.analyse`), with `findings` and the folder `out`.
 
     Raises:
-        PestleError: a mistake in names, settings, models or data.
+        PestleError: a mistake in names, settings, models or data, or another command writes to
+            the folder.
     """
     chosen = protocol(name)
     folder = default_folder(name, model) if out is None else Path(out)
     require_folder(folder)
-    if not isinstance(settings, ProbeSettings):
-        settings = build({}, settings or {}, root=ProbeSettings)
-    assert isinstance(settings, ProbeSettings)
-    limits = read_thresholds(Path(thresholds) if thresholds is not None else None)
-    loaded = contenders(
-        model, against=against, also=also, head=head, trust=trust, dtype=dtype, device=device
-    )
-    sets = read_sets(data)
-    inputs = Inputs(
-        elements_for(elements, sets, model, loaded),
-        sets,
-        settings.seed,
-        loaded.candidate.name,
-        loaded.baseline.name if loaded.baseline else None,
-    )
-    own = getattr(settings, name)
-    metrics = run_protocol(chosen, loaded, inputs, own, folder, dtype)
-    findings = [asdict(f) for f in chosen.assess(metrics, limits[name])]
-    return metrics | {"findings": finite(findings), "out": str(folder)}
+    with locked_folder(folder):
+        if not isinstance(settings, ProbeSettings):
+            settings = build({}, settings or {}, root=ProbeSettings)
+        assert isinstance(settings, ProbeSettings)
+        limits = read_thresholds(Path(thresholds) if thresholds is not None else None)
+        loaded = contenders(
+            model, against=against, also=also, head=head, trust=trust, dtype=dtype, device=device
+        )
+        sets = read_sets(data)
+        inputs = Inputs(
+            elements_for(elements, sets, model, loaded),
+            sets,
+            settings.seed,
+            loaded.candidate.name,
+            loaded.baseline.name if loaded.baseline else None,
+        )
+        own = getattr(settings, name)
+        metrics = run_protocol(chosen, loaded, inputs, own, folder, dtype)
+        findings = [asdict(f) for f in chosen.assess(metrics, limits[name])]
+        return metrics | {"findings": finite(findings), "out": str(folder)}
 
 
 def run_protocol(
@@ -160,11 +163,14 @@ def measured(
 def write_results(
     chosen: Protocol, metrics: Mapping[str, Any], raws: Mapping[str, RawFolder], folder: Path
 ) -> None:
-    """metrics.json, charts.json, tables.json and, where a structure was found fault with,
-    flagged.xyz."""
+    """metrics.json, charts.json, tables.json, timings.json where times were taken, and, where a
+    structure was found fault with, flagged.xyz."""
     write_json(folder / "metrics.json", dict(metrics))
     write_json(folder / "charts.json", [asdict(chart) for chart in chosen.charts(metrics)])
     write_json(folder / "tables.json", [asdict(table) for table in chosen.tables(metrics)])
+    timed = {name: round(raw.seconds, 3) for name, raw in raws.items() if raw.seconds}
+    if timed:
+        write_json(folder / TIMINGS, {"seconds": timed})
     write_flagged(folder / "flagged.xyz", chosen.flagged(raws, metrics))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pestle.errors import PestleError
-from pestle.files import finite, sha256, write_json
+from pestle.files import CannotWrite, finite, sha256, write_json
 from pestle.foundations.interface import TARGET_HEAD
 from pestle.jobs.potentials import Contenders, contenders, file_name, named_by_file
 from pestle.jobs.probe import elements_for, run_protocol
@@ -22,11 +22,13 @@ from pestle.jobs.qualify_plan import (
     scope_of,
     settings_for,
 )
+from pestle.locks import InUse, Vanished, locked_folder
 from pestle.probe_settings import ProbeSettings
 from pestle.progress import say
 from pestle.protocols import NAMES, protocol
 from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.ending import Ending
+from pestle.protocols.raw import TIMINGS
 from pestle.protocols.results import Finding, worst
 from pestle.protocols.thresholds import Threshold, read_thresholds
 from pestle.protocols.verdict import NotTested, Scope, by_level, conclude, needed_by
@@ -42,6 +44,7 @@ class Tested:
     findings: list[Finding] = field(default_factory=list)
     protocols: dict[str, dict[str, Any]] = field(default_factory=dict)
     not_tested: list[NotTested] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def qualify(
@@ -98,84 +101,91 @@ def qualify(
         What verdict.json holds, with `report` and `out`.
 
     Raises:
-        PestleError: a mistake in names, settings, models or data.
+        PestleError: a mistake in names, settings, models or data, or another command writes to
+            the folder.
     """
     limits = read_thresholds(Path(thresholds) if thresholds is not None else None)
     run = read_run(model, with_data=not data)
     wanted = scope_of(scope, run)
     folder = Path(out) if out is not None else _folder(model, run)
     require_folder(folder)
-    given = read_given(
-        run, data=data, structures=structures, path=path, torsions=torsions, broad=broad
-    )
-    chosen = settings_for(settings or {}, full=full)
-    observables = observables_of(given, chosen)
-    needed = needed_by(wanted, observables)
-    names = protocols_to_run(needed, given, chosen, run_too, leave_out)
-    if against is None and run is not None and run.settings.foundation:
-        file = RunFolder(run.folder).settings
-        against = named_by_file(run.settings.foundation, file, "--against")
-    loaded = contenders(
-        model,
-        against=against,
-        also=also,
-        head=head,
-        against_head=run.settings.head if run is not None else None,
-        trust=trust,
-        dtype=dtype,
-        device=device,
-    )
-    home = str(run.folder) if run is not None else model
-    symbols = elements_for(elements, given.held_out, home, loaded)
+    with locked_folder(folder):
+        given = read_given(
+            run, data=data, structures=structures, path=path, torsions=torsions, broad=broad
+        )
+        chosen = settings_for(settings or {}, full=full)
+        observables = observables_of(given, chosen)
+        needed = needed_by(wanted, observables)
+        names = protocols_to_run(needed, given, chosen, run_too, leave_out)
+        if against is None and run is not None and run.settings.foundation:
+            file = RunFolder(run.folder).settings
+            against = named_by_file(run.settings.foundation, file, "--against")
+        loaded = contenders(
+            model,
+            against=against,
+            also=also,
+            head=head,
+            against_head=run.settings.head if run is not None else None,
+            trust=trust,
+            dtype=dtype,
+            device=device,
+        )
+        home = str(run.folder) if run is not None else model
+        symbols = elements_for(elements, given.held_out, home, loaded)
 
-    def inputs_of(name: str) -> Inputs:
-        baseline = loaded.baseline.name if loaded.baseline else None
-        candidate = loaded.candidate.name
-        return Inputs(symbols, given.of(name), chosen.seed, candidate, baseline, known=loaded.known)
-
-    asked_for = {
-        "errors": data, "md": structures, "neb": path, "torsion": torsions, "forgetting": broad,
-    }  # fmt: skip
-    for name in names & {name for name, files in asked_for.items() if files}:
-        # A mistake in what the user typed must not show after an hour of other tests.
-        test, own = protocol(name), getattr(chosen, name)
-        test.structures(inputs_of(name), own)
-        test.check(inputs_of(name), own, loaded.all())
-
-    tested = Tested()
-    _zero_step(tested, run, limits["zero_step"], "zero_step" in needed)
-    for name in NAMES:
-        needs = name in needed
-        from_file = name == "rdf" and bool(chosen.rdf.trajectory)
-        lacking = None if from_file else given.lacking(name)
-        if name not in names:
-            entry = left_out(name, needed=needs, on_purpose=name in leave_out)
-            tested.not_tested.append(entry)
-        elif lacking is not None:
-            tested.not_tested.append(NotTested(name, needs, *lacking))
-        else:
-            home_of = folder / "protocols" / name
-            part = _test(
-                tested,
-                protocol(name),
-                loaded,
-                inputs_of(name),
-                chosen,
-                limits,
-                home_of,
-                needs,
-                dtype,
+        def inputs_of(name: str) -> Inputs:
+            baseline = loaded.baseline.name if loaded.baseline else None
+            candidate = loaded.candidate.name
+            return Inputs(
+                symbols, given.of(name), chosen.seed, candidate, baseline, known=loaded.known
             )
-            if part:
-                part |= extents(protocol(name), getattr(chosen, name), settings or {}, full=full)
-                tested.protocols[name] = part
-    _ending(tested, run, head)
-    content = _verdict(
-        tested, wanted, loaded, needed, full=full, thresholds=thresholds, command=command
-    )
-    write_json(folder / "verdict.json", content)
-    report = write_report(folder)
-    return content | {"report": str(report), "out": str(folder)}
+
+        asked_for = {
+            "errors": data, "md": structures, "neb": path, "torsion": torsions, "forgetting": broad,
+        }  # fmt: skip
+        for name in names & {name for name, files in asked_for.items() if files}:
+            # A mistake in what the user typed must not show after an hour of other tests.
+            test, own = protocol(name), getattr(chosen, name)
+            test.structures(inputs_of(name), own)
+            test.check(inputs_of(name), own, loaded.all())
+
+        tested = Tested()
+        _zero_step(tested, run, limits["zero_step"], "zero_step" in needed)
+        for name in NAMES:
+            needs = name in needed
+            from_file = name == "rdf" and bool(chosen.rdf.trajectory)
+            lacking = None if from_file else given.lacking(name)
+            if name not in names:
+                entry = left_out(name, needed=needs, on_purpose=name in leave_out)
+                tested.not_tested.append(entry)
+            elif lacking is not None:
+                tested.not_tested.append(NotTested(name, needs, *lacking))
+            else:
+                home_of = folder / "protocols" / name
+                part = _test(
+                    tested,
+                    protocol(name),
+                    loaded,
+                    inputs_of(name),
+                    chosen,
+                    limits,
+                    home_of,
+                    needs,
+                    dtype,
+                )
+                if part:
+                    part |= extents(
+                        protocol(name), getattr(chosen, name), settings or {}, full=full
+                    )
+                    tested.protocols[name] = part
+        _ending(tested, run, head)
+        content = _verdict(
+            tested, wanted, loaded, needed, full=full, thresholds=thresholds, command=command
+        )
+        write_json(folder / "verdict.json", content)
+        write_json(folder / TIMINGS, {"when": now(), "seconds": tested.seconds})
+        report = write_report(folder)
+        return content | {"report": str(report), "out": str(folder)}
 
 
 def _test(
@@ -195,12 +205,16 @@ def _test(
     started = time.monotonic()
     try:
         own = getattr(settings, test.name)
-        metrics = run_protocol(test, loaded, inputs, own, folder, dtype)
+        with locked_folder(folder):
+            metrics = run_protocol(test, loaded, inputs, own, folder, dtype)
+    except (CannotWrite, InUse, Vanished):
+        raise  # says nothing of the model
     except PestleError as error:
         why = f"{error.where}: {error.what}" if error.where else error.what
         tested.not_tested.append(NotTested(test.name, needed, why, error.fix or ""))
         say(f"not tested: {error.line}")
         return None
+    tested.seconds[test.name] = round(time.monotonic() - started, 1)
     found = test.assess(metrics, limits[test.name])
     if not found and needed:
         why = "nothing could be judged: there is no label or reference to judge it by"
@@ -212,7 +226,6 @@ def _test(
     return {
         "level": worst([f.level for f in found]) if found else None,
         "needed": needed,
-        "seconds": round(time.monotonic() - started, 1),
         "metrics": sha256(folder / "metrics.json"),
     }
 
@@ -229,7 +242,6 @@ def _zero_step(
             "needed": needed,
             "extent": f"{gate['n_frames']} training frames",
             "full_extent": None,
-            "seconds": 0.0,
         }
         return
     if run is None:
@@ -293,7 +305,6 @@ def _verdict(
             "quick": not full,
             "thresholds": str(thresholds) if thresholds is not None else "shipped",
             "command": command,
-            "when": now(),
             "findings": [
                 asdict(finding) | {"counts": counts}
                 for finding, counts in zip(findings, verdict.counted, strict=True)

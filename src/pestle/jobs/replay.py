@@ -13,6 +13,8 @@ from pestle.adaptation.replay.filters import FILTERS
 from pestle.adaptation.replay.matching import Scope
 from pestle.adaptation.replay.selection import SELECTIONS
 from pestle.errors import PestleError, nearest
+from pestle.locks import locked_file
+from pestle.run_folder import require_file
 from pestle.settings import ReplaySettings
 from pestle.structures.frame import Frame
 from pestle.structures.reading import LabelKeys, read_frames
@@ -64,27 +66,28 @@ def replay(
     if scope not in (None, "narrow", "broad"):
         raise PestleError(f"unknown scope '{scope}'", where="scope", fix="narrow or broad.")
     path = _output(out, [*pool, *data])
-    elements = data_elements(read_frames(data).frames) if data else ()
-    model = None
-    if foundation is not None:
-        from pestle.devices import find_device
-        from pestle.foundations import load_foundation
+    with locked_file(path):
+        elements = data_elements(read_frames(data).frames) if data else ()
+        model = None
+        if foundation is not None:
+            from pestle.devices import find_device
+            from pestle.foundations import load_foundation
 
-        model = load_foundation(foundation, trust=trust).to(find_device("auto"))
-        head = model.heads[model.head_index(head)]
-    made = make_replay_set(
-        settings,
-        data_elements=elements,
-        foundation=model,
-        head=head,
-        seed=seed,
-        scope=scope,
-        need_labels=labelled,
-        keys=keys,
-    )
-    pools = {id(frame): used.name for used in made.pools for frame in used.selected}
-    write_frames(path, (_named(frame, pools[id(frame)]) for frame in made.frames))
-    return made
+            model = load_foundation(foundation, trust=trust).to(find_device("auto"))
+            head = model.heads[model.head_index(head)]
+        made = make_replay_set(
+            settings,
+            data_elements=elements,
+            foundation=model,
+            head=head,
+            seed=seed,
+            scope=scope,
+            need_labels=labelled,
+            keys=keys,
+        )
+        pools = {id(frame): used.name for used in made.pools for frame in used.selected}
+        write_frames(path, (_named(frame, pools[id(frame)]) for frame in made.frames))
+        return made
 
 
 def _settings(
@@ -132,13 +135,13 @@ def _output(out: Path | str, inputs: Sequence[str]) -> Path:
     """The file to write.
 
     Raises:
-        PestleError: its name is not that of an extended XYZ file, or it is one of the inputs.
+        PestleError: its name is not that of an extended XYZ file, it cannot be written, or it is
+            one of the inputs.
     """
     path = Path(out).expanduser()
     if path.suffix.lower() not in (".xyz", ".extxyz"):
         raise PestleError("is not called .xyz or .extxyz", where=str(path), fix="Rename -o.")
-    if path.is_dir():
-        raise PestleError("is a folder", where=str(path), fix="Give -o FILE.xyz.")
+    require_file(path)
     if path.resolve() in {Path(name).expanduser().resolve() for name in inputs}:
         raise PestleError("is also read from", where=str(path), fix="Give another -o FILE.xyz.")
     return path

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pestle.errors import PestleError
+from pestle.locks import locked_file
 from pestle.report import write_comparison
 from pestle.report import write_report as write_page
 from pestle.report.run_folder import holds_results
-from pestle.run_folder import require_folder
+from pestle.run_folder import require_file
 
 #: Where a comparison goes by default.
 COMPARISON = Path("comparison.html")
@@ -42,10 +43,11 @@ def write_report(folders: str | Path | Sequence[str | Path], out: str | Path | N
             "is a folder, not a file", where=str(target), fix=f"-o {target}/NAME.html"
         )
     if target is not None:
-        require_folder(target.absolute().parent)
+        require_file(target)
         _require_page(target)
     if len(paths) == 1:
-        return write_page(paths[0], target)
+        with locked_file(target or paths[0] / "report.html"):
+            return write_page(paths[0], target)
     places = [path.resolve() for path in paths]
     again = next((p for k, p in enumerate(paths) if places[k] in places[:k]), None)
     if again is not None:
@@ -57,7 +59,9 @@ def write_report(folders: str | Path | Sequence[str | Path], out: str | Path | N
             where=str(target),
             fix="Choose another file with -o.",
         )
-    return write_comparison(paths, target)
+    require_file(target)
+    with locked_file(target):
+        return write_comparison(paths, target)
 
 
 def _require_page(target: Path) -> None:

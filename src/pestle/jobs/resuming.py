@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pestle.errors import PestleError
-from pestle.run_file import build, read_run_file
+from pestle.run_file import build, read_own_run_file
 from pestle.run_folder import RunFolder, now
 from pestle.settings import RunSettings
 from pestle.training.state import updates_in
@@ -47,7 +47,7 @@ def resume_settings(out: Path, overrides: Mapping[str, Any]) -> RunSettings:
             where="train.updates",
             fix="Give more of them.",
         )
-    tree = read_run_file(folder.settings)
+    tree = read_own_run_file(folder.settings)
     return build(tree, overrides, where=str(folder.settings))
 
 

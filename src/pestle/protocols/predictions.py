@@ -108,22 +108,12 @@ def with_reference_energies(
     ]
 
 
-def is_finite(prediction: FramePrediction) -> bool:
-    """Whether energy, forces and, where there is one, stress are numbers."""
-    stress = prediction.stress
-    return bool(
-        np.isfinite(prediction.energy)
-        and np.isfinite(prediction.forces).all()
-        and (stress is None or np.isfinite(stress).all())
-    )
-
-
 def not_finite(
     frames: Sequence[Frame], predictions: Sequence[FramePrediction]
 ) -> dict[str, Any] | None:
     """`count` of the frames on which a prediction is not finite, and which the `first` is; `None`
     where all are."""
-    bad = [f.where for f, p in zip(frames, predictions, strict=True) if not is_finite(p)]
+    bad = [f.where for f, p in zip(frames, predictions, strict=True) if not p.finite]
     return {"count": len(bad), "first": bad[0]} if bad else None
 
 

@@ -95,5 +95,5 @@ def _of_test(folder: RunFolder, models: Models) -> list[tuple[str, str]]:
             "Settings of the tests",
             "quick: a first look in minutes" if found.get("quick") else "full",
         ),
-        ("Tested on", moment(found.get("when"))),
+        ("Tested on", moment(folder.timings.get("when"))),
     ]

@@ -38,7 +38,7 @@ def overview(folder: RunFolder, models: Models) -> dict[str, Any]:
     """Everything above the first section."""
     kind, label = status_of(folder)
     started, finished = folder.manifest.get("started"), folder.manifest.get("finished")
-    when = finished or started or folder.verdict.get("when")
+    when = finished or started or folder.timings.get("when")
     status = {
         "kind": kind,
         "label": label,

@@ -10,6 +10,7 @@ from typing import Any
 from pestle.errors import PestleError
 from pestle.files import finite
 from pestle.protocols.ending import Ending
+from pestle.protocols.raw import TIMINGS
 from pestle.report.protocol_results import ProtocolResults, read_protocols
 
 #: File of a run folder → what the page lacks without it. Others are optional.
@@ -34,6 +35,7 @@ class RunFolder:
         ending: how the run ended, from there; `None` where it has not.
         metrics: records of metrics.jsonl.
         verdict: verdict.json.
+        timings: timings.json: when the tests were run and how long each took.
         protocols: results by protocol, in the order of the page.
         files: what lies in model/ and replay/, by its path in the run folder.
         missing: one line for each expected file that is absent or cannot be read.
@@ -46,6 +48,7 @@ class RunFolder:
     ending: Ending | None = None
     metrics: list[dict[str, Any]] = field(default_factory=list)
     verdict: dict[str, Any] = field(default_factory=dict)
+    timings: dict[str, Any] = field(default_factory=dict)
     protocols: dict[str, ProtocolResults] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -128,6 +131,7 @@ def read_run_folder(run_dir: Path) -> RunFolder:
     is_run = any((run_dir / n).is_file() for n in OF_A_RUN) or not holds_results(run_dir)
     folder = RunFolder(name=run_dir.resolve().name, path=run_dir, is_run=is_run)
     folder.verdict = _object(run_dir, "verdict.json", folder) or {}
+    folder.timings = _object(run_dir, TIMINGS, folder) or {}
     if is_run:
         folder.manifest = _object(run_dir, "manifest.json", folder) or {}
         folder.ending = _ending(folder)

@@ -45,7 +45,7 @@ def verdict(folder: RunFolder) -> dict[str, Any] | None:
         "findings": findings(folder),
         "not_tested": _not_tested(found),
         "left_out": _left_out(found),
-        "tested": _tested(found),
+        "tested": _tested(found, nested(folder.timings, "seconds")),
     }
 
 
@@ -129,12 +129,12 @@ def _left_out(found: dict[str, Any]) -> list[dict[str, str]]:
     ]
 
 
-def _tested(found: dict[str, Any]) -> list[dict[str, Any]]:
+def _tested(found: dict[str, Any], seconds_of: dict[str, Any]) -> list[dict[str, Any]]:
     """Protocols that were run: outcome, extent and time."""
     rows = []
     for name in nested(found, "protocols"):
         part = nested(found, "protocols", name)
-        seconds = part.get("seconds")
+        seconds = seconds_of.get(name)
         rows.append(
             {
                 "protocol": name,

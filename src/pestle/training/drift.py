@@ -30,7 +30,9 @@ class DriftWatch:
         max_edges: int | None = None,
     ) -> None:
         self.frames, self.max_edges = frames, max_edges
-        self.reference = predict_frames(foundation, frames, head=head, max_edges=max_edges)
+        self.reference = predict_frames(
+            foundation, frames, head=head, max_edges=max_edges, finite=True
+        )
 
     def measure(self, model: Foundation) -> dict[str, dict[str, float]]:
         """Head → `energy_rmse` (meV/atom, interaction energy: E0s aside) and `forces_rmse`

@@ -113,7 +113,7 @@ def zero_step_gate(
     max_edges = settings.eval_batch_edges
     start = stages[0]
     reference = predict_frames(
-        start.model, chosen, head=start.head, max_edges=max_edges, known=known
+        start.model, chosen, head=start.head, max_edges=max_edges, known=known, finite=True
     )
     largest = max((float(np.abs(p.forces).max(initial=0.0)) for p in reference), default=0.0)
     energy_limit, force_limit, stress_limit, relative = TOLERANCES[settings.dtype]

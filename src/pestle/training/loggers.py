@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pestle.errors import PestleError
-from pestle.files import finite, write_text
+from pestle.files import Damaged, append_text, finite, write_text
 from pestle.settings import LogSettings
 
 
@@ -19,21 +19,31 @@ class MetricsFile:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def keep(self, count: int) -> None:
-        """Drop the lines after the first `count`: a resumed run will write them again."""
-        lines = self.path.read_text().splitlines() if self.path.exists() else []
-        write_text(self.path, "".join(line + "\n" for line in lines[:count]))
+    def begin(self, lines: Sequence[str]) -> None:
+        """Hold these lines and no others: those of a checkpoint, whatever has become of the file
+        since. A resumed run will write the later ones again."""
+        write_text(self.path, "".join(line + "\n" for line in lines))
 
-    def write(self, record: Mapping[str, Any]) -> None:
-        with self.path.open("a") as stream:
-            stream.write(json.dumps(finite(dict(record))) + "\n")
+    def write(self, record: Mapping[str, Any]) -> str:
+        """Add a record; returns its line."""
+        line = json.dumps(finite(dict(record)))
+        append_text(self.path, line + "\n")
+        return line
 
     @staticmethod
     def read(path: Path) -> list[dict[str, Any]]:
-        """All records of a file; none if it is not there."""
+        """All records of a file; none if it is not there.
+
+        Raises:
+            Damaged: a line is no record.
+        """
         if not path.exists():
             return []
-        return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+            return [json.loads(line) for line in lines if line.strip()]
+        except ValueError as error:
+            raise Damaged(f"is damaged ({error})", where=str(path)) from error
 
 
 def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

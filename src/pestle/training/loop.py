@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from traceback import clear_frames
 from typing import Any
@@ -186,13 +187,7 @@ class Trainer:
         no_validation = self.settings.data.no_validation
         value = watched["loss" if no_validation else train.best_metric]
         if c.evaluations == 0 and (value is None or not math.isfinite(value)):
-            raise TrainingFailed(
-                f"{'loss' if no_validation else train.best_metric} of the "
-                f"{'training' if no_validation else 'validation'} frames of head "
-                f"{train.best_head} is {value} before the first update",
-                where="training",
-                fix="The starting model cannot predict these frames; look at them.",
-            )
+            raise self._cannot_start(value)
         # Without validation the last model is kept. A NaN never improves (NaN < x is false).
         last = no_validation and math.isfinite(value)
         if last or value < c.best_without_budget:
@@ -219,7 +214,7 @@ class Trainer:
         elif regular:
             c.waited += 1
         c.evaluations += 1
-        self.metrics.write(record)
+        self.state.lines.append(self.metrics.write(record))
         for logger in self.loggers:
             logger.write(record)
         say(evaluation_line(record, self.budget.updates))
@@ -228,6 +223,35 @@ class Trainer:
     def _chooses(self) -> str:
         """The figures by which the model to keep is chosen."""
         return "replay" if self.settings.train.best_head == REPLAY_HEAD else self.data.watched
+
+    def _cannot_start(self, value: float | None) -> TrainingFailed:
+        """The frames by which the model to keep is chosen, and of which nothing is known."""
+        train, data, frames = self.settings.train, self.data, self.data.valid_frames
+        graphs, weights = data.valid_graphs, self.weights
+        if train.best_head == REPLAY_HEAD and data.replay is not None:
+            frames, graphs = data.replay.valid_frames, data.replay.valid_graphs
+            weights = self.objective.replay_weights
+        guilty = []
+        for frame, graph in zip(frames, graphs, strict=True):
+            alone = self.objective.evaluate(
+                self.model,
+                [frame],
+                [replace(graph, frame=torch.zeros_like(graph.frame))],
+                weights,
+                self._to_device,
+            )
+            if not math.isfinite(alone["loss"]):
+                guilty.append(frame.where)
+        more = f" and {len(guilty) - 3} more" if len(guilty) > 3 else ""
+        named = f", because of {', '.join(guilty[:3])}{more}" if guilty else ""
+        no_validation = self.settings.data.no_validation
+        return TrainingFailed(
+            f"{'loss' if no_validation else train.best_metric} of the "
+            f"{'training' if no_validation else 'validation'} frames of head {train.best_head} is "
+            f"{value} before the first update{named}",
+            where="training",
+            fix="The starting model cannot predict these frames; look at them.",
+        )
 
     def _within_budget(self, figures: dict[str, Any]) -> bool:
         """Whether the target head has not drifted beyond the forgetting budget."""
@@ -252,7 +276,7 @@ class Trainer:
             if self.schedule.another_rate:
                 self.counters.waited = 0
             self.counters.finished = self._why_to_stop()
-        self.metrics.keep(self.counters.evaluations)
+        self.metrics.begin(self.state.lines)
         # Only the main thread may listen to signals; elsewhere a run is stopped by its caller.
         listening = threading.current_thread() is threading.main_thread()
         previous = {s: signal.signal(s, self._request_stop) for s in _SIGNALS if listening}

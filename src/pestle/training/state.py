@@ -1,7 +1,11 @@
-"""Everything a run needs to go on as if it had never stopped, in one checkpoint file."""
+"""Everything a run needs to go on as if it had never stopped, in one checkpoint file.
+
+The checkpoint before it is kept as `previous.pt`, for the day on which the newest is damaged.
+"""
 
 from __future__ import annotations
 
+import io
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,10 +13,13 @@ from typing import Any
 import torch
 
 from pestle.errors import PestleError
-from pestle.files import replacing
+from pestle.files import Damaged, read_sealed, write_sealed
+from pestle.progress import say
 from pestle.training.mixing import Position
 
-FORMAT = 2
+FORMAT = 3
+#: The checkpoint before the newest, beside it.
+PREVIOUS = "previous.pt"
 
 
 @dataclass
@@ -55,20 +62,30 @@ class Counters:
 
 @dataclass
 class TrainingState:
-    """What a checkpoint holds; all of it tensors, numbers and text, so it loads without pickle."""
+    """What a checkpoint holds; all of it tensors, numbers and text, so it loads without pickle.
+
+    Attributes:
+        model, optimizer, average, schedule: of the run.
+        counters: where it stands.
+        lines: of metrics.jsonl so far.
+    """
 
     model: torch.nn.Module
     optimizer: torch.optim.Optimizer
     average: Any
     schedule: Any
     counters: Counters = field(default_factory=Counters)
+    lines: list[str] = field(default_factory=list)
 
     def save(self, path: Path, identity: str) -> None:
-        """Write the checkpoint.
+        """Write the checkpoint, and keep the one before it.
 
         Args:
             path: file.
             identity: hash of settings, data and foundation that a resumed run must share.
+
+        Raises:
+            CannotWrite: the system refuses, or the disk is full.
         """
         content = {
             "format": FORMAT,
@@ -78,18 +95,22 @@ class TrainingState:
             "average": self.average.state_dict(),
             "schedule": self.schedule.state_dict(),
             "counters": asdict(self.counters),
+            "lines": self.lines,
             "torch_rng": torch.get_rng_state(),
         }
-        with replacing(path) as temporary:
-            torch.save(content, temporary)
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        write_sealed(path, buffer.getbuffer(), keep=path.with_name(PREVIOUS))
 
     def load(self, path: Path, identity: str) -> None:
-        """Continue from a checkpoint.
+        """Continue from a checkpoint, or from the one before it where the newest is damaged; says
+        so.
 
         Raises:
-            PestleError: unreadable, or of another run.
+            Damaged: both are.
+            PestleError: it is of another run or another version.
         """
-        content = _read(path)
+        content, trouble = _read_newest(path)
         if content.get("identity") != identity:
             raise PestleError(
                 "belongs to a run with other settings, data or foundation",
@@ -102,7 +123,20 @@ class TrainingState:
         self.schedule.load_state_dict(content["schedule"])
         counters = content["counters"]
         self.counters = Counters(**{**counters, "position": Position(**counters["position"])})
+        self.lines = list(content["lines"])
         torch.set_rng_state(content["torch_rng"])
+        if trouble:
+            say(
+                f"warning: {trouble}; going on from the checkpoint before it, {PREVIOUS}, after "
+                f"{self.counters.step:,} updates"
+            )
+            path.unlink(missing_ok=True)  # or the next checkpoint would make it the previous one
+
+
+def has_checkpoint(path: Path) -> bool:
+    """Whether there is something to go on from: a run may be killed before its first checkpoint,
+    or between two, when only the older one has its name."""
+    return path.exists() or path.with_name(PREVIOUS).exists()
 
 
 def updates_in(path: Path) -> int:
@@ -111,15 +145,37 @@ def updates_in(path: Path) -> int:
     Raises:
         PestleError: unreadable, or of another version.
     """
-    return int(_read(path)["counters"]["position"]["update"]) if path.exists() else 0
+    if not has_checkpoint(path):
+        return 0
+    return int(_read_newest(path)[0]["counters"]["position"]["update"])
+
+
+def _read_newest(path: Path) -> tuple[dict[str, Any], str]:
+    """What a checkpoint holds, or the one before it; and what is wrong with the newest, if that is
+    so."""
+    try:
+        return _read(path), ""
+    except Damaged as error:
+        trouble = error
+    try:
+        return _read(path.with_name(PREVIOUS)), trouble.line
+    except Damaged:
+        raise Damaged(
+            trouble.what,
+            where=trouble.where,
+            fix="There is no other checkpoint to go on from: start a new run.",
+        ) from None
 
 
 def _read(path: Path) -> dict[str, Any]:
     """What a checkpoint holds."""
+    content: dict[str, Any]
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a cut-off zip file, a foreign pickle …
-        raise PestleError(
+        content = torch.load(io.BytesIO(read_sealed(path)), map_location="cpu", weights_only=True)
+    except Damaged:
+        raise
+    except Exception as error:  # a foreign pickle …
+        raise Damaged(
             f"cannot be read as a checkpoint ({type(error).__name__})", where=str(path)
         ) from None
     if content.get("format") != FORMAT:

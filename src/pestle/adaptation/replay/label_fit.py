@@ -106,6 +106,7 @@ def label_fits(
                 head=head,
                 max_edges=max_edges,
                 on_progress=lambda n, before=before: bar.to(before + n),  # type: ignore[misc]
+                finite=True,
             )
             done += len(frames)
             fits.append(_fit(name, frames, said))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from pestle.errors import PestleError
-from pestle.files import replacing
+from pestle.files import write_bytes
 from pestle.foundations.mace.copies import compiled
 from pestle.foundations.mace.runtime import Network
 
@@ -57,5 +58,6 @@ def module_for_export(foundation: MaceFoundation) -> Network:
 def export(foundation: MaceFoundation, path: Path, *, head: str | None = None) -> None:
     """Write `path`, complete or not at all."""
     network = module_for_export(with_default_head(foundation, head))
-    with replacing(path) as temporary:
-        torch.save(network, temporary)
+    buffer = io.BytesIO()  # torch says nothing of the disk when it writes to a file itself
+    torch.save(network, buffer)
+    write_bytes(path, buffer.getbuffer())

@@ -11,7 +11,15 @@ import torch
 from pestle.errors import PestleError
 from pestle.foundations import safe_files
 from pestle.foundations.interface import LinearLayer, Prediction, Provenance
-from pestle.foundations.mace import architecture, exporting, lammps, long_range, parts, surgery
+from pestle.foundations.mace import (
+    architecture,
+    exporting,
+    lammps,
+    long_range,
+    parts,
+    sizes,
+    surgery,
+)
 from pestle.foundations.mace.copies import clone
 from pestle.foundations.mace.kernels import kernels
 from pestle.foundations.mace.runtime import Network, default_dtype, o3
@@ -239,7 +247,17 @@ def from_safe(model: safe_files.SafeModel) -> MaceFoundation:
             "its elements or heads are not those of its architecture, in the same order",
             where=f"architecture.json of {model.provenance.name}",
         )
-    network = architecture.build(described)
+    sizes.require_sizes(described, model.tensors)
+    try:
+        network = architecture.build(described)
+    except PestleError:
+        raise
+    except Exception as error:  # mace and e3nn raise anything where entries contradict each other
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise PestleError(
+            f"it cannot be rebuilt ({reason})",
+            where=f"architecture.json of {model.provenance.name}",
+        ) from error
     architecture.load_tensors(network, model.tensors)
     e0s = torch.tensor(model.e0s, dtype=torch.float64)
     return MaceFoundation(network, provenance=model.provenance, e0s=e0s)

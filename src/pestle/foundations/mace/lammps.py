@@ -73,7 +73,9 @@ def write_mliap(single: MaceFoundation, path: Path) -> None:
         made = LAMMPS_MLIAP_MACE(network, head=TARGET_HEAD)
     # mace reads this from MACE_ALLOW_CPU, but when the object is made, not when LAMMPS runs.
     made.config.allow_cpu = True
-    torch.save(made, path)
+    buffer = io.BytesIO()  # torch says nothing of the disk when it writes to a file itself
+    torch.save(made, buffer)
+    path.write_bytes(buffer.getbuffer())
 
 
 def write_torchscript(single: MaceFoundation, path: Path) -> None:
@@ -99,7 +101,7 @@ def write_torchscript(single: MaceFoundation, path: Path) -> None:
             where="--to lammps",
             fix="Write the ML-IAP file alone: --to lammps-mliap.",
         ) from error
-    compiled.save(str(path))
+    path.write_bytes(compiled.save_to_buffer())
 
 
 _WRITERS = {"mliap": write_mliap, "torchscript": write_torchscript}

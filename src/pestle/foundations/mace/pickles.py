@@ -16,6 +16,7 @@ from pestle.foundations.interface import Provenance
 from pestle.foundations.mace import architecture
 from pestle.foundations.mace.foundation import MaceFoundation
 from pestle.foundations.mace.runtime import Network, local_seed
+from pestle.foundations.safe_files import require_finite
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import collate, make_graphs
 
@@ -112,6 +113,7 @@ def from_pickle(content: bytes, path: Path, *, provenance: Provenance) -> MaceFo
         raise PestleError(
             f"it holds a {type(module).__name__}, which is not a MACE energy model", where=str(path)
         )
+    require_finite(module.state_dict(), path)
     dtype = next(module.parameters()).dtype
     e0s = torch.atleast_2d(module.atomic_energies_fn.atomic_energies.detach()).double().clone()
     try:

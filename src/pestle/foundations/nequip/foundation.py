@@ -199,6 +199,7 @@ def from_safe(model: safe_files.SafeModel) -> NequipFoundation:
     """
     try:
         shape = Shape.from_json(model.architecture)
+        shape.require_weights(sum(tensor.numel() for tensor in model.tensors.values()))
         with making():
             network = Network(shape, [0.0] * shape.heads, [0.0] * shape.heads)
         dtype = model.tensors["readout.weight"].dtype

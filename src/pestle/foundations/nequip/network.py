@@ -91,6 +91,19 @@ class Shape:
             if not isinstance(value, float | int) or not 0 < value < 1e4:
                 raise ValueError(f"{name} is {value}")
 
+    def require_weights(self, held: int) -> None:
+        """A network of this shape must not need more weights than a file holds.
+
+        Raises:
+            ValueError: it does.
+        """
+        depth = max(0, self.radial_depth - 1)
+        radial = self.basis_size * self.radial_width + depth * self.radial_width**2
+        linear = (self.layers - 1) * sum(n**2 for n in self.channels)
+        needed = linear + (self.layers * radial if self.radial_depth else 0)
+        if needed > held:
+            raise ValueError(f"a network of at least {needed:,} weights, and there are {held:,}")
+
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
         return {**asdict(self), "channels": list(self.channels)}

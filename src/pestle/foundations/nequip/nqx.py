@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -40,9 +41,11 @@ def _read(stream: BinaryIO) -> tuple[Network, tuple[int, ...], list[float]]:
     settings = _settings(stream.readline())
     elements = tuple(settings["atomic_numbers"])
     e0s = [_number(settings["atom_energies"], str(z)) for z in elements]
+    shape = shape_of(settings)
+    shape.require_weights(os.fstat(stream.fileno()).st_size // 4)
     with making():
         scale, shift = _number(settings, "scale"), _number(settings, "shift")
-        network = Network(shape_of(settings), [scale], [shift])
+        network = Network(shape, [scale], [shift])
     network.to(torch.float32)
     stored = _array(stream, (len(elements),))
     if not np.allclose(stored, e0s, rtol=1e-5, atol=1e-5):

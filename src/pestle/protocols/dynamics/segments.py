@@ -126,12 +126,16 @@ class Group:
             self._make(segment, alive, recorder)
             self.meter.skip(steps * (len(self.bodies) - len(alive)))
             self.raw.write(
-                f"{self.name}-{segment.number:05d}",
-                seconds=time.perf_counter() - started,
+                self._segment(segment.number),
                 steps=self.meter.moved - before,
                 **recorder.arrays(),
             )
             self.raw.write(f"{self.name}-state", **self._state(segment.number + 1))
+            self.raw.spent(time.perf_counter() - started)
+
+    def _segment(self, number: int) -> str:
+        """Name of what a segment leaves."""
+        return f"{self.name}-{number:05d}"
 
     def _make(self, segment: Segment, bodies: list[Body], recorder: Recorder) -> None:
         """The steps of one segment; bodies that are lost are stopped where they were."""
@@ -178,13 +182,17 @@ class Group:
         return arrays
 
     def _restore(self) -> int:
-        """Put the bodies where the last segment left them; returns how many there are."""
+        """Put the bodies where the last segment left them; returns how many there are. Where one of
+        them is lost, all are made again."""
         if not self.raw.has(f"{self.name}-state"):
             return 0
         arrays = self.raw.read(f"{self.name}-state")
+        done = int(arrays["done"])
+        if not all(self.raw.has(self._segment(number)) for number in range(done)):
+            return 0
         for body in self.bodies:
             body.restore({key: arrays[f"{key}_{body.index}"] for key in body.state()})
-        return int(arrays["done"])
+        return done
 
 
 class Meter:

@@ -100,14 +100,14 @@ class Trajectory:
         group = next(g for g, members in enumerate(self._setup["groups"]) if index in members)
         parts: dict[str, list[np.ndarray]] = {}
         stopped = None
-        for path in self._segments(group):
-            with np.load(path, allow_pickle=False) as content:
-                if f"step_{index}" not in content:
-                    continue  # it was lost in a segment before
-                for key in (*_SCALARS, "cells", "positions"):
-                    parts.setdefault(key, []).append(content[f"{key}_{index}"])
-                stop = str(content[f"stop_{index}"])
-                stopped = Stop(**json.loads(stop)) if stop else None
+        for name in self._segments(group):
+            content = self._raw.read(name)
+            if f"step_{index}" not in content:
+                continue  # it was lost in a segment before
+            for key in (*_SCALARS, "cells", "positions"):
+                parts.setdefault(key, []).append(content[f"{key}_{index}"])
+            stop = str(content[f"stop_{index}"])
+            stopped = Stop(**json.loads(stop)) if stop else None
         found = {key: np.concatenate(arrays) for key, arrays in parts.items()}
         return Run(
             np.array(self._setup["numbers"][index]),
@@ -123,14 +123,12 @@ class Trajectory:
         return [self.run(k) for k in range(len(self))]
 
     @property
-    def cost(self) -> tuple[float, float]:
-        """ps simulated of all structures together, and the seconds that it took."""
-        steps = seconds = 0.0
-        for group in range(len(self._setup["groups"])):
-            for path in self._segments(group):
-                with np.load(path, allow_pickle=False) as content:
-                    steps, seconds = steps + content["steps"], seconds + content["seconds"]
-        return float(steps) * self.timestep / 1e3, float(seconds)
+    def simulated(self) -> float:
+        """ps of all structures together."""
+        groups = range(len(self._setup["groups"]))
+        names = [name for group in groups for name in self._segments(group)]
+        steps = sum(int(self._raw.read(name)["steps"]) for name in names)
+        return steps * self.timestep / 1e3
 
     def write_xyz(self, path: Path, index: int, frame: Frame) -> None:
         """One structure as extended XYZ, `MAX_XYZ_FRAMES` frames at most, the last among them."""
@@ -150,8 +148,9 @@ class Trajectory:
         with replacing(path) as temporary:
             ase.io.write(temporary, images, format="extxyz")
 
-    def _segments(self, group: int) -> list[Path]:
-        return sorted(self._raw.path.glob(f"{self.name}-{group}-[0-9]*.npz"))
+    def _segments(self, group: int) -> list[str]:
+        """Names of what the segments of a group left."""
+        return sorted(p.stem for p in self._raw.path.glob(f"{self.name}-{group}-[0-9]*.npz"))
 
 
 def some_frames(total: int, most: int) -> list[int]:

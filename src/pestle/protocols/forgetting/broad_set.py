@@ -18,7 +18,6 @@ from pestle.errors import PestleError
 from pestle.foundations.prediction import FramePrediction
 from pestle.progress import progress
 from pestle.protocols.base import Inputs
-from pestle.protocols.predictions import is_finite
 from pestle.protocols.wording import counted
 from pestle.structures.checks.geometry import sound_frames
 from pestle.structures.frame import Frame, split_isolated_atoms
@@ -106,7 +105,7 @@ def moderate(base: Sequence[FramePrediction], max_force: float) -> tuple[list[in
     Raises:
         PestleError: fewer than two are left.
     """
-    finite = [k for k, p in enumerate(base) if is_finite(p)]
+    finite = [k for k, p in enumerate(base) if p.finite]
     kept = [
         k for k in finite if np.linalg.norm(base[k].forces, axis=1).max(initial=0.0) <= max_force
     ]

@@ -145,12 +145,11 @@ def analyse(raws: Mapping[str, RawFolder], inputs: Inputs, settings: MdSettings)
         `volume` (Å³/atom), `density` (g/cm³); `stress` at the start (GPa, a third of its trace; at
         constant pressure); of the tail `drift`, `drift_error` (half-width of its 95 % interval) and
         `drift_judged` (what is left of its size less that; meV/atom/ps);
-        `n_runs`, `n_unstable`, `unstable_share`, `simulated` (ps), `ps_per_hour`, and `curves`
-        (`shown.curves`).
+        `n_runs`, `n_unstable`, `unstable_share`, `simulated` (ps) and `curves` (`shown.curves`).
     """
     found: dict[str, Any] = {}
     for name, raw in raws.items():
-        runs, shown, simulated, seconds = [], [], 0.0, 0.0
+        runs, shown, simulated = [], [], 0.0
         for part in parts(settings):
             trajectory = read_trajectory(raw, part)
             for k, where in enumerate(trajectory.where):
@@ -158,8 +157,7 @@ def analyse(raws: Mapping[str, RawFolder], inputs: Inputs, settings: MdSettings)
                 title = {"part": part, "structure": k, "where": where.rpartition("/")[2]}
                 runs.append(title | verdict(run, settings))
                 shown.append((part, k, run))
-            ps, spent = trajectory.cost
-            simulated, seconds = simulated + ps, seconds + spent
+            simulated += trajectory.simulated
         unstable = sum(not run["stable"] for run in runs)
         found[name] = {
             "runs": runs,
@@ -167,7 +165,6 @@ def analyse(raws: Mapping[str, RawFolder], inputs: Inputs, settings: MdSettings)
             "n_unstable": unstable,
             "unstable_share": unstable / len(runs),
             "simulated": simulated,
-            "ps_per_hour": 3600.0 * simulated / seconds if seconds else None,
             "curves": curves(shown),
         }
     return {"potentials": found}

@@ -132,10 +132,6 @@ def tables(metrics: Mapping[str, Any]) -> list[Table]:
     note = (
         "Means over the second half of the steady part; drift ± half its 95 % interval. Atoms are "
         "counted from 0. "
-        + "; ".join(
-            f"{name}: {p['simulated']:.4g} ps, {p['ps_per_hour']:.3g} ps/h"
-            for name, p in metrics["potentials"].items()
-            if p["ps_per_hour"] is not None
-        )
+        + "; ".join(f"{name}: {p['simulated']:.4g} ps" for name, p in metrics["potentials"].items())
     )
     return [Table("Molecular dynamics", columns, rows, note)]

@@ -163,6 +163,10 @@ def sound_frames(
     return sound, findings
 
 
+#: Weights of a frame and of its labels.
+WEIGHTS = ("weight", "energy_weight", "forces_weight", "stress_weight")
+
+
 def _not_finite(frame: Frame) -> list[str]:
     """Names of the parts of a frame that are not finite numbers of the right shape."""
     n = len(frame)
@@ -172,6 +176,9 @@ def _not_finite(frame: Frame) -> list[str]:
         ("energy", frame.energy, ()),
         ("forces", frame.forces, (n, 3)),
         ("stress", frame.stress, (3, 3)),
+        *((f"config_{name}", getattr(frame, name), ()) for name in WEIGHTS),
+        ("total_charge", frame.charge, ()),
+        ("total_spin", frame.spin, ()),
     ]
     return [
         name

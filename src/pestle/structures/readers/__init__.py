@@ -29,6 +29,7 @@ from pestle.structures.readers.orca import read_orca
 from pestle.structures.readers.text import read_text
 from pestle.structures.readers.vasp import read_outcar, read_vasprun
 from pestle.structures.readers.xyz import read_xyz
+from pestle.structures.sizes import require_room_for_atoms
 
 __all__ = ["Notes", "read_structures"]
 
@@ -75,6 +76,7 @@ def _structures(path: Path, kind: str, notes: Notes) -> Iterator[Atoms]:
     if kind == "db":
         return read_database(path)
     if kind == "extxyz":
+        require_room_for_atoms(path)
         text = read_text(path)
         program = program_of(text)
         if program is not None:

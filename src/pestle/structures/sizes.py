@@ -1,0 +1,49 @@
+"""Whether an extended XYZ file can hold what its headers claim, before anything is read.
+
+A reader believes the number of atoms and of columns, and takes time and memory accordingly.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pestle.errors import PestleError
+
+#: Columns of a frame that names none: symbol, x, y, z.
+_PLAIN_COLUMNS = 4
+_PROPERTIES = re.compile(rb"""Properties\s*=\s*["'{]?([^\s"'}]+)""")
+
+
+def require_room_for_atoms(path: Path) -> None:
+    """The atoms of every frame must fit into the rest of the file, at one character a column.
+
+    Raises:
+        PestleError: those of a frame do not; names it.
+    """
+    size, index = path.stat().st_size, 0
+    with path.open("rb") as stream:
+        while line := stream.readline():
+            try:
+                count = int(line)
+            except ValueError:  # the end, or something that the reader will say
+                return
+            columns = _columns(stream.readline())
+            if not 0 <= count * 2 * columns - 1 <= size - stream.tell() and count:
+                raise PestleError(
+                    f"cannot be read (it claims {count:,} atoms of {columns:,} columns, and the "
+                    f"file holds {size - stream.tell():,} bytes more)",
+                    where=f"{path} frame {index}",
+                    fix="Check that frame; is the file cut off?",
+                )
+            for _ in range(count):
+                stream.readline()
+            index += 1
+
+
+def _columns(comment: bytes) -> int:
+    found = _PROPERTIES.search(comment)
+    if found is None:
+        return _PLAIN_COLUMNS
+    counts = found[1].split(b":")[2::3]
+    return max(1, sum(int(count) for count in counts if count.isdigit()))
