@@ -184,12 +184,18 @@ def test_a_lock_leaves_nothing_where_nothing_was_written(tmp_path: Path) -> None
 
 
 def test_results_are_the_same_when_they_are_made_again(data: Path, tmp_path: Path) -> None:
-    """Times are in a file of their own. Where a segment is damaged, all of them are made again."""
+    """Times are in a file of their own."""
     for name in ("a", "b"):
         _dynamics(data, tmp_path / name)
     whole = contents(tmp_path / "a")
     assert whole == contents(tmp_path / "b") and any(name.endswith("00003.npz") for name in whole)
     assert (tmp_path / "a" / "md" / "timings.json").is_file()
+
+
+@pytest.mark.slow
+def test_where_a_segment_is_damaged_all_are_made_again(data: Path, tmp_path: Path) -> None:
+    _dynamics(data, tmp_path / "a")
+    whole = contents(tmp_path / "a")
     (segment,) = (tmp_path / "a").rglob("*-00001.npz")
     segment.write_bytes(whole[str(segment.relative_to(tmp_path / "a"))][:-100])
     _dynamics(data, tmp_path / "a")

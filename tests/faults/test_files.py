@@ -210,7 +210,7 @@ def test_a_prediction_that_is_no_number_names_its_frame(demo_train: list[Frame])
     assert chlorine.where in str(caught.value.where)
 
 
-@pytest.mark.parametrize("value", ["inf", "nan"])
+@pytest.mark.parametrize("value", [pytest.param("nan", marks=pytest.mark.slow), "inf"])
 def test_a_validation_frame_with_an_infinite_weight_is_named(tmp_path: Path, value: str) -> None:
     text = (DATA / "valid.xyz").read_text().split("\n")
     text[1] += f" config_weight={value}"

@@ -75,7 +75,7 @@ def kill_and_go_on(whole: Whole, out: Path, at: int, moment: str) -> bool:
     ("name", "which", "moment"),
     [
         ("architecture.json", 1, "half"),  # new weights with the architecture file of old ones
-        ("last.pt", 2, "whole"),
+        pytest.param("last.pt", 2, "whole", marks=pytest.mark.slow),
         ("metrics.jsonl", 2, "half"),
     ],
 )

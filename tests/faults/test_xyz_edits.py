@@ -100,7 +100,7 @@ def _little_memory() -> None:
 
 @pytest.mark.usefixtures("_little_memory")
 @settings(
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     derandomize=True,
     database=None,
