@@ -41,14 +41,11 @@ def check(
 
     from pestle.devices import find_device
     from pestle.foundations import load_foundation
-    from pestle.foundations.label_checks import check_against_foundation
+    from pestle.foundations.label_checks import check_with_foundation
 
     model = load_foundation(foundation, trust=trust).to(find_device("auto"))
     head = model.heads[model.head_index(head)]
-    report = check_frames(splits, keys=found, supported_elements=model.elements)
-    if not report.errors:
-        report.findings += check_against_foundation(splits, model, head=head)
-    return report
+    return check_with_foundation(splits, model, keys=found, head=head)
 
 
 def check_lines(report: CheckReport) -> list[str]:

@@ -17,7 +17,7 @@ from pestle.devices import DTYPES
 from pestle.errors import PestleError
 from pestle.foundations import load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation, Provenance
-from pestle.foundations.label_checks import check_against_foundation
+from pestle.foundations.label_checks import check_with_foundation
 from pestle.foundations.prediction import KnownPredictions
 from pestle.jobs.broad_structures import (
     Replay,
@@ -33,7 +33,7 @@ from pestle.jobs.starting_model import make_start, reference_energies
 from pestle.recipes import resolve
 from pestle.reference_energies import ReferenceEnergies, require_elements
 from pestle.settings import DriftSettings, LoraSettings, ReplaySettings, RunSettings
-from pestle.structures.checks import CheckReport, check_frames
+from pestle.structures.checks import CheckReport
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import GraphBatch, make_graph
 from pestle.structures.reading import is_reference_atom
@@ -302,12 +302,9 @@ def preflight(
     Raises:
         PestleError: the checks found an error; the first is named.
     """
-    named = splits.named()
-    report = check_frames(named, keys=splits.keys, supported_elements=foundation.elements)
-    if not report.errors:
-        report.findings += check_against_foundation(
-            named, foundation, head=head, max_edges=max_edges, known=known
-        )
+    report = check_with_foundation(
+        splits.named(), foundation, keys=splits.keys, head=head, max_edges=max_edges, known=known
+    )
     if report.errors:
         first, more = report.errors[0], len(report.errors) - 1
         where = ", ".join(first.frames[:3])

@@ -1,12 +1,12 @@
 """Preflight checks: what is in the data, what is wrong with it, what it implies.
 
-`check_frames` needs the data alone; foundations/label_checks.py adds what predictions
-show. Each file is one subject; its thresholds are named constants with reasons.
+`check_frames` needs the data alone, and weighs what predictions say of units where it is given
+them; foundations/label_checks.py adds what else they show. Each file is one subject; its thresholds are named constants with reasons.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ase.data import chemical_symbols
@@ -17,7 +17,8 @@ from pestle.structures.checks.labels import label_findings
 from pestle.structures.checks.levels import level_findings
 from pestle.structures.checks.report import CheckReport, Finding, finding, sorted_findings
 from pestle.structures.checks.summary import summary_of
-from pestle.structures.checks.units import unit_findings
+from pestle.structures.checks.units.evidence import Opinion
+from pestle.structures.checks.units.findings import unit_findings
 from pestle.structures.composition import null_space_of
 from pestle.structures.frame import Frame, composition_matrix, elements_of, split_isolated_atoms
 
@@ -29,13 +30,15 @@ def check_frames(
     *,
     keys: Mapping[str, Any] | None = None,
     supported_elements: Collection[int] | None = None,
+    opinion: Callable[[], Opinion] | None = None,
 ) -> CheckReport:
-    """Everything that can be said about the data without a model.
+    """Everything that can be said about the data without a model, or with its opinion on units.
 
     Args:
         splits: frames by `train`, `valid`, `test`, or just `data`.
         keys: label keys that the reader found; goes into the summary as it is.
         supported_elements: atomic numbers of the foundation; others are errors.
+        opinion: gives what a foundation says of the units; asked where the structures are sound.
     """
     findings: list[Finding] = []
     sound: dict[str, list[Frame]] = {}
@@ -48,18 +51,19 @@ def check_frames(
         sound[name], _ = sound_frames(frames, None)
     flat = [frame for frames in sound.values() for frame in frames]
     near = {id(frame): bonded_pairs(frame) for frame in flat}
-    unit_problems, units = unit_findings(flat)
+    findings += distance_findings(flat, [near[id(f)] for f in flat])
+    fatal = any(f.severity == "error" for f in findings)
+    unit_problems, units = unit_findings(flat, None if opinion is None or fatal else opinion())
     findings += label_findings(
         {name: [units.in_eV(f) for f in frames] for name, frames in sound.items()}
     )
-    findings += distance_findings(flat, [near[id(f)] for f in flat])
     findings += duplicate_findings(
         sound, {name: [near[id(f)] for f in frames] for name, frames in sound.items()}
     )
     findings += unit_problems
     findings += level_findings([units.in_eV(f) for f in flat])
     findings += _reference_energy_findings(sound)
-    return CheckReport(summary_of(splits, near, keys), sorted_findings(findings))
+    return CheckReport(summary_of(splits, near, keys), sorted_findings(findings), units)
 
 
 def _reference_energy_findings(splits: Mapping[str, Sequence[Frame]]) -> list[Finding]:
