@@ -1,7 +1,8 @@
 """Preflight checks: what is in the data, what is wrong with it, what it implies.
 
 `check_frames` needs the data alone, and weighs what predictions say of units where it is given
-them; foundations/label_checks.py adds what else they show. Each file is one subject; its thresholds are named constants with reasons.
+them; foundations/label_checks.py adds what else they show. Each file is one subject; its thresholds
+are named constants with reasons.
 """
 
 from __future__ import annotations

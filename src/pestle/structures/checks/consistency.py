@@ -26,6 +26,8 @@ from pestle.structures.frame import Frame
 _MAX_FRAMES, _MAX_FAMILIES = 100, 200
 # Bounds of a useful pair: root mean square displacement in Å, and strain.
 MAX_DISPLACEMENT, _MAX_STRAIN = 0.8, 0.1
+# Molecules of this many atoms at most are compared in internal coordinates.
+_MAX_INTERNAL = 60
 # A strain below this needs no stress: its work is below 0.1 meV/atom for 10 GPa and 20 Å³/atom.
 _NO_STRAIN = 1e-5
 
@@ -124,6 +126,27 @@ def _rms(moved: np.ndarray) -> float:
     return float(np.sqrt((moved**2).sum(axis=1).mean()))
 
 
+def internal_forces(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+    """(q, f) of a molecule: inverse distances [n_pairs] of its atoms, and forces along them.
+
+    Bonds that turn make straight lines between frames poor ways (a methyl group's hydrogens would
+    move through its inside); along inverse distances energies are much nearer to quadratic. The
+    distances are more than the degrees of freedom: of all f with F = Σ f ∂q/∂r the shortest is
+    taken.
+    """
+    positions = frame.atoms.positions
+    i, j = np.triu_indices(len(positions), 1)
+    way = positions[j] - positions[i]
+    inverse = 1 / np.linalg.norm(way, axis=1)
+    slope = -(inverse**3)[:, None] * way
+    table = np.zeros((len(positions), 3, len(inverse)))
+    pair = np.arange(len(inverse))
+    table[j, :, pair], table[i, :, pair] = slope, -slope
+    flat = np.asarray(frame.forces).ravel()
+    along = np.linalg.lstsq(table.reshape(-1, len(inverse)), flat, rcond=1e-6)[0]
+    return inverse, along
+
+
 def nearest_pairs(frames: Sequence[Frame], members: Sequence[int], seed: int) -> list[tuple]:
     """(i, j) for each frame of a family and the one nearest to it, among a sample of the family."""
     chosen = list(members)
@@ -158,6 +181,9 @@ def neighbours_of(frames: Sequence[Frame], *, seed: int = 0) -> Neighbours:
     n_distances = 0
     for members in families_of(frames)[:_MAX_FAMILIES]:
         before = len(rows)
+        internal: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        one = frames[members[0]]
+        molecule = not one.atoms.pbc.any() and len(one) <= _MAX_INTERNAL
         for i, j in nearest_pairs(frames, members, seed):
             step = step_between(frames[i], frames[j])
             if step is None or step.rms > MAX_DISPLACEMENT:
@@ -166,8 +192,15 @@ def neighbours_of(frames: Sequence[Frame], *, seed: int = 0) -> Neighbours:
                 continue
             energies = frames[i].energy, frames[j].energy
             if energies[0] is not None and energies[1] is not None:
+                work = step.force_work
+                if molecule:
+                    for k in (i, j):
+                        if k not in internal:
+                            internal[k] = internal_forces(frames[k])
+                    (q, f), (q_next, f_next) = internal[i], internal[j]
+                    work = -0.5 * float(((f + f_next) * (q_next - q)).sum())
                 change = energies[1] - energies[0]
-                rows.append((change, step.force_work, step.stress_work, len(frames[i])))
+                rows.append((change, work, step.stress_work, len(frames[i])))
                 seen |= {i, j}
         if len(rows) > before:
             n_distances += min(max(1, 3 * len(frames[members[0]]) - 6), len(rows) - before)

@@ -169,8 +169,8 @@ def _cluster_stress(frames: Sequence[Frame]) -> list[Evidence]:
             continue
         volume = frame.atoms.get_volume()
         moment = -(positions.T @ np.asarray(frame.forces)) / volume
-        expected.append(0.5 * (moment + moment.T))
-        label.append(np.asarray(frame.stress))
+        expected.append(_traceless(0.5 * (moment + moment.T)))
+        label.append(_traceless(np.asarray(frame.stress)))
         volumes.append(volume)
     if not expected:
         return []
@@ -186,6 +186,11 @@ def _cluster_stress(frames: Sequence[Frame]) -> list[Evidence]:
                 f"(correlation {correlation:.2f}, {len(expected)} frames)"
             )
     return [Evidence(STRESS, measured, words, 12.0, signed=True)] if measured else []
+
+
+def _traceless(tensor: np.ndarray) -> np.ndarray:
+    """Without the pressure, which plane waves that are too few shift by as much as they like."""
+    return tensor - np.trace(tensor) / 3 * np.eye(3)
 
 
 def _unwrapped(frame: Frame) -> np.ndarray | None:

@@ -22,11 +22,13 @@ _ATOM_TOTALS = (
 )
 ALL_ELECTRON_EV = {z: -_HARTREE * e for z, e in enumerate(_ATOM_TOTALS, start=1)}
 # Sums of the ionisation energies of the valence electrons in eV (NIST): what a norm-conserving
-# pseudopotential that keeps these electrons gives for the atom, to 2 %.
-VALENCE_EV = {
-    **{1: -13.6, 5: -71.4, 6: -148.0, 7: -266.9, 8: -433.1, 9: -658.8},
-    **{14: -103.1, 15: -176.8, 16: -276.6, 17: -408.9},
-}
+# pseudopotential that keeps these electrons gives for the atom, to 2 %. Li and Na with their
+# semicore.
+_VALENCE = (
+    *((1, -13.6), (3, -203.5), (5, -71.4), (6, -148.0), (7, -266.9), (8, -433.1), (9, -658.8)),
+    *((11, -1306.0), (14, -103.1), (15, -176.8), (16, -276.6), (17, -408.9)),
+)
+VALENCE_EV = dict(_VALENCE)
 
 # A free atom is all-electron in some unit if it matches the table this closely (H varies most).
 _ATOM_TOLERANCE = 0.03
@@ -76,7 +78,7 @@ def _atoms(atoms: Mapping[int, float]) -> Evidence | None:
 def _totals(frames: Sequence[Frame]) -> Evidence | None:
     for table, tolerance, smallest, limit, name in (
         (ALL_ELECTRON_EV, _TOTAL_TOLERANCE, _MIN_TOTAL, 9.0, "all-electron atoms"),
-        (VALENCE_EV, _VALENCE_TOLERANCE, 0.0, 4.0, "atoms without their cores"),
+        (VALENCE_EV, _VALENCE_TOLERANCE, 0.0, 5.0, "atoms without their cores"),
     ):
         usable, estimates = [], []
         for frame in frames:

@@ -73,7 +73,7 @@ STRESSES = (
 # Force units that programs write beside an energy unit, and how rare the pair is (nats).
 _PAIRS = {
     ("eV", "eV/Å"): 0.0,
-    ("Ha", "Ha/Bohr"): 3.0,
+    ("Ha", "Ha/Bohr"): 2.5,
     ("kcal/mol", "kcal/mol/Å"): 3.5,
     ("kJ/mol", "kJ/mol/Å"): 4.0,
     ("kJ/mol", "kJ/mol/nm"): 4.5,
@@ -83,7 +83,7 @@ _PAIRS = {
     ("Ry", "eV/Å"): 5.0,
     ("kJ/mol", "eV/Å"): 5.0,
     ("eV", "Ha/Bohr"): 4.5,
-    ("Ha", "Ha/Å"): 5.0,
+    ("Ha", "Ha/Å"): 6.0,
     ("eV", "Ry/Bohr"): 5.5,
 }
 _RARE_PAIR, _OTHER_SIGN, _PER_ATOM, _VIRIAL = 7.0, 3.0, 3.5, 4.5

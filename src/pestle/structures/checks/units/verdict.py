@@ -4,7 +4,7 @@ Energies and forces are judged together, because their ratio is the sharpest obs
 the stress follows with energies and forces converted. A candidate's score is what it loses over all
 evidence (`Evidence.loss`) and by being rare (`tables`); the differences are natural logarithms of
 odds. A unit is called wrong when Pestle's own has less than one part in twenty of the odds, and
-the right one is named when it has three quarters of the rest.
+the likeliest is named, with the others beside it, when it has most of the rest.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pestle.structures.checks.units import tables
 from pestle.structures.checks.units.evidence import (
     ENERGY,
     FORCES,
@@ -25,7 +26,6 @@ from pestle.structures.checks.units.evidence import (
 )
 from pestle.structures.checks.units.tables import (
     ENERGIES,
-    FORCES as FORCE_CANDIDATES,
     STRESSES,
     Unit,
     surprise_of_pair,
@@ -34,7 +34,7 @@ from pestle.structures.checks.units.tables import (
 
 # Shares of the odds: Pestle's own unit is given up below the first; another unit is named from the
 # second on; units above the third are mentioned beside it.
-_GIVEN_UP, _NAMED, _MENTIONED = 0.05, 0.75, 0.02
+_GIVEN_UP, _NAMED, _MENTIONED = 0.05, 0.6, 0.02
 # Confidence in words, by the share of the unit named.
 _WORDS = ((0.99, "almost certainly"), (0.95, "very likely"), (0.0, "probably"))
 #: No claim rests on fewer frames or fewer independent distances (one bond is not a structure).
@@ -71,10 +71,11 @@ def judge_energies_and_forces(
 
     Args:
         evidence: about energies, forces and their ratio.
-        energies, forces: what these labels rest on; without frames only Pestle's unit is considered.
+        energies, forces: what these labels rest on; without frames only Pestle's unit is
+            considered.
     """
     first = ENERGIES if energies.n_frames else ENERGIES[:1]
-    second = FORCE_CANDIDATES if forces.n_frames else FORCE_CANDIDATES[:1]
+    second = tables.FORCES if forces.n_frames else tables.FORCES[:1]
     loss = np.array([[surprise_of_pair(e, f) for f in second] for e in first])
     for item in evidence:
         if item.about == ENERGY:
@@ -97,8 +98,8 @@ def judge_energies_and_forces(
 
     def for_forces(item: Evidence) -> float:
         if item.about == FORCES:
-            return item.loss(FORCE_CANDIDATES[0]) - item.loss(f)
-        return item.loss(e, FORCE_CANDIDATES[0]) - item.loss(e, f)
+            return item.loss(tables.FORCES[0]) - item.loss(f)
+        return item.loss(e, tables.FORCES[0]) - item.loss(e, f)
 
     return (
         _verdict(first, odds.sum(axis=1), e, energies, _words(on_energies, for_energy)),
