@@ -13,7 +13,7 @@ from ase.calculators.emt import EMT
 from ase.data import chemical_symbols
 
 from pestle.structures.checks import check_frames
-from pestle.structures.checks.energy_scale import ALL_ELECTRON_EV, energy_evidence
+from pestle.structures.checks.units.energies import ALL_ELECTRON_EV, energy_evidence
 from pestle.structures.frame import Frame
 
 HA, BOHR_FORCE = 1 / 27.211386, 1 / 51.422067
@@ -363,7 +363,7 @@ def test_thresholds_hold_in_the_units_that_were_found():
 
 def test_free_atoms_alone_tell_the_unit():
     evidence = energy_evidence(scaled(isolated(), HA))
-    assert evidence.units == {"Ha"} and evidence.certain
+    assert XX
     assert energy_evidence(isolated()).units == {"eV"}
     pseudo = [replace(f, energy=-1.1) for f in isolated()]
     assert not energy_evidence(pseudo).units

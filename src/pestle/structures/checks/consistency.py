@@ -137,7 +137,8 @@ def internal_forces(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
     positions = frame.atoms.positions
     i, j = np.triu_indices(len(positions), 1)
     way = positions[j] - positions[i]
-    inverse = 1 / np.linalg.norm(way, axis=1)
+    # Atoms on top of each other are another check's business.
+    inverse = 1 / np.maximum(np.linalg.norm(way, axis=1), 0.3)
     slope = -(inverse**3)[:, None] * way
     table = np.zeros((len(positions), 3, len(inverse)))
     pair = np.arange(len(inverse))

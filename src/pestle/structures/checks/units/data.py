@@ -35,6 +35,8 @@ from pestle.structures.frame import Frame
 
 # rms |F| of thermal structures is 0.3–3 eV/Å. Relaxed ones have any smaller number.
 _TYPICAL_FORCE, _LARGER, _SMALLER = 0.9, 0.8, 1.6
+# Half of the frames with more than this (eV/Å) are hardly any structures.
+_LARGE_FORCE = 8.0
 # √n · scatter(E) / Σ|F|² in Å²/eV: between 0.009 (ice, water) and 0.2 (rattled molecules). Several
 # basins and relaxed frames make it larger, nothing makes it much smaller.
 _SCATTER, _SCATTER_LOW, _SCATTER_HIGH, _MIN_GROUP = 0.03, 0.8, 1.8, 5
@@ -59,8 +61,9 @@ def pair_evidence(pairs: Neighbours) -> list[Evidence]:
         slope, correlation = slope_of_forces(change, pairs)
         if abs(correlation) < MIN_CORRELATION or slope == 0:
             continue
-        width = width_of(correlation, 0.08)
-        measured[shape] = Measured(1 / slope, width, width)
+        # Straight ways between frames lead over higher ground: slopes are too small, if anything.
+        wide = width_of(correlation, 0.08)
+        measured[shape] = Measured(1 / slope, 0.08 + 0.6 * (wide - 0.08), wide)
         words = words or (
             f"energy differences between {len(change)} pairs of neighbouring frames are "
             f"{slope:.3g} times the work of the forces (correlation {correlation:.2f})"
@@ -82,7 +85,7 @@ def force_evidence(frames: Sequence[Frame]) -> list[Evidence]:
     # A factor too large for the labels makes the forces too large.
     measured = Measured(_TYPICAL_FORCE / typical, _LARGER, _SMALLER)
     why = f"median rms |F| is {typical:.3g}, where thermal structures show 0.3–3 eV/Å"
-    return [Evidence(FORCES, {"total": measured}, why, 3.0)]
+    return [Evidence(FORCES, {"total": measured}, why, 5.0 if typical > _LARGE_FORCE else 3.0)]
 
 
 def scatter_evidence(frames: Sequence[Frame]) -> list[Evidence]:
@@ -109,16 +112,19 @@ def scatter_evidence(frames: Sequence[Frame]) -> list[Evidence]:
     why = (
         f"energies scatter {ratio / _SCATTER:.2g} times as far as forces of this size usually mean"
     )
-    return [Evidence(SCATTER, measured, why, 6.0)]
+    return [Evidence(SCATTER, measured, why, 7.5)]
 
 
 # -- stress ----------------------------------------------------------------------------------
-def stress_evidence(frames: Sequence[Frame], pairs: Neighbours | None) -> list[Evidence]:
+def stress_evidence(
+    frames: Sequence[Frame], pairs: Neighbours | None, *, sure_of_sign: bool
+) -> list[Evidence]:
     """What the data say of the stress.
 
     Args:
         frames: periodic frames with a stress; forces in eV/Å where they have any.
         pairs: neighbouring frames with energies and forces in eV; `None` where these do not fit.
+        sure_of_sign: whether anything confirms the sign of the forces.
     """
     sizes = np.array([np.abs(np.asarray(f.stress)).max() for f in frames])
     volumes = np.array([f.atoms.get_volume() for f in frames])
@@ -138,7 +144,7 @@ def stress_evidence(frames: Sequence[Frame], pairs: Neighbours | None) -> list[E
                 9.0 if impossible else 3.0,
             )
         )
-    found += _cluster_stress(frames)
+    found += _cluster_stress(frames, sure_of_sign)
     if pairs is not None:
         slope, correlation = slope_of_stress(pairs)
         if abs(correlation) >= MIN_CORRELATION and slope != 0:
@@ -160,7 +166,7 @@ def stress_evidence(frames: Sequence[Frame], pairs: Neighbours | None) -> list[E
     return found
 
 
-def _cluster_stress(frames: Sequence[Frame]) -> list[Evidence]:
+def _cluster_stress(frames: Sequence[Frame], sure_of_sign: bool) -> list[Evidence]:
     """Stress of free clusters from their forces."""
     expected, label, volumes = [], [], []
     for frame in frames:
@@ -185,7 +191,7 @@ def _cluster_stress(frames: Sequence[Frame]) -> list[Evidence]:
                 f"the stress is {slope:.4g} times what the forces on free clusters give "
                 f"(correlation {correlation:.2f}, {len(expected)} frames)"
             )
-    return [Evidence(STRESS, measured, words, 12.0, signed=True)] if measured else []
+    return [Evidence(STRESS, measured, words, 12.0, signed=sure_of_sign)] if measured else []
 
 
 def _traceless(tensor: np.ndarray) -> np.ndarray:

@@ -39,6 +39,8 @@ _TOTAL_TOLERANCE, _VALENCE_TOLERANCE, _BINDING, _MIN_TOTAL = 0.01, 0.025, -4.5, 
 # alkali metals and molecules, −0.7, to carbon and refractory oxides, −9.
 TYPICAL_BINDING, _BINDING_WIDTH = -3.5, 0.75
 BINDING_RANGE = (-9.0, -0.7)
+# Nothing is bound by more than this (eV/atom).
+_IMPOSSIBLE_BINDING = -20.0
 
 
 def atom_energies(frames: Sequence[Frame]) -> dict[int, float]:
@@ -110,6 +112,7 @@ def _totals(frames: Sequence[Frame]) -> Evidence | None:
                 measured,
                 f"sums over {name} are {factor:.4g} times the energies{per}",
                 limit=limit,
+                missing=limit,
             )
     return None
 
@@ -143,5 +146,8 @@ def _binding(frames: Sequence[Frame], atoms: Mapping[int, float]) -> Evidence | 
         return None
     value = TYPICAL_BINDING / next(iter(measured.values())).factor
     return Evidence(
-        ENERGY, measured, f"the frames are bound by {-value:.4g} per atom in the median", limit=5.0
+        ENERGY,
+        measured,
+        f"the frames are bound by {-value:.4g} per atom in the median",
+        limit=8.0 if value < _IMPOSSIBLE_BINDING else 5.0,
     )

@@ -9,7 +9,7 @@ half of it, but never more than `limit`: one observation may be an accident of t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pestle.structures.checks.units.tables import Unit
@@ -44,6 +44,7 @@ class Evidence:
         why: the observation in words, numbers included.
         limit: nats that it counts at most.
         signed: whether it tells the sign.
+        missing: nats that a candidate loses whose shape is not measured, at most `limit`.
     """
 
     about: str
@@ -51,6 +52,7 @@ class Evidence:
     why: str
     limit: float
     signed: bool = False
+    missing: float = 4.0
 
     def loss(self, first: Unit, second: Unit | None = None) -> float:
         """Nats that a candidate loses; `second` is the unit of the forces beside an energy.
@@ -65,20 +67,12 @@ class Evidence:
         shape = first.shape if one else "total"
         measured = self.measured.get(shape)
         if measured is None:
-            return min(self.limit, _NO_SHAPE)
+            return min(self.limit, self.missing)
         if measured.factor == 0 or (self.signed and factor * measured.factor < 0):
             return self.limit
         distance = math.log(abs(factor / measured.factor))
         width = measured.above if distance > 0 else measured.below
         return min(0.5 * (distance / width) ** 2, self.limit)
-
-    def fits(self, first: Unit, second: Unit | None = None) -> bool:
-        """Whether the observation speaks for this candidate."""
-        return self.loss(first, second) < 1.5
-
-
-# What a candidate loses whose shape does not fit the data where another's does.
-_NO_SHAPE = 4.0
 
 
 @dataclass(frozen=True)
@@ -94,7 +88,3 @@ class Opinion:
     """Evidence from elsewhere (a foundation), to be weighed with that of the data."""
 
     evidence: list[Evidence] = field(default_factory=list)
-
-    def about(self, names: Sequence[str]) -> list[Evidence]:
-        """The part that concerns these properties."""
-        return [item for item in self.evidence if item.about in names]

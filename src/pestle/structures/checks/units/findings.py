@@ -24,6 +24,7 @@ from pestle.structures.checks.units.energies import (
     binding_per_atom,
     energy_evidence,
 )
+from pestle.structures.checks.units.evidence import FORCES as FORCE_LABELS
 from pestle.structures.checks.units.evidence import RATIO, Basis, Evidence, Opinion
 from pestle.structures.checks.units.tables import ENERGIES, FORCES, STRESSES, Unit, Units
 from pestle.structures.checks.units.verdict import (
@@ -69,7 +70,19 @@ def unit_findings(
     findings += _findings("force", "forces", FORCES[0], forces, with_forces)
     if not findings and energy.doubt is None and forces.doubt is None:
         findings += _mismatch(evidence, with_forces)
-    stress = _judge_stress(body, Units(energy.unit, forces.unit), energy, forces, opinion, seed)
+    sure_of_sign = any(item.signed and item.about in (RATIO, FORCE_LABELS) for item in evidence)
+    doubtful = any(v.doubt is not None or (v.wrong and not v.named) for v in (energy, forces))
+    stress = judge_stress((), Basis())
+    converted = [
+        Units(energy.unit, forces.unit).in_eV(f)
+        for f in body
+        if f.stress is not None and f.is_periodic
+    ]
+    if converted:
+        # Energies and forces in doubtful units do not testify.
+        near = None if doubtful else neighbours_of(converted, seed=seed)
+        own = stress_evidence(converted, near, sure_of_sign=sure_of_sign)
+        stress = judge_stress([*own, *opinion.evidence], _basis(converted))
     with_stress = [f for f in body if f.stress is not None and f.is_periodic]
     findings += _findings("stress", "stress", STRESSES[0], stress, with_stress)
     binding = binding_per_atom([f for f in body if f.energy is not None], atom_energies(frames))
@@ -86,24 +99,6 @@ def _basis(frames: Sequence[Frame]) -> Basis:
         counts[key] = counts.get(key, 0) + 1
         distances[key] = max(1, 3 * len(frame) - 6)
     return Basis(len(frames), sum(min(counts[k], distances[k]) for k in counts))
-
-
-def _judge_stress(
-    body: Sequence[Frame],
-    units: Units,
-    energy: Verdict,
-    forces: Verdict,
-    opinion: Opinion,
-    seed: int,
-) -> Verdict:
-    """The stress, against energies and forces that are converted; doubtful ones do not testify."""
-    doubtful = any(v.doubt is not None or (v.wrong and not v.named) for v in (energy, forces))
-    converted = [units.in_eV(f) for f in body if f.stress is not None and f.is_periodic]
-    if not converted:
-        return judge_stress((), Basis())
-    pairs = None if doubtful else neighbours_of(converted, seed=seed)
-    own: list[Evidence] = stress_evidence(converted, pairs)
-    return judge_stress([*own, *opinion.evidence], _basis(converted))
 
 
 def _findings(

@@ -77,7 +77,7 @@ _PAIRS = {
     ("kcal/mol", "kcal/mol/Å"): 3.5,
     ("kJ/mol", "kJ/mol/Å"): 4.0,
     ("kJ/mol", "kJ/mol/nm"): 4.5,
-    ("Ry", "Ry/Bohr"): 4.0,
+    ("Ry", "Ry/Bohr"): 4.5,
     ("Ha", "eV/Å"): 4.0,
     ("kcal/mol", "eV/Å"): 4.5,
     ("Ry", "eV/Å"): 5.0,
@@ -86,7 +86,7 @@ _PAIRS = {
     ("Ha", "Ha/Å"): 6.0,
     ("eV", "Ry/Bohr"): 5.5,
 }
-_RARE_PAIR, _OTHER_SIGN, _PER_ATOM, _VIRIAL = 7.0, 3.0, 3.5, 4.5
+_RARE_PAIR, _OTHER_SIGN, _PER_ATOM, _VIRIAL = 7.0, 3.0, 3.5, 6.5
 _STRESS_SURPRISE = {"eV/Å³": 0.0, "GPa": 3.0, "kbar": 3.0, "Ha/Bohr³": 5.0}
 
 
@@ -103,7 +103,7 @@ def surprise_of_stress(unit: Unit) -> float:
         return _VIRIAL + (2.0 if unit.factor > 0 else 0.0)
     sign = unit.factor < 0
     # VASP prints kbar in its own sign: with kbar either sign is as likely.
-    return _STRESS_SURPRISE[unit.name] + (0.0 if unit.name == "kbar" else 2.5) * sign
+    return _STRESS_SURPRISE[unit.name] + (0.0 if unit.name == "kbar" else 1.5) * sign
 
 
 @dataclass(frozen=True)
