@@ -80,7 +80,7 @@ def _atoms(atoms: Mapping[int, float]) -> Evidence | None:
 def _totals(frames: Sequence[Frame]) -> Evidence | None:
     for table, tolerance, smallest, limit, name in (
         (ALL_ELECTRON_EV, _TOTAL_TOLERANCE, _MIN_TOTAL, 9.0, "all-electron atoms"),
-        (VALENCE_EV, _VALENCE_TOLERANCE, 0.0, 5.0, "atoms without their cores"),
+        (VALENCE_EV, _VALENCE_TOLERANCE, 0.0, 6.0, "atoms without their cores"),
     ):
         usable, estimates = [], []
         for frame in frames:

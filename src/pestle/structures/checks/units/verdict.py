@@ -76,7 +76,12 @@ def judge_energies_and_forces(
     """
     first = ENERGIES if energies.n_frames else ENERGIES[:1]
     second = tables.FORCES if forces.n_frames else tables.FORCES[:1]
-    loss = np.array([[surprise_of_pair(e, f) for f in second] for e in first])
+    loss = np.array([[surprise_of_pair(e, f) for f in tables.FORCES] for e in ENERGIES])
+    # Where one of the two is not labelled it may be in any unit.
+    if not energies.n_frames:
+        loss = loss.min(axis=0, keepdims=True)
+    if not forces.n_frames:
+        loss = loss.min(axis=1, keepdims=True)
     for item in evidence:
         if item.about == ENERGY:
             loss += np.array([item.loss(e) for e in first])[:, None]
