@@ -29,6 +29,8 @@ from pestle.structures.frame import Frame, composition_matrix, elements_of
 # data still reaches 0.8 for forces and for changes of the stress; a mere offset of the pressure,
 # common among small foundations, is taken out first.
 MIN_CORRELATION = 0.6
+# Forces are many: this much tells their sign, and their size to a factor of 3.
+_MIN_FORCE_CORRELATION = 0.3
 # Energies within one composition have few independent values and can run against a poor foundation
 # (torsion scans do): only a strong positive correlation counts, and none convicts the sign.
 MIN_ENERGY_CORRELATION = 0.85
@@ -80,7 +82,7 @@ def _forces(predicted: Predicted) -> Evidence | None:
         return None
     label = np.concatenate([np.asarray(predicted.frames[k].forces).ravel() for k in rows])
     said = np.concatenate([predicted.forces[k].ravel() for k in rows])
-    measured, words = _slopes([("total", label, said)], MIN_CORRELATION, True)
+    measured, words = _slopes([("total", label, said)], _MIN_FORCE_CORRELATION, True)
     return Evidence(FORCES, measured, f"force {words}", 10.0, signed=True) if measured else None
 
 
