@@ -143,6 +143,17 @@ def test_gradients_instead_of_forces():
     assert set(by_code(scaled(labelled(), forces=-1.0))) == {"force-sign"}
 
 
+@pytest.mark.parametrize("factor", [1.0, -1.0, 1 / 51.4221, -23.0605])
+def test_forces_alone_are_judged_by_the_foundation(factor):
+    frames = [replace(f, energy=None, stress=None, forces=f.forces * factor) for f in labelled()]
+    told = [f for f in check(frames) if f.code.startswith("force-")]
+    if factor == 1.0:
+        assert told == []
+        return
+    number = told[0].fix.split(" by ", 1)[1].split()[0].replace("−", "-")
+    assert len(told) == 1 and float(number) == pytest.approx(1 / factor, rel=1e-4)
+
+
 def test_mixed_levels_below_the_thermal_spread():
     frames = labelled()
     per_atom = np.array([(f.energy % 50_000.0 - 50_000.0) / len(f) for f in frames])

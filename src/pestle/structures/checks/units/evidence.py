@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pestle.structures.checks.units.tables import Unit
 
 ENERGY, FORCES, STRESS = "energy", "forces", "stress"
-# Energy over forces, and energy over forces squared: powers of (energy, forces).
+# Powers of (first unit, second unit): the ratios are of energies to forces.
 RATIO, SCATTER = "energy/forces", "energy/forces²"
-_POWERS = {ENERGY: (1, 0), FORCES: (0, 1), RATIO: (1, -1), SCATTER: (1, -2), STRESS: (1, 0)}
+_POWERS = {ENERGY: (1, 0), FORCES: (1, 0), RATIO: (1, -1), SCATTER: (1, -2), STRESS: (1, 0)}
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,7 @@ class Evidence:
         one, two = _POWERS[self.about]
         other = second.factor if second is not None else 1.0
         factor = first.factor**one * other**two
-        shape = first.shape if one else "total"
-        measured = self.measured.get(shape)
+        measured = self.measured.get(first.shape)
         if measured is None:
             return min(self.limit, self.missing)
         if measured.factor == 0 or (self.signed and factor * measured.factor < 0):
