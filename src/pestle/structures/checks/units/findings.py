@@ -115,7 +115,7 @@ def _findings(
                 f"cannot tell whether the {what} {'is' if what == 'stress' else 'are'} in "
                 f"{ours.name}: {called(verdict.doubt)} is possible"
                 + (f" ({why})" if why else "")
-                + ", but the sample is too small or the evidence too weak",
+                + ", but the evidence is too weak",
                 frames,
                 fix="Compare with a foundation (-f), give more frames, or look into the program's "
                 "manual.",

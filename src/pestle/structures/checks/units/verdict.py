@@ -137,8 +137,10 @@ def _verdict(
     ours, share = units[0], dict(zip(units, odds.tolist(), strict=True))
     if best == ours:
         return Verdict(ours)
-    small = basis.n_frames < MIN_FRAMES or basis.n_distances < MIN_DISTANCES
-    if small or share[ours] > _GIVEN_UP:
+    # A handful of frames may be anything: not even a doubt is worth a line.
+    if basis.n_frames < MIN_FRAMES or basis.n_distances < MIN_DISTANCES:
+        return Verdict(ours)
+    if share[ours] > _GIVEN_UP:
         return Verdict(ours, why=why, doubt=best)
     rest = sorted(units, key=lambda u: -share[u])
     others = [called(u) for u in rest if u != best and share[u] > _MENTIONED]
