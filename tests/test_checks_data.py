@@ -13,7 +13,8 @@ from ase.calculators.emt import EMT
 from ase.data import chemical_symbols
 
 from pestle.structures.checks import check_frames
-from pestle.structures.checks.energy_scale import ALL_ELECTRON_EV, energy_evidence
+from pestle.structures.checks.units.energies import ALL_ELECTRON_EV, energy_evidence
+from pestle.structures.checks.units.tables import ENERGIES, Unit
 from pestle.structures.frame import Frame
 
 HA, BOHR_FORCE = 1 / 27.211386, 1 / 51.422067
@@ -347,7 +348,7 @@ def test_turned_molecules_and_wrapped_crystals_are_compared():
 def test_thresholds_hold_in_the_units_that_were_found():
     frames = crystals()
     drift = np.array([0.019, 0.0, 0.0])
-    frames = [replace(f, forces=0.3 * f.forces + drift, energy=0.3 * f.energy) for f in frames]
+    frames = [replace(f, forces=f.forces + drift) for f in frames]
     assert "net-force" not in codes(frames)
     assert codes(scaled(frames, 96.4853, 96.4853)) == {"energy-units", "force-units"}
     # Two basins, 0.25 eV/atom apart, known by their energies only.
@@ -362,25 +363,127 @@ def test_thresholds_hold_in_the_units_that_were_found():
 
 
 def test_free_atoms_alone_tell_the_unit():
-    evidence = energy_evidence(scaled(isolated(), HA))
-    assert evidence.units == {"Ha"} and evidence.certain
-    assert energy_evidence(isolated()).units == {"eV"}
-    pseudo = [replace(f, energy=-1.1) for f in isolated()]
-    assert not energy_evidence(pseudo).units
+    def fitting(frames) -> set[str]:
+        told = energy_evidence(frames)
+        return {u.name for u in ENERGIES if told and all(e.loss(u) < 1 for e in told)}
+
+    assert fitting(scaled(isolated(), HA)) == {"Ha"}
+    assert fitting(isolated()) == {"eV"}
+    assert not fitting([replace(f, energy=-1.1) for f in isolated()])
+
+
+def test_sums_of_ionisation_energies_tell_hartree():
+    """Goedecker pseudopotentials: a water molecule has −17.2 Ha, where VASP has −14.2 eV."""
+    frames = [
+        Frame(molecule("H2O"), energy=-17.2 + 0.001 * k, source="w.xyz", index=k) for k in range(20)
+    ]
+    assert "like Ha," in found(frames, "energy-units").message
+    assert "energy-units" not in codes([replace(f, energy=-14.2) for f in frames])
 
 
 def test_energies_per_atom():
     frames = [replace(f, energy=f.energy / 9) for f in molecules(all_electron=False)]
-    assert "per atom" in found(frames, "energy-force-mismatch").message
+    hit = found(frames, "energy-units")
+    assert "eV per atom" in hit.message
+    assert hit.fix == "Multiply the energies by the number of atoms of each frame."
 
 
 @pytest.mark.parametrize(("factor", "unit"), [(1602.18, "kbar"), (160.218, "GPa")])
 def test_units_and_sign_of_stress(factor, unit):
     assert f"like {unit}," in found(scaled(crystals(), stress=factor), "stress-units").message
-    flipped = scaled(crystals(), stress=-factor)
-    assert f"like {unit}," in found(flipped, "stress-units").message
-    assert "VASP" in found(flipped, "stress-sign").message
+    flipped = found(scaled(crystals(), stress=-factor), "stress-units")
+    assert f"like {unit} with the opposite sign," in flipped.message
+    assert f"by −{1 / factor:.4f}"[:9] in flipped.fix
+    assert codes(scaled(crystals(), stress=-factor)) == {"stress-units"}
     assert codes(scaled(crystals(), stress=-1.0)) == {"stress-sign"}
+
+
+def clusters(n: int = 12) -> list[Frame]:
+    """Ethanol across the corner of a cell of 12 Å: the stress is −Σ r⊗F / V."""
+    frames = []
+    for f in molecules(n, all_electron=False):
+        positions = f.atoms.positions - f.atoms.positions.mean(axis=0)
+        moment = -positions.T @ f.forces / 12.0**3
+        atoms = f.atoms.copy()
+        atoms.set_cell([12.0] * 3)
+        atoms.pbc = True
+        atoms.positions = positions
+        atoms.wrap()
+        frames.append(replace(f, atoms=atoms, stress=0.5 * (moment + moment.T)))
+    return frames
+
+
+def test_stress_of_free_clusters_tells_its_unit_and_sign():
+    assert codes(clusters()) == set()
+    hit = found(scaled(clusters(), stress=-1602.18), "stress-units")
+    assert "kbar with the opposite sign" in hit.message and "−0.000624150" in hit.fix
+    # One frame convicts nothing.
+    alone = check_frames({"train": scaled(clusters(1), stress=-1602.18)})
+    assert not [f for f in alone.warnings if "stress" in f.code]
+
+
+def test_one_bond_convicts_nothing():
+    """A dimer curve, with its forces flipped or in any unit."""
+    frames = []
+    for k in range(12):
+        r = 0.65 + 0.02 * k
+        pull = 40 * (r - 0.74)
+        forces = np.array([[0, 0, pull], [0, 0, -pull]])
+        atoms = Atoms("H2", [[0, 0, 0], [0, 0, r]])
+        energy = 20 * (r - 0.74) ** 2 - 31.7
+        frames.append(Frame(atoms, energy=energy, forces=forces, source="h2.xyz", index=k))
+    for factors in ((1, 1), (1, -1), (HA, BOHR_FORCE), (23.06, 23.06)):
+        assert not {c for c in codes(scaled(frames, *factors)) if "unit" in c or "sign" in c}
+
+
+GRID = [
+    (energy, forces, per_atom)
+    for energy, forces in (
+        ("Ha", "Ha/Bohr"),
+        ("kcal/mol", "kcal/mol/Å"),
+        ("kJ/mol", "kJ/mol/Å"),
+        ("kJ/mol", "kJ/mol/nm"),
+        ("Ha", "eV/Å"),
+        ("eV", "Ha/Bohr"),
+        ("eV", "eV/Å"),
+    )
+    for per_atom in (False, True)
+]
+
+
+@pytest.mark.parametrize("make", [molecules, lambda: molecules() + isolated()])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize(("energy", "forces", "per_atom"), GRID)
+def test_every_unit_is_named_once_with_its_factor(make, sign, energy, forces, per_atom):
+    """Factors from CODATA: Ha = 27.211386 eV, Bohr = 0.529177 Å, mole, calorie."""
+    eV = {"eV": 1.0, "Ha": 27.211386, "kcal/mol": 0.0433641, "kJ/mol": 0.01036427}[energy]
+    per_length = {"Bohr": 0.5291772, "nm": 10.0, "Å": 1.0}[forces.rsplit("/", 1)[1]]
+    unit = forces.rsplit("/", 1)[0]
+    force = {"eV": 1.0, "Ha": 27.211386, "kcal/mol": 0.0433641, "kJ/mol": 0.01036427}[unit]
+    force *= sign / per_length
+    frames = [
+        replace(
+            f,
+            energy=f.energy / eV / (len(f) if per_atom else 1),
+            forces=None if f.forces is None else f.forces / force,
+        )
+        for f in make()
+    ]
+    report = check_frames({"train": frames})
+    told = [f for f in report.findings if f.code.endswith(("units", "sign", "unsure", "mismatch"))]
+    wanted = []
+    if eV != 1.0 or per_atom:
+        wanted.append(Unit(energy, eV, "per atom" if per_atom else "total"))
+    if force != 1.0:
+        wanted.append(Unit(forces, force))
+    assert len(told) == len(wanted), told
+    for hit, unit_wanted in zip(told, wanted, strict=True):
+        assert hit.code.startswith("energy" if unit_wanted.name == energy else "force")
+        if abs(unit_wanted.factor) != 1.0:
+            number = hit.fix.split(" by ", 1)[1].split()[0].replace("−", "-")
+            assert float(number) == pytest.approx(unit_wanted.factor, rel=1e-5)
+        assert ("number of atoms" in hit.fix) == (unit_wanted.shape == "per atom")
+    assert (report.units.energy.name, report.units.forces.name) == (energy, forces)
 
 
 # -- levels of theory and outliers ---------------------------------------------------------------

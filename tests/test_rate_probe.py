@@ -226,6 +226,9 @@ def test_an_architecture_without_measured_rates_gets_auto() -> None:
     assert rate("nequip") == "auto" and rate("mace") == 1e-3
     assert rate("nequip", train__lr=1e-4) == 1e-4 and rate("mace", train__lr="auto") == "auto"
     assert rate("nequip", recipe="paper") == 1e-3
+    # Weights of replay were measured on MACE alone; others have the paper's.
+    for backend, weight in (("mace", 3.0), ("nequip", 10.0)):
+        assert resolved(backend, method="pseudolabel")[0].replay.forces == weight
     # A run file holds the number that the probe found: no reason of Table 7 is said of it.
     assert "train.lr" not in resolved("nequip", train__lr=1e-3)[1]
     assert "Table 7" in resolved("mace", train__lr=1e-3)[1]["train.lr"]

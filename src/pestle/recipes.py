@@ -213,7 +213,7 @@ def resolve(
         train.epochs, reasons["train.epochs"] = recipe.epochs, recipe.why_epochs
 
     if recipe.replay is not None:
-        _resolve_replay(settings, recipe.replay, reasons)
+        _resolve_replay(settings, recipe.replay if fits else _unmeasured(recipe.replay), reasons)
 
     name = "data.isolated_atom_repeats"
     if settings.data.isolated_atom_repeats is None:
@@ -229,6 +229,19 @@ def resolve(
             )
         settings.data.isolated_atom_repeats, reasons[name] = repeats, reason
     return settings, reasons
+
+
+def _unmeasured(recipe: ReplayRecipe) -> ReplayRecipe:
+    """For an architecture on which weights of replay were not measured: those of the paper."""
+    table = ReplayRecipe()
+    return replace(
+        recipe,
+        energy=table.energy,
+        forces=table.forces,
+        stress=table.stress,
+        why="weights as the paper's (Eq. 4), since others were measured on MACE only; shares and "
+        "edges as measured there (docs/benchmarks.md)",
+    )
 
 
 def _resolve_replay(settings: RunSettings, recipe: ReplayRecipe, reasons: dict[str, str]) -> None:

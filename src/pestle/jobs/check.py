@@ -66,23 +66,15 @@ def check(
     from pestle.devices import find_device
     from pestle.foundations import load_foundation
     from pestle.foundations.dispersion import dispersion_findings
-    from pestle.foundations.label_checks import check_against_foundation
+    from pestle.foundations.label_checks import check_with_foundation
 
     model = load_foundation(foundation, trust=trust).to(find_device("auto"))
     head = model.heads[model.head_index(head)]
-    report = check_frames(
-        splits,
-        keys=found,
-        notes=notes,
-        supported_elements=model.elements,
-        cutoff=model.cutoff,
-        embeds=model.embeds,
-        mixed=selection.mixed,
+    report = check_with_foundation(
+        splits, model, keys=found, head=head, notes=notes, mixed=selection.mixed
     )
     everything = [frame for frames in splits.values() for frame in frames]
     report.findings += dispersion_findings(everything, model, head, asked.dispersion_left)
-    if not report.errors:
-        report.findings += check_against_foundation(splits, model, head=head)
     return report
 
 

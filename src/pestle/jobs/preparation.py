@@ -19,7 +19,7 @@ from pestle.errors import PestleError
 from pestle.foundations import load_foundation
 from pestle.foundations.dispersion import dispersion_findings, dispersion_of_labels
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation, Provenance
-from pestle.foundations.label_checks import check_against_foundation
+from pestle.foundations.label_checks import check_with_foundation
 from pestle.foundations.prediction import KnownPredictions
 from pestle.jobs.broad_structures import (
     Replay,
@@ -36,7 +36,7 @@ from pestle.jobs.without_validation import GIVES_UP, require_last
 from pestle.recipes import resolve
 from pestle.reference_energies import ReferenceEnergies, require_elements
 from pestle.settings import DriftSettings, LoraSettings, ReplaySettings, RunSettings
-from pestle.structures.checks import CheckReport, check_frames
+from pestle.structures.checks import CheckReport
 from pestle.structures.dispersion import D3
 from pestle.structures.frame import Frame, evenly
 from pestle.structures.graphs import GraphBatch, make_graph
@@ -324,25 +324,22 @@ def preflight(
         PestleError: the checks found an error; the first is named.
     """
     named = splits.named()
-    report = check_frames(
+    report = check_with_foundation(
         named,
+        foundation,
         keys=splits.keys,
-        supported_elements=foundation.elements,
+        head=head,
+        max_edges=max_edges,
+        known=known,
         notes=splits.notes,
         e0_method=fallback(settings.e0s, from_scratch=settings.method == "scratch"),
         given_e0s=given_elements(settings.e0s),
-        cutoff=foundation.cutoff,
-        embeds=foundation.embeds,
         mixed=Selection.of(settings.data.select).mixed,
     )
     if settings.method != "scratch":
         everything = [frame for frames in named.values() for frame in frames]
         stated = settings.data.dispersion_left
         report.findings += dispersion_findings(everything, foundation, head, stated)
-    if not report.errors:
-        report.findings += check_against_foundation(
-            named, foundation, head=head, max_edges=max_edges, known=known
-        )
     if report.errors:
         first, more = report.errors[0], len(report.errors) - 1
         where = ", ".join(first.frames[:3])

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from pestle.errors import PestleError
 
+#: Numbers in a frame below which a claim costs nothing: the reader says what is missing.
+_MANY = 1_000_000
 #: Columns of a frame that names none: symbol, x, y, z.
 _PLAIN_COLUMNS = 4
 _PROPERTIES = re.compile(rb"""Properties\s*=\s*["'{]?([^\s"'}]+)""")
@@ -29,7 +31,8 @@ def require_room_for_atoms(path: Path) -> None:
             except ValueError:  # the end, or something that the reader will say
                 return
             columns = _columns(stream.readline())
-            if not 0 <= count * 2 * columns - 1 <= size - stream.tell() and count:
+            few = 0 <= count * columns < _MANY
+            if not few and not 0 <= count * 2 * columns - 1 <= size - stream.tell():
                 raise PestleError(
                     f"cannot be read (it claims {count:,} atoms of {columns:,} columns, and the "
                     f"file holds {size - stream.tell():,} bytes more)",

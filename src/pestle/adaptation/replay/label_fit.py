@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from pestle.foundations.interface import Foundation
-from pestle.foundations.label_checks import MIN_CORRELATION
 from pestle.foundations.prediction import FramePrediction, predict_frames
 from pestle.progress import progress
 from pestle.structures.checks.levels import clusters_of
 from pestle.structures.checks.robust import mad, slope_through_origin
+from pestle.structures.checks.units.predictions import MIN_CORRELATION
 from pestle.structures.frame import Frame, thinned
 
 #: Structures of each pool that are predicted.

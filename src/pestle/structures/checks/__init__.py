@@ -1,12 +1,13 @@
 """Preflight checks: what is in the data, what is wrong with it, what it implies.
 
-`check_frames` needs the data alone; foundations/label_checks.py adds what predictions
-show. Each file is one subject; its thresholds are named constants with reasons.
+`check_frames` needs the data alone, and weighs what predictions say of units where it is given
+them; foundations/label_checks.py adds what else they show. Each file is one subject; its thresholds
+are named constants with reasons.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from pestle.structures.checks.duplicates import duplicate_findings
@@ -18,7 +19,8 @@ from pestle.structures.checks.reference_atoms import reference_findings
 from pestle.structures.checks.report import CheckReport, Finding, finding, sorted_findings
 from pestle.structures.checks.summary import summary_of
 from pestle.structures.checks.surfaces import surface_findings
-from pestle.structures.checks.units import unit_findings
+from pestle.structures.checks.units.evidence import Opinion
+from pestle.structures.checks.units.findings import unit_findings
 from pestle.structures.checks.unread import note_findings, unread_findings
 from pestle.structures.frame import Frame
 from pestle.structures.readers.notes import Notes
@@ -37,8 +39,9 @@ def check_frames(
     cutoff: float | None = None,
     embeds: Collection[str] = (),
     mixed: bool = False,
+    opinion: Callable[[], Opinion] | None = None,
 ) -> CheckReport:
-    """Everything that can be said about the data without a model.
+    """Everything that can be said about the data without a model, or with its opinion on units.
 
     Args:
         splits: frames by `train`, `valid`, `test`, or just `data`.
@@ -51,6 +54,7 @@ def check_frames(
         cutoff: of the foundation, Å.
         embeds: what the foundation is told of a frame: `charge`, `spin`.
         mixed: whether the user said that all frames are of one potential-energy surface.
+        opinion: gives what a foundation says of the units; asked where the structures are sound.
     """
     findings: list[Finding] = []
     sound: dict[str, list[Frame]] = {}
@@ -64,17 +68,18 @@ def check_frames(
         sound[name], _ = sound_frames(frames, None)
     flat = [frame for frames in sound.values() for frame in frames]
     near = {id(frame): bonded_pairs(frame) for frame in flat}
-    unit_problems, units = unit_findings(flat)
+    findings += distance_findings(flat, [near[id(f)] for f in flat])
+    findings += placeholder_findings(sound)
+    fatal = any(f.severity == "error" for f in findings)
+    unit_problems, units = unit_findings(flat, None if opinion is None or fatal else opinion())
     findings += label_findings(
         {name: [units.in_eV(f) for f in frames] for name, frames in sound.items()}
     )
-    findings += placeholder_findings(sound)
     findings += [*unread_findings(everything), *note_findings(notes or Notes())]
-    findings += distance_findings(flat, [near[id(f)] for f in flat])
     findings += duplicate_findings(
         sound, {name: [near[id(f)] for f in frames] for name, frames in sound.items()}
     )
     findings += unit_problems
     findings += level_findings([units.in_eV(f) for f in flat])
     findings += reference_findings(sound, method=e0_method, given=given_e0s, cutoff=cutoff)
-    return CheckReport(summary_of(splits, near, keys), sorted_findings(findings))
+    return CheckReport(summary_of(splits, near, keys), sorted_findings(findings), units)

@@ -26,34 +26,35 @@ from pestle.structures.frame import Frame
 _MAX_FRAMES, _MAX_FAMILIES = 100, 200
 # Bounds of a useful pair: root mean square displacement in Å, and strain.
 MAX_DISPLACEMENT, _MAX_STRAIN = 0.8, 0.1
+# Molecules of this many atoms at most are compared in internal coordinates.
+_MAX_INTERNAL = 60
 # A strain below this needs no stress: its work is below 0.1 meV/atom for 10 GPa and 20 Å³/atom.
 _NO_STRAIN = 1e-5
 
-# The regression says something from this many pairs and this correlation on: enough to tell factors
-# of 4 and more and a wrong sign. Sets of distant structures fall below it.
-MIN_PAIRS, MIN_CORRELATION = 8, 0.5
-# From here on (near-harmonic neighbours) it tells a factor of 1.89 as well. In correct public sets
-# with such a correlation the slope lies between 0.89 and 1.40.
-STRONG_CORRELATION = 0.9
+# The regression says something from this many pairs and this correlation on. In correct public sets
+# the slope strays from 1 by a factor of 1.4 with a correlation of 0.9, and of 2 with one of 0.5.
+MIN_PAIRS, MIN_CORRELATION = 5, 0.5
 
 
 @dataclass(frozen=True)
-class Consistency:
-    """Slopes of energy differences on the work of forces and of stress.
+class Neighbours:
+    """Pairs of neighbouring frames of the same atoms, in label units.
 
     Attributes:
-        n_pairs: pairs of frames compared.
-        force_slope: slope on the work of the forces; `None` where the data do not determine it.
-        correlation: of the energy differences with that work.
-        stress_slope: slope on the work of the stress; `None` where undetermined.
-        n_atoms: median number of atoms in the frames compared.
+        change: [n_pairs] change of the energy.
+        force_work: [n_pairs] work of the forces along the way, with the sign of the change.
+        stress_work: [n_pairs] work of the stress; zero where the cell stays.
+        n_atoms: [n_pairs] atoms in the frames of the pair.
+        n_frames: frames compared.
+        n_distances: independent distances in them: 3n − 6 for each family, but no more than pairs.
     """
 
-    n_pairs: int
-    force_slope: float | None
-    correlation: float
-    stress_slope: float | None
-    n_atoms: float
+    change: np.ndarray
+    force_work: np.ndarray
+    stress_work: np.ndarray
+    n_atoms: np.ndarray
+    n_frames: int
+    n_distances: int
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,28 @@ def _rms(moved: np.ndarray) -> float:
     return float(np.sqrt((moved**2).sum(axis=1).mean()))
 
 
+def internal_forces(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+    """(q, f) of a molecule: inverse distances [n_pairs] of its atoms, and forces along them.
+
+    Bonds that turn make straight lines between frames poor ways (a methyl group's hydrogens would
+    move through its inside); along inverse distances energies are much nearer to quadratic. The
+    distances are more than the degrees of freedom: of all f with F = Σ f ∂q/∂r the shortest is
+    taken.
+    """
+    positions = frame.atoms.positions
+    i, j = np.triu_indices(len(positions), 1)
+    way = positions[j] - positions[i]
+    # Atoms on top of each other are another check's business.
+    inverse = 1 / np.maximum(np.linalg.norm(way, axis=1), 0.3)
+    slope = -(inverse**3)[:, None] * way
+    table = np.zeros((len(positions), 3, len(inverse)))
+    pair = np.arange(len(inverse))
+    table[j, :, pair], table[i, :, pair] = slope, -slope
+    flat = np.asarray(frame.forces).ravel()
+    along = np.linalg.lstsq(table.reshape(-1, len(inverse)), flat, rcond=1e-6)[0]
+    return inverse, along
+
+
 def nearest_pairs(frames: Sequence[Frame], members: Sequence[int], seed: int) -> list[tuple]:
     """(i, j) for each frame of a family and the one nearest to it, among a sample of the family."""
     chosen = list(members)
@@ -152,11 +175,16 @@ def comparable(frame: Frame) -> np.ndarray:
     return np.linalg.norm(centred[i] - centred[j], axis=1)
 
 
-def consistency_of(frames: Sequence[Frame], *, seed: int = 0) -> Consistency:
-    """Slopes of energy differences between neighbouring frames on the work of forces and stress."""
-    rows: list[tuple[float, float, float]] = []
-    sizes: list[int] = []
+def neighbours_of(frames: Sequence[Frame], *, seed: int = 0) -> Neighbours:
+    """Energy differences between neighbouring frames, and the work of forces and stress."""
+    rows: list[tuple[float, float, float, int]] = []
+    seen: set[int] = set()
+    n_distances = 0
     for members in families_of(frames)[:_MAX_FAMILIES]:
+        before = len(rows)
+        internal: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        one = frames[members[0]]
+        molecule = not one.atoms.pbc.any() and len(one) <= _MAX_INTERNAL
         for i, j in nearest_pairs(frames, members, seed):
             step = step_between(frames[i], frames[j])
             if step is None or step.rms > MAX_DISPLACEMENT:
@@ -165,31 +193,49 @@ def consistency_of(frames: Sequence[Frame], *, seed: int = 0) -> Consistency:
                 continue
             energies = frames[i].energy, frames[j].energy
             if energies[0] is not None and energies[1] is not None:
-                rows.append((energies[1] - energies[0], step.force_work, step.stress_work))
-                sizes.append(len(frames[i]))
-    if len(rows) < MIN_PAIRS:
-        return Consistency(len(rows), None, 0.0, None, 0.0)
-    change, force, stress = np.array(rows).T
-    force_slope, stress_slope = _two_slopes(change, force, stress)
-    remaining = change - (stress_slope or 0.0) * stress
-    slope, correlation = slope_through_origin(force, remaining)
-    if abs(correlation) < MIN_CORRELATION:
-        force_slope = None
-    elif stress_slope is None:
-        force_slope = slope
-    _, stress_correlation = slope_through_origin(stress, change - (force_slope or 0.0) * force)
-    if abs(stress_correlation) < MIN_CORRELATION:
-        stress_slope = None
-    size = float(np.median(sizes))
-    return Consistency(len(rows), force_slope, correlation, stress_slope, size)
+                work = step.force_work
+                if molecule:
+                    for k in (i, j):
+                        if k not in internal:
+                            internal[k] = internal_forces(frames[k])
+                    (q, f), (q_next, f_next) = internal[i], internal[j]
+                    work = -0.5 * float(((f + f_next) * (q_next - q)).sum())
+                change = energies[1] - energies[0]
+                rows.append((change, work, step.stress_work, len(frames[i])))
+                seen |= {i, j}
+        if len(rows) > before:
+            n_distances += min(max(1, 3 * len(frames[members[0]]) - 6), len(rows) - before)
+    change, force, stress, size = np.array(rows, dtype=float).reshape(-1, 4).T
+    return Neighbours(change, force, stress, size, len(seen), n_distances)
+
+
+def slope_of_forces(change: np.ndarray, pairs: Neighbours) -> tuple[float, float]:
+    """(slope of energy changes on the work of the forces, correlation); the work of the stress,
+    whose unit may be another, is fitted beside it. Zeros where the pairs are too few."""
+    if len(change) < MIN_PAIRS:
+        return 0.0, 0.0
+    of_force, of_stress = _two_slopes(change, pairs.force_work, pairs.stress_work)
+    remaining = change - of_stress * pairs.stress_work
+    slope, correlation = slope_through_origin(pairs.force_work, remaining)
+    return (slope if of_force is None else of_force), correlation
+
+
+def slope_of_stress(pairs: Neighbours) -> tuple[float, float]:
+    """(slope of what the forces leave of the energy changes on the work of the stress,
+    correlation), for energies and forces in eV and eV/Å."""
+    moved = pairs.stress_work != 0
+    if np.count_nonzero(moved) < MIN_PAIRS:
+        return 0.0, 0.0
+    left = (pairs.change - pairs.force_work)[moved]
+    return slope_through_origin(pairs.stress_work[moved], left)
 
 
 def _two_slopes(
     change: np.ndarray, force: np.ndarray, stress: np.ndarray
-) -> tuple[float | None, float | None]:
+) -> tuple[float | None, float]:
     """Least absolute deviations on both terms, by reweighting."""
     if np.count_nonzero(stress) < MIN_PAIRS:
-        return None, None
+        return None, 0.0
     scales = np.array([np.abs(force).mean() or 1.0, np.abs(stress).mean()])
     table = np.stack([force, stress], axis=1) / scales
     weight = np.ones(len(change))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pestle.structures.checks.units.tables import Units
 from pestle.structures.frame import Frame
 
 # Frames named in one finding; the full number is always given beside them.
@@ -37,10 +38,14 @@ class Finding:
 
 @dataclass
 class CheckReport:
-    """What is in the data (`summary`, JSON-able) and what is wrong with it (`findings`)."""
+    """What is in the data (`summary`, JSON-able) and what is wrong with it (`findings`).
+
+    `units` are those that the labels are in, as far as the evidence says.
+    """
 
     summary: dict[str, Any]
     findings: list[Finding]
+    units: Units = field(default_factory=Units)
 
     @property
     def errors(self) -> list[Finding]:
