@@ -303,7 +303,7 @@ def test_units_of_molecules(energy, forces, energy_unit, force_unit, atoms):
 
 
 def test_energies_on_an_arbitrary_scale_need_the_forces():
-    frames = molecules(all_electron=False)
+    frames = molecules(rattle=0.01, all_electron=False)
     assert codes(frames) == set()
     # On no scale, only the size of the forces tells Ha from Ry: both are said.
     both = found(scaled(frames, HA, BOHR_FORCE), "energy-units").message
@@ -329,7 +329,7 @@ def test_gradients_instead_of_forces():
 
 def test_turned_molecules_and_wrapped_crystals_are_compared():
     rng = np.random.default_rng(0)
-    turned = molecules(all_electron=False)
+    turned = molecules(rattle=0.01, all_electron=False)
     for frame in turned:
         angle, axis = 360 * rng.random(), rng.normal(size=3)
         frame.atoms.rotate(angle, axis)
@@ -384,7 +384,7 @@ def test_sums_of_ionisation_energies_tell_hartree():
 
 
 def test_energies_per_atom():
-    frames = [replace(f, energy=f.energy / 9) for f in molecules(all_electron=False)]
+    frames = [replace(f, energy=f.energy / 9) for f in molecules(rattle=0.01, all_electron=False)]
     hit = found(frames, "energy-units")
     assert "eV per atom" in hit.message
     assert hit.fix == "Multiply the energies by the number of atoms of each frame."
