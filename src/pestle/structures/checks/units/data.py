@@ -93,11 +93,12 @@ def scatter_evidence(frames: Sequence[Frame]) -> list[Evidence]:
     groups: dict[bytes, list[Frame]] = {}
     for frame in frames:
         if frame.energy is not None and frame.forces is not None and len(frame) > 1:
-            key = np.sort(frame.numbers).tobytes()
-            groups.setdefault(key, []).append(frame)
+            groups.setdefault(frame.numbers.tobytes(), []).append(frame)
     ratios, sizes = [], []
     for members in groups.values():
-        squares = float(np.mean([(np.asarray(f.forces) ** 2).sum() for f in members]))
+        forces = np.array([f.forces for f in members])
+        # A force that all frames share, far from any minimum, says nothing of how they scatter.
+        squares = float(((forces - forces.mean(axis=0)) ** 2).sum(axis=(1, 2)).mean())
         spread = mad(np.array([f.energy for f in members], dtype=float))
         if len(members) >= _MIN_GROUP and squares > 0 and spread > 0:
             ratios.append(spread * math.sqrt(len(members[0])) / squares)
