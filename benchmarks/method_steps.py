@@ -93,7 +93,7 @@ def adaptations(start: Foundation) -> dict[str, Adaptation]:
 def step(adaptation: Adaptation, graphs: GraphBatch) -> tuple[float, float]:
     """(seconds on the clock, CPU seconds) of one step without the optimiser."""
     settings = RunSettings().loss
-    loss, weights = make_loss(settings), loss_weights(settings, 1)
+    loss, weights = make_loss(settings), loss_weights(settings)
     named = dict(adaptation.model.named_parameters())
     parameters = [named[name] for name in adaptation.trainable]
     for parameter in parameters:

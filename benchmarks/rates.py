@@ -84,7 +84,7 @@ def first_update(options: argparse.Namespace, settings: dict[str, Any]) -> None:
     prepared = prepare(run_settings, fabric.device)
     trainer = rate_trainer(prepared, training_data(prepared), fabric)
     draw, _ = trainer.mixture.draw(Position())
-    weights = loss_weights(run_settings.loss, 1)
+    weights = loss_weights(run_settings.loss)
     start = [p.detach().clone() for p in trainer.parameters]
     loss = trainer.compute_loss(draw, weights)
     fabric.backward(loss, inputs=trainer.parameters)

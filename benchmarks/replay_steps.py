@@ -81,7 +81,7 @@ def main() -> None:
             named = dict(model.named_parameters())
             started = time.process_time()
             draw, places[name] = mixture.draw(places[name])
-            weights = loss_weights(settings.loss, 1)
+            weights = loss_weights(settings.loss)
             loss = objective(model, draw.target, draw.replay, weights, joint=draw.joint)
             loss.backward(inputs=[named[key] for key in trainable])
             seconds[name].append(time.process_time() - started)
