@@ -29,12 +29,12 @@ import torch
 
 from pestle.foundations import load_foundation
 from pestle.foundations.interface import Foundation
-from pestle.probe_settings import RssSettings
 from pestle.protocols.dynamics.runs import Clockwork, Leg, run_dynamics
 from pestle.protocols.potential import ModelPotential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.rss.crystals import random_crystals
 from pestle.protocols.rss.relaxation import relax
+from pestle.settings.probe import RssSettings
 from pestle.structures import neighbours
 from pestle.structures.frame import Frame
 from pestle.structures.generation.compositions import parse_formula

@@ -27,7 +27,7 @@ from pestle.adaptation.base import Adaptation
 from pestle.foundations import load_foundation
 from pestle.foundations.interface import Foundation
 from pestle.foundations.mace.foundation import MaceFoundation
-from pestle.memory import keep_freed_memory
+from pestle.foundations.memory import keep_freed_memory
 from pestle.structures.graphs import GraphBatch
 
 METHODS = ("naive", "lora r=4", "freeze-first", "freeze-backbone")

@@ -35,8 +35,8 @@ import numpy as np
 import torch
 
 from pestle.adaptation import METHODS
-from pestle.devices import DTYPES
 from pestle.foundations import load_foundation
+from pestle.foundations.devices import DTYPES
 from pestle.foundations.interface import TARGET_HEAD, Foundation
 from pestle.foundations.prediction import FramePrediction, predict_frames
 from pestle.protocols.neb.numbers import profile

@@ -25,9 +25,9 @@ import numpy as np
 import torch
 
 import pestle
-from pestle.jobs.first_updates import rate_trainer
-from pestle.jobs.preparation import prepare, training_data
-from pestle.run_file import from_names
+from pestle.jobs.finetune.first_updates import rate_trainer
+from pestle.jobs.finetune.preparation import prepare, training_data
+from pestle.settings.run_file import from_names
 from pestle.training.losses import loss_weights
 from pestle.training.mixing import Position
 from pestle.training.optimizer import make_optimizer

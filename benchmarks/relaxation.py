@@ -23,10 +23,10 @@ from ase.filters import FrechetCellFilter
 from ase.optimize import FIRE
 
 import pestle
-from pestle.probe_settings import RssSettings
 from pestle.protocols.potential import ModelPotential
 from pestle.protocols.rss.crystals import random_crystals
 from pestle.protocols.rss.relaxation import relax
+from pestle.settings.probe import RssSettings
 from pestle.structures.generation.compositions import parse_formula
 
 #: eV/atom and relative volume within which two relaxed crystals are the same minimum.

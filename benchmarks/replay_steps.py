@@ -19,10 +19,10 @@ import numpy as np
 import torch
 
 from pestle.adaptation import METHODS, Case
+from pestle.adaptation.recipes import resolve
 from pestle.foundations import load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD
-from pestle.recipes import resolve
-from pestle.run_file import from_names, parse_overrides
+from pestle.settings.run_file import from_names, parse_overrides
 from pestle.structures.frame import Frame, split_isolated_atoms, thinned
 from pestle.structures.graphs import make_graph
 from pestle.structures.reading import read_frames

@@ -23,11 +23,11 @@ from pathlib import Path
 
 import numpy as np
 
+from pestle.checks import CheckReport, check_frames
+from pestle.checks.against_foundation import check_with_foundation
 from pestle.foundations import load_foundation
 from pestle.foundations.interface import Foundation
-from pestle.foundations.label_checks import check_with_foundation
 from pestle.foundations.prediction import KnownPredictions
-from pestle.structures.checks import CheckReport, check_frames
 from pestle.structures.frame import Frame
 from pestle.structures.reading import read_frames
 

@@ -27,8 +27,8 @@ from pestle.errors import PestleError
 from pestle.foundations import load_foundation
 from pestle.foundations.backends import BACKENDS, backend_of_file
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation, Prediction
-from pestle.run_file import from_names
-from pestle.settings import TrainSettings
+from pestle.settings.run import TrainSettings
+from pestle.settings.run_file import from_names
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import GraphBatch, collate, make_graphs
 from pestle.training.gate import Stage, zero_step_gate

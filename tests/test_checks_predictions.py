@@ -10,9 +10,9 @@ import pytest
 import torch
 from ase.build import bulk
 
+from pestle.checks.against_foundation import check_with_foundation
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation, Prediction, Provenance
-from pestle.foundations.label_checks import check_with_foundation
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import make_graph
 

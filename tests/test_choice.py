@@ -9,8 +9,8 @@ import pytest
 import pestle
 from pestle.adaptation.choice import Circumstances, choose
 from pestle.errors import PestleError
-from pestle.foundations.labelling import label_frames
 from pestle.foundations.prediction import predict_frames
+from pestle.labels.labelling import label_frames
 from pestle.structures.frame import split_isolated_atoms
 from pestle.structures.writing import write_frames
 

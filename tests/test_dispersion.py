@@ -26,8 +26,8 @@ from pestle.foundations.interface import Foundation, Provenance
 from pestle.jobs.check import check
 from pestle.jobs.evaluate import evaluate
 from pestle.jobs.export import export
-from pestle.jobs.plan import plan_lines
-from pestle.settings import DataSettings
+from pestle.jobs.finetune.plan import plan_lines
+from pestle.settings.run import DataSettings
 from pestle.structures.dispersion import D3, without_dispersion
 from pestle.structures.frame import Frame
 from pestle.structures.reading import read_frames

@@ -18,14 +18,14 @@ from conftest import DATA
 from pestle import cli
 from pestle.errors import PestleError
 from pestle.foundations.prediction import FramePrediction
-from pestle.jobs.ending import Course, ending_of
+from pestle.jobs.finetune.ending import Course, ending_of
 from pestle.jobs.qualify import qualify
 from pestle.protocols.ending import Breadth, Ending, SetErrors, Trouble
 from pestle.protocols.errors.offset import energy_rmse_without, offset_by_element
 from pestle.protocols.results import Finding
 from pestle.protocols.verdict import conclude
 from pestle.report import write_report
-from pestle.settings import RunSettings
+from pestle.settings.run import RunSettings
 from pestle.structures.frame import Frame
 from pestle.training.budget import Budget
 from pestle.training.convergence import convergence
@@ -200,7 +200,7 @@ def course(
     figures: list[float], best: int, *, failure: PestleError | None = None, **more: Any
 ) -> Course:
     """A run with these validation losses from epoch 0 on, and drift of 100 meV/Å an epoch."""
-    from pestle.run_file import from_names
+    from pestle.settings.run_file import from_names
 
     settings = from_names(
         {"foundation": "pestle-seed0", "train.epochs": len(figures) - 1, "train.lr": 1e-3, **more}

@@ -21,13 +21,13 @@ from pestle.foundations.prediction import FramePrediction, predict_frames
 from pestle.jobs.potentials import Contenders
 from pestle.jobs.probe import probe, run_protocol
 from pestle.metrics import errors_by_group
-from pestle.probe_settings import ErrorSettings
 from pestle.protocols import predictions
 from pestle.protocols.base import Inputs
 from pestle.protocols.errors.parity import MAX_PARITY_POINTS, parity_points
 from pestle.protocols.errors.protocol import PROTOCOL
 from pestle.protocols.potential import ModelPotential, Potential
 from pestle.protocols.thresholds import read_thresholds
+from pestle.settings.probe import ErrorSettings
 from pestle.structures.frame import Frame
 from pestle.structures.reading import read_frames
 from pestle.structures.writing import write_frames

@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 import pestle
 from pestle.errors import PestleError
 from pestle.foundations.prediction import predict_frames
-from pestle.jobs.resuming import resume_settings
+from pestle.jobs.finetune.resuming import resume_settings
 from pestle.metrics import errors_by_group
 from pestle.structures.reading import read_frames
 from pestle.training.loggers import MetricsFile
@@ -147,7 +147,7 @@ def test_rerunning_run_yaml_repeats_the_run(
 ) -> None:
     out, _ = run
     tree = yaml.safe_load((out / "run.yaml").read_text())
-    from pestle.run_file import build
+    from pestle.settings.run_file import build
 
     pestle.finetune(build(tree), tmp_path / "again")
     name = "model/weights.safetensors"
@@ -195,8 +195,8 @@ def test_element_subset_survives_the_whole_way(demo_files: dict, tmp_path: Path)
 
 def test_isolated_atoms_given_as_points_enter_every_epoch(demo_files: dict[str, str]) -> None:
     """Three times each, at a hundred times the weight, and counted in the steps."""
-    from pestle.jobs.preparation import prepare, training_data
-    from pestle.run_file import from_names
+    from pestle.jobs.finetune.preparation import prepare, training_data
+    from pestle.settings.run_file import from_names
 
     more = {"data.isolated_atom_repeats": 3, "data.isolated_atom_weight": 100.0}
     prepared = prepare(from_names(asked(demo_files, **more)), torch.device("cpu"))
@@ -218,7 +218,7 @@ def test_resume_finds_local_files_from_another_folder(
     names = asked(demo_files, foundation="local", e0s="e0s.json", **{"train.epochs": 1})
     pestle.finetune(names, "run")
     monkeypatch.chdir(tmp_path / "elsewhere")
-    from pestle.jobs.resuming import resume_settings
+    from pestle.jobs.finetune.resuming import resume_settings
 
     manifest = pestle.finetune(resume_settings(Path("../run"), {}), "../run", resume=True)
     assert manifest["status"] == "finished"

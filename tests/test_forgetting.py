@@ -19,7 +19,6 @@ from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import FramePrediction, predict_frames
 from pestle.jobs.potentials import Contenders
 from pestle.jobs.probe import probe, run_protocol
-from pestle.probe_settings import ForgettingSettings, ProbeSettings
 from pestle.protocols import predictions
 from pestle.protocols.base import Inputs
 from pestle.protocols.forgetting.broad_set import elements_to_generate, generated_structures
@@ -27,6 +26,7 @@ from pestle.protocols.forgetting.deviations import AT_REST, loss_of_forces
 from pestle.protocols.forgetting.protocol import OF_ALL, OF_DATA, PROTOCOL
 from pestle.protocols.potential import ModelPotential, Potential
 from pestle.protocols.thresholds import read_thresholds
+from pestle.settings.probe import ForgettingSettings, ProbeSettings
 from pestle.structures.frame import Frame, elements_of
 from pestle.structures.writing import write_frames
 

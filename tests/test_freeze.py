@@ -13,7 +13,7 @@ from pestle.adaptation.base import Adaptation, Case
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
 from pestle.foundations.mace.copies import clone
-from pestle.settings import RunSettings
+from pestle.settings.run import RunSettings
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.graphs import GraphBatch, collate, make_graphs
 from pestle.training.losses import loss_weights, make_loss

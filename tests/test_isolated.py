@@ -10,7 +10,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 
-from pestle.structures.checks import check_frames
+from pestle.checks import check_frames
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.isolated import image_distance
 from pestle.structures.reading import read_frames

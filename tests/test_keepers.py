@@ -19,12 +19,12 @@ from pestle.adaptation.low_rank import LowRankModel
 from pestle.errors import Interrupted, PestleError
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation, Prediction
 from pestle.foundations.prediction import predict_frames
-from pestle.jobs.keepers import require_keepers
-from pestle.jobs.preparation import Prepared, training_data, unused_settings
+from pestle.jobs.finetune.keepers import require_keepers
+from pestle.jobs.finetune.preparation import Prepared, training_data, unused_settings
 from pestle.report.drift import best_drift
 from pestle.report.run_folder import read_run_folder
 from pestle.report.wording import number
-from pestle.run_file import build
+from pestle.settings.run_file import build
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.graphs import GraphBatch, collate
 from pestle.structures.reading import read_frames
@@ -558,7 +558,7 @@ def test_a_run_with_replay_and_low_rank_updates(
         seen.append(training_data(prepared))
         return seen[0]
 
-    monkeypatch.setattr(pestle.jobs.finetune, "training_data", recorded)
+    monkeypatch.setattr(pestle.jobs.finetune.job, "training_data", recorded)
     asked: list[int] = []
 
     def counted(*arguments: Any) -> list[torch.Tensor]:

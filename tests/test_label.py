@@ -25,10 +25,10 @@ from pestle import cli
 from pestle.errors import Interrupted, PestleError
 from pestle.files import sha256
 from pestle.foundations import load_foundation
-from pestle.foundations.labelling import FoundationLabeller, label_frames
 from pestle.foundations.mace.foundation import MaceFoundation
-from pestle.foundations.signatures import Labels, labels_by, structure_id
-from pestle.jobs.partial_labels import PartialLabels
+from pestle.labels.labelling import FoundationLabeller, label_frames
+from pestle.labels.partial import PartialLabels
+from pestle.labels.signatures import Labels, labels_by, structure_id
 from pestle.structures.frame import Frame
 from pestle.structures.reading import read_frames
 from pestle.structures.writing import write_frames

@@ -19,7 +19,6 @@ from scipy.stats import t as student
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
 from pestle.jobs.probe import probe
-from pestle.probe_settings import MdSettings
 from pestle.protocols.base import Inputs
 from pestle.protocols.dynamics import ase_engine, batched_engine
 from pestle.protocols.dynamics.body import Body
@@ -33,6 +32,7 @@ from pestle.protocols.potential import CalculatorPotential, ModelPotential, Pote
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.thresholds import read_thresholds
 from pestle.protocols.verdict import conclude
+from pestle.settings.probe import MdSettings
 from pestle.structures.frame import Frame
 from pestle.structures.writing import write_frames
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pestle.memory import keep_freed_memory
+from pestle.foundations.memory import keep_freed_memory
 
 # A process of its own: the setting cannot be taken back.
 CODE = """
@@ -14,7 +14,7 @@ import json, resource
 import numpy as np, torch
 from ase.build import molecule
 from pestle.foundations import load_foundation
-from pestle.memory import keep_freed_memory
+from pestle.foundations.memory import keep_freed_memory
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import collate, make_graphs
 

@@ -18,9 +18,9 @@ from pestle.errors import Interrupted, PestleError
 from pestle.foundations import load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
 from pestle.foundations.prediction import predict_frames
-from pestle.jobs.resuming import resume_settings
-from pestle.run_file import from_names
-from pestle.settings import TrainSettings
+from pestle.jobs.finetune.resuming import resume_settings
+from pestle.settings.run import TrainSettings
+from pestle.settings.run_file import from_names
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.reading import read_frames
 from pestle.structures.writing import write_frames

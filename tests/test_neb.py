@@ -20,7 +20,6 @@ import pestle
 from pestle.errors import PestleError
 from pestle.foundations.calculator import FoundationCalculator
 from pestle.jobs.probe import probe
-from pestle.probe_settings import NebSettings
 from pestle.protocols.base import Inputs
 from pestle.protocols.neb import band
 from pestle.protocols.neb.image_calculator import BatchCalculator
@@ -30,6 +29,7 @@ from pestle.protocols.neb.reactions import has_reference, reactions
 from pestle.protocols.potential import CalculatorPotential, ModelPotential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.thresholds import read_thresholds
+from pestle.settings.probe import NebSettings
 from pestle.structures.frame import Frame
 from pestle.structures.reading import read_frames
 from pestle.structures.writing import write_frames

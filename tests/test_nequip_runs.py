@@ -17,7 +17,7 @@ from pestle.foundations import load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD
 from pestle.foundations.nequip.foundation import NequipFoundation
 from pestle.foundations.prediction import predict_frames
-from pestle.jobs.resuming import resume_settings
+from pestle.jobs.finetune.resuming import resume_settings
 from pestle.structures.frame import Frame
 from pestle.structures.reading import read_frames
 from pestle.structures.writing import write_frames

@@ -16,12 +16,12 @@ from ase.neighborlist import neighbor_list
 
 import pestle
 from pestle import cli
-from pestle.devices import OutOfMemory
 from pestle.errors import PestleError
+from pestle.foundations.devices import OutOfMemory
 from pestle.foundations.interface import Foundation
 from pestle.foundations.mace.foundation import MaceFoundation
 from pestle.foundations.prediction import predict_frames
-from pestle.settings import TrainSettings
+from pestle.settings.run import TrainSettings
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.reading import read_frames
 from pestle.structures.writing import write_frames
@@ -232,7 +232,7 @@ def test_memory_is_there_for_judging_the_best_model(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Trainer, "compute_loss", watched)
-    monkeypatch.setattr("pestle.jobs.finetune.judge", judge)
+    monkeypatch.setattr("pestle.jobs.finetune.job.judge", judge)
     if where == "evaluation":
         evaluate = Trainer.evaluate
 

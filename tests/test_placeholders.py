@@ -9,9 +9,9 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 
-from pestle.structures.checks import check_frames
-from pestle.structures.checks.placeholders import placeholder_findings
-from pestle.structures.checks.report import Finding
+from pestle.checks import check_frames
+from pestle.checks.placeholders import placeholder_findings
+from pestle.checks.report import Finding
 from pestle.structures.frame import Frame
 
 

@@ -15,12 +15,12 @@ import pestle
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
 from pestle.jobs.probe import probe
-from pestle.probe_settings import DimerSettings
 from pestle.protocols.base import Inputs
 from pestle.protocols.dimers import analyse, assess, calculate, curve
 from pestle.protocols.potential import CalculatorPotential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.thresholds import read_thresholds
+from pestle.settings.probe import DimerSettings
 from pestle.structures.frame import Frame
 from pestle.structures.writing import write_frames
 

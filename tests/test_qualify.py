@@ -15,7 +15,7 @@ from pestle.errors import PestleError
 from pestle.jobs.probe import probe
 from pestle.jobs.qualify import qualify
 from pestle.jobs.qualify_plan import settings_for
-from pestle.probe_settings import ProbeSettings
+from pestle.settings.probe import ProbeSettings
 
 SMALL = {
     "md.structures": 1,

@@ -15,13 +15,13 @@ from safetensors.torch import load_file
 import nequip_factory
 import pestle
 from conftest import DATA
-from pestle.devices import OutOfMemory
+from pestle.adaptation.recipes import resolve
 from pestle.errors import Interrupted, PestleError
+from pestle.foundations.devices import OutOfMemory
 from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import predict_frames
-from pestle.jobs.resuming import resume_settings
-from pestle.recipes import resolve
-from pestle.run_file import build
+from pestle.jobs.finetune.resuming import resume_settings
+from pestle.settings.run_file import build
 from pestle.structures.frame import Frame
 from pestle.structures.writing import write_frames
 from pestle.training import rate_probe
@@ -295,7 +295,9 @@ def test_a_stopped_run_goes_on_with_the_rate_it_found(
         patch.setattr(Trainer, "_record", stop_after)
         with pytest.raises(Interrupted):
             pestle.finetune(settings, tmp_path / "parts")
-    monkeypatch.setattr("pestle.jobs.first_updates.probe_rates", lambda *_: pytest.fail("again"))
+    monkeypatch.setattr(
+        "pestle.jobs.finetune.first_updates.probe_rates", lambda *_: pytest.fail("again")
+    )
     resumed = resume_settings(tmp_path / "parts", {})
     parts = pestle.finetune(resumed, tmp_path / "parts", resume=True)
     assert parts["rate_probe"]["trials"] == list_of(whole["rate_probe"]["trials"])

@@ -17,12 +17,12 @@ from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 
 from pestle.errors import PestleError
 from pestle.jobs.probe import probe
-from pestle.probe_settings import RdfSettings
 from pestle.protocols.base import Inputs
 from pestle.protocols.potential import CalculatorPotential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.rdf.protocol import analyse, assess, calculate, charts, tables
 from pestle.protocols.thresholds import read_thresholds
+from pestle.settings.probe import RdfSettings
 from pestle.structures.frame import Frame
 
 A = 3.62  # of copper, Å

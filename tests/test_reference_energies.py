@@ -12,13 +12,13 @@ from ase import Atoms
 from ase.build import molecule
 
 import nequip_factory
-from pestle.e0_setting import fallback, from_setting
+from pestle.checks import check_frames
+from pestle.energies.reference_energies import EnergyProblem, compare, estimate
+from pestle.energies.setting import fallback, from_setting
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import predict_frames
-from pestle.reference_energies import EnergyProblem, compare, estimate
-from pestle.run_file import build, dump, parse_overrides, read_run_file
-from pestle.structures.checks import check_frames
+from pestle.settings.run_file import build, dump, parse_overrides, read_run_file
 from pestle.structures.frame import Frame
 
 #: All-electron atoms (paper, Table 2): what a shift looks like in practice.

@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from pestle.adaptation import METHODS, Case
+from pestle.adaptation.recipes import resolve
 from pestle.errors import Interrupted
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
 from pestle.foundations.prediction import predict_frames
-from pestle.recipes import resolve
-from pestle.run_file import build
-from pestle.settings import RunSettings
+from pestle.settings.run import RunSettings
+from pestle.settings.run_file import build
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.graphs import GraphBatch, collate, make_graph
 from pestle.training.batches import BatchPlan

@@ -18,10 +18,10 @@ import pestle
 from pestle import cli
 from pestle.errors import PestleError
 from pestle.foundations import load_foundation
-from pestle.foundations.labelling import FoundationLabeller
-from pestle.foundations.signatures import Labels
-from pestle.jobs.partial_labels import PartialLabels
-from pestle.jobs.resumable_labels import LabellingStopped, labels_of_run
+from pestle.labels.labelling import FoundationLabeller
+from pestle.labels.partial import PartialLabels
+from pestle.labels.resumable import LabellingStopped, labels_of_run
+from pestle.labels.signatures import Labels
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.writing import write_frames
 
@@ -54,7 +54,7 @@ def settings(
 @pytest.fixture(autouse=True)
 def _load_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Building a network takes a second, and no run changes its foundation."""
-    monkeypatch.setattr("pestle.jobs.preparation.load_foundation", LOAD)
+    monkeypatch.setattr("pestle.jobs.finetune.preparation.load_foundation", LOAD)
 
 
 @pytest.fixture

@@ -27,7 +27,6 @@ from pestle.errors import PestleError
 from pestle.files import read_json
 from pestle.jobs.potentials import Contenders
 from pestle.jobs.probe import probe, run_protocol
-from pestle.probe_settings import RssSettings
 from pestle.protocols.base import Inputs
 from pestle.protocols.potential import CalculatorPotential, Potential
 from pestle.protocols.raw import RawFolder
@@ -45,6 +44,7 @@ from pestle.protocols.rss.pieces import unpacked
 from pestle.protocols.rss.protocol import PROTOCOL
 from pestle.protocols.rss.relaxation import relax
 from pestle.protocols.thresholds import read_thresholds
+from pestle.settings.probe import RssSettings
 from pestle.structures.generation.compositions import parse_formula, stoichiometries
 
 CU, AG = 29, 47

@@ -9,9 +9,10 @@ import pytest
 import yaml
 
 from pestle.adaptation import METHODS
+from pestle.adaptation.recipes import MEASURED, TABLE_7, resolve
 from pestle.errors import PestleError
-from pestle.recipes import MEASURED, TABLE_7, resolve
-from pestle.run_file import (
+from pestle.settings.run import known_names, walk
+from pestle.settings.run_file import (
     MACE_NAMES,
     build,
     dump,
@@ -21,7 +22,6 @@ from pestle.run_file import (
     settings_page,
     template,
 )
-from pestle.settings import known_names, walk
 
 #: Names that DESIGN.md promises to other programs.
 PROMISED = [
@@ -199,7 +199,9 @@ def test_asked_values_stay() -> None:
 def test_docs_page_is_up_to_date() -> None:
     """docs/settings.md is made from the settings, not written beside them."""
     page = Path(__file__).parents[1] / "docs" / "settings.md"
-    assert page.read_text() == settings_page(), "python -m pestle.run_file > docs/settings.md"
+    assert page.read_text() == settings_page(), (
+        "python -m pestle.settings.run_file > docs/settings.md"
+    )
 
 
 def test_text_stays_text() -> None:

@@ -14,11 +14,11 @@ from ase import Atoms
 from ase.build import bulk, molecule
 
 from foundation_factory import foundation
+from pestle.checks.surfaces import surface_findings
 from pestle.errors import PestleError
 from pestle.jobs.check import check
 from pestle.jobs.evaluate import evaluate
-from pestle.settings import DataSettings
-from pestle.structures.checks.surfaces import surface_findings
+from pestle.settings.run import DataSettings
 from pestle.structures.frame import Frame
 from pestle.structures.reading import read_frames
 from pestle.structures.splits import read_splits

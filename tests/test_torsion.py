@@ -13,7 +13,6 @@ from ase.calculators.calculator import Calculator, all_changes
 
 from pestle.errors import PestleError
 from pestle.jobs.probe import probe
-from pestle.probe_settings import TorsionSettings
 from pestle.protocols import predictions
 from pestle.protocols.base import Inputs
 from pestle.protocols.potential import CalculatorPotential, ModelPotential
@@ -21,6 +20,7 @@ from pestle.protocols.raw import RawFolder
 from pestle.protocols.thresholds import read_thresholds
 from pestle.protocols.torsion.protocol import PROTOCOL, analyse, calculate
 from pestle.protocols.torsion.scans import has_reference
+from pestle.settings.probe import TorsionSettings
 from pestle.structures.frame import Frame
 from pestle.structures.reading import read_frames
 

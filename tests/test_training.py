@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 
+from pestle.adaptation.recipes import resolve
 from pestle.errors import Interrupted, PestleError
 from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import predict_frames
-from pestle.recipes import resolve
-from pestle.run_file import build
-from pestle.settings import RunSettings
+from pestle.settings.run import RunSettings
+from pestle.settings.run_file import build
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.graphs import make_graph
 from pestle.training.batches import BatchPlan

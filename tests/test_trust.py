@@ -30,10 +30,10 @@ from pestle.errors import PestleError
 from pestle.foundations import Untrusted, load_foundation, trusted
 from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import predict_frames
-from pestle.jobs.finetune import finetune
+from pestle.jobs.finetune.job import finetune
+from pestle.jobs.finetune.resuming import resume_settings
 from pestle.jobs.models import load_model
 from pestle.jobs.qualify import qualify
-from pestle.jobs.resuming import resume_settings
 from pestle.structures.reading import read_frames
 from test_foundations_files import assert_identical
 
@@ -380,7 +380,7 @@ def test_a_run_goes_on_without_the_flag_where_its_foundation_was_trusted(
 GUARDED = {
     ("load", "foundations/mace/pickles.py"),  # behind foundations/trusted.py
     ("load", "foundations/mace/lammps_check.py"),  # of files written a moment before
-    ("import_module", "foundations/calculator_labels.py"),  # of what was typed
+    ("import_module", "labels/calculators.py"),  # of what was typed
     ("import_module", "foundations/backends.py"),  # from tables in the source
     ("import_module", "protocols/__init__.py"),
     ("import_module", "__init__.py"),

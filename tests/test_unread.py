@@ -14,10 +14,10 @@ from ase import Atoms
 from ase.build import bulk, molecule
 
 from pestle import cli
+from pestle.checks.report import CheckReport, Finding
 from pestle.errors import PestleError
 from pestle.jobs.check import check
 from pestle.jobs.evaluate import evaluate
-from pestle.structures.checks.report import CheckReport, Finding
 from pestle.structures.reading import LabelKeys, read_frames
 from pestle.structures.unread import name_kind
 

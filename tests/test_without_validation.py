@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 import pestle
 from conftest import DATA
 from pestle.errors import PestleError, nearest
-from pestle.jobs.plan import plan_lines
-from pestle.jobs.resuming import resume_settings
-from pestle.run_file import unknown_name_error
+from pestle.jobs.finetune.plan import plan_lines
+from pestle.jobs.finetune.resuming import resume_settings
+from pestle.settings.run_file import unknown_name_error
 from pestle.structures.frame import split_isolated_atoms
 from pestle.structures.reading import read_frames
 from pestle.structures.writing import write_frames

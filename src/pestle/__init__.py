@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pestle.jobs.e0 import e0
     from pestle.jobs.evaluate import evaluate
     from pestle.jobs.export import export
-    from pestle.jobs.finetune import finetune
+    from pestle.jobs.finetune.job import finetune
     from pestle.jobs.label import label
     from pestle.jobs.probe import probe
     from pestle.jobs.qualify import qualify
@@ -47,7 +47,7 @@ _HOMES = {
     "e0": ("pestle.jobs.e0", "e0"),
     "evaluate": ("pestle.jobs.evaluate", "evaluate"),
     "export": ("pestle.jobs.export", "export"),
-    "finetune": ("pestle.jobs.finetune", "finetune"),
+    "finetune": ("pestle.jobs.finetune.job", "finetune"),
     "label": ("pestle.jobs.label", "label"),
     "load": ("pestle.foundations", "load_foundation"),
     "probe": ("pestle.jobs.probe", "probe"),

@@ -18,7 +18,7 @@ import pestle
 from pestle import files
 from pestle.foundations import load_foundation
 from pestle.foundations.mace.copies import clone
-from pestle.jobs.resuming import resume_settings
+from pestle.jobs.finetune.resuming import resume_settings
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.writing import write_frames
 
@@ -176,9 +176,9 @@ def quick_ends(patch: pytest.MonkeyPatch) -> None:
     """Two thirds of a small run are its page and the compilation of its `.model` file; both are
     written here, but not made."""
     load = functools.cache(load_foundation)
-    patch.setattr("pestle.jobs.preparation.load_foundation", load)
+    patch.setattr("pestle.jobs.finetune.preparation.load_foundation", load)
     patch.setattr("pestle.foundations.mace.exporting.compiled", clone)
     patch.setattr(
-        "pestle.jobs.finetune.write_report",
+        "pestle.jobs.finetune.job.write_report",
         lambda folder: files.write_text(folder / "report.html", "<!doctype html>"),
     )

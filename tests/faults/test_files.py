@@ -25,7 +25,7 @@ from pestle.foundations.mace.sizes import require_sizes
 from pestle.foundations.prediction import predict_frames
 from pestle.jobs.replay import replay
 from pestle.locks import locked_folder
-from pestle.run_folder import require_folder
+from pestle.records.folder import require_folder
 from pestle.structures.frame import Frame
 from pestle.structures.reading import read_frames
 

@@ -25,8 +25,8 @@ from injection import (
 import pestle
 from pestle.errors import PestleError
 from pestle.files import DiskFull
+from pestle.jobs.finetune.resuming import resume_settings
 from pestle.jobs.report import write_report
-from pestle.jobs.resuming import resume_settings
 from pestle.structures.frame import Frame
 from pestle.training import loop
 

@@ -19,9 +19,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from pestle.adaptation.low_rank import LowRankModel
-from pestle.devices import DTYPES
 from pestle.errors import PestleError
 from pestle.files import replacing
+from pestle.foundations.devices import DTYPES
 from pestle.foundations.interface import Foundation, Provenance
 
 FORMAT = "pestle adapter 1"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pestle.foundations.interface import Foundation
-from pestle.settings import RunSettings
+from pestle.settings.run import RunSettings
 from pestle.structures.frame import Frame
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pestle.adaptation.base import Adaptation, Case
 from pestle.adaptation.low_rank import LowRankModel
 from pestle.foundations.interface import Foundation
-from pestle.settings import RunSettings
+from pestle.settings.run import RunSettings
 
 #: Clipped blocks that a note names.
 NAMED = 3

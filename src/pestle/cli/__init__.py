@@ -132,6 +132,6 @@ def _is_out_of_memory(error: Exception) -> bool:
     """Whether torch found no memory outside the places that say more about it."""
     if "torch" not in sys.modules:
         return False
-    from pestle.devices import is_out_of_memory
+    from pestle.foundations.devices import is_out_of_memory
 
     return is_out_of_memory(error)

@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from ase.data import chemical_symbols
 from rich.table import Table
 
-from pestle.reference_energies import SINGLE_ATOM_TOLERANCE, EnergyProblem, ReferenceEnergies
+from pestle.energies.reference_energies import (
+    SINGLE_ATOM_TOLERANCE,
+    EnergyProblem,
+    ReferenceEnergies,
+)
 
 
 def e0_table(

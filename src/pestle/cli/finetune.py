@@ -24,7 +24,7 @@ from pestle.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from pestle.settings import RunSettings
+    from pestle.settings.run import RunSettings
 
 
 def command(
@@ -77,14 +77,14 @@ def command(
     """Fine-tune a foundation model on labelled structures and judge the result."""
     from pestle.cli.output import print_json
     from pestle.errors import PestleError
-    from pestle.run_file import (
+    from pestle.settings.run import walk
+    from pestle.settings.run_file import (
         NO_SETTINGS,
         build,
         parse_overrides,
         read_run_file,
         unknown_name_error,
     )
-    from pestle.settings import walk
 
     asked = parse_overrides(overrides or [])
     for name, value in (
@@ -119,9 +119,9 @@ def command(
     else:
         settings: RunSettings = build(tree, asked, where=str(run_file) if run_file else "settings")
 
-    from pestle.jobs.finetune import finetune
-    from pestle.jobs.plan import plan_lines
-    from pestle.jobs.resuming import resume_settings
+    from pestle.jobs.finetune.job import finetune
+    from pestle.jobs.finetune.plan import plan_lines
+    from pestle.jobs.finetune.resuming import resume_settings
     from pestle.progress import say
 
     if resume:

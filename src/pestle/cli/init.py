@@ -19,8 +19,8 @@ def command(
     from pestle.errors import PestleError
     from pestle.files import write_text
     from pestle.locks import locked_file
-    from pestle.run_file import build, template
-    from pestle.run_folder import require_file
+    from pestle.records.folder import require_file
+    from pestle.settings.run_file import build, template
     from pestle.structures.reading import expand_paths
 
     require_file(out)

@@ -51,10 +51,10 @@ def command(
     from pestle.cli.output import print_json, print_table
     from pestle.cli.probe_tables import findings_table, rich_table
     from pestle.jobs.probe import probe
-    from pestle.probe_settings import ProbeSettings
     from pestle.progress import say
     from pestle.protocols import protocol as find
-    from pestle.run_file import parse_overrides
+    from pestle.settings.probe import ProbeSettings
+    from pestle.settings.run_file import parse_overrides
 
     metrics = probe(
         protocol,

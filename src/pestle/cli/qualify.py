@@ -74,8 +74,8 @@ def command(
     from pestle.cli.output import print_json
     from pestle.cli.verdict import print_verdict
     from pestle.jobs.qualify import qualify
-    from pestle.probe_settings import ProbeSettings
-    from pestle.run_file import parse_overrides
+    from pestle.settings.probe import ProbeSettings
+    from pestle.settings.run_file import parse_overrides
 
     result = qualify(
         model,

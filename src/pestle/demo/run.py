@@ -11,11 +11,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pestle.jobs.finetune import finetune
+from pestle.jobs.finetune.job import finetune
 from pestle.jobs.qualify import qualify
 from pestle.locks import locked_folder
 from pestle.progress import say
-from pestle.run_folder import RunFolder
+from pestle.records.folder import RunFolder
 
 FOUNDATION = "pestle-seed0"
 DATA = Path(__file__).parent / "data"

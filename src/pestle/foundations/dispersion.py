@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pestle.checks.report import Finding, finding
+from pestle.checks.surfaces import THEORY_KEYS, holds_dispersion
 from pestle.errors import PestleError
 from pestle.foundations import catalogue
-from pestle.structures.checks.report import Finding, finding
-from pestle.structures.checks.surfaces import THEORY_KEYS, holds_dispersion
 from pestle.structures.dispersion import D3
 from pestle.structures.frame import Frame, is_labelled
 from pestle.structures.selection import word_of

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pestle.devices import fits_memory
 from pestle.errors import PestleError
+from pestle.foundations.devices import fits_memory
 from pestle.foundations.interface import Foundation, Prediction
-from pestle.memory import keep_freed_memory
+from pestle.foundations.memory import keep_freed_memory
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import GraphBatch, collate, make_graph
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pestle.run_file import build
-from pestle.settings import RunSettings
-from pestle.structures.checks import CheckReport, check_frames
+from pestle.checks import CheckReport, check_frames
+from pestle.settings.run import RunSettings
+from pestle.settings.run_file import build
 from pestle.structures.dispersion import without_dispersion
 from pestle.structures.readers import Notes
 from pestle.structures.reading import LabelKeys, read_frames
@@ -63,10 +63,10 @@ def check(
     if foundation is None:
         return check_frames(splits, keys=found, notes=notes, mixed=selection.mixed)
 
-    from pestle.devices import find_device
+    from pestle.checks.against_foundation import check_with_foundation
     from pestle.foundations import load_foundation
+    from pestle.foundations.devices import find_device
     from pestle.foundations.dispersion import dispersion_findings
-    from pestle.foundations.label_checks import check_with_foundation
 
     model = load_foundation(foundation, trust=trust).to(find_device("auto"))
     head = model.heads[model.head_index(head)]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pestle.e0_setting import from_setting
-from pestle.reference_energies import EnergyProblem, ReferenceEnergies, compare
-from pestle.structures.checks.surfaces import require_one_surface
+from pestle.checks.surfaces import require_one_surface
+from pestle.energies.reference_energies import EnergyProblem, ReferenceEnergies, compare
+from pestle.energies.setting import from_setting
 from pestle.structures.reading import LabelKeys, read_frames
 from pestle.structures.selection import Selection
 
@@ -53,8 +53,8 @@ def e0(
     frames = selection.keep(frames)
     model = None
     if foundation is not None:
-        from pestle.devices import find_device
         from pestle.foundations import load_foundation
+        from pestle.foundations.devices import find_device
 
         model = load_foundation(foundation, trust=trust).to(find_device("auto"))
     embeds = model.embeds if model is not None else ()

@@ -8,21 +8,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pestle.devices import DTYPES, find_device
+from pestle.checks.surfaces import require_one_surface
+from pestle.checks.unread import note_findings, options_for, unread_findings
+from pestle.energies.reference_energies import require_elements
 from pestle.errors import PestleError
+from pestle.foundations.devices import DTYPES, find_device
 from pestle.jobs.models import load_model
 from pestle.jobs.potentials import Contenders
 from pestle.jobs.probe import run_protocol
 from pestle.locks import locked_folder
-from pestle.probe_settings import ErrorSettings
 from pestle.progress import say
 from pestle.protocols.base import Inputs
 from pestle.protocols.errors.protocol import PROTOCOL
 from pestle.protocols.potential import ModelPotential
-from pestle.reference_energies import require_elements
-from pestle.run_folder import require_folder
-from pestle.structures.checks.surfaces import require_one_surface
-from pestle.structures.checks.unread import note_findings, options_for, unread_findings
+from pestle.records.folder import require_folder
+from pestle.settings.probe import ErrorSettings
 from pestle.structures.dispersion import D3, without_dispersion
 from pestle.structures.frame import elements_of
 from pestle.structures.reading import LabelKeys, read_frames

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from ase.data import chemical_symbols
 
-from pestle.devices import DTYPES
 from pestle.errors import PestleError, nearest
 from pestle.foundations import catalogue
 from pestle.foundations.backends import BACKENDS
+from pestle.foundations.devices import DTYPES
 from pestle.foundations.dispersion import correction_for
 from pestle.foundations.interface import TARGET_HEAD, Foundation
 from pestle.jobs.export_dispersion import (
@@ -25,7 +25,7 @@ from pestle.jobs.export_dispersion import (
 from pestle.jobs.models import load_model
 from pestle.locks import locked_file
 from pestle.progress import say
-from pestle.run_folder import require_file
+from pestle.records.folder import require_file
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,17 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from pestle.devices import DTYPES, find_device
 from pestle.errors import PestleError
 from pestle.files import sha256
 from pestle.foundations import load_foundation
-from pestle.foundations.calculator_labels import CalculatorLabeller, current_folder_importable
-from pestle.foundations.labelling import FoundationLabeller, Labelled, Labeller
-from pestle.foundations.signatures import labels_by, structure_id
-from pestle.jobs.partial_labels import PartialLabels
-from pestle.jobs.resumable_labels import label_resumably, stoppable
+from pestle.foundations.devices import DTYPES, find_device
+from pestle.labels.calculators import CalculatorLabeller, current_folder_importable
+from pestle.labels.labelling import FoundationLabeller, Labelled, Labeller
+from pestle.labels.partial import PartialLabels
+from pestle.labels.resumable import label_resumably, stoppable
+from pestle.labels.signatures import labels_by, structure_id
 from pestle.locks import locked_file
-from pestle.run_folder import require_file
+from pestle.records.folder import require_file
 from pestle.structures.frame import Frame
 from pestle.structures.reading import read_frames
 from pestle.structures.writing import write_frames

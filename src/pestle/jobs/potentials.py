@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 
-from pestle.devices import DTYPES, find_device
 from pestle.errors import PestleError
 from pestle.foundations import catalogue
+from pestle.foundations.devices import DTYPES, find_device
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD
 from pestle.jobs.models import load_model
 from pestle.protocols.potential import CalculatorPotential, ModelPotential, Potential
@@ -140,7 +140,7 @@ def _load(
 
 
 def _calculator(name: str, title: str) -> Potential:
-    from pestle.foundations.calculator_labels import CalculatorLabeller, current_folder_importable
+    from pestle.labels.calculators import CalculatorLabeller, current_folder_importable
 
     with current_folder_importable():
         labeller = CalculatorLabeller(name.partition(":")[2])

@@ -18,15 +18,15 @@ from pestle.files import finite, replacing, write_json
 from pestle.foundations import catalogue
 from pestle.jobs.potentials import Contenders, contenders, file_name
 from pestle.locks import locked_folder
-from pestle.probe_settings import ProbeSettings
 from pestle.protocols import protocol
 from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import TIMINGS, RawFolder, digest_of, structures_digest
 from pestle.protocols.results import Flagged
 from pestle.protocols.thresholds import read_thresholds
-from pestle.run_file import build
-from pestle.run_folder import Manifest, require_folder
+from pestle.records.folder import Manifest, require_folder
+from pestle.settings.probe import ProbeSettings
+from pestle.settings.run_file import build
 from pestle.structures.frame import Frame, elements_of
 from pestle.structures.reading import read_frames
 

@@ -23,7 +23,6 @@ from pestle.jobs.qualify_plan import (
     settings_for,
 )
 from pestle.locks import InUse, Vanished, locked_folder
-from pestle.probe_settings import ProbeSettings
 from pestle.progress import say
 from pestle.protocols import NAMES, protocol
 from pestle.protocols.base import Inputs, Protocol
@@ -33,8 +32,9 @@ from pestle.protocols.results import Finding, worst
 from pestle.protocols.thresholds import Threshold, read_thresholds
 from pestle.protocols.verdict import NotTested, Scope, by_level, conclude, needed_by
 from pestle.protocols.zero_step import assess_gate
+from pestle.records.folder import RunFolder, now, require_folder, versions
 from pestle.report import write_report
-from pestle.run_folder import RunFolder, now, require_folder, versions
+from pestle.settings.probe import ProbeSettings
 
 
 @dataclass

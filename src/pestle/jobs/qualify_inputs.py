@@ -9,9 +9,9 @@ from typing import Any
 
 from pestle.errors import PestleError
 from pestle.jobs.probe import read_sets
-from pestle.run_file import build, read_run_file
-from pestle.run_folder import Manifest, RunFolder
-from pestle.settings import RunSettings
+from pestle.records.folder import Manifest, RunFolder
+from pestle.settings.run import RunSettings
+from pestle.settings.run_file import build, read_run_file
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.splits import read_splits
 

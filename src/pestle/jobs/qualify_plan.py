@@ -7,13 +7,13 @@ from typing import Any, cast, get_args
 
 from pestle.errors import PestleError
 from pestle.jobs.qualify_inputs import Given, OfRun
-from pestle.probe_settings import ProbeSettings
 from pestle.protocols import NAMES, protocol
 from pestle.protocols.base import Protocol
 from pestle.protocols.neb import reactions as neb
 from pestle.protocols.torsion import scans
 from pestle.protocols.verdict import OBSERVABLES, NotTested, Scope
-from pestle.run_file import build
+from pestle.settings.probe import ProbeSettings
+from pestle.settings.run_file import build
 
 #: Run wherever its references are there, although no scope needs it: it costs nothing.
 WHERE_POSSIBLE = ("atoms",)

@@ -14,8 +14,8 @@ from pestle.adaptation.replay.matching import Scope
 from pestle.adaptation.replay.selection import SELECTIONS
 from pestle.errors import PestleError, nearest
 from pestle.locks import locked_file
-from pestle.run_folder import require_file
-from pestle.settings import ReplaySettings
+from pestle.records.folder import require_file
+from pestle.settings.run import ReplaySettings
 from pestle.structures.frame import Frame
 from pestle.structures.reading import LabelKeys, read_frames
 from pestle.structures.writing import write_frames
@@ -70,8 +70,8 @@ def replay(
         elements = data_elements(read_frames(data).frames) if data else ()
         model = None
         if foundation is not None:
-            from pestle.devices import find_device
             from pestle.foundations import load_foundation
+            from pestle.foundations.devices import find_device
 
             model = load_foundation(foundation, trust=trust).to(find_device("auto"))
             head = model.heads[model.head_index(head)]

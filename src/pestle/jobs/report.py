@@ -7,10 +7,10 @@ from pathlib import Path
 
 from pestle.errors import PestleError
 from pestle.locks import locked_file
+from pestle.records.folder import require_file
 from pestle.report import write_comparison
 from pestle.report import write_report as write_page
 from pestle.report.run_folder import holds_results
-from pestle.run_folder import require_file
 
 #: Where a comparison goes by default.
 COMPARISON = Path("comparison.html")

@@ -14,13 +14,13 @@ from ase import Atoms
 from ase.data import chemical_symbols
 
 from pestle.errors import PestleError
-from pestle.probe_settings import AtomSettings
 from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Chart, Column, Finding, Series, Table
 from pestle.protocols.thresholds import Threshold
 from pestle.protocols.wording import counted, figure
+from pestle.settings.probe import AtomSettings
 from pestle.structures.frame import Frame, split_isolated_atoms
 
 #: Share of their mean by which errors may scatter and still be one constant of the network.

@@ -17,7 +17,6 @@ from ase.data import chemical_symbols, covalent_radii
 from scipy.signal import find_peaks
 
 from pestle.errors import PestleError
-from pestle.probe_settings import DimerSettings
 from pestle.progress import progress
 from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.potential import Potential
@@ -25,6 +24,7 @@ from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Chart, Column, Finding, Series, Table, worst
 from pestle.protocols.thresholds import Threshold
 from pestle.protocols.wording import counted, figure
+from pestle.settings.probe import DimerSettings
 from pestle.structures.frame import Frame
 
 #: eV that a curve may fall inwards, or a second well be deep, before it counts: below it lie the

@@ -118,7 +118,7 @@ class CalculatorPotential(Potential):
     def predict(
         self, frames: Sequence[Frame], on_progress: Callable[[int], None] | None = None
     ) -> list[FramePrediction]:
-        from pestle.foundations.calculator_labels import calculated
+        from pestle.labels.calculators import calculated
 
         calculator, found = self._make(), []
         for k, frame in enumerate(frames):

@@ -11,8 +11,8 @@ import ase.io
 from ase import Atoms
 
 from pestle.files import finite, sha256
-from pestle.probe_settings import ProbeSettings
 from pestle.protocols.results import Chart, Column, Flagged, Series, Table
+from pestle.settings.probe import ProbeSettings
 
 _KINDS, _SIZES = ("line", "points", "violin", "bar"), ("wide", "half", "small")
 

@@ -30,7 +30,7 @@ class Frame:
         head: name of the head the frame was written for, if any.
         charge, spin: `total_charge` and `total_spin`, if given.
         labelled_by: `pestle_labels`: which model made the labels, for which structure
-            (`pestle.foundations.signatures`); `None` for labels of any other origin.
+            (`pestle.labels.signatures`); `None` for labels of any other origin.
         source, index: file and frame number (from 0) the frame was read from.
         unread: numbers that the file holds for this frame and that were not read.
         energy_key: key that the energy was read from, without its place.

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pestle.checks.duplicates import same_groups
+from pestle.checks.geometry import bonded_pairs, sound_frames
 from pestle.errors import PestleError
-from pestle.settings import DataSettings
-from pestle.structures.checks.duplicates import same_groups
-from pestle.structures.checks.geometry import bonded_pairs, sound_frames
+from pestle.settings.run import DataSettings
 from pestle.structures.dispersion import D3, without_dispersion
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.readers import Notes

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from pestle.errors import PestleError
-from pestle.settings import LossSettings, TrainSettings
+from pestle.settings.run import LossSettings, TrainSettings
 
 #: Updates between evaluations where nobody says: an evaluation of 50 structures costs about a tenth
 #: of them.

@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager
 
 import torch
 
-from pestle.devices import fits_memory
 from pestle.errors import PestleError
-from pestle.settings import RunSettings
+from pestle.foundations.devices import fits_memory
+from pestle.settings.run import RunSettings
 from pestle.training.mixing import Draw
 from pestle.training.objective import TrainingData
 

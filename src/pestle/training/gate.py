@@ -15,7 +15,7 @@ import numpy as np
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import FramePrediction, KnownPredictions, predict_frames
-from pestle.settings import TrainSettings
+from pestle.settings.run import TrainSettings
 from pestle.structures.frame import Frame, thinned
 
 #: dtype → (eV/atom, eV/Å, eV/Å³) plus a share of the largest force; several times the rounding seen

@@ -10,7 +10,7 @@ from typing import Any
 
 from pestle.errors import PestleError
 from pestle.files import Damaged, append_text, finite, write_text
-from pestle.settings import LogSettings
+from pestle.settings.run import LogSettings
 
 
 class MetricsFile:

@@ -19,11 +19,11 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-from pestle.devices import OutOfMemory
 from pestle.errors import Interrupted
+from pestle.foundations.devices import OutOfMemory
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
 from pestle.progress import progress, say
-from pestle.settings import RunSettings
+from pestle.settings.run import RunSettings
 from pestle.structures.graphs import GraphBatch
 from pestle.training.budget import make_budget, second_stage_at
 from pestle.training.convergence import Convergence, convergence

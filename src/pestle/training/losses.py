@@ -15,7 +15,7 @@ import torch
 from torch.nn.functional import huber_loss
 
 from pestle.foundations.interface import Prediction
-from pestle.settings import LossSettings
+from pestle.settings.run import LossSettings
 from pestle.structures.graphs import GraphBatch
 
 #: Reference force norms (eV/Å) from which mace narrows the quadratic part, and by what factor.

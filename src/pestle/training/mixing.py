@@ -20,7 +20,7 @@ from typing import overload
 
 import torch
 
-from pestle.settings import RunSettings
+from pestle.settings.run import RunSettings
 from pestle.structures.graphs import GraphBatch, collate
 from pestle.training.batches import BatchPlan
 from pestle.training.objective import TrainingData

@@ -16,7 +16,7 @@ from pestle.foundations.prediction import (
     per_frame,
 )
 from pestle.metrics import frame_errors
-from pestle.settings import RunSettings
+from pestle.settings.run import RunSettings
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import GraphBatch, collate
 from pestle.training.losses import make_loss

@@ -8,9 +8,9 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision.precision import Precision
 
-from pestle.devices import fabric_device
-from pestle.memory import keep_freed_memory
-from pestle.settings import TrainSettings
+from pestle.foundations.devices import fabric_device
+from pestle.foundations.memory import keep_freed_memory
+from pestle.settings.run import TrainSettings
 
 
 class KeepPrecision(Precision):

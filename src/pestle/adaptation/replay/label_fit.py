@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pestle.checks.levels import clusters_of
+from pestle.checks.robust import mad, slope_through_origin
+from pestle.checks.units.predictions import MIN_CORRELATION
 from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import FramePrediction, predict_frames
 from pestle.progress import progress
-from pestle.structures.checks.levels import clusters_of
-from pestle.structures.checks.robust import mad, slope_through_origin
-from pestle.structures.checks.units.predictions import MIN_CORRELATION
 from pestle.structures.frame import Frame, thinned
 
 #: Structures of each pool that are predicted.

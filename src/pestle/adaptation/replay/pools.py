@@ -11,10 +11,10 @@ from typing import Any
 from ase.data import chemical_symbols
 
 from pestle.adaptation.replay.composition import element_set, structures_by_element
+from pestle.checks.geometry import sound_frames
 from pestle.errors import PestleError, nearest
 from pestle.foundations.replay_catalogue import fetch_published, find_published, published_sets
 from pestle.progress import progress, say
-from pestle.structures.checks.geometry import sound_frames
 from pestle.structures.frame import Frame, is_labelled, split_isolated_atoms
 from pestle.structures.reading import GLOB_CHARACTERS, LabelKeys, expand_paths, read_frames
 

@@ -13,7 +13,7 @@ from pestle.adaptation.replay.pools import GENERATED, Pool, generated_pool, read
 from pestle.adaptation.replay.selection import Selector
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
-from pestle.settings import ReplaySettings
+from pestle.settings.run import ReplaySettings
 from pestle.structures.frame import Frame, is_labelled
 from pestle.structures.reading import LabelKeys
 

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from pestle.devices import repeatable_torchscript
+from pestle.foundations.devices import repeatable_torchscript
 
 _VARIABLE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 _before = os.environ.get(_VARIABLE)

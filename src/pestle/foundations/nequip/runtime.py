@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from pestle.devices import repeatable_torchscript
+from pestle.foundations.devices import repeatable_torchscript
 
 # e3nn 0.4 keeps its constants in a file that torch 2.6 and later read only if told that a slice
 # in it is harmless.

@@ -19,8 +19,8 @@ import torch_sim as ts
 from ase import units
 from torch_sim.models.interface import ModelInterface
 
-from pestle.devices import is_out_of_memory
 from pestle.errors import PestleError
+from pestle.foundations.devices import is_out_of_memory
 from pestle.protocols.dynamics.body import (
     NOT_FINITE,
     STRESS_NOT_FINITE,

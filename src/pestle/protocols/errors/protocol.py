@@ -12,7 +12,6 @@ from typing import Any
 from pestle.errors import PestleError
 from pestle.foundations.prediction import FramePrediction
 from pestle.metrics import errors_by_group, frame_errors
-from pestle.probe_settings import ErrorSettings
 from pestle.protocols.against_labels import error_table, forces_rms
 from pestle.protocols.base import Inputs, Protocol, all_structures
 from pestle.protocols.distributions import distribution, violins
@@ -28,6 +27,7 @@ from pestle.protocols.predictions import (
 )
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Chart, Table
+from pestle.settings.probe import ErrorSettings
 from pestle.structures.frame import Frame, is_labelled
 
 #: What `analyse` says of each set, by set.

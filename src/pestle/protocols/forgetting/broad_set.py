@@ -14,12 +14,12 @@ from functools import lru_cache
 import numpy as np
 from ase.data import chemical_symbols
 
+from pestle.checks.geometry import sound_frames
 from pestle.errors import PestleError
 from pestle.foundations.prediction import FramePrediction
 from pestle.progress import progress
 from pestle.protocols.base import Inputs
 from pestle.protocols.wording import counted
-from pestle.structures.checks.geometry import sound_frames
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.generation import generate
 from pestle.structures.generation.spacing import HEAVIEST

@@ -13,7 +13,6 @@ from typing import Any
 
 from pestle.errors import PestleError
 from pestle.foundations.prediction import FramePrediction
-from pestle.probe_settings import ForgettingSettings
 from pestle.protocols.against_labels import error_table, shown_groups
 from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.distributions import QUANTITIES, distribution, violins
@@ -45,6 +44,7 @@ from pestle.protocols.predictions import (
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.wording import counted
+from pestle.settings.probe import ForgettingSettings
 from pestle.structures.frame import Frame
 
 #: Groups of generated structures besides their kinds.

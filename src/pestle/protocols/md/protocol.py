@@ -14,7 +14,6 @@ import numpy as np
 from ase import units
 
 from pestle.errors import PestleError
-from pestle.probe_settings import MdSettings
 from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.dynamics.body import closest_overlap
 from pestle.protocols.dynamics.runs import (
@@ -32,6 +31,7 @@ from pestle.protocols.md.shown import charts, curves, tables
 from pestle.protocols.potential import ModelPotential, Potential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Flagged
+from pestle.settings.probe import MdSettings
 from pestle.structures.frame import Frame
 
 #: Share of the steady leg, at its end, whose mean temperature and volume are given.

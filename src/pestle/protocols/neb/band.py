@@ -17,10 +17,10 @@ from ase.io.trajectory import Trajectory
 from ase.mep import NEB, AutoNEB
 from ase.optimize import FIRE
 
-from pestle.probe_settings import NebSettings
 from pestle.protocols.neb.image_calculator import BandError, BatchCalculator, predict
 from pestle.protocols.neb.path import chained, path_length, resampled
 from pestle.protocols.potential import Potential
+from pestle.settings.probe import NebSettings
 
 #: Steps of the optimiser between two states that are kept. It begins anew at each, with the time
 #: step that it had reached, so that a run that was stopped goes on as one that was not.

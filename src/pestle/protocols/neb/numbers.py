@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from pestle.probe_settings import NebSettings
 from pestle.protocols.base import Inputs
 from pestle.protocols.neb.ends import changes, lost, merged
 from pestle.protocols.neb.path import path_length
 from pestle.protocols.neb.reactions import Reaction, reactions
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.wording import figure
+from pestle.settings.probe import NebSettings
 
 ENDS = ("reactant", "product")
 

@@ -15,7 +15,6 @@ import ase.io
 import numpy as np
 
 from pestle.files import replacing
-from pestle.probe_settings import NebSettings
 from pestle.progress import Task, progress
 from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.neb.band import WINDOW, automatic_band, first_guess, relax_band
@@ -26,6 +25,7 @@ from pestle.protocols.neb.reactions import Reaction, keyed, reactions
 from pestle.protocols.neb.shown import assess, charts, tables
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
+from pestle.settings.probe import NebSettings
 
 
 def calculate(potential: Potential, inputs: Inputs, settings: NebSettings, raw: RawFolder) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from pestle.probe_settings import RdfSettings
 from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.dynamics.runs import (
     Clockwork,
@@ -45,6 +44,7 @@ from pestle.protocols.rdf.reference import (
 )
 from pestle.protocols.rdf.shown import assess, charts, tables
 from pestle.protocols.wording import counted, listed
+from pestle.settings.probe import RdfSettings
 from pestle.structures.frame import Frame, split_isolated_atoms
 
 #: With fewer pairs of atoms in a cell than this a pair of elements is judged only where `rdf.pairs`

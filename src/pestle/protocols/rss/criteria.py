@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from pestle.probe_settings import RssSettings
+from pestle.settings.probe import RssSettings
 
 #: Criterion → what tables call it.
 CRITERIA: Mapping[str, str] = {

@@ -13,9 +13,9 @@ from ase import Atoms
 from ase.data import chemical_symbols
 
 from pestle.errors import PestleError
-from pestle.probe_settings import RssSettings
 from pestle.protocols.base import Inputs
 from pestle.protocols.potential import Potential
+from pestle.settings.probe import RssSettings
 from pestle.structures.generation.compositions import (
     Stoichiometry,
     parse_formula,

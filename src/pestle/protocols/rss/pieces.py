@@ -10,11 +10,11 @@ import numpy as np
 from ase import Atoms, units
 from torch_sim.models.interface import ModelInterface
 
-from pestle.probe_settings import RssSettings
 from pestle.protocols.base import Inputs
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.rss.crystals import batches, compositions, random_crystals, rattled
 from pestle.protocols.rss.relaxation import Relaxation, relax
+from pestle.settings.probe import RssSettings
 from pestle.structures.generation.compositions import Stoichiometry
 from pestle.structures.generation.spacing import covalent_sums, nearest
 

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from pestle.probe_settings import RssSettings
 from pestle.progress import Task, progress
 from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.potential import Potential
@@ -43,6 +42,7 @@ from pestle.protocols.rss.pieces import (
     unpacked,
 )
 from pestle.protocols.rss.shown import charts, extent, tables
+from pestle.settings.probe import RssSettings
 from pestle.structures.generation.compositions import Stoichiometry
 from pestle.structures.generation.spacing import atomic_volumes
 

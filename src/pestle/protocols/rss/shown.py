@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pestle.probe_settings import RssSettings
 from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.rss.criteria import CRITERIA
 from pestle.protocols.wording import listed
+from pestle.settings.probe import RssSettings
 
 #: eV/atom above and below the median, and multiples of its volume, at which a chart ends.
 DRAWN_ENERGY, DRAWN_VOLUME = 10.0, 3.0

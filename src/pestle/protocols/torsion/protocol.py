@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from ase.units import kcal, mol
 
-from pestle.probe_settings import TorsionSettings
 from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.potential import Potential
 from pestle.protocols.predictions import calculate_predictions, read_predictions
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.torsion.scans import Scan, labelled, scans
 from pestle.protocols.torsion.shown import assess, charts, tables
+from pestle.settings.probe import TorsionSettings
 from pestle.structures.frame import Frame
 
 #: eV

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pestle.errors import PestleError, nearest
-from pestle.probe_settings import TorsionSettings
 from pestle.protocols.base import Inputs
 from pestle.protocols.wording import counted
+from pestle.settings.probe import TorsionSettings
 from pestle.structures.frame import Frame, split_isolated_atoms
 
 #: Key of the coordinate that is looked for where none is named.

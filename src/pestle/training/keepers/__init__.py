@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pestle.foundations.interface import Foundation
-from pestle.settings import RunSettings
+from pestle.settings.run import RunSettings
 from pestle.training.keepers.base import Keeper
 from pestle.training.keepers.distil import Distillation
 from pestle.training.keepers.ewc import EWC

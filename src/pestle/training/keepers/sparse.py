@@ -21,7 +21,7 @@ from collections.abc import Sequence
 import torch
 
 from pestle.foundations.interface import Foundation
-from pestle.settings import RunSettings
+from pestle.settings.run import RunSettings
 from pestle.training.batches import BatchPlan
 from pestle.training.keepers.base import Keeper, summed_gradients
 from pestle.training.losses import loss_weights

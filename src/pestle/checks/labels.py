@@ -1,0 +1,171 @@
+"""Labels as such: are they there, do the forces balance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from pestle.checks.report import Finding, count_of, finding
+from pestle.checks.unread import options_for
+from pestle.structures.frame import Frame
+
+# Net force: forces of a converged calculation sum to zero but for grid noise. It counts when
+# the error it means for each atom, |ΣF|/n, is above this many eV/Å (molecules, and periodic frames,
+# where egg-box noise and drift are larger) …
+NET_FORCE_PER_ATOM = {"molecule": 0.005, "crystal": 0.02}
+# … and it is more than this share of what random forces of this size would sum to, √n · rms|F|.
+NET_FORCE_SHARE = 0.05
+
+# Fewer frames than this say little about a potential energy surface.
+FEW_FRAMES = 20
+
+
+def label_findings(splits: Mapping[str, Sequence[Frame]]) -> list[Finding]:
+    """Missing and partial labels, net forces. Frames without atoms are not expected here."""
+    findings: list[Finding] = []
+    for split, frames in splits.items():
+        if not frames:
+            continue
+        where = "" if len(splits) == 1 else f" of '{split}'"
+        findings += _presence(split, where, frames)
+        body = [f for f in frames if not f.is_isolated_atom]
+        findings += _net_forces(where, body)
+        no_use = [
+            f
+            for f in frames
+            if not f.is_periodic
+            # The reader drops such a stress and leaves a note.
+            and (f.stress is not None or any(n.startswith("stress ignored") for n in f.notes))
+        ]
+        if no_use:
+            findings.append(
+                finding(
+                    "warning",
+                    "stress-not-periodic",
+                    f"{count_of(no_use, len(frames))}{where} have a stress but are not periodic "
+                    "in 3D: the stress is ignored",
+                    no_use,
+                    fix='If these are bulk cells, write pbc="T T T".',
+                )
+            )
+        if split in ("train", "data") and 0 < len(body) < FEW_FRAMES:
+            findings.append(
+                finding(
+                    "note",
+                    "few-frames",
+                    f"only {len(body)} frames{where} beside isolated atoms: errors measured with "
+                    "them are uncertain",
+                    fix="A few tens of decorrelated frames are the least to fine-tune on.",
+                )
+            )
+    return findings
+
+
+def _presence(split: str, where: str, frames: Sequence[Frame]) -> list[Finding]:
+    body = [f for f in frames if not f.is_isolated_atom]
+    findings: list[Finding] = []
+    bare = [f for f in frames if f.energy is None and f.forces is None and f.stress is None]
+    instead, typed = options_for(bare)
+    fix = typed or "The files hold no numbers that could be labels."
+    if len(bare) == len(frames):
+        fatal = split in ("train", "data")
+        findings.append(
+            finding(
+                "error" if fatal else "warning",
+                "no-labels",
+                f"none of the {len(frames)} frames{where} has an energy, forces or stress"
+                + (f"; {instead}" if instead else ""),
+                bare,
+                fix=fix,
+            )
+        )
+        return findings
+    if bare:
+        findings.append(
+            finding(
+                "warning",
+                "frames-without-labels",
+                f"{count_of(bare, len(frames))}{where} have no label at all and teach nothing",
+                bare,
+                fix=fix,
+            )
+        )
+    # One atom has no forces to speak of: only frames of several atoms can lack them.
+    # What is there under another name is said by itself (unread.py).
+    no_forces = [
+        f
+        for f in body
+        if f.energy is not None and f.forces is None and len(f) > 1 and not _holds(f, "forces")
+    ]
+    no_energy = [
+        f for f in body if f.energy is None and f.forces is not None and not _holds(f, "energy")
+    ]
+    if no_forces:
+        findings.append(
+            finding(
+                "warning",
+                "energy-only",
+                f"{count_of(no_forces, len(body))}{where} have an energy but no forces",
+                no_forces,
+                fix="Forces carry most of the information: add them if they were calculated.",
+            )
+        )
+    if no_energy:
+        findings.append(
+            finding(
+                "warning",
+                "forces-only",
+                f"{count_of(no_energy, len(body))}{where} have forces but no energy",
+                no_energy,
+                fix="Without energies the zero of energy and reaction energies are not learned.",
+            )
+        )
+    return findings
+
+
+def _holds(frame: Frame, kind: str) -> bool:
+    """Whether the file has a label of this kind for a frame, under a name that is not read."""
+    return any(item.kind == kind and item.lacking for item in frame.unread)
+
+
+def _kind(frame: Frame) -> str:
+    return "crystal" if frame.atoms.pbc.any() else "molecule"
+
+
+def net_force(frame: Frame) -> tuple[float, float]:
+    """(|ΣF| in eV/Å, share of √n · rms|F|) of a frame with forces."""
+    forces = np.asarray(frame.forces)
+    net = float(np.linalg.norm(forces.sum(axis=0)))
+    random = float(np.sqrt((forces**2).sum()))
+    return net, net / random if random else 0.0
+
+
+def _net_forces(where: str, frames: Sequence[Frame]) -> list[Finding]:
+    labelled = [f for f in frames if f.forces is not None and len(f) > 1]
+    findings = []
+    for kind, bound in NET_FORCE_PER_ATOM.items():
+        concerned, worst = [], (0.0, 0.0, "")
+        for frame in labelled:
+            if _kind(frame) != kind:
+                continue
+            net, share = net_force(frame)
+            if net > bound * len(frame) and share > NET_FORCE_SHARE:
+                concerned.append(frame)
+                worst = max(worst, (net / len(frame), net, frame.where))
+        if concerned:
+            word = "molecular" if kind == "molecule" else "periodic"
+            total = sum(_kind(f) == kind for f in labelled)
+            findings.append(
+                finding(
+                    "warning",
+                    "net-force",
+                    f"the forces of {len(concerned)} of {total} {word} frames{where} do not sum to "
+                    f"zero: more than {bound:g} eV/Å per atom; worst: |ΣF| = {worst[1]:.3g} eV/Å "
+                    f"({worst[0]:.2g} per atom) in {worst[2]}",
+                    concerned,
+                    fix="Tighten the calculations, or look for constrained atoms and external "
+                    "fields; the model cannot have a net force.",
+                )
+            )
+    return findings

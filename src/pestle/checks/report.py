@@ -1,0 +1,97 @@
+"""Findings of the preflight checks and the report that holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pestle.checks.units.tables import Units
+from pestle.structures.frame import Frame
+
+# Frames named in one finding; the full number is always given beside them.
+MAX_FRAMES_NAMED = 10
+
+_ORDER = {"error": 0, "warning": 1, "note": 2}
+
+
+@dataclass
+class Finding:
+    """One thing that is wrong with the data, or worth knowing.
+
+    Attributes:
+        severity: `error` (training on this would be wrong), `warning` or `note`.
+        code: stable name of the kind of finding, e.g. `overlapping-atoms`.
+        message: one line for a chemist, numbers included.
+        frames: `Frame.where` of the first frames concerned.
+        n_frames: how many frames are concerned in all.
+        fix: what to do about it.
+    """
+
+    severity: str
+    code: str
+    message: str
+    frames: list[str] = field(default_factory=list)
+    n_frames: int = 0
+    fix: str = ""
+
+
+@dataclass
+class CheckReport:
+    """What is in the data (`summary`, JSON-able) and what is wrong with it (`findings`).
+
+    `units` are those that the labels are in, as far as the evidence says.
+    """
+
+    summary: dict[str, Any]
+    findings: list[Finding]
+    units: Units = field(default_factory=Units)
+
+    @property
+    def errors(self) -> list[Finding]:
+        return [f for f in self.findings if f.severity == "error"]
+
+    @property
+    def warnings(self) -> list[Finding]:
+        return [f for f in self.findings if f.severity == "warning"]
+
+    @property
+    def notes(self) -> list[Finding]:
+        return [f for f in self.findings if f.severity == "note"]
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as plain dictionaries, lists, numbers and strings."""
+        return {"summary": self.summary, "findings": [asdict(f) for f in self.findings]}
+
+
+def finding(
+    severity: str, code: str, message: str, frames: Sequence[Frame] = (), *, fix: str = ""
+) -> Finding:
+    """A finding about these frames, of which the first are named."""
+    where = [frame.where for frame in frames[:MAX_FRAMES_NAMED]]
+    return Finding(severity, code, " ".join(message.split()), where, len(frames), fix)
+
+
+def sorted_findings(findings: Sequence[Finding]) -> list[Finding]:
+    """Errors first, then warnings, then notes; the order within each is kept."""
+    return sorted(findings, key=lambda f: _ORDER[f.severity])
+
+
+def count_of(frames: Sequence[object], total: int) -> str:
+    """`3 of 60 frames`."""
+    return f"{len(frames)} of {total} frame{'s' if total != 1 else ''}"
+
+
+def group_name(frames: Sequence[Frame]) -> str:
+    """How a set of frames would be called: their config types, or else their files, with counts."""
+    for key in ("config_type", "source"):
+        counts: dict[str, int] = {}
+        for frame in frames:
+            name = str(getattr(frame, key))
+            counts[name] = counts.get(name, 0) + 1
+        if key == "config_type" and set(counts) <= {"Default"} and any(f.source for f in frames):
+            continue
+        shown = sorted(counts.items(), key=lambda item: -item[1])
+        text = ", ".join(f"{name} ({n})" for name, n in shown[:4])
+        return text + (f" and {len(shown) - 4} more" if len(shown) > 4 else "")
+    return ""

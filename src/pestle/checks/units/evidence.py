@@ -1,0 +1,89 @@
+"""What one observation says about a unit: a measured factor, its width, and how far it is trusted.
+
+Every observation is brought to one form: the number that turns labels into Pestle's units was
+measured, once for each shape that a label may have (an energy may be of the cell or per atom). A
+candidate unit loses the squared distance of its factor in standard deviations of the logarithm,
+half of it, but never more than `limit`: one observation may be an accident of the data.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pestle.checks.units.tables import Unit
+
+ENERGY, FORCES, STRESS = "energy", "forces", "stress"
+# Powers of (first unit, second unit): the ratios are of energies to forces.
+RATIO, SCATTER = "energy/forces", "energy/forces²"
+_POWERS = {ENERGY: (1, 0), FORCES: (1, 0), RATIO: (1, -1), SCATTER: (1, -2), STRESS: (1, 0)}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A factor and its standard deviations on the logarithmic scale.
+
+    Attributes:
+        factor: turns labels into Pestle's units, with its sign where that was measured.
+        above, below: widths where a candidate's factor is larger or smaller than this one.
+    """
+
+    factor: float
+    above: float
+    below: float
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One observation about one property, or about a ratio of two.
+
+    Attributes:
+        about: `energy`, `forces`, `stress`, `energy/forces` or `energy/forces²`.
+        measured: factor by shape of the label; a shape that is missing does not fit the data.
+        why: the observation in words, numbers included.
+        limit: nats that it counts at most.
+        signed: whether it tells the sign.
+        missing: nats that a candidate loses whose shape is not measured, at most `limit`.
+    """
+
+    about: str
+    measured: Mapping[str, Measured]
+    why: str
+    limit: float
+    signed: bool = False
+    missing: float = 4.0
+
+    def loss(self, first: Unit, second: Unit | None = None) -> float:
+        """Nats that a candidate loses; `second` is the unit of the forces beside an energy.
+
+        Args:
+            first: unit of the property, the energy where two are concerned.
+            second: unit of the forces.
+        """
+        one, two = _POWERS[self.about]
+        other = second.factor if second is not None else 1.0
+        factor = first.factor**one * other**two
+        measured = self.measured.get(first.shape)
+        if measured is None:
+            return min(self.limit, self.missing)
+        if measured.factor == 0 or (self.signed and factor * measured.factor < 0):
+            return self.limit
+        distance = math.log(abs(factor / measured.factor))
+        width = measured.above if distance > 0 else measured.below
+        return min(0.5 * (distance / width) ** 2, self.limit)
+
+
+@dataclass(frozen=True)
+class Basis:
+    """How much the evidence rests on: frames, and independent distances in them."""
+
+    n_frames: int = 0
+    n_distances: int = 0
+
+
+@dataclass
+class Opinion:
+    """Evidence from elsewhere (a foundation), to be weighed with that of the data."""
+
+    evidence: list[Evidence] = field(default_factory=list)

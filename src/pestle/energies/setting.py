@@ -1,0 +1,149 @@
+"""Reference energies as the setting `e0s` asks for them: a method, `auto`, a file or a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ase.data import chemical_symbols
+
+from pestle.energies.reference_energies import (
+    METHODS,
+    SAME_ATOM,
+    SUSPECT_ERROR,
+    SUSPECT_RATIO,
+    EnergyProblem,
+    ReferenceEnergies,
+    estimate,
+)
+from pestle.energies.text import MACE_WORDS, read_table, symbols_of, table_of
+from pestle.errors import PestleError, nearest
+from pestle.structures.frame import elements_of
+
+
+def choose(problem: EnergyProblem, table: Mapping[int, float] | None = None) -> tuple[str, str]:
+    """(method, reason) of the default: isolated if every element has its atom, else reestimate."""
+    if not problem.frames and not problem.atoms and problem.foundation_e0s:
+        return "foundation", "no frame has an energy; the forces do not depend on E0s"
+    have = {int(f.numbers[0]) for f in problem.atoms} | set(table or {})
+    missing = [z for z in elements_of(problem.frames) if z not in have]
+    if not missing:
+        return "isolated", "the data hold an isolated atom of every element (paper 2.6)"
+    names = ", ".join(chemical_symbols[z] for z in missing)
+    if problem.interaction is not None and problem.frames:
+        return (
+            "reestimate",
+            f"no isolated atom for {names}; reestimation comes closest to it (paper 3.2)",
+        )
+    return "average", f"no isolated atom for {names}, and no pretrained model to reestimate with"
+
+
+def from_setting(problem: EnergyProblem, setting: str | Mapping[str, float]) -> ReferenceEnergies:
+    """E0s as the setting `e0s` asks: a method, `auto`, a table symbol → eV (also as
+    text, `{1:-13.6,8:-2043.9}`), or a file of JSON or YAML that holds one.
+
+    Raises:
+        PestleError: unknown method or element, unreadable file, or the data do not permit it.
+    """
+    setting = symbols_of(setting)
+    if not isinstance(setting, str) or setting not in (*METHODS, "auto"):
+        return _given(problem, setting)
+    if setting == "auto":
+        method, reason = choose(problem)
+    else:
+        method, reason = setting, "asked for"
+    result = estimate(problem, method)
+    result.reason = reason
+    if method == "isolated":
+        result.warnings += _suspect(result, problem)
+    return result
+
+
+def given_elements(setting: str | Mapping[str, float]) -> set[int]:
+    """Atomic numbers whose E0 the setting `e0s` gives; none where it names a method.
+
+    Raises:
+        PestleError: as `from_setting`, for a table or file.
+    """
+    setting = symbols_of(setting)
+    if not isinstance(setting, str):
+        return set(table_of(setting))
+    return set() if setting in (*METHODS, "auto") else set(read_table(_file_of(setting)))
+
+
+def fallback(setting: str | Mapping[str, float], *, from_scratch: bool) -> str:
+    """Where the setting `e0s` takes E0s from that it does not give and no isolated atom has."""
+    if setting in ("average", "foundation"):
+        return str(setting)
+    return "average" if from_scratch else "reestimate"
+
+
+def _suspect(result: ReferenceEnergies, problem: EnergyProblem) -> list[str]:
+    """A warning where reestimated E0s would start training far closer than isolated atoms do.
+
+    E0s must mean what the foundation's mean (paper 3.2.2), and some foundations were trained with
+    E0s that are no energies of isolated atoms.
+    """
+    if problem.interaction is None or not problem.frames:
+        return []
+    isolated = result.zero_step_error
+    fitted = estimate(problem, "reestimate")
+    closest = fitted.zero_step_error
+    if isolated is None or closest is None or isolated < SUSPECT_ERROR:
+        return []
+    if isolated < SUSPECT_RATIO * closest:
+        return []
+    free = (
+        ", but the compositions do not determine each E0: right only for these compositions"
+        if fitted.null_space
+        else ""
+    )
+    return [
+        f"with these E0s the foundation starts {isolated:.0f} meV/atom off, with reestimated ones "
+        f"{closest:.0f}: it binds these structures wrongly, or its own E0s are no energies of "
+        f"isolated atoms; --set e0s=reestimate starts closer{free}"
+    ]
+
+
+def _given(problem: EnergyProblem, setting: str | Mapping[str, float]) -> ReferenceEnergies:
+    """E0s that the user gives: a table, or the file that holds it."""
+    if isinstance(setting, str):
+        table, reason = read_table(_file_of(setting)), f"by the user, in {setting}"
+    else:
+        table, reason = table_of(setting), "by the user"
+    result = estimate(problem, "isolated", table)
+    from_atoms = [z for z in elements_of(problem.frames) if z not in table]
+    if from_atoms:
+        names = ", ".join(chemical_symbols[z] for z in from_atoms)
+        reason += f"; {names} from isolated atoms of the data"
+    result.method, result.reason = "given", reason
+    result.warnings += [*_against_atoms(problem, table), *_suspect(result, problem)]
+    return result
+
+
+def _against_atoms(problem: EnergyProblem, table: Mapping[int, float]) -> list[str]:
+    """A line for every isolated atom of the data that has another energy than the table says."""
+    found = {}
+    for frame in problem.atoms:
+        z = int(frame.numbers[0])
+        assert frame.energy is not None
+        if z in table and abs(frame.energy - table[z]) > SAME_ATOM:
+            found[z] = (
+                f"the E0 given for {chemical_symbols[z]} is {table[z]:.4f} eV, but its isolated "
+                f"atom in the data has {frame.energy:.4f} ({frame.where}); the one given is taken"
+            )
+    return list(found.values())
+
+
+def _file_of(name: str) -> Path:
+    path = Path(name).expanduser()
+    if not path.is_file():
+        meant = MACE_WORDS.get(name.lower())
+        hint = f"mace's {name} is {meant} here." if meant else nearest(name, METHODS).strip()
+        raise PestleError(
+            f"'{name}' is neither a method nor a file",
+            where="e0s",
+            fix=f"{hint} Methods: auto, {', '.join(METHODS)}; or a table {{H: -13.6, …}}, also in "
+            "a file of JSON or YAML.".lstrip(),
+        )
+    return path

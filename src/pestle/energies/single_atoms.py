@@ -1,0 +1,53 @@
+"""What a single atom really gives in a model, and whether training can change it (paper 3.2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from ase import Atoms
+
+from pestle.energies.reference_energies import SINGLE_ATOM_TOLERANCE
+from pestle.foundations.interface import TARGET_HEAD, Foundation
+from pestle.structures.frame import Frame, elements_of
+from pestle.structures.graphs import collate, make_graph
+
+
+def single_atom_offset(model: Foundation, elements: Sequence[int]) -> float:
+    """Largest |single-atom energy − E0| over some elements, in eV."""
+    real = model.isolated_atom_energies(TARGET_HEAD)
+    e0s = model.reference_energies[TARGET_HEAD]
+    return max((abs(real[z] - e0s[z]) for z in elements if z in real), default=0.0)
+
+
+def single_atoms_learnable(model: Foundation) -> bool:
+    """Whether any weight moves the single-atom energies (the paper's section 3.2.2).
+
+    A constant of the architecture, such as MACE's shift, is no such weight: training on isolated
+    atoms cannot change it.
+    """
+    head = model.head_index(TARGET_HEAD)
+    atoms = [Frame(Atoms(numbers=[z])) for z in model.elements]
+    batch = collate([make_graph(f, model.cutoff, dtype=model.dtype) for f in atoms])
+    batch = batch.to(model.device).with_head(head)
+    energy = model.predict(batch, training=True).interaction_energy.sum()
+    if not energy.requires_grad:
+        return False
+    weights = [p for p in model.parameters() if p.requires_grad]
+    gradients = torch.autograd.grad(energy, weights, allow_unused=True)
+    return any(g is not None and bool((g != 0).any()) for g in gradients)
+
+
+def single_atom_note(model: Foundation, frames: Sequence[Frame]) -> list[str]:
+    """A warning where the model's single atoms are not at their E0s."""
+    offset = single_atom_offset(model, elements_of(frames))
+    if offset < SINGLE_ATOM_TOLERANCE:
+        return []
+    cause = (
+        "learned weights add to it: train on isolated atoms where their energies matter "
+        "(data.isolated_atom_repeats)"
+        if single_atoms_learnable(model)
+        else "by a constant of its architecture, which training cannot change: do not take "
+        "atomisation or dissociation energies from it"
+    )
+    return [f"a single atom of this model is up to {offset:.3f} eV off its E0; {cause}"]

@@ -1,0 +1,1 @@
+"""`pestle finetune`, in the order of a run."""

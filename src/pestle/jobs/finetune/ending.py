@@ -1,0 +1,246 @@
+"""The record of how a run ended: its figures, and the likely reason where they are bad."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pestle.adaptation import METHODS, Method
+from pestle.errors import PestleError
+from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD
+from pestle.protocols.ending import WORSE_BY, Breadth, Ending, SetErrors, Trouble, worse_in_words
+from pestle.protocols.wording import figure
+from pestle.settings.run import RunSettings
+from pestle.training.budget import Budget
+from pestle.training.convergence import Convergence
+from pestle.training.state import Counters
+
+#: What a new run takes: a rate this much lower, so much more training, energies that weigh more.
+LOWER, LONGER, HEAVIER = 10, 4, 10
+
+
+@dataclass(frozen=True)
+class Course:
+    """What is known of a run once its model is judged.
+
+    Attributes:
+        settings: complete, with absolute paths.
+        counters: where training stands.
+        budget: of the run.
+        convergence: whether there was more to learn; `None` where nothing could tell.
+        records: of metrics.jsonl.
+        failure: what ended training early; `None` where nothing did.
+        interpolation: of the manifest, where the kept model was put between start and child.
+    """
+
+    settings: RunSettings
+    counters: Counters
+    budget: Budget
+    convergence: Convergence | None
+    records: Sequence[Mapping[str, Any]]
+    failure: PestleError | None = None
+    interpolation: Mapping[str, Any] | None = None
+
+    @property
+    def method(self) -> Method:
+        return METHODS[self.settings.method]
+
+    @property
+    def in_words(self) -> str:
+        """What chose the model to keep: `validation loss`."""
+        train = self.settings.train
+        head = "replay head's" if train.best_head == REPLAY_HEAD else "validation"
+        if self.settings.data.no_validation:
+            head = "training"
+        return f"{head} {train.best_metric}"
+
+    def chosen_by(self, record: Mapping[str, Any]) -> float:
+        """The figure that chooses the model; infinity where it is no number."""
+        train = self.settings.train
+        own = "train_frames" if self.settings.data.no_validation else "valid"
+        part = record.get("replay" if train.best_head == REPLAY_HEAD else own) or {}
+        value = part.get(train.best_metric)
+        return math.inf if value is None or not math.isfinite(value) else float(value)
+
+    @property
+    def drift(self) -> float | None:
+        """Force drift of the target head of the model that is kept, meV/Å; `None` where none was
+        watched."""
+        if self.interpolation is not None:
+            drift: float | None = self.interpolation["drift"]
+            return drift
+        return self.drift_at(self.counters.best_update)
+
+    def drift_at(self, update: int) -> float | None:
+        """Force drift of the target head at an evaluation, meV/Å; `None` where none was watched."""
+        for record in self.records:
+            if record["step"] == update and record.get("drift"):
+                return float(record["drift"][TARGET_HEAD]["forces_rmse"])
+        return None
+
+
+def ending_of(
+    course: Course,
+    sets: Sequence[SetErrors],
+    replay: Mapping[str, Any] | None = None,
+    *,
+    own_labels: bool = False,
+    n_drift: int = 0,
+) -> Ending:
+    """The record of a run.
+
+    Args:
+        course: of the run.
+        sets: errors on the target's sets, the most telling first.
+        replay: model → group → `metrics.frame_errors` on the held-out replay structures; `None`
+            for methods without.
+        own_labels: whether the foundation made their labels.
+        n_drift: structures on which drift was watched.
+    """
+    settings, best = course.settings, course.counters.best_update
+    breadth = Breadth(
+        drift=course.drift,
+        drift_structures=n_drift or None,
+        replay=_forces(replay, "fine-tuned"),
+        replay_foundation=None if own_labels else _forces(replay, "foundation"),
+        replay_structures=replay["fine-tuned"]["all"]["n_frames"] if replay else None,
+    )
+    return Ending(
+        method=settings.method,
+        from_scratch=course.method.from_scratch,
+        foundation=settings.foundation,
+        scope=settings.scope,
+        best_epoch=course.budget.epochs_after(best),
+        sets=tuple(sets),
+        breadth=breadth,
+        trouble=_kept_start(course)
+        if best == 0
+        else _worse(course, tuple(sets)) or _unfinished(course),
+    )
+
+
+def _forces(by_model: Mapping[str, Any] | None, model: str) -> float | None:
+    return None if by_model is None else by_model[model]["all"]["forces_rmse"]
+
+
+def _kept_start(course: Course) -> Trouble:
+    """Why nothing that was trained was kept."""
+    settings, counters = course.settings, course.counters
+    values = {int(r["step"]): course.chosen_by(r) for r in course.records}
+    start, later = values.get(0, math.inf), [v for step, v in values.items() if step > 0]
+    before = "random weights" if course.method.from_scratch else "the starting model"
+    what = f"the model that was kept is {before}, that of epoch 0"
+
+    def trouble(reason: str, advice: str, *changed: str) -> Trouble:
+        return Trouble(kind="start", what=what, reason=reason, advice=advice, settings=changed)
+
+    if course.failure is not None:
+        advice = course.failure.fix or "Look at the frames that it names"
+        return trouble(f"training broke off: {course.failure.what}", advice.rstrip("."))
+    free, budget = counters.best_update_without_budget, settings.train.max_drift
+    if free > 0 and budget is not None:
+        moved = course.drift_at(free)
+        assert moved is not None
+        return trouble(
+            f"every better model had moved further than train.max_drift, {figure(budget)} meV/Å; "
+            f"the best, after update {free}, by {figure(moved)}",
+            "a larger budget; or a lower train.lr, or a method with replay",
+            f"train.max_drift={math.ceil(moved)}",
+        )
+    if settings.train.best_head == REPLAY_HEAD:
+        return trouble(
+            "train.best_head=pt_head chose it, and the replay head begins as the foundation itself",
+            "the target head chooses",
+            f"train.best_head={TARGET_HEAD}",
+        )
+    best = min(later, default=math.inf)
+    became = f"{best:.3g}" if math.isfinite(best) else "no number"
+    how = f"the {course.in_words} was {start:.3g} at the start and {became} at best afterwards"
+    stopped = counters.step < course.budget.updates
+    if best > (1 + WORSE_BY) * start or stopped:
+        return trouble(
+            f"train.lr={settings.train.rate:g} is too high: {how}",
+            "a lower learning rate",
+            f"train.lr={settings.train.rate / LOWER:g}",
+        )
+    return trouble(
+        f"{counters.step} updates are too few to learn what the starting model does not know: "
+        f"{how}",
+        "longer training",
+        _longer(course),
+    ).model_copy(update={"goes_on": True})
+
+
+def _longer(course: Course) -> str:
+    """The setting that makes training longer."""
+    return f"train.updates={LONGER * max(course.budget.updates, course.counters.step)}"
+
+
+def _unfinished(course: Course) -> Trouble | None:
+    """That the run ended while it still learned; `None` where it converged."""
+    over = course.counters.step >= course.budget.updates
+    if (
+        course.convergence is None
+        or course.convergence.converged
+        or course.failure is not None
+        or not over
+    ):
+        return None
+    return Trouble(
+        kind="unfinished",
+        what=f"the {course.in_words} was {course.convergence.pace} when training ended",
+        reason=f"its {course.budget.updates:,} updates were over",
+        advice="longer training",
+        settings=(_longer(course),),
+        goes_on=True,
+    )
+
+
+def _worse(course: Course, sets: tuple[SetErrors, ...]) -> Trouble | None:
+    """What is worse than the foundation, and why; `None` for nothing."""
+    settings = course.settings
+    bad = [one for one in sets if one.is_worse]
+    if not bad:
+        return None
+    what = f"the model is worse than the foundation {worse_in_words(sets)}"
+
+    def trouble(reason: str, advice: str, *changed: str) -> Trouble:
+        return Trouble(kind="worse", what=what, reason=reason, advice=advice, settings=changed)
+
+    if course.failure is not None:
+        advice = course.failure.fix or "Look at the frames that it names"
+        return trouble(f"training broke off: {course.failure.what}", advice.rstrip("."))
+    lower = f"train.lr={settings.train.rate / LOWER:g}"
+    if any(one.lost for one in bad):
+        return trouble("training led the weights astray", "a lower learning rate", lower)
+    if course.convergence is not None and not course.convergence.converged:
+        return trouble(
+            f"training ended too early: the {course.in_words} was {course.convergence.pace}",
+            "longer training",
+            _longer(course),
+        ).model_copy(update={"goes_on": True})
+    if course.method.from_scratch:
+        return trouble(
+            "so few frames teach random weights less than the foundation knows",
+            "Fine-tune the foundation: --method naive",
+        )
+    if {one.name for one in bad} == {"test"}:
+        return trouble(
+            "the test frames are unlike the training frames, on which it is better",
+            "Add frames like them to data.train, or keep what the foundation knows of them with "
+            "--method pseudolabel",
+        )
+    if not any("forces" in one.worse for one in bad):
+        return trouble(
+            "forces outweigh energies in the loss",
+            "energies weigh more",
+            f"loss.energy={settings.loss.energy * HEAVIER:g}",
+        )
+    return trouble(
+        f"train.lr={settings.train.rate:g} is too high, or the frames contradict each other "
+        "(pestle check)",
+        "a lower learning rate",
+        lower,
+    )

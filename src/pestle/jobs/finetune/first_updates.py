@@ -1,0 +1,112 @@
+"""What is settled by trying the first updates of a run: rate, time and memory, and its length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+
+from pestle.jobs.finetune.preparation import Prepared
+from pestle.settings.run import RunSettings
+from pestle.training.budget import GUARD_EPOCHS, GUARD_UPDATES
+from pestle.training.keepers import Keeper
+from pestle.training.loggers import MetricsFile
+from pestle.training.loop import Trainer
+from pestle.training.objective import TrainingData
+from pestle.training.rate_probe import RateProbe, probe_rates
+from pestle.training.trial_update import timed_update
+
+
+def step_plan(trainer: Trainer) -> dict[str, Any]:
+    """Updates, what they come to, and time and memory from one timed update."""
+    seconds, memory = timed_update(trainer)
+    budget, train = trainer.budget, trainer.settings.train
+    # An evaluation needs no second derivatives: about a third of an update per batch of its frames.
+    watched = len(trainer.data.valid_frames)
+    if trainer.data.replay is not None:
+        watched += len(trainer.data.replay.valid_frames)
+    evaluations = -(-budget.updates // budget.interval)
+    evaluating = evaluations * -(-watched // train.batch_size) * seconds / 3
+    return {
+        "steps_per_epoch": budget.per_epoch,
+        "epochs": budget.epochs,
+        "steps": budget.updates,
+        "updates_between_evaluations": budget.interval,
+        "passes": trainer.mixture.passes(budget.updates).line(),
+        "ends_earlier": ends_earlier(trainer.settings),
+        "seconds_per_step": seconds,
+        "estimated_seconds": budget.updates * seconds + evaluating,
+        "memory_mib": memory,
+    }
+
+
+def ends_earlier(settings: RunSettings) -> str:
+    """When training ends before its last update, in words."""
+    train = settings.train
+    if settings.data.no_validation:
+        return "never earlier: without validation frames nothing says when to stop"
+    if train.schedule != "plateau":
+        return f"earlier after {train.patience} evaluations without a better one"
+    return (
+        f"earlier: the rate is multiplied by {train.schedule_factor:g} whenever "
+        f"{train.plateau} evaluations together improve {train.best_metric} by less than "
+        f"{100 * train.min_improvement:g}%, and training ends below {train.schedule_floor:g} of "
+        f"the first rate, or after {train.patience} evaluations without a better one"
+    )
+
+
+def fix_length(trainer: Trainer, prepared: Prepared) -> None:
+    """Write down how long a run is and how often it is evaluated where nobody said, so that a
+    longer budget changes neither."""
+    budget, train = trainer.budget, prepared.settings.train
+    if train.updates is None and train.epochs is None:
+        train.updates = budget.updates
+        prepared.reasons["train.updates"] = (
+            f"a guard, {GUARD_UPDATES:,} updates or {GUARD_EPOCHS} epochs, the longer: plateaus "
+            "end the run before"
+        )
+    if train.eval_interval is None:
+        train.eval_interval = budget.interval // budget.per_epoch
+        prepared.reasons["train.eval_interval"] = f"every {budget.interval} updates"
+
+
+def settle_rate(
+    prepared: Prepared, data: TrainingData, fabric: Fabric
+) -> tuple[RateProbe | None, Sequence[Keeper] | None]:
+    """Put a number in the place of `train.lr: auto`.
+
+    Returns:
+        What the probe found and the keepers of the run, which it has made; twice `None` where the
+        rate is a number already.
+
+    Raises:
+        PestleError: the loss rises at every rate.
+    """
+    train = prepared.settings.train
+    if train.lr != "auto":
+        return None, None
+    trainer = rate_trainer(prepared, data, fabric)
+    probe = probe_rates(trainer)
+    train.lr = probe.rate
+    prepared.reasons["train.lr"] = probe.reason
+    return probe, trainer.keepers
+
+
+def rate_trainer(prepared: Prepared, data: TrainingData, fabric: Fabric) -> Trainer:
+    """A trainer to try rates with: it makes the run's updates and writes nothing."""
+    settings = prepared.settings.model_copy(deep=True)
+    # Any rate will do: what is tried has optimisers of its own.
+    settings.train.lr = 1.0
+    return Trainer(
+        fabric,
+        prepared.adaptation.model,
+        prepared.adaptation.trainable,
+        data,
+        settings,
+        checkpoint=Path(),
+        metrics=MetricsFile(Path()),
+        save_best=lambda *_: None,
+        identity="",
+    )

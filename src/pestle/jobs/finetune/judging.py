@@ -1,0 +1,128 @@
+"""Errors of a finished run: foundation and best model on every set, as the protocol finds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
+from pestle.jobs.finetune.preparation import Prepared
+from pestle.jobs.potentials import Contenders
+from pestle.jobs.probe import measured, write_results
+from pestle.protocols.against_labels import labels_are_its_own
+from pestle.protocols.base import Inputs
+from pestle.protocols.ending import SetErrors
+from pestle.protocols.errors.offset import energy_rmse_without, offset_by_element
+from pestle.protocols.errors.protocol import BY_SET, PROTOCOL
+from pestle.protocols.potential import ModelPotential
+from pestle.protocols.predictions import read_predictions
+from pestle.protocols.raw import RawFolder
+from pestle.records.folder import RunFolder
+from pestle.settings.probe import ErrorSettings
+from pestle.structures.frame import Frame, elements_of, is_labelled, thinned
+
+#: Training frames evaluated at the end; errors on more would say the same.
+MAX_TRAIN_EVALUATED = 500
+#: What every report calls the model that it is about, and where it came from.
+FINE_TUNED, FOUNDATION = "fine-tuned", "foundation"
+#: Sets that training saw nothing of, or no more than to choose the epoch.
+HELD_OUT = ("test", "valid")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a run is judged by.
+
+    Attributes:
+        errors: set → model → group → `metrics.frame_errors`; the set `replay` is of the replay
+            heads.
+        sets: the same in all, of the target's sets, against the foundation without its constant
+            offset.
+    """
+
+    errors: dict[str, Any]
+    sets: tuple[SetErrors, ...]
+
+
+def judge(prepared: Prepared, best: Foundation, folder: RunFolder) -> Judged:
+    """Errors of the foundation (with the run's E0s) and of the best model on every set, written to
+    the folder of the protocol `errors`; raw results of a run that was stopped here are used again.
+
+    Args:
+        prepared: the run.
+        best: the model that it kept, on the run's device.
+        folder: of the run.
+    """
+    train = thinned(prepared.splits.train, MAX_TRAIN_EVALUATED, prepared.settings.train.seed)
+    sets = {"test": prepared.splits.test, "valid": prepared.splits.valid, "train": train}
+    max_edges = prepared.settings.train.eval_batch_edges
+    out = folder.protocol(PROTOCOL.name)
+
+    target = Contenders(
+        ModelPotential(FINE_TUNED, best, TARGET_HEAD, max_edges=max_edges),
+        ModelPotential(FOUNDATION, prepared.start, TARGET_HEAD, max_edges=max_edges),
+        labels={FOUNDATION: "foundation (with the E0s of this run)", FINE_TUNED: FINE_TUNED},
+    )
+    metrics, raws = _measured(target, sets, prepared, out)
+    of_target = _of_sets(metrics, raws, sets)
+    metrics["held_out"] = [name for name in HELD_OUT if name in metrics["sets"]]
+    if prepared.replay is not None:
+        # The replay head against the foundation itself: it has the foundation's own E0s.
+        head = prepared.foundation_head
+        replay = Contenders(
+            ModelPotential(FINE_TUNED, best, REPLAY_HEAD, max_edges=max_edges),
+            ModelPotential(FOUNDATION, prepared.foundation, head, max_edges=max_edges),
+        )
+        held = {"replay": prepared.replay.valid}
+        beside, _ = _measured(replay, held, prepared, out / "replay")
+        for key in BY_SET:
+            metrics[key] |= beside[key]
+    write_results(PROTOCOL, metrics, raws, out)
+    return Judged(metrics["sets"], of_target)
+
+
+def _of_sets(
+    metrics: Mapping[str, Any],
+    raws: Mapping[str, RawFolder],
+    sets: Mapping[str, Sequence[Frame]],
+) -> tuple[SetErrors, ...]:
+    """Errors of the kept model and of the foundation, less its offset on the training frames."""
+    there = {name: frames for name, frames in sets.items() if name in metrics["sets"]}
+    said, start = {}, 0
+    everything = read_predictions(raws[FOUNDATION], [f for part in there.values() for f in part])
+    for name, frames in there.items():
+        said[name] = everything[start : start + len(frames)]
+        start += len(frames)
+    offset = offset_by_element(there["train"], said["train"]) if "train" in there else {}
+    found = []
+    for name, frames in there.items():
+        own = metrics["sets"][name][FINE_TUNED]["all"]
+        base = metrics["sets"][name][FOUNDATION]["all"]
+        # Against labels that it made itself the foundation has no error, and every model is worse.
+        compared = not labels_are_its_own(base, metrics["forces_rms"][name]["all"])
+        lost = metrics["not_finite"][name].get(FINE_TUNED)
+        found.append(
+            SetErrors(
+                name=name,
+                energy=metrics["energy_rmse"][name][FINE_TUNED],
+                forces=own["forces_rmse"],
+                foundation_energy=energy_rmse_without(offset, frames, said[name])
+                if compared
+                else None,
+                foundation_forces=base["forces_rmse"] if compared else None,
+                lost=lost["count"] if lost else 0,
+            )
+        )
+    return tuple(found)
+
+
+def _measured(
+    loaded: Contenders, sets: Mapping[str, Sequence[Frame]], prepared: Prepared, folder: Path
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    there = {name: frames for name, frames in sets.items() if any(map(is_labelled, frames))}
+    elements = elements_of(frame for frames in there.values() for frame in frames)
+    settings = prepared.settings.train
+    inputs = Inputs(elements, there, settings.seed, FINE_TUNED, FOUNDATION)
+    return measured(PROTOCOL, loaded, inputs, ErrorSettings(), folder, settings.dtype)

@@ -1,0 +1,88 @@
+"""The method of a run whose user wrote `auto`: from scope, data and the replay at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pestle.adaptation import METHODS
+from pestle.adaptation.choice import Choice, Circumstances, PoolLabels, choose
+from pestle.adaptation.replay import ReplaySet, compare_labels
+from pestle.foundations.interface import Foundation
+from pestle.jobs.finetune.replay import select_replay
+from pestle.settings.run import RunSettings
+from pestle.structures.frame import Frame, elements_of
+from pestle.structures.splits import Splits
+
+
+def with_method(
+    settings: RunSettings, splits: Splits
+) -> tuple[RunSettings, Circumstances | None, Choice | None]:
+    """The settings with a method in the place of `auto`, what it rests on, and why it was chosen.
+
+    Raises:
+        PestleError: no scope was given.
+    """
+    if settings.method != "auto":
+        return settings, None, None
+    case = Circumstances(
+        scope=settings.scope,
+        n_frames=len(splits.train),
+        n_elements=len(elements_of(splits.train)),
+        n_groups=len({f.config_type for f in splits.train}),
+        pool=tuple(settings.replay.pool),
+    )
+    choice = choose(case)
+    return _chosen(settings, choice), case, choice
+
+
+def with_labels_at_hand(
+    settings: RunSettings,
+    case: Circumstances,
+    foundation: Foundation,
+    head: str,
+    frames: Sequence[Frame],
+) -> tuple[RunSettings, Choice, ReplaySet | None]:
+    """The choice once the labels of the replay pools are known, and the structures selected.
+
+    Args:
+        settings: with the method chosen so far.
+        case: what that choice rests on.
+        foundation: as loaded; the labels are compared with it.
+        head: its head.
+        frames: all frames of the data.
+
+    Raises:
+        PestleError: a pool cannot be read, or nothing of it fits.
+    """
+    if not case.pool or METHODS[settings.method].replay_labels is None:
+        return settings, choose(case), None
+    chosen = select_replay(settings, foundation, head, frames, need_labels=False)
+    labels = labels_of(chosen, foundation, head, settings)
+    choice = choose(replace(case, labels=labels))
+    return _chosen(settings, choice), choice, chosen
+
+
+def _chosen(settings: RunSettings, choice: Choice) -> RunSettings:
+    """The settings with the method, and with its rank unless the user named one."""
+    changed: dict[str, object] = {"method": choice.method}
+    if choice.rank is not None and "rank" not in settings.lora.model_fields_set:
+        changed["lora"] = settings.lora.model_copy(update={"rank": choice.rank})
+    return settings.model_copy(update=changed)
+
+
+def labels_of(
+    chosen: ReplaySet, foundation: Foundation, head: str, settings: RunSettings
+) -> PoolLabels:
+    """What is known of the labels of replay structures; the set's notes tell the figures."""
+    if any(frame.labelled_by is not None for frame in chosen.frames):
+        return "pseudo"
+    if any(frame.energy is None or frame.forces is None for frame in chosen.frames):
+        return "none"
+    before = len(chosen.warnings)
+    compare_labels(chosen, foundation, head, settings.train.seed, settings.train.eval_batch_edges)
+    if len(chosen.warnings) == before:
+        return "fit"
+    # Said by the reasons of the choice; the labels themselves are not used.
+    del chosen.warnings[before:]
+    return "misfit"

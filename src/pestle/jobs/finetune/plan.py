@@ -1,0 +1,233 @@
+"""The plan of a run: everything that is decided before the first update, as data and as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ase.data import atomic_numbers
+
+from pestle.foundations.interface import Foundation
+from pestle.jobs.finetune.keepers import KEEPERS
+from pestle.progress import duration
+from pestle.settings.run import RunSettings, walk
+
+
+def trainable_blocks(model: Foundation, trainable: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Numbers of trained and of all parameters, by part of the architecture."""
+    wanted = set(trainable)
+    sizes = {name: p.numel() for name, p in model.named_parameters()}
+    return {
+        part: {
+            "trainable": sum(sizes[n] for n in names if n in wanted),
+            "total": sum(sizes[n] for n in names),
+        }
+        for part, names in model.parameter_groups().items()
+    }
+
+
+def explained_settings(
+    settings: RunSettings, reasons: Mapping[str, str]
+) -> dict[str, dict[str, Any]]:
+    """Dotted name → value and reason of every setting.
+
+    Args:
+        settings: complete settings.
+        reasons: dotted name → reason for the values chosen by Pestle.
+    """
+    explained = {}
+    for name, info in walk():
+        value: Any = settings
+        for part in name.split("."):
+            value = getattr(value, part)
+        extra = info.json_schema_extra or {}
+        source = extra.get("source", "")
+        if name in reasons:
+            reason = reasons[name]
+        elif value == info.get_default(call_default_factory=True):
+            reason = f"default ({source})" if source else "default"
+        else:
+            reason = "asked for"
+        explained[name] = {"value": value, "reason": reason, "unit": extra.get("unit", "")}
+    return explained
+
+
+#: Notes of the checks that say how the files were read; its warnings stand among the warnings.
+OF_READING = ("not-read", "read-as", "two-energies")
+
+
+def plan_lines(manifest: Mapping[str, Any]) -> list[str]:
+    """The plan as text: the same lines for --dry-run and at the head of every run's log."""
+    lines: list[str] = []
+    foundation, method = manifest["foundation"], manifest["method"]
+    lines += [
+        f"Foundation  {foundation['name']}  ({foundation['level_of_theory']}; licence "
+        f"{foundation['licence']})",
+        f"            {len(foundation['elements'])} elements, {foundation['n_parameters']:,} "
+        f"parameters, cutoff {foundation['cutoff']:g} Å, head {foundation['head']}, "
+        f"{foundation['dtype']}",
+        f"            runs with {foundation['arithmetic']}",
+        "",
+        "Data",
+    ]
+    for split, summary in manifest["data"]["summary"].items():
+        lines.append(f"  {split:<6} {_split_line(summary)}")
+    if manifest["data"]["held_out"]:
+        lines.append("  validation frames are a seeded fraction of the training frames")
+    for item in manifest["data"]["findings"]:
+        if item["severity"] == "note" and item["code"] in OF_READING:
+            lines.append(f"  {item['message']}. {item['fix']}".rstrip())
+    if "valid" not in manifest["data"]["summary"]:
+        lines.append("  no validation frames, as asked: the last model is kept")
+    lines.append(f"  {dispersion_line(manifest)}")
+    lines += ["", "Warnings"]
+    lines += [f"  {text}" for text in manifest["warnings"]] or ["  none"]
+
+    e0s = manifest["reference_energies"]
+    lines += ["", f"Reference energies: {e0s['method']} ({e0s['reason']})"]
+    in_data = [s for s in e0s["e0s"] if s in e0s["shift"]] or list(e0s["e0s"])
+    for symbol in sorted(in_data, key=lambda s: atomic_numbers[s]):
+        shift = e0s["shift"].get(symbol)
+        kept = "  (the foundation's)" if symbol in e0s["kept_from_foundation"] else ""
+        change = "" if shift is None else f"  shift {shift:+14.4f}"
+        lines.append(f"  {symbol:<3}{e0s['e0s'][symbol]:16.6f} eV{change}{kept}")
+    if e0s["zero_step_error_mev_per_atom"] is not None:
+        lines.append(
+            f"  energy error before the first update "
+            f"{e0s['zero_step_error_mev_per_atom']:.2f} meV/atom (RMSE, training frames)"
+        )
+
+    lines += ["", *_method_lines(method)]
+    for part, count in method["blocks"].items():
+        share = count["trainable"] / count["total"] if count["total"] else 0.0
+        lines.append(
+            f"  {part:<15}{count['trainable']:>12,} of {count['total']:>12,}  {share:6.1%}"
+        )
+    share = method["n_trainable"] / max(1, method["n_parameters"])
+    lines.append(
+        f"  {'all':<15}{method['n_trainable']:>12,} of {method['n_parameters']:>12,}  {share:6.1%}"
+    )
+
+    if manifest["replay"] is not None:
+        lines += ["", *_replay_lines(manifest["replay"])]
+
+    lines += ["", "Settings"]
+    for name, entry in manifest["settings"].items():
+        if entry["value"] in ([], None) and entry["reason"] == "default":
+            continue
+        if name.startswith(_unused_groups(manifest)) and entry["reason"] != "asked for":
+            continue
+        unit = f" {entry['unit']}" if entry["unit"] and entry["value"] is not None else ""
+        lines.append(f"  {name:<28} {_short(entry['value'])}{unit}  — {entry['reason']}")
+
+    plan = manifest["plan"]
+    between = plan["updates_between_evaluations"]
+    lines += [
+        "",
+        f"Length: {plan['steps']:,} updates at most ({plan['epochs']:,.4g} epochs of "
+        f"{plan['steps_per_epoch']:,}), an evaluation every {between:,}",
+        f"  {plan['passes']}",
+        f"  {plan['ends_earlier']}",
+        f"  one update takes {plan['seconds_per_step'] * 1e3:.0f} ms: at most "
+        f"{duration(plan['estimated_seconds'])} with evaluations; memory {plan['memory_mib']:,.0f} "
+        "MiB",
+        *probe_lines(manifest.get("rate_probe"), plan),
+        "",
+        gate_line(manifest["gate"]),
+    ]
+    return lines
+
+
+def dispersion_line(manifest: Mapping[str, Any]) -> str:
+    """Whether dispersion is in the labels and in what the foundation was trained on."""
+    data, foundation = manifest["data"], manifest["foundation"]
+    words = {
+        "included": "the foundation holds it",
+        "none": "the foundation holds none",
+        "unknown": "of the foundation unknown",
+    }
+    labels = {
+        "included": "the labels hold it",
+        "none": "the labels hold none",
+        "unknown": "of the labels unknown (data.dispersion says it, and the card keeps it)",
+    }[data["dispersion"]]
+    if data["dispersion_removed"]:
+        labels = f"{data['dispersion_removed']} was taken from the labels"
+    return f"dispersion: {words[foundation['dispersion']]}; {labels}"
+
+
+def probe_lines(probe: Mapping[str, Any] | None, plan: Mapping[str, Any]) -> list[str]:
+    """What the probe of learning rates has cost; nothing where there was none."""
+    if probe is None:
+        return []
+    rates = ", ".join(f"{trial['rate']:g}" for trial in probe["trials"])
+    spent = sum(trial["updates"] for trial in probe["trials"])
+    return [
+        f"  before, the learning rates {rates} were tried in {spent} updates, which took "
+        f"{duration(probe['seconds'])}: {spent / plan['steps']:.1%} of the updates that follow at "
+        "most"
+    ]
+
+
+def _method_lines(method: Mapping[str, Any]) -> list[str]:
+    """Method, why it was chosen, and what it did to the model."""
+    choice = method["choice"]
+    if choice is None:
+        return [f"Method: {method['name']}", *(f"  {note}" for note in method["notes"])]
+    return [
+        f"Method: {method['name']}, chosen because",
+        *(f"  {reason}" for reason in choice["reasons"]),
+        "  What would change the choice:",
+        *(f"  - {change}" for change in choice["would_change"]),
+        *(f"  {note}" for note in method["notes"]),
+    ]
+
+
+def _unused_groups(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """Prefixes of settings that this run has no use for."""
+    unused = {
+        "lora.": "lora" not in manifest["method"]["name"],
+        "replay.": manifest["replay"] is None,
+        "drift.": manifest["drift"] is None,
+        "keep.": all(manifest["settings"][f"keep.{name}"]["value"] is None for name in KEEPERS),
+    }
+    return tuple(prefix for prefix, without in unused.items() if without)
+
+
+def _replay_lines(replay: Mapping[str, Any]) -> list[str]:
+    """Where the replay structures come from."""
+    return [
+        f"Replay: {replay['n_train']} structures, {replay['n_valid']} more held out to watch",
+        f"  labels: {replay['labels']}",
+        *(f"  {note}" for note in replay["notes"]),
+    ]
+
+
+def gate_line(gate: Mapping[str, Any] | None) -> str:
+    """What the zero-step gate found."""
+    if gate is None:
+        return "Zero-step gate: not applied to random weights"
+    return (
+        f"Zero-step gate passed on {gate['n_frames']} frames: largest deviation from the "
+        f"foundation {gate['energy']:.1e} eV/atom, {gate['forces']:.1e} eV/Å, "
+        f"{gate['stress']:.1e} eV/Å³"
+    )
+
+
+def _split_line(summary: Mapping[str, Any]) -> str:
+    """Frames, atoms, elements and labels of a split."""
+    atoms = summary.get("n_atoms") or {}
+    labels = summary.get("labels") or {}
+    elements = summary.get("elements") or {}
+    size = ""
+    if atoms:
+        low, high = atoms.get("min"), atoms.get("max")
+        size = f" of {low} atoms" if low == high else f" of {low}–{high} atoms"
+    known = ", ".join(f"{count} {name}" for name, count in labels.items() if count)
+    return f"{summary['n_frames']:>5} frames{size}; {' '.join(elements)}; labels: {known or 'none'}"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) if value else "—"
+    return str(value)

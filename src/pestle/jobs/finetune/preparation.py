@@ -1,0 +1,397 @@
+"""Everything before the first update: data, checks, foundation, E0s, method.
+
+Writes nothing but the file that keeps pseudolabels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel
+
+from pestle.adaptation import METHODS, Adaptation, Case
+from pestle.adaptation.choice import Choice
+from pestle.adaptation.recipes import resolve
+from pestle.checks import CheckReport
+from pestle.checks.against_foundation import check_with_foundation
+from pestle.energies.reference_energies import ReferenceEnergies, require_elements
+from pestle.energies.setting import fallback, given_elements
+from pestle.energies.single_atoms import single_atom_note, single_atoms_learnable
+from pestle.errors import PestleError
+from pestle.foundations import load_foundation
+from pestle.foundations.devices import DTYPES
+from pestle.foundations.dispersion import dispersion_findings, dispersion_of_labels
+from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation, Provenance
+from pestle.foundations.prediction import KnownPredictions
+from pestle.jobs.finetune.keepers import keeper_notes, require_keepers, unused_keepers
+from pestle.jobs.finetune.method_choice import with_labels_at_hand, with_method
+from pestle.jobs.finetune.replay import (
+    Replay,
+    Stored,
+    drift_structures,
+    ewc_structures,
+    prepare_replay,
+)
+from pestle.jobs.finetune.starting_model import make_start, reference_energies
+from pestle.jobs.finetune.without_validation import GIVES_UP, require_last
+from pestle.settings.run import DriftSettings, LoraSettings, ReplaySettings, RunSettings
+from pestle.structures.dispersion import D3
+from pestle.structures.frame import Frame, evenly
+from pestle.structures.graphs import GraphBatch, make_graph
+from pestle.structures.reading import is_reference_atom
+from pestle.structures.selection import Selection
+from pestle.structures.splits import Splits, read_splits
+from pestle.training.gate import Stage
+from pestle.training.loggers import require_loggers
+from pestle.training.objective import TrainingData
+from pestle.training.replay import GraphsOnDemand, ReplayData
+
+#: Training frames that are watched in the place of validation frames, where there are none.
+MAX_TRAIN_WATCHED = 200
+
+
+@dataclass
+class Prepared:
+    """A run that is ready to start.
+
+    Attributes:
+        settings, reasons: complete settings, and why those were chosen that the user left open.
+        splits: frames.
+        check: what the preflight found.
+        foundation, foundation_head: as loaded, in the network's precision.
+        known: what that head said of frames so far.
+        fingerprint: hash of the foundation as it was loaded.
+        start: the same made ready (head, elements, E0s): the run's baseline.
+        e0s, compared: reference energies in use, and all that the data permit.
+        adaptation: the model to train.
+        stages: from the foundation to that model, for the zero-step gate.
+        warnings: one line each.
+        choice: why `auto` chose the method; `None` where the user named one.
+        replay: structures of the replay head; `None` for methods without one.
+        drift: structures on which drift is watched; empty for not.
+        ewc: structures on which elastic weight consolidation asks the foundation; empty for not.
+    """
+
+    settings: RunSettings
+    reasons: dict[str, str]
+    splits: Splits
+    check: CheckReport
+    foundation: Foundation
+    foundation_head: str
+    known: KnownPredictions
+    fingerprint: str
+    start: Foundation
+    e0s: ReferenceEnergies
+    compared: dict[str, ReferenceEnergies]
+    adaptation: Adaptation
+    stages: list[Stage]
+    warnings: list[str]
+    choice: Choice | None = None
+    replay: Replay | None = None
+    drift: list[Frame] = field(default_factory=list)
+    ewc: list[Frame] = field(default_factory=list)
+
+
+def prepare(
+    settings: RunSettings,
+    device: torch.device,
+    *,
+    trust: bool = False,
+    labels_file: Path | None = None,
+    stored: Stored | None = None,
+) -> Prepared:
+    """Read, check, load, and adapt.
+
+    Args:
+        settings: of the run.
+        device: where everything is predicted and trained.
+        trust: allow a foundation that is a `.model` file.
+        labels_file: keeps pseudolabels as they are made, and gives back those of a stopped run;
+            `None` keeps none.
+        stored: broad structures of a run that is resumed.
+
+    Raises:
+        PestleError: anything a user can mend, an error of the preflight checks included.
+        LabellingStopped: Ctrl-C or SIGTERM came while pseudolabels were made.
+    """
+    require_loggers(settings.log)
+    splits = read_splits(settings.data)
+    settings, case, choice = with_method(settings, splits)
+    require_foundation(settings)
+    require_heads(settings)
+    require_keepers(settings)
+    require_last(settings)
+    foundation = load_foundation(settings.foundation, trust=trust)
+    fingerprint = foundation.fingerprint()
+    foundation = foundation.with_dtype(DTYPES[settings.train.dtype]).to(device)
+    foundation.use_kernels(settings.train.kernels)
+    head = foundation.heads[foundation.head_index(settings.head)]
+
+    max_edges = settings.train.eval_batch_edges
+    known = KnownPredictions()
+    check = preflight(splits, foundation, head, max_edges, known, settings)
+    require_validation(splits, settings)
+    frames = [f for split in splits.named().values() for f in split]
+    require_elements(frames, foundation)
+
+    chosen = None
+    if case is not None:
+        settings, choice, chosen = with_labels_at_hand(settings, case, foundation, head, frames)
+        require_keepers(settings)
+    e0s, compared = reference_energies(settings, splits, foundation, head, known)
+    start, stages = make_start(settings, foundation, head, frames, e0s)
+    has_atoms = any(is_reference_atom(f) for f in splits.isolated)
+    settings, reasons = resolve(
+        settings,
+        atoms_learnable=single_atoms_learnable(start),
+        has_isolated_atoms=has_atoms,
+        backend=foundation.backend,
+    )
+    if settings.data.isolated_atom_repeats and not has_atoms:
+        raise PestleError(
+            "asked for, but the training data hold no IsolatedAtom frame with an energy",
+            where="data.isolated_atom_repeats",
+        )
+    replay = None
+    if METHODS[settings.method].replay_labels is not None:
+        if stored is not None and stored.train:
+            replay = Replay(stored.train, stored.valid, "as when the run began")
+        else:
+            replay = prepare_replay(
+                settings,
+                foundation,
+                head,
+                frames,
+                fingerprint,
+                chosen,
+                n_train=len(splits.train),
+                labels_file=labels_file,
+            )
+    task = Case(start, TARGET_HEAD, splits.train, settings, foundation.reference_energies[head])
+    adaptation = METHODS[settings.method].adapt(task)
+    adaptation.model.provenance = descendant(foundation, fingerprint, settings, frames)
+    stages.append(Stage(f"the method {settings.method}", adaptation.model, TARGET_HEAD))
+    warnings = [GIVES_UP] if settings.data.no_validation else []
+    warnings += [f"{f.message}. {f.fix}" if f.fix else f.message for f in check.warnings]
+    warnings += [f"E0s: {text}" for text in e0s.warnings]
+    warnings += single_atom_note(adaptation.model, frames)
+    warnings += [*unused_settings(settings), *(replay.warnings if replay else [])]
+    warnings += licence_warning(foundation)
+    if choice is not None:
+        reasons["method"] = "; ".join(choice.reasons)
+    drift = stored.drift if stored is not None else []
+    drift = drift or drift_structures(settings, foundation, head, frames)
+    ewc = stored.ewc if stored is not None else []
+    ewc = ewc or ewc_structures(settings, foundation, head, frames, replay)
+    adaptation = replace(adaptation, notes=(*adaptation.notes, *keeper_notes(settings, len(ewc))))
+    return Prepared(
+        settings, reasons, splits, check, foundation, head, known, fingerprint, start, e0s,
+        compared, adaptation, stages, warnings, choice, replay, drift, ewc,
+    )  # fmt: skip
+
+
+def require_heads(settings: RunSettings) -> None:
+    """Heads and drift that the settings rely on must exist.
+
+    Raises:
+        PestleError: the replay head of a method without one, or a budget from scratch.
+    """
+    labels = METHODS[settings.method].replay_labels
+    if settings.train.best_head == REPLAY_HEAD and labels is None:
+        raise PestleError(
+            f"the method {settings.method} has no replay head",
+            where="train.best_head",
+            fix="Leave it at Default, or choose a method with replay.",
+        )
+    if settings.train.best_head == REPLAY_HEAD and labels == "foundation":
+        raise PestleError(
+            "with pseudolabels the replay head is without error before the first update, so that "
+            "no later model could be the best",
+            where="train.best_head",
+            fix="Leave it at Default; train.max_drift bounds how much may be forgotten.",
+        )
+    if settings.method == "scratch" and (settings.train.max_drift or settings.drift.structures):
+        raise PestleError(
+            "a model from scratch starts far from the foundation: there is no drift to watch",
+            where="train.max_drift" if settings.train.max_drift else "drift.structures",
+            fix="Leave it out, or choose another method.",
+        )
+
+
+def unused_settings(settings: RunSettings) -> list[str]:
+    """A line for every LoRA, replay, drift or keeper setting that was changed although the run has
+    no use for it."""
+    unused: list[str] = []
+    if not METHODS[settings.method].low_rank:
+        unused += _changed("lora", settings.lora, LoraSettings())
+    labels = METHODS[settings.method].replay_labels
+    if labels is None:
+        unused += _changed("replay", settings.replay, ReplaySettings())
+    elif labels == "original" and settings.replay.max_force != ReplaySettings().max_force:
+        unused.append("replay.max_force")
+    if not settings.drift.structures and settings.train.max_drift is None:
+        unused += _changed("drift", settings.drift, DriftSettings())
+    unused += unused_keepers(settings)
+    return [f"{name} is set, but the method {settings.method} does not use it" for name in unused]
+
+
+def _changed(group: str, given: BaseModel, default: BaseModel) -> list[str]:
+    return [
+        f"{group}.{name}"
+        for name in type(given).model_fields
+        if getattr(given, name) != getattr(default, name)
+    ]
+
+
+def require_foundation(settings: RunSettings) -> None:
+    """A run needs a foundation, also from scratch: it gives the shape.
+
+    Raises:
+        PestleError: none was named.
+    """
+    if not settings.foundation:
+        raise PestleError(
+            "no foundation model was named",
+            where="foundation",
+            fix="Give --foundation NAME; `pestle models` lists the names.",
+        )
+
+
+def require_validation(splits: Splits, settings: RunSettings) -> None:
+    """The model to keep is chosen on the validation frames, if there are any: they must have what
+    it is chosen by.
+
+    Raises:
+        PestleError: there are none, or none has the label.
+    """
+    if settings.data.no_validation:
+        return
+    metric = settings.train.best_metric
+    label = metric.split("_")[0]
+    wanted = ("energy", "forces", "stress") if label == "loss" else (label,)
+    for frame in splits.valid:
+        for name in wanted:
+            counts = frame.weight * getattr(frame, f"{name}_weight") > 0
+            if getattr(frame, name) is not None and counts:
+                return
+    what = "energy, forces or stress" if label == "loss" else label
+    raise PestleError(
+        f"no validation frame besides isolated atoms has {what} with a weight above zero"
+        if splits.valid
+        else "no validation frame is left besides isolated atoms",
+        where="data.valid",
+        fix="Give labelled validation frames, or leave data.valid out to hold some out"
+        + ("." if label == "loss" else f", or choose another train.best_metric than {metric}."),
+    )
+
+
+def descendant(
+    foundation: Foundation, fingerprint: str, settings: RunSettings, frames: Sequence[Frame]
+) -> Provenance:
+    """Provenance of a model made from a foundation: the licence stays, the level of theory and
+    what there is of dispersion are those of the new labels."""
+    parent, method, data = foundation.provenance, settings.method, settings.data
+    removed = "" if data.subtract_dispersion is None else D3.of(data.subtract_dispersion).name
+    if method == "scratch":
+        licence = "that of the training data (no weight of the foundation is left)"
+        origin = f"trained from scratch in the shape of {parent.name} ({fingerprint})"
+    else:
+        licence = parent.licence
+        origin = f"{method} fine-tuning of {parent.name} ({fingerprint})"
+    return Provenance(
+        name=f"{parent.name}-{method}",
+        licence=licence,
+        level_of_theory="that of the training data",
+        notes=(*parent.notes, origin),
+        dispersion=dispersion_of_labels(frames, data.dispersion_left),
+        dispersion_removed=removed,
+    )
+
+
+def preflight(
+    splits: Splits,
+    foundation: Foundation,
+    head: str,
+    max_edges: int | None,
+    known: KnownPredictions,
+    settings: RunSettings,
+) -> CheckReport:
+    """The checks of `pestle check`, those that need predictions included.
+
+    Raises:
+        PestleError: the checks found an error; the first is named.
+    """
+    named = splits.named()
+    report = check_with_foundation(
+        named,
+        foundation,
+        keys=splits.keys,
+        head=head,
+        max_edges=max_edges,
+        known=known,
+        notes=splits.notes,
+        e0_method=fallback(settings.e0s, from_scratch=settings.method == "scratch"),
+        given_e0s=given_elements(settings.e0s),
+        mixed=Selection.of(settings.data.select).mixed,
+    )
+    if settings.method != "scratch":
+        everything = [frame for frames in named.values() for frame in frames]
+        stated = settings.data.dispersion_left
+        report.findings += dispersion_findings(everything, foundation, head, stated)
+    if report.errors:
+        first, more = report.errors[0], len(report.errors) - 1
+        where = ", ".join(first.frames[:3])
+        if first.n_frames > 3:
+            where += f" and {first.n_frames - 3} more"
+        others = f" ({more} more errors: run `pestle check`.)" if more else ""
+        raise PestleError(first.message, where=where or "data", fix=first.fix + others)
+    return report
+
+
+def licence_warning(foundation: Foundation) -> list[str]:
+    """A line for foundations whose licence forbids commercial use."""
+    licence = foundation.provenance.licence
+    if "non-commercial" not in licence.lower():
+        return []
+    return [
+        f"the foundation is under {licence}: the fine-tuned model inherits it, and commercial use "
+        "is not allowed"
+    ]
+
+
+def training_data(prepared: Prepared) -> TrainingData:
+    """Graphs of a run in the network's dtype; isolated atoms repeated and weighted as asked."""
+    model, settings = prepared.adaptation.model, prepared.settings
+    weight = settings.data.isolated_atom_weight
+    atoms = [
+        replace(f, weight=f.weight * weight)
+        for f in prepared.splits.isolated
+        if is_reference_atom(f)
+    ]
+    train = list(prepared.splits.train)
+    if settings.data.isolated_atom_repeats:
+        train += atoms * settings.data.isolated_atom_repeats
+
+    def graphs(frames: Sequence[Frame], head: str) -> list[GraphBatch]:
+        dtype, index = DTYPES[settings.train.dtype], model.head_index(head)
+        return [
+            make_graph(frame, model.cutoff, index=k, dtype=dtype).with_head(index)
+            for k, frame in enumerate(frames)
+        ]
+
+    valid, watched = list(prepared.splits.valid), "valid"
+    if settings.data.no_validation:
+        valid, watched = evenly(prepared.splits.train, MAX_TRAIN_WATCHED), "train_frames"
+    data = TrainingData(
+        train, graphs(train, TARGET_HEAD), valid, graphs(valid, TARGET_HEAD), watched=watched
+    )
+    if prepared.replay is not None:
+        kept, held = prepared.replay.train, prepared.replay.valid
+        index = model.head_index(REPLAY_HEAD)
+        on_demand = GraphsOnDemand(kept, model.cutoff, DTYPES[settings.train.dtype], index)
+        data.replay = ReplayData(kept, on_demand, held, graphs(held, REPLAY_HEAD))
+    # Also with replay the head that will be used: replay holds the other one.
+    data.broad_graphs = graphs(prepared.ewc, TARGET_HEAD)
+    return data

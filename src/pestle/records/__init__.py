@@ -1,0 +1,1 @@
+"""Typed, versioned models of everything that is written and read again."""

@@ -1,0 +1,1 @@
+"""Every setting once: the run file, and the settings of physical tests."""

@@ -1,0 +1,352 @@
+"""Run files: settings from YAML, dotted names and `--set`, and back; the commented template.
+
+Whatever is wrong with a name or a value becomes one line that suggests the right one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import textwrap
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from pestle.errors import PestleError, near_name
+from pestle.files import write_text
+from pestle.settings.probe import ProbeSettings
+from pestle.settings.run import RunSettings, known_names, walk
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+#: Settings of which one says how long a run is.
+LENGTH = ("train.updates", "train.epochs")
+#: Begins the last line of a run's own run file.
+_OWN = "# SHA-256 of the lines above, as the run wrote them: "
+#: Names known from mace_run_train, and what they are called here.
+MACE_NAMES = {
+    "E0s": "e0s",
+    "foundation_model": "foundation",
+    "foundation_head": "head",
+    "train_file": "data.train",
+    "valid_file": "data.valid",
+    "test_file": "data.test",
+    "valid_fraction": "data.valid_fraction",
+    "energy_key": "data.energy_key",
+    "forces_key": "data.forces_key",
+    "stress_key": "data.stress_key",
+    "virials_key": "data.virials_key",
+    "lr": "train.lr",
+    "batch_size": "train.batch_size",
+    "max_num_epochs": "train.epochs",
+    "epochs": "train.epochs",
+    "ema_decay": "train.ema_decay",
+    "ema": "train.ema_decay",
+    "clip_grad": "train.clip",
+    "weight_decay": "train.weight_decay",
+    "amsgrad": "train.amsgrad",
+    "scheduler": "train.schedule",
+    "patience": "train.patience",
+    "seed": "train.seed",
+    "device": "train.device",
+    "dtype": "train.dtype",
+    "default_dtype": "train.dtype",
+    "eval_interval": "train.eval_interval",
+    "loss": "loss.kind",
+    "energy_weight": "loss.energy",
+    "forces_weight": "loss.forces",
+    "stress_weight": "loss.stress",
+    "huber_delta": "loss.huber_delta",
+    "lora": "method (lora)",
+    "lora_rank": "lora.rank",
+    "lora_alpha": "lora.alpha",
+    "freeze": "method (freeze-first, freeze-backbone, mace-5 or mace-6)",
+    "multiheads_finetuning": "method (multihead or pseudolabel)",
+    "pseudolabel_replay": "method (pseudolabel)",
+    "pt_train_file": "replay.pool",
+    "num_samples_pt": "replay.count",
+    "real_pt_data_ratio_threshold": "replay.ratio",
+    "lr_factor": "train.schedule_factor",
+    "scheduler_patience": "train.schedule_patience",
+    "subselect_pt": "replay.select",
+    "filter_type_pt": "replay.filter",
+    "wandb": "log.wandb",
+    "name": "-o RUN_DIR",
+}
+#: Names that older run files hold and that are no settings, and what takes their place.
+NO_SETTINGS = {
+    "trust": "Trust is typed in the command that needs it: --trust, or "
+    "pestle.finetune(settings, out, trust=True).",
+}
+
+
+def unknown_name_error(name: str, root: type[BaseModel] = RunSettings) -> PestleError:
+    """The error for a setting that does not exist, with the nearest or the mace-torch name."""
+    names = known_names(root)
+    if root is RunSettings and name in NO_SETTINGS:
+        return PestleError("is no setting", where=name, fix=NO_SETTINGS[name])
+    if root is RunSettings and name in MACE_NAMES:
+        hint = f"mace_run_train's {name} is {MACE_NAMES[name]} here."
+    else:
+        leaf = {n.rsplit(".", 1)[-1]: n for n in names}
+        last = name.rsplit(".", 1)[-1]
+        # The group may be missing or another one: epoch, training.epochs.
+        near = leaf.get(last) or near_name(name, names) or leaf.get(near_name(last, leaf))
+        hint = f"Did you mean '{near}'?" if near else ""
+    listed = "`pestle init` lists all settings."
+    if root is not RunSettings:
+        listed = f"The settings are {', '.join(names)}."
+    return PestleError("no such setting", where=name, fix=hint or listed)
+
+
+def _wants_list(name: str, root: type[BaseModel]) -> bool:
+    annotation = dict(walk(root))[name].annotation
+    return get_origin(annotation) is list or any(
+        get_origin(a) is list for a in get_args(annotation)
+    )
+
+
+def parse_overrides(
+    overrides: Iterable[str], root: type[BaseModel] = RunSettings
+) -> dict[str, Any]:
+    """`["train.lr=1e-4", …]` → `{"train.lr": 0.0001}`; values are read as YAML.
+
+    Args:
+        overrides: NAME=VALUE each.
+        root: the settings whose names they are.
+
+    Raises:
+        PestleError: no `=`, or an unknown name.
+    """
+    values: dict[str, Any] = {}
+    for text in overrides:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise PestleError(f"'{text}' is not NAME=VALUE", where="--set")
+        name = name.strip()
+        if name not in known_names(root):
+            raise unknown_name_error(name, root)
+        if name == "e0s":  # YAML reads mace's {1:-1.1} as keys without values
+            values[name] = value.strip()
+            continue
+        if _is_text(name, root):  # a project called 2024 is no number
+            values[name] = None if value.strip() in ("", "null", "None") else value.strip()
+            continue
+        try:
+            parsed = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise PestleError(f"cannot read the value '{value}'", where=name) from error
+        # YAML 1.1 reads 1e-4 as text; every number a user types there is meant as a number.
+        if isinstance(parsed, str):
+            with contextlib.suppress(ValueError):
+                parsed = float(parsed)
+        if _wants_list(name, root) and not isinstance(parsed, list):
+            parsed = [parsed]
+        if _wants_list(name, root) and name in values:  # --set NAME=a --set NAME=b
+            parsed = [*values[name], *parsed]
+        values[name] = parsed
+    return values
+
+
+def _is_text(name: str, root: type[BaseModel]) -> bool:
+    annotation = dict(walk(root))[name].annotation
+    return annotation is str or set(get_args(annotation)) == {str, type(None)}
+
+
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name, value in flat.items():
+        *groups, leaf = name.split(".")
+        node = tree
+        for group in groups:
+            node = node.setdefault(group, {})
+        node[leaf] = value
+    return tree
+
+
+def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(base.get(key), dict) and key != "e0s":
+            _merge(base[key], value)
+        else:
+            base[key] = value
+    return base
+
+
+def build(
+    tree: Mapping[str, Any],
+    flat: Mapping[str, Any] | None = None,
+    *,
+    where: str = "settings",
+    root: type[Settings] = RunSettings,  # type: ignore[assignment]
+) -> Settings:
+    """Settings from a nested mapping (a run file) and dotted overrides.
+
+    Args:
+        tree: the nested mapping; `NO_SETTINGS` in it count for nothing.
+        flat: dotted name → value.
+        where: what the mapping was read from.
+        root: the kind of settings.
+
+    Raises:
+        PestleError: unknown field (with the nearest name) or a value out of range.
+    """
+    flat = dict(flat or {})
+    if root is RunSettings:
+        tree = {name: value for name, value in tree.items() if name not in NO_SETTINGS}
+    if root is RunSettings and any(flat.get(name) is not None for name in LENGTH):
+        # Either says how long a run is: the one that is given replaces the other of a run file.
+        flat = dict.fromkeys(LENGTH) | flat
+    merged = _merge(_plain(tree), _nested(flat))
+    for name in (name for name in known_names(root) if "." in name and _wants_list(name, root)):
+        group, leaf = name.split(".")
+        entries = merged.get(group)
+        if isinstance(entries, dict) and isinstance(entries.get(leaf), str):
+            entries[leaf] = [entries[leaf]]
+    try:
+        return root.model_validate(merged)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(
+            str(part)
+            for part in first["loc"]
+            if not str(part).startswith(("dict[", "constrained-"))
+        )
+        if first["type"] == "extra_forbidden":
+            raise unknown_name_error(name, root) from None
+        raise PestleError(
+            f"{first['msg'].lower()}, got {first['input']!r}", where=f"{where}: {name}"
+        ) from None
+
+
+def from_names(values: Mapping[str, Any]) -> RunSettings:
+    """Settings from dotted names, `{"train.lr": 1e-4, …}`.
+
+    Raises:
+        PestleError: an unknown name or a value out of range.
+    """
+    known = known_names()
+    for name in values:
+        if name not in known:
+            raise unknown_name_error(name)
+    return build({}, values)
+
+
+def _plain(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: _plain(v) if isinstance(v, Mapping) else v for k, v in tree.items()}
+
+
+def read_run_file(path: Path) -> dict[str, Any]:
+    """The nested mapping of a YAML run file.
+
+    Raises:
+        PestleError: the file is missing, not YAML, or not a mapping.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise PestleError("not a text file", where=str(path)) from None
+    except OSError as error:
+        raise PestleError(f"cannot read the run file ({error.strerror})", where=str(path)) from None
+    except yaml.YAMLError as error:
+        raise PestleError(f"not a YAML file: {error}", where=str(path)) from None
+    if not isinstance(tree, dict):
+        raise PestleError("a run file holds NAME: VALUE lines", where=str(path))
+    return tree
+
+
+def write_run_file(path: Path, settings: RunSettings) -> None:
+    """Write the settings of a run, complete, with a last line by which `read_own_run_file` knows
+    that they are still those of the run."""
+    text = dump(settings)
+    write_text(path, f"{text}{_OWN}{hashlib.sha256(text.encode()).hexdigest()}\n")
+
+
+def read_own_run_file(path: Path) -> dict[str, Any]:
+    """The nested mapping of the run file that a run wrote for itself.
+
+    Raises:
+        PestleError: it cannot be read, or is not what the run wrote.
+    """
+    tree = read_run_file(path)
+    text, mark, digest = path.read_text(encoding="utf-8").rpartition(_OWN)
+    if mark and digest.strip() != hashlib.sha256(text.encode()).hexdigest():
+        raise PestleError(
+            "is damaged or was changed since the run wrote it",
+            where=str(path),
+            fix="Change settings with --set; to go on with it as it is, remove its last line.",
+        )
+    return tree
+
+
+def dump(settings: RunSettings) -> str:
+    """The settings as a YAML run file, complete."""
+    return yaml.safe_dump(settings.model_dump(), sort_keys=False, allow_unicode=True)
+
+
+def template(settings: RunSettings) -> str:
+    """A run file with every setting, its meaning, unit and source as comments."""
+    lines = [
+        "# A Pestle run file: `pestle finetune THIS -o RUN_DIR`. null means: chosen for you.",
+        "",
+    ]
+    group = ""
+    for name, info in walk():
+        *parents, leaf = name.split(".")
+        if parents and parents[0] != group:
+            group = parents[0]
+            kind = RunSettings.model_fields[group].annotation
+            doc = (getattr(kind, "__doc__", "") or "").strip()
+            lines += [f"{group}:  # {doc}"]
+        indent = "  " * len(parents)
+        value: Any = settings
+        for part in name.split("."):
+            value = getattr(value, part)
+        extra = info.json_schema_extra or {}
+        notes = "; ".join(text for text in (extra.get("unit"), extra.get("source")) if text)
+        comment = f"{info.description}{f' [{notes}]' if notes else ''}"
+        lines += [f"{indent}# {row}" for row in textwrap.wrap(comment, 90)]
+        written = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
+        lines += [f"{indent}{leaf}: {written.strip().removesuffix('...').strip()}", ""]
+    return "\n".join(lines)
+
+
+def settings_page() -> str:
+    """The documentation page of all settings, in Markdown."""
+    lines = [
+        "# Settings",
+        "",
+        "Every setting of a run file; on the command line `--set NAME=VALUE`. A default of `None`",
+        "is chosen for the method, the data and the foundation, and the plan gives the reason.",
+        "This page is made from `src/pestle/settings/run.py` and `probe.py` by",
+        "`python -m pestle.settings.run_file`.",
+    ]
+    lines += _tables(RunSettings, "The run")
+    lines += ["", "# Settings of `pestle probe`"]
+    lines += _tables(ProbeSettings, "Every protocol")
+    return "\n".join(lines) + "\n"
+
+
+def _tables(root: type[BaseModel], title: str) -> list[str]:
+    """A table for every group of settings; those without a group stand first, under a title."""
+    lines: list[str] = []
+    group = None
+    for name, info in walk(root):
+        parent = name.split(".")[0] if "." in name else ""
+        if parent != group:
+            group = parent
+            lines += ["", f"## {group or title}", "", "| name | default | meaning | source |"]
+            lines += ["|---|---|---|---|"]
+        extra = info.json_schema_extra or {}
+        default = info.get_default(call_default_factory=True)
+        unit = f" ({extra['unit']})" if extra.get("unit") else ""
+        cells = [f"`{name}`", f"`{default}`", info.description + unit, extra.get("source", "")]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return lines
+
+
+if __name__ == "__main__":
+    print(settings_page(), end="")
