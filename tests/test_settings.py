@@ -11,7 +11,7 @@ import yaml
 from pestle.adaptation import IN_WORDS, METHODS, recipe_of
 from pestle.adaptation.recipes import resolve as resolve_with
 from pestle.errors import PestleError
-from pestle.settings.run import known_names, walk
+from pestle.settings.run import RunSettings, known_names, walk
 from pestle.settings.run_file import (
     MACE_NAMES,
     build,
