@@ -84,10 +84,13 @@ def _load_file(path: Path, *, trust: bool) -> Foundation:
             where=str(path),
             fix="A Nequix model's name ends in .nqx.",
         )
+    from pestle.checksums import require_sum, sum_beside
     from pestle.files import sha256
     from pestle.foundations import trusted
     from pestle.foundations.interface import Provenance
 
+    beside = sum_beside(path)
+    require_sum(path, beside, fix=f"Export it anew; or delete {beside}, if the file was replaced.")
     provenance = Provenance(name=path.stem)
     if not backend.pickled:
         return backend.load_file(path, provenance)
