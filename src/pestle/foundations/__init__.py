@@ -53,9 +53,13 @@ def _load(name: str | Path, *, trust: bool) -> Foundation:
         return _load_entry(entry, trust=trust)
     path = Path(name).expanduser()
     if path.is_dir():
+        from pestle.foundations.safe_files import check_card
+
         for folder in (path, path / "model"):
             if (folder / "architecture.json").is_file():
-                return _rebuild(folder)
+                found = _rebuild(folder)
+                check_card(folder)
+                return found
         raise PestleError(
             "it holds no model: architecture.json is missing there and in model/", where=str(path)
         )
