@@ -137,7 +137,7 @@ def _acquired(lock: FileLock, place: Path, waiting: str) -> Iterator[None]:
         return
     try:
         with suppress(OSError):  # a full disk must not keep the lock from working
-            file.write_text(_myself(), encoding="utf-8", errors="backslashreplace")
+            Path(lock.lock_file).write_text(_myself(), encoding="utf-8", errors="backslashreplace")
         yield
     finally:
         lock.release()

@@ -38,8 +38,8 @@ class EndingOnce(io.TextIOWrapper):
 
     _at_end = 0
 
-    def readline(self, size: int = -1, /) -> str:
-        line = super().readline(size)
+    def readline(self, size: int | None = -1, /) -> str:
+        line = super().readline(-1 if size is None else size)
         if not line:
             self._at_end += 1
             if self._at_end > _PATIENCE:
