@@ -38,7 +38,7 @@ class EndingOnce(io.TextIOWrapper):
 
     _at_end = 0
 
-    def readline(self, size: int | None = -1, /) -> str:
+    def readline(self, size: int | None = -1, /) -> str:  # type: ignore[override]
         line = super().readline(-1 if size is None else size)
         if not line:
             self._at_end += 1
