@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from ase.data import chemical_symbols
 
+from pestle.checksums import sum_beside
 from pestle.errors import PestleError, nearest
 from pestle.files import sha256
 from pestle.foundations import catalogue
@@ -126,6 +127,7 @@ def export(
     with ExitStack() as stack:
         for path in files.values():
             stack.enter_context(locked_file(path))
+            stack.enter_context(locked_file(sum_beside(path)))
             require_absent(path)  # another command may have been faster
         if to == "ase":
             written.export(files["ase"], head=None if all_heads else TARGET_HEAD)
