@@ -561,7 +561,7 @@ def counts(
     """Results of a search at one pressure: of n crystals so many imploded."""
 
     def of(imploded: int, out_of_steps: int) -> PotentialNumbers:
-        none = dict.fromkeys(CrystalColumns.model_fields, [])
+        none = {key: [] for key in CrystalColumns.model_fields}
         search = PressureNumbers(
             pressure=50.0,
             n=n,
