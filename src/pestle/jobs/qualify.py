@@ -183,7 +183,7 @@ def qualify(
         content = _verdict(
             tested, wanted, loaded, needed, full=full, thresholds=thresholds, command=command
         )
-        write_json(folder / "verdict.json", content)
+        write_json(folder / "verdict.json", content, sealed=True)
         write_json(folder / TIMINGS, {"when": now(), "seconds": tested.seconds})
         report = write_report(folder)
         return content | {"report": str(report), "out": str(folder)}
