@@ -286,7 +286,7 @@ def test_a_stop_changes_no_number(tmp_path: Path, monkeypatch) -> None:
     assert run({"toy": true}, sets, tmp_path / "parts") == whole
     assert calls == [2, 2, 2, 2, 2, 2, 2]  # two pieces, the stop, the other four
     again = run({"toy": true}, sets, tmp_path / "parts", group="molecule")
-    assert list(again.numbers.scans) == .x and len(calls) == 7
+    assert list(again.numbers.scans) == ["x"] and len(calls) == 7
 
 
 def write(path: Path, frames: list[Frame]) -> None:
@@ -355,8 +355,6 @@ def test_from_a_file_with_a_network(seed0, tmp_path: Path) -> None:
         frame.energy = said.energy
     write(tmp_path / "scan.xyz", frames)
     assert len(read_frames([str(tmp_path / "scan.xyz")]).frames) == 4
-    probed = probe(
-        "torsion", "pestle-seed0", data=[str(tmp_path / "scan.xyz")], out=tmp_path / "o"
-    )
+    probed = probe("torsion", "pestle-seed0", data=[str(tmp_path / "scan.xyz")], out=tmp_path / "o")
     assert probed.measured.numbers.potentials["pestle-seed0"].rmse == pytest.approx(0, abs=1e-4)
     assert [f.level for f in probed.findings] == ["pass", "pass"]
