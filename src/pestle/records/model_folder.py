@@ -12,6 +12,7 @@ from ase.data import chemical_symbols
 from pestle import __version__
 from pestle.files import write_json
 from pestle.foundations.interface import Foundation
+from pestle.foundations.safe_files import CARD
 from pestle.progress import say
 from pestle.records.folder import now
 
@@ -73,4 +74,4 @@ def write_card(folder: Path, model: Foundation, *, head: str, card: Mapping[str,
         "reference_energies_ev": {chemical_symbols[z]: e for z, e in sorted(e0s.items())},
         **card,
     }
-    write_json(folder / "card.json", content)
+    write_json(folder / CARD, content, sealed=True)

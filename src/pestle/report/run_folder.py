@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pestle.adaptation import METHODS, Method
 from pestle.errors import PestleError
-from pestle.files import finite
+from pestle.files import Damaged, finite, unsealed
 from pestle.protocols.ending import Ending
 from pestle.protocols.raw import TIMINGS
 from pestle.report.protocol_results import ProtocolResults, read_protocols
@@ -71,6 +72,16 @@ class RunFolder:
             if name not in sets and isinstance(models, dict)
         }
         return found.metrics | {"sets": sets | own}
+
+    @property
+    def method(self) -> Method | None:
+        """What the method of the run declares; `None` for one that this program does not have."""
+        return METHODS.get(str(self.part("method").get("name")))
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether training began with random weights."""
+        return self.method is not None and self.method.from_scratch
 
     def part(self, *names: str) -> dict[str, Any]:
         """A nested object of the manifest; empty where it is absent or null."""
@@ -141,6 +152,8 @@ def read_run_folder(run_dir: Path) -> RunFolder:
         _say("protocols/errors/metrics.json", "is missing", folder)
     if not is_run and isinstance(folder.verdict.get("candidate"), str):
         folder.name = folder.verdict["candidate"]
+    if (run_dir / "model" / "card.json").is_file():
+        _object(run_dir, "model/card.json", folder)  # nothing is shown of it
     folder.files = [
         f"{part}/{file.name}"
         for part in ("model", "replay")
@@ -182,7 +195,12 @@ def _object(run_dir: Path, name: str, folder: RunFolder) -> dict[str, Any] | Non
     if not isinstance(content, dict):
         _say(name, "does not hold an object", folder)
         return None
-    return content
+    try:
+        return unsealed(content, run_dir / name)
+    except Damaged as error:
+        command = "qualify" if name == "verdict.json" else "finetune --resume -o"
+        _say(name, f"{error.what}; pestle {command} {run_dir} writes it anew", folder)
+        return None
 
 
 def _ending(folder: RunFolder) -> Ending | None:

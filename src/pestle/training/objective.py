@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -19,11 +19,9 @@ from pestle.metrics import frame_errors
 from pestle.settings.run import RunSettings
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import GraphBatch, collate
+from pestle.training.keeper import Keeper
 from pestle.training.losses import make_loss
 from pestle.training.replay import ReplayData
-
-if TYPE_CHECKING:
-    from pestle.training.keepers import Keeper
 
 
 @dataclass
