@@ -148,6 +148,6 @@ class Objective:
                     sums[name] = sums.get(name, 0.0) + float(value)
                     counts[name] = counts.get(name, 0) + terms.counts[name]
                 predictions += per_frame(batch, prediction)
-        result = frame_errors(frames, predictions)
+        result: dict[str, Any] = frame_errors(frames, predictions).model_dump()
         result["loss"] = sum(weights[k] * sums[k] / counts[k] for k in sums)
         return result

@@ -10,6 +10,7 @@ from typing import Any
 from pestle.adaptation import Method, method_of
 from pestle.errors import PestleError
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD
+from pestle.metrics import ALL, FrameErrors
 from pestle.protocols.ending import WORSE_BY, Breadth, Ending, SetErrors, Trouble, worse_in_words
 from pestle.protocols.wording import figure
 from pestle.settings.run import RunSettings
@@ -84,7 +85,7 @@ class Course:
 def ending_of(
     course: Course,
     sets: Sequence[SetErrors],
-    replay: Mapping[str, Any] | None = None,
+    replay: Mapping[str, Mapping[str, FrameErrors]] | None = None,
     *,
     own_labels: bool = False,
     n_drift: int = 0,
@@ -94,8 +95,8 @@ def ending_of(
     Args:
         course: of the run.
         sets: errors on the target's sets, the most telling first.
-        replay: model → group → `metrics.frame_errors` on the held-out replay structures; `None`
-            for methods without.
+        replay: model → group → errors on the held-out replay structures; `None` for methods
+            without.
         own_labels: whether the foundation made their labels.
         n_drift: structures on which drift was watched.
     """
@@ -105,7 +106,7 @@ def ending_of(
         drift_structures=n_drift or None,
         replay=_forces(replay, "fine-tuned"),
         replay_foundation=None if own_labels else _forces(replay, "foundation"),
-        replay_structures=replay["fine-tuned"]["all"]["n_frames"] if replay else None,
+        replay_structures=replay["fine-tuned"][ALL].n_frames if replay else None,
     )
     return Ending(
         method=settings.method,
@@ -121,8 +122,8 @@ def ending_of(
     )
 
 
-def _forces(by_model: Mapping[str, Any] | None, model: str) -> float | None:
-    return None if by_model is None else by_model[model]["all"]["forces_rmse"]
+def _forces(by_model: Mapping[str, Mapping[str, FrameErrors]] | None, model: str) -> float | None:
+    return None if by_model is None else by_model[model][ALL].forces_rmse
 
 
 def _kept_start(course: Course) -> Trouble:

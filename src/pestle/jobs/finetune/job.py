@@ -30,6 +30,7 @@ from pestle.jobs.finetune.replay import read_broad, write_broad
 from pestle.jobs.finetune.resuming import changes_of, keep_reasons
 from pestle.labels.resumable import labels_of_run
 from pestle.locks import locked_folder
+from pestle.metrics import ALL
 from pestle.progress import say
 from pestle.protocols.ending import Ending
 from pestle.records.folder import Manifest, RunFolder, hardware, now, require_folder
@@ -343,7 +344,7 @@ def _train_and_judge(
     )
     write_exports(folder.model, best, head=TARGET_HEAD)
     card = card_of(prepared, manifest.content)
-    of_best = {name: models[FINE_TUNED]["all"] for name, models in errors.items()}
+    of_best = {name: models[FINE_TUNED][ALL].model_dump() for name, models in errors.items()}
     training = manifest.content["training"]
     card |= {"epoch": training["best_epoch"], "convergence": training["convergence"]}
     card |= {"errors": of_best, "ending": ending.for_card()}
@@ -352,7 +353,13 @@ def _train_and_judge(
         status="aborted" if failure else "finished",
         status_detail=failure.line if failure else counters.finished,
         finished=now(),
-        errors=errors,
+        errors={
+            name: {
+                model: {group: found.model_dump() for group, found in groups.items()}
+                for model, groups in models.items()
+            }
+            for name, models in errors.items()
+        },
         ending=ending.model_dump(mode="json"),
     )
     write_report(folder.path)
