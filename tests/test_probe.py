@@ -16,7 +16,7 @@ from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
 from pestle.jobs.probe import probe
 from pestle.protocols.base import Inputs
-from pestle.protocols.dimers import analyse, assess, calculate, curve
+from pestle.protocols.dimers.protocol import analyse, assess, calculate, curve
 from pestle.protocols.potential import CalculatorPotential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.thresholds import read_thresholds

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from pestle.errors import PestleError
-from pestle.protocols import NAMES, protocol
+from pestle.protocols import declarations, names, protocol
 from pestle.protocols.results import Finding
 from pestle.protocols.thresholds import Threshold, read_thresholds
 from pestle.protocols.verdict import NotTested, by_level, conclude, needed_by
-from pestle.protocols.zero_step import assess_gate
+from pestle.protocols.zero_step.gate import assess_gate
 
 
 def finding(protocol: str, level: str) -> Finding:
@@ -65,7 +65,7 @@ def test_thresholds_by_hand() -> None:
 
 def test_every_protocol_has_thresholds_with_their_source() -> None:
     limits = read_thresholds()
-    assert set(limits) == {"zero_step", *NAMES}
+    assert set(limits) == {declared.name for declared in declarations()}
     for name, entries in limits.items():
         for key, limit in entries.items():
             assert limit.source and limit.meaning, (name, key)
@@ -113,7 +113,7 @@ def test_a_gate_that_moved_the_forces_fails() -> None:
     assert assess_gate(gate | {"forces": 0.02}, limits).level == "fail"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", names())
 def test_quick_settings_are_settings_and_smaller_ones(name: str) -> None:
     chosen = protocol(name)
     full = chosen.settings()

@@ -11,8 +11,8 @@ import ase.io
 from ase import Atoms
 
 from pestle.files import finite, sha256
+from pestle.protocols import declarations
 from pestle.protocols.results import Chart, Column, Flagged, Series, Table
-from pestle.settings.probe import ProbeSettings
 
 _KINDS, _SIZES = ("line", "points", "violin", "bar"), ("wide", "half", "small")
 
@@ -54,15 +54,14 @@ class ProtocolResults:
 
 
 def protocol_title(name: str) -> str:
-    """A protocol in words: those of its settings."""
-    known = ProbeSettings.model_fields.get(name)
-    words = known.description if known is not None else None
-    return words or (name.replace("_", "-").capitalize() if name else "Unnamed protocol")
+    """A protocol in words: its own, or the name of one that is not known."""
+    own = {declared.name: declared.title for declared in declarations()}
+    return own.get(name) or (name.replace("_", "-").capitalize() if name else "Unnamed protocol")
 
 
 def protocol_place(name: str) -> tuple[int, str]:
-    """Sorts protocols as the settings name them; others follow by name."""
-    known = list(ProbeSettings.model_fields)
+    """Sorts protocols as they are run; others follow by name."""
+    known = [declared.name for declared in declarations()]
     return (known.index(name) if name in known else len(known), name)
 
 

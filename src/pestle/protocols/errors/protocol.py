@@ -15,6 +15,7 @@ from pestle.metrics import errors_by_group, frame_errors
 from pestle.protocols.against_labels import error_table, forces_rms
 from pestle.protocols.base import Inputs, Protocol, all_structures
 from pestle.protocols.distributions import distribution, violins
+from pestle.protocols.errors import DECLARATION
 from pestle.protocols.errors.findings import assess
 from pestle.protocols.errors.parity import parity_charts, parity_points
 from pestle.protocols.potential import Potential
@@ -145,8 +146,7 @@ def tables(metrics: Mapping[str, Any]) -> list[Table]:
 
 
 PROTOCOL: Protocol[Any] = Protocol(
-    name="errors",
-    question="How far are energies, forces and stresses from the labels?",
+    declaration=DECLARATION,
     settings=ErrorSettings,
     structures=all_structures,
     check=check,

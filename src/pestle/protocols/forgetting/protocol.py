@@ -16,6 +16,7 @@ from pestle.foundations.prediction import FramePrediction
 from pestle.protocols.against_labels import error_table, shown_groups
 from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.distributions import QUANTITIES, distribution, violins
+from pestle.protocols.forgetting import DECLARATION
 from pestle.protocols.forgetting.broad_set import (
     elements_to_generate,
     generated_structures,
@@ -279,8 +280,7 @@ def _deviation_table(others: Mapping[str, Mapping[str, Any]], note: str) -> Tabl
 
 
 PROTOCOL: Protocol[Any] = Protocol(
-    name="forgetting",
-    question="Does the model still know what its foundation knew?",
+    declaration=DECLARATION,
     settings=ForgettingSettings,
     check=check,
     structures=structures,

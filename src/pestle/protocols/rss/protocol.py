@@ -23,6 +23,7 @@ from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Flagged
+from pestle.protocols.rss import DECLARATION
 from pestle.protocols.rss.criteria import (
     CRITERIA,
     Crystals,
@@ -221,8 +222,7 @@ def _flagged(
 
 
 PROTOCOL: Protocol[Any] = Protocol(
-    name="rss",
-    question="Do random crystals keep their atoms apart when they are relaxed under pressure?",
+    declaration=DECLARATION,
     settings=RssSettings,
     calculate=calculate,
     analyse=analyse,

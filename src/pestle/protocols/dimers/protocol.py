@@ -19,6 +19,7 @@ from scipy.signal import find_peaks
 from pestle.errors import PestleError
 from pestle.progress import progress
 from pestle.protocols.base import Inputs, Protocol
+from pestle.protocols.dimers import DECLARATION
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Chart, Column, Finding, Series, Table, worst
@@ -218,8 +219,7 @@ def _name(pair: tuple[int, int]) -> str:
 
 
 PROTOCOL: Protocol[Any] = Protocol(
-    name="dimers",
-    question="Do two atoms of every pair of elements repel at short range?",
+    declaration=DECLARATION,
     settings=DimerSettings,
     calculate=calculate,
     analyse=analyse,

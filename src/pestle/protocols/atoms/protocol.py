@@ -14,6 +14,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 
 from pestle.errors import PestleError
+from pestle.protocols.atoms import DECLARATION
 from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
@@ -127,8 +128,7 @@ def assess(metrics: Mapping[str, Any], thresholds: Mapping[str, Threshold]) -> l
 
 
 PROTOCOL: Protocol[Any] = Protocol(
-    name="atoms",
-    question="Does a single atom of each element have the energy that it should have?",
+    declaration=DECLARATION,
     settings=AtomSettings,
     structures=lambda inputs, _: split_isolated_atoms(inputs.frames)[1],
     calculate=calculate,
