@@ -85,7 +85,7 @@ def qualified(asked: Request) -> dict[str, Any]:
     require_folder(folder)
     with locked_folder(folder):
         given = read_given(run, asked.files)
-        settings = settings_for(asked.settings, full=asked.full)
+        settings = settings_for(asked.settings or {}, full=asked.full)
         needed = needed_by(scope, observables_of(given, settings))
         wanted = protocols_to_run(needed, given, settings, asked.run_too, asked.leave_out)
         loaded = _contenders(asked, run)
@@ -135,7 +135,7 @@ def qualified(asked: Request) -> dict[str, Any]:
                 asked.dtype,
             )
             if part:
-                part |= extents(test, own, asked.settings, full=asked.full)
+                part |= extents(test, own, asked.settings or {}, full=asked.full)
                 tested.protocols[name] = part
         _ending(tested, run, asked.head)
         content = _verdict(

@@ -50,7 +50,7 @@ class Request:
     trust: bool = False
     dtype: str = "float64"
     device: str = "auto"
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] | None = None
     thresholds: str | Path | None = None
     out: str | Path | None = None
     command: str = ""
@@ -64,7 +64,6 @@ class Request:
         """
         typed = REQUEST.bind(model, **options).arguments
         files = {taken.name: typed.pop(taken.name, ()) for taken in inputs()}
-        typed["settings"] = typed.get("settings") or {}
         return cls(**typed, files={name: given for name, given in files.items() if given})
 
 
@@ -75,14 +74,10 @@ def _request() -> Signature:
         if parameter.name == "model":
             parameters.append(parameter)
         elif parameter.name == "files":
-            parameters += [
-                Parameter(
-                    taken.name, Parameter.KEYWORD_ONLY, default=(), annotation="Sequence[str]"
-                )
-                for taken in inputs()
-            ]
-        elif parameter.name == "settings":
-            parameters.append(parameter.replace(kind=Parameter.KEYWORD_ONLY, default=None))
+            one = parameter.replace(
+                kind=Parameter.KEYWORD_ONLY, default=(), annotation="Sequence[str]"
+            )
+            parameters += [one.replace(name=taken.name) for taken in inputs()]
         else:
             parameters.append(parameter.replace(kind=Parameter.KEYWORD_ONLY))
     return Signature(parameters, return_annotation="dict[str, Any]")
