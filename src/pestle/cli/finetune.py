@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pestle.adaptation import AUTO, IN_WORDS, METHODS
 from pestle.cli.options import (
     EnergyKey,
     ForcesKey,
@@ -25,6 +27,12 @@ from pestle.cli.options import (
 
 if TYPE_CHECKING:
     from pestle.settings.run import RunSettings
+
+#: Below the options of `--help`. The mark in front keeps its lines as they are.
+METHODS_IN_WORDS = "\b\nMethods:\n" + "\n".join(
+    textwrap.fill(f"  {name:18}{words}", 78, subsequent_indent=" " * 20)
+    for name, words in IN_WORDS.items()
+)
 
 
 def command(
@@ -43,8 +51,7 @@ def command(
         typer.Option(
             "--method",
             "-m",
-            help="naive, lora, freeze-first, freeze-backbone, multihead, pseudolabel, "
-            "multihead-lora, pseudolabel-lora, mace-5, mace-6, scratch, or auto (with --scope).",
+            help=f"{', '.join(METHODS)}, or {AUTO} (with --scope).",
         ),
     ] = None,
     scope: Scope = None,
