@@ -98,7 +98,7 @@ def left_out(declared: Declaration, *, needed: bool, on_purpose: bool) -> NotTes
 
 
 def extents(
-    test: Protocol, own: Any, asked: Mapping[str, Any], *, full: bool
+    test: Protocol[Any], own: Any, asked: Mapping[str, Any], *, full: bool
 ) -> dict[str, str | None]:
     """How much was calculated, and how much the full settings would."""
     extent = test.extent(own)

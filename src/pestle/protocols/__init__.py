@@ -6,7 +6,7 @@ from __future__ import annotations
 import importlib
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pestle.errors import PestleError, nearest
 from pestle.protocols.declaration import Declaration, Input
@@ -40,14 +40,14 @@ def inputs() -> tuple[Input, ...]:
     return tuple(sorted(named, key=lambda taken: not taken.lacking))
 
 
-def protocol(name: str) -> Protocol:
+def protocol(name: str) -> Protocol[Any]:
     """The protocol of this name; imported only now.
 
     Raises:
         PestleError: there is none.
     """
     if name in names():
-        found: Protocol = importlib.import_module(f"pestle.protocols.{name}.protocol").PROTOCOL
+        found: Protocol[Any] = importlib.import_module(f"pestle.protocols.{name}.protocol").PROTOCOL
         return found
     raise PestleError(
         f"there is no protocol '{name}'",
