@@ -16,7 +16,7 @@ from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
 from pestle.jobs.probe import probe
 from pestle.protocols.base import Inputs
-from pestle.protocols.dimers import (
+from pestle.protocols.dimers.protocol import (
     Curve,
     DimersNumbers,
     PotentialNumbers,

@@ -14,6 +14,7 @@ from pestle.metrics import errors_by_group, frame_errors
 from pestle.protocols.against_labels import error_table, forces_rms
 from pestle.protocols.base import Inputs, Protocol, all_structures
 from pestle.protocols.distributions import distribution, violins
+from pestle.protocols.errors import DECLARATION
 from pestle.protocols.errors.findings import assess
 from pestle.protocols.errors.numbers import ErrorsNumbers
 from pestle.protocols.errors.parity import parity_charts, parity_points
@@ -140,8 +141,7 @@ def tables(measured: Measured[ErrorsNumbers]) -> list[Table]:
 
 
 PROTOCOL = Protocol(
-    name="errors",
-    question="How far are energies, forces and stresses from the labels?",
+    declaration=DECLARATION,
     settings=ErrorSettings,
     numbers=ErrorsNumbers,
     structures=all_structures,

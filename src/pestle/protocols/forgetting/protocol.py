@@ -15,6 +15,7 @@ from pestle.foundations.prediction import FramePrediction
 from pestle.protocols.against_labels import error_table, shown_groups
 from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.distributions import ERRORS, Violin, distribution, violins
+from pestle.protocols.forgetting import DECLARATION
 from pestle.protocols.forgetting.broad_set import (
     elements_to_generate,
     generated_structures,
@@ -283,8 +284,7 @@ def _deviation_table(others: Mapping[str, Mapping[str, GroupErrors]], note: str)
 
 
 PROTOCOL = Protocol(
-    name="forgetting",
-    question="Does the model still know what its foundation knew?",
+    declaration=DECLARATION,
     settings=ForgettingSettings,
     numbers=ForgettingNumbers,
     check=check,

@@ -25,6 +25,7 @@ from pestle.protocols.dynamics.runs import (
 )
 from pestle.protocols.dynamics.starts import default_timestep, starting_structures
 from pestle.protocols.dynamics.trajectory import Run
+from pestle.protocols.md import DECLARATION
 from pestle.protocols.md.checks import drift, first_broken
 from pestle.protocols.md.findings import assess, story
 from pestle.protocols.md.numbers import MdNumbers, PotentialNumbers, RunNumbers
@@ -253,8 +254,7 @@ def extent(settings: MdSettings) -> str:
 
 
 PROTOCOL = Protocol(
-    name="md",
-    question="Does molecular dynamics stay stable?",
+    declaration=DECLARATION,
     settings=MdSettings,
     numbers=MdNumbers,
     structures=starts,

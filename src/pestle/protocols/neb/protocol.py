@@ -17,12 +17,13 @@ import numpy as np
 from pestle.files import replacing
 from pestle.progress import Task, progress
 from pestle.protocols.base import Inputs, Protocol
+from pestle.protocols.neb import DECLARATION
 from pestle.protocols.neb.analysis import ENDS, analyse, end_numbers, relaxed_end
 from pestle.protocols.neb.band import WINDOW, automatic_band, first_guess, relax_band
 from pestle.protocols.neb.ends import relax
 from pestle.protocols.neb.image_calculator import BandError, predict
 from pestle.protocols.neb.numbers import NebNumbers
-from pestle.protocols.neb.reactions import Reaction, keyed, reactions
+from pestle.protocols.neb.reactions import Reaction, has_reference, keyed, reactions
 from pestle.protocols.neb.shown import assess, charts, tables
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
@@ -119,8 +120,7 @@ def _extent(settings: NebSettings) -> str:
 
 
 PROTOCOL = Protocol(
-    name="neb",
-    question="Are barriers and energies of reactions right?",
+    declaration=DECLARATION,
     settings=NebSettings,
     numbers=NebNumbers,
     structures=keyed,
@@ -132,4 +132,5 @@ PROTOCOL = Protocol(
     assess=assess,
     extent=_extent,
     quick={"images": 7, "fmax": 0.1, "max_steps": 100},
+    has_reference=lambda sets, _settings: has_reference(sets),
 )

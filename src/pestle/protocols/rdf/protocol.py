@@ -23,6 +23,7 @@ from pestle.protocols.dynamics.runs import (
 from pestle.protocols.dynamics.starts import default_timestep, starting_structures
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
+from pestle.protocols.rdf import DECLARATION
 from pestle.protocols.rdf.numbers import (
     ComparedFunction,
     Function,
@@ -295,8 +296,7 @@ def _extent(settings: RdfSettings) -> str:
 
 
 PROTOCOL = Protocol(
-    name="rdf",
-    question="Does a simulation have the structure of the reference?",
+    declaration=DECLARATION,
     settings=RdfSettings,
     numbers=RdfNumbers,
     calculate=calculate,
@@ -309,4 +309,7 @@ PROTOCOL = Protocol(
     quick={"seeds": 1, "time": 0.5, "equilibration": 0.1, "every": 0.01, "segment": 0.1},
     version=2,  # as md
     analysis_settings=("reference", "pairs", "r_max", "bins", "blocks", "samples"),
+    has_reference=lambda _sets, settings: bool(settings.reference),
+    asked_by=lambda settings: bool(settings.reference or settings.trajectory),
+    given_by=lambda settings: bool(settings.trajectory),
 )

@@ -24,6 +24,7 @@ from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Flagged
+from pestle.protocols.rss import DECLARATION
 from pestle.protocols.rss.criteria import (
     CRITERIA,
     Crystals,
@@ -237,8 +238,7 @@ def flagged(raws: Mapping[str, RawFolder], measured: Measured[RssNumbers]) -> li
 
 
 PROTOCOL = Protocol(
-    name="rss",
-    question="Do random crystals keep their atoms apart when they are relaxed under pressure?",
+    declaration=DECLARATION,
     settings=RssSettings,
     numbers=RssNumbers,
     calculate=calculate,

@@ -17,13 +17,14 @@ from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.potential import Potential
 from pestle.protocols.predictions import calculate_predictions, read_predictions
 from pestle.protocols.raw import RawFolder
+from pestle.protocols.torsion import DECLARATION
 from pestle.protocols.torsion.numbers import (
     GivenScan,
     PotentialNumbers,
     ScanNumbers,
     TorsionNumbers,
 )
-from pestle.protocols.torsion.scans import Scan, labelled, scans
+from pestle.protocols.torsion.scans import Scan, has_reference, labelled, scans
 from pestle.protocols.torsion.shown import assess, charts, tables
 from pestle.settings.probe import TorsionSettings
 from pestle.structures.frame import Frame
@@ -120,8 +121,7 @@ def _given(scan: Scan) -> GivenScan:
 
 
 PROTOCOL = Protocol(
-    name="torsion",
-    question="Are energies along scans of dihedral angles right?",
+    declaration=DECLARATION,
     settings=TorsionSettings,
     numbers=TorsionNumbers,
     structures=structures,
@@ -133,4 +133,5 @@ PROTOCOL = Protocol(
     assess=assess,
     extent=lambda _settings: "every frame of every scan",
     analysis_settings=("group", "angle"),
+    has_reference=lambda sets, _settings: has_reference(sets),
 )

@@ -20,6 +20,7 @@ from scipy.signal import find_peaks
 from pestle.errors import PestleError
 from pestle.progress import progress
 from pestle.protocols.base import Inputs, Protocol
+from pestle.protocols.dimers import DECLARATION
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Chart, Column, Finding, Series, Table, worst
@@ -266,8 +267,7 @@ def _name(pair: tuple[int, int]) -> str:
 
 
 PROTOCOL = Protocol(
-    name="dimers",
-    question="Do two atoms of every pair of elements repel at short range?",
+    declaration=DECLARATION,
     settings=DimerSettings,
     numbers=DimersNumbers,
     calculate=calculate,

@@ -13,6 +13,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 
 from pestle.errors import PestleError
+from pestle.protocols.atoms import DECLARATION
 from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
@@ -146,8 +147,7 @@ def assess(measured: Measured[AtomsNumbers], thresholds: Mapping[str, Threshold]
 
 
 PROTOCOL = Protocol(
-    name="atoms",
-    question="Does a single atom of each element have the energy that it should have?",
+    declaration=DECLARATION,
     settings=AtomSettings,
     numbers=AtomsNumbers,
     structures=lambda inputs, _: split_isolated_atoms(inputs.frames)[1],
