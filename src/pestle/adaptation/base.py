@@ -59,9 +59,11 @@ class Method:
             own) or `foundation` (pseudolabels); `None` for methods without replay.
         low_rank: whether it trains low-rank updates in the place of weights.
         from_scratch: whether it begins with random weights.
+        needs: what a foundation must be able to do for it; asked for before anything is predicted.
     """
 
     adapt: Callable[[Case], Adaptation]
     replay_labels: Literal["original", "foundation"] | None = None
     low_rank: bool = False
     from_scratch: bool = False
+    needs: tuple[type[Foundation], ...] = ()

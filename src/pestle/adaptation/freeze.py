@@ -1,6 +1,6 @@
 """Layer freezing: some parts keep the foundation's weights, the others are trained (paper, 2.3).
 
-The parts are those of `Foundation.parameter_groups`. `freeze-first` and `freeze-backbone` are what
+The parts are those of `Parts.parameter_groups`. `freeze-first` and `freeze-backbone` are what
 section 2.3 describes; `mace-5` and `mace-6` are the numbers that the paper's Table 4 and mace's
 `--freeze` use.
 
@@ -23,6 +23,7 @@ from fnmatch import fnmatchcase
 
 from pestle.adaptation.base import Adaptation, Case
 from pestle.errors import PestleError, nearest
+from pestle.foundations.capabilities import Parts, parts_of, require
 from pestle.foundations.interface import Foundation
 
 
@@ -68,7 +69,7 @@ def matching(model: Foundation, patterns: Iterable[str]) -> tuple[str, ...]:
     Raises:
         PestleError: a pattern names nothing in this model.
     """
-    groups = model.parameter_groups()
+    groups = require(model, Parts).parameter_groups()
     group_of = {name: group for group, names in groups.items() for name in names}
     found: set[str] = set()
     for pattern in patterns:
@@ -96,7 +97,7 @@ def _adaptation(case: Case, trained: set[str]) -> Adaptation:
         raise PestleError("every weight of the model would be fixed", where="method")
     fixed = [
         group if not trained.intersection(names) else f"part of {group}"
-        for group, names in model.parameter_groups().items()
+        for group, names in parts_of(model).items()
         if not trained.issuperset(names)
     ]
     return Adaptation(model, trainable, notes=(f"fixed: {', '.join(fixed)}",))

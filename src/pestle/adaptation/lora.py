@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pestle.adaptation.base import Adaptation, Case
 from pestle.adaptation.low_rank import LowRankModel
+from pestle.foundations.capabilities import Parts, require
 from pestle.foundations.interface import Foundation
 from pestle.settings.run import RunSettings
 
@@ -40,8 +41,8 @@ def adapters_on(
     """
     readouts = [
         name
-        for group, names in model.parameter_groups().items()
-        if body_only and group.startswith("readout ")
+        for group, names in (require(model, Parts).parameter_groups() if body_only else {}).items()
+        if group.startswith("readout ")
         for name in names
     ]
     lora = settings.lora

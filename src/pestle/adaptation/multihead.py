@@ -8,6 +8,7 @@ label source is the business of the replay set.
 from __future__ import annotations
 
 from pestle.adaptation.base import Adaptation, Case
+from pestle.foundations.capabilities import Heads, require
 from pestle.foundations.interface import REPLAY_HEAD, Foundation
 
 
@@ -21,7 +22,8 @@ def adapt(case: Case) -> Adaptation:
 def with_replay_head(case: Case) -> Foundation:
     """The starting model with a second head, last the target's: programs that do not know a head's
     name take the last one."""
-    model = case.start.with_heads({REPLAY_HEAD: case.head, case.head: case.head})
+    start = require(case.start, Heads)
+    model = start.with_heads({REPLAY_HEAD: case.head, case.head: case.head})
     kept = {z: e for z, e in case.foundation_e0s.items() if z in set(model.elements)}
     return model.with_reference_energies(REPLAY_HEAD, kept)
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from pestle.adaptation.base import Adaptation, Case
 from pestle.errors import PestleError
+from pestle.foundations.capabilities import RandomWeights, require
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import make_graph
 
@@ -20,7 +21,7 @@ def adapt(case: Case) -> Adaptation:
     """Random weights, every parameter trained."""
     neighbours = mean_neighbours(case.train, case.start.cutoff)
     scale = force_scale(case.train)
-    model = case.start.with_random_weights(
+    model = require(case.start, RandomWeights).with_random_weights(
         case.settings.train.seed, mean_neighbours=neighbours, scale=scale
     )
     return Adaptation(
