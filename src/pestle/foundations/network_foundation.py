@@ -270,6 +270,20 @@ class NetworkFoundation(Foundation):
         return FoundationCalculator(self, head=head, dispersion=dispersion)
 
 
+def edge_vectors(graphs: GraphBatch, positions: torch.Tensor, cell: torch.Tensor) -> torch.Tensor:
+    """[n_edges, 3] Å, from sender to receiver.
+
+    Args:
+        graphs: the batch; its positions and cells are not read.
+        positions: [n_atoms, 3] Å.
+        cell: [n_graphs, 3, 3] Å.
+    """
+    sender, receiver = graphs.edge_index
+    shifts = graphs.unit_shifts.to(positions.dtype)
+    cells = cell.to(positions.dtype)[graphs.batch[sender]]
+    return positions[receiver] - positions[sender] + torch.einsum("ei,eij->ej", shifts, cells)
+
+
 def _symbol(z: int) -> str:
     return chemical_symbols[z] if 0 < z < len(chemical_symbols) else f"element {z}"
 

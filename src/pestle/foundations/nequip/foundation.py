@@ -26,7 +26,7 @@ from pestle.foundations.interface import Provenance
 from pestle.foundations.nequip import nqx, parts, surgery
 from pestle.foundations.nequip.network import Network, Shape
 from pestle.foundations.nequip.runtime import making
-from pestle.foundations.network_foundation import NetworkFoundation
+from pestle.foundations.network_foundation import NetworkFoundation, edge_vectors
 from pestle.structures.graphs import GraphBatch
 
 
@@ -185,14 +185,6 @@ class NequipFoundation(
                 "like these"
             )
         return ""
-
-
-def edge_vectors(graphs: GraphBatch, positions: torch.Tensor, cell: torch.Tensor) -> torch.Tensor:
-    """[n_edges, 3] Å, from sender to receiver."""
-    sender, receiver = graphs.edge_index
-    shifts = graphs.unit_shifts.to(positions.dtype)
-    cells = cell.to(positions.dtype)[graphs.batch[sender]]
-    return positions[receiver] - positions[sender] + torch.einsum("ei,eij->ej", shifts, cells)
 
 
 def from_nqx(path: Path, *, provenance: Provenance) -> NequipFoundation:
