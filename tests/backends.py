@@ -1,13 +1,30 @@
-"""The models that `test_backends.py` holds to the interface. A further backend is one entry."""
+"""The models that `test_backends.py` holds to the contract (a further backend is one entry), and
+the model of `examples/density_model.py`, which has the contract alone."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 
 import foundation_factory
 import nequip_factory
 from pestle.foundations.interface import Foundation
+
+
+def _example(name: str) -> ModuleType:
+    """A script of the folder `examples`, imported."""
+    path = Path(__file__).parents[1] / "examples" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+density = _example("density_model")
 
 
 @dataclass(frozen=True)

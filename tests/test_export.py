@@ -17,6 +17,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.stress import voigt_6_to_full_3x3_stress
 
+import nequip_factory
 from foundation_factory import ELEMENTS, foundation, fresh
 from pestle import cli
 from pestle import export as export_job  # the function, not a module
@@ -26,7 +27,6 @@ from pestle.foundations.interface import Provenance
 from pestle.foundations.mace import lammps, lammps_check
 from pestle.foundations.mace.foundation import MaceFoundation
 from pestle.foundations.mace.runtime import default_dtype
-from pestle.jobs import export as job
 
 TOLERANCE = {"float64": 2e-9, "float32": 2e-5}
 
@@ -393,18 +393,10 @@ def test_models_that_lammps_cannot_feed_are_refused(tmp_path):
     assert not (tmp_path / "export").exists()
 
 
-def test_a_backend_without_lammps_files_says_so(tmp_path, monkeypatch):
-    class Other(MaceFoundation):
-        backend = "other"
-        lammps_formats = {}  # noqa: RUF012
-        export_lammps = MaceFoundation.__mro__[1].export_lammps
-
-    made = Other(fresh("one").network, provenance=Provenance(name="mine"))
-    monkeypatch.setattr(job, "load_model", lambda *_a, **_k: made)
-    with pytest.raises(PestleError, match="mine is a 'other' model, which cannot be written"):
-        export_job("mine", to="lammps")
-    with pytest.raises(PestleError, match="mine is a 'other' model, which cannot be written"):
-        made.export_lammps({})
+def test_a_backend_without_lammps_files_says_so(tmp_path):
+    nequip_factory.foundation().save(tmp_path / "mine")
+    with pytest.raises(PestleError, match="a 'nequip' model, which cannot be written for LAMMPS"):
+        export_job(str(tmp_path / "mine"), to="lammps")
 
 
 # -- where files go, and mistakes -----------------------------------------------------------------

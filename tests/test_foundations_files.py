@@ -80,7 +80,7 @@ def test_damaged_folders_are_refused(tmp_path):
     with pytest.raises(PestleError, match="Update Pestle"):
         load_foundation(tmp_path)
     path.write_text(json.dumps({**document, "backend": "other"}))
-    with pytest.raises(PestleError, match="no such backend"):
+    with pytest.raises(PestleError, match="'other' model"):
         load_foundation(tmp_path)
     elements = document["elements"]
     for wrong in (

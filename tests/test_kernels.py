@@ -72,6 +72,7 @@ def everything(
 ) -> dict[str, torch.Tensor | None]:
     """All that a network gives, and every weight gradient of a loss with forces and stress."""
     model.use_kernels(kernels)
+    plain = model.merged() if isinstance(model, LowRankModel) else model
     said = model.predict(graphs, training=True, stress=True)
     assert said.stress is not None
     generator = torch.Generator().manual_seed(0)
@@ -86,7 +87,7 @@ def everything(
         "node energies": said.node_energies,
         "forces": said.forces,
         "stress": said.stress,
-        "descriptors": model.descriptors(graphs),
+        "descriptors": plain.descriptors(graphs),
     }
     found |= {f"gradient of {n}": g for (n, _), g in zip(named, gradients, strict=True)}
     return {name: None if x is None else x.detach().double() for name, x in found.items()}

@@ -381,7 +381,7 @@ GUARDED = {
     ("load", "foundations/mace/pickles.py"),  # behind foundations/trusted.py
     ("load", "foundations/mace/lammps_check.py"),  # of files written a moment before
     ("import_module", "labels/calculators.py"),  # of what was typed
-    ("import_module", "foundations/backends.py"),  # from tables in the source
+    ("import_module", "foundations/backends.py"),  # a table in the source; entry points
     ("import_module", "protocols/__init__.py"),
     ("import_module", "__init__.py"),
 }

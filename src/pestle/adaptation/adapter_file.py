@@ -21,6 +21,7 @@ from safetensors.torch import save
 from pestle.adaptation.low_rank import LowRankModel
 from pestle.errors import PestleError
 from pestle.files import replacing
+from pestle.foundations.capabilities import ElementSelection, Heads, require
 from pestle.foundations.devices import DTYPES
 from pestle.foundations.interface import Foundation, Provenance
 
@@ -161,9 +162,9 @@ def _base(foundation: Foundation, header: AdapterHeader) -> Foundation:
     """The foundation made ready, in the order in which a run does it: rounding must be the same."""
     base = foundation.with_dtype(DTYPES[header.dtype])
     if header.heads != {head: head for head in base.heads}:
-        base = base.with_heads(header.heads)
+        base = require(base, Heads, where="adapter").with_heads(header.heads)
     if header.elements != list(base.elements):
-        base = base.with_elements(header.elements)
+        base = require(base, ElementSelection, where="adapter").with_elements(header.elements)
     for head, table in header.e0s.items():
         base = base.with_reference_energies(head, {int(z): e for z, e in table.items()})
     return base

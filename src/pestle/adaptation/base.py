@@ -60,6 +60,10 @@ class Adaptation:
     notes: tuple[str, ...] = ()
 
 
+#: Names, not classes: declarations are read for `--help`, too, and must not import torch.
+Capability = Literal["Adapters", "Heads", "Parts", "RandomWeights"]
+
+
 @dataclass(frozen=True)
 class Suited:
     """What `method: auto` chooses a method for.
@@ -97,6 +101,8 @@ class Method:
             licence included.
         keeps_foundation: whether the model predicts what the foundation predicts until the first
             update; the zero-step gate holds it to that.
+        needs: capabilities that a foundation must have for it, by the names of their classes in
+            `foundations.capabilities`; asked for before anything is predicted.
         suited: what `method: auto` chooses it for. With scope `broad` it is chosen by its
             `replay_labels`, too.
     """
@@ -111,6 +117,7 @@ class Method:
     low_rank: bool = False
     from_scratch: bool = False
     keeps_foundation: bool = True
+    needs: tuple[Capability, ...] = ()
     suited: tuple[Suited, ...] = ()
 
     @property

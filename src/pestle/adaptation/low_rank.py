@@ -19,7 +19,7 @@ it costs without adapters, and prediction and merged model are the same numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,16 @@ import torch
 from torch.func import functional_call
 
 from pestle.errors import PestleError, nearest
-from pestle.foundations.interface import Foundation, LinearLayer, Prediction
+from pestle.foundations.capabilities import (
+    Adapters,
+    Kernels,
+    LinearLayer,
+    Parts,
+    arithmetic_of,
+    parts_of,
+    require,
+)
+from pestle.foundations.interface import Foundation, Prediction
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -96,8 +105,11 @@ class _Method(torch.nn.Module):
         return getattr(self.base, name)(*args, **kwargs)
 
 
-class LowRankModel(Foundation):
+class LowRankModel(Parts, Kernels):
     """A foundation whose linear layers carry low-rank updates.
+
+    What would change the shape of a layer (other heads, fewer elements), or writes a file for
+    other programs, is done with `merged()`.
 
     Parameters of the foundation keep their names behind `base.`; those of the updates are
     `adapters.<layer>.A.<block>` and `.B.<block>`. The foundation's own are frozen at first.
@@ -112,7 +124,8 @@ class LowRankModel(Foundation):
         exclude: names of base parameters whose layers get no update.
 
     Raises:
-        PestleError: nothing is left to adapt, or a name to exclude does not exist.
+        PestleError: the foundation cannot carry updates, nothing is left to adapt, or a name to
+            exclude does not exist.
     """
 
     def __init__(
@@ -136,7 +149,11 @@ class LowRankModel(Foundation):
                     f"{base.provenance.name} has no parameter '{name}' to leave out",
                     fix=nearest(name, named).lstrip(),
                 )
-        layers = [x for x in base.linear_layers() if x.parameter not in set(self.exclude)]
+        layers = [
+            x
+            for x in require(base, Adapters).linear_layers()
+            if x.parameter not in set(self.exclude)
+        ]
         if not layers:
             raise PestleError(
                 f"{base.provenance.name} has no linear layer that could be adapted", where="method"
@@ -225,16 +242,6 @@ class LowRankModel(Foundation):
         return self.base.batch_edges
 
     @property
-    def own_dtype(self) -> torch.dtype | None:  # type: ignore[override]
-        """Of the merged model."""
-        return self.base.own_dtype
-
-    @property
-    def own_format(self) -> str:  # type: ignore[override]
-        """Of the merged model."""
-        return self.base.own_format
-
-    @property
     def elements(self) -> tuple[int, ...]:
         return self.base.elements
 
@@ -260,15 +267,12 @@ class LowRankModel(Foundation):
     ) -> Prediction:
         return self._call("predict", graphs, grad=training, training=training, stress=stress)
 
-    def descriptors(self, graphs: GraphBatch) -> torch.Tensor:
-        return self._call("descriptors", graphs)
-
     def use_kernels(self, name: str) -> None:
-        self.base.use_kernels(name)
+        require(self.base, Kernels).use_kernels(name)
 
     @property
     def arithmetic(self) -> str:
-        return self.base.arithmetic
+        return arithmetic_of(self.base)
 
     def isolated_atom_energies(self, head: str | None = None) -> dict[int, float]:
         return self._call("isolated_atom_energies", head)
@@ -279,27 +283,12 @@ class LowRankModel(Foundation):
         adapters = self.adapter_parameters()
         return {
             group: [x for name in names for x in (f"base.{name}", *adapters.get(name, ()))]
-            for group, names in self.base.parameter_groups().items()
+            for group, names in parts_of(self.base).items()
         }
-
-    def linear_layers(self) -> list[LinearLayer]:
-        """The base's layers by the names they have here; their weights are without the updates."""
-        return [
-            LinearLayer(f"base.{layer.parameter}", layer.kind, layer.blocks)
-            for layer in self.base.linear_layers()
-        ]
 
     # -- new models from it ---------------------------------------------------------------------
     def copy(self) -> LowRankModel:
         return self._around(self.base.copy())
-
-    def with_elements(self, elements: Sequence[int]) -> Foundation:
-        """The merged model cut down: the layers change their shape."""
-        return self.merged().with_elements(elements)
-
-    def with_heads(self, heads: Mapping[str, str]) -> Foundation:
-        """The merged model with these heads: the readouts change their shape."""
-        return self.merged().with_heads(heads)
 
     def with_reference_energies(self, head: str, e0s: Mapping[int, float]) -> LowRankModel:
         return self._around(self.base.with_reference_energies(head, e0s))
@@ -307,22 +296,12 @@ class LowRankModel(Foundation):
     def with_dtype(self, dtype: torch.dtype) -> LowRankModel:
         return self._around(self.base.with_dtype(dtype))
 
-    def with_random_weights(self, seed: int, *, mean_neighbours: float, scale: float) -> Foundation:
-        """The base's shape from scratch, without updates."""
-        return self.base.with_random_weights(seed, mean_neighbours=mean_neighbours, scale=scale)
-
     # -- files: the merged model ----------------------------------------------------------------
     def fingerprint(self) -> str:
         return self.merged().fingerprint()
 
     def save(self, folder: Path) -> None:
         self.merged().save(folder)
-
-    def export(self, path: Path, *, head: str | None = None) -> None:
-        self.merged().export(path, head=head)
-
-    def export_obstacle(self, *, head: str | None = None) -> str:
-        return self.base.export_obstacle(head=head)
 
     def calculator(self, *, head: str | None = None, dispersion: str | None = None) -> Calculator:
         return self.merged().calculator(head=head, dispersion=dispersion)

@@ -1,6 +1,7 @@
-"""What the rest of Pestle may know of a model.
+"""The contract: what every model gives the rest of Pestle.
 
-Every backend subclasses `Foundation`. A foundation is a `torch.nn.Module`: calling it on a
+Every backend subclasses `Foundation`; what only some models can do (adapters, several heads, files
+of their own programs) is in `capabilities`. A foundation is a `torch.nn.Module`: calling it on a
 `GraphBatch` is `predict`, its parameters are what training moves. Total energies are split in two,
 the interaction energy in the network's dtype and the reference sum ΣE0 in float64, because
 all-electron totals (1e4 to 1e5 eV) do not fit single precision.
@@ -8,20 +9,22 @@ all-electron totals (1e4 to 1e5 eV) do not fit single precision.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Self
 
 import torch
+from ase import Atoms
 
 from pestle.errors import PestleError, nearest
+from pestle.structures.frame import Frame
+from pestle.structures.graphs import GraphBatch, collate, make_graphs
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
-
-    from pestle.structures.graphs import GraphBatch
 
 
 #: Name of the head that serves the target data in every fine-tuned model (FIELD conventions).
@@ -74,31 +77,6 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class LinearBlock:
-    """One irrep block of a linear layer inside its flat weight.
-
-    The weight that acts on features is `path_weight * flat[offset : offset + n_in * n_out]`, viewed
-    as [n_in, n_out] (or [n_out, n_in] where `transposed`).
-    """
-
-    irrep: str
-    n_in: int
-    n_out: int
-    offset: int
-    path_weight: float
-    transposed: bool = False
-
-
-@dataclass(frozen=True)
-class LinearLayer:
-    """A linear layer by the dotted name of its weight parameter, with its irrep blocks."""
-
-    parameter: str
-    kind: str  # "scalar" or "equivariant"
-    blocks: tuple[LinearBlock, ...]
-
-
-@dataclass(frozen=True)
 class Provenance:
     """Where a model comes from; travels with it into every model made from it.
 
@@ -122,32 +100,19 @@ CPU_BATCH_EDGES = 10_000
 
 
 class Foundation(torch.nn.Module, ABC):
-    """A pretrained interatomic potential, whatever its architecture."""
+    """A pretrained interatomic potential, whatever its architecture.
+
+    A subclass gives what is abstract here and sets `backend` and `provenance`; the rest follows
+    from that and is overridden only where an architecture knows better.
+    `network_foundation.NetworkFoundation` gives most of it for a torch network, and
+    `pestle.testing.check_foundation` tells whether a model keeps the contract.
+    """
 
     #: Name of the backend in architecture.json.
     backend: str
-    #: How the names of files end that the architecture's own programs load.
-    own_format: ClassVar[str]
-    #: Module, class and argument by which ASE loads such a file.
-    own_calculator: ClassVar[tuple[str, str, str]]
-    #: Precision that those files are read in; `None` for that of the model.
-    own_dtype: torch.dtype | None = None
     #: Edges that a GPU may predict at once where nobody says: a few gigabytes of memory.
     batch_edges: int = 100_000
-    #: LAMMPS formats that the backend writes: name → how the names of their files end.
-    lammps_formats: ClassVar[Mapping[str, str]] = {}
-    #: Arithmetic that the network can run with, by the names of `train.kernels`.
-    kernel_names: ClassVar[tuple[str, ...]] = ("pestle",)
-    #: The one it runs with, as asked for.
-    kernels: str = "auto"
     provenance: Provenance
-
-    @property
-    def edges_at_once(self) -> int:
-        """Edges that are predicted at once where nobody says: `batch_edges`, on a CPU
-        `CPU_BATCH_EDGES` at most."""
-        on_cpu = self.device.type == "cpu"
-        return min(self.batch_edges, CPU_BATCH_EDGES) if on_cpu else self.batch_edges
 
     # -- what it covers -------------------------------------------------------------------------
     @property
@@ -166,9 +131,9 @@ class Foundation(torch.nn.Module, ABC):
         """Neighbour cutoff in Å."""
 
     @property
-    @abstractmethod
     def dtype(self) -> torch.dtype:
         """dtype of the network."""
+        return next(self.parameters()).dtype
 
     @property
     def device(self) -> torch.device:
@@ -182,7 +147,15 @@ class Foundation(torch.nn.Module, ABC):
 
     @property
     def level_of_theory(self) -> str:
+        """Functional and data that the model was trained on."""
         return self.provenance.level_of_theory
+
+    @property
+    def edges_at_once(self) -> int:
+        """Edges that are predicted at once where nobody says: `batch_edges`, on a CPU
+        `CPU_BATCH_EDGES` at most."""
+        on_cpu = self.device.type == "cpu"
+        return min(self.batch_edges, CPU_BATCH_EDGES) if on_cpu else self.batch_edges
 
     def head_index(self, head: str | None) -> int:
         """Index of a head by name; `None` means the only head, or the one called Default.
@@ -212,6 +185,7 @@ class Foundation(torch.nn.Module, ABC):
     def forward(
         self, graphs: GraphBatch, *, training: bool = False, stress: bool = False
     ) -> Prediction:
+        """`predict`, as torch calls it."""
         return self.predict(graphs, training=training, stress=stress)
 
     @abstractmethod
@@ -221,36 +195,13 @@ class Foundation(torch.nn.Module, ABC):
         """Energies and forces of a batch on the model's device and in its dtype.
 
         Args:
-            graphs: structures, each with the index of its head.
+            graphs: structures, each with the index of its head; not changed.
             training: keep the graph, so that forces and stress can be differentiated again.
             stress: also give the stress.
-        """
-
-    def use_kernels(self, name: str) -> None:
-        """Run with this arithmetic from now on; models made from this one do, too.
-
-        Args:
-            name: `auto`, or one of `kernel_names`.
 
         Raises:
-            PestleError: the architecture has no such kernels, or a package they need is missing.
+            PestleError: an element that the model does not know, with the frame's number.
         """
-        if name not in ("auto", *self.kernel_names):
-            raise PestleError(
-                f"{self.provenance.name} is a '{self.backend}' model and has no kernels '{name}'",
-                where="train.kernels",
-                fix=f"Use one of auto, {', '.join(self.kernel_names)}.",
-            )
-        self.kernels = name
-
-    @property
-    def arithmetic(self) -> str:
-        """What the network runs with, as a clause."""
-        return "Pestle's kernels"
-
-    @abstractmethod
-    def descriptors(self, graphs: GraphBatch) -> torch.Tensor:
-        """Invariant descriptors [n_atoms, d] of the atoms' environments."""
 
     # -- reference energies ---------------------------------------------------------------------
     @property
@@ -259,8 +210,24 @@ class Foundation(torch.nn.Module, ABC):
         """E0s in eV: head → atomic number → energy (float64)."""
 
     @abstractmethod
+    def with_reference_energies(self, head: str, e0s: Mapping[int, float]) -> Self:
+        """A copy in which one head has these E0s (eV); elements that are not named keep theirs.
+
+        Raises:
+            PestleError: no such head, or an element that the model does not know.
+        """
+
     def isolated_atom_energies(self, head: str | None = None) -> dict[int, float]:
-        """What a single atom really gives, in eV: its E0 plus what the network adds to it."""
+        """What a single atom really gives, atomic number → eV: its E0 plus what the network adds.
+
+        Raises:
+            PestleError: there is no such head, or none was named where it could be several.
+        """
+        row = self.head_index(head)
+        atoms = [Frame(Atoms(numbers=[z])) for z in self.elements]
+        graphs = collate(make_graphs(atoms, self.cutoff, dtype=self.dtype)).with_head(row)
+        energies = self.predict(graphs.to(self.device)).energy.tolist()
+        return dict(zip(self.elements, energies, strict=True))
 
     @property
     def needs_double(self) -> bool:
@@ -268,46 +235,14 @@ class Foundation(torch.nn.Module, ABC):
         largest = max(abs(e) for e0s in self.reference_energies.values() for e in e0s.values())
         return largest * FLOAT32_SPACING > EXPORT_ROUNDING
 
-    # -- its parts ------------------------------------------------------------------------------
-    @abstractmethod
-    def parameter_groups(self) -> dict[str, list[str]]:
-        """Parameter names by part, in the order of the forward pass: `embedding`,
-        `interaction 1`, `product 1`, … , `readout 1`, …"""
-
-    @abstractmethod
-    def linear_layers(self) -> list[LinearLayer]:
-        """Every linear layer (scalar and equivariant) with its irrep blocks."""
-
     # -- new models from it (the foundation itself is never changed) ----------------------------
-    @abstractmethod
-    def copy(self) -> Foundation:
+    def copy(self) -> Self:
         """An independent copy, weights included."""
+        return copy.deepcopy(self)
 
-    @abstractmethod
-    def with_elements(self, elements: Sequence[int]) -> Foundation:
-        """Cut down to these elements; predictions on them are unchanged."""
-
-    @abstractmethod
-    def with_heads(self, heads: Mapping[str, str]) -> Foundation:
-        """Shared body with the heads new name → old name, each a copy of the old head's readout."""
-
-    @abstractmethod
-    def with_reference_energies(self, head: str, e0s: Mapping[int, float]) -> Foundation:
-        """E0s (eV) of one head replaced for the elements given; the others keep theirs."""
-
-    @abstractmethod
-    def with_dtype(self, dtype: torch.dtype) -> Foundation:
-        """The same model in another precision (E0s stay float64)."""
-
-    @abstractmethod
-    def with_random_weights(self, seed: int, *, mean_neighbours: float, scale: float) -> Foundation:
-        """The same shape from scratch: random weights, no distance transform (paper, appendix A).
-
-        Args:
-            seed: seed of the initialisation.
-            mean_neighbours: mean number of neighbours in the training data.
-            scale: scale of the interaction energy, the RMS force component in eV/Å.
-        """
+    def with_dtype(self, dtype: torch.dtype) -> Self:
+        """A copy in another precision (E0s stay float64)."""
+        return self.copy().to(dtype)
 
     # -- files ----------------------------------------------------------------------------------
     @abstractmethod
@@ -316,45 +251,12 @@ class Foundation(torch.nn.Module, ABC):
 
     @abstractmethod
     def save(self, folder: Path) -> None:
-        """Write architecture.json and weights.safetensors (no code in either)."""
-
-    @abstractmethod
-    def export(self, path: Path, *, head: str | None = None) -> None:
-        """Write the file that the architecture's own ASE calculator loads.
-
-        Args:
-            path: file to write.
-            head: head to write alone; `None` means all of them.
-
-        Raises:
-            PestleError: `export_obstacle` says why.
-        """
-
-    def export_obstacle(self, *, head: str | None = None) -> str:
-        """Why `export` cannot write this model, as a clause; empty where it can."""
-        return ""
-
-    def export_lammps(self, files: Mapping[str, Path], *, head: str | None = None) -> None:
-        """Write files that LAMMPS loads, each checked against `predict`; all of them or none.
-
-        Args:
-            files: format, one of `lammps_formats`, → file to write.
-            head: head to write; `None` means the only one, or the one called Default.
-
-        Raises:
-            PestleError: the backend or this model has no such file, or one fails its check.
-        """
-        raise PestleError(
-            f"{self.provenance.name} is a '{self.backend}' model, which cannot be written for "
-            "LAMMPS",
-            where="--to lammps",
-            fix="pestle.load(MODEL).calculator() runs it in ASE, and docs/export.md says how "
-            "torch-sim does.",
-        )
+        """Write architecture.json and weights.safetensors (no code in either), which
+        `load_foundation` reads through the backend's `from_safe` (`backends.Backend`)."""
 
     @abstractmethod
     def calculator(self, *, head: str | None = None, dispersion: str | None = None) -> Calculator:
-        """ASE calculator of this model.
+        """ASE calculator of this model (`calculator.FoundationCalculator`).
 
         Args:
             head: name of the head, needed where there are several.

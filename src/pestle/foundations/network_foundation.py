@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
-from ase import Atoms
 from ase.data import chemical_symbols
 
 from pestle.errors import PestleError
 from pestle.foundations import safe_files
 from pestle.foundations.interface import Foundation, Prediction, Provenance
-from pestle.structures.frame import Frame
-from pestle.structures.graphs import GraphBatch, collate, make_graphs
+from pestle.structures.graphs import GraphBatch
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -24,11 +22,12 @@ if TYPE_CHECKING:
 class NetworkFoundation(Foundation):
     """A torch network that gives interaction energies, with its reference energies kept apart.
 
-    The E0s stay in float64 whatever the network's dtype. A backend keeps its torch module as
-    `network` and says what it makes of a batch (`interaction`), what fixes it (`description`) and
-    how it is rebuilt (`rebuilt`).
+    The E0s stay in float64 whatever the network's dtype. An architecture says what its network
+    makes of a batch (`interaction`), its `cutoff`, what fixes it but for its weights
+    (`description`) and how a network is made of that (`build`).
 
     Args:
+        network: gives the energies; taken over, not copied.
         elements: atomic numbers in the network's order.
         heads: names of the heads.
         e0s: [n_heads, n_elements] eV, float64.
@@ -41,6 +40,7 @@ class NetworkFoundation(Foundation):
 
     def __init__(
         self,
+        network: torch.nn.Module,
         *,
         elements: Sequence[int],
         heads: Sequence[str],
@@ -59,6 +59,7 @@ class NetworkFoundation(Foundation):
         index[list(self._elements)] = torch.arange(len(self._elements))
         self.register_buffer("_column", index.to(e0s.device), persistent=False)
         self.provenance = provenance
+        self.network = network
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         kept = self.e0s
@@ -91,9 +92,17 @@ class NetworkFoundation(Foundation):
     def description(self) -> dict[str, Any]:
         """What fixes the network but for its weights, as plain data."""
 
+    @classmethod
     @abstractmethod
-    def rebuilt(self, e0s: torch.Tensor) -> Self:
-        """A copy, weights included, with another table of E0s."""
+    def build(cls, model: safe_files.SafeModel) -> torch.nn.Module:
+        """A network of the shape that `description` gave, with weights of any value.
+
+        Args:
+            model: what a model folder holds; its content is to be trusted in nothing.
+
+        Raises:
+            KeyError, TypeError, ValueError: an entry is missing or wrong.
+        """
 
     # -- what it covers -------------------------------------------------------------------------
     @property
@@ -103,10 +112,6 @@ class NetworkFoundation(Foundation):
     @property
     def heads(self) -> tuple[str, ...]:
         return self._heads
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return next(self.parameters()).dtype
 
     # -- what it predicts -----------------------------------------------------------------------
     def columns(self, graphs: GraphBatch) -> torch.Tensor:
@@ -173,13 +178,6 @@ class NetworkFoundation(Foundation):
             for row, head in enumerate(self._heads)
         }
 
-    def isolated_atom_energies(self, head: str | None = None) -> dict[int, float]:
-        row = self.head_index(head)
-        atoms = [Frame(Atoms(numbers=[z])) for z in self._elements]
-        graphs = collate(make_graphs(atoms, self.cutoff, dtype=self.dtype))
-        energies = self.predict(graphs.with_head(row).to(self.device)).energy.tolist()
-        return dict(zip(self._elements, energies, strict=True))
-
     def with_reference_energies(self, head: str, e0s: Mapping[int, float]) -> Self:
         row, table = self.head_index(head), self.e0s.detach().clone()
         for z, energy in e0s.items():
@@ -188,12 +186,11 @@ class NetworkFoundation(Foundation):
                     f"{self.provenance.name} does not know {_symbol(int(z))}", where="E0s"
                 )
             table[row, self._elements.index(int(z))] = float(energy)
-        return self.rebuilt(table)
+        changed = self.copy()
+        changed.e0s = table
+        return changed
 
-    # -- new models from it ---------------------------------------------------------------------
-    def copy(self) -> Self:
-        return self.rebuilt(self.e0s.detach().clone())
-
+    # -- parts of new models --------------------------------------------------------------------
     def columns_of(self, elements: Sequence[int]) -> list[int]:
         """Positions of these elements in the model, in the model's order.
 
@@ -240,10 +237,51 @@ class NetworkFoundation(Foundation):
     def save(self, folder: Path) -> None:
         safe_files.write(Path(folder), self.state())
 
+    @classmethod
+    def from_safe(cls, model: safe_files.SafeModel) -> Self:
+        """The model that `save` wrote.
+
+        Raises:
+            PestleError: the description or the weights do not fit this architecture.
+        """
+        try:
+            network = cls.build(model)
+            # They have one precision, which is that of the model.
+            kinds = {t.dtype for t in model.tensors.values() if t.is_floating_point()}
+            if len(kinds) == 1:
+                network = network.to(kinds.pop())
+            network.load_state_dict(model.tensors)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = (str(error).strip() or repr(error)).splitlines()[0][:200]
+            raise PestleError(
+                f"it cannot be rebuilt ({reason})", where=f"model folder of {model.provenance.name}"
+            ) from error
+        return cls(
+            network,
+            elements=model.elements,
+            heads=model.heads,
+            e0s=torch.tensor(model.e0s, dtype=torch.float64),
+            provenance=model.provenance,
+        )
+
     def calculator(self, *, head: str | None = None, dispersion: str | None = None) -> Calculator:
         from pestle.foundations.calculator import FoundationCalculator
 
         return FoundationCalculator(self, head=head, dispersion=dispersion)
+
+
+def edge_vectors(graphs: GraphBatch, positions: torch.Tensor, cell: torch.Tensor) -> torch.Tensor:
+    """[n_edges, 3] Å, from sender to receiver.
+
+    Args:
+        graphs: the batch; its positions and cells are not read.
+        positions: [n_atoms, 3] Å.
+        cell: [n_graphs, 3, 3] Å.
+    """
+    sender, receiver = graphs.edge_index
+    shifts = graphs.unit_shifts.to(positions.dtype)
+    cells = cell.to(positions.dtype)[graphs.batch[sender]]
+    return positions[receiver] - positions[sender] + torch.einsum("ei,eij->ej", shifts, cells)
 
 
 def _symbol(z: int) -> str:

@@ -14,7 +14,8 @@ from pestle.checksums import sum_beside
 from pestle.errors import PestleError, nearest
 from pestle.files import sha256
 from pestle.foundations import catalogue
-from pestle.foundations.backends import BACKENDS
+from pestle.foundations.backends import known_backends
+from pestle.foundations.capabilities import Heads, LammpsFiles, OwnFile, require
 from pestle.foundations.devices import DTYPES
 from pestle.foundations.dispersion import correction_for
 from pestle.foundations.interface import TARGET_HEAD, Foundation
@@ -28,6 +29,9 @@ from pestle.jobs.models import load_model
 from pestle.locks import locked_file
 from pestle.progress import say
 from pestle.records.folder import require_file
+
+#: Of a model whose head cannot be named anew.
+ONE_HEAD = f"Its head has to be called {TARGET_HEAD} where the model is made."
 
 
 @dataclass(frozen=True)
@@ -120,8 +124,8 @@ def export(
         script = script_beside(files["ase"])
         require_absent(script)
     written = _with_heads(loaded, chosen, all_heads)
-    if to == "ase" and loaded.own_dtype is not None:
-        written, notes = _in_own_precision(written, dtype)
+    if to == "ase" and require(written, OwnFile).own_dtype is not None:
+        written, notes = _in_own_precision(require(written, OwnFile), dtype)
     else:
         written, notes = _in_precision(written, dtype)
     with ExitStack() as stack:
@@ -130,14 +134,15 @@ def export(
             stack.enter_context(locked_file(sum_beside(path)))
             require_absent(path)  # another command may have been faster
         if to == "ase":
-            written.export(files["ase"], head=None if all_heads else TARGET_HEAD)
+            require(written, OwnFile).export(files["ase"], head=None if all_heads else TARGET_HEAD)
         else:
             say("writing and checking files for LAMMPS: takes up to a minute")
-            written.export_lammps(files)
+            require(written, LammpsFiles).export_lammps(files)
     digests = {kind: sha256(path) for kind, path in files.items()}
     notes += dispersion_notes(written.provenance, correction, to)
     if script is not None and correction is not None:
-        write_script(script, files["ase"], written.own_calculator, correction)
+        own_calculator = require(written, OwnFile).own_calculator
+        write_script(script, files["ase"], own_calculator, correction)
         files["ase with D3"] = script
     if "non-commercial" in written.provenance.licence.lower():
         notes.append(
@@ -178,16 +183,8 @@ def _require_target(to: str, all_heads: bool) -> None:
 def _formats(foundation: Foundation, to: str) -> dict[str, str]:
     """Kinds of file to write and how their names end."""
     if to == "ase":
-        return {"ase": foundation.own_format}
-    known = dict(foundation.lammps_formats)
-    if not known:
-        raise PestleError(
-            f"{foundation.provenance.name} is a '{foundation.backend}' model, which cannot be "
-            "written for LAMMPS",
-            where=f"--to {to}",
-            fix="pestle.load(MODEL).calculator() runs it in ASE, and docs/export.md says how "
-            "torch-sim does.",
-        )
+        return {"ase": require(foundation, OwnFile).own_format}
+    known = dict(require(foundation, LammpsFiles, where=f"--to {to}").lammps_formats)
     wanted = to.partition("-")[2]
     if not wanted:
         return known
@@ -235,7 +232,7 @@ def _files(
         PestleError: one is, or the folder cannot be written to.
     """
     target = folder if out is None else Path(out).expanduser()
-    endings = {ending for backend in BACKENDS for ending in backend.suffixes}
+    endings = {ending for backend in known_backends() for ending in backend.suffixes}
     if target.suffix in endings and not target.is_dir():
         if list(formats.values()) != [target.suffix]:
             raise PestleError(
@@ -264,10 +261,11 @@ def _with_heads(foundation: Foundation, chosen: str, all_heads: bool) -> Foundat
         )
     if foundation.heads == (*others, TARGET_HEAD):
         return foundation  # building the network anew takes a second
-    return foundation.with_heads({name: name for name in others} | {TARGET_HEAD: chosen})
+    wanted = {name: name for name in others} | {TARGET_HEAD: chosen}
+    return require(foundation, Heads, where="--head", instead=ONE_HEAD).with_heads(wanted)
 
 
-def _in_own_precision(foundation: Foundation, dtype: str | None) -> tuple[Foundation, list[str]]:
+def _in_own_precision(foundation: OwnFile, dtype: str | None) -> tuple[Foundation, list[str]]:
     """The model in the precision of its own files.
 
     Raises:

@@ -11,6 +11,7 @@ from ase.data import chemical_symbols
 
 from pestle import __version__
 from pestle.files import write_json
+from pestle.foundations.capabilities import OwnFile
 from pestle.foundations.interface import Foundation
 from pestle.foundations.safe_files import CARD
 from pestle.progress import say
@@ -43,6 +44,9 @@ def write_exports(folder: Path, model: Foundation, *, head: str) -> None:
 
     What the architecture's own format cannot hold is not written, and said.
     """
+    if not isinstance(model, OwnFile):
+        say("no file for other programs: the architecture has none of its own")
+        return
     wanted: dict[str, str | None] = {EXPORT_NAME: head}
     if len(model.heads) > 1:
         wanted[ALL_HEADS_NAME] = None

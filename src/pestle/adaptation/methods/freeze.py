@@ -1,6 +1,6 @@
 """Layer freezing: some parts keep the foundation's weights, the others are trained (paper, 2.3).
 
-The parts are those of `Foundation.parameter_groups`. `freeze-first` and `freeze-backbone` are what
+The parts are those of `Parts.parameter_groups`. `freeze-first` and `freeze-backbone` are what
 section 2.3 describes; `mace-5` and `mace-6` are the numbers that the paper's Table 4 and mace's
 `--freeze` use.
 
@@ -72,7 +72,9 @@ def matching(model: Foundation, patterns: Iterable[str]) -> tuple[str, ...]:
     Raises:
         PestleError: a pattern names nothing in this model.
     """
-    groups = model.parameter_groups()
+    from pestle.foundations.capabilities import Parts, require
+
+    groups = require(model, Parts).parameter_groups()
     group_of = {name: group for group, names in groups.items() for name in names}
     found: set[str] = set()
     for pattern in patterns:
@@ -93,6 +95,8 @@ def matching(model: Foundation, patterns: Iterable[str]) -> tuple[str, ...]:
 
 
 def _adaptation(case: Case, trained: set[str]) -> Adaptation:
+    from pestle.foundations.capabilities import parts_of
+
     # A copy: the foundation with the run's E0s stays the baseline that the result is judged by.
     model = case.start.copy()
     trainable = tuple(name for name, _ in model.named_parameters() if name in trained)
@@ -100,7 +104,7 @@ def _adaptation(case: Case, trained: set[str]) -> Adaptation:
         raise PestleError("every weight of the model would be fixed", where="method")
     fixed = [
         group if not trained.intersection(names) else f"part of {group}"
-        for group, names in model.parameter_groups().items()
+        for group, names in parts_of(model).items()
         if not trained.issuperset(names)
     ]
     return Adaptation(model, trainable, notes=(f"fixed: {', '.join(fixed)}",))
@@ -120,6 +124,7 @@ METHODS = (
         name="freeze-first",
         words="all but the embedding and the first layer; for comparison",
         adapt=adapt_first,
+        needs=("Parts",),
         paper=TABLE_7,
         measured=MEASURED,
     ),
@@ -127,6 +132,7 @@ METHODS = (
         name="freeze-backbone",
         words="the readouts; for comparison, and where nothing else may move",
         adapt=adapt_backbone,
+        needs=("Parts",),
         paper=TABLE_7,
         measured=MEASURED,
     ),
@@ -134,6 +140,7 @@ METHODS = (
         name="mace-5",
         words="products and readouts, as mace-torch's --freeze 5; for comparison",
         adapt=adapt_mace_5,
+        needs=("Parts",),
         paper=TABLE_7,
         measured=MEASURED,
     ),
@@ -141,6 +148,7 @@ METHODS = (
         name="mace-6",
         words="the readouts, as mace-torch's --freeze 6; for comparison",
         adapt=adapt_mace_6,
+        needs=("Parts",),
         paper=TABLE_7,
         measured=MEASURED,
     ),

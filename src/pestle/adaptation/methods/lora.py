@@ -44,11 +44,12 @@ def adapters_on(
         PestleError: the foundation has no linear layer to adapt.
     """
     from pestle.adaptation.low_rank import LowRankModel
+    from pestle.foundations.capabilities import Parts, require
 
     readouts = [
         name
-        for group, names in model.parameter_groups().items()
-        if body_only and group.startswith("readout ")
+        for group, names in (require(model, Parts).parameter_groups() if body_only else {}).items()
+        if group.startswith("readout ")
         for name in names
     ]
     lora = settings.lora
@@ -90,6 +91,7 @@ METHOD = Method(
     words="low-rank updates of every linear layer (lora.rank); for few frames",
     title="LoRA fine-tuning",
     adapt=adapt,
+    needs=("Adapters",),
     paper=TABLE_7,
     measured=until_plateau(TABLE_7),
     low_rank=True,

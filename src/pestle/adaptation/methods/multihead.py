@@ -28,9 +28,10 @@ def with_replay_head(case: Case) -> tuple[Foundation, str]:
 
     The target's head is the last: programs that do not know a head's name take the last one.
     """
+    from pestle.foundations.capabilities import Heads, require
     from pestle.foundations.interface import REPLAY_HEAD
 
-    model = case.start.with_heads({REPLAY_HEAD: case.head, case.head: case.head})
+    model = require(case.start, Heads).with_heads({REPLAY_HEAD: case.head, case.head: case.head})
     kept = {z: e for z, e in case.foundation_e0s.items() if z in set(model.elements)}
     note = (
         f"two heads: {REPLAY_HEAD} replays the foundation with its own E0s, {case.head} is the "
@@ -94,6 +95,7 @@ METHODS = (
         "foundation's own data are at hand",
         title="multihead replay fine-tuning",
         adapt=adapt,
+        needs=("Heads",),
         paper=TABLE_7,
         measured=measured(_FASTER, MULTIHEAD_REPLAY),
         replay_labels="original",
@@ -104,6 +106,7 @@ METHODS = (
         words="all weights, with replay that the foundation labels itself; for broad use",
         title="pseudolabelled replay fine-tuning",
         adapt=adapt,
+        needs=("Heads",),
         paper=TABLE_7,
         measured=measured(_FASTER, PSEUDOLABEL_REPLAY),
         replay_labels="foundation",

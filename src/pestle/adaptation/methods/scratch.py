@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 def adapt(case: Case) -> Adaptation:
     """Random weights, every parameter trained."""
+    from pestle.foundations.capabilities import RandomWeights, require
+
     neighbours = mean_neighbours(case.train, case.start.cutoff)
     scale = force_scale(case.train)
-    model = case.start.with_random_weights(
+    model = require(case.start, RandomWeights).with_random_weights(
         case.settings.train.seed, mean_neighbours=neighbours, scale=scale
     )
     return Adaptation(
@@ -77,6 +79,7 @@ METHOD = Method(
     words="random weights in the shape of the foundation; the baseline",
     title="training from scratch",
     adapt=adapt,
+    needs=("RandomWeights",),
     paper=TABLE_7,
     measured=until_plateau(TABLE_7),
     from_scratch=True,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pestle.foundations.capabilities import Descriptors, require
 from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import batches_by_edges
 from pestle.structures.frame import Frame
@@ -78,8 +79,11 @@ def element_averages(
         head: head whose descriptors are taken, for models in which heads differ in them.
         max_edges: edges per batch; by default the model's `edges_at_once`.
         on_progress: called with the number of frames done after each batch.
+
+    Raises:
+        PestleError: the foundation gives no descriptors.
     """
-    index = foundation.head_index(head)
+    model, index = require(foundation, Descriptors), foundation.head_index(head)
     graphs = (
         make_graph(frame, foundation.cutoff, index=k, dtype=foundation.dtype)
         for k, frame in enumerate(frames)
@@ -87,7 +91,7 @@ def element_averages(
     structures, elements, vectors, done = [], [], [], 0
     for batch in batches_by_edges(graphs, max_edges or foundation.edges_at_once):
         moved = batch.to(foundation.device, foundation.dtype).with_head(index)
-        atoms = foundation.descriptors(moved).detach().double().cpu().numpy()
+        atoms = model.descriptors(moved).detach().double().cpu().numpy()
         frame, z = batch.frame[batch.batch].numpy(), batch.numbers.numpy()
         keys, row, count = np.unique(
             np.stack([frame, z]), axis=1, return_inverse=True, return_counts=True

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 import torch
 
 from pestle.checksums import replacing_with_sum
 from pestle.errors import PestleError
+from pestle.foundations.capabilities import Heads
 from pestle.foundations.mace.copies import compiled
 from pestle.foundations.mace.runtime import Network
+from pestle.foundations.network_foundation import NetworkFoundation
 
-if TYPE_CHECKING:
-    from pestle.foundations.mace.foundation import MaceFoundation
+Headed = TypeVar("Headed", bound=Heads)
 
 
-def with_default_head(foundation: MaceFoundation, head: str | None) -> MaceFoundation:
+def with_default_head(foundation: Headed, head: str | None) -> Headed:
     """A model that MACECalculator loads without `head=`.
+
+    Args:
+        foundation: the model; not changed.
+        head: the head to keep alone; `None` keeps all of them, Default last.
 
     Raises:
         PestleError: several heads, none of them named Default, and none chosen.
@@ -46,7 +51,17 @@ def with_default_head(foundation: MaceFoundation, head: str | None) -> MaceFound
     return foundation.with_heads({name: name for name in ordered})
 
 
-def module_for_export(foundation: MaceFoundation) -> Network:
+def single_head(foundation: Headed, head: str | None) -> Headed:
+    """The chosen head alone, called Default, on the CPU and in the precision to write."""
+    made = with_default_head(foundation, foundation.heads[foundation.head_index(head)])
+    if made.needs_double and made.dtype != torch.float64:
+        made = made.with_dtype(torch.float64)
+    if made.device.type != "cpu":
+        made = (made.copy() if made is foundation else made).to("cpu")
+    return made
+
+
+def module_for_export(foundation: NetworkFoundation) -> Network:
     """An independent mace module with its E0s in float64, on the CPU."""
     network = compiled(foundation.network).cpu()
     if foundation.needs_double:
@@ -55,11 +70,10 @@ def module_for_export(foundation: MaceFoundation) -> Network:
     return network
 
 
-def export(foundation: MaceFoundation, path: Path, *, head: str | None = None) -> None:
+def write(foundation: NetworkFoundation, path: Path) -> None:
     """Write `path`, complete or not at all, and its hash beside it."""
-    network = module_for_export(with_default_head(foundation, head))
     buffer = io.BytesIO()  # torch says nothing of the disk when it writes to a file itself
-    torch.save(network, buffer)
+    torch.save(module_for_export(foundation), buffer)
     content = buffer.getbuffer()
     with replacing_with_sum(path, size=len(content)) as temporary:
         temporary.write_bytes(content)

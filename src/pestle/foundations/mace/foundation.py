@@ -10,7 +10,19 @@ import torch
 
 from pestle.errors import PestleError
 from pestle.foundations import safe_files
-from pestle.foundations.interface import LinearLayer, Prediction, Provenance
+from pestle.foundations.capabilities import (
+    Adapters,
+    Descriptors,
+    ElementSelection,
+    Heads,
+    Kernels,
+    LammpsFiles,
+    LinearLayer,
+    OwnFile,
+    Parts,
+    RandomWeights,
+)
+from pestle.foundations.interface import Prediction, Provenance
 from pestle.foundations.mace import (
     architecture,
     exporting,
@@ -30,7 +42,18 @@ from pestle.structures.graphs import GraphBatch
 EMBEDDABLE = ("total_charge", "total_spin")
 
 
-class MaceFoundation(NetworkFoundation):
+class MaceFoundation(
+    NetworkFoundation,
+    Adapters,
+    Parts,
+    Heads,
+    ElementSelection,
+    RandomWeights,
+    Descriptors,
+    OwnFile,
+    LammpsFiles,
+    Kernels,
+):
     """A MACE network with its reference energies kept apart.
 
     The network's own E0s are zero, so the energy it returns *is* the interaction energy. The E0s
@@ -61,6 +84,7 @@ class MaceFoundation(NetworkFoundation):
         if e0s is None:
             e0s = torch.atleast_2d(own.detach()).double().cpu().clone()
         super().__init__(
+            network,
             elements=description["atomic_numbers"],
             heads=description["heads"],
             e0s=e0s.to(own.device),
@@ -74,7 +98,6 @@ class MaceFoundation(NetworkFoundation):
             *e0s.shape, dtype=next(network.parameters()).dtype, device=own.device
         )
         network.heads = list(description["heads"])
-        self.network = network
         self.use_kernels("auto")
 
     # -- what it covers -------------------------------------------------------------------------
@@ -191,8 +214,8 @@ class MaceFoundation(NetworkFoundation):
         made.use_kernels(self.kernels)
         return made.to(self.device)
 
-    def rebuilt(self, e0s: torch.Tensor) -> MaceFoundation:
-        return self._with(clone(self.network), e0s)
+    def copy(self) -> MaceFoundation:
+        return self._with(clone(self.network))
 
     def with_elements(self, elements: Sequence[int]) -> MaceFoundation:
         columns = self.columns_of(elements)
@@ -232,32 +255,36 @@ class MaceFoundation(NetworkFoundation):
         return architecture.describe(self.network)
 
     def export(self, path: Path, *, head: str | None = None) -> None:
-        exporting.export(self, Path(path), head=head)
+        exporting.write(exporting.with_default_head(self, head), Path(path))
 
     def export_lammps(self, files: Mapping[str, Path], *, head: str | None = None) -> None:
-        lammps.export(self, files, head=head)
+        lammps.require_supported(self)
+        lammps.write(exporting.single_head(self, head), files)
 
+    @classmethod
+    def build(cls, model: safe_files.SafeModel) -> Network:
+        described = model.architecture
+        own = {"atomic_numbers": list(model.elements), "heads": list(model.heads)}
+        if any(described.get(name) != value for name, value in own.items()):
+            raise PestleError(
+                "its elements or heads are not those of its architecture, in the same order",
+                where=f"architecture.json of {model.provenance.name}",
+            )
+        sizes.require_sizes(described, model.tensors)
+        try:
+            return architecture.build(described)
+        except PestleError:
+            raise
+        except Exception as error:  # mace and e3nn raise anything where entries are contradictory
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise PestleError(
+                f"it cannot be rebuilt ({reason})",
+                where=f"architecture.json of {model.provenance.name}",
+            ) from error
 
-def from_safe(model: safe_files.SafeModel) -> MaceFoundation:
-    """The foundation that `MaceFoundation.save` wrote."""
-    described = model.architecture
-    own = {"atomic_numbers": list(model.elements), "heads": list(model.heads)}
-    if any(described.get(name) != value for name, value in own.items()):
-        raise PestleError(
-            "its elements or heads are not those of its architecture, in the same order",
-            where=f"architecture.json of {model.provenance.name}",
-        )
-    sizes.require_sizes(described, model.tensors)
-    try:
-        network = architecture.build(described)
-    except PestleError:
-        raise
-    except Exception as error:  # mace and e3nn raise anything where entries contradict each other
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise PestleError(
-            f"it cannot be rebuilt ({reason})",
-            where=f"architecture.json of {model.provenance.name}",
-        ) from error
-    architecture.load_tensors(network, model.tensors)
-    e0s = torch.tensor(model.e0s, dtype=torch.float64)
-    return MaceFoundation(network, provenance=model.provenance, e0s=e0s)
+    @classmethod
+    def from_safe(cls, model: safe_files.SafeModel) -> MaceFoundation:
+        network = cls.build(model)
+        architecture.load_tensors(network, model.tensors)
+        e0s = torch.tensor(model.e0s, dtype=torch.float64)
+        return cls(network, provenance=model.provenance, e0s=e0s)

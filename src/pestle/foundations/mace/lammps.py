@@ -16,26 +16,27 @@ import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from pestle.checksums import replacing_with_sum
 from pestle.errors import PestleError
 from pestle.foundations.interface import TARGET_HEAD
-from pestle.foundations.mace.exporting import module_for_export, with_default_head
+from pestle.foundations.mace.exporting import module_for_export
 from pestle.foundations.mace.lammps_check import check
 from pestle.foundations.mace.runtime import default_dtype
-
-if TYPE_CHECKING:
-    from pestle.foundations.mace.foundation import MaceFoundation
+from pestle.foundations.network_foundation import NetworkFoundation
 
 #: Formats and how the names of their files end, as mace names them.
 FORMATS = {"mliap": "-mliap_lammps.pt", "torchscript": "-lammps.pt"}
 
 
-def _refuse_unsupported(foundation: MaceFoundation) -> None:
-    """Models whose inputs LAMMPS does not have."""
+def require_supported(foundation: NetworkFoundation) -> None:
+    """LAMMPS must have all that the model reads.
+
+    Raises:
+        PestleError: it reads charge and spin, or has a long-range part.
+    """
     network, name = foundation.network, foundation.provenance.name
     if hasattr(network, "joint_embedding"):
         raise PestleError(
@@ -52,17 +53,7 @@ def _refuse_unsupported(foundation: MaceFoundation) -> None:
         )
 
 
-def single_head(foundation: MaceFoundation, head: str | None) -> MaceFoundation:
-    """The chosen head alone, called Default, on the CPU and in the precision to write."""
-    made = with_default_head(foundation, foundation.heads[foundation.head_index(head)])
-    if made.needs_double and made.dtype != torch.float64:
-        made = made.with_dtype(torch.float64)
-    if made.device.type != "cpu":
-        made = (made.copy() if made is foundation else made).to("cpu")
-    return made
-
-
-def write_mliap(single: MaceFoundation, path: Path) -> None:
+def write_mliap(single: NetworkFoundation, path: Path) -> None:
     """Pickle mace's ML-IAP object; nothing in it is Pestle's."""
     with redirect_stdout(io.StringIO()):
         from mace.calculators.lammps_mliap_mace import LAMMPS_MLIAP_MACE
@@ -78,7 +69,7 @@ def write_mliap(single: MaceFoundation, path: Path) -> None:
     path.write_bytes(buffer.getbuffer())
 
 
-def write_torchscript(single: MaceFoundation, path: Path) -> None:
+def write_torchscript(single: NetworkFoundation, path: Path) -> None:
     """Compile mace's LAMMPS module.
 
     Raises:
@@ -107,23 +98,17 @@ def write_torchscript(single: MaceFoundation, path: Path) -> None:
 _WRITERS = {"mliap": write_mliap, "torchscript": write_torchscript}
 
 
-def export(
-    foundation: MaceFoundation, files: Mapping[str, Path], *, head: str | None = None
-) -> None:
-    """Write the files of one head, checked, and the hash of each beside it; all of them complete
-    or none.
+def write(single: NetworkFoundation, files: Mapping[str, Path]) -> None:
+    """Write the files of a model, checked, and the hash of each beside it; all of them complete or
+    none.
 
     Args:
-        foundation: the model.
+        single: has one head, Default, and stands on the CPU (`exporting.single_head`).
         files: format (a key of `FORMATS`) → file to write.
-        head: name of the head; by default the only one, or Default.
 
     Raises:
-        PestleError: the model cannot run in LAMMPS, or a file that was written does not give the
-            foundation's energies and forces.
+        PestleError: a file that was written does not give the foundation's energies and forces.
     """
-    _refuse_unsupported(foundation)
-    single = single_head(foundation, head)
     with ExitStack() as stack:
         for name, path in files.items():
             temporary = stack.enter_context(replacing_with_sum(Path(path)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,12 +18,10 @@ from ase import Atoms
 from ase.data import atomic_numbers
 
 from pestle.errors import PestleError
+from pestle.foundations.interface import Foundation
 from pestle.foundations.mace.runtime import default_dtype
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import GraphBatch, make_graph
-
-if TYPE_CHECKING:
-    from pestle.foundations.mace.foundation import MaceFoundation
 
 #: What a file may differ by, relative to the largest value of the quantity, and at least to 1.
 TOLERANCES = {torch.float64: 1e-7, torch.float32: 1e-4}
@@ -61,7 +59,7 @@ def samples(elements: tuple[int, ...], cutoff: float) -> list[Frame]:
     return [Frame(box, source="test box"), Frame(cluster, source="test cluster")]
 
 
-def expected(single: MaceFoundation, frame: Frame) -> Result:
+def expected(single: Foundation, frame: Frame) -> Result:
     """What the foundation says."""
     graph = make_graph(frame, single.cutoff, dtype=single.dtype)
     prediction = single.predict(graph, stress=True)
@@ -198,7 +196,7 @@ RUNS: dict[str, Callable[[Path, Sequence[Frame]], list[Result]]] = {
 READERS = {"mliap": "pair_style mliap unified", "torchscript": "pair_style mace"}
 
 
-def check(single: MaceFoundation, name: str, path: Path) -> None:
+def check(single: Foundation, name: str, path: Path) -> None:
     """Compare a file of format `name` with the single-head foundation it was made from.
 
     Raises:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from pestle.foundations.interface import LinearBlock, LinearLayer
+from pestle.foundations.capabilities import LinearBlock, LinearLayer
 from pestle.foundations.mace.runtime import FullyConnectedLayer, Network, o3
 
 _NUMBERED = re.compile(r"(interactions|products|readouts)\.(\d+)\.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,15 +11,36 @@ import torch
 
 from pestle.errors import PestleError
 from pestle.foundations import safe_files
-from pestle.foundations.interface import LinearLayer, Provenance
+from pestle.foundations.capabilities import (
+    Adapters,
+    Descriptors,
+    ElementSelection,
+    Heads,
+    Kernels,
+    LinearLayer,
+    OwnFile,
+    Parts,
+    RandomWeights,
+)
+from pestle.foundations.interface import Provenance
 from pestle.foundations.nequip import nqx, parts, surgery
 from pestle.foundations.nequip.network import Network, Shape
 from pestle.foundations.nequip.runtime import making
-from pestle.foundations.network_foundation import NetworkFoundation
+from pestle.foundations.network_foundation import NetworkFoundation, edge_vectors
 from pestle.structures.graphs import GraphBatch
 
 
-class NequipFoundation(NetworkFoundation):
+class NequipFoundation(
+    NetworkFoundation,
+    Adapters,
+    Parts,
+    Heads,
+    ElementSelection,
+    RandomWeights,
+    Descriptors,
+    OwnFile,
+    Kernels,
+):
     """A NequIP-type network with its reference energies kept apart.
 
     Args:
@@ -53,8 +73,7 @@ class NequipFoundation(NetworkFoundation):
                 f"heads, and {len(elements)} elements and {len(heads)} heads are named",
                 where=provenance.name,
             )
-        super().__init__(elements=elements, heads=heads, e0s=e0s, provenance=provenance)
-        self.network = network
+        super().__init__(network, elements=elements, heads=heads, e0s=e0s, provenance=provenance)
 
     # -- what it covers -------------------------------------------------------------------------
     @property
@@ -108,9 +127,6 @@ class NequipFoundation(NetworkFoundation):
         )
         return made.to(self.device)
 
-    def rebuilt(self, e0s: torch.Tensor) -> NequipFoundation:
-        return self._with(copy.deepcopy(self.network), e0s)
-
     def with_elements(self, elements: Sequence[int]) -> NequipFoundation:
         columns = self.columns_of(elements)
         return self._with(
@@ -124,9 +140,6 @@ class NequipFoundation(NetworkFoundation):
         network = surgery.select_heads(self.network, rows)
         return self._with(network, self.e0s[rows], heads=tuple(heads))
 
-    def with_dtype(self, dtype: torch.dtype) -> NequipFoundation:
-        return self._with(copy.deepcopy(self.network).to(dtype), self.e0s)
-
     def with_random_weights(
         self, seed: int, *, mean_neighbours: float, scale: float
     ) -> NequipFoundation:
@@ -139,6 +152,13 @@ class NequipFoundation(NetworkFoundation):
     # -- files ----------------------------------------------------------------------------------
     def description(self) -> dict[str, Any]:
         return self.network.shape.to_json()
+
+    @classmethod
+    def build(cls, model: safe_files.SafeModel) -> Network:
+        shape = Shape.from_json(model.architecture)
+        shape.require_weights(sum(tensor.numel() for tensor in model.tensors.values()))
+        with making():
+            return Network(shape, [0.0] * shape.heads, [0.0] * shape.heads)
 
     def export(self, path: Path, *, head: str | None = None) -> None:
         obstacle = self.export_obstacle(head=head)
@@ -167,14 +187,6 @@ class NequipFoundation(NetworkFoundation):
         return ""
 
 
-def edge_vectors(graphs: GraphBatch, positions: torch.Tensor, cell: torch.Tensor) -> torch.Tensor:
-    """[n_edges, 3] Å, from sender to receiver."""
-    sender, receiver = graphs.edge_index
-    shifts = graphs.unit_shifts.to(positions.dtype)
-    cells = cell.to(positions.dtype)[graphs.batch[sender]]
-    return positions[receiver] - positions[sender] + torch.einsum("ei,eij->ej", shifts, cells)
-
-
 def from_nqx(path: Path, *, provenance: Provenance) -> NequipFoundation:
     """The foundation of a published file, in float32.
 
@@ -188,31 +200,4 @@ def from_nqx(path: Path, *, provenance: Provenance) -> NequipFoundation:
         heads=("Default",),
         e0s=torch.tensor([e0s], dtype=torch.float64),
         provenance=provenance,
-    )
-
-
-def from_safe(model: safe_files.SafeModel) -> NequipFoundation:
-    """The foundation that `NequipFoundation.save` wrote.
-
-    Raises:
-        PestleError: the description or the weights do not fit this backend.
-    """
-    try:
-        shape = Shape.from_json(model.architecture)
-        shape.require_weights(sum(tensor.numel() for tensor in model.tensors.values()))
-        with making():
-            network = Network(shape, [0.0] * shape.heads, [0.0] * shape.heads)
-        dtype = model.tensors["readout.weight"].dtype
-        network.to(dtype).load_state_dict(model.tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0][:200]
-        raise PestleError(
-            f"it cannot be rebuilt ({reason})", where=f"model folder of {model.provenance.name}"
-        ) from error
-    return NequipFoundation(
-        network,
-        elements=model.elements,
-        heads=model.heads,
-        e0s=torch.tensor(model.e0s, dtype=torch.float64),
-        provenance=model.provenance,
     )

@@ -7,7 +7,7 @@ they are layer k. The one readout is `readout 1`.
 
 from __future__ import annotations
 
-from pestle.foundations.interface import LinearBlock, LinearLayer
+from pestle.foundations.capabilities import LinearBlock, LinearLayer
 from pestle.foundations.nequip.network import Linear, Network, Radial
 
 #: Degrees by the names of their irreps, with natural parity.

@@ -8,6 +8,7 @@ from typing import Any
 from ase.data import atomic_numbers
 
 from pestle.adaptation import METHODS
+from pestle.foundations.capabilities import parts_of
 from pestle.foundations.interface import Foundation
 from pestle.jobs.finetune.keepers import KEEPERS
 from pestle.progress import duration
@@ -23,7 +24,7 @@ def trainable_blocks(model: Foundation, trainable: Sequence[str]) -> dict[str, d
             "trainable": sum(sizes[n] for n in names if n in wanted),
             "total": sum(sizes[n] for n in names),
         }
-        for part, names in model.parameter_groups().items()
+        for part, names in parts_of(model).items()
     }
 
 

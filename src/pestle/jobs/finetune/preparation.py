@@ -21,7 +21,8 @@ from pestle.energies.reference_energies import ReferenceEnergies, require_elemen
 from pestle.energies.setting import fallback, given_elements
 from pestle.energies.single_atoms import single_atom_note, single_atoms_learnable
 from pestle.errors import PestleError
-from pestle.foundations import load_foundation
+from pestle.foundations import capabilities, load_foundation
+from pestle.foundations.capabilities import Kernels, require
 from pestle.foundations.devices import DTYPES
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation, Provenance
 from pestle.foundations.prediction import KnownPredictions
@@ -124,9 +125,12 @@ def prepare(
     require_keepers(settings)
     require_last(settings)
     foundation = load_foundation(settings.foundation, trust=trust)
+    for need in method_of(settings).needs:
+        require(foundation, getattr(capabilities, need))
     fingerprint = foundation.fingerprint()
     foundation = foundation.with_dtype(DTYPES[settings.train.dtype]).to(device)
-    foundation.use_kernels(settings.train.kernels)
+    if settings.train.kernels != "auto":
+        require(foundation, Kernels).use_kernels(settings.train.kernels)
     head = foundation.heads[foundation.head_index(settings.head)]
 
     max_edges = settings.train.eval_batch_edges

@@ -12,6 +12,7 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from pestle.files import sha256
+from pestle.foundations.capabilities import arithmetic_of
 from pestle.foundations.dispersion import dispersion_of
 from pestle.jobs.finetune.plan import explained_settings, trainable_blocks
 from pestle.jobs.finetune.preparation import Prepared
@@ -59,7 +60,7 @@ def describe(prepared: Prepared, command: str) -> dict[str, Any]:
             "n_parameters": sum(p.numel() for p in foundation.parameters()),
             "cutoff": foundation.cutoff,
             "dtype": prepared.settings.train.dtype,
-            "arithmetic": model.arithmetic,
+            "arithmetic": arithmetic_of(model),
         },
         "reference_energies": prepared.e0s.to_json(),
         "reference_energies_compared": {k: v.to_json() for k, v in prepared.compared.items()},

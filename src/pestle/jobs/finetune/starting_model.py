@@ -8,6 +8,7 @@ from pestle.adaptation import method_of
 from pestle.energies.reference_energies import EnergyProblem, ReferenceEnergies, compare
 from pestle.energies.setting import from_setting
 from pestle.errors import PestleError
+from pestle.foundations.capabilities import ElementSelection, Heads, require
 from pestle.foundations.interface import TARGET_HEAD, Foundation
 from pestle.foundations.prediction import KnownPredictions
 from pestle.settings.run import RunSettings
@@ -63,11 +64,14 @@ def make_start(
     stages = [Stage("the foundation", foundation, head)]
     start = foundation
     if foundation.heads != (TARGET_HEAD,):
-        start = start.with_heads({TARGET_HEAD: head})
+        start = require(
+            start, Heads, where="head", instead=f"Give a model whose only head is {TARGET_HEAD}."
+        ).with_heads({TARGET_HEAD: head})
         stages.append(Stage(f"taking head {head}", start, TARGET_HEAD))
     if settings.elements == "data":
         wanted = set(elements_of(frames))
-        start = start.with_elements([z for z in start.elements if z in wanted])
+        kept = [z for z in start.elements if z in wanted]
+        start = require(start, ElementSelection).with_elements(kept)
         stages.append(Stage("cutting down the elements", start, TARGET_HEAD))
     shifted = {z: e for z, e in e0s.e0s.items() if z in set(start.elements)}
     start = start.with_reference_energies(TARGET_HEAD, shifted)
