@@ -9,7 +9,7 @@ import numpy as np
 
 from pestle.foundations.prediction import FramePrediction
 from pestle.protocols.results import Chart, Series
-from pestle.protocols.wording import figure
+from pestle.records.wording import figure
 from pestle.structures.frame import Frame, evenly
 
 #: Points of a plot that are kept for a potential; more cannot be told apart.

@@ -43,7 +43,7 @@ from pestle.protocols.predictions import (
 )
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Chart, Column, Series, Table
-from pestle.protocols.wording import counted
+from pestle.records.wording import counted
 from pestle.settings.probe import ForgettingSettings
 from pestle.structures.frame import Frame
 

@@ -13,7 +13,7 @@ from pestle.protocols.neb.ends import changes, lost, merged
 from pestle.protocols.neb.path import path_length
 from pestle.protocols.neb.reactions import Reaction, reactions
 from pestle.protocols.raw import RawFolder
-from pestle.protocols.wording import figure
+from pestle.records.wording import figure
 from pestle.settings.probe import NebSettings
 
 ENDS = ("reactant", "product")

@@ -8,9 +8,10 @@ from typing import Any
 
 from ase.units import kB
 
-from pestle.protocols.results import LEVELS, Chart, Column, Finding, Series, Table
+from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.thresholds import Threshold
-from pestle.protocols.wording import counted, minus
+from pestle.records.verdict import LEVELS, Finding
+from pestle.records.wording import counted, minus
 
 #: K at which an error of a barrier is told as one of a rate.
 ROOM = 300.0

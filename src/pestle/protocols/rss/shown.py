@@ -7,7 +7,7 @@ from typing import Any
 
 from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.rss.criteria import CRITERIA
-from pestle.protocols.wording import listed
+from pestle.records.wording import listed
 from pestle.settings.probe import RssSettings
 
 #: eV/atom above and below the median, and multiples of its volume, at which a chart ends.
