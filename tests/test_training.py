@@ -30,6 +30,7 @@ from pestle.training.loop import Trainer
 from pestle.training.objective import TrainingData
 from pestle.training.optimizer import Schedule, make_average
 from pestle.training.setup import make_fabric
+from run_files import evaluations
 
 
 def settings_for(**asked: Any) -> RunSettings:
@@ -68,7 +69,7 @@ def make_trainer(
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
-    lines = MetricsFile.read(folder / "metrics.jsonl")
+    lines = evaluations(folder / "metrics.jsonl")
     for line in lines:
         line.pop("seconds")
     return lines
