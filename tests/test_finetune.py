@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -270,7 +271,9 @@ def test_what_cannot_work_never_starts(
 def test_a_broken_adaptation_is_stopped_by_the_gate(
     demo_files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pestle.adaptation import METHODS, Adaptation, Method, naive
+    from pestle.adaptation import METHODS, Adaptation
+
+    naive = METHODS["naive"]
 
     def broken(case: Any) -> Adaptation:
         adaptation = naive.adapt(case)
@@ -278,7 +281,7 @@ def test_a_broken_adaptation_is_stopped_by_the_gate(
             next(adaptation.model.parameters()).mul_(1.001)
         return adaptation
 
-    monkeypatch.setitem(METHODS, "naive", Method(broken))
+    monkeypatch.setitem(METHODS, "naive", replace(naive, adapt=broken))
     for dry_run in (True, False):
         with pytest.raises(PestleError, match="the method naive changed"):
             pestle.finetune(asked(demo_files), tmp_path / "run", dry_run=dry_run)

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 import nequip_factory
 import pestle
 from conftest import DATA
+from pestle.adaptation import recipe_of
 from pestle.adaptation.recipes import resolve
 from pestle.errors import Interrupted, PestleError
 from pestle.foundations.devices import OutOfMemory
@@ -213,8 +214,10 @@ def test_a_loss_that_rises_at_every_rate_is_an_error(
 
 def test_an_architecture_without_measured_rates_gets_auto() -> None:
     def resolved(backend: str, **asked: Any) -> Any:
+        settings = build({}, {k.replace("__", "."): v for k, v in asked.items()})
         return resolve(
-            build({}, {k.replace("__", "."): v for k, v in asked.items()}),
+            settings,
+            recipe_of(settings),
             atoms_learnable=False,
             has_isolated_atoms=False,
             backend=backend,

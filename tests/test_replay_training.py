@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from pestle.adaptation import METHODS, Case
+from pestle.adaptation import METHODS, Case, recipe_of
 from pestle.adaptation.recipes import resolve
 from pestle.errors import Interrupted
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
@@ -37,7 +37,8 @@ from run_files import evaluations
 def settings_for(**asked: Any) -> RunSettings:
     names = {"method": "pseudolabel", "train.threads": 1}
     names |= {k.replace("__", "."): v for k, v in asked.items()}
-    return resolve(build({}, names), atoms_learnable=False, has_isolated_atoms=False)[0]
+    asked = build({}, names)
+    return resolve(asked, recipe_of(asked), atoms_learnable=False, has_isolated_atoms=False)[0]
 
 
 def two_heads(foundation: Foundation, frames: list[Frame], settings: RunSettings) -> Foundation:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from pestle.adaptation import recipe_of
 from pestle.adaptation.recipes import resolve
 from pestle.errors import Interrupted, PestleError
 from pestle.foundations.interface import Foundation
@@ -35,7 +36,8 @@ from run_files import evaluations
 
 def settings_for(**asked: Any) -> RunSettings:
     names = {"train.threads": 1, **{k.replace("__", "."): v for k, v in asked.items()}}
-    return resolve(build({}, names), atoms_learnable=False, has_isolated_atoms=False)[0]
+    asked = build({}, names)
+    return resolve(asked, recipe_of(asked), atoms_learnable=False, has_isolated_atoms=False)[0]
 
 
 def make_trainer(

@@ -127,7 +127,7 @@ def assess(metrics: Mapping[str, Any], thresholds: Mapping[str, Threshold]) -> l
     return [Finding("atoms", level, "atom energies", found["rmse"], "meV", limit.words, text)]
 
 
-PROTOCOL = Protocol(
+PROTOCOL: Protocol[Any] = Protocol(
     name="atoms",
     question="Does a single atom of each element have the energy that it should have?",
     settings=AtomSettings,

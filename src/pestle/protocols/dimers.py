@@ -218,7 +218,7 @@ def _name(pair: tuple[int, int]) -> str:
     return f"{chemical_symbols[pair[0]]}-{chemical_symbols[pair[1]]}"
 
 
-PROTOCOL = Protocol(
+PROTOCOL: Protocol[Any] = Protocol(
     name="dimers",
     question="Do two atoms of every pair of elements repel at short range?",
     settings=DimerSettings,

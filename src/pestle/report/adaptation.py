@@ -31,7 +31,7 @@ def heads(folder: RunFolder) -> str:
 
 def own_labels(folder: RunFolder) -> bool:
     """Whether the replay labels are the foundation's own predictions."""
-    return str(folder.part("method").get("name")).startswith("pseudolabel")
+    return folder.method is not None and folder.method.pseudolabels
 
 
 def replay(folder: RunFolder) -> dict[str, Any] | None:

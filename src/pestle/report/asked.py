@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from pestle.report.models import Models
-from pestle.report.overview import METHODS
 from pestle.report.run_folder import RunFolder, nested, split_summaries
 from pestle.report.verdict import SCOPES
 from pestle.report.wording import MISSING, count, is_number, moment, plain
@@ -20,7 +19,8 @@ def asked(folder: RunFolder, models: Models) -> list[tuple[str, str]]:
 def _of_run(folder: RunFolder) -> list[tuple[str, str]]:
     method, foundation = folder.part("method"), folder.part("foundation")
     name = str(method.get("name") or "")
-    spoken = METHODS.get(name, f"{name} fine-tuning" if name != "scratch" else "from scratch")
+    spoken = folder.method.in_words if folder.method is not None else f"{name} fine-tuning"
+    spoken = "from scratch" if folder.from_scratch else spoken
     chosen = ", chosen by auto" if method.get("choice") else ""
     facts = [
         str(foundation.get(key))

@@ -61,7 +61,7 @@ def watched_in_words(folder: RunFolder) -> str:
 
 def nothing_trained(folder: RunFolder) -> bool:
     """Whether epoch 0 is the foundation with the new E0s (with scratch it is random weights)."""
-    return folder.part("method").get("name") != "scratch"
+    return not folder.from_scratch
 
 
 def positive_points(

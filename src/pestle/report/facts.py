@@ -207,7 +207,7 @@ def _gate(folder: RunFolder) -> str:
             f"foundation {number(gate.get('energy'), 2)} eV/atom, {number(gate.get('forces'), 2)} "
             f"eV/Å, {number(gate.get('stress'), 2)} eV/Å³"
         )
-    if folder.part("method").get("name") == "scratch":
+    if folder.from_scratch:
         return "does not apply: random weights cannot reproduce the foundation"
     return "no result: the run did not get that far"
 

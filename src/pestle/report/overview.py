@@ -21,15 +21,6 @@ _STATUS = {
     "running": ("warn", "running"),
 }
 
-#: Methods whose name alone says little or reads badly.
-METHODS = {
-    "lora": "LoRA fine-tuning",
-    "multihead": "multihead replay fine-tuning",
-    "pseudolabel": "pseudolabelled replay fine-tuning",
-    "multihead-lora": "multihead replay fine-tuning with LoRA",
-    "pseudolabel-lora": "pseudolabelled replay fine-tuning with LoRA",
-}
-
 #: Parts of a licence's name that mean: not for commercial use.
 _NON_COMMERCIAL = (ASL.lower(), "academic", "non-commercial", "noncommercial", "-nc")
 
@@ -98,11 +89,10 @@ def sentence(folder: RunFolder, models: Models) -> str:
     """What was done and what came of it, in plain words."""
     method = str(folder.part("method").get("name") or "")
     foundation = str(folder.part("foundation").get("name") or "")
-    if method == "scratch":
-        text = "Training from scratch" + (f" in the shape of {foundation}" if foundation else "")
-    elif method:
-        text = METHODS.get(method, f"{method} fine-tuning")
-        text += f" of {foundation}" if foundation else ""
+    if method:
+        text = folder.method.in_words if folder.method is not None else f"{method} fine-tuning"
+        link = "in the shape of" if folder.from_scratch else "of"
+        text += f" {link} {foundation}" if foundation else ""
     else:
         text = f"Fine-tuning of {foundation}" if foundation else "A fine-tuning run"
     train = nested(split_summaries(folder), "train")
@@ -116,7 +106,6 @@ def sentence(folder: RunFolder, models: Models) -> str:
 
 def _outcome(folder: RunFolder, models: Models) -> str:
     chosen = best_set(folder, models)
-    method = folder.part("method").get("name")
     if chosen:
         sets = nested(folder.errors, "sets")
         errors = nested(sets, chosen, models.tuned, "all")
@@ -127,7 +116,7 @@ def _outcome(folder: RunFolder, models: Models) -> str:
                 if quantity == "energy":
                     old = _without_offset(folder, chosen, value) or old
                 unit = QUANTITIES[quantity][1]
-                word_before = "the foundation" if method == "scratch" else "foundation before"
+                word_before = "the foundation" if folder.from_scratch else "foundation before"
                 before = f", {word_before} {number(old)}" if is_number(old) else ""
                 where = set_in_words(chosen)
                 return f"{word} error on the {where} {number(value)} {unit}{before}"
@@ -213,7 +202,7 @@ def licence(folder: RunFolder) -> dict[str, Any]:
     """The foundation's licence, which the fine-tuned model inherits, and what it forbids."""
     foundation = folder.part("foundation")
     name = str(foundation.get("licence") or "unknown")
-    if folder.part("method").get("name") == "scratch":
+    if folder.from_scratch:
         # Random weights owe nothing to the foundation's weights.
         return {
             "name": "none inherited",

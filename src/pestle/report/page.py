@@ -82,6 +82,7 @@ def render(folder: RunFolder, models: Models) -> str:
         files=facts.data_files(folder),
         check_notes=check_notes(folder),
         method=str(folder.part("method").get("name") or ""),
+        low_rank=folder.method is not None and folder.method.low_rank,
         choice=adaptation.choice(folder),
         heads=adaptation.heads(folder),
         replay=adaptation.replay(folder),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pestle.adaptation import METHODS, Method
 from pestle.errors import PestleError
 from pestle.files import finite
 from pestle.protocols.raw import TIMINGS
@@ -72,6 +73,16 @@ class RunFolder:
             if name not in sets and isinstance(models, dict)
         }
         return found.metrics | {"sets": sets | own}
+
+    @property
+    def method(self) -> Method | None:
+        """What the method of the run declares; `None` for one that this program does not have."""
+        return METHODS.get(str(self.part("method").get("name")))
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether training began with random weights."""
+        return self.method is not None and self.method.from_scratch
 
     def part(self, *names: str) -> dict[str, Any]:
         """A nested object of the manifest; empty where it is absent or null."""

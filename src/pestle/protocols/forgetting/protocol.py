@@ -278,7 +278,7 @@ def _deviation_table(others: Mapping[str, Mapping[str, Any]], note: str) -> Tabl
     return Table("Deviation from the foundation", columns, rows, note)
 
 
-PROTOCOL = Protocol(
+PROTOCOL: Protocol[Any] = Protocol(
     name="forgetting",
     question="Does the model still know what its foundation knew?",
     settings=ForgettingSettings,

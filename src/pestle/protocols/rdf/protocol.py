@@ -297,7 +297,7 @@ def _extent(settings: RdfSettings) -> str:
     return f"{runs} × {settings.time:g} ps at {settings.temperature:g} K"
 
 
-PROTOCOL = Protocol(
+PROTOCOL: Protocol[Any] = Protocol(
     name="rdf",
     question="Does a simulation have the structure of the reference?",
     settings=RdfSettings,
