@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pestle.errors import PestleError
-from pestle.files import Damaged
+from pestle.files import Damaged, unsealed
 from pestle.records.base import Record
 from pestle.records.folder import RunFolder
 from pestle.records.manifest import Manifest
@@ -120,8 +120,12 @@ def _record(kind: type[Read], path: Path, found: FolderRecords) -> Read | None:
     if not isinstance(content, dict):
         found.lacks(path.name, "does not hold an object")
         return None
-    # A page is also made of what was changed by hand.
-    content.pop("sha256", None)
+    try:
+        content = unsealed(content, path)
+    except Damaged as error:
+        command = "qualify" if kind is Verdict else "finetune --resume -o"
+        found.lacks(path.name, f"{error.what}; pestle {command} {found.path} writes it anew")
+        return None
     record, problems = kind.without_broken_parts(content, path.name)
     found.missing += problems
     return record

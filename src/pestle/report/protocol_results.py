@@ -10,10 +10,13 @@ from typing import Any
 import ase.io
 from ase import Atoms
 
-from pestle.files import finite, sha256
+from pestle.checksums import SUMS, require_sum
+from pestle.files import Damaged, finite, sha256
 from pestle.protocols.results import Chart, Column, Flagged, Series, Table
 from pestle.settings.probe import ProbeSettings
 
+#: What to do about a damaged file.
+_ANEW = "the command that wrote it (pestle probe, qualify or finetune --resume) writes it anew"
 _KINDS, _SIZES = ("line", "points", "violin", "bar"), ("wide", "half", "small")
 
 
@@ -89,9 +92,23 @@ def read_protocols(folder: Path, missing: list[str]) -> dict[str, ProtocolResult
     return found
 
 
+def _is_whole(path: Path, name: str, missing: list[str]) -> bool:
+    """Whether a file is there, and is the one that was written as far as its hash is kept."""
+    try:
+        require_sum(path, path.with_name(SUMS))
+    except Damaged as error:
+        about_sums = error.where == str(path.with_name(SUMS))
+        named = f"{name.rpartition('/')[0]}/{SUMS}" if about_sums else name
+        line = f"{named} {error.what}; {_ANEW}"
+        if line not in missing:
+            missing.append(line)
+        return about_sums and path.is_file()
+    return path.is_file()
+
+
 def _json(path: Path, name: str, missing: list[str]) -> Any:
     """Content without NaN; `None` where there is none."""
-    if not path.is_file():
+    if not _is_whole(path, name, missing):
         return None
     try:
         return finite(json.loads(path.read_text(encoding="utf-8")))
@@ -169,7 +186,7 @@ def table_of(entry: dict[str, Any]) -> Table:
 
 
 def _flagged(path: Path, name: str, missing: list[str]) -> list[Flagged]:
-    if not path.is_file():
+    if not _is_whole(path, name, missing):
         return []
     try:
         images = ase.io.read(path, index=":", format="extxyz")

@@ -9,7 +9,7 @@ from typing import Any
 
 from pestle.adaptation import METHODS, Method
 from pestle.errors import PestleError
-from pestle.files import finite
+from pestle.files import Damaged, finite, unsealed
 from pestle.protocols.raw import TIMINGS
 from pestle.records.ending import Ending
 from pestle.records.manifest import Manifest
@@ -153,6 +153,8 @@ def read_run_folder(run_dir: Path) -> RunFolder:
         _say("protocols/errors/metrics.json", "is missing", folder)
     if not is_run and isinstance(folder.verdict.get("candidate"), str):
         folder.name = folder.verdict["candidate"]
+    if (run_dir / "model" / "card.json").is_file():
+        _object(run_dir, "model/card.json", folder)  # nothing is shown of it
     folder.files = [
         f"{part}/{file.name}"
         for part in ("model", "replay")
@@ -194,7 +196,12 @@ def _object(run_dir: Path, name: str, folder: RunFolder) -> dict[str, Any] | Non
     if not isinstance(content, dict):
         _say(name, "does not hold an object", folder)
         return None
-    return content
+    try:
+        return unsealed(content, run_dir / name)
+    except Damaged as error:
+        command = "qualify" if name == "verdict.json" else "finetune --resume -o"
+        _say(name, f"{error.what}; pestle {command} {run_dir} writes it anew", folder)
+        return None
 
 
 def _ending(folder: RunFolder) -> Ending | None:
