@@ -21,7 +21,7 @@ from ase.data import chemical_symbols
 
 import pestle
 from pestle.foundations.prediction import predict_frames
-from pestle.protocols.neb.numbers import profile
+from pestle.protocols.neb.analysis import profile
 from pestle.structures.reading import read_frames
 
 
@@ -84,7 +84,7 @@ def main() -> None:
         print(f"{name:<11}" + "".join(f"{v:8.3f}" for v in values))
     for name, values in curves.items():
         found = profile(values, curves["reference"])
-        barrier, rmse = found["barrier"], found["rmse_mev"]
+        barrier, rmse = found.barrier, found.rmse_mev
         print(f"{name:<11} barrier {barrier:.3f} eV, RMSE {rmse:.0f} meV")
 
 

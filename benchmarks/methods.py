@@ -39,7 +39,7 @@ from pestle.foundations import load_foundation
 from pestle.foundations.devices import DTYPES
 from pestle.foundations.interface import TARGET_HEAD, Foundation
 from pestle.foundations.prediction import FramePrediction, predict_frames
-from pestle.protocols.neb.numbers import profile
+from pestle.protocols.neb.analysis import profile
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.reading import read_frames
 
@@ -112,7 +112,7 @@ def barrier(model: Foundation | None, images: list[Frame]) -> list[float]:
     if model is not None:
         energy = np.array([said.energy for said in predict_frames(model, images)])
     numbers = profile(energy - energy[0], labels - labels[0])
-    return [numbers["barrier"], numbers["rmse_mev"]]
+    return [numbers.barrier, numbers.rmse_mev]
 
 
 def result_of(

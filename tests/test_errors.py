@@ -23,10 +23,13 @@ from pestle.jobs.probe import probe, run_protocol
 from pestle.metrics import errors_by_group
 from pestle.protocols import predictions
 from pestle.protocols.base import Inputs
+from pestle.protocols.errors.numbers import ErrorsNumbers
 from pestle.protocols.errors.parity import MAX_PARITY_POINTS, parity_points
 from pestle.protocols.errors.protocol import PROTOCOL
 from pestle.protocols.potential import ModelPotential, Potential
+from pestle.protocols.predictions import NotFinite
 from pestle.protocols.thresholds import read_thresholds
+from pestle.records.results import Measured
 from pestle.settings.probe import ErrorSettings
 from pestle.structures.frame import Frame
 from pestle.structures.reading import read_frames
@@ -103,7 +106,7 @@ def energies_off(name: str, error: float) -> Planted:
     return Planted(name, lambda f: (interaction(f) + error * len(f), np.zeros((len(f), 3))), E0S)
 
 
-def run(potential, sets, tmp_path: Path, baseline=None, others=()) -> dict[str, Any]:
+def run(potential, sets, tmp_path: Path, baseline=None, others=()) -> Measured[ErrorsNumbers]:
     elements = (1, 6, 8)
     inputs = Inputs(elements, sets, 0, potential.name, baseline.name if baseline else None)
     loaded = Contenders(potential, baseline, tuple(others))
@@ -120,41 +123,43 @@ def test_planted_errors_come_out_by_set_and_group(tmp_path: Path) -> None:
         signs = (-1.0) ** np.arange(frame.forces.size).reshape(frame.forces.shape)
         return interaction(frame) + 0.02 * len(frame), frame.forces + error * signs
 
-    metrics = run(Planted("model", say, E0S), sets, tmp_path)
-    errors = metrics["sets"]["mixed"]["model"]
+    measured = run(Planted("model", say, E0S), sets, tmp_path)
+    errors = measured.numbers.sets["mixed"]["model"]
     assert list(errors) == ["all", "near", "far"]
-    assert errors["near"]["forces_rmse"] == pytest.approx(100.0)
-    assert errors["far"]["forces_mae"] == pytest.approx(300.0)
+    assert errors["near"].forces_rmse == pytest.approx(100.0)
+    assert errors["far"].forces_mae == pytest.approx(300.0)
     # Equally many components of both.
-    assert errors["all"]["forces_rmse"] == pytest.approx(1e3 * np.sqrt((0.1**2 + 0.3**2) / 2))
-    assert errors["all"]["energy_rmse"] == pytest.approx(20.0, rel=1e-6)
-    assert errors["all"]["stress_rmse"] is None
-    assert metrics["sets"]["other"]["model"]["all"]["n_frames"] == 2
+    assert errors["all"].forces_rmse == pytest.approx(1e3 * np.sqrt((0.1**2 + 0.3**2) / 2))
+    assert errors["all"].energy_rmse == pytest.approx(20.0, rel=1e-6)
+    assert errors["all"].stress_rmse is None
+    assert measured.numbers.sets["other"]["model"]["all"].n_frames == 2
     # Figures for the violins and the size of the forces by hand.
-    found = metrics["distribution"]["mixed"]["model"]
-    assert found["forces"] == pytest.approx([100.0] * 4 + [300.0] * 4)
-    assert found["energy"] == pytest.approx([20.0] * 8, rel=1e-6)
-    assert found["group"] == ["near"] * 4 + ["far"] * 4
+    found = measured.numbers.distribution["mixed"]["model"]
+    assert found.forces == pytest.approx([100.0] * 4 + [300.0] * 4)
+    assert found.energy == pytest.approx([20.0] * 8, rel=1e-6)
+    assert found.group == ["near"] * 4 + ["far"] * 4
     every = np.concatenate([f.forces.ravel() for f in far])
-    assert metrics["forces_rms"]["mixed"]["far"] == pytest.approx(1e3 * np.sqrt((every**2).mean()))
+    assert measured.numbers.forces_rms["mixed"]["far"] == pytest.approx(
+        1e3 * np.sqrt((every**2).mean())
+    )
 
 
 def test_the_foundation_is_compared_with_the_candidates_e0s(tmp_path: Path) -> None:
     """Its own are those of another level of theory; others keep theirs."""
     elsewhere = {z: e / 100 for z, e in E0S.items()}
-    metrics = run(
+    measured = run(
         off(0.0, 0.05),
         {"test": labelled()},
         tmp_path,
         baseline=off(0.010, 0.5, elsewhere, name="base"),
         others=[off(0.010, 0.5, elsewhere, name="third")],
     )
-    of_set = metrics["sets"]["test"]
+    of_set = measured.numbers.sets["test"]
     assert list(of_set) == ["base", "third", "model"]
-    assert of_set["base"]["all"]["energy_rmse"] == pytest.approx(10.0, rel=1e-6)
-    assert of_set["third"]["all"]["energy_rmse"] > 1e5
-    assert of_set["model"]["all"]["energy_rmse"] == pytest.approx(0.0, abs=1e-6)
-    assert "base are with the E0s of model" in metrics["notes"][0]
+    assert of_set["base"]["all"].energy_rmse == pytest.approx(10.0, rel=1e-6)
+    assert of_set["third"]["all"].energy_rmse > 1e5
+    assert of_set["model"]["all"].energy_rmse == pytest.approx(0.0, abs=1e-6)
+    assert "base are with the E0s of model" in measured.numbers.notes[0]
     energies, forces = json.loads((tmp_path / "charts.json").read_text())[-2:]
     assert [s["name"] for s in energies["series"]] == ["base", "third", "model"]
     base = energies["series"][0]
@@ -167,9 +172,12 @@ def test_the_foundation_is_compared_with_the_candidates_e0s(tmp_path: Path) -> N
 def test_a_candidate_without_e0s_leaves_energies_as_they_are(tmp_path: Path) -> None:
     frames = labelled()
     candidate = Planted("model", lambda f: (f.energy, f.forces))
-    metrics = run(candidate, {"test": frames}, tmp_path, baseline=off(0.01, 0.1, name="base"))
-    assert metrics["sets"]["test"]["base"]["all"]["energy_rmse"] == pytest.approx(10.0, rel=1e-6)
-    assert metrics["sets"]["test"]["model"]["all"]["energy_rmse"] == 0.0 and not metrics["notes"]
+    measured = run(candidate, {"test": frames}, tmp_path, baseline=off(0.01, 0.1, name="base"))
+    assert measured.numbers.sets["test"]["base"]["all"].energy_rmse == pytest.approx(10.0, rel=1e-6)
+    assert (
+        measured.numbers.sets["test"]["model"]["all"].energy_rmse == 0.0
+        and not measured.numbers.notes
+    )
 
 
 def test_charts_hold_what_was_measured(tmp_path: Path) -> None:
@@ -196,11 +204,11 @@ def test_thinning_keeps_outliers() -> None:
         wrong[7, 1] += 50.0 if k == 33 else 0.0
         said.append(FramePrediction(1.0, 1.0, wrong, None))
     points = parity_points(frames, said)
-    assert len(points["forces_ref"]) == len(points["forces_pred"]) == MAX_PARITY_POINTS
-    error = np.subtract(points["forces_pred"], points["forces_ref"])
+    assert len(points.forces_ref) == len(points.forces_pred) == MAX_PARITY_POINTS
+    error = np.subtract(points.forces_pred, points.forces_ref)
     assert error.max() == pytest.approx(50.01) and np.median(error) == pytest.approx(0.01, abs=1e-6)
     said[3].forces[0, 0] = np.nan
-    assert np.isfinite(parity_points(frames, said)["forces_pred"]).all()
+    assert np.isfinite(parity_points(frames, said).forces_pred).all()
 
 
 def test_labels_that_are_missing_are_left_out(tmp_path: Path) -> None:
@@ -209,16 +217,16 @@ def test_labels_that_are_missing_are_left_out(tmp_path: Path) -> None:
     frames[1].forces = None
     frames[2] = replace(frames[2], energy=None, forces=None)
     potential = Planted("model", lambda f: (1.0, np.zeros((len(f), 3))), E0S)
-    metrics = run(potential, {"test": frames}, tmp_path)
+    measured = run(potential, {"test": frames}, tmp_path)
     expected = errors_by_group(frames, potential.predict(frames))
-    assert metrics["sets"]["test"]["model"] == expected
-    found = metrics["distribution"]["test"]["model"]
-    assert [v is None for v in found["energy"]] == [True, False, True, False, False, False]
-    assert [v is None for v in found["forces"]] == [False, True, True, False, False, False]
+    assert measured.numbers.sets["test"]["model"] == expected
+    found = measured.numbers.distribution["test"]["model"]
+    assert [v is None for v in found.energy] == [True, False, True, False, False, False]
+    assert [v is None for v in found.forces] == [False, True, True, False, False, False]
     energy_only = [replace(f, forces=None) for f in labelled(4)]
     base, model = energies_off("base", 0.1), energies_off("model", 0.3)
-    metrics = run(model, {"test": energy_only}, tmp_path / "energy", baseline=base)
-    found = {f.quantity: f for f in PROTOCOL.assess(metrics, LIMITS)}
+    measured = run(model, {"test": energy_only}, tmp_path / "energy", baseline=base)
+    found = {f.quantity: f for f in PROTOCOL.assess(measured, LIMITS)}
     assert set(found) == {
         "energy error on test",
         "energy error on test, against the foundation",
@@ -238,10 +246,10 @@ def test_findings_name_figure_worst_group_and_worst_set(tmp_path: Path) -> None:
         error = {"a": 0.3, "b": 0.9}.get(frame.config_type, 0.05)
         return interaction(frame), frame.forces + error * np.sign(frame.forces)
 
-    metrics = run(
+    measured = run(
         Planted("model", candidate, E0S), sets, tmp_path, baseline=off(0.0, 0.5, name="base")
     )
-    findings = PROTOCOL.assess(metrics, LIMITS)
+    findings = PROTOCOL.assess(measured, LIMITS)
     assert [f.level for f in findings] == ["fail", "fail", "pass", "pass", "pass", "pass"]
     against, relative = findings[:2]
     rmse = np.sqrt((0.3**2 + 0.9**2) / 2)
@@ -250,13 +258,13 @@ def test_findings_name_figure_worst_group_and_worst_set(tmp_path: Path) -> None:
     assert "made it worse" in against.sentence and "train on structures like these" in (
         against.sentence
     )
-    size = metrics["forces_rms"]["bad"]["all"]
+    size = measured.numbers.forces_rms["bad"]["all"]
     assert relative.value == pytest.approx(1e3 * rmse / size) and relative.value > 0.5
     # Energies without error, of the foundation too: nothing to take a multiple of.
     assert {round(f.value, 6) for f in findings[2:]} == {
         0.0,
         0.1,
-        round(50 / metrics["forces_rms"]["good"]["all"], 6),
+        round(50 / measured.numbers.forces_rms["good"]["all"], 6),
     }
     base = off(0.01, 0.5, name="base")
     equal = run(off(0.01 + 1e-9, 0.5), {"x": labelled()}, tmp_path / "equal", base)
@@ -267,13 +275,13 @@ def test_findings_name_figure_worst_group_and_worst_set(tmp_path: Path) -> None:
 
 def test_energies_are_judged_beside_good_forces(tmp_path: Path) -> None:
     """Forces without fault, energies off by more than an eV/atom; whatever it is compared with."""
-    metrics = run(off(1.5, 0.0), {"x": labelled()}, tmp_path / "alone")
-    energy, forces = PROTOCOL.assess(metrics, LIMITS)
+    measured = run(off(1.5, 0.0), {"x": labelled()}, tmp_path / "alone")
+    energy, forces = PROTOCOL.assess(measured, LIMITS)
     assert energy.level == "fail" and energy.value == pytest.approx(1500.0)
     assert "energy" in energy.quantity and energy.unit == "meV/atom"
     assert "1500 meV/atom" in energy.sentence and forces.level == "pass"
-    metrics = run(off(0.03, 0.0), {"x": labelled()}, tmp_path / "b", off(0.01, 0.5, name="base"))
-    found = {f.quantity: f for f in PROTOCOL.assess(metrics, LIMITS)}
+    measured = run(off(0.03, 0.0), {"x": labelled()}, tmp_path / "b", off(0.01, 0.5, name="base"))
+    found = {f.quantity: f for f in PROTOCOL.assess(measured, LIMITS)}
     ratio = found["energy error on x, against the foundation"]
     assert ratio.level == "fail" and ratio.value == pytest.approx(3.0)
     assert "30 meV/atom, the foundation's 10" in ratio.sentence
@@ -299,9 +307,9 @@ def test_single_atoms_do_not_hide_the_energies_of_the_others(tmp_path: Path) -> 
         atom.forces = np.zeros((1, 3))
     base = Planted("base", saying(0.010), E0S)
     model = Planted("model", saying(0.002), E0S)
-    metrics = run(model, {"x": [*labelled(), *atoms]}, tmp_path, base)
-    assert metrics["sets"]["x"]["model"]["all"]["energy_rmse"] > 1000
-    found = {f.quantity: f for f in PROTOCOL.assess(metrics, LIMITS)}
+    measured = run(model, {"x": [*labelled(), *atoms]}, tmp_path, base)
+    assert measured.numbers.sets["x"]["model"]["all"].energy_rmse > 1000
+    found = {f.quantity: f for f in PROTOCOL.assess(measured, LIMITS)}
     assert found["energy error on x"].value == pytest.approx(2.0)
     assert found["energy error on x, against the foundation"].value == pytest.approx(0.2)
 
@@ -309,25 +317,25 @@ def test_single_atoms_do_not_hide_the_energies_of_the_others(tmp_path: Path) -> 
 def test_energies_alone_are_judged_without_a_foundation(tmp_path: Path) -> None:
     frames = [replace(frame, forces=None) for frame in labelled(4)]
     for error, level in ((0.005, "pass"), (0.05, "concern"), (0.5, "fail")):
-        metrics = run(energies_off("model", error), {"x": frames}, tmp_path / level)
-        (finding,) = PROTOCOL.assess(metrics, LIMITS)
+        measured = run(energies_off("model", error), {"x": frames}, tmp_path / level)
+        (finding,) = PROTOCOL.assess(measured, LIMITS)
         assert (finding.level, finding.value) == (level, pytest.approx(1e3 * error))
 
 
 def test_energies_of_another_level_fail_the_candidate_alone(tmp_path: Path) -> None:
     """All-electron labels against a pseudopotential's E0s: off by keV, whatever the model is."""
     elsewhere = {z: e / 100 for z, e in E0S.items()}
-    metrics = run(off(0.0, 0.1, elsewhere), {"x": labelled()}, tmp_path / "own")
-    error = metrics["sets"]["x"]["model"]["all"]["energy_rmse"]
+    measured = run(off(0.0, 0.1, elsewhere), {"x": labelled()}, tmp_path / "own")
+    error = measured.numbers.sets["x"]["model"]["all"].energy_rmse
     assert error > 1e5
-    energy, forces = PROTOCOL.assess(metrics, LIMITS)
+    energy, forces = PROTOCOL.assess(measured, LIMITS)
     assert energy.level == "fail" and "E0s do not fit these labels" in energy.sentence
     assert f"{error / 1e3:.0f} eV/atom" in energy.sentence and forces.level == "pass"
     # A calculator says no E0s that could be replaced: its energies are no measure.
     frames = labelled()
     base = Planted("base", lambda f: (interaction(f), f.forces + 1.0))
-    metrics = run(off(0.001, 0.1), {"x": frames}, tmp_path / "base", base)
-    found = {f.quantity: f for f in PROTOCOL.assess(metrics, LIMITS)}
+    measured = run(off(0.001, 0.1), {"x": frames}, tmp_path / "base", base)
+    found = {f.quantity: f for f in PROTOCOL.assess(measured, LIMITS)}
     assert set(found) == {
         "energy error on x",
         "force error on x, against the foundation",
@@ -341,8 +349,8 @@ def test_energies_of_another_level_fail_the_candidate_alone(tmp_path: Path) -> N
 
 def test_labels_of_the_foundation_itself_are_told(tmp_path: Path) -> None:
     """A multiple of rounding says nothing."""
-    metrics = run(off(0.0, 0.1), {"x": labelled()}, tmp_path, baseline=off(0.0, 1e-9, name="base"))
-    finding, energy = PROTOCOL.assess(metrics, LIMITS)
+    measured = run(off(0.0, 0.1), {"x": labelled()}, tmp_path, baseline=off(0.0, 1e-9, name="base"))
+    finding, energy = PROTOCOL.assess(measured, LIMITS)
     assert finding.unit == "of the RMS force" and "own predictions" in finding.sentence
     assert energy.level == "pass" and "against" not in energy.quantity
     frames = [replace(frame, forces=None) for frame in labelled()]
@@ -358,11 +366,13 @@ def test_a_model_that_is_not_finite_fails_by_name(tmp_path: Path) -> None:
         lost = frame.index in (3, 5)
         return interaction(frame), frame.forces + (np.nan if lost else 0.1)
 
-    metrics = run(Planted("model", say, E0S), {"test": frames}, tmp_path, off(0, 0.1, name="base"))
-    assert metrics["sets"]["test"]["model"]["all"]["forces_rmse"] is None
-    assert metrics["sets"]["test"]["base"]["all"]["forces_rmse"] == pytest.approx(100.0)
-    assert metrics["not_finite"]["test"] == {"model": {"count": 2, "first": "made.xyz frame 3"}}
-    (finding,) = PROTOCOL.assess(metrics, LIMITS)
+    measured = run(Planted("model", say, E0S), {"test": frames}, tmp_path, off(0, 0.1, name="base"))
+    assert measured.numbers.sets["test"]["model"]["all"].forces_rmse is None
+    assert measured.numbers.sets["test"]["base"]["all"].forces_rmse == pytest.approx(100.0)
+    assert measured.numbers.not_finite["test"] == {
+        "model": NotFinite(count=2, first="made.xyz frame 3")
+    }
+    (finding,) = PROTOCOL.assess(measured, LIMITS)
     assert finding.level == "fail" and finding.value is None
     assert "not finite on 2 frames of 6, the first is made.xyz frame 3" in finding.sentence
     text = (tmp_path / "metrics.json").read_text()
@@ -391,7 +401,7 @@ def test_a_stop_loses_no_piece_and_changes_no_number(tmp_path: Path, monkeypatch
     third = off(0.01, 0.1)
     # The same structures in other sets: nothing is predicted again.
     regrouped = run(third, {"all": [*sets["a"], *sets["b"]]}, tmp_path / "parts")
-    assert third.calls == 0 and regrouped["sets"]["all"]["model"]["all"]["n_frames"] == 9
+    assert third.calls == 0 and regrouped.numbers.sets["all"]["model"]["all"].n_frames == 9
 
 
 def test_a_network_by_metrics_directly(seed0: Foundation, demo_files, tmp_path: Path) -> None:
@@ -400,13 +410,14 @@ def test_a_network_by_metrics_directly(seed0: Foundation, demo_files, tmp_path: 
     write_frames(tmp_path / "few.xyz", frames)
     expected = errors_by_group(frames, predict_frames(seed0, frames))
     few = str(tmp_path / "few.xyz")
-    metrics = probe("errors", "pestle-seed0", data=[f"few={few}"], out=tmp_path / "o")
+    probed = probe("errors", "pestle-seed0", data=[f"few={few}"], out=tmp_path / "o")
+    of_probe = probed.to_json()["sets"]["few"]["pestle-seed0"]
     evaluated = pestle.evaluate(
         "pestle-seed0", [few], out=tmp_path / "e", max_edges=500, dtype="float64"
     )
     for group, errors in expected.items():
-        for name, value in errors.items():
-            for found in (metrics["sets"]["few"]["pestle-seed0"], evaluated):
+        for name, value in errors.model_dump().items():
+            for found in (of_probe, evaluated):
                 wanted = None if value is None else pytest.approx(value, rel=1e-9)
                 assert found[group][name] == wanted, (group, name)
     written = json.loads((tmp_path / "e" / "metrics.json").read_text())
@@ -422,9 +433,9 @@ def test_isolated_atoms_count_in_the_errors_and_not_in_the_plots(
     evaluated = pestle.evaluate("pestle-seed0", [demo_files["train"]], dtype="float64")
     expected = errors_by_group(frames, predict_frames(seed0, frames))
     assert list(evaluated) == list(expected) and "IsolatedAtom" in evaluated
-    assert evaluated["all"]["energy_rmse"] == pytest.approx(expected["all"]["energy_rmse"])
+    assert evaluated["all"]["energy_rmse"] == pytest.approx(expected["all"].energy_rmse)
     points = parity_points(frames, predict_frames(seed0, frames))
-    assert len(points["energy_ref"]) == len(frames) - evaluated["IsolatedAtom"]["n_frames"]
+    assert len(points.energy_ref) == len(frames) - evaluated["IsolatedAtom"]["n_frames"]
 
 
 def test_of_two_heads_the_target_head_is_judged(tmp_path: Path) -> None:
@@ -435,11 +446,11 @@ def test_of_two_heads_the_target_head_is_judged(tmp_path: Path) -> None:
     target = ModelPotential("model", model)
     other = ModelPotential("replay", model, REPLAY_HEAD)
     inputs = Inputs(foundation_factory.ELEMENTS, {"x": frames}, 0, "model")
-    metrics = run_protocol(
+    measured = run_protocol(
         PROTOCOL, Contenders(target, None, (other,)), inputs, ErrorSettings(), tmp_path, "float64"
     )
-    assert metrics["sets"]["x"]["model"]["all"]["forces_rmse"] < 1e-6
-    assert metrics["sets"]["x"]["replay"]["all"]["forces_rmse"] > 1.0
+    assert measured.numbers.sets["x"]["model"]["all"].forces_rmse < 1e-6
+    assert measured.numbers.sets["x"]["replay"]["all"].forces_rmse > 1.0
     assert not PROTOCOL.replay_head
 
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,9 +22,11 @@ from pestle.protocols import predictions
 from pestle.protocols.base import Inputs
 from pestle.protocols.forgetting.broad_set import elements_to_generate, generated_structures
 from pestle.protocols.forgetting.deviations import AT_REST, loss_of_forces
+from pestle.protocols.forgetting.numbers import ForgettingNumbers
 from pestle.protocols.forgetting.protocol import OF_ALL, OF_DATA, PROTOCOL
 from pestle.protocols.potential import ModelPotential, Potential
 from pestle.protocols.thresholds import read_thresholds
+from pestle.records.results import Measured
 from pestle.settings.probe import ForgettingSettings, ProbeSettings
 from pestle.structures.frame import Frame, elements_of
 from pestle.structures.writing import write_frames
@@ -85,7 +86,9 @@ class Toy(Potential):
         raise NotImplementedError
 
 
-def run(candidate, baseline, tmp_path: Path, settings=SOME, sets=None, **more) -> dict[str, Any]:
+def run(
+    candidate, baseline, tmp_path: Path, settings=SOME, sets=None, **more
+) -> Measured[ForgettingNumbers]:
     inputs = Inputs(
         more.pop("elements", (1, 8)),
         sets or {},
@@ -114,18 +117,18 @@ def labelled(count: int = 6, error: float = 0.0, source: str = "broad.xyz") -> l
 
 def test_a_planted_deviation_is_the_deviation_that_is_found(tmp_path: Path) -> None:
     candidate = Toy("candidate", moved(0.35, 0.03), e0=7.0)
-    metrics = run(candidate, Toy("base"), tmp_path)
-    found = metrics["potentials"]["candidate"]["against_foundation"]
-    assert metrics["reference"] == "foundation" and metrics["n_frames"] == 12
+    measured = run(candidate, Toy("base"), tmp_path)
+    found = measured.numbers.potentials["candidate"].against_foundation
+    assert measured.numbers.reference == "foundation" and measured.numbers.n_frames == 12
     for group in found.values():
-        assert group["forces_rmse"] == pytest.approx(350.0)
-        assert group["energy_rmse"] == pytest.approx(30.0)  # whatever its E0s are
+        assert group.forces_rmse == pytest.approx(350.0)
+        assert group.energy_rmse == pytest.approx(30.0)  # whatever its E0s are
     frames, _ = generated_structures(Inputs((1, 8), known=KNOWN), 12)
     every = np.concatenate([truth(frame)[1].ravel() for frame in frames])
     rms = np.sqrt((every**2).mean())
-    assert found["all"]["forces_share"] == pytest.approx(0.35 / rms)
-    assert metrics["potentials"]["base"]["against_foundation"] is None
-    (finding,) = PROTOCOL.assess(metrics, LIMITS)
+    assert found["all"].forces_share == pytest.approx(0.35 / rms)
+    assert measured.numbers.potentials["base"].against_foundation is None
+    (finding,) = PROTOCOL.assess(measured, LIMITS)
     each = np.array([np.sqrt((truth(frame)[1] ** 2).mean()) for frame in frames])
     share = np.sqrt(np.mean(np.minimum(0.35 / np.maximum(each, AT_REST), 1.0) ** 2))
     assert finding.value == pytest.approx(share) and finding.level == "concern"
@@ -134,33 +137,33 @@ def test_a_planted_deviation_is_the_deviation_that_is_found(tmp_path: Path) -> N
 
 
 def test_shifted_e0s_are_nothing_forgotten(tmp_path: Path) -> None:
-    metrics = run(Toy("candidate", e0=500.0), Toy("base"), tmp_path / "made")
-    found = metrics["potentials"]["candidate"]["against_foundation"]["all"]
-    assert found["forces_rmse"] == 0.0 and found["energy_rmse"] == pytest.approx(0.0, abs=1e-6)
-    assert PROTOCOL.assess(metrics, LIMITS)[0].level == "pass"
+    measured = run(Toy("candidate", e0=500.0), Toy("base"), tmp_path / "made")
+    found = measured.numbers.potentials["candidate"].against_foundation["all"]
+    assert found.forces_rmse == 0.0 and found.energy_rmse == pytest.approx(0.0, abs=1e-6)
+    assert PROTOCOL.assess(measured, LIMITS)[0].level == "pass"
     sets = {"broad": labelled(error=0.1)}
-    metrics = run(Toy("candidate", e0=500.0), Toy("base"), tmp_path / "given", sets=sets)
-    errors = {n: p["against_labels"]["all"] for n, p in metrics["potentials"].items()}
+    measured = run(Toy("candidate", e0=500.0), Toy("base"), tmp_path / "given", sets=sets)
+    errors = {n: p.against_labels["all"] for n, p in measured.numbers.potentials.items()}
     for name in ("candidate", "base"):
-        assert errors[name]["forces_rmse"] == pytest.approx(100.0)
-        assert errors[name]["energy_rmse"] == pytest.approx(10.0)
-    (finding,) = PROTOCOL.assess(metrics, LIMITS)
+        assert errors[name].forces_rmse == pytest.approx(100.0)
+        assert errors[name].energy_rmse == pytest.approx(10.0)
+    (finding,) = PROTOCOL.assess(measured, LIMITS)
     assert finding.value == pytest.approx(1.0) and finding.level == "pass"
-    assert "candidate are with the E0s of base" in " ".join(metrics["notes"])
+    assert "candidate are with the E0s of base" in " ".join(measured.numbers.notes)
 
 
 def test_labels_and_own_predictions_are_kept_apart(tmp_path: Path) -> None:
     """Labels off by 0.1 eV/Å, a candidate that moved 0.35 the same way: 0.25 from the labels."""
-    metrics = run(
+    measured = run(
         Toy("candidate", moved(0.35)), Toy("base"), tmp_path, sets={"x": labelled(error=0.1)}
     )
-    found = metrics["potentials"]["candidate"]
-    assert found["against_labels"]["all"]["forces_rmse"] == pytest.approx(250.0)
-    assert found["against_foundation"]["all"]["forces_rmse"] == pytest.approx(350.0)
-    (finding,) = PROTOCOL.assess(metrics, LIMITS)
+    found = measured.numbers.potentials["candidate"]
+    assert found.against_labels["all"].forces_rmse == pytest.approx(250.0)
+    assert found.against_foundation["all"].forces_rmse == pytest.approx(350.0)
+    (finding,) = PROTOCOL.assess(measured, LIMITS)
     assert finding.value == pytest.approx(2.5) and finding.level == "fail"
     assert "2.5 times the foundation's 100" in finding.sentence
-    titles = [table.title for table in PROTOCOL.tables(metrics)]
+    titles = [table.title for table in PROTOCOL.tables(measured)]
     assert titles == ["Errors on the pretraining distribution", "Deviation from the foundation"]
     bar = json.loads((tmp_path / "charts.json").read_text())[0]
     assert bar["kind"] == "bar" and [s["name"] for s in bar["series"]] == ["candidate", "base"]
@@ -170,8 +173,8 @@ def test_labels_and_own_predictions_are_kept_apart(tmp_path: Path) -> None:
 
 def test_labels_of_the_foundation_itself_are_told(tmp_path: Path) -> None:
     """A multiple of rounding says nothing; the share of the forces does."""
-    metrics = run(Toy("candidate", moved(0.1)), Toy("base"), tmp_path, sets={"x": labelled()})
-    (finding,) = PROTOCOL.assess(metrics, LIMITS)
+    measured = run(Toy("candidate", moved(0.1)), Toy("base"), tmp_path, sets={"x": labelled()})
+    (finding,) = PROTOCOL.assess(measured, LIMITS)
     assert finding.unit == "of the forces" and "6 labelled structures" in finding.sentence
     sizes = np.array([np.sqrt(np.mean(f.forces**2)) for f in labelled()])
     assert finding.value == pytest.approx(0.1 * np.sqrt(np.mean(sizes**-2.0)))
@@ -219,11 +222,11 @@ def test_other_elements_in_one_folder_are_other_results(tmp_path: Path) -> None:
     found = []
     for elements in ((1, 8), (11, 17)):
         candidate = Toy("candidate", moved(0.1))
-        metrics = run(candidate, Toy("base"), tmp_path, settings, elements=elements)
+        measured = run(candidate, Toy("base"), tmp_path, settings, elements=elements)
         assert candidate.calls > 0
-        deviation = metrics["potentials"]["candidate"]["against_foundation"]["all"]
-        assert deviation["forces_rmse"] == pytest.approx(100.0)
-        found.append(metrics["forces_rms"]["all"])
+        deviation = measured.numbers.potentials["candidate"].against_foundation["all"]
+        assert deviation.forces_rmse == pytest.approx(100.0)
+        found.append(measured.numbers.forces_rms["all"])
         frames, _ = generated_structures(Inputs(elements, known=KNOWN), 10)
         every = np.concatenate([truth(frame)[1].ravel() for frame in frames])
         assert found[-1] == pytest.approx(1e3 * np.sqrt((every**2).mean()))
@@ -243,23 +246,23 @@ def test_gentle_structures_count_as_much_as_strained_ones() -> None:
         frames.append(Frame(Atoms("H4", positions=rng.normal(size=(4, 3))), 0.0, forces, index=k))
         said.append(FramePrediction(0.0, 0.0, forces * (1.01 if k == 9 else 0.0), None))
     found = loss_of_forces(frames, said)
-    assert found["share"] == pytest.approx(np.sqrt((9 + 1e-4) / 10))
-    assert LIMITS["forces_moved"].level(found["share"]) == "fail"
+    assert found.share == pytest.approx(np.sqrt((9 + 1e-4) / 10))
+    assert LIMITS["forces_moved"].level(found.share) == "fail"
     # At rest nothing can be lost: a thousandth of an eV/Å is no loss of it.
     resting = [replace(frame, forces=np.zeros((4, 3))) for frame in frames]
     still = [replace(p, forces=np.full((4, 3), 1e-3)) for p in said]
-    assert loss_of_forces(resting, still)["share"] == pytest.approx(1e-3 / AT_REST)
+    assert loss_of_forces(resting, still).share == pytest.approx(1e-3 / AT_REST)
 
 
 def test_halves_and_families_show_where_it_was(tmp_path: Path) -> None:
-    metrics = run(Toy("candidate", moved(1.0, where="molecule")), Toy("base"), tmp_path)
-    found = metrics["potentials"]["candidate"]["against_foundation"]
-    assert {OF_DATA, OF_ALL} <= set(found) and found["dimer"]["forces_rmse"] == 0.0
-    assert found["molecule"]["forces_rmse"] == pytest.approx(1000.0)
-    assert found[OF_DATA]["n_frames"] + found[OF_ALL]["n_frames"] == 12
-    assert "molecule" in PROTOCOL.assess(metrics, LIMITS)[0].sentence
+    measured = run(Toy("candidate", moved(1.0, where="molecule")), Toy("base"), tmp_path)
+    found = measured.numbers.potentials["candidate"].against_foundation
+    assert {OF_DATA, OF_ALL} <= set(found) and found["dimer"].forces_rmse == 0.0
+    assert found["molecule"].forces_rmse == pytest.approx(1000.0)
+    assert found[OF_DATA].n_frames + found[OF_ALL].n_frames == 12
+    assert "molecule" in PROTOCOL.assess(measured, LIMITS)[0].sentence
     narrow = run(Toy("candidate", known=(1, 8)), Toy("base"), tmp_path / "cut")
-    assert OF_DATA not in narrow["potentials"]["candidate"]["against_foundation"]
+    assert OF_DATA not in narrow.numbers.potentials["candidate"].against_foundation
 
 
 def test_one_structure_far_off_does_not_hide_the_others(tmp_path: Path) -> None:
@@ -269,16 +272,16 @@ def test_one_structure_far_off_does_not_hide_the_others(tmp_path: Path) -> None:
     def change(frame: Frame, energy: float, forces: np.ndarray) -> tuple[float, np.ndarray]:
         return moved(500.0 if frame.index == 5 else 0.02)(frame, energy, forces)
 
-    metrics = run(Toy("candidate", change), Toy("base"), tmp_path)
-    found = metrics["potentials"]["candidate"]
-    assert found["against_foundation"]["all"]["forces_share"] > 10
+    measured = run(Toy("candidate", change), Toy("base"), tmp_path)
+    found = measured.numbers.potentials["candidate"]
+    assert found.against_foundation["all"].forces_share > 10
     frames, _ = generated_structures(Inputs((1, 8), known=KNOWN), 12)
     size = np.array([np.sqrt((truth(f)[1] ** 2).mean()) for f in frames])
     shares = (0.02 / size) ** 2
     shares[5] = 1.0
-    (finding,) = PROTOCOL.assess(metrics, LIMITS)
+    (finding,) = PROTOCOL.assess(measured, LIMITS)
     assert finding.value == pytest.approx(np.sqrt(np.mean(shares)))
-    assert found["median"] == pytest.approx(20.0) and "20 meV/Å" in finding.sentence
+    assert found.median == pytest.approx(20.0) and "20 meV/Å" in finding.sentence
     assert "Moved by more than its own forces: 1 structure" in finding.sentence
     assert "generated frame 5, by 500000 meV/Å" in finding.sentence
 
@@ -291,17 +294,17 @@ def test_where_the_foundation_extrapolates_is_left_out(tmp_path: Path) -> None:
             forces = forces + 100.0
         return energy, forces * (np.nan if frame.index == 4 else 1.0)
 
-    def run_with(**settings: float) -> tuple[dict, Toy]:
+    def run_with(**settings: float) -> tuple[Measured[ForgettingNumbers], Toy]:
         candidate = Toy("candidate", moved(80.0))
         settings = ForgettingSettings(count=12, **settings)
         return run(candidate, Toy("base", strong), tmp_path, settings), candidate
 
-    metrics, candidate = run_with()
-    assert metrics["n_frames"] == 9 and candidate.calls > 0
-    assert "2 on which the foundation has a force above 50 eV/Å" in " ".join(metrics["notes"])
-    assert "1 on which it is not finite" in " ".join(metrics["notes"])
-    metrics, candidate = run_with(max_force=500.0)
-    assert metrics["n_frames"] == 11 and candidate.calls == 0
+    measured, candidate = run_with()
+    assert measured.numbers.n_frames == 9 and candidate.calls > 0
+    assert "2 on which the foundation has a force above 50 eV/Å" in " ".join(measured.numbers.notes)
+    assert "1 on which it is not finite" in " ".join(measured.numbers.notes)
+    measured, candidate = run_with(max_force=500.0)
+    assert measured.numbers.n_frames == 11 and candidate.calls == 0
     with pytest.raises(PestleError, match=r"forgetting\.max_force"):
         run_with(max_force=1e-3)
 
@@ -310,9 +313,9 @@ def test_a_candidate_that_is_not_finite_fails_by_name(tmp_path: Path) -> None:
     def lost(frame: Frame, energy: float, forces: np.ndarray) -> tuple[float, np.ndarray]:
         return (np.nan if frame.index == 6 else energy), forces
 
-    metrics = run(Toy("candidate", lost), Toy("base"), tmp_path)
-    assert metrics["potentials"]["candidate"]["against_foundation"]["all"]["energy_rmse"] is None
-    (finding,) = PROTOCOL.assess(metrics, LIMITS)
+    measured = run(Toy("candidate", lost), Toy("base"), tmp_path)
+    assert measured.numbers.potentials["candidate"].against_foundation["all"].energy_rmse is None
+    (finding,) = PROTOCOL.assess(measured, LIMITS)
     assert finding.level == "fail" and finding.value is None
     assert "not finite on 1 structure of 12, the first is generated frame 6" in finding.sentence
     assert "NaN" not in (tmp_path / "metrics.json").read_text()
@@ -345,36 +348,36 @@ def test_of_two_heads_the_replay_head_is_shown_with_its_own_e0s(tmp_path: Path) 
         ModelPotential("run", model),
         ModelPotential("run, replay head", model, "pt_head"),
     )
-    metrics = run(target, base, tmp_path / "made", elements=(1, 8), replay_heads=(replay,))
-    found = metrics["potentials"]
-    assert found["run, replay head"]["replay_head"] and not found["run"]["replay_head"]
-    own = found["run, replay head"]["against_foundation"]["all"]
-    assert own["forces_rmse"] == 0.0 and own["energy_rmse"] == pytest.approx(0.0, abs=1e-9)
-    assert found["run"]["against_foundation"]["all"]["forces_rmse"] > 10.0
-    assert "Its replay head: 0 meV/Å" in PROTOCOL.assess(metrics, LIMITS)[0].sentence
+    measured = run(target, base, tmp_path / "made", elements=(1, 8), replay_heads=(replay,))
+    found = measured.numbers.potentials
+    assert found["run, replay head"].replay_head and not found["run"].replay_head
+    own = found["run, replay head"].against_foundation["all"]
+    assert own.forces_rmse == 0.0 and own.energy_rmse == pytest.approx(0.0, abs=1e-9)
+    assert found["run"].against_foundation["all"].forces_rmse > 10.0
+    assert "Its replay head: 0 meV/Å" in PROTOCOL.assess(measured, LIMITS)[0].sentence
     # Without the foundation the replay head still knows the E0s of its level.
     frames = foundation_factory.frames()[:2]
     for frame, said in zip(frames, predict_frames(model, frames, head="pt_head"), strict=True):
         frame.energy, frame.forces = said.energy, said.forces
-    metrics = run(target, None, tmp_path / "given", sets={"x": frames}, replay_heads=(replay,))
-    errors = {n: p["against_labels"]["all"] for n, p in metrics["potentials"].items()}
+    measured = run(target, None, tmp_path / "given", sets={"x": frames}, replay_heads=(replay,))
+    errors = {n: p.against_labels["all"] for n, p in measured.numbers.potentials.items()}
     (own, said) = (predict_frames(model, frames, head=h) for h in ("Default", "pt_head"))
     differences = [
         1e3 * (a.interaction_energy - b.interaction_energy) / len(f)
         for a, b, f in zip(own, said, frames, strict=True)
     ]
-    assert errors["run, replay head"]["energy_rmse"] == pytest.approx(0.0, abs=1e-9)
-    assert errors["run"]["energy_rmse"] == pytest.approx(np.sqrt(np.mean(np.square(differences))))
-    assert PROTOCOL.assess(metrics, LIMITS) == []
+    assert errors["run, replay head"].energy_rmse == pytest.approx(0.0, abs=1e-9)
+    assert errors["run"].energy_rmse == pytest.approx(np.sqrt(np.mean(np.square(differences))))
+    assert PROTOCOL.assess(measured, LIMITS) == []
 
 
 def test_structures_that_cannot_be_compared_are_counted(tmp_path: Path) -> None:
     frames = labelled(6, error=0.1)
     atom = Frame(Atoms("O"), -8.0, config_type="IsolatedAtom")
     strange = replace(frames[0], atoms=Atoms("NaClXe", positions=frames[0].atoms.positions))
-    metrics = run(Toy("c"), Toy("b"), tmp_path, sets={"x": [*frames, atom], "y": [strange]})
-    assert metrics["n_frames"] == 6
-    text = " ".join(metrics["notes"])
+    measured = run(Toy("c"), Toy("b"), tmp_path, sets={"x": [*frames, atom], "y": [strange]})
+    assert measured.numbers.n_frames == 6
+    text = " ".join(measured.numbers.notes)
     assert (
         "1 isolated atom;" in text and "1 with elements that not every model knows (Xe 1)" in text
     )
@@ -387,17 +390,17 @@ def test_the_embedded_foundation_against_itself(seed0: Foundation, tmp_path: Pat
     for frame, said in zip(frames, predict_frames(seed0, frames), strict=True):
         frame.energy, frame.forces = said.energy + 0.1 * len(frame), said.forces
     write_frames(tmp_path / "broad.xyz", frames)
-    metrics = probe(
+    probed = probe(
         "forgetting",
         "pestle-seed0",
         against="pestle-seed0",
         data=[str(tmp_path / "broad.xyz")],
         out=tmp_path / "o",
     )
-    candidate, base = metrics["potentials"].values()
-    assert candidate["against_labels"]["all"]["energy_rmse"] == pytest.approx(100.0, rel=1e-5)
-    assert candidate["against_labels"] == base["against_labels"]
-    assert metrics["findings"][0]["level"] == "pass"
+    candidate, base = probed.measured.numbers.potentials.values()
+    assert candidate.against_labels["all"].energy_rmse == pytest.approx(100.0, rel=1e-5)
+    assert candidate.against_labels == base.against_labels
+    assert probed.findings[0].level == "pass"
 
 
 @pytest.mark.parametrize(

@@ -27,11 +27,13 @@ from pestle.protocols.dynamics.starts import starting_structures
 from pestle.protocols.dynamics.trajectory import Run, some_frames
 from pestle.protocols.md.checks import bonds_of, drift, first_broken
 from pestle.protocols.md.findings import assess, story
-from pestle.protocols.md.protocol import PROTOCOL, verdict
+from pestle.protocols.md.numbers import MdNumbers, PotentialNumbers, RunNumbers
+from pestle.protocols.md.protocol import PROTOCOL, run_numbers
 from pestle.protocols.potential import CalculatorPotential, ModelPotential, Potential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.thresholds import read_thresholds
 from pestle.protocols.verdict import conclude
+from pestle.records.results import About, Measured
 from pestle.settings.probe import MdSettings
 from pestle.structures.frame import Frame
 from pestle.structures.writing import write_frames
@@ -338,8 +340,8 @@ def test_hard_signs_end_a_run_where_they_must(engine: str, tmp_path: Path) -> No
         tmp_path / "nan", toy(lambda atoms: (np.nan, np.zeros((2, 3)), 0.0)), [pair], legs, clock
     )
     assert found.stopped.kind == "not finite" and found.stopped.step == 0
-    said = verdict(found, MdSettings())
-    assert not said["stable"] and said["reason"] == "its energy or forces are not finite"
+    said = run_numbers(found, MdSettings())
+    assert not said.stable and said.reason == "its energy or forces are not finite"
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -458,30 +460,29 @@ def write(path: Path, structures: list[Atoms]) -> str:
 def test_stable_dynamics_pass_and_the_figures_are_there(tmp_path: Path) -> None:
     data = write(tmp_path / "cu.xyz", [copper(k).atoms for k in range(5)])
     asked = {"data": [data], "out": tmp_path / "o"}
-    metrics = probe("md", "calculator:ase.calculators.emt:EMT", settings=SHORT, **asked)
-    found = metrics["potentials"]["EMT"]
-    assert [run["where"] for run in found["runs"]] == ["cu.xyz frame 0", "cu.xyz frame 2"] * 2
-    assert found["n_runs"] == 4 and found["n_unstable"] == 0
-    assert found["simulated"] == pytest.approx(2 * 0.15)
-    steady = found["runs"][0]
-    assert steady["density"] == pytest.approx(8.9, rel=0.1)
-    assert steady["volume"] == pytest.approx(3.65**3 / 4, rel=0.1)
-    assert abs(steady["drift"]) < 1.0 + steady["drift_error"]
-    assert {f["level"] for f in metrics["findings"]} == {"pass"}
-    assert metrics["findings"][0]["sentence"] == (
-        "All 4 runs stayed stable: 2 structures over 0.06 ps at 300 K, 0.04 ps without thermostat "
-        "and 0.05 ps from 50 to 800 K. 0.06 ps: a first look; the paper ran 250 ps, and what takes "
-        "longer to break is not excluded."
-    )
-    assert set(found["curves"]) == {"temperature", "volume", "energy", "ramp"}
+    probed = probe("md", "calculator:ase.calculators.emt:EMT", settings=SHORT, **asked)
+    found = probed.measured.numbers.potentials["EMT"]
+    assert [run.where for run in found.runs] == ["cu.xyz frame 0", "cu.xyz frame 2"] * 2
+    assert found.n_runs == 4 and found.n_unstable == 0
+    assert found.simulated == pytest.approx(2 * 0.15)
+    steady = found.runs[0]
+    assert steady.density == pytest.approx(8.9, rel=0.1)
+    assert steady.volume == pytest.approx(3.65**3 / 4, rel=0.1)
+    assert abs(steady.drift) < 1.0 + steady.drift_error
+    assert {f.level for f in probed.findings} == {"pass"}
+    said = probed.findings[0].sentence
+    assert "All 4 runs stayed stable: 2 structures over 0.06 ps at 300 K" in said
+    assert "0.04 ps without thermostat and 0.05 ps from 50 to 800 K" in said
+    assert "250 ps" in said and "not excluded" in said
+    assert set(found.curves) == {"temperature", "volume", "energy", "ramp"}
     assert not (tmp_path / "o" / "flagged.xyz").exists()
-    assert {chart.title for chart in PROTOCOL.charts(metrics)} == {
+    assert {chart.title for chart in PROTOCOL.charts(probed.measured)} == {
         "Temperature, steady part",
         "Temperature, ramp",
         "Total energy without thermostat",
         "Volume, steady part",
     }
-    assert len(PROTOCOL.tables(metrics)[0].rows) == 4
+    assert len(PROTOCOL.tables(probed.measured)[0].rows) == 4
     assert PROTOCOL.extent(MdSettings()) == (
         "8 structures: 250 ps npt at 300 K, 5 ps nve, ramp 50 → 800 K over 50 ps"
     )
@@ -510,60 +511,73 @@ def test_an_unstable_potential_is_called_so_and_limits_need_no_new_run(
     Path("weak.py").write_text(MODULE)
     data = write(tmp_path / "h2.xyz", [Atoms("H2", positions=[[0, 0, 0], [0, 0, 0.74]])] * 2)
     asked = {"data": [data], "out": tmp_path / "o"}
-    metrics = probe("md", "calculator:weak:Weak", settings=SHORT | {"md.hot": 50.0}, **asked)
-    found = metrics["potentials"]["Weak"]
-    assert found["n_unstable"] == 4
-    bad = found["runs"][0]
-    assert bad["kind"] == "bond" and bad["leg"] == "steady" and bad["step"] == 1e3 * bad["time"]
-    worst = metrics["findings"][0]
-    assert worst["level"] == "fail" and worst["value"] == 1.0
-    assert (
-        "4 of 4 runs lost a bond of a molecule: structure 0 (h2.xyz frame 0): lost its bond H0–H1"
-        in (worst["sentence"])
-    )
-    assert (
-        f"at {bad['time']:.4g} ps (step {bad['step']}) in the steady part at 300 K"
-        in (worst["sentence"])
-    )
+    probed = probe("md", "calculator:weak:Weak", settings=SHORT | {"md.hot": 50.0}, **asked)
+    found = probed.measured.numbers.potentials["Weak"]
+    assert found.n_unstable == 4
+    bad = found.runs[0]
+    assert bad.kind == "bond" and bad.leg == "steady" and bad.step == 1e3 * bad.time
+    worst = probed.findings[0]
+    assert worst.level == "fail" and worst.value == 1.0
+    assert worst.sentence.startswith("4 of 4 runs lost a bond of a molecule: structure 0 (h2.xyz")
+    assert "lost its bond H0–H1" in worst.sentence
+    at = f"at {bad.time:.4g} ps (step {bad.step}) in the steady part at 300 K"
+    assert at in worst.sentence
     assert (tmp_path / "o" / "flagged.xyz").read_text().count("lost its bond") == 4
-    assert "atoms" in PROTOCOL.tables(metrics)[0].note.lower()
+    assert "atoms" in PROTOCOL.tables(probed.measured)[0].note.lower()
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "o" / "raw").rglob("*.npz")}
     wide = SHORT | {"md.hot": 50.0, "md.bond_stretch": 100.0}
-    metrics = probe("md", "calculator:weak:Weak", settings=wide, **asked)
-    assert metrics["potentials"]["Weak"]["n_unstable"] < 4
+    probed = probe("md", "calculator:weak:Weak", settings=wide, **asked)
+    assert probed.measured.numbers.potentials["Weak"].n_unstable < 4
     assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "o" / "raw").rglob("*.npz")}
 
 
-def told(kind: str | None = None, part: str = "steady", **figures) -> dict:
+def told(kind: str | None = None, part: str = "steady", **figures) -> RunNumbers:
     """What became of a run."""
     names = {"bond": "it lost its bond C0–F5 (1.40 → 2.31 Å)", "volume": "its volume changed"}
     found = {"part": part, "structure": 3, "where": "ts.xyz frame 3", "stable": kind is None}
+    found |= {"formula": "CH3ClF", "atoms": 6, "simulated": 0.05, "thermostat": 300.0}
     found |= {"kind": kind, "reason": names.get(kind or ""), "leg": part, "time": 0.05, "step": 100}
-    found |= {"thermostat": 300.0, "stress": None}
-    return found | dict.fromkeys(("drift", "drift_error", "drift_judged")) | figures
+    return RunNumbers(**(found | figures))
 
 
-def drifting(slope: float | None, width: float | None, structure: int = 0) -> dict:
-    figures = {"drift": slope, "drift_error": width, "drift_judged": None, "structure": structure}
-    if slope is not None and width is not None:
-        figures["drift_judged"] = max(0.0, abs(slope) - width)
-    return told(**figures)
+def drifting(slope: float | None, width: float | None, structure: int = 0) -> RunNumbers:
+    left = None if slope is None or width is None else max(0.0, abs(slope) - width)
+    return told(drift=slope, drift_error=width, drift_judged=left, structure=structure)
 
 
-def judged(runs: list[dict], base: list[dict] | None = None, **settings):
-    """Findings on these runs: unstable runs, and the drift where there is one."""
+def measured(
+    runs: list[RunNumbers], base: list[RunNumbers] | None = None, **settings
+) -> Measured[MdNumbers]:
+    def potential(runs: list[RunNumbers]) -> PotentialNumbers:
+        bad = sum(not run.stable for run in runs)
+        return PotentialNumbers(
+            runs=runs,
+            n_runs=len(runs),
+            n_unstable=bad,
+            unstable_share=bad / len(runs),
+            simulated=0.05 * len(runs),
+            curves={},
+        )
 
-    def potential(runs: list[dict]) -> dict:
-        bad = sum(not run["stable"] for run in runs)
-        return {"runs": runs, "n_runs": len(runs), "n_unstable": bad} | {
-            "unstable_share": bad / len(runs)
-        }
-
+    about = About(
+        protocol="md",
+        question=PROTOCOL.question,
+        settings=MdSettings(**settings).model_dump(),
+        models=("a", "b") if base else ("a",),
+        candidate="a",
+        baseline="b" if base else None,
+        labels={},
+        elements=("C",),
+    )
     potentials = {"a": potential(runs)} | ({"b": potential(base)} if base else {})
-    metrics = {"candidate": "a", "baseline": "b" if base else None, "potentials": potentials}
-    metrics["settings"] = MdSettings(**settings).model_dump()
-    found = {f.quantity: f for f in assess(metrics, read_thresholds()["md"])}
-    return found["unstable runs"], found.get("energy drift")
+    return Measured.of(about, MdNumbers(potentials=potentials))
+
+
+def judged(runs: list[RunNumbers], base: list[RunNumbers] | None = None, **settings):
+    """Findings on these runs: unstable runs, and the drift where there is one."""
+    found = assess(measured(runs, base, **settings), read_thresholds()["md"])
+    by_quantity = {f.quantity: f for f in found}
+    return by_quantity["unstable runs"], by_quantity.get("energy drift")
 
 
 def test_the_surest_drift_is_judged_not_the_largest() -> None:
@@ -638,10 +652,10 @@ def test_a_volume_that_runs_away_tells_the_stress_at_the_start(engine, tmp_path:
     legs, clock = [Leg("steady", 5.0, "npt", 300)], Clockwork(1.0, every=0.005, engine=engine)
     (found,) = run(tmp_path, toy(swelling), [Frame(sites(2), source="cell")], legs, clock)
     assert found.stress[0] == pytest.approx(-6.0)
-    said = verdict(found, MdSettings())
-    assert said["kind"] == "volume" and said["stress"] == pytest.approx(-6.0)
-    assert "volume changed by +5" in said["reason"]
-    assert "% (stress at the start -6 GPa) at " in story(told() | said)
+    said = run_numbers(found, MdSettings())
+    assert said.kind == "volume" and said.stress == pytest.approx(-6.0)
+    assert "volume changed by +5" in said.reason
+    assert "% (stress at the start -6 GPa) at " in story(said)
 
 
 WITHOUT_STRESS = """
@@ -669,8 +683,8 @@ def test_constant_pressure_needs_a_stress(engine: str, tmp_path: Path, monkeypat
             probe("md", "calculator:free:Free", settings=chosen | npt, **asked)
         assert "\n" not in caught.value.line and "nvt" in caught.value.line
         assert not (tmp_path / "o").exists()
-    metrics = probe("md", "calculator:free:Free", settings=chosen | {"md.ensemble": "nvt"}, **asked)
-    assert metrics["potentials"]["Free"]["n_unstable"] == 0
+    probed = probe("md", "calculator:free:Free", settings=chosen | {"md.ensemble": "nvt"}, **asked)
+    assert probed.measured.numbers.potentials["Free"].n_unstable == 0
     # A molecule has no stress, and needs none.
     gas = write(tmp_path / "gas.xyz", [pair])
     probe("md", "calculator:free:Free", settings=chosen, data=[gas], out=tmp_path / "gas")

@@ -23,12 +23,14 @@ from pestle.jobs.probe import probe
 from pestle.protocols.base import Inputs
 from pestle.protocols.neb import band
 from pestle.protocols.neb.image_calculator import BatchCalculator
+from pestle.protocols.neb.numbers import NebNumbers, ReactionNumbers
 from pestle.protocols.neb.path import resampled
 from pestle.protocols.neb.protocol import PROTOCOL, analyse, calculate
 from pestle.protocols.neb.reactions import has_reference, reactions
 from pestle.protocols.potential import CalculatorPotential, ModelPotential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.thresholds import read_thresholds
+from pestle.records.results import About, Measured
 from pestle.settings.probe import NebSettings
 from pestle.structures.frame import Frame
 from pestle.structures.reading import read_frames
@@ -147,7 +149,7 @@ def ends_of_valley(**labels) -> list[Frame]:
 
 
 def run(make, frames, folder: Path, also=None, **settings):
-    """Metrics and raw folders of a candidate and further potentials."""
+    """Results and raw folders of a candidate and further potentials."""
     chosen = NebSettings(**({"fmax": 0.002, "images": 7} | settings))
     inputs = Inputs((1,), {"toy": frames}, candidate="toy")
     potentials = {"toy": make, **(also or {})}
@@ -156,12 +158,21 @@ def run(make, frames, folder: Path, also=None, **settings):
         raws[name] = RawFolder(folder / name, {"of": name, **chosen.model_dump()})
         if not raws[name].finished:
             calculate(CalculatorPotential(name, maker), inputs, chosen, raws[name])
-    found = analyse(raws, inputs, chosen)
-    return found | {"candidate": "toy", "baseline": None, "labels": {}}, raws
+    about = About(
+        protocol="neb",
+        question=PROTOCOL.question,
+        settings=chosen.model_dump(),
+        models=tuple(potentials),
+        candidate="toy",
+        baseline=None,
+        labels={},
+        elements=("H",),
+    )
+    return Measured.of(about, analyse(raws, inputs, chosen)), raws
 
 
-def of(metrics, name: str = "toy") -> dict:
-    return metrics["potentials"][name]["reactions"]["toy"]
+def of(metrics: Measured[NebNumbers], name: str = "toy") -> ReactionNumbers:
+    return metrics.numbers.potentials[name].reactions["toy"]
 
 
 def levels(metrics) -> dict[str, str]:
@@ -183,14 +194,14 @@ def test_barrier_of_a_bent_valley(method, between, tmp_path: Path) -> None:
         frames[1:1] = [atom(-0.4, 0.2), atom(0.5, 0.6)]
     metrics, raws = run(Valley, frames, tmp_path, method=method)
     found = of(metrics)
-    assert found["judged"] == "band" and found["band"]["converged"] and found["remarks"] == []
-    assert found["barrier"] == pytest.approx(quartic(top) - quartic(left), abs=1e-3)
-    assert found["reaction_energy"] == pytest.approx(quartic(right) - quartic(left), abs=1e-4)
+    assert found.judged == "band" and found.band.converged and found.remarks == []
+    assert found.barrier == pytest.approx(quartic(top) - quartic(left), abs=1e-3)
+    assert found.reaction_energy == pytest.approx(quartic(right) - quartic(left), abs=1e-4)
     reverse = quartic(top) - quartic(right)
-    assert found["band"]["reverse_barrier"] == pytest.approx(reverse, abs=1e-3)
+    assert found.band.reverse_barrier == pytest.approx(reverse, abs=1e-3)
     positions = raws["toy"].read("band-toy")["positions"]
     assert len(positions) == 7
-    highest = positions[np.argmax(found["band"]["energy"])][0]
+    highest = positions[np.argmax(found.band.energy)][0]
     assert highest == pytest.approx([top, BEND * (1 - top**2), 0.0], abs=0.02)
     assert positions[0][0] == pytest.approx([left, BEND * (1 - left**2), 0.0], abs=2e-3)
 
@@ -203,14 +214,14 @@ def test_energies_along_the_given_images_are_the_potentials_own(tmp_path: Path) 
     metrics, _ = run(Valley, frames, tmp_path, method="path")
     found = of(metrics)
     own = np.array(energy) - energy[0]
-    assert found["path"]["energy"] == pytest.approx(own, abs=1e-12)
-    assert found["judged"] == "path" and found["band"] is None and found["ends"] == {}
+    assert found.path.energy == pytest.approx(own, abs=1e-12)
+    assert found.judged == "path" and found.band is None and found.ends == {}
     labels = own + 0.1 * (x + 1)
-    assert found["path"]["rmse_mev"] == pytest.approx(100 * np.sqrt(np.mean((x + 1) ** 2)))
-    assert found["barrier_error"] == pytest.approx(own.max() - labels.max())
-    assert found["reaction_energy_error"] == pytest.approx(-0.2)
-    assert metrics["reactions"]["toy"]["reference"]["barrier"] == pytest.approx(labels.max())
-    assert metrics["reactions"]["toy"]["length"] == pytest.approx(np.linspace(0, 2, 5))
+    assert found.path.rmse_mev == pytest.approx(100 * np.sqrt(np.mean((x + 1) ** 2)))
+    assert found.barrier_error == pytest.approx(own.max() - labels.max())
+    assert found.reaction_energy_error == pytest.approx(-0.2)
+    assert metrics.numbers.reactions["toy"].reference.barrier == pytest.approx(labels.max())
+    assert metrics.numbers.reactions["toy"].length == pytest.approx(np.linspace(0, 2, 5))
 
 
 def test_the_product_may_lie_in_any_orientation(tmp_path: Path) -> None:
@@ -222,11 +233,11 @@ def test_the_product_may_lie_in_any_orientation(tmp_path: Path) -> None:
     end.translate([3, 5, -4])
     metrics, _ = run(Exchange, [Frame(start), Frame(end)], tmp_path, images=5)
     found = of(metrics)
-    assert found["band"]["converged"]
-    assert found["barrier"] == pytest.approx(HEIGHT, abs=1e-3)
-    assert found["reaction_energy"] == pytest.approx(0.0, abs=1e-4)
+    assert found.band.converged
+    assert found.barrier == pytest.approx(HEIGHT, abs=1e-3)
+    assert found.reaction_energy == pytest.approx(0.0, abs=1e-4)
     # The middle atom moves by 0.8 Å, the others against it so that the centre stays.
-    assert found["band"]["length"][-1] == pytest.approx(0.8 * np.sqrt(2 / 3), abs=0.01)
+    assert found.band.length[-1] == pytest.approx(0.8 * np.sqrt(2 / 3), abs=0.01)
 
 
 def test_an_adatom_hops_across_the_cell_with_fixed_atoms(tmp_path: Path) -> None:
@@ -255,8 +266,8 @@ def test_an_adatom_hops_across_the_cell_with_fixed_atoms(tmp_path: Path) -> None
     barrier = heights["bridge"] - heights["hollow"]
     assert 0.1 < barrier < 1.0
     metrics, _ = run(EMT, [Frame(start), Frame(wrapped)], tmp_path, images=5, fmax=0.02)
-    assert of(metrics)["barrier"] == pytest.approx(barrier, abs=2e-3)
-    assert of(metrics)["band"]["length"][-1] < 1.3 * side
+    assert of(metrics).barrier == pytest.approx(barrier, abs=2e-3)
+    assert of(metrics).band.length[-1] < 1.3 * side
 
 
 def test_images_predicted_together_are_those_predicted_one_by_one(seed0) -> None:
@@ -304,9 +315,9 @@ def test_the_saddle_of_a_network_is_one(seed0, tmp_path: Path) -> None:
     """Of the embedded foundation: at the top of the band ASE finds no force and one downhill
     direction. The file of the band holds no labels."""
     model = "pestle-seed0"
-    metrics = probe("neb", model, data=[f"sn2={DEMO}"], out=tmp_path, settings={"neb.fmax": 0.02})
-    found = metrics["potentials"][model]["reactions"]["sn2"]
-    assert found["judged"] == "band"
+    probed = probe("neb", model, data=[f"sn2={DEMO}"], out=tmp_path, settings={"neb.fmax": 0.02})
+    found = probed.measured.numbers.potentials[model].reactions["sn2"]
+    assert found.judged == "band"
     (file,) = tmp_path.glob("raw/*/*/band-sn2.xyz")
     images = read_frames([str(file)])
     assert not any(images.keys[label] for label in images.keys)
@@ -314,7 +325,7 @@ def test_the_saddle_of_a_network_is_one(seed0, tmp_path: Path) -> None:
     atoms = top.atoms
     atoms.calc = FoundationCalculator(seed0)
     first = images.frames[0].atoms.info["model_energy"]
-    assert atoms.get_potential_energy() - first == pytest.approx(found["barrier"], abs=1e-9)
+    assert atoms.get_potential_energy() - first == pytest.approx(found.barrier, abs=1e-9)
     assert np.linalg.norm(atoms.get_forces(), axis=1).max() < 0.05
     hessian, step = np.zeros((18, 18)), 0.01
     for k in range(18):
@@ -334,7 +345,7 @@ def test_a_constant_changes_nothing(tmp_path: Path) -> None:
     metrics, _ = run(Valley, ends_of_valley(), tmp_path, also={"far": lambda: Valley(-17372.0)})
     near, far = of(metrics), of(metrics, "far")
     for name in ("barrier", "reaction_energy"):
-        assert far[name] == pytest.approx(near[name], abs=1e-9)
+        assert getattr(far, name) == pytest.approx(getattr(near, name), abs=1e-9)
 
 
 def test_too_few_steps_are_said_and_the_given_images_judged(tmp_path: Path) -> None:
@@ -342,9 +353,9 @@ def test_too_few_steps_are_said_and_the_given_images_judged(tmp_path: Path) -> N
     frames = [atom(x, BEND * (1 - x * x), energy=quartic(x)) for x in (left, 0.5, right)]
     metrics, _ = run(Valley, frames, tmp_path, max_steps=3)
     found = of(metrics)
-    assert found["judged"] == "path" and not found["band"]["converged"]
-    assert found["band"]["steps"] == 3
-    assert any("the band ran out of steps after 3" in text for text in found["remarks"])
+    assert found.judged == "path" and not found.band.converged
+    assert found.band.steps == 3
+    assert any("the band ran out of steps after 3" in text for text in found.remarks)
     assert levels(metrics)["unfinished bands"] == "concern"
     assert "raise neb.max_steps" in words(metrics)
     assert "(given images)" in words(metrics)
@@ -354,7 +365,7 @@ def test_ends_that_are_no_minima(tmp_path: Path) -> None:
     """Fragments that drift off; one minimum where two were given; a bond that breaks."""
     pair = [Frame(Atoms("HF", positions=[[0, 0, 0], [0, 0, d]])) for d in (1.5, 2.5)]
     apart, _ = run(Repulsive, pair, tmp_path / "apart")
-    assert of(apart)["lost"].startswith("the reactant falls apart, down to a gap of 5.0 Å")
+    assert of(apart).lost.startswith("the reactant falls apart, down to a gap of 5.0 Å")
     # Without labels nobody says that the given ends are minima.
     assert levels(apart) == {"ends that are no minima": "concern"}
     assert "falls apart" in words(apart)
@@ -363,19 +374,19 @@ def test_ends_that_are_no_minima(tmp_path: Path) -> None:
     told, _ = run(Repulsive, pair, tmp_path / "told")
     assert levels(told)["ends that are no minima"] == "fail"
     one, _ = run(Harmonic, ends_of_valley(), tmp_path / "one")
-    assert of(one)["lost"] == "reactant and product relax to one minimum"
-    assert of(one)["band"] is None and "There is no band" in words(one)
+    assert of(one).lost == "reactant and product relax to one minimum"
+    assert of(one).band is None and "There is no band" in words(one)
     start = Atoms("HHH", positions=[[0, 0, 0], [0.7, 0, 0], [3.2, 0, 0]])
     end = Atoms("HHH", positions=[[0, 0, 0], [2.5, 0, 0], [3.2, 0, 0]])
     other, _ = run(Exchange, [Frame(start), Frame(end)], tmp_path / "other")
-    assert "H0-H1 broken" in of(other)["lost"] and of(other)["band"] is None
-    assert of(other)["blocked"]
+    assert "H0-H1 broken" in of(other).lost and of(other).band is None
+    assert of(other).blocked
 
 
 def test_without_a_reference_nothing_is_right(tmp_path: Path) -> None:
     """A band that is had, and ends that are minima, say nothing on whether the barrier is right."""
     metrics, _ = run(Valley, ends_of_valley(), tmp_path / "bare")
-    assert of(metrics)["band"]["converged"] and levels(metrics) == {}
+    assert of(metrics).band.converged and levels(metrics) == {}
     # Labels of the images between alone: nothing to take them relative to.
     between = ends_of_valley()
     between[1:1] = [atom(0.0, 0.5, energy=1.0)]
@@ -395,8 +406,8 @@ def test_no_saddle_is_said(tmp_path: Path) -> None:
     frames = [atom(x, energy=e) for x, e in ((0.0, 0.0), (0.5, 1.0), (1.0, 0.5))]
     metrics, _ = run(Slope, frames, tmp_path, method="path")
     found = of(metrics)
-    assert found["barrier"] == pytest.approx(1.0) and not found["saddle"]
-    assert "no saddle" in found["remarks"][0] and "the model has no saddle there" in words(metrics)
+    assert found.barrier == pytest.approx(1.0) and not found.saddle
+    assert "no saddle" in found.remarks[0] and "the model has no saddle there" in words(metrics)
 
 
 @pytest.mark.parametrize(
@@ -410,9 +421,9 @@ def test_no_saddle_is_said(tmp_path: Path) -> None:
 def test_a_model_that_gives_nan_is_named_and_the_others_go_on(bad, match, tmp_path: Path) -> None:
     frames = ends_of_valley(energy=0.0)
     metrics, _ = run(lambda: Broken(bad), frames, tmp_path, also={"good": Valley})
-    assert match in of(metrics)["failed"] and match.split(" (")[0] in words(metrics)
+    assert match in of(metrics).failed and match.split(" (")[0] in words(metrics)
     assert levels(metrics)["reactions that fail"] == "fail"
-    assert of(metrics, "good")["failed"] is None and of(metrics, "good")["barrier"] > 0.5
+    assert of(metrics, "good").failed is None and of(metrics, "good").barrier > 0.5
     json.dumps(PROTOCOL.tables(metrics)[0].rows)
     titles = [chart.title for chart in PROTOCOL.charts(metrics)]
     assert titles == ["toy: along the given images", "toy: relaxed with each model"]
@@ -454,7 +465,7 @@ def test_a_stop_at_any_point_changes_no_number(method, tmp_path: Path, monkeypat
             with pytest.raises(KeyboardInterrupt):
                 run(Valley, frames, folder, **settings)
         parts, mine = run(Valley, frames, folder, **settings)
-        assert parts["potentials"] == whole["potentials"]
+        assert parts.numbers == whole.numbers
         state, same = raws["toy"].read("band-toy"), mine["toy"].read("band-toy")
         assert (state["positions"] == same["positions"]).all()
 

@@ -16,10 +16,19 @@ from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
 from pestle.jobs.probe import probe
 from pestle.protocols.base import Inputs
-from pestle.protocols.dimers import analyse, assess, calculate, curve
+from pestle.protocols.dimers.protocol import (
+    Curve,
+    DimersNumbers,
+    PotentialNumbers,
+    analyse,
+    assess,
+    calculate,
+    curve,
+)
 from pestle.protocols.potential import CalculatorPotential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.thresholds import read_thresholds
+from pestle.records.results import About, Measured
 from pestle.settings.probe import DimerSettings
 from pestle.structures.frame import Frame
 from pestle.structures.writing import write_frames
@@ -60,34 +69,34 @@ class Holed(Calculator):
         self.results = {"energy": energy, "free_energy": energy, "forces": forces}
 
 
-def sheet(make, tmp_path: Path) -> dict:
+def sheet(make, tmp_path: Path) -> PotentialNumbers:
     raw = RawFolder(tmp_path / "raw", {"of": "test"})
     inputs = Inputs((CU,))
     calculate(CalculatorPotential("toy", make), inputs, DimerSettings(), raw)
-    return analyse({"toy": raw}, inputs, DimerSettings())["potentials"]["toy"]
+    return analyse({"toy": raw}, inputs, DimerSettings()).potentials["toy"]
 
 
 def test_a_morse_curve_is_sound_and_its_well_is_found(tmp_path: Path) -> None:
     found = sheet(morse, tmp_path)
-    pair = found["pairs"]["Cu-Cu"]
-    assert found["n_flagged"] == 0 and pair["flags"] == []
+    pair = found.pairs["Cu-Cu"]
+    assert found.n_flagged == 0 and pair.flags == []
     step = RADII * 2.7 / 99
-    assert pair["r_min"] == pytest.approx(2.4, abs=step)
-    assert pair["depth"] == pytest.approx(1.0, abs=0.01)
+    assert pair.r_min == pytest.approx(2.4, abs=step)
+    assert pair.depth == pytest.approx(1.0, abs=0.01)
     # By hand: e(r) = exp(-2·ρ·x) − 2·exp(-ρ·x), x = r/r0 − 1, at 0.3 covalent sums.
     x = 0.3 * RADII / 2.4 - 1
     wall = np.exp(-12 * x) - 2 * np.exp(-6 * x)
-    assert pair["wall"] == pytest.approx(wall + 1.0, rel=1e-2)
+    assert pair.wall == pytest.approx(wall + 1.0, rel=1e-2)
 
 
 def test_a_planted_hole_is_found_where_it_is(tmp_path: Path) -> None:
     found = sheet(Holed, tmp_path)
-    pair = found["pairs"]["Cu-Cu"]
-    assert found["n_flagged"] == 1
-    (flag,) = [f for f in pair["flags"] if "inwards" in f]
+    pair = found.pairs["Cu-Cu"]
+    assert found.n_flagged == 1
+    (flag,) = [f for f in pair.flags if "inwards" in f]
     assert float(flag.split("down to ")[1].split()[0]) == pytest.approx(1.2, abs=0.15)
-    assert pair["fall"] > 5.0
-    assert sheet(lambda: Holed(depth=0.01), tmp_path / "ripple")["n_flagged"] == 0
+    assert pair.fall > 5.0
+    assert sheet(lambda: Holed(depth=0.01), tmp_path / "ripple").n_flagged == 0
 
 
 def test_curves_by_hand() -> None:
@@ -95,14 +104,14 @@ def test_curves_by_hand() -> None:
     wall = 0.05 / r**8
     second = -0.5 * np.exp(-(((r - 2.2) / 0.1) ** 2))
     attractive = -1.0 / r
-    assert curve(r, wall, 1.0)["flags"] == []
-    assert curve(r, wall - np.exp(-(((r - 1.0) / 0.2) ** 2)), 1.0)["wells"] == 1
+    assert curve(r, wall, 1.0).flags == []
+    assert curve(r, wall - np.exp(-(((r - 1.0) / 0.2) ** 2)), 1.0).wells == 1
     two = curve(r, wall - np.exp(-(((r - 1.0) / 0.2) ** 2)) + second, 1.0)
-    assert two["wells"] == 2 and "1 more well" in two["flags"][0]
-    collapsed = curve(r, attractive, 1.0)["flags"]
+    assert two.wells == 2 and "1 more well" in two.flags[0]
+    collapsed = curve(r, attractive, 1.0).flags
     assert any("inwards" in f for f in collapsed) and any("no wall" in f for f in collapsed)
     lost = np.where(r < 0.5, np.nan, wall)
-    assert "not finite at 0.30 Å and" in curve(r, lost, 1.0)["flags"][0]
+    assert "not finite at 0.30 Å and" in curve(r, lost, 1.0).flags[0]
 
 
 @pytest.mark.parametrize(
@@ -111,12 +120,22 @@ def test_curves_by_hand() -> None:
 )
 def test_holes_of_the_foundation_are_no_new_ones_and_no_pass(candidate, foundation, level) -> None:
     pairs = {"mine": candidate, "base": foundation}
-    metrics = {
-        "candidate": "mine",
-        "baseline": "base",
-        "potentials": {k: {"pairs": {"Cu-Cu": {"flags": [v] * bool(v)}}} for k, v in pairs.items()},
-    }
-    (found,) = assess(metrics, read_thresholds()["dimers"])
+    potentials = {}
+    for name, flag in pairs.items():
+        found = Curve(distance=[1.0], energy=[0.0], flags=[flag] * bool(flag))
+        potentials[name] = PotentialNumbers(pairs={"Cu-Cu": found}, n_pairs=1, n_flagged=bool(flag))
+    about = About(
+        protocol="dimers",
+        question="",
+        settings={},
+        models=("mine", "base"),
+        candidate="mine",
+        baseline="base",
+        labels={},
+        elements=("Cu",),
+    )
+    measured = Measured.of(about, DimersNumbers(potentials=potentials))
+    (found,) = assess(measured, read_thresholds()["dimers"])
     assert found.level == level and (found.value > 0) == bool(candidate)
 
 
@@ -144,9 +163,9 @@ def test_raw_results_are_reused_and_a_stop_loses_nothing(tmp_path, monkeypatch) 
         calls[:] = [0] * 5
         parts = probe("dimers", model, out=tmp_path / "parts", **asked)
         assert calls[5:] == [2, 20, 20]  # single atoms again, two of three pairs
-        assert parts["potentials"] == whole["potentials"]
+        assert parts.measured == whole.measured
         again = probe("dimers", model, out=tmp_path / "parts", **asked)
-        assert len(calls) == 8 and again["potentials"] == whole["potentials"]
+        assert len(calls) == 8 and again.measured == whole.measured
         probe("dimers", model, out=tmp_path / "parts", elements=["Cu"])  # another question
         assert len(calls) > 8
     charts = json.loads((tmp_path / "whole" / "charts.json").read_text())
@@ -160,11 +179,11 @@ def test_single_atoms_against_references(seed0: Foundation, tmp_path: Path) -> N
         for z, error in ((1, 0.003), (6, -0.004))
     ]
     write_frames(tmp_path / "atoms.xyz", frames)
-    metrics = probe("atoms", "pestle-seed0", data=[str(tmp_path / "atoms.xyz")], out=tmp_path / "o")
-    found = metrics["potentials"]["pestle-seed0"]
-    assert found["errors"]["H"] == pytest.approx(-0.003, abs=1e-5)
-    assert found["errors"]["C"] == pytest.approx(0.004, abs=1e-5)
-    assert found["rmse"] == pytest.approx(1e3 * np.sqrt((9e-6 + 16e-6) / 2), abs=0.01)
+    done = probe("atoms", "pestle-seed0", data=[str(tmp_path / "atoms.xyz")], out=tmp_path / "o")
+    found = done.measured.numbers.potentials["pestle-seed0"]
+    assert found.errors["H"] == pytest.approx(-0.003, abs=1e-5)
+    assert found.errors["C"] == pytest.approx(0.004, abs=1e-5)
+    assert found.rmse == pytest.approx(1e3 * np.sqrt((9e-6 + 16e-6) / 2), abs=0.01)
 
 
 @pytest.mark.parametrize(

@@ -166,6 +166,11 @@ def test_settings_full_quick_and_asked_for() -> None:
     assert settings_for({"md.time": 7.0}, full=False).md.time == 7.0
 
 
+def test_an_option_that_does_not_exist_is_refused_by_name() -> None:
+    with pytest.raises(TypeError, match="structure"):
+        qualify(EMT, structure=["start.xyz"])
+
+
 @pytest.mark.parametrize(
     ("changed", "match"),
     [

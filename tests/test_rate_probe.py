@@ -44,7 +44,8 @@ def test_the_largest_safe_rate_is_taken_and_nothing_is_left_behind(
     before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
     random = torch.get_rng_state()
     probe = probe_rates(trainer, (10.0, 1e-4, 1e-5))
-    assert probe.rate == 1e-4 and [t.rate for t in probe.trials] == [10.0, 1e-4]
+    assert probe.largest == 1e-4 and [t.rate for t in probe.trials] == [10.0, 1e-4]
+    assert probe.rate == 3e-5  # a third, in one digit
     high, low = probe.trials
     assert not high.safe and max(high.losses) > 10 * RISEN
     assert low.safe and len(low.losses) == len(LOOKS) and max(low.losses) < 1
@@ -84,7 +85,7 @@ def test_the_rate_is_that_of_a_valley_known_by_hand(
     |rate − w|, so that the loss is (rate/w − 1)² times what it was."""
     trainer = valley(tmp_path, seed0, demo_train, start)
     probe = probe_rates(trainer)
-    assert probe.rate == expected
+    assert probe.largest == expected
     for trial in probe.trials[:-1]:
         assert trial.updates == 1 and not trial.safe
         assert trial.losses == (pytest.approx((trial.rate / start - 1) ** 2, rel=2e-3),)
@@ -107,7 +108,7 @@ def test_a_rise_in_the_first_update_counts_though_the_loss_recovers(
     assert losses[0] == pytest.approx(2.25, rel=1e-4) and losses[-1] < 1
     probe = probe_rates(valley(tmp_path, seed0, demo_train, 4e-4))
     (too_large,) = [trial for trial in probe.trials if trial.rate == 1e-3]
-    assert not too_large.safe and probe.rate == 3e-4
+    assert not too_large.safe and probe.largest == 3e-4
 
 
 def test_losses_that_are_no_numbers(
@@ -116,7 +117,7 @@ def test_losses_that_are_no_numbers(
     """An absurd rate is given up; a label that is no number is named as training would name it."""
     trainer = make_trainer(tmp_path, seed0, demo_train, train__epochs=1)
     probe = probe_rates(trainer, (1e300, 1e-4))
-    assert probe.rate == 1e-4 and not probe.trials[0].safe
+    assert probe.largest == 1e-4 and not probe.trials[0].safe
     assert probe.trials[0].losses == (math.inf,)
     before = [p.detach().clone() for p in trainer.parameters]
     trainer.data.train_graphs[7].forces[2, 1] = float("nan")
@@ -148,7 +149,7 @@ def test_losses_of_forces_alone_are_watched(
     for graph in trainer.data.train_graphs:
         graph.energy -= 300.0
     probe = probe_rates(trainer, (0.1, 1e-4))
-    assert probe.rate == 1e-4
+    assert probe.largest == 1e-4
 
 
 def test_weights_that_stay_in_the_run_stay_in_the_probe(
@@ -250,7 +251,7 @@ def test_a_probed_run_is_the_one_asked_for_the_rate(tmp_path: Path) -> None:
     probed = pestle.finetune({**asked, "train.lr": "auto"}, tmp_path / "auto")
     probe = probed["rate_probe"]
     assert probed["settings"]["train.lr"]["value"] == probe["rate"]
-    assert probed["settings"]["train.lr"]["reason"].startswith("auto: the largest of")
+    assert probed["settings"]["train.lr"]["reason"].startswith("auto: a third of ")
     pestle.finetune({**asked, "train.lr": probe["rate"]}, tmp_path / "number")
     weights = [load_file(tmp_path / n / "model/weights.safetensors") for n in ("auto", "number")]
     assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
@@ -305,7 +306,7 @@ def test_a_stopped_run_goes_on_with_the_rate_it_found(
     parts = pestle.finetune(resumed, tmp_path / "parts", resume=True)
     assert parts["rate_probe"]["trials"] == list_of(whole["rate_probe"]["trials"])
     assert parts["settings"]["train.lr"] == whole["settings"]["train.lr"]
-    assert whole["settings"]["train.lr"]["reason"].startswith("auto: the largest of")
+    assert whole["settings"]["train.lr"]["reason"].startswith("auto: a third of ")
     weights = [tmp_path / n / "model" / "weights.safetensors" for n in ("whole", "parts")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
     log = (tmp_path / "whole" / "log.txt").read_text()

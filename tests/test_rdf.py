@@ -20,8 +20,16 @@ from pestle.jobs.probe import probe
 from pestle.protocols.base import Inputs
 from pestle.protocols.potential import CalculatorPotential
 from pestle.protocols.raw import RawFolder
+from pestle.protocols.rdf.numbers import (
+    ComparedFunction,
+    Function,
+    PotentialNumbers,
+    RdfNumbers,
+    ReferenceNumbers,
+)
 from pestle.protocols.rdf.protocol import analyse, assess, calculate, charts, tables
 from pestle.protocols.thresholds import read_thresholds
+from pestle.records.results import About, Measured
 from pestle.settings.probe import RdfSettings
 from pestle.structures.frame import Frame
 
@@ -57,16 +65,30 @@ def written(path: Path, frames: list[Atoms] | Atoms) -> str:
     return str(path)
 
 
+def measured(numbers: RdfNumbers, candidate: str, baseline: str | None) -> Measured[RdfNumbers]:
+    about = About(
+        protocol="rdf",
+        question="",
+        settings={},
+        models=tuple(numbers.potentials),
+        candidate=candidate,
+        baseline=baseline,
+        labels={},
+        elements=("Cu",),
+    )
+    return Measured.of(about, numbers)
+
+
 def run_of(make, tmp_path: Path, **changed):
-    """Metrics and findings of a potential that starts from a copper crystal, which stands in."""
+    """Results and findings of a potential that starts from a copper crystal, which stands in."""
     settings = RdfSettings(
         **{key.removeprefix("rdf."): value for key, value in (SHORT | changed).items()}
     )
     raw = RawFolder(tmp_path / "raw", {"of": "test"})
     inputs = Inputs((29,), {"crystal": [Frame(copper(), source="crystal")]}, 0, "toy")
     calculate(CalculatorPotential("toy", make), inputs, settings, raw)
-    metrics = analyse({"toy": raw}, inputs, settings) | {"candidate": "toy", "baseline": None}
-    return metrics, assess(metrics, read_thresholds()["rdf"])
+    found = measured(analyse({"toy": raw}, inputs, settings), "toy", None)
+    return found, assess(found, read_thresholds()["rdf"])
 
 
 @pytest.fixture(scope="module")
@@ -87,15 +109,16 @@ def test_a_run_has_the_structure_of_an_independent_one(independent: str, tmp_pat
     start = written(tmp_path / "start.xyz", copper())
     asked = {"data": [start], "out": tmp_path / "o"}
     near = probe("rdf", MODEL, settings=SHORT | {"rdf.reference": [independent]}, **asked)
-    found = near["potentials"]["EMT"]
-    pair = found["pairs"]["Cu-Cu"]
-    assert (found["n_frames"], found["n_runs"], found["unstable"]) == (24, 2, [])
-    assert pair["emd"] < 0.03 and near["findings"][0]["level"] == "pass"
-    assert pair["first_peak"][0] == pytest.approx(A / 2**0.5, abs=0.06)
-    r, n = np.array(pair["r"]), np.array(pair["coordination"])
+    numbers = near.measured.numbers
+    found = numbers.potentials["EMT"]
+    pair = found.pairs["Cu-Cu"]
+    assert (found.n_frames, found.n_runs, found.unstable) == (24, 2, [])
+    assert pair.emd < 0.03 and near.findings[0].level == "pass"
+    assert pair.first_peak[0] == pytest.approx(A / 2**0.5, abs=0.06)
+    r, n = np.array(pair.r), np.array(pair.coordination)
     assert n[np.searchsorted(r, 3.1)] == pytest.approx(12, abs=0.2)
-    assert near["reference"]["text"] == "40 frames of langevin.xyz"
-    assert "r goes to 5.43 Å instead of 6, half the height" in near["notices"][0]
+    assert numbers.reference.text == "40 frames of langevin.xyz"
+    assert "r goes to 5.43 Å instead of 6, half the height" in numbers.notices[0]
 
     # The same run against the same trajectory in a lattice that is 8 % wider, scaled with it.
     wide = ase.io.read(independent, ":")
@@ -103,11 +126,12 @@ def test_a_run_has_the_structure_of_an_independent_one(independent: str, tmp_pat
         atoms.set_cell(1.08 * atoms.cell.array, scale_atoms=True)
     wider = written(tmp_path / "wide.xyz", wide)
     far = probe("rdf", MODEL, settings=SHORT | {"rdf.reference": [wider]}, **asked)
-    shifted = far["potentials"]["EMT"]["pairs"]["Cu-Cu"]
-    assert shifted["emd"] > 5 * pair["emd"] and shifted["emd"] > shifted["emd_noise"]
-    peaks = far["reference"]["pairs"]["Cu-Cu"]["first_peak"][0] - shifted["first_peak"][0]
+    shifted = far.measured.numbers.potentials["EMT"].pairs["Cu-Cu"]
+    assert shifted.emd > 5 * pair.emd and shifted.emd > shifted.emd_noise
+    reference = far.measured.numbers.reference.pairs["Cu-Cu"]
+    peaks = reference.first_peak[0] - shifted.first_peak[0]
     assert peaks == pytest.approx(0.08 * A / 2**0.5, abs=0.06)
-    assert far["findings"][0]["level"] != "pass" and "first peak" in far["findings"][0]["sentence"]
+    assert far.findings[0].level != "pass" and "first peak" in far.findings[0].sentence
 
 
 class Stopped(EMT):
@@ -129,7 +153,7 @@ def test_a_stop_changes_no_number_and_analysis_no_run(tmp_path: Path) -> None:
         run_of(Stopped, tmp_path / "parts", **brief)
     at_stop = Stopped.calls
     parts, _ = run_of(Stopped, tmp_path / "parts", **brief)
-    assert parts["potentials"] == whole["potentials"]
+    assert parts.numbers.potentials == whole.numbers.potentials
     # 50 steps of two runs; what was written was not made again.
     assert at_stop == 70 and Stopped.calls - at_stop < 2 * 50 - 30
 
@@ -142,8 +166,9 @@ def test_analysis_settings_keep_the_run(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(RUN_DYNAMICS, lambda *_, **__: pytest.fail("again"))
     other = {"rdf.r_max": 4.0, "rdf.bins": 40, "rdf.pairs": ["Cu-Cu"], "rdf.blocks": 4}
     again = probe("rdf", MODEL, settings=single | other, **asked)
-    assert again["r_max"] == 4.0 and len(again["potentials"]["EMT"]["pairs"]["Cu-Cu"]["g"]) == 40
-    assert first["r_max"] > 5
+    numbers = again.measured.numbers
+    assert numbers.r_max == 4.0 and len(numbers.potentials["EMT"].pairs["Cu-Cu"].g) == 40
+    assert first.measured.numbers.r_max > 5
 
 
 class Breaks(EMT):
@@ -162,18 +187,18 @@ class Breaks(EMT):
 
 def test_an_unstable_potential_is_failed_with_its_reason(tmp_path: Path) -> None:
     calm, _ = run_of(EMT, tmp_path / "calm", **{"rdf.seeds": 1})
-    metrics, findings = run_of(lambda: Breaks(65), tmp_path / "broken", **{"rdf.seeds": 1})
-    found = metrics["potentials"]["toy"]
+    broken, findings = run_of(lambda: Breaks(65), tmp_path / "broken", **{"rdf.seeds": 1})
+    found = broken.numbers.potentials["toy"]
     # Of 30 steps of equilibration nothing, then a frame each 5 steps: 35, 40 … 60. That of the
     # stop, a little later, is left out.
-    assert found["n_frames"] == 6 and calm["potentials"]["toy"]["n_frames"] == 12
-    assert np.isfinite(found["pairs"]["Cu-Cu"]["g"]).all()
+    assert found.n_frames == 6 and calm.numbers.potentials["toy"].n_frames == 12
+    assert np.isfinite(found.pairs["Cu-Cu"].g).all()
     assert (findings[0].level, findings[0].value) == ("fail", 1)
     assert "1 of 1 runs became unstable: run 1 at 0." in findings[0].sentence
     assert "not finite" in findings[0].sentence
-    assert any("1 of 1 run of toy became unstable" in text for text in metrics["notices"])
+    assert any("1 of 1 run of toy became unstable" in text for text in broken.numbers.notices)
     nothing, verdict = run_of(lambda: Breaks(0), tmp_path / "nan")
-    assert nothing["potentials"]["toy"]["pairs"] == {}
+    assert nothing.numbers.potentials["toy"].pairs == {}
     assert len(verdict) == 1 and verdict[0].level == "fail" and "2 of 2 runs" in verdict[0].sentence
     assert charts(nothing)[0].series[0].name == "reference" and tables(nothing)[0].rows
 
@@ -183,33 +208,31 @@ def test_a_table_on_another_grid_is_no_distance(tmp_path: Path) -> None:
     trajectory = written(tmp_path / "gas.xyz", gas("NaCl3Ar9", 1, 40))
     asked = {"data": [trajectory], "settings": {"rdf.trajectory": [trajectory], "rdf.r_max": 4.5}}
     own = probe("rdf", MODEL, elements=["Cu"], out=tmp_path / "a", **asked)
-    pairs = own["potentials"]["EMT"]["pairs"]
+    pairs = own.measured.numbers.potentials["EMT"].pairs
     assert list(pairs) == ["Ar-Ar", "Ar-Cl", "Ar-Na", "Cl-Cl", "Cl-Na"]  # one Na: no Na-Na
-    assert all(curve["emd"] == 0.0 for curve in pairs.values())
-    r = np.array(pairs["Ar-Ar"]["r"])
+    assert all(curve.emd == 0.0 for curve in pairs.values())
+    r = np.array(pairs["Ar-Ar"].r)
     fine = r[0] + (r[1] - r[0]) / 3 * np.arange(3 * len(r) - 1)
-    columns = [np.interp(fine, r, pairs[name]["g"]) for name in ("Ar-Ar", "Cl-Na")]
+    columns = [np.interp(fine, r, pairs[name].g) for name in ("Ar-Ar", "Cl-Na")]
     lines = [
         ",".join(f"{x!r}" for x in map(float, row)) for row in zip(fine, *columns, strict=True)
     ]
     table = tmp_path / "reference.csv"
     table.write_text("\n".join(["r, Ar-Ar, Na-Cl", *lines]) + "\n")
     asked["settings"] |= {"rdf.reference": [str(table)]}
-    found = probe("rdf", MODEL, elements=["Cu"], out=tmp_path / "b", **asked)
-    curves = found["potentials"]["EMT"]["pairs"]
-    assert list(curves) == ["Ar-Ar", "Cl-Na"] and found["reference"]["text"] == (
-        "the table reference.csv"
-    )
-    assert found["r_max"] == 4.5 and found["notices"] == []
+    found = probe("rdf", MODEL, elements=["Cu"], out=tmp_path / "b", **asked).measured.numbers
+    curves = found.potentials["EMT"].pairs
+    assert list(curves) == ["Ar-Ar", "Cl-Na"]
+    assert found.reference.text == "the table reference.csv"
+    assert found.r_max == 4.5 and found.notices == []
     for curve in curves.values():
-        assert curve["emd"] < 1e-12 < curve["emd_noise"]
-    assert found["reference"]["pairs"]["Ar-Ar"]["error"] is None
+        assert curve.emd < 1e-12 < curve.emd_noise
+    assert found.reference.pairs["Ar-Ar"].error is None
     # Named from the other side, it is the same pair.
     asked["settings"] |= {"rdf.pairs": ["Na-Cl", "Cl-Na"]}
     turned = probe("rdf", MODEL, elements=["Cu"], out=tmp_path / "c", **asked)
-    (name,) = turned["potentials"]["EMT"]["pairs"]
-    assert name == "Na-Cl"
-    assert turned["potentials"]["EMT"]["pairs"][name]["g"] == curves["Cl-Na"]["g"]
+    ((name, curve),) = turned.measured.numbers.potentials["EMT"].pairs.items()
+    assert name == "Na-Cl" and curve.g == curves["Cl-Na"].g
 
 
 def test_only_the_candidate_has_the_given_trajectory(tmp_path: Path) -> None:
@@ -223,10 +246,10 @@ def test_only_the_candidate_has_the_given_trajectory(tmp_path: Path) -> None:
         elements=["Cu"],
         settings={"rdf.trajectory": files, "rdf.r_max": 4.0},
         out=tmp_path / "o",
-    )
-    assert list(found["potentials"]) == ["EMT"]
-    assert found["potentials"]["EMT"]["n_runs"] == 2
-    assert "LennardJones made no run and is left out" in found["notices"][0]
+    ).measured.numbers
+    assert list(found.potentials) == ["EMT"]
+    assert found.potentials["EMT"].n_runs == 2
+    assert "LennardJones made no run and is left out" in found.notices[0]
 
 
 def test_given_structures_stand_in_and_that_is_said(tmp_path: Path) -> None:
@@ -241,8 +264,9 @@ def test_given_structures_stand_in_and_that_is_said(tmp_path: Path) -> None:
         "6 frames with the composition of the run among 10 frames of the given data (train), not a "
         "trajectory"
     )
-    assert found["reference"]["text"] == said and found["reference"]["stands_in"]
-    assert all(f"The reference is {said}." in f["sentence"] for f in found["findings"])
+    reference = found.measured.numbers.reference
+    assert reference.text == said and reference.stands_in
+    assert all(f"The reference is {said}." in f.sentence for f in found.findings)
     drawn = json.loads((out / "charts.json").read_text())
     assert all(f"The reference is {said}." in chart["caption"] for chart in drawn)
     assert [s["name"] for s in drawn[0]["series"]] == ["reference", "EMT"]
@@ -255,61 +279,65 @@ def test_what_chance_explains_is_not_held_against_a_model(tmp_path: Path) -> Non
     run = written(tmp_path / "run.xyz", gas("NaCl2", 2, 5))
     asked = {"rdf.trajectory": [run], "rdf.r_max": 5.0, "rdf.pairs": ["Na-Cl"]}
     found = probe("rdf", MODEL, data=[data], elements=["Cu"], settings=asked, out=tmp_path / "o")
-    pair = found["potentials"]["EMT"]["pairs"]["Na-Cl"]
-    assert 0.1 < pair["emd"] < pair["emd_noise"] and pair["judged"]
-    assert found["findings"][0]["level"] == "concern"
-    said = found["findings"][0]["sentence"]
+    pair = found.measured.numbers.potentials["EMT"].pairs["Na-Cl"]
+    assert 0.1 < pair.emd < pair.emd_noise and pair.judged
+    assert found.findings[0].level == "concern"
+    said = found.findings[0].sentence
     assert said.startswith("Na-Cl is ") and "chance alone can make " in said
-    assert found["findings"][0]["value"] == pair["emd"]
+    assert found.findings[0].value == pair.emd
     # Rare atoms are judged only when asked for.
     everything = probe("rdf", MODEL, data=[data], elements=["Cu"], out=tmp_path / "p", settings={
         "rdf.trajectory": [run], "rdf.r_max": 5.0
     })  # fmt: skip
-    assert not any(c["judged"] for c in everything["potentials"]["EMT"]["pairs"].values())
+    pairs = everything.measured.numbers.potentials["EMT"].pairs
+    assert not any(curve.judged for curve in pairs.values())
 
 
 def test_the_sentence_names_the_worst_pair_and_the_foundation() -> None:
-    def curve(emd: float, noise: float, judged: bool = True) -> dict:
-        return {
-            "r": [0.5, 1.5],
-            "g": [0.0, 1.0],
-            "error": [0.0, 0.1],
-            "emd": emd,
-            "emd_error": 0.01,
-            "emd_interval": [emd - 0.02, emd + 0.02],
-            "emd_noise": noise,
-            "first_peak": [1.5, 1.0],
-            "judged": judged,
+    def curve(emd: float | None, noise: float, judged: bool = True) -> ComparedFunction:
+        return ComparedFunction(
+            r=[0.5, 1.5],
+            g=[0.0, 1.0],
+            error=[0.0, 0.1],
+            coordination=None,
+            first_peak=(1.5, 1.0),
+            emd=emd,
+            emd_error=0.01,
+            emd_interval=None if emd is None else (emd - 0.02, emd + 0.02),
+            emd_noise=noise,
+            judged=judged,
+        )
+
+    flat = Function(r=[0.5, 1.5], g=[1.0, 1.0], error=None, coordination=None, first_peak=None)
+    names = ["Cl-O", "O-O", "Na-Na"]
+    mine = {"Cl-O": curve(0.4, 0.05), "O-O": curve(0.2, 0.05), "Na-Na": curve(0.9, 0.1, False)}
+    base = {"Cl-O": curve(0.6, 0.05), "O-O": curve(0.1, 0.05)}
+
+    def results(**changed: ComparedFunction) -> Measured[RdfNumbers]:
+        mine.update({name.replace("_", "-"): one for name, one in changed.items()})
+        potentials = {
+            name: PotentialNumbers(source="", n_frames=9, n_runs=3, unstable=[], pairs=pairs)
+            for name, pairs in (("new", dict(mine)), ("old", base))
         }
+        reference = ReferenceNumbers(
+            text="a table", stands_in=False, pairs=dict.fromkeys(names, flat)
+        )
+        numbers = RdfNumbers(
+            pairs=names, r_max=6.0, notices=[], reference=reference, potentials=potentials
+        )
+        return measured(numbers, "new", "old")
 
-    def potential(**pairs: dict) -> dict:
-        named = {key.replace("_", "-"): value for key, value in pairs.items()}
-        return {"pairs": named, "unstable": [], "n_runs": 3}
-
-    mine = potential(Cl_O=curve(0.4, 0.05), O_O=curve(0.2, 0.05), Na_Na=curve(0.9, 0.1, False))
-    base = potential(Cl_O=curve(0.6, 0.05), O_O=curve(0.1, 0.05))
-    metrics = {
-        "candidate": "new",
-        "baseline": "old",
-        "pairs": ["Cl-O", "O-O", "Na-Na"],
-        "r_max": 6.0,
-        "notices": [],
-        "reference": {"text": "a table", "pairs": mine["pairs"]},
-        "potentials": {"new": mine, "old": base},
-    }
     limits = read_thresholds()["rdf"]
-    (found,) = assess(metrics, limits)
+    (found,) = assess(results(), limits)
     assert (found.level, found.value, found.quantity) == ("fail", 0.4, "distance of Cl-O")
     assert "Cl-O is 0.4 Å from the reference" in found.sentence
     assert "the foundation 0.6 Å" in found.sentence and "worst of 2 pairs" in found.sentence
     assert "Not judged, too rare: Na-Na." in found.sentence
-    mine["pairs"]["Cl-O"] = curve(0.05, 0.01)
-    assert assess(metrics, limits)[0].level == "concern"  # O-O is the worst now
-    mine["pairs"]["O-O"] = curve(0.02, 0.01)
-    assert assess(metrics, limits)[0].level == "pass"
+    (found,) = assess(results(Cl_O=curve(0.05, 0.01)), limits)
+    assert found.level == "concern"  # O-O is the worst now
+    assert assess(results(O_O=curve(0.02, 0.01)), limits)[0].level == "pass"
     # Beyond a limit, and yet within chance: nothing can be claimed, whatever the others do.
-    mine["pairs"]["Cl-O"] = curve(0.5, 0.6)
-    (found,) = assess(metrics, limits)
+    (found,) = assess(results(Cl_O=curve(0.5, 0.6)), limits)
     assert (found.level, found.value, found.quantity) == ("concern", 0.5, "distance of Cl-O")
     assert found.sentence.startswith(
         "Cl-O is 0.5 Å from the reference by earth mover's distance (± 0.01), beyond the limit of "
@@ -318,17 +346,14 @@ def test_the_sentence_names_the_worst_pair_and_the_foundation() -> None:
     assert "rdf.time" in found.sentence and "O-O is 0.02 Å" in found.sentence
     assert "is that of the reference" not in found.sentence
     # What can be told and is bad stays so, and is named; the other still stands there.
-    mine["pairs"]["O-O"] = curve(0.4, 0.05)
-    (found,) = assess(metrics, limits)
+    (found,) = assess(results(O_O=curve(0.4, 0.05)), limits)
     assert (found.level, found.value, found.quantity) == ("fail", 0.4, "distance of O-O")
     assert "Cl-O is 0.5 Å" in found.sentence and "chance alone can make 0.6 Å" in found.sentence
     # A function that is zero everywhere has no distance, and is no pass.
-    mine["pairs"] |= {"O-O": curve(0.02, 0.01), "Cl-O": curve(0.0, 0.0) | {"emd": None}}
-    (found,) = assess(metrics, limits)
+    (found,) = assess(results(O_O=curve(0.02, 0.01), Cl_O=curve(None, 0.0)), limits)
     assert (found.level, found.value) == ("concern", None)
     assert found.sentence.startswith("Cl-O has no distance to the reference")
-    mine["pairs"] |= {"Cl-O": curve(0.05, 0.01), "O-O": curve(0.02, 0.01)}
-    bars = charts(metrics)[-1]
+    bars = charts(results(Cl_O=curve(0.05, 0.01), O_O=curve(0.02, 0.01)))[-1]
     assert bars.series[0].y == [0.05, 0.02, 0.9] and bars.series[0].error == [0.01] * 3
 
 

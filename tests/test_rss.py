@@ -40,10 +40,17 @@ from pestle.protocols.rss.criteria import (
     screen,
 )
 from pestle.protocols.rss.crystals import batches, compositions, random_crystals
+from pestle.protocols.rss.numbers import (
+    CrystalColumns,
+    PotentialNumbers,
+    PressureNumbers,
+    RssNumbers,
+)
 from pestle.protocols.rss.pieces import unpacked
 from pestle.protocols.rss.protocol import PROTOCOL
 from pestle.protocols.rss.relaxation import relax
 from pestle.protocols.thresholds import read_thresholds
+from pestle.records.results import About, Measured
 from pestle.settings.probe import RssSettings
 from pestle.structures.generation.compositions import parse_formula, stoichiometries
 
@@ -134,7 +141,7 @@ class Pair(Potential):
 def search(
     folder: Path, candidate: Potential, baseline: Potential | None = None, *others, **settings
 ):
-    """Metrics of a search of copper and silver, and the finding on crystals that imploded."""
+    """Results of a search of copper and silver, and the finding on crystals that imploded."""
     inputs = Inputs((CU, AG), {}, 0, candidate.name, baseline.name if baseline else None)
     chosen = RssSettings(**(SMALL | settings))
     contenders = Contenders(candidate, baseline, others)
@@ -142,15 +149,16 @@ def search(
     return metrics, finding_on(metrics)
 
 
-def finding_on(metrics: dict, name: str | None = None):
+def finding_on(metrics: Measured[RssNumbers], name: str | None = None):
     """The finding on crystals that imploded, with another of the potentials as candidate."""
-    judged = metrics | {"candidate": name or metrics["candidate"]}
+    about = metrics.about.model_copy(update={"candidate": name or metrics.about.candidate})
+    judged = replace(metrics, about=about)
     found = PROTOCOL.assess(judged, read_thresholds()["rss"])
     return next(f for f in found if f.quantity == "imploded crystals")
 
 
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Measured[RssNumbers]]:
     """One search with the potential that has a hole against the good one, and two more."""
     folder = tmp_path_factory.mktemp("rss")
     more = Pair("lost", lost), Pair("nothing", nothing)
@@ -161,13 +169,13 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
 # -- the search -----------------------------------------------------------------------------------
 def test_a_hole_is_found_and_a_wall_is_not_flagged(searched) -> None:
     folder, metrics = searched
-    pairs = zip(*(metrics["potentials"][n]["pressures"] for n in ("bad", "good")), strict=True)
+    pairs = zip(*(metrics.numbers.potentials[n].pressures for n in ("bad", "good")), strict=True)
     for bad, good in pairs:
-        assert good["imploded"] == good["diverged"] == 0 and good["n"] == 10
-        assert 0 < bad["by_criterion"]["overlap"] <= bad["imploded"]
+        assert good.imploded == good.diverged == 0 and good.n == 10
+        assert 0 < bad.by_criterion["overlap"] <= bad.imploded
     finding = finding_on(metrics)
     assert finding.level == "fail" and finding.value > 0.02
-    worst = metrics["potentials"]["bad"]["pressures"][1]["imploded"]
+    worst = metrics.numbers.potentials["bad"].pressures[1].imploded
     assert f"{worst} of 10 random crystals imploded at 50 GPa, the foundation 0: not" in (
         finding.sentence
     )
@@ -175,7 +183,7 @@ def test_a_hole_is_found_and_a_wall_is_not_flagged(searched) -> None:
     shown = ase.io.read(folder / "flagged.xyz", ":")
     assert {a.info["potential"] for a in shown} == {"bad", "lost", "nothing"}
     first = shown[0]
-    assert first.info["title"].split(" no ")[0] in metrics["formulas"]
+    assert first.info["title"].split(" no ")[0] in metrics.numbers.formulas
     told = float(first.info["reason"].split("atoms at ")[1].split()[0])
     i, j, d = neighbour_list("ijd", first, 6.0)
     radii = covalent_radii[first.numbers]
@@ -190,8 +198,8 @@ def test_the_good_one_passes_also_alone(searched, tmp_path: Path) -> None:
         "None of 10 random crystals imploded at 0.1 and 50 GPa, the foundation 0; shares up to "
         "26 % are not excluded (raise rss.structures)."
     )
-    low, high = (s["compositions"] for s in metrics["potentials"]["good"]["pressures"])
-    assert all(high[f]["volume"] < low[f]["volume"] for f in metrics["formulas"])
+    low, high = (s.compositions for s in metrics.numbers.potentials["good"].pressures)
+    assert all(high[f].volume < low[f].volume for f in metrics.numbers.formulas)
     _, alone = search(tmp_path, Pair("good", morse), structures=2, cycles=1, pressures=[50.0])
     assert alone.level == "pass"
     assert alone.sentence == (
@@ -209,12 +217,12 @@ def test_a_model_that_gives_no_numbers_has_diverged(searched) -> None:
     folder, metrics = searched
     finding = finding_on(metrics, "nothing")
     assert (finding.level, finding.value) == ("fail", 1.0)
-    found = metrics["potentials"]["lost"]["pressures"][1]
-    assert 0 < found["by_criterion"]["diverged"] == found["diverged"] <= found["imploded"]
+    found = metrics.numbers.potentials["lost"].pressures[1]
+    assert 0 < found.by_criterion["diverged"] == found.diverged <= found.imploded
     # They keep their last finite geometry, in which no two atoms are below 1.9 Å.
     (file,) = (folder / "raw" / "lost").glob("*/key.json")
     raw, seen = RawFolder(file.parent, read_json(file)), 0
-    for formula in metrics["formulas"]:
+    for formula in metrics.numbers.formulas:
         rows, geometries = unpacked(raw.read(f"{formula}_50GPa_0_1"))
         for row, atoms in zip(rows, geometries, strict=True):
             if row["status"] == "diverged" and np.isfinite(row["energy"]):
@@ -234,8 +242,8 @@ def test_a_potential_that_implodes_everywhere_does_not_hide_it(tmp_path: Path) -
 
     asked = {"overlap": 0.3, "shortest": 0.9, "pressures": [50.0], "compositions": ["Cu"]}
     metrics, finding = search(tmp_path, Pair("tiny", tiny), Pair("good", morse), **asked)
-    (found,) = metrics["potentials"]["tiny"]["pressures"]
-    assert found["flagged"] == 0 and found["flagged_foundation"] == found["imploded"] == 5
+    (found,) = metrics.numbers.potentials["tiny"].pressures
+    assert found.flagged == 0 and found.flagged_foundation == found.imploded == 5
     assert finding.level == "fail" and finding.value == 1.0
 
 
@@ -275,7 +283,7 @@ def test_a_stop_in_the_middle_changes_no_number(network, tmp_path, monkeypatch, 
     again.clear()
     strict, finding = search(tmp_path / "parts", potential, **(asked | {"overlap": 2.0}))
     assert not again and finding.value == 1.0
-    assert all(p["imploded"] == p["n"] for p in strict["potentials"][potential.name]["pressures"])
+    assert all(p.imploded == p.n for p in strict.numbers.potentials[potential.name].pressures)
 
 
 def test_crystals_of_another_generator_are_calculated_anew(tmp_path, monkeypatch) -> None:
@@ -329,7 +337,7 @@ def test_one_element_is_searched_alone(tmp_path: Path) -> None:
     asked = {"rss.structures": 2, "rss.cycles": 1, "rss.max_steps": 30, "rss.max_atoms": 4}
     model = "calculator:ase.calculators.emt:EMT"
     found = probe("rss", model, elements=["Cu"], settings=asked, out=tmp_path)
-    assert found["formulas"] == ["Cu"] and found["findings"][0]["level"] == "pass"
+    assert found.measured.numbers.formulas == ["Cu"] and found.findings[0].level == "pass"
     notes = [table["note"] for table in json.loads((tmp_path / "tables.json").read_text())]
     assert "The data hold one element, which was searched alone." in notes
 
@@ -421,10 +429,10 @@ def test_a_solid_among_evaporated_crystals_is_no_implosion(searched, tmp_path) -
     shutil.copytree(folder, tmp_path / "again")
     bad = Pair("bad", holed, level=-700.0)
     tight, _ = search(tmp_path / "again", bad, Pair("good", morse), loosest=1e-3)
-    before, after = (m["potentials"]["bad"]["pressures"][1] for m in (metrics, tight))
-    assert before["by_criterion"]["volume"] > 0 and after["by_criterion"]["volume"] == 0
-    assert after["by_criterion"]["volume_and_energy"] == 0
-    assert after["by_criterion"]["overlap"] == before["by_criterion"]["overlap"]
+    before, after = (m.numbers.potentials["bad"].pressures[1] for m in (metrics, tight))
+    assert before.by_criterion["volume"] > 0 and after.by_criterion["volume"] == 0
+    assert after.by_criterion["volume_and_energy"] == 0
+    assert after.by_criterion["overlap"] == before.by_criterion["overlap"]
 
 
 #: Experiment, Å³ an atom.
@@ -442,8 +450,8 @@ def test_no_sound_solid_among_evaporated_crystals_is_flagged(formula, volume, tm
         {"new": [crystals([60.0, 70.0, 80.0, 90.0, volume], [0.0, 0.1, 0.2, 0.3, -3.0])]},
         compositions=[formula],
     )
-    (search,) = found["potentials"]["new"]["pressures"]
-    assert search["imploded"] == 0 and not any(search["crystals"]["reason"])
+    (search,) = found.numbers.potentials["new"].pressures
+    assert search.imploded == 0 and not any(search.crystals.reason)
     # The paper's own rule flags it, and says by how much.
     as_in_paper = planted(
         tmp_path,
@@ -451,15 +459,13 @@ def test_no_sound_solid_among_evaporated_crystals_is_flagged(formula, volume, tm
         compositions=[formula],
         loosest=None,
     )
-    (search,) = as_in_paper["potentials"]["new"]["pressures"]
-    assert search["imploded"] == 1
-    assert search["crystals"]["reason"][4].startswith(
-        f"volume {100 * volume / 70:.0f} % of the median"
-    )
+    (search,) = as_in_paper.numbers.potentials["new"].pressures
+    assert search.imploded == 1
+    assert search.crystals.reason[4].startswith(f"volume {100 * volume / 70:.0f} % of the median")
 
 
-def planted(folder: Path, cycles: dict[str, list[Crystals]], **settings) -> dict:
-    """Metrics of raw results written by hand: the first potential is judged, `old` its foundation.
+def planted(folder: Path, cycles: dict[str, list[Crystals]], **settings) -> Measured[RssNumbers]:
+    """Results of raw results written by hand: the first potential is judged, `old` its foundation.
 
     Args:
         folder: to write.
@@ -475,13 +481,24 @@ def planted(folder: Path, cycles: dict[str, list[Crystals]], **settings) -> dict
         for cycle, after in enumerate(found):
             raws[name].write(f"{formula}_50GPa_0_{cycle}", **vars(after))
         raws[name].finish(batches={formula: 1})
-    found = PROTOCOL.analyse(raws, inputs, chosen)
-    return found | {
-        "candidate": inputs.candidate,
-        "baseline": inputs.baseline,
-        "settings": chosen.model_dump(),
-        "elements": ["Cu"],
-    }
+    numbers = PROTOCOL.analyse(raws, inputs, chosen)
+    return measured(numbers, inputs.candidate, inputs.baseline, chosen)
+
+
+def measured(
+    numbers: RssNumbers, candidate: str, baseline: str | None, settings: RssSettings
+) -> Measured[RssNumbers]:
+    about = About(
+        protocol="rss",
+        question=PROTOCOL.question,
+        settings=settings.model_dump(),
+        models=tuple(numbers.potentials),
+        candidate=candidate,
+        baseline=baseline,
+        labels={},
+        elements=("Cu",),
+    )
+    return Measured.of(about, numbers)
 
 
 def test_the_scale_of_energies_is_that_of_the_unrelaxed_crystals(tmp_path) -> None:
@@ -502,14 +519,12 @@ def test_the_scale_of_energies_is_that_of_the_unrelaxed_crystals(tmp_path) -> No
                 "old": [sound, *[replace(sound, first_energy=sound.energy)] * 2],
             },
         )
-        (search,) = metrics["potentials"]["new"]["pressures"]
-        assert search["by_criterion_foundation"] == dict.fromkeys(CRITERIA, 0) | {"energy": 4}
-        assert search["flagged"] == 0 and search["imploded"] == 4
-        assert search["crystals"]["reason"][0] == (
-            "energy 17 eV/atom below the foundation's median"
-        )
+        (search,) = metrics.numbers.potentials["new"].pressures
+        assert search.by_criterion_foundation == dict.fromkeys(CRITERIA, 0) | {"energy": 4}
+        assert search.flagged == 0 and search.imploded == 4
+        assert search.crystals.reason[0] == ("energy 17 eV/atom below the foundation's median")
         assert finding_on(metrics).level == "fail"
-        assert metrics["potentials"]["old"]["pressures"][0]["imploded"] == 0
+        assert metrics.numbers.potentials["old"].pressures[0].imploded == 0
 
 
 def test_a_crystal_that_either_medians_flag_is_counted_once(tmp_path) -> None:
@@ -522,13 +537,13 @@ def test_a_crystal_that_either_medians_flag_is_counted_once(tmp_path) -> None:
     metrics = planted(
         tmp_path, {"new": [own], "old": [crystals([10.0] * 8, [0.0] * 8)]}, loosest=None
     )
-    (search,) = metrics["potentials"]["new"]["pressures"]
-    assert (search["flagged"], search["flagged_foundation"], search["imploded"]) == (2, 2, 3)
-    reasons = search["crystals"]["reason"]
+    (search,) = metrics.numbers.potentials["new"].pressures
+    assert (search.flagged, search.flagged_foundation, search.imploded) == (2, 2, 3)
+    reasons = search.crystals.reason
     assert [k for k, text in enumerate(reasons) if text] == [5, 6, 7]
     assert reasons[5] == "volume 28 % of its own median"
     assert reasons[6] == "energy 6 eV/atom below the foundation's median"
-    assert search["compositions"]["Cu"]["imploded"] == 3
+    assert search.compositions["Cu"].imploded == 3
     finding = finding_on(metrics)
     assert finding.value == 3 / 8
     assert finding.sentence.startswith("3 of 8 random crystals imploded at 50 GPa, the foundation")
@@ -540,20 +555,30 @@ def test_a_crystal_that_either_medians_flag_is_counted_once(tmp_path) -> None:
 
 
 # -- findings -------------------------------------------------------------------------------------
-def counts(worst: int, base: int | None = None, n: int = 12, moving: int = 0) -> dict:
-    """Metrics of a search at one pressure: of n crystals so many imploded."""
+def counts(
+    worst: int, base: int | None = None, n: int = 12, moving: int = 0
+) -> Measured[RssNumbers]:
+    """Results of a search at one pressure: of n crystals so many imploded."""
 
-    def of(imploded, out_of_steps):
-        search = {"pressure": 50.0, "n": n, "imploded": imploded, "out_of_steps": out_of_steps}
-        return {"pressures": [search]}
+    def of(imploded: int, out_of_steps: int) -> PotentialNumbers:
+        none = {key: [] for key in CrystalColumns.model_fields}
+        search = PressureNumbers(
+            pressure=50.0,
+            n=n,
+            out_of_steps=out_of_steps,
+            diverged=0,
+            flagged=imploded,
+            imploded=imploded,
+            by_criterion={},
+            compositions={},
+            crystals=CrystalColumns(**none),
+        )
+        return PotentialNumbers(pressures=[search])
 
     old = {} if base is None else {"old": of(base, 0)}
-    return {
-        "candidate": "new",
-        "baseline": None if base is None else "old",
-        "potentials": {"new": of(worst, moving)} | old,
-        "settings": {"max_steps": 50},
-    }
+    numbers = RssNumbers(formulas=["Cu"], potentials={"new": of(worst, moving)} | old)
+    baseline = None if base is None else "old"
+    return measured(numbers, "new", baseline, RssSettings(max_steps=50))
 
 
 @pytest.mark.parametrize(

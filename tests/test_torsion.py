@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import ase.io
@@ -18,8 +17,10 @@ from pestle.protocols.base import Inputs
 from pestle.protocols.potential import CalculatorPotential, ModelPotential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.thresholds import read_thresholds
+from pestle.protocols.torsion.numbers import TorsionNumbers
 from pestle.protocols.torsion.protocol import PROTOCOL, analyse, calculate
 from pestle.protocols.torsion.scans import has_reference
+from pestle.records.results import About, Measured
 from pestle.settings.probe import TorsionSettings
 from pestle.structures.frame import Frame
 from pestle.structures.reading import read_frames
@@ -69,8 +70,10 @@ def scan(name: str = "turn", angles=ANGLES, offset: float = -4000.0, **info) -> 
     return found
 
 
-def run(energies, sets, folder: Path, **settings):
-    """Metrics of potentials, of which the first is the candidate."""
+def run(
+    energies, sets, folder: Path, baseline: str | None = None, **settings
+) -> Measured[TorsionNumbers]:
+    """What is measured of potentials, of which the first is the candidate."""
     chosen = TorsionSettings(**settings)
     inputs = Inputs((1, 8), sets, candidate=next(iter(energies)))
     raws = {}
@@ -78,9 +81,17 @@ def run(energies, sets, folder: Path, **settings):
         raws[name] = RawFolder(folder / name, {"of": name})
         potential = CalculatorPotential(name, lambda energy=energy: Rotor(energy))
         calculate(potential, inputs, chosen, raws[name])
-    found = analyse(raws, inputs, chosen)
-    names = {"candidate": next(iter(energies)), "baseline": None, "labels": {}}
-    return json.loads(json.dumps(found | names))
+    about = About(
+        protocol="torsion",
+        question=PROTOCOL.question,
+        settings=chosen.model_dump(),
+        models=tuple(energies),
+        candidate=inputs.candidate,
+        baseline=baseline,
+        labels={},
+        elements=("H", "O"),
+    )
+    return Measured.of(about, analyse(raws, inputs, chosen))
 
 
 def test_planted_shifts(tmp_path: Path) -> None:
@@ -89,7 +100,7 @@ def test_planted_shifts(tmp_path: Path) -> None:
     the minimum and a/√2 about the means."""
     lowest = np.radians(270.0)  # of the twelve
     a, quarter = 0.05, np.pi / 2
-    metrics = run(
+    measured = run(
         {
             "same": true,
             "constant": lambda phi: true(phi) + 123.0,
@@ -99,34 +110,34 @@ def test_planted_shifts(tmp_path: Path) -> None:
         {"one": scan()},
         tmp_path,
     )
-    found = metrics["potentials"]
+    found = measured.numbers.potentials
     for name in ("same", "constant"):
         figures = ("rmse", "mean_aligned_rmse", "barrier_error")
-        assert [found[name][key] for key in figures] == pytest.approx([0, 0, 0], abs=1e-8)
+        assert [getattr(found[name], key) for key in figures] == pytest.approx([0, 0, 0], abs=1e-8)
     half = a / np.sqrt(2) / KCAL
-    assert found["node"]["rmse"] == pytest.approx(half)
-    assert found["node"]["mean_aligned_rmse"] == pytest.approx(half)
-    assert found["node"]["rmse_mev"] == pytest.approx(1e3 * a / np.sqrt(2))
-    assert found["crest"]["rmse"] == pytest.approx(np.sqrt(a**2 / 2 + a**2) / KCAL)
-    assert found["crest"]["mean_aligned_rmse"] == pytest.approx(half)
-    given = metrics["scans"]["turn"]
-    assert min(given["reference"]) == 0.0 and given["x"][np.argmin(given["reference"])] == 270.0
+    assert found["node"].rmse == pytest.approx(half)
+    assert found["node"].mean_aligned_rmse == pytest.approx(half)
+    assert found["node"].rmse_mev == pytest.approx(1e3 * a / np.sqrt(2))
+    assert found["crest"].rmse == pytest.approx(np.sqrt(a**2 / 2 + a**2) / KCAL)
+    assert found["crest"].mean_aligned_rmse == pytest.approx(half)
+    given = measured.numbers.scans["turn"]
+    assert min(given.reference) == 0.0 and given.x[np.argmin(given.reference)] == 270.0
 
 
 def test_barriers_are_highest_above_lowest(tmp_path: Path) -> None:
     """Twice as high everywhere: an error of one barrier, and its size for one half as high."""
-    metrics = run(
+    measured = run(
         {"double": lambda phi: 2 * true(phi), "half": lambda phi: true(phi) / 2},
         {"one": scan()},
         tmp_path,
     )
     values = true(np.radians(ANGLES))
     barrier = (values.max() - values.min()) / KCAL
-    assert metrics["scans"]["turn"]["barrier"] == pytest.approx(barrier)
-    double, half = (metrics["potentials"][name] for name in ("double", "half"))
-    assert double["scans"]["turn"]["barrier_error"] == pytest.approx(barrier)
-    assert half["scans"]["turn"]["barrier_error"] == pytest.approx(-barrier / 2)
-    assert half["barrier_error"] == pytest.approx(barrier / 2)
+    assert measured.numbers.scans["turn"].barrier == pytest.approx(barrier)
+    double, half = (measured.numbers.potentials[name] for name in ("double", "half"))
+    assert double.scans["turn"].barrier_error == pytest.approx(barrier)
+    assert half.scans["turn"].barrier_error == pytest.approx(-barrier / 2)
+    assert half.barrier_error == pytest.approx(barrier / 2)
 
 
 def test_scans_are_told_apart_and_averaged(tmp_path: Path) -> None:
@@ -143,36 +154,36 @@ def test_scans_are_told_apart_and_averaged(tmp_path: Path) -> None:
     def wrong(phi):
         return true(phi) + 0.1 * np.cos(phi) * (phi < 1.9) + 0.01 * np.cos(phi) * (phi >= 1.9)
 
-    metrics = run({"toy": wrong}, {"all": mixed}, tmp_path / "mixed")
-    found = metrics["potentials"]["toy"]
+    measured = run({"toy": wrong}, {"all": mixed}, tmp_path / "mixed")
+    found = measured.numbers.potentials["toy"]
     by_hand = {}
     for name, angles in parts.items():
         phi = np.radians(np.array(angles))
         error = wrong(phi) - true(phi)
         error = error - error[np.argmin(true(phi))]
         by_hand[name] = float(np.sqrt(np.mean(error**2))) / KCAL
-    assert {n: s["rmse"] for n, s in found["scans"].items()} == pytest.approx(by_hand)
+    assert {n: s.rmse for n, s in found.scans.items()} == pytest.approx(by_hand)
     values = list(by_hand.values())
-    assert found["rmse"] == pytest.approx(np.mean(values))
-    assert found["median"] == pytest.approx(np.median(values))
-    assert found["worst"] == "low"
-    assert metrics["scans"]["low"]["x"] == [0.0, 30.0, 60.0, 90.0]  # in order again
+    assert found.rmse == pytest.approx(np.mean(values))
+    assert found.median == pytest.approx(np.median(values))
+    assert found.worst == "low"
+    assert measured.numbers.scans["low"].x == [0.0, 30.0, 60.0, 90.0]  # in order again
     by_key = run({"toy": wrong}, {"all": mixed}, tmp_path / "key", group="molecule")
-    assert sorted(by_key["scans"]) == ["h", "l", "m"]
-    assert by_key["potentials"]["toy"]["rmse"] == pytest.approx(found["rmse"])
+    assert sorted(by_key.numbers.scans) == ["h", "l", "m"]
+    assert by_key.numbers.potentials["toy"].rmse == pytest.approx(found.rmse)
     twice = run({"toy": true}, {"a": scan(), "b": scan()}, tmp_path / "twice")
-    assert list(twice["scans"]) == ["a: turn", "b: turn"]
+    assert list(twice.numbers.scans) == ["a: turn", "b: turn"]
     plain = run({"toy": true}, {"a": scan("Default")}, tmp_path / "plain")
-    assert list(plain["scans"]) == ["a"]
+    assert list(plain.numbers.scans) == ["a"]
 
 
 def test_names_of_scans_are_unique(tmp_path: Path) -> None:
     """A set without groups, and a group of another set that is called like it; and a set called as
     the two together."""
     sets = {"a": scan("Default"), "b": scan("a"), "b: a": scan("Default"), "c": scan("d")}
-    metrics = run({"toy": true}, sets, tmp_path)
-    assert list(metrics["scans"]) == ["a", "b: a", "b: a (2)", "d"]
-    assert list(metrics["potentials"]["toy"]["scans"]) == list(metrics["scans"])
+    measured = run({"toy": true}, sets, tmp_path)
+    assert list(measured.numbers.scans) == ["a", "b: a", "b: a (2)", "d"]
+    assert list(measured.numbers.potentials["toy"].scans) == list(measured.numbers.scans)
 
 
 def test_a_reference_is_an_energy() -> None:
@@ -188,37 +199,37 @@ def test_the_coordinate(tmp_path: Path) -> None:
     for k, frame in enumerate(frames):
         frame.atoms.info = {"step": -float(k)}
     named = run({"toy": true}, {"a": frames}, tmp_path / "named", angle="step")
-    assert named["scans"]["turn"]["x"] == [-11.0 + k for k in range(12)]
-    assert named["scans"]["turn"]["x_label"] == "step"
+    assert named.numbers.scans["turn"].x == [-11.0 + k for k in range(12)]
+    assert named.numbers.scans["turn"].x_label == "step"
     order = run({"toy": true}, {"a": frames}, tmp_path / "order")
-    assert order["scans"]["turn"]["x"] == [1.0 + k for k in range(12)]
-    for metrics in (named, order):
-        assert metrics["potentials"]["toy"]["rmse"] == pytest.approx(0, abs=1e-9)
+    assert order.numbers.scans["turn"].x == [1.0 + k for k in range(12)]
+    for measured in (named, order):
+        assert measured.numbers.potentials["toy"].rmse == pytest.approx(0, abs=1e-9)
 
 
 def test_frames_without_energy_are_left_out_and_named(tmp_path: Path) -> None:
     frames = scan()
     frames[2].energy = frames[7].energy = None
     isolated = Frame(Atoms("O"), energy=-2000.0, config_type="IsolatedAtom")
-    metrics = run({"toy": true}, {"a": [isolated, *frames]}, tmp_path)
-    assert metrics["scans"]["turn"]["frames"] == 10
-    assert metrics["unlabelled"] == "2 without an energy: turn.xyz frame 2, turn.xyz frame 7"
-    assert "turn.xyz frame 7" in PROTOCOL.tables(metrics)[0].note
-    assert metrics["potentials"]["toy"]["rmse"] == pytest.approx(0, abs=1e-9)
+    measured = run({"toy": true}, {"a": [isolated, *frames]}, tmp_path)
+    assert measured.numbers.scans["turn"].frames == 10
+    assert measured.numbers.unlabelled == "2 without an energy: turn.xyz frame 2, turn.xyz frame 7"
+    assert "turn.xyz frame 7" in PROTOCOL.tables(measured)[0].note
+    assert measured.numbers.potentials["toy"].rmse == pytest.approx(0, abs=1e-9)
 
 
 def test_a_model_that_gives_nan_is_named_and_the_others_go_on(tmp_path: Path) -> None:
     def broken(phi):
         return np.nan if phi > 5.5 else true(phi)
 
-    metrics = run({"bad": broken, "good": true}, {"a": scan()}, tmp_path)
-    assert metrics["potentials"]["bad"]["rmse"] is None
-    (finding,) = PROTOCOL.assess(metrics, read_thresholds()["torsion"])
+    measured = run({"bad": broken, "good": true}, {"a": scan()}, tmp_path)
+    assert measured.numbers.potentials["bad"].rmse is None
+    (finding,) = PROTOCOL.assess(measured, read_thresholds()["torsion"])
     assert finding.level == "fail"
     assert "not finite on 1 of 12 frames (first turn.xyz frame 11)" in finding.sentence
-    assert metrics["potentials"]["good"]["rmse"] == pytest.approx(0, abs=1e-9)
-    PROTOCOL.charts(metrics)
-    rows = PROTOCOL.tables(metrics)[0].rows
+    assert measured.numbers.potentials["good"].rmse == pytest.approx(0, abs=1e-9)
+    PROTOCOL.charts(measured)
+    rows = PROTOCOL.tables(measured)[0].rows
     assert rows[0][1] is None and "not finite" in rows[0][-1]
 
 
@@ -230,25 +241,24 @@ def test_findings_charts_and_tables(tmp_path: Path) -> None:
         degrees = np.degrees(phi) % 30
         return true(phi) + 8 * KCAL * np.sqrt(2) * np.sin(phi) * (abs(degrees - 3) < 0.1)
 
-    metrics = run({"toy": wrong, "good": true}, {"a": frames}, tmp_path)
-    toy = metrics["potentials"]["toy"]
-    assert toy["worst"] == "mol3" and toy["mean_aligned_rmse"] == pytest.approx(1.0)
-    assert toy["median"] == pytest.approx(0, abs=1e-9)
-    metrics["baseline"] = "good"
-    findings = PROTOCOL.assess(metrics, read_thresholds()["torsion"])
+    measured = run({"toy": wrong, "good": true}, {"a": frames}, tmp_path, baseline="good")
+    toy = measured.numbers.potentials["toy"]
+    assert toy.worst == "mol3" and toy.mean_aligned_rmse == pytest.approx(1.0)
+    assert toy.median == pytest.approx(0, abs=1e-9)
+    findings = PROTOCOL.assess(measured, read_thresholds()["torsion"])
     assert len(findings) == 2
     (errors,) = [f for f in findings if f.quantity == "error of relative energies along scans"]
-    worst = toy["scans"]["mol3"]["rmse"]
+    worst = toy.scans["mol3"].rmse
     assert f"off by {worst / 8:.2f} kcal/mol, on average over 8" in errors.sentence
     assert f"the worst mol3 by {worst:.2f}" in errors.sentence
     assert (
         "(the foundation by 0.00)" in errors.sentence and "such as those of mol3" in errors.sentence
     )
-    overview, first, *rest = PROTOCOL.charts(metrics)
+    overview, first, *rest = PROTOCOL.charts(measured)
     assert overview.kind == "violin" and len(overview.series[0].y) == 8
     assert first.title == "mol3: the worst of 8" and len(rest) == 5
     assert first.series[0].name == "reference" and first.series[0].dashed
-    summary, each = PROTOCOL.tables(metrics)
+    summary, each = PROTOCOL.tables(measured)
     assert [row[0] for row in summary.rows] == ["toy", "good"]
     assert len(each.rows) == 3 * 8
     assert all(len(row) == len(table.columns) for table in (summary, each) for row in table.rows)
@@ -276,7 +286,7 @@ def test_a_stop_changes_no_number(tmp_path: Path, monkeypatch) -> None:
     assert run({"toy": true}, sets, tmp_path / "parts") == whole
     assert calls == [2, 2, 2, 2, 2, 2, 2]  # two pieces, the stop, the other four
     again = run({"toy": true}, sets, tmp_path / "parts", group="molecule")
-    assert list(again["scans"]) == ["x"] and len(calls) == 7
+    assert list(again.numbers.scans) == ["x"] and len(calls) == 7
 
 
 def write(path: Path, frames: list[Frame]) -> None:
@@ -345,8 +355,6 @@ def test_from_a_file_with_a_network(seed0, tmp_path: Path) -> None:
         frame.energy = said.energy
     write(tmp_path / "scan.xyz", frames)
     assert len(read_frames([str(tmp_path / "scan.xyz")]).frames) == 4
-    metrics = probe(
-        "torsion", "pestle-seed0", data=[str(tmp_path / "scan.xyz")], out=tmp_path / "o"
-    )
-    assert metrics["potentials"]["pestle-seed0"]["rmse"] == pytest.approx(0, abs=1e-4)
-    assert [f["level"] for f in metrics["findings"]] == ["pass", "pass"]
+    probed = probe("torsion", "pestle-seed0", data=[str(tmp_path / "scan.xyz")], out=tmp_path / "o")
+    assert probed.measured.numbers.potentials["pestle-seed0"].rmse == pytest.approx(0, abs=1e-4)
+    assert [f.level for f in probed.findings] == ["pass", "pass"]

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
+from ase import Atoms
 
 from pestle.errors import PestleError
-from pestle.protocols import NAMES, protocol
+from pestle.jobs.qualify import qualify
+from pestle.jobs.qualify_inputs import Given
+from pestle.jobs.qualify_plan import observables_of, protocols_to_run, settings_for
+from pestle.protocols import declarations, inputs, names, protocol
 from pestle.protocols.thresholds import Threshold, read_thresholds
 from pestle.protocols.verdict import by_level, conclude, needed_by
-from pestle.protocols.zero_step import assess_gate
+from pestle.protocols.zero_step.gate import assess_gate
 from pestle.records.manifest import Gate
 from pestle.records.verdict import Finding, NotTested
+from pestle.settings.probe import ProbeSettings
+from pestle.structures.frame import Frame
 
 
 def finding(protocol: str, level: str) -> Finding:
@@ -64,9 +71,67 @@ def test_thresholds_by_hand() -> None:
     assert Threshold(None, None, "", "", "").level(1e9) == "pass"
 
 
+def test_every_protocol_declares_itself_and_is_documented() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "protocols.md").read_text()
+    places = [declared.place for declared in declarations()]
+    assert len(set(places)) == len(places), "the order of two protocols is left to chance"
+    for declared in declarations():
+        assert declared.title and declared.question.endswith("?")
+        if declared.of_run:
+            continue
+        found = protocol(declared.name)
+        assert found.declaration is declared
+        assert found.settings is type(ProbeSettings().of(declared.name))
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| `{declared.name}` ")]
+        for scope in declared.scopes:
+            assert scope in row.rpartition("|")[0].rpartition("|")[2]
+        if declared.takes and declared.takes.options and not declared.reference:
+            assert declared.takes.options[0] in row
+    assert {taken.name for taken in inputs()} <= set(inspect.signature(qualify).parameters)
+
+
+def test_what_asks_for_a_protocol() -> None:
+    """Beyond those of the scope: files of its own, settings, single atoms in the data."""
+    labelled = Frame(Atoms("H2", positions=[[0, 0, 0], [0, 0, 0.8]]), energy=-1.0)
+    plain, sets = settings_for({}, full=False), {"scan": [labelled]}
+    held_out = Given({"data": sets}, frozenset({"data"}))
+
+    def asked(given, settings=plain, needed=("errors",), **names) -> set[str]:
+        chosen = {"run_too": (), "leave_out": ()} | names
+        return protocols_to_run(needed, given, settings, **chosen) - {"atoms"}
+
+    assert asked(held_out) == {"errors"}
+    scans = Given({"torsions": sets}, frozenset({"torsions"}))
+    assert asked(scans) == {"errors", "torsion"} and observables_of(scans, plain) == ["torsion"]
+    assert asked(scans, leave_out=["torsion"]) == {"errors"}
+    pretraining = Given({"broad": sets}, frozenset({"broad"}))
+    assert asked(pretraining) == {"errors", "forgetting"} and not observables_of(pretraining, plain)
+    reference = settings_for({"rdf.reference": ["liquid.xyz"]}, full=False)
+    assert asked(held_out, reference) == {"errors", "rdf"}
+    assert observables_of(held_out, reference) == ["rdf"]
+    trajectory = settings_for({"rdf.trajectory": ["run.xyz"]}, full=False)
+    assert asked(held_out, trajectory) == {"errors", "rdf"} and not observables_of(
+        held_out, trajectory
+    )
+
+
+def test_dynamics_starts_from_held_out_frames_where_nothing_else_is_given() -> None:
+    md, errors, neb = (protocol(name).declaration for name in ("md", "errors", "neb"))
+    data, starts = {"test": [Frame(Atoms("H"))]}, {"starts": [Frame(Atoms("He"))]}
+    given = Given({"data": data}, frozenset({"data"}))
+    assert given.of(md) is data and given.of(errors) is data
+    both = Given({"data": data, "structures": starts}, frozenset({"data", "structures"}))
+    assert both.of(md) is starts and both.of(errors) is data
+    assert given.lacking(md) is None
+    assert given.lacking(neb) == ("no reaction path was given", "--path FILE")
+    assert Given({}, frozenset()).lacking(md)[1] == "--structures FILES"
+    assert Given({}, frozenset()).lacking(protocol("rss").declaration) is None
+    assert Given({}, frozenset()).lacking(protocol("forgetting").declaration) is None
+
+
 def test_every_protocol_has_thresholds_with_their_source() -> None:
     limits = read_thresholds()
-    assert set(limits) == {"zero_step", *NAMES}
+    assert set(limits) == {declared.name for declared in declarations()}
     for name, entries in limits.items():
         for key, limit in entries.items():
             assert limit.source and limit.meaning, (name, key)
@@ -114,7 +179,7 @@ def test_a_gate_that_moved_the_forces_fails() -> None:
     assert assess_gate(gate.model_copy(update={"forces": 0.02}), limits).level == "fail"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", names())
 def test_quick_settings_are_settings_and_smaller_ones(name: str) -> None:
     chosen = protocol(name)
     full = chosen.settings()

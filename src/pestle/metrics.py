@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 
 from pestle.foundations.prediction import FramePrediction
 from pestle.structures.frame import Frame
 
+#: The group of all frames.
+ALL = "all"
 #: name → unit, in the order tables show them.
 UNITS = {
     "energy_rmse": "meV/atom",
@@ -21,6 +23,32 @@ UNITS = {
 }
 
 
+class FrameErrors(BaseModel):
+    """Errors over some frames; `None` where no frame has the label.
+
+    Attributes:
+        n_frames: their number.
+        energy_rmse, energy_mae: over frames, meV/atom.
+        forces_rmse, forces_mae: over components, meV/Å.
+        stress_rmse, stress_mae: over components, meV/Å³.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    n_frames: int
+    energy_rmse: float | None
+    energy_mae: float | None
+    forces_rmse: float | None
+    forces_mae: float | None
+    stress_rmse: float | None
+    stress_mae: float | None
+
+    @property
+    def figures(self) -> dict[str, float | None]:
+        """The errors by the names of `UNITS`, for tables that show all of them."""
+        return {name: getattr(self, name) for name in UNITS}
+
+
 def _rmse_mae(parts: list[np.ndarray]) -> tuple[float | None, float | None]:
     """RMSE and MAE in thousandths over all entries; `None` without any."""
     if not parts:
@@ -29,11 +57,12 @@ def _rmse_mae(parts: list[np.ndarray]) -> tuple[float | None, float | None]:
     return float(np.sqrt(np.mean(values**2))), float(np.mean(np.abs(values)))
 
 
-def frame_errors(frames: Sequence[Frame], predictions: Sequence[FramePrediction]) -> dict[str, Any]:
-    """Errors over some frames: RMSE over frames (energy per atom) and components (forces, stress).
+def frame_errors(frames: Sequence[Frame], predictions: Sequence[FramePrediction]) -> FrameErrors:
+    """Errors over some frames, energies per atom.
 
-    Returns:
-        `n_frames` and the entries of `UNITS`; `None` where no frame has the label.
+    Args:
+        frames: with labels.
+        predictions: of each of them.
     """
     energy, forces, stress = [], [], []
     for frame, prediction in zip(frames, predictions, strict=True):
@@ -43,20 +72,28 @@ def frame_errors(frames: Sequence[Frame], predictions: Sequence[FramePrediction]
             forces.append(prediction.forces - frame.forces)
         if frame.stress is not None and prediction.stress is not None:
             stress.append(prediction.stress - frame.stress)
-    result: dict[str, Any] = {"n_frames": len(frames)}
-    for name, parts in (("energy", energy), ("forces", forces), ("stress", stress)):
-        result[f"{name}_rmse"], result[f"{name}_mae"] = _rmse_mae(parts)
-    return result
+    energy_rmse, energy_mae = _rmse_mae(energy)
+    forces_rmse, forces_mae = _rmse_mae(forces)
+    stress_rmse, stress_mae = _rmse_mae(stress)
+    return FrameErrors(
+        n_frames=len(frames),
+        energy_rmse=energy_rmse,
+        energy_mae=energy_mae,
+        forces_rmse=forces_rmse,
+        forces_mae=forces_mae,
+        stress_rmse=stress_rmse,
+        stress_mae=stress_mae,
+    )
 
 
 def errors_by_group(
     frames: Sequence[Frame], predictions: Sequence[FramePrediction]
-) -> dict[str, dict[str, Any]]:
-    """`all` and every `config_type`, in order of first appearance, → `frame_errors`."""
-    groups: dict[str, list[int]] = {"all": list(range(len(frames)))}
+) -> dict[str, FrameErrors]:
+    """`all` and every `config_type`, in order of first appearance, → errors."""
+    groups: dict[str, list[int]] = {ALL: list(range(len(frames)))}
     for k, frame in enumerate(frames):
         # A config_type that is called "all" must not hide the total.
-        name = frame.config_type if frame.config_type != "all" else "all (config_type)"
+        name = frame.config_type if frame.config_type != ALL else "all (config_type)"
         groups.setdefault(name, []).append(k)
     return {
         name: frame_errors([frames[k] for k in members], [predictions[k] for k in members])

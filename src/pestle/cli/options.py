@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from inspect import Parameter, Signature
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.models import ArgumentInfo
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Trust = Annotated[
@@ -71,3 +74,52 @@ Potential = Annotated[
 ]
 Dtype = Annotated[str, typer.Option("--dtype", help="float32 or float64.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+
+
+def with_options(
+    options: Mapping[str, Any], request: Signature
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command options that are put together while the program starts.
+
+    Args:
+        options: parameter → annotation with its typer.Argument or typer.Option, in the order of the
+            help. Arguments are required.
+        request: signature of the function behind the command, whose defaults the options have.
+    """
+
+    def parameter(name: str, kind: Any) -> Parameter:
+        required = isinstance(kind.__metadata__[0], ArgumentInfo)
+        behind = request.parameters.get(name)
+        # What is not typed is None, or the default that the help shows.
+        default = behind.default if behind is not None else False
+        shown = default if isinstance(default, bool | str) else None
+        return Parameter(
+            name,
+            Parameter.KEYWORD_ONLY,
+            default=Parameter.empty if required else shown,
+            annotation=kind,
+        )
+
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        found = Signature([parameter(name, kind) for name, kind in options.items()])
+        command.__signature__ = found  # type: ignore[attr-defined]
+        return command
+
+    return add
+
+
+def asked_of(typed: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a physical test as its function takes them: what was not typed is left out,
+    symbols and settings are read.
+
+    Raises:
+        PestleError: a setting is unknown or has no value.
+    """
+    from pestle.settings.probe import ProbeSettings
+    from pestle.settings.run_file import parse_overrides
+
+    asked = {name: value for name, value in typed.items() if value is not None}
+    if "elements" in asked:
+        asked["elements"] = [symbol.strip() for symbol in asked["elements"].split(",")]
+    asked["settings"] = parse_overrides(asked.get("settings", []), ProbeSettings)
+    return asked

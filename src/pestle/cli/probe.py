@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,58 +18,46 @@ from pestle.cli.options import (
     Potential,
     Thresholds,
     Trust,
+    asked_of,
+    with_options,
 )
+from pestle.jobs.qualify_request import REQUEST
+from pestle.protocols import names
 
-
-def command(
-    protocol: Annotated[
-        str,
-        typer.Argument(help="errors, forgetting, atoms, dimers, rss, md, rdf, neb or torsion."),
-    ],
-    model: Potential,
-    against: Against = None,
-    also: Also = None,
-    data: Annotated[
+OPTIONS = {
+    "protocol": Annotated[str, typer.Argument(help=f"{', '.join(names()[:-1])} or {names()[-1]}.")],
+    "model": Potential,
+    "against": Against,
+    "also": Also,
+    "data": Annotated[
         list[str] | None,
         typer.Option(
             "--data", "-d", help="Structures: files or globs, or NAME=FILES; several times."
         ),
-    ] = None,
-    elements: Elements = None,
-    head: Head = None,
-    trust: Trust = False,
-    dtype: Dtype = "float64",
-    device: Device = "auto",
-    overrides: Annotated[
+    ],
+    "elements": Elements,
+    "head": Head,
+    "trust": Trust,
+    "dtype": Dtype,
+    "device": Device,
+    "settings": Annotated[
         list[str] | None, typer.Option("--set", help="Any setting: dimers.points=50.")
-    ] = None,
-    thresholds: Thresholds = None,
-    out: Out = None,
-    as_json: Json = False,
-) -> None:
+    ],
+    "thresholds": Thresholds,
+    "out": Out,
+    "as_json": Json,
+}
+
+
+@with_options(OPTIONS, REQUEST)
+def command(protocol: str, as_json: bool, **typed: Any) -> None:
     """One physical test of a model; raw results are kept and reused."""
     from pestle.cli.output import print_json, print_table
     from pestle.cli.probe_tables import findings_table, rich_table
     from pestle.jobs.probe import probe
     from pestle.progress import say
-    from pestle.settings.probe import ProbeSettings
-    from pestle.settings.run_file import parse_overrides
 
-    found = probe(
-        protocol,
-        model,
-        against=against,
-        also=also or [],
-        data=data or [],
-        elements=[symbol.strip() for symbol in elements.split(",")] if elements else [],
-        head=head,
-        trust=trust,
-        dtype=dtype,
-        device=device,
-        settings=parse_overrides(overrides or [], ProbeSettings),
-        thresholds=thresholds,
-        out=out,
-    )
+    found = probe(protocol, **asked_of(typed))
     if as_json:
         print_json(found.to_json())
         return

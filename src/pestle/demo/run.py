@@ -17,7 +17,7 @@ from pestle.locks import locked_folder
 from pestle.progress import say
 from pestle.records.folder import RunFolder
 
-FOUNDATION = "pestle-seed0"
+FOUNDATION = "pestle-seed1"
 DATA = Path(__file__).parent / "data"
 
 #: Epochs of each method: about twenty seconds.

@@ -174,6 +174,14 @@ _POLAR, _OMOL = "ωB97M-V (OMol25), with long-range electrostatics", "ωB97M-V (
 
 ENTRIES: tuple[Entry, ...] = (
     Entry(
+        "pestle-seed1",
+        MIT,
+        "PBE(+U), OMat24 (labels by nequix-omat-1)",
+        "82",
+        size="0.52M",
+        folder=Path(__file__).parents[1] / "demo" / "seed1",
+    ),
+    Entry(
         "pestle-seed0",
         MIT,
         "PBE(+U), OMat24 (labels by nequix-omat-1)",

@@ -17,6 +17,7 @@ from pestle.jobs.models import load_model
 from pestle.jobs.potentials import Contenders
 from pestle.jobs.probe import run_protocol
 from pestle.locks import locked_folder
+from pestle.metrics import FrameErrors
 from pestle.progress import say
 from pestle.protocols.base import Inputs
 from pestle.protocols.errors.protocol import PROTOCOL
@@ -103,11 +104,11 @@ def evaluate(
     inputs = Inputs(elements_of(frames), {"data": frames}, candidate=potential.name)
     precision = str(loaded.dtype).removeprefix("torch.")
     with _folder(out) as folder:
-        metrics = run_protocol(
+        found = run_protocol(
             PROTOCOL, Contenders(potential), inputs, ErrorSettings(), folder, precision
         )
-    errors: dict[str, dict[str, Any]] = metrics["sets"]["data"][potential.name]
-    return errors
+    groups: dict[str, FrameErrors] = found.numbers.sets["data"][potential.name]
+    return {group: errors.model_dump() for group, errors in groups.items()}
 
 
 @contextmanager

@@ -125,7 +125,7 @@ def probe(
             loaded.candidate.name,
             loaded.baseline.name if loaded.baseline else None,
         )
-        own = getattr(settings, name)
+        own = settings.of(name)
         found = run_protocol(chosen, loaded, inputs, own, folder, dtype)
         return Probed(chosen, found, chosen.assess(found, limits[name]), folder)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +23,21 @@ from pestle.jobs.qualify_plan import (
     scope_of,
     settings_for,
 )
+from pestle.jobs.qualify_request import REQUEST, Request
 from pestle.locks import InUse, Vanished, locked_folder
 from pestle.progress import say
-from pestle.protocols import NAMES, protocol
+from pestle.protocols import declarations, inputs, protocol
 from pestle.protocols.base import Inputs, Protocol
+from pestle.protocols.declaration import HELD_OUT, Declaration, Scope
 from pestle.protocols.thresholds import Threshold, read_thresholds
 from pestle.protocols.verdict import by_level, conclude, needed_by
-from pestle.protocols.zero_step import assess_gate
+from pestle.protocols.zero_step.gate import assess_gate
 from pestle.records.folder import RunFolder, now, require_folder, versions
 from pestle.records.timings import Timings
 from pestle.records.verdict import (
     CountedFinding,
     Finding,
     NotTested,
-    Scope,
     TestedProtocol,
     Verdict,
     worst,
@@ -55,55 +56,15 @@ class Tested:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def qualify(
-    model: str,
-    *,
-    against: str | None = None,
-    scope: str | None = None,
-    also: Sequence[str] = (),
-    data: Sequence[str] = (),
-    structures: Sequence[str] = (),
-    path: Sequence[str] = (),
-    torsions: Sequence[str] = (),
-    broad: Sequence[str] = (),
-    elements: Sequence[str] = (),
-    run_too: Sequence[str] = (),
-    leave_out: Sequence[str] = (),
-    full: bool = False,
-    head: str | None = None,
-    trust: bool = False,
-    dtype: str = "float64",
-    device: str = "auto",
-    settings: Mapping[str, Any] | None = None,
-    thresholds: str | Path | None = None,
-    out: str | Path | None = None,
-    command: str = "",
-) -> dict[str, Any]:
+def qualify(model: str, **options: Any) -> dict[str, Any]:
     """Test a model for what it will be used for, and say whether it is fit.
 
     Args:
         model: the candidate: run folder, model folder, file, catalogue name, or
             `calculator:MODULE:NAME`.
-        against: its foundation; by default that of the run.
-        scope: narrow or broad; by default that of the run.
-        also: further models to compare.
-        data: held-out labelled frames, `FILES` or `NAME=FILES`; by default those of the run.
-        structures: what molecular dynamics starts from; by default the held-out frames.
-        path: reaction paths: reactant first, product last, labelled images between.
-        torsions: labelled scans.
-        broad: labelled frames of the pretraining distribution, for forgetting; by default
-            structures that the foundation labels.
-        elements: chemical symbols instead of those of the data.
-        run_too, leave_out: protocols to add to those of the scope, or to leave out.
-        full: the full settings instead of those of a first look.
-        head: head of the candidate.
-        trust: allow `.model` files.
-        dtype: precision of the networks.
-        device: where they predict.
-        settings: table of dotted names of `ProbeSettings`.
-        thresholds: file that changes thresholds.
-        out: folder to write; by default the run folder, or `qualify-NAME` beside the model.
-        command: command line, for the report.
+        options: fields of `pestle.jobs.qualify_request.Request`, and the files that protocols take,
+            each a list of `FILES` or `NAME=FILES`:
+            {inputs}
 
     Returns:
         What verdict.json holds, with `report` and `out`.
@@ -112,88 +73,109 @@ def qualify(
         PestleError: a mistake in names, settings, models or data, or another command writes to
             the folder.
     """
-    limits = read_thresholds(Path(thresholds) if thresholds is not None else None)
-    run = read_run(model, with_data=not data)
-    wanted = scope_of(scope, run)
-    folder = Path(out) if out is not None else _folder(model, run)
+    return qualified(Request.of(model, options))
+
+
+qualify.__signature__ = REQUEST  # type: ignore[attr-defined]
+if qualify.__doc__:  # python -OO leaves it out
+    qualify.__doc__ = qualify.__doc__.format(
+        inputs="\n            ".join(f"{taken.name}: {taken.help}" for taken in inputs())
+    )
+
+
+def qualified(asked: Request) -> dict[str, Any]:
+    """The same of a request."""
+    limits = read_thresholds(Path(asked.thresholds) if asked.thresholds is not None else None)
+    run = read_run(asked.model, with_data=HELD_OUT.name not in asked.files)
+    scope = scope_of(asked.scope, run)
+    folder = Path(asked.out) if asked.out is not None else _folder(asked.model, run)
     require_folder(folder)
     with locked_folder(folder):
-        given = read_given(
-            run, data=data, structures=structures, path=path, torsions=torsions, broad=broad
+        given = read_given(run, asked.files)
+        settings = settings_for(asked.settings or {}, full=asked.full)
+        needed = needed_by(scope, observables_of(given, settings))
+        wanted = protocols_to_run(needed, given, settings, asked.run_too, asked.leave_out)
+        loaded = _contenders(asked, run)
+        home = str(run.folder) if run is not None else asked.model
+        of_all = Inputs(
+            elements_for(asked.elements, given.sets.get(HELD_OUT.name, {}), home, loaded),
+            seed=settings.seed,
+            candidate=loaded.candidate.name,
+            baseline=loaded.baseline.name if loaded.baseline else None,
+            known=loaded.known,
         )
-        chosen = settings_for(settings or {}, full=full)
-        observables = observables_of(given, chosen)
-        needed = needed_by(wanted, observables)
-        names = protocols_to_run(needed, given, chosen, run_too, leave_out)
-        if against is None and run is not None and run.settings.foundation:
-            file = RunFolder(run.folder).settings
-            against = named_by_file(run.settings.foundation, file, "--against")
-        loaded = contenders(
-            model,
-            against=against,
-            also=also,
-            head=head,
-            against_head=run.settings.head if run is not None else None,
-            trust=trust,
-            dtype=dtype,
-            device=device,
-        )
-        home = str(run.folder) if run is not None else model
-        symbols = elements_for(elements, given.held_out, home, loaded)
 
-        def inputs_of(name: str) -> Inputs:
-            baseline = loaded.baseline.name if loaded.baseline else None
-            candidate = loaded.candidate.name
-            return Inputs(
-                symbols, given.of(name), chosen.seed, candidate, baseline, known=loaded.known
-            )
+        def inputs_of(declared: Declaration) -> Inputs:
+            return replace(of_all, sets=given.of(declared))
 
-        asked_for = {
-            "errors": data, "md": structures, "neb": path, "torsion": torsions, "forgetting": broad,
-        }  # fmt: skip
-        for name in names & {name for name, files in asked_for.items() if files}:
-            # A mistake in what the user typed must not show after an hour of other tests.
-            test, own = protocol(name), getattr(chosen, name)
-            test.structures(inputs_of(name), own)
-            test.check(inputs_of(name), own, loaded.all())
+        tests = [declared for declared in declarations() if not declared.of_run]
+        for declared in tests:
+            if declared.name in wanted and declared.takes and declared.takes.name in given.typed:
+                # A mistake in what the user typed must not show after an hour of other tests.
+                test, own = protocol(declared.name), settings.of(declared.name)
+                test.structures(inputs_of(declared), own)
+                test.check(inputs_of(declared), own, loaded.all())
 
         tested = Tested()
         _zero_step(tested, run, limits["zero_step"], "zero_step" in needed)
-        for name in NAMES:
-            needs = name in needed
-            from_file = name == "rdf" and bool(chosen.rdf.trajectory)
-            lacking = None if from_file else given.lacking(name)
-            if name not in names:
-                entry = left_out(name, needed=needs, on_purpose=name in leave_out)
-                tested.not_tested.append(entry)
-            elif lacking is not None:
+        for declared in tests:
+            name, needs = declared.name, declared.name in needed
+            if name not in wanted:
+                on_purpose = name in asked.leave_out
+                tested.not_tested.append(left_out(declared, needed=needs, on_purpose=on_purpose))
+                continue
+            test, own = protocol(name), settings.of(name)
+            lacking = None if test.given_by(own) else given.lacking(declared)
+            if lacking is not None:
                 tested.not_tested.append(NotTested(name, needs, *lacking))
-            else:
-                home_of = folder / "protocols" / name
-                part = _test(
-                    tested,
-                    protocol(name),
-                    loaded,
-                    inputs_of(name),
-                    chosen,
-                    limits,
-                    home_of,
-                    needs,
-                    dtype,
-                )
-                if part:
-                    extent = extents(
-                        protocol(name), getattr(chosen, name), settings or {}, full=full
-                    )
-                    tested.protocols[name] = part.model_copy(update=extent)
-        _ending(tested, run, head)
+                continue
+            home_of = folder / "protocols" / name
+            part = _test(
+                tested,
+                test,
+                loaded,
+                inputs_of(declared),
+                settings,
+                limits,
+                home_of,
+                needs,
+                asked.dtype,
+            )
+            if part:
+                extent = extents(test, own, asked.settings or {}, full=asked.full)
+                tested.protocols[name] = part.model_copy(update=extent)
+        _ending(tested, run, asked.head)
         verdict = _verdict(
-            tested, wanted, loaded, needed, full=full, thresholds=thresholds, command=command
+            tested,
+            scope,
+            loaded,
+            needed,
+            full=asked.full,
+            thresholds=asked.thresholds,
+            command=asked.command,
         )
         verdict.write(RunFolder(folder).verdict, sealed=True)
         Timings(when=now(), seconds=tested.seconds).write(RunFolder(folder).timings)
         report = write_report(folder)
         return verdict.in_file() | {"report": str(report), "out": str(folder)}
+
+
+def _contenders(asked: Request, run: OfRun | None) -> Contenders:
+    """The candidate, its foundation, which a run names, and what else is compared."""
+    against = asked.against
+    if against is None and run is not None and run.settings.foundation:
+        file = RunFolder(run.folder).settings
+        against = named_by_file(run.settings.foundation, file, "--against")
+    return contenders(
+        asked.model,
+        against=against,
+        also=asked.also,
+        head=asked.head,
+        against_head=run.settings.head if run is not None else None,
+        trust=asked.trust,
+        dtype=asked.dtype,
+        device=asked.device,
+    )
 
 
 def _test(
@@ -212,7 +194,7 @@ def _test(
     say(f"\n=== {test.name}: {test.question} ===")
     started = time.monotonic()
     try:
-        own = getattr(settings, test.name)
+        own = settings.of(test.name)
         with locked_folder(folder):
             metrics = run_protocol(test, loaded, inputs, own, folder, dtype)
     except (CannotWrite, InUse, Vanished):
@@ -289,7 +271,7 @@ def _verdict(
     command: str,
 ) -> Verdict:
     """What verdict.json holds."""
-    rank = {name: k for k, name in enumerate(("zero_step", *NAMES))}
+    rank = {declared.name: declared.place for declared in declarations()}
     findings = by_level(tested.findings, rank)
     concluded = conclude(
         scope, loaded.candidate.name, findings, needed, tested.not_tested, quick=not full

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from pestle.errors import PestleError
 from pestle.jobs.probe import read_sets
+from pestle.protocols.base import Sets
+from pestle.protocols.declaration import HELD_OUT, ISOLATED_ATOMS, Declaration
 from pestle.records.folder import RunFolder
 from pestle.records.manifest import Manifest
 from pestle.settings.run import RunSettings
 from pestle.settings.run_file import build, read_run_file
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.splits import read_splits
-
-Sets = Mapping[str, Sequence[Frame]]
 
 
 @dataclass(frozen=True)
@@ -31,52 +31,29 @@ class OfRun:
 
 @dataclass(frozen=True)
 class Given:
-    """Structures by what they are for; every set may be empty.
+    """Structures by the input that they are for; inputs that hold none are left out.
 
     Attributes:
-        held_out: labelled, for errors; molecular dynamics starts from them.
-        structures: molecular dynamics starts from these instead.
-        paths, torsions, broad: for neb, torsion and forgetting.
-        isolated: labelled single atoms.
+        sets: name of the input → sets.
+        typed: inputs that the user named files for.
     """
 
-    held_out: Sets = field(default_factory=dict)
-    structures: Sets = field(default_factory=dict)
-    paths: Sets = field(default_factory=dict)
-    torsions: Sets = field(default_factory=dict)
-    broad: Sets = field(default_factory=dict)
-    isolated: Sequence[Frame] = ()
+    sets: Mapping[str, Sets]
+    typed: frozenset[str]
 
-    def of(self, protocol: str) -> Sets:
+    def of(self, declared: Declaration) -> Sets:
         """The sets that a protocol is given."""
-        if protocol in ("md", "rdf"):
-            return self.structures or self.held_out
-        if protocol == "atoms":
-            return {"isolated atoms": self.isolated} if self.isolated else {}
-        by_name = {
-            "errors": self.held_out,
-            "neb": self.paths,
-            "torsion": self.torsions,
-            "forgetting": self.broad,
-        }
-        return by_name.get(protocol, {})
+        taken = declared.takes
+        while taken is not None and not self.sets.get(taken.name):
+            taken = taken.otherwise
+        return self.sets[taken.name] if taken is not None else {}
 
-    def lacking(self, protocol: str) -> tuple[str, str] | None:
+    def lacking(self, declared: Declaration) -> tuple[str, str] | None:
         """Why a protocol cannot be run on what was given, and what would help; `None` if it can."""
-        if self.of(protocol):
+        taken = declared.takes
+        if taken is None or not taken.lacking or self.of(declared):
             return None
-        lacks = {
-            "errors": ("no held-out frames were given", "--data FILES"),
-            "md": ("there is no structure to start from", "--structures FILES"),
-            "rdf": ("there is no structure to start from", "--structures FILES"),
-            "neb": ("no reaction path was given", "--path FILE"),
-            "torsion": ("no scan was given", "--torsions FILES"),
-            "atoms": (
-                "the data hold no labelled isolated atoms",
-                "--data with IsolatedAtom frames",
-            ),
-        }
-        return lacks.get(protocol)
+        return taken.lacking, taken.how
 
 
 def read_run(model: str, *, with_data: bool = True) -> OfRun | None:
@@ -116,35 +93,26 @@ def read_run(model: str, *, with_data: bool = True) -> OfRun | None:
     )
 
 
-def read_given(
-    run: OfRun | None,
-    *,
-    data: Sequence[str],
-    structures: Sequence[str],
-    path: Sequence[str],
-    torsions: Sequence[str],
-    broad: Sequence[str],
-) -> Given:
+def read_given(run: OfRun | None, files: Mapping[str, Sequence[str]]) -> Given:
     """Read the user's files; where no held-out data are given, those of the run are taken.
+
+    Args:
+        run: the run that the model is the result of.
+        files: input → files, as typed.
 
     Raises:
         PestleError: a file cannot be read.
     """
-    sets = read_sets(data)
+    sets: dict[str, Sets] = {name: read_sets(given) for name, given in files.items()}
     isolated = list(run.isolated) if run else []
-    held_out: dict[str, list[Frame]] = {}
-    for name, frames in sets.items():
+    held_out: dict[str, Sequence[Frame]] = {}
+    for name, frames in sets.get(HELD_OUT.name, {}).items():
         rest, atoms = split_isolated_atoms(frames)
         isolated += atoms
         if rest:
             held_out[name] = rest
-    if not sets and run is not None:
-        held_out = run.held_out
-    return Given(
-        held_out=held_out,
-        structures=read_sets(structures),
-        paths=read_sets(path),
-        torsions=read_sets(torsions),
-        broad=read_sets(broad),
-        isolated=isolated,
-    )
+    if HELD_OUT.name not in sets and run is not None:
+        held_out = dict(run.held_out)
+    sets[HELD_OUT.name] = held_out
+    sets[ISOLATED_ATOMS.name] = {ISOLATED_ATOMS.name: isolated} if isolated else {}
+    return Given({name: found for name, found in sets.items() if found}, frozenset(files))

@@ -7,17 +7,12 @@ from typing import Any, cast, get_args
 
 from pestle.errors import PestleError
 from pestle.jobs.qualify_inputs import Given, OfRun
-from pestle.protocols import NAMES, protocol
+from pestle.protocols import declarations, names, protocol
 from pestle.protocols.base import Protocol
-from pestle.protocols.neb import reactions as neb
-from pestle.protocols.torsion import scans
-from pestle.protocols.verdict import OBSERVABLES
-from pestle.records.verdict import NotTested, Scope
+from pestle.protocols.declaration import Declaration, Scope
+from pestle.records.verdict import NotTested
 from pestle.settings.probe import ProbeSettings
 from pestle.settings.run_file import build
-
-#: Run wherever its references are there, although no scope needs it: it costs nothing.
-WHERE_POSSIBLE = ("atoms",)
 
 
 def scope_of(asked: str | None, run: OfRun | None) -> Scope:
@@ -38,12 +33,12 @@ def scope_of(asked: str | None, run: OfRun | None) -> Scope:
 
 def observables_of(given: Given, settings: ProbeSettings) -> list[str]:
     """Observables that the user gave a reference for: they can be judged, and count."""
-    there = {
-        "rdf": bool(settings.rdf.reference),
-        "neb": neb.has_reference(given.paths),
-        "torsion": scans.has_reference(given.torsions),
-    }
-    return [name for name in OBSERVABLES if there[name]]
+    return [
+        declared.name
+        for declared in declarations()
+        if declared.reference
+        and protocol(declared.name).has_reference(given.of(declared), settings.of(declared.name))
+    ]
 
 
 def settings_for(asked: Mapping[str, Any], *, full: bool) -> ProbeSettings:
@@ -55,7 +50,7 @@ def settings_for(asked: Mapping[str, Any], *, full: bool) -> ProbeSettings:
     """
     quick: dict[str, Any] = {}
     if not full:
-        for name in NAMES:
+        for name in names():
             quick |= {f"{name}.{leaf}": value for leaf, value in protocol(name).quick.items()}
     built = build({}, quick | dict(asked), root=ProbeSettings)
     assert isinstance(built, ProbeSettings)
@@ -69,8 +64,8 @@ def protocols_to_run(
     run_too: Sequence[str],
     leave_out: Sequence[str],
 ) -> set[str]:
-    """Names of the protocols to run: needed ones, those that were asked for, and those that files
-    were given for.
+    """Names of the protocols to run: needed ones, those that were asked for, by files or settings
+    too, and those that are run wherever possible.
 
     Raises:
         PestleError: there is no such protocol, or one shall be run and left out.
@@ -82,32 +77,30 @@ def protocols_to_run(
         raise PestleError(
             f"{', '.join(sorted(both))} shall be run and left out", where="--with and --without"
         )
-    wanted = {*needed, *WHERE_POSSIBLE, *run_too}
-    wanted |= {"neb"} if given.paths else set()
-    wanted |= {"torsion"} if given.torsions else set()
-    wanted |= {"forgetting"} if given.broad else set()
-    wanted |= {"rdf"} if settings.rdf.reference or settings.rdf.trajectory else set()
+    wanted = {*needed, *run_too}
+    for name in names():
+        test = protocol(name)
+        taken = test.declaration.takes
+        asked = taken is not None and taken.asks and taken.name in given.typed
+        if asked or test.declaration.where_possible or test.asked_by(settings.of(name)):
+            wanted.add(name)
     return wanted - set(leave_out)
 
 
-def left_out(name: str, *, needed: bool, on_purpose: bool) -> NotTested:
+def left_out(declared: Declaration, *, needed: bool, on_purpose: bool) -> NotTested:
     """Why a protocol is not run, and how it would be."""
+    name = declared.name
     if on_purpose:
         return NotTested(name, needed, "it was left out", f"leave out --without {name}")
-    if name in OBSERVABLES:
-        how = {
-            "rdf": "--set rdf.reference=FILE",
-            "neb": "--path FILE",
-            "torsion": "--torsions FILES",
-        }[name]
-        return NotTested(name, needed, "no reference for it was given", how)
+    if declared.reference:
+        return NotTested(name, needed, "no reference for it was given", declared.reference)
     return NotTested(name, needed, "the scope does not need it", f"--with {name}")
 
 
 def extents(
-    test: Protocol, own: Any, asked: Mapping[str, Any], *, full: bool
+    test: Protocol[Any], own: Any, asked: Mapping[str, Any], *, full: bool
 ) -> dict[str, str | None]:
     """How much was calculated, and how much the full settings would."""
     extent = test.extent(own)
-    whole = None if full else test.extent(getattr(settings_for(asked, full=True), test.name))
+    whole = None if full else test.extent(settings_for(asked, full=True).of(test.name))
     return {"extent": extent, "full_extent": None if whole == extent else whole}

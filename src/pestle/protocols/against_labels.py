@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from pestle.foundations.prediction import FramePrediction
-from pestle.metrics import UNITS, errors_by_group
+from pestle.metrics import ALL, UNITS, FrameErrors, errors_by_group
 from pestle.protocols.results import Column, Table
 from pestle.structures.frame import Frame
 
@@ -22,52 +21,49 @@ def forces_rms(frames: Sequence[Frame]) -> dict[str, float | None]:
     # The error of a model that predicts no forces at all.
     nothing = [FramePrediction(0.0, 0.0, np.zeros((len(frame), 3)), None) for frame in frames]
     groups = errors_by_group(frames, nothing)
-    return {group: errors["forces_rmse"] for group, errors in groups.items()}
+    return {group: errors.forces_rmse for group, errors in groups.items()}
 
 
-def labels_are_its_own(errors: Mapping[str, Any], rms: float | None) -> bool:
+def labels_are_its_own(errors: FrameErrors, rms: float | None) -> bool:
     """Whether labels are a potential's own predictions: no multiple of rounding means much.
 
     Args:
-        errors: `metrics.frame_errors` of the potential.
+        errors: of the potential.
         rms: of the labelled force components, meV/Å.
     """
-    forces, energy = errors["forces_rmse"], errors["energy_rmse"]
-    if forces is not None and rms:
-        return bool(forces < ROUNDING_FORCES * rms)
-    return energy is not None and bool(energy < ROUNDING_ENERGY)
+    if errors.forces_rmse is not None and rms:
+        return errors.forces_rmse < ROUNDING_FORCES * rms
+    return errors.energy_rmse is not None and errors.energy_rmse < ROUNDING_ENERGY
 
 
-def error_table(
-    title: str, by_model: Mapping[str, Mapping[str, Mapping[str, Any]]], note: str
-) -> Table:
+def error_table(title: str, by_model: Mapping[str, Mapping[str, FrameErrors]], note: str) -> Table:
     """Errors by group and potential; quantities that nobody has are left out.
 
     Args:
         title: of the table.
-        by_model: potential → group → `metrics.frame_errors`.
+        by_model: potential → group → errors.
         note: below it.
     """
     there = [
         key
         for key in UNITS
-        if any(e.get(key) is not None for errors in by_model.values() for e in errors.values())
+        if any(e.figures[key] is not None for found in by_model.values() for e in found.values())
     ]
     columns = [Column("group"), Column("model"), Column("frames", "", 8)]
     columns += [Column(_heading(key), UNITS[key], 4) for key in there]
     rows = [
-        [group, name, errors[group]["n_frames"], *(errors[group].get(key) for key in there)]
+        [group, name, errors.n_frames, *(errors.figures[key] for key in there)]
         for group in shown_groups(by_model)
-        for name, errors in by_model.items()
-        if group in errors
+        for name, groups in by_model.items()
+        if (errors := groups.get(group)) is not None
     ]
     return Table(title, columns, rows, note)
 
 
-def shown_groups(by_model: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def shown_groups(by_model: Mapping[str, Mapping[str, FrameErrors]]) -> list[str]:
     """Groups that get a row; only `all` where there is one other, which is the same."""
     groups = list(dict.fromkeys(group for errors in by_model.values() for group in errors))
-    return groups if len(groups) > 2 else groups[:1]
+    return groups if len(groups) > 2 else [ALL]
 
 
 def _heading(key: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Generic
 
 from pydantic import BaseModel
 
+from pestle.protocols.declaration import Declaration
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Chart, Flagged, Table
@@ -20,6 +21,9 @@ from pestle.protocols.thresholds import Threshold
 from pestle.records.results import Measured, N
 from pestle.records.verdict import Finding
 from pestle.structures.frame import Frame
+
+#: Name of a file or set → its structures with labels.
+Sets = Mapping[str, Sequence[Frame]]
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Inputs:
     """
 
     elements: tuple[int, ...]
-    sets: Mapping[str, Sequence[Frame]] = field(default_factory=dict)
+    sets: Sets = field(default_factory=dict)
     seed: int = 0
     candidate: str = ""
     baseline: str | None = None
@@ -63,6 +67,16 @@ def data_elements(inputs: Inputs) -> Sequence[int]:
     return inputs.elements
 
 
+def no_reference(_sets: Sets, _settings: Any) -> bool:
+    """For protocols that are no observable."""
+    return False
+
+
+def never(_settings: Any) -> bool:
+    """For protocols whose settings neither ask for them nor give their structures."""
+    return False
+
+
 def nothing_to_check(_inputs: Inputs, _settings: Any, _potentials: Sequence[Potential]) -> None:
     """For protocols whose mistakes show at once."""
 
@@ -77,8 +91,7 @@ class Protocol(Generic[N]):
     """One physical test.
 
     Attributes:
-        name: as typed.
-        question: that it answers.
+        declaration: what it says of itself.
         settings: its settings' class.
         structures: (inputs, settings): the structures that its raw results depend on.
         elements: atomic numbers that its raw results depend on; each potential must know them and
@@ -101,10 +114,12 @@ class Protocol(Generic[N]):
         packages: whose versions its raw results depend on, because they make its structures.
         check: (inputs, settings, potentials): raises a PestleError for a mistake before anything is
             calculated or written.
+        has_reference: (sets, settings): whether they hold the reference of an observable.
+        asked_by: (settings): whether they ask for it, also where no scope needs it.
+        given_by: (settings): whether they say where its structures are, so that none are lacking.
     """
 
-    name: str
-    question: str
+    declaration: Declaration
     settings: type[BaseModel]
     calculate: Callable[[Potential, Inputs, Any, RawFolder], None]
     analyse: Callable[[Mapping[str, RawFolder], Inputs, Any], Any]
@@ -121,4 +136,17 @@ class Protocol(Generic[N]):
     version: int = 1
     packages: tuple[str, ...] = ()
     check: Callable[[Inputs, Any, Sequence[Potential]], None] = nothing_to_check
+    has_reference: Callable[[Sets, Any], bool] = no_reference
+    asked_by: Callable[[Any], bool] = never
+    given_by: Callable[[Any], bool] = never
     numbers: type[N] | None = None  # TRANSITIONAL: becomes required once every protocol has one
+
+    @property
+    def name(self) -> str:
+        """As typed."""
+        return self.declaration.name
+
+    @property
+    def question(self) -> str:
+        """That it answers."""
+        return self.declaration.question

@@ -19,6 +19,7 @@ from pestle.foundations.prediction import FramePrediction
 from pestle.progress import Task, progress
 from pestle.protocols.potential import ModelPotential, Potential
 from pestle.protocols.raw import RawFolder
+from pestle.records.results import Numbers
 from pestle.structures.frame import Frame
 
 #: Atoms of a piece, except where one structure has more: about one batch of a dense solid.
@@ -108,13 +109,22 @@ def with_reference_energies(
     ]
 
 
-def not_finite(
-    frames: Sequence[Frame], predictions: Sequence[FramePrediction]
-) -> dict[str, Any] | None:
-    """`count` of the frames on which a prediction is not finite, and which the `first` is; `None`
-    where all are."""
+class NotFinite(Numbers):
+    """Frames on which a prediction is not finite.
+
+    Attributes:
+        count: how many.
+        first: which one is the first.
+    """
+
+    count: int
+    first: str
+
+
+def not_finite(frames: Sequence[Frame], predictions: Sequence[FramePrediction]) -> NotFinite | None:
+    """Frames on which a prediction is not finite; `None` where all are."""
     bad = [f.where for f, p in zip(frames, predictions, strict=True) if not p.finite]
-    return {"count": len(bad), "first": bad[0]} if bad else None
+    return NotFinite(count=len(bad), first=bad[0]) if bad else None
 
 
 def _advance(bar: Task, before: int, done: int) -> None:

@@ -19,14 +19,14 @@ class Series:
         name: a potential's name as in the metrics, or `reference`.
         x: numbers, or the names of categories.
         y: numbers; `None` where there is none.
-        error: half-width of an error bar or band around each y.
+        error: half-width of an error bar or band around each y; `None` where it is not known.
         dashed: drawn broken, where one potential has two lines.
     """
 
     name: str
     x: list[Any]
     y: list[float | None]
-    error: list[float] | None = None
+    error: list[Any] | None = None
     dashed: bool = False
 
 

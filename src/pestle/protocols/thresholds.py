@@ -1,4 +1,4 @@
-"""Thresholds of the verdict: read from a data file, each with its source."""
+"""Thresholds of the verdict: read from a data file beside each protocol, each with its source."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from typing import Any
 import yaml
 
 from pestle.errors import PestleError, nearest
+from pestle.protocols import THRESHOLDS, declarations
 from pestle.records.verdict import Level
-
-#: The thresholds that Pestle ships.
-DEFAULT_FILE = Path(__file__).with_name("thresholds.yaml")
 
 
 @dataclass(frozen=True)
@@ -58,12 +56,15 @@ def read_thresholds(path: Path | None = None) -> dict[str, dict[str, Threshold]]
     """Protocol → name → threshold.
 
     Args:
-        path: a YAML file in the form of the shipped one; what it leaves out is taken from that.
+        path: a YAML file, protocol → name → limits; what it leaves out stays as it is shipped.
 
     Raises:
         PestleError: the file cannot be read, or names what is not there.
     """
-    tree = yaml.safe_load(DEFAULT_FILE.read_text(encoding="utf-8"))
+    tree = {}
+    for declared in declarations():
+        shipped = Path(__file__).with_name(declared.name) / THRESHOLDS
+        tree[declared.name] = yaml.safe_load(shipped.read_text(encoding="utf-8"))
     if path is not None:
         for protocol, entries in _read(path).items():
             if protocol not in tree:

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pestle.records.verdict import LEVELS, Finding, NotTested, Scope, worst
+from pestle.protocols import declarations
+from pestle.protocols.declaration import Scope
+from pestle.records.verdict import LEVELS, Finding, NotTested, worst
 from pestle.records.wording import listed
 
 #: Scope → what a model that has passed it is fit for.
@@ -18,13 +20,6 @@ MEANING = {
     "narrow": "simulations of configurations like those of its data",
     "broad": "configurations unlike those of its data",
 }
-#: Protocols that a scope needs. Narrow: observables that the user gives stand in for md.
-NEEDED = {
-    "narrow": ("zero_step", "errors", "md"),
-    "broad": ("zero_step", "errors", "md", "forgetting", "dimers", "rss"),
-}
-#: Observables: needed wherever the user gives a reference for one.
-OBSERVABLES = ("rdf", "neb", "torsion")
 
 
 @dataclass(frozen=True)
@@ -49,10 +44,12 @@ def needed_by(scope: Scope, given: Sequence[str]) -> tuple[str, ...]:
         scope: what the model is for.
         given: observables that the user gave a reference for.
     """
-    needed = [*NEEDED[scope], *given]
-    if scope == "narrow" and given:
-        needed.remove("md")
-    return tuple(needed)
+    return tuple(
+        declared.name
+        for declared in declarations()
+        if declared.name in given
+        or (scope in declared.scopes and not (given and scope in declared.replaced_in))
+    )
 
 
 def conclude(

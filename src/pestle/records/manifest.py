@@ -301,9 +301,9 @@ class RateProbe(Part):
     """What the probe of learning rates found.
 
     Attributes:
-        rate: the largest safe rate.
+        rate: for the training, below the largest safe one.
         trials: every rate tried, the largest first.
-        updates: updates at that rate.
+        updates: updates at the largest safe rate.
         seconds: how long all of it took (s).
     """
 
@@ -311,6 +311,11 @@ class RateProbe(Part):
     trials: tuple[Trial, ...] = ()
     updates: int
     seconds: float
+
+    @property
+    def largest(self) -> float:
+        """The largest safe rate."""
+        return self.trials[-1].rate
 
 
 class Gate(Part):

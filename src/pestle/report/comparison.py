@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pestle.files import write_text
+from pestle.protocols import declarations
 from pestle.report.comparison_charts import comparison_charts
 from pestle.report.error_tables import QUANTITIES, set_in_words
 from pestle.report.models import CANDIDATE_STYLE, SCRATCH_STYLE, Style, models_of, other_style
@@ -20,7 +21,7 @@ from pestle.report.verdict import LEVELS, badge, figure_of, findings
 from pestle.report.wording import MISSING, count, is_number, number, plain
 
 #: Protocols whose worst finding has a column of its own, if any run has one.
-HEADLINES = ("forgetting", "md", "rss", "dimers", "rdf", "neb", "torsion")
+HEADLINES = tuple(declared.name for declared in declarations() if declared.headline)
 
 
 def write_comparison(folders: Sequence[Path], out: Path) -> Path:

@@ -12,8 +12,8 @@ from ase import Atoms
 
 from pestle.checksums import SUMS, require_sum
 from pestle.files import Damaged, finite, sha256
+from pestle.protocols import declarations
 from pestle.protocols.results import Chart, Column, Flagged, Series, Table
-from pestle.settings.probe import ProbeSettings
 
 #: What to do about a damaged file.
 _ANEW = "the command that wrote it (pestle probe, qualify or finetune --resume) writes it anew"
@@ -57,15 +57,14 @@ class ProtocolResults:
 
 
 def protocol_title(name: str) -> str:
-    """A protocol in words: those of its settings."""
-    known = ProbeSettings.model_fields.get(name)
-    words = known.description if known is not None else None
-    return words or (name.replace("_", "-").capitalize() if name else "Unnamed protocol")
+    """A protocol in words: its own, or the name of one that is not known."""
+    own = {declared.name: declared.title for declared in declarations()}
+    return own.get(name) or (name.replace("_", "-").capitalize() if name else "Unnamed protocol")
 
 
 def protocol_place(name: str) -> tuple[int, str]:
-    """Sorts protocols as the settings name them; others follow by name."""
-    known = list(ProbeSettings.model_fields)
+    """Sorts protocols as they are run; others follow by name."""
+    known = [declared.name for declared in declarations()]
     return (known.index(name) if name in known else len(known), name)
 
 

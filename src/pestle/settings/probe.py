@@ -6,17 +6,34 @@ ones for a first look.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, create_model
 
 from pestle.settings.run import Group, Paths, setting
 
+Settings = TypeVar("Settings", bound=Group)
+#: Protocol → its settings, in the order in which they stand here.
+_GROUPS: dict[str, type[Group]] = {}
 
+
+def of_protocol(name: str) -> Callable[[type[Settings]], type[Settings]]:
+    """Make a class the settings of a protocol: `--set NAME.FIELD=VALUE`."""
+
+    def add(group: type[Settings]) -> type[Settings]:
+        _GROUPS[name] = group
+        return group
+
+    return add
+
+
+@of_protocol("errors")
 class ErrorSettings(Group):
     """Errors on held-out sets."""
 
 
+@of_protocol("forgetting")
 class ForgettingSettings(Group):
     """Errors on the pretraining distribution."""
 
@@ -36,10 +53,12 @@ class ForgettingSettings(Group):
     )
 
 
+@of_protocol("atoms")
 class AtomSettings(Group):
     """Energies of single atoms."""
 
 
+@of_protocol("dimers")
 class DimerSettings(Group):
     """Energy curves of two atoms, for every pair of elements."""
 
@@ -54,6 +73,7 @@ class DimerSettings(Group):
     )
 
 
+@of_protocol("rss")
 class RssSettings(Group):
     """Random structure search: random crystals, relaxed and rattled in turn."""
 
@@ -153,6 +173,7 @@ class DynamicsSettings(Group):
     )
 
 
+@of_protocol("md")
 class MdSettings(DynamicsSettings):
     """Stability of molecular dynamics."""
 
@@ -209,6 +230,7 @@ class MdSettings(DynamicsSettings):
     )
 
 
+@of_protocol("rdf")
 class RdfSettings(DynamicsSettings):
     """Partial radial distribution functions."""
 
@@ -244,6 +266,7 @@ class RdfSettings(DynamicsSettings):
     samples: int = setting(200, "Samples of the bootstrap.", ge=10)
 
 
+@of_protocol("neb")
 class NebSettings(Group):
     """Reaction paths."""
 
@@ -270,6 +293,7 @@ class NebSettings(Group):
     spring: float = setting(0.1, "Spring constant of the band.", unit="eV/Å²", gt=0)
 
 
+@of_protocol("torsion")
 class TorsionSettings(Group):
     """Relative energies along scans."""
 
@@ -283,16 +307,22 @@ class TorsionSettings(Group):
     )
 
 
-class ProbeSettings(Group):
-    """Physical tests of a model (`pestle probe`)."""
+class OfAll(Group):
+    """What every protocol is given."""
 
     seed: int = setting(0, "Seed of whatever is random.", ge=0)
-    errors: ErrorSettings = setting(ErrorSettings, "Errors")
-    forgetting: ForgettingSettings = setting(ForgettingSettings, "Forgetting")
-    atoms: AtomSettings = setting(AtomSettings, "Single atoms")
-    dimers: DimerSettings = setting(DimerSettings, "Dimers")
-    rss: RssSettings = setting(RssSettings, "Random structure search")
-    md: MdSettings = setting(MdSettings, "Molecular dynamics")
-    rdf: RdfSettings = setting(RdfSettings, "Radial distribution functions")
-    neb: NebSettings = setting(NebSettings, "Reaction paths")
-    torsion: TorsionSettings = setting(TorsionSettings, "Torsions")
+
+
+class ProbeSettings(
+    create_model(  # type: ignore[misc]  # mypy cannot know the classes above as its fields
+        "ProbeSettings",
+        __base__=OfAll,
+        **{name: (kind, setting(kind, kind.__doc__ or "")) for name, kind in _GROUPS.items()},
+    )
+):
+    """Physical tests of a model (`pestle probe`): `seed`, and a group for each protocol."""
+
+    def of(self, protocol: str) -> Group:
+        """Settings of one protocol."""
+        found: Group = getattr(self, protocol)
+        return found

@@ -149,4 +149,5 @@ class Objective:
                     counts[name] = counts.get(name, 0) + terms.counts[name]
                 predictions += per_frame(batch, prediction)
         loss = sum(weights[k] * sums[k] / counts[k] for k in sums)
-        return EvaluatedErrors(**frame_errors(frames, predictions), loss=loss)
+        found = frame_errors(frames, predictions)
+        return EvaluatedErrors(**found.model_dump(), loss=loss)

@@ -2,8 +2,9 @@
 
 A rate that suits one architecture throws another out of the basin that its foundation lies in. The
 probe makes the first updates of the run at each rate of a grid, always from the same weights, and
-takes the largest at which the loss of the frames that it has seen does not rise. It leaves weights
-and random numbers as they were: the run is the one that was asked for the rate to begin with.
+finds the largest at which the loss of the frames that it has seen does not rise. Training takes the
+next smaller one. The probe leaves weights and random numbers as they were: the run is the one that
+was asked for the rate to begin with.
 """
 
 from __future__ import annotations
@@ -35,20 +36,24 @@ UPDATES = 12
 LOOKS = (1, 2, 4, 8, 12)
 #: Draws that are looked at, the first of those updates.
 WATCHED = 4
+#: Training takes the largest safe rate over this. That rate is safe for a few updates, not for
+#: thousands: nequix-omat-1 on sn2 learned more at a third of it (docs/benchmarks.md, "Learning
+#: rates that fit the foundation").
+MARGIN = 3.0
 #: A loss counts as risen above this multiple of its start: less is scatter.
 RISEN = 1.05
 
 
 def reason_of(probe: RateProbe) -> str:
     """Why the rate that a probe found, for the plan."""
-    above = [f"{t.rate:g}" for t in probe.trials if t.rate > probe.rate]
-    found = f"the largest of {len(RATES)} rates that did not raise the loss in {probe.updates}"
+    above = [f"{t.rate:g}" for t in probe.trials if not t.safe]
+    found = f"a third of {probe.largest:g}, the largest of {len(RATES)} rates that did not raise"
     worse = f"; {', '.join(above)} did" if above else ""
-    return f"auto: {found} updates from the starting model{worse}"
+    return f"auto: {found} the loss in {probe.updates} updates from the starting model{worse}"
 
 
 def probe_rates(trainer: Trainer, rates: Sequence[float] = RATES) -> RateProbe:
-    """The largest rate that is safe for the first updates of a run.
+    """A rate for a run, below the largest that is safe for its first updates.
 
     Args:
         trainer: of the run, before its first update; comes back as it was.
@@ -89,7 +94,8 @@ def probe_rates(trainer: Trainer, rates: Sequence[float] = RATES) -> RateProbe:
             fix="Look at the frames (`pestle check`), or give train.lr a number.",
         )
     seconds = round(time.monotonic() - started, 2)
-    return RateProbe(rate=trials[-1].rate, trials=tuple(trials), updates=UPDATES, seconds=seconds)
+    rate = float(f"{trials[-1].rate / MARGIN:.1g}")
+    return RateProbe(rate=rate, trials=tuple(trials), updates=UPDATES, seconds=seconds)
 
 
 def _trial(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pestle.adaptation import Method, method_of
 from pestle.errors import PestleError
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD
+from pestle.metrics import ALL
 from pestle.records.ending import WORSE_BY, Breadth, Ending, SetErrors, Trouble, worse_in_words
 from pestle.records.metrics import Errors, MetricsLine
 from pestle.records.parts import Convergence, InterpolationFacts
@@ -103,7 +104,7 @@ def ending_of(
         drift_structures=n_drift or None,
         replay=_forces(replay, "fine-tuned"),
         replay_foundation=None if own_labels else _forces(replay, "foundation"),
-        replay_structures=replay["fine-tuned"]["all"].n_frames if replay else None,
+        replay_structures=replay["fine-tuned"][ALL].n_frames if replay else None,
     )
     return Ending(
         method=settings.method,
@@ -120,7 +121,7 @@ def ending_of(
 
 
 def _forces(by_model: Mapping[str, Mapping[str, Errors]] | None, model: str) -> float | None:
-    return None if by_model is None else by_model[model]["all"].forces_rmse
+    return None if by_model is None else by_model[model][ALL].forces_rmse
 
 
 def _kept_start(course: Course) -> Trouble:

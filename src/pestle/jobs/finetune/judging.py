@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
 from pestle.jobs.finetune.preparation import Prepared
 from pestle.jobs.potentials import Contenders
 from pestle.jobs.probe import measured, write_results
+from pestle.metrics import ALL
 from pestle.protocols.against_labels import labels_are_its_own
 from pestle.protocols.base import Inputs
+from pestle.protocols.errors.numbers import ErrorsNumbers
 from pestle.protocols.errors.offset import energy_rmse_without, offset_by_element
-from pestle.protocols.errors.protocol import BY_SET, PROTOCOL
+from pestle.protocols.errors.protocol import PROTOCOL
 from pestle.protocols.potential import ModelPotential
 from pestle.protocols.predictions import read_predictions
 from pestle.protocols.raw import RawFolder
@@ -22,6 +23,7 @@ from pestle.records.ending import SetErrors
 from pestle.records.folder import RunFolder
 from pestle.records.manifest import SetsOfErrors
 from pestle.records.metrics import Errors
+from pestle.records.results import Measured
 from pestle.settings.probe import ErrorSettings
 from pestle.structures.frame import Frame, elements_of, is_labelled, thinned
 
@@ -38,8 +40,7 @@ class Judged:
     """What a run is judged by.
 
     Attributes:
-        errors: set → model → group → errors; the set `replay` is of the replay
-            heads.
+        errors: set → model → group → errors; the set `replay` is of the replay heads.
         sets: the same in all, of the target's sets, against the foundation without its constant
             offset.
     """
@@ -67,9 +68,8 @@ def judge(prepared: Prepared, best: Foundation, folder: RunFolder) -> Judged:
         ModelPotential(FOUNDATION, prepared.start, TARGET_HEAD, max_edges=max_edges),
         labels={FOUNDATION: "foundation (with the E0s of this run)", FINE_TUNED: FINE_TUNED},
     )
-    metrics, raws = _measured(target, sets, prepared, out)
-    of_target = _of_sets(metrics, raws, sets)
-    metrics["held_out"] = [name for name in HELD_OUT if name in metrics["sets"]]
+    found, raws = _measured(target, sets, prepared, out)
+    of_replay = None
     if prepared.replay is not None:
         # The replay head against the foundation itself: it has the foundation's own E0s.
         head = prepared.foundation_head
@@ -78,27 +78,27 @@ def judge(prepared: Prepared, best: Foundation, folder: RunFolder) -> Judged:
             ModelPotential(FOUNDATION, prepared.foundation, head, max_edges=max_edges),
         )
         held = {"replay": prepared.replay.valid}
-        beside, _ = _measured(replay, held, prepared, out / "replay")
-        for key in BY_SET:
-            metrics[key] |= beside[key]
-    write_results(PROTOCOL, metrics, raws, out)
+        of_replay = _measured(replay, held, prepared, out / "replay")[0].numbers
+    held_out = [name for name in HELD_OUT if name in found.numbers.sets]
+    numbers = found.numbers.judged_on(held_out, of_replay)
+    write_results(PROTOCOL, replace(found, numbers=numbers), raws, out)
     errors = {
         name: {
-            model: {group: Errors(**found) for group, found in groups.items()}
+            model: {group: Errors(**said.model_dump()) for group, said in groups.items()}
             for model, groups in models.items()
         }
-        for name, models in metrics["sets"].items()
+        for name, models in numbers.sets.items()
     }
-    return Judged(errors, of_target)
+    return Judged(errors, _of_sets(found.numbers, raws, sets))
 
 
 def _of_sets(
-    metrics: Mapping[str, Any],
+    numbers: ErrorsNumbers,
     raws: Mapping[str, RawFolder],
     sets: Mapping[str, Sequence[Frame]],
 ) -> tuple[SetErrors, ...]:
     """Errors of the kept model and of the foundation, less its offset on the training frames."""
-    there = {name: frames for name, frames in sets.items() if name in metrics["sets"]}
+    there = {name: frames for name, frames in sets.items() if name in numbers.sets}
     said, start = {}, 0
     everything = read_predictions(raws[FOUNDATION], [f for part in there.values() for f in part])
     for name, frames in there.items():
@@ -107,21 +107,21 @@ def _of_sets(
     offset = offset_by_element(there["train"], said["train"]) if "train" in there else {}
     found = []
     for name, frames in there.items():
-        own = metrics["sets"][name][FINE_TUNED]["all"]
-        base = metrics["sets"][name][FOUNDATION]["all"]
+        own = numbers.sets[name][FINE_TUNED][ALL]
+        base = numbers.sets[name][FOUNDATION][ALL]
         # Against labels that it made itself the foundation has no error, and every model is worse.
-        compared = not labels_are_its_own(base, metrics["forces_rms"][name]["all"])
-        lost = metrics["not_finite"][name].get(FINE_TUNED)
+        compared = not labels_are_its_own(base, numbers.forces_rms[name][ALL])
+        lost = numbers.not_finite[name].get(FINE_TUNED)
         found.append(
             SetErrors(
                 name=name,
-                energy=metrics["energy_rmse"][name][FINE_TUNED],
-                forces=own["forces_rmse"],
+                energy=numbers.energy_rmse[name][FINE_TUNED],
+                forces=own.forces_rmse,
                 foundation_energy=energy_rmse_without(offset, frames, said[name])
                 if compared
                 else None,
-                foundation_forces=base["forces_rmse"] if compared else None,
-                lost=lost["count"] if lost else 0,
+                foundation_forces=base.forces_rmse if compared else None,
+                lost=lost.count if lost else 0,
             )
         )
     return tuple(found)
@@ -129,7 +129,7 @@ def _of_sets(
 
 def _measured(
     loaded: Contenders, sets: Mapping[str, Sequence[Frame]], prepared: Prepared, folder: Path
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[Measured[ErrorsNumbers], dict[str, RawFolder]]:
     there = {name: frames for name, frames in sets.items() if any(map(is_labelled, frames))}
     elements = elements_of(frame for frames in there.values() for frame in frames)
     settings = prepared.settings.train

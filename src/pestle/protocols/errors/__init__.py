@@ -1,5 +1,12 @@
 """Protocol `errors`: predictions against labels on held-out sets, by group."""
 
-from pestle.protocols.errors.protocol import PROTOCOL
+from pestle.protocols.declaration import HELD_OUT, Declaration
 
-__all__ = ["PROTOCOL"]
+DECLARATION = Declaration(
+    name="errors",
+    title="Errors",
+    question="How far are energies, forces and stresses from the labels?",
+    place=10,
+    takes=HELD_OUT,
+    scopes=("narrow", "broad"),
+)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import Any
 
+from pestle.metrics import ALL, FrameErrors
 from pestle.protocols.against_labels import labels_are_its_own
+from pestle.protocols.errors.numbers import ErrorsNumbers
+from pestle.protocols.predictions import NotFinite
 from pestle.protocols.thresholds import Threshold
+from pestle.records.results import Measured
 from pestle.records.verdict import LEVELS, Finding
 from pestle.records.wording import counted, figure, percent
 from pestle.structures.frame import ISOLATED_ATOM
@@ -21,7 +24,7 @@ OTHER_LEVEL = 5e3
 class _Quantity:
     """What is compared with the foundation."""
 
-    key: str
+    error: Callable[[FrameErrors], float | None]
     word: str
     unit: str
     limit: str
@@ -29,7 +32,7 @@ class _Quantity:
 
 
 _FORCES = _Quantity(
-    "forces_rmse",
+    lambda errors: errors.forces_rmse,
     "force",
     "meV/Å",
     "against_foundation",
@@ -37,7 +40,7 @@ _FORCES = _Quantity(
     "choose a lower train.lr.",
 )
 _ENERGY = _Quantity(
-    "energy_rmse",
+    lambda errors: errors.energy_rmse,
     "energy",
     "meV/atom",
     "energy_against_foundation",
@@ -47,31 +50,31 @@ _ENERGY = _Quantity(
 
 @dataclass(frozen=True)
 class _OnSet:
-    """What is known of one set: group → error, of the candidate and of the foundation (empty
+    """What is known of one set: group → errors, of the candidate and of the foundation (empty
     without one). Groups are `all` and every config_type; of energies `all` is without isolated
     atoms."""
 
     name: str
-    own: Mapping[str, Mapping[str, Any]]
-    base: Mapping[str, Mapping[str, Any]]
+    own: Mapping[str, FrameErrors]
+    base: Mapping[str, FrameErrors]
     forces_rms: Mapping[str, float | None]
 
     @property
     def labels_are_the_foundations(self) -> bool:
-        return bool(self.base) and labels_are_its_own(self.base["all"], self.forces_rms["all"])
+        return bool(self.base) and labels_are_its_own(self.base[ALL], self.forces_rms[ALL])
 
 
-def assess(metrics: Mapping[str, Any], thresholds: Mapping[str, Threshold]) -> list[Finding]:
+def assess(measured: Measured[ErrorsNumbers], thresholds: Mapping[str, Threshold]) -> list[Finding]:
     """Up to four findings for every held-out set: forces and energies against the foundation's,
     forces against their size, energies as they are; each where there are labels.
 
     The worst level comes first, and within it the largest figure.
     """
     found: list[Finding] = []
-    for name in metrics["held_out"]:
-        lost = metrics["not_finite"].get(name, {}).get(metrics["candidate"])
-        data = _on_set(name, metrics)
-        if lost:
+    for name in measured.numbers.held_out:
+        lost = measured.numbers.not_finite.get(name, {}).get(measured.about.candidate)
+        data = _on_set(name, measured)
+        if lost is not None:
             found.append(_not_finite(data, lost, thresholds["relative_forces"]))
         else:
             found += _of_set(data, thresholds)
@@ -80,16 +83,18 @@ def assess(metrics: Mapping[str, Any], thresholds: Mapping[str, Threshold]) -> l
     )
 
 
-def _on_set(name: str, metrics: Mapping[str, Any]) -> _OnSet:
-    def errors_of(potential: str | None) -> Mapping[str, Mapping[str, Any]]:
-        groups = metrics["sets"][name].get(potential)
-        if groups is None:
-            return {}
-        energy = metrics["energy_rmse"][name][potential]
-        return {**groups, "all": {**groups["all"], "energy_rmse": energy}}
+def _on_set(name: str, measured: Measured[ErrorsNumbers]) -> _OnSet:
+    about, numbers = measured.about, measured.numbers
 
-    own, base = errors_of(metrics["candidate"]), errors_of(metrics["baseline"])
-    return _OnSet(name, own, base, metrics["forces_rms"][name])
+    def errors_of(potential: str | None) -> Mapping[str, FrameErrors]:
+        if potential is None or potential not in numbers.sets[name]:
+            return {}
+        groups = numbers.sets[name][potential]
+        energy = numbers.energy_rmse[name][potential]
+        return {**groups, ALL: groups[ALL].model_copy(update={"energy_rmse": energy})}
+
+    own, base = errors_of(about.candidate), errors_of(about.baseline)
+    return _OnSet(name, own, base, numbers.forces_rms[name])
 
 
 def _of_set(data: _OnSet, thresholds: Mapping[str, Threshold]) -> list[Finding]:
@@ -97,18 +102,19 @@ def _of_set(data: _OnSet, thresholds: Mapping[str, Threshold]) -> list[Finding]:
     if data.base and not data.labels_are_the_foundations:
         for quantity in (_FORCES, _ENERGY):
             found += _against_foundation(data, quantity, thresholds[quantity.limit])
-    if data.own["all"]["forces_rmse"] is not None and data.forces_rms["all"]:
-        found.append(_relative(data, thresholds["relative_forces"]))
-    if data.own["all"]["energy_rmse"] is not None:
-        found.append(_energy(data, thresholds["energy_mev_per_atom"]))
+    own, size = data.own[ALL], data.forces_rms[ALL]
+    if own.forces_rmse is not None and size:
+        found.append(_relative(data, own.forces_rmse, size, thresholds["relative_forces"]))
+    if own.energy_rmse is not None:
+        found.append(_energy(data, own.energy_rmse, thresholds["energy_mev_per_atom"]))
     return found
 
 
-def _not_finite(data: _OnSet, lost: Mapping[str, Any], limit: Threshold) -> Finding:
-    frames = data.own["all"]["n_frames"]
+def _not_finite(data: _OnSet, lost: NotFinite, limit: Threshold) -> Finding:
+    frames = data.own[ALL].n_frames
     text = (
-        f"On {data.name} the model is not finite on {counted(lost['count'], 'frame')} of {frames}, "
-        f"the first is {lost['first']}: it cannot be used for such structures. Look for "
+        f"On {data.name} the model is not finite on {counted(lost.count, 'frame')} of {frames}, "
+        f"the first is {lost.first}: it cannot be used for such structures. Look for "
         "overlapping atoms there with pestle check; if there are none, train again with a lower "
         "train.lr."
     )
@@ -118,8 +124,8 @@ def _not_finite(data: _OnSet, lost: Mapping[str, Any], limit: Threshold) -> Find
 
 def _against_foundation(data: _OnSet, quantity: _Quantity, limit: Threshold) -> list[Finding]:
     """The finding, if there is a label that both can be compared on."""
-    own, base, key = data.own, data.base, quantity.key
-    mine, before = own["all"][key], base["all"][key]
+    own, base, error = data.own, data.base, quantity.error
+    mine, before = error(own[ALL]), error(base[ALL])
     if mine is None or not before or _of_another_level(quantity, before):
         return []
     ratio = mine / before
@@ -128,7 +134,9 @@ def _against_foundation(data: _OnSet, quantity: _Quantity, limit: Threshold) -> 
         f"On {data.name} the {quantity.word} RMSE is {figure(mine)} {quantity.unit}, the "
         f"foundation's {figure(before)}: {figure(ratio)} times as much."
     )
-    text += _worst_group(own, lambda g: _over(own[g][key], base.get(g, {}).get(key)), figure)
+    text += _worst_group(
+        own, lambda g: _over(error(own[g]), error(base[g]) if g in base else None), figure
+    )
     if level != "pass":
         gained = "made it worse there" if mine > 1.005 * before else "gained nothing there"
         text += f" Fine-tuning {gained}: {quantity.advice}"
@@ -140,15 +148,13 @@ def _of_another_level(quantity: _Quantity, error: float) -> bool:
     return quantity is _ENERGY and error >= OTHER_LEVEL
 
 
-def _relative(data: _OnSet, limit: Threshold) -> Finding:
+def _relative(data: _OnSet, mine: float, size: float, limit: Threshold) -> Finding:
     own, rms = data.own, data.forces_rms
-    mine, size = own["all"]["forces_rmse"], rms["all"]
-    assert size is not None
     share = mine / size
     level = limit.level(share)
     text = f"On {data.name} the forces are off by {percent(share)} of their size, "
     text += f"{figure(mine)} of {figure(size)} meV/Å (RMS)."
-    text += _worst_group(own, lambda g: _over(own[g]["forces_rmse"], rms.get(g)), percent)
+    text += _worst_group(own, lambda g: _over(own[g].forces_rmse, rms.get(g)), percent)
     if data.labels_are_the_foundations:
         text += " The labels are the foundation's own predictions: this is what it has moved."
     if level == "concern":
@@ -165,9 +171,8 @@ def _relative(data: _OnSet, limit: Threshold) -> Finding:
     return Finding("errors", level, quantity, share, limit.unit, limit.words, text)
 
 
-def _energy(data: _OnSet, limit: Threshold) -> Finding:
+def _energy(data: _OnSet, error: float, limit: Threshold) -> Finding:
     """The candidate is for these labels: unlike those of others its E0s have to be theirs."""
-    error = data.own["all"]["energy_rmse"]
     level = limit.level(error)
     if error >= OTHER_LEVEL:
         text = (
@@ -178,7 +183,7 @@ def _energy(data: _OnSet, limit: Threshold) -> Finding:
     else:
         text = f"On {data.name} energies are off by {figure(error)} meV/atom (RMS)."
         text += _worst_group(
-            data.own, lambda g: data.own[g]["energy_rmse"], lambda e: f"{figure(e)} meV/atom"
+            data.own, lambda g: data.own[g].energy_rmse, lambda e: f"{figure(e)} meV/atom"
         )
         if level != "pass":
             text += (
@@ -186,7 +191,8 @@ def _energy(data: _OnSet, limit: Threshold) -> Finding:
                 "than that: check the E0s, add training frames of this kind, or train with a "
                 "larger loss.energy."
             )
-    if data.base and _of_another_level(_ENERGY, data.base["all"]["energy_rmse"]):
+    before = data.base[ALL].energy_rmse if data.base else None
+    if before is not None and _of_another_level(_ENERGY, before):
         text += " They are not compared with the foundation's, because "
         text += "the foundation's E0s are not those of these labels."
     name = f"energy error on {data.name}"
@@ -198,10 +204,12 @@ def _over(value: float | None, size: float | None) -> float | None:
 
 
 def _worst_group(
-    own: Mapping[str, Any], measure: Callable[[str], float | None], words: Callable[[float], str]
+    own: Mapping[str, FrameErrors],
+    measure: Callable[[str], float | None],
+    words: Callable[[float], str],
 ) -> str:
     """A sentence on the group with the largest figure; empty where there is one group only."""
-    named = {g: measure(g) for g in own if g not in ("all", ISOLATED_ATOM)}
+    named = {g: measure(g) for g in own if g not in (ALL, ISOLATED_ATOM)}
     known = {g: value for g, value in named.items() if value is not None}
     if len(known) < 2:
         return ""

@@ -62,5 +62,4 @@ def energy_rmse_without(
         for f, p in zip(frames, predictions, strict=True)
         if not f.is_isolated_atom
     ]
-    error: float | None = frame_errors([f for f, _ in pairs], [p for _, p in pairs])["energy_rmse"]
-    return error
+    return frame_errors([f for f, _ in pairs], [p for _, p in pairs]).energy_rmse

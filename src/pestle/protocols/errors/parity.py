@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from pestle.foundations.prediction import FramePrediction
+from pestle.metrics import ALL, FrameErrors
+from pestle.protocols.errors.numbers import ParityPoints
 from pestle.protocols.results import Chart, Series
 from pestle.records.wording import figure
 from pestle.structures.frame import Frame, evenly
@@ -17,24 +19,47 @@ MAX_PARITY_POINTS = 1500
 #: Share of them that goes to the largest errors: outliers must not be thinned away.
 WORST_SHARE = 0.1
 
-#: Quantity → (title, what an axis shows, unit of its RMSE).
-_SHOWN = {
-    "energy": ("Energies", "energy without E0s (eV/atom)", "meV/atom"),
-    "forces": ("Force components", "force component (eV/Å)", "meV/Å"),
-}
+
+@dataclass(frozen=True)
+class _Plot:
+    """What a parity plot shows: labels, predictions, and their RMSE with its unit."""
+
+    title: str
+    axis: str
+    labels: Callable[[ParityPoints], list[float]]
+    predictions: Callable[[ParityPoints], list[float]]
+    rmse: Callable[[FrameErrors], float | None]
+    unit: str
 
 
-def parity_points(
-    frames: Sequence[Frame], predictions: Sequence[FramePrediction]
-) -> dict[str, list[Any]]:
+_PLOTS = (
+    _Plot(
+        "Energies",
+        "energy without E0s (eV/atom)",
+        lambda points: points.energy_ref,
+        lambda points: points.energy_pred,
+        lambda errors: errors.energy_rmse,
+        "meV/atom",
+    ),
+    _Plot(
+        "Force components",
+        "force component (eV/Å)",
+        lambda points: points.forces_ref,
+        lambda points: points.forces_pred,
+        lambda errors: errors.forces_rmse,
+        "meV/Å",
+    ),
+)
+
+
+def parity_points(frames: Sequence[Frame], predictions: Sequence[FramePrediction]) -> ParityPoints:
     """Label and prediction of interaction energies (eV/atom) and force components (eV/Å).
 
     The prediction's E0s are taken off both energies: totals of different compositions would hide
     every error. Isolated atoms and what is not finite are left out.
 
     Returns:
-        `energy_ref`, `energy_pred`, `energy_group` (config_type), `forces_ref`, `forces_pred`; at
-        most `MAX_PARITY_POINTS` each.
+        At most `MAX_PARITY_POINTS` of each.
     """
     energies, groups = [np.zeros((0, 2))], []
     components = [np.zeros((0, 2))]
@@ -51,13 +76,13 @@ def parity_points(
             components.append(pair)
     energy, forces = np.concatenate(energies), np.concatenate(components)
     kept, rest = _kept(energy), _kept(forces)
-    return {
-        "energy_ref": _numbers(energy[kept, 0]),
-        "energy_pred": _numbers(energy[kept, 1]),
-        "energy_group": [groups[k] for k in kept],
-        "forces_ref": _numbers(forces[rest, 0]),
-        "forces_pred": _numbers(forces[rest, 1]),
-    }
+    return ParityPoints(
+        energy_ref=_numbers(energy[kept, 0]),
+        energy_pred=_numbers(energy[kept, 1]),
+        energy_group=[groups[k] for k in kept],
+        forces_ref=_numbers(forces[rest, 0]),
+        forces_pred=_numbers(forces[rest, 1]),
+    )
 
 
 def _kept(points: np.ndarray) -> list[int]:
@@ -78,35 +103,35 @@ def _numbers(values: np.ndarray) -> list[float]:
 
 def parity_charts(
     title: str,
-    points: Mapping[str, Mapping[str, Any]],
-    errors: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    points: Mapping[str, ParityPoints],
+    errors: Mapping[str, Mapping[str, FrameErrors]],
     labels: Mapping[str, str],
 ) -> list[Chart]:
     """Energies and force components of a set, each where there is any.
 
     Args:
         title: of the set.
-        points: potential → `parity_points`.
-        errors: potential → group → `metrics.frame_errors`.
+        points: potential → what is drawn.
+        errors: potential → group → errors.
         labels: potential → what a reader is told.
     """
     charts = []
-    for quantity, (what, axis, unit) in _SHOWN.items():
+    for plot in _PLOTS:
         series = [
-            Series(name, list(found[f"{quantity}_ref"]), list(found[f"{quantity}_pred"]))
+            Series(name, list(plot.labels(found)), list(plot.predictions(found)))
             for name, found in points.items()
-            if found[f"{quantity}_ref"]
+            if plot.labels(found)
         ]
         if not series:
             continue
-        rmse = {s.name: errors[s.name]["all"].get(f"{quantity}_rmse") for s in series}
+        rmse = {s.name: plot.rmse(errors[s.name][ALL]) for s in series}
         said = [f"{labels.get(n, n)} {figure(v)}" for n, v in rmse.items() if v is not None]
-        caption = f"RMSE: {'; '.join(said)} {unit}." if said else ""
+        caption = f"RMSE: {'; '.join(said)} {plot.unit}." if said else ""
         charts.append(
             Chart(
-                f"{what}, {title}",
-                f"reference {axis}",
-                f"predicted {axis}",
+                f"{plot.title}, {title}",
+                f"reference {plot.axis}",
+                f"predicted {plot.axis}",
                 series,
                 kind="points",
                 caption=caption,

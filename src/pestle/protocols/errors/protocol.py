@@ -7,7 +7,6 @@ of theory of the labels, and a constant for each element is not what a model is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from pestle.errors import PestleError
 from pestle.foundations.prediction import FramePrediction
@@ -15,7 +14,9 @@ from pestle.metrics import errors_by_group, frame_errors
 from pestle.protocols.against_labels import error_table, forces_rms
 from pestle.protocols.base import Inputs, Protocol, all_structures
 from pestle.protocols.distributions import distribution, violins
+from pestle.protocols.errors import DECLARATION
 from pestle.protocols.errors.findings import assess
+from pestle.protocols.errors.numbers import ErrorsNumbers
 from pestle.protocols.errors.parity import parity_charts, parity_points
 from pestle.protocols.potential import Potential
 from pestle.protocols.predictions import (
@@ -27,11 +28,9 @@ from pestle.protocols.predictions import (
 )
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Chart, Table
+from pestle.records.results import Measured
 from pestle.settings.probe import ErrorSettings
 from pestle.structures.frame import Frame, is_labelled
-
-#: What `analyse` says of each set, by set.
-BY_SET = ("sets", "energy_rmse", "forces_rms", "not_finite", "distribution", "parity")
 
 
 def check(inputs: Inputs, settings: ErrorSettings, potentials: Sequence[Potential]) -> None:
@@ -63,18 +62,8 @@ def calculate(
 
 def analyse(
     raws: Mapping[str, RawFolder], inputs: Inputs, settings: ErrorSettings
-) -> dict[str, Any]:
-    """Errors of every potential on every set.
-
-    Returns:
-        set by set, `sets`: potential → `all` and every config_type → `metrics.frame_errors`, the
-        baseline first and the candidate last; `energy_rmse`: potential → that of all frames but
-        isolated atoms (meV/atom); `forces_rms`: the same groups → RMS of the labelled force
-        components (meV/Å); `not_finite`: potential → `count` and `first`, only where it is not;
-        `distribution`: potential → `distributions.distribution`; `parity`: potential →
-        `parity.parity_points`. Besides, `held_out`: names of the sets that the candidate is judged
-        on; `notes`: what a reader of the numbers must know.
-    """
+) -> ErrorsNumbers:
+    """Errors of every potential on every set; the candidate is judged on all of them."""
     frames, said = inputs.frames, {}
     notes = []
     e0s = reference_energies(raws[inputs.candidate])
@@ -86,15 +75,40 @@ def analyse(
             notes.append(
                 f"Energies of {name} are with the E0s of {inputs.candidate} in place of its own."
             )
-    found: dict[str, Any] = {key: {} for key in BY_SET}
-    start = 0
-    for set_name, members in inputs.sets.items():
+    parts, start = {}, 0
+    for title, members in inputs.sets.items():
         part = slice(start, start + len(members))
         start = part.stop
-        compared = {name: predictions[part] for name, predictions in said.items()}
-        for key, value in _of_set(members, compared).items():
-            found[key][set_name] = value
-    return found | {"held_out": list(inputs.sets), "notes": notes}
+        parts[title] = (members, {name: predictions[part] for name, predictions in said.items()})
+    return ErrorsNumbers(
+        sets={
+            title: {name: errors_by_group(members, of_set) for name, of_set in compared.items()}
+            for title, (members, compared) in parts.items()
+        },
+        energy_rmse={
+            title: {name: _energy_rmse(members, of_set) for name, of_set in compared.items()}
+            for title, (members, compared) in parts.items()
+        },
+        forces_rms={title: forces_rms(members) for title, (members, _) in parts.items()},
+        not_finite={
+            title: {
+                name: lost
+                for name, of_set in compared.items()
+                if (lost := not_finite(members, of_set)) is not None
+            }
+            for title, (members, compared) in parts.items()
+        },
+        distribution={
+            title: {name: distribution(members, of_set) for name, of_set in compared.items()}
+            for title, (members, compared) in parts.items()
+        },
+        parity={
+            title: {name: parity_points(members, of_set) for name, of_set in compared.items()}
+            for title, (members, compared) in parts.items()
+        },
+        held_out=list(inputs.sets),
+        notes=notes,
+    )
 
 
 def _in_order(raws: Mapping[str, RawFolder], inputs: Inputs) -> list[str]:
@@ -104,50 +118,32 @@ def _in_order(raws: Mapping[str, RawFolder], inputs: Inputs) -> list[str]:
     return [*first, *others, inputs.candidate]
 
 
-def _of_set(
-    frames: Sequence[Frame], compared: Mapping[str, Sequence[FramePrediction]]
-) -> dict[str, dict[str, Any]]:
-    """What is found on one set."""
-    lost = {name: not_finite(frames, said) for name, said in compared.items()}
-    return {
-        "sets": {name: errors_by_group(frames, said) for name, said in compared.items()},
-        "energy_rmse": {name: _energy_rmse(frames, said) for name, said in compared.items()},
-        "forces_rms": forces_rms(frames),
-        "not_finite": {name: entry for name, entry in lost.items() if entry is not None},
-        "distribution": {name: distribution(frames, said) for name, said in compared.items()},
-        "parity": {name: parity_points(frames, said) for name, said in compared.items()},
-    }
-
-
 def _energy_rmse(frames: Sequence[Frame], predictions: Sequence[FramePrediction]) -> float | None:
     """meV/atom. What single atoms are off by is a matter of the E0s, on which whole structures do
     not depend as long as their sums fit."""
     pairs = [(f, p) for f, p in zip(frames, predictions, strict=True) if not f.is_isolated_atom]
-    error: float | None = frame_errors([f for f, _ in pairs], [p for _, p in pairs])["energy_rmse"]
-    return error
+    return frame_errors([f for f, _ in pairs], [p for _, p in pairs]).energy_rmse
 
 
-def charts(metrics: Mapping[str, Any]) -> list[Chart]:
+def charts(measured: Measured[ErrorsNumbers]) -> list[Chart]:
     """Violins over the held-out sets, then two parity plots for each set."""
-    shown = {name: metrics["distribution"][name] for name in metrics["held_out"]}
-    found = violins(shown)
-    for name, by_model in metrics["parity"].items():
-        found += parity_charts(name, by_model, metrics["sets"][name], metrics["labels"])
+    numbers = measured.numbers
+    found = violins({name: numbers.distribution[name] for name in numbers.held_out})
+    for name, by_model in numbers.parity.items():
+        found += parity_charts(name, by_model, numbers.sets[name], measured.about.labels)
     return found
 
 
-def tables(metrics: Mapping[str, Any]) -> list[Table]:
+def tables(measured: Measured[ErrorsNumbers]) -> list[Table]:
     """One table for each set: a row for each group and potential."""
-    return [
-        error_table(name, by_model, " ".join(metrics["notes"]))
-        for name, by_model in metrics["sets"].items()
-    ]
+    note = " ".join(measured.numbers.notes)
+    return [error_table(name, by_model, note) for name, by_model in measured.numbers.sets.items()]
 
 
-PROTOCOL: Protocol[Any] = Protocol(
-    name="errors",
-    question="How far are energies, forces and stresses from the labels?",
+PROTOCOL = Protocol(
+    declaration=DECLARATION,
     settings=ErrorSettings,
+    numbers=ErrorsNumbers,
     structures=all_structures,
     check=check,
     version=2,  # smaller pieces, whose ends are kept

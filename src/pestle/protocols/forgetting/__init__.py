@@ -1,5 +1,20 @@
 """Protocol `forgetting`: what is left of the foundation on its own distribution."""
 
-from pestle.protocols.forgetting.protocol import PROTOCOL
+from pestle.protocols.declaration import Declaration, Input
 
-__all__ = ["PROTOCOL"]
+BROAD = Input(
+    name="broad",
+    options=("--broad",),
+    help="Labelled frames like those the foundation was trained on, for forgetting; by default "
+    "generated ones that the foundation labels.",
+    asks=True,
+)
+DECLARATION = Declaration(
+    name="forgetting",
+    title="Forgetting",
+    question="Does the model still know what its foundation knew?",
+    place=20,
+    takes=BROAD,
+    scopes=("broad",),
+    headline=True,
+)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from pestle.foundations.prediction import FramePrediction
-from pestle.metrics import errors_by_group, frame_errors
+from pestle.metrics import ALL, errors_by_group, frame_errors
 from pestle.protocols.against_labels import forces_rms
+from pestle.protocols.forgetting.numbers import GroupErrors, Moved
 from pestle.structures.frame import Frame
 
 #: eV/Å of RMS force. Deviations in structures with smaller forces are measured against this: they
@@ -30,7 +30,7 @@ def errors_and_shares(
     frames: Sequence[Frame] | None,
     predictions: Sequence[FramePrediction],
     halves: Sequence[str],
-) -> dict[str, Any] | None:
+) -> dict[str, GroupErrors] | None:
     """Errors by config_type and by half.
 
     Args:
@@ -39,8 +39,7 @@ def errors_and_shares(
         halves: for each frame the half that it belongs to; empty for none.
 
     Returns:
-        group → `metrics.frame_errors` and `forces_share`, the force RMSE over the RMS force;
-        `None` without a reference.
+        group → errors; `None` without a reference.
     """
     if frames is None:
         return None
@@ -49,10 +48,12 @@ def errors_and_shares(
         members = [k for k, own in enumerate(halves) if own == half]
         found[half] = frame_errors([frames[k] for k in members], [predictions[k] for k in members])
     sizes = force_sizes(frames, halves)
+    shared = {}
     for group, errors in found.items():
-        error, size = errors["forces_rmse"], sizes[group]
-        errors["forces_share"] = error / size if error is not None and size else None
-    return found
+        error, size = errors.forces_rmse, sizes[group]
+        share = error / size if error is not None and size else None
+        shared[group] = GroupErrors(**errors.model_dump(), forces_share=share)
+    return shared
 
 
 def median_error(frames: Sequence[Frame], predictions: Sequence[FramePrediction]) -> float | None:
@@ -65,21 +66,12 @@ def median_error(frames: Sequence[Frame], predictions: Sequence[FramePrediction]
     return float(1e3 * np.median(errors)) if errors else None
 
 
-def loss_of_forces(
-    frames: Sequence[Frame], predictions: Sequence[FramePrediction]
-) -> dict[str, Any]:
-    """How much of the foundation's forces is lost, so that neither one hole nor a few strained
-    structures outweigh all the rest.
+def loss_of_forces(frames: Sequence[Frame], predictions: Sequence[FramePrediction]) -> Moved:
+    """How much of the foundation's forces is lost.
 
     Args:
         frames: with the foundation's forces as labels.
         predictions: of the other potential.
-
-    Returns:
-        `share`: RMS over the structures of the deviation over the structure's own RMS force, which
-        is `AT_REST` at least, the deviation no larger than that (0: nothing moved, 1: nothing
-        left); `beyond`: how many structures moved by more than that; `worst`: which one moved most
-        in meV/Å, and its RMS deviation `worst_forces`.
     """
     size, deviation = np.zeros((2, len(frames)))
     for k, (frame, prediction) in enumerate(zip(frames, predictions, strict=True)):
@@ -89,12 +81,12 @@ def loss_of_forces(
     # A structure that is lost altogether: there is no worse one.
     order = np.where(np.isnan(deviation), np.inf, deviation)
     worst = int(order.argmax())
-    return {
-        "share": float(np.sqrt(np.mean(np.minimum(order / size, 1.0) ** 2))),
-        "beyond": int((order > size).sum()),
-        "worst": frames[worst].where,
-        "worst_forces": float(1e3 * deviation[worst]),
-    }
+    return Moved(
+        share=float(np.sqrt(np.mean(np.minimum(order / size, 1.0) ** 2))),
+        beyond=int((order > size).sum()),
+        worst=frames[worst].where,
+        worst_forces=float(1e3 * deviation[worst]),
+    )
 
 
 def force_sizes(frames: Sequence[Frame], halves: Sequence[str]) -> dict[str, float | None]:
@@ -102,5 +94,5 @@ def force_sizes(frames: Sequence[Frame], halves: Sequence[str]) -> dict[str, flo
     found = forces_rms(frames)
     for half in dict.fromkeys(filter(None, halves)):
         members = [f for f, own in zip(frames, halves, strict=True) if own == half]
-        found[half] = forces_rms(members)["all"]
+        found[half] = forces_rms(members)[ALL]
     return found

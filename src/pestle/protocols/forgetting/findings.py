@@ -3,36 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from pestle.metrics import ALL
 from pestle.protocols.against_labels import labels_are_its_own
+from pestle.protocols.forgetting.numbers import (
+    ForgettingNumbers,
+    GroupErrors,
+    Moved,
+    PotentialNumbers,
+)
+from pestle.protocols.predictions import NotFinite
 from pestle.protocols.thresholds import Threshold
+from pestle.records.results import Measured
 from pestle.records.verdict import Finding
 from pestle.records.wording import counted, figure, percent
 
 
-def assess(metrics: Mapping[str, Any], thresholds: Mapping[str, Threshold]) -> list[Finding]:
+def assess(
+    measured: Measured[ForgettingNumbers], thresholds: Mapping[str, Threshold]
+) -> list[Finding]:
     """One finding: the error against labels as a multiple of the foundation's, or without labels
     the deviation from the foundation. Nothing where there are labels and no foundation."""
-    potentials = metrics["potentials"]
-    own = potentials[metrics["candidate"]]
-    lost = own["not_finite"]
-    if lost:
-        return [_not_finite(lost, metrics["n_frames"], thresholds["forces_moved"])]
-    base = potentials.get(metrics["baseline"])
+    numbers, about = measured.numbers, measured.about
+    own = numbers.potentials[about.candidate]
+    if own.not_finite is not None:
+        return [_not_finite(own.not_finite, numbers.n_frames, thresholds["forces_moved"])]
+    base = numbers.potentials.get(about.baseline or "")
     if base is None:
         return []
-    if metrics["reference"] == "labels" and not labels_are_its_own(
-        base["against_labels"]["all"], metrics["forces_rms"]["all"]
+    head = numbers.potentials.get(f"{about.candidate}, replay head")
+    if base.against_labels is not None and not labels_are_its_own(
+        base.against_labels[ALL], numbers.forces_rms[ALL]
     ):
-        return _against_labels(metrics, own, base, thresholds["forces_ratio"])
-    return _moved(metrics, own, thresholds["forces_moved"])
+        return _against_labels(numbers, own, base, head, thresholds["forces_ratio"])
+    # There is a foundation, and the candidate is another potential.
+    assert own.moved is not None and own.against_foundation is not None
+    moved, groups = own.moved, own.against_foundation
+    return [_moved(numbers, own, moved, groups, head, thresholds["forces_moved"])]
 
 
-def _not_finite(lost: Mapping[str, Any], frames: int, limit: Threshold) -> Finding:
+def _not_finite(lost: NotFinite, frames: int, limit: Threshold) -> Finding:
     text = (
         "On the pretraining distribution the model is not finite on "
-        f"{counted(lost['count'], 'structure')} of {frames}, the first is {lost['first']}: it "
+        f"{counted(lost.count, 'structure')} of {frames}, the first is {lost.first}: it "
         "cannot be used beyond its data. Replay (method pseudolabel) would keep it finite there."
     )
     quantity = "forces on the pretraining distribution"
@@ -40,78 +53,100 @@ def _not_finite(lost: Mapping[str, Any], frames: int, limit: Threshold) -> Findi
 
 
 def _against_labels(
-    metrics: Mapping[str, Any], own: Mapping[str, Any], base: Mapping[str, Any], limit: Threshold
+    numbers: ForgettingNumbers,
+    own: PotentialNumbers,
+    base: PotentialNumbers,
+    head: PotentialNumbers | None,
+    limit: Threshold,
 ) -> list[Finding]:
-    mine, before = own["against_labels"]["all"], base["against_labels"]["all"]
-    key, unit = "forces_rmse", "meV/Å"
-    if mine[key] is None:
-        key, unit = "energy_rmse", "meV/atom"
-    if mine[key] is None or not before[key]:
-        return []
-    ratio = mine[key] / before[key]
-    level = limit.level(ratio)
-    what = "force" if key == "forces_rmse" else "energy"
-    text = (
-        f"On {counted(metrics['n_frames'], 'labelled structure')} of the pretraining distribution "
-        f"the {what} error is {figure(mine[key])} {unit}, {figure(ratio)} times the foundation's "
-        f"{figure(before[key])}"
-    )
+    """The finding on forces, or where they have no labels on energies."""
+    assert own.against_labels is not None and base.against_labels is not None
+    mine, before = own.against_labels[ALL], base.against_labels[ALL]
+    of_head = head.against_labels[ALL] if head and head.against_labels else None
     beside = []
-    if key == "forces_rmse":
-        beside.append(
-            f"median structure {figure(own['median'])} against {figure(base['median'])} meV/Å"
-        )
-    if key == "forces_rmse" and mine["energy_rmse"] is not None and before["energy_rmse"]:
-        beside.append(
-            f"energies {figure(mine['energy_rmse'])} against {figure(before['energy_rmse'])} "
-            "meV/atom"
-        )
+    if mine.forces_rmse is not None:
+        what, unit, error, old = "force", "meV/Å", mine.forces_rmse, before.forces_rmse
+        again = of_head.forces_rmse if of_head else None
+        if own.median is not None and base.median is not None:
+            beside.append(
+                f"median structure {figure(own.median)} against {figure(base.median)} meV/Å"
+            )
+        if mine.energy_rmse is not None and before.energy_rmse:
+            beside.append(
+                f"energies {figure(mine.energy_rmse)} against {figure(before.energy_rmse)} meV/atom"
+            )
+    elif mine.energy_rmse is not None:
+        what, unit, error, old = "energy", "meV/atom", mine.energy_rmse, before.energy_rmse
+        again = of_head.energy_rmse if of_head else None
+    else:
+        return []
+    if not old:
+        return []
+    ratio = error / old
+    level = limit.level(ratio)
+    text = (
+        f"On {counted(numbers.n_frames, 'labelled structure')} of the pretraining distribution "
+        f"the {what} error is {figure(error)} {unit}, {figure(ratio)} times the foundation's "
+        f"{figure(old)}"
+    )
     text += f" ({'; '.join(beside)})" if beside else ""
-    text += "." + _advice(metrics, level == "pass", "against_labels", key, unit)
+    text += "." + _advice(level == "pass", head is not None, again, unit)
     quantity = f"{what} error on the pretraining distribution"
     return [Finding("forgetting", level, quantity, ratio, limit.unit, limit.words, text)]
 
 
-def _moved(metrics: Mapping[str, Any], own: Mapping[str, Any], limit: Threshold) -> list[Finding]:
-    moved, groups = own["moved"], own["against_foundation"]
-    share = moved["share"]
+def _moved(
+    numbers: ForgettingNumbers,
+    own: PotentialNumbers,
+    moved: Moved,
+    groups: Mapping[str, GroupErrors],
+    head: PotentialNumbers | None,
+    limit: Threshold,
+) -> Finding:
+    share = moved.share
     level = limit.level(share)
-    kind = "labelled" if metrics["reference"] == "labels" else "generated"
+    kind = "labelled" if numbers.reference == "labels" else "generated"
     text = (
-        f"Fine-tuning moved the forces on {counted(metrics['n_frames'], f'{kind} structure')} by "
+        f"Fine-tuning moved the forces on {counted(numbers.n_frames, f'{kind} structure')} by "
         f"{percent(share)} of their size (each structure weighing the same)"
     )
-    if metrics["reference"] != "labels":
-        text += f", those of the median structure by {figure(own['median'])} meV/Å"
-    text += f" (energies by {figure(groups['all']['energy_rmse'])} meV/atom RMS)."
+    if numbers.reference != "labels" and own.median is not None:
+        text += f", those of the median structure by {figure(own.median)} meV/Å"
+    energy = groups[ALL].energy_rmse
+    text += f" (energies by {figure(energy)} meV/atom RMS)." if energy is not None else "."
     families = {
-        group: errors["forces_share"]
+        group: errors.forces_share
         for group, errors in groups.items()
-        if group != "all" and errors["forces_share"] is not None
+        if group != ALL and errors.forces_share is not None
     }
-    if moved["beyond"]:
+    if moved.beyond and moved.worst_forces is not None:
         text += (
-            f" Moved by more than its own forces: {counted(moved['beyond'], 'structure')}, most of "
-            f"all {moved['worst']}, by {figure(moved['worst_forces'])} meV/Å."
+            f" Moved by more than its own forces: {counted(moved.beyond, 'structure')}, most of "
+            f"all {moved.worst}, by {figure(moved.worst_forces)} meV/Å."
         )
     elif len(families) > 1 and share > 0:
         worst = max(families, key=lambda group: families[group])
         text += f" Most of all: {worst}, by {percent(families[worst])}."
-    text += _advice(metrics, level == "pass", "against_foundation", "forces_rmse", "meV/Å")
+    again = head.against_foundation if head else None
+    of_head = again[ALL].forces_rmse if again else None
+    text += _advice(level == "pass", head is not None, of_head, "meV/Å")
     quantity = "deviation of the forces from the foundation"
-    return [Finding("forgetting", level, quantity, share, limit.unit, limit.words, text)]
+    return Finding("forgetting", level, quantity, share, limit.unit, limit.words, text)
 
 
-def _advice(metrics: Mapping[str, Any], passed: bool, against: str, key: str, unit: str) -> str:
-    """What to do, and what the replay head says where there is one."""
-    name = f"{metrics['candidate']}, replay head"
-    head = metrics["potentials"].get(name)
-    text = ""
-    if head is not None and head[against] and head[against]["all"][key] is not None:
-        text = f" Its replay head: {figure(head[against]['all'][key])} {unit}."
+def _advice(passed: bool, with_head: bool, of_head: float | None, unit: str) -> str:
+    """What to do, and what the replay head says.
+
+    Args:
+        passed: whether nothing has to be done.
+        with_head: whether the model has a replay head.
+        of_head: its error.
+        unit: of that.
+    """
+    text = f" Its replay head: {figure(of_head)} {unit}." if of_head is not None else ""
     if passed:
         return text
-    if head is None:
+    if not with_head:
         return (
             f"{text} Not for structures unlike the data; replay (method pseudolabel) would keep "
             "what the foundation knew, LoRA or a lower train.lr more of it."

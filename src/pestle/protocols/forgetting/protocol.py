@@ -9,13 +9,13 @@ and a constant for each element is nothing that was forgotten.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from pestle.errors import PestleError
 from pestle.foundations.prediction import FramePrediction
 from pestle.protocols.against_labels import error_table, shown_groups
 from pestle.protocols.base import Inputs, Protocol
-from pestle.protocols.distributions import QUANTITIES, distribution, violins
+from pestle.protocols.distributions import ERRORS, Violin, distribution, violins
+from pestle.protocols.forgetting import DECLARATION
 from pestle.protocols.forgetting.broad_set import (
     elements_to_generate,
     generated_structures,
@@ -32,6 +32,11 @@ from pestle.protocols.forgetting.deviations import (
     median_error,
 )
 from pestle.protocols.forgetting.findings import assess
+from pestle.protocols.forgetting.numbers import (
+    ForgettingNumbers,
+    GroupErrors,
+    PotentialNumbers,
+)
 from pestle.protocols.potential import Potential
 from pestle.protocols.predictions import (
     calculate_predictions,
@@ -43,6 +48,7 @@ from pestle.protocols.predictions import (
 )
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Chart, Column, Series, Table
+from pestle.records.results import Measured
 from pestle.records.wording import counted
 from pestle.settings.probe import ForgettingSettings
 from pestle.structures.frame import Frame
@@ -51,10 +57,18 @@ from pestle.structures.frame import Frame
 OF_DATA, OF_ALL = "elements of the data", "all elements"
 
 #: What violins show where the foundation's own predictions are the reference.
-_DEVIATIONS = {
-    "forces": ("Deviation of the forces by structure", "RMS deviation of the forces (meV/Å)"),
-    "energy": ("Deviation of the energy by structure", "deviation of the energy (meV/atom)"),
-}
+_DEVIATIONS = (
+    Violin(
+        "Deviation of the forces by structure",
+        "RMS deviation of the forces (meV/Å)",
+        lambda found: found.forces,
+    ),
+    Violin(
+        "Deviation of the energy by structure",
+        "deviation of the energy (meV/atom)",
+        lambda found: found.energy,
+    ),
+)
 
 
 def check(inputs: Inputs, settings: ForgettingSettings, potentials: Sequence[Potential]) -> None:
@@ -120,20 +134,8 @@ def calculate(
 
 def analyse(
     raws: Mapping[str, RawFolder], inputs: Inputs, settings: ForgettingSettings
-) -> dict[str, Any]:
-    """Errors against labels, and deviations from the foundation.
-
-    Returns:
-        `reference`: `labels` or `foundation`, which charts and the verdict rest on; `n_frames`;
-        `forces_rms`: group → RMS of the reference's force components (meV/Å);
-        `potentials`: name → `against_labels` and `against_foundation`, each group →
-        `metrics.frame_errors` and `forces_share` (of the RMS force), `None` where there is nothing
-        to compare with; `median`: force RMSE of the median structure against the reference
-        (meV/Å); `moved` (`loss_of_forces`; `None` for the foundation); `not_finite` (`count` and
-        `first`, or `None`); `distribution` (against the reference); `replay_head`: whether it is
-        one. And `notes`. Groups are `all`, every config_type, and of generated structures the two
-        halves.
-    """
+) -> ForgettingNumbers:
+    """Errors against labels, and deviations from the foundation."""
     frames = structures(inputs, settings)
     halves = _halves(inputs, settings)
     notes = [_origin(inputs, settings)]
@@ -156,23 +158,22 @@ def analyse(
     found = {}
     for name, predictions in compared.items():
         against = moved if name != inputs.baseline else None
-        lost = not_finite(frames, predictions)
-        found[name] = {
-            "against_labels": errors_and_shares(labelled, predictions, halves),
-            "against_foundation": errors_and_shares(against, predictions, halves),
-            "median": median_error(reference, predictions),
-            "moved": None if against is None else loss_of_forces(against, predictions),
-            "not_finite": lost,
-            "distribution": distribution(reference, predictions),
-            "replay_head": of_replay_head(raws[name]),
-        }
-    return {
-        "reference": "labels" if labelled else "foundation",
-        "n_frames": len(frames),
-        "forces_rms": force_sizes(reference, halves),
-        "potentials": found,
-        "notes": [note for note in notes if note],
-    }
+        found[name] = PotentialNumbers(
+            against_labels=errors_and_shares(labelled, predictions, halves),
+            against_foundation=errors_and_shares(against, predictions, halves),
+            median=median_error(reference, predictions),
+            moved=None if against is None else loss_of_forces(against, predictions),
+            not_finite=not_finite(frames, predictions),
+            distribution=distribution(reference, predictions),
+            replay_head=of_replay_head(raws[name]),
+        )
+    return ForgettingNumbers(
+        reference="labels" if labelled else "foundation",
+        n_frames=len(frames),
+        forces_rms=force_sizes(reference, halves),
+        potentials=found,
+        notes=[note for note in notes if note],
+    )
 
 
 def _origin(inputs: Inputs, settings: ForgettingSettings) -> str:
@@ -226,13 +227,17 @@ def _on_one_level(
     return result, f"Energies of {', '.join(changed)} are with the E0s of {source}."
 
 
-def charts(metrics: Mapping[str, Any]) -> list[Chart]:
+def charts(measured: Measured[ForgettingNumbers]) -> list[Chart]:
     """Bars of the force error by group (Fig. 10), and violins by structure."""
-    by_labels = metrics["reference"] == "labels"
-    key = "against_labels" if by_labels else "against_foundation"
-    shown = {name: p[key] for name, p in metrics["potentials"].items() if p[key] is not None}
+    numbers = measured.numbers
+    by_labels = numbers.reference == "labels"
+    shown = {
+        name: groups
+        for name, p in numbers.potentials.items()
+        if (groups := p.against_labels if by_labels else p.against_foundation) is not None
+    }
     found = []
-    if any(e["forces_rmse"] is not None for groups in shown.values() for e in groups.values()):
+    if any(e.forces_rmse is not None for groups in shown.values() for e in groups.values()):
         title = "Force error on the pretraining distribution"
         found.append(
             Chart(
@@ -240,32 +245,32 @@ def charts(metrics: Mapping[str, Any]) -> list[Chart]:
                 "group",
                 "force RMSE (meV/Å)" if by_labels else "RMS deviation of the forces (meV/Å)",
                 [
-                    Series(name, list(groups), [e["forces_rmse"] for e in groups.values()])
+                    Series(name, list(groups), [e.forces_rmse for e in groups.values()])
                     for name, groups in shown.items()
                 ],
                 kind="bar",
-                caption=" ".join(metrics["notes"]),
+                caption=" ".join(numbers.notes),
             )
         )
-    spread = {name: metrics["potentials"][name]["distribution"] for name in shown}
-    return [*found, *violins({"": spread}, QUANTITIES if by_labels else _DEVIATIONS)]
+    spread = {name: numbers.potentials[name].distribution for name in shown}
+    return [*found, *violins({"": spread}, ERRORS if by_labels else _DEVIATIONS)]
 
 
-def tables(metrics: Mapping[str, Any]) -> list[Table]:
+def tables(measured: Measured[ForgettingNumbers]) -> list[Table]:
     """Errors against labels, where there are any, and deviations from the foundation by group."""
-    potentials = metrics["potentials"]
-    note = " ".join(metrics["notes"])
+    potentials = measured.numbers.potentials
+    note = " ".join(measured.numbers.notes)
     found = []
-    labels = {n: p["against_labels"] for n, p in potentials.items() if p["against_labels"]}
+    labels = {n: p.against_labels for n, p in potentials.items() if p.against_labels}
     if labels:
         found.append(error_table("Errors on the pretraining distribution", labels, note))
-    others = {n: p["against_foundation"] for n, p in potentials.items() if p["against_foundation"]}
+    others = {n: p.against_foundation for n, p in potentials.items() if p.against_foundation}
     if others:
         found.append(_deviation_table(others, "" if labels else note))
     return found
 
 
-def _deviation_table(others: Mapping[str, Mapping[str, Any]], note: str) -> Table:
+def _deviation_table(others: Mapping[str, Mapping[str, GroupErrors]], note: str) -> Table:
     columns = [Column("group"), Column("model"), Column("structures", "", 8)]
     columns += [Column("forces RMS", "meV/Å", 4), Column("of the RMS force", "%", 3)]
     columns += [Column("energy RMS", "meV/atom", 4)]
@@ -273,15 +278,15 @@ def _deviation_table(others: Mapping[str, Mapping[str, Any]], note: str) -> Tabl
     for group in shown_groups(others):
         for name, errors in others.items():
             e = errors[group]
-            share = None if e["forces_share"] is None else 100 * e["forces_share"]
-            rows.append([group, name, e["n_frames"], e["forces_rmse"], share, e["energy_rmse"]])
+            share = None if e.forces_share is None else 100 * e.forces_share
+            rows.append([group, name, e.n_frames, e.forces_rmse, share, e.energy_rmse])
     return Table("Deviation from the foundation", columns, rows, note)
 
 
-PROTOCOL: Protocol[Any] = Protocol(
-    name="forgetting",
-    question="Does the model still know what its foundation knew?",
+PROTOCOL = Protocol(
+    declaration=DECLARATION,
     settings=ForgettingSettings,
+    numbers=ForgettingNumbers,
     check=check,
     structures=structures,
     elements=elements,

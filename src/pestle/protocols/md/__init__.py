@@ -1,5 +1,14 @@
 """Protocol `md`: whether molecular dynamics stays stable."""
 
-from pestle.protocols.md.protocol import PROTOCOL
+from pestle.protocols.declaration import STRUCTURES, Declaration
 
-__all__ = ["PROTOCOL"]
+DECLARATION = Declaration(
+    name="md",
+    title="Molecular dynamics",
+    question="Does molecular dynamics stay stable?",
+    place=60,
+    takes=STRUCTURES,
+    scopes=("narrow", "broad"),
+    replaced_in=("narrow",),
+    headline=True,
+)

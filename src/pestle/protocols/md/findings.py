@@ -1,13 +1,16 @@
-"""What the protocol `md` makes of its numbers: runs that did not hold, drift of the energy."""
+"""Findings of the protocol `md`: unstable runs, and drift of the energy."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import NamedTuple
 
+from pestle.protocols.md.numbers import MdNumbers, PotentialNumbers, RunNumbers
 from pestle.protocols.thresholds import Threshold
+from pestle.records.results import Measured
 from pestle.records.verdict import LEVELS, Finding
 from pestle.records.wording import counted, listed
+from pestle.settings.probe import MdSettings
 
 #: Runs that a sentence describes.
 NAMED = 2
@@ -17,47 +20,48 @@ PAPER = 250.0
 FIRST_LOOK = 10.0
 
 
-def assess(metrics: Mapping[str, Any], thresholds: Mapping[str, Threshold]) -> list[Finding]:
+def assess(measured: Measured[MdNumbers], thresholds: Mapping[str, Threshold]) -> list[Finding]:
     """The share of unstable runs, and the drift of the energy in stable ones."""
-    found = metrics["potentials"][metrics["candidate"]]
-    base = metrics["potentials"].get(metrics["baseline"])
-    settings = metrics["settings"]
+    potentials = measured.numbers.potentials
+    found = potentials[measured.about.candidate]
+    base = potentials.get(measured.about.baseline or "")
+    settings = MdSettings.model_validate(measured.about.settings)
     drift = _drift(found, settings, thresholds["drift_mev_per_atom_per_ps"])
     findings = [_stability(found, base, settings, thresholds["unstable_share"])]
     return sorted(findings + drift, key=lambda f: -LEVELS.index(f.level))
 
 
 def _stability(
-    found: Mapping[str, Any],
-    base: Mapping[str, Any] | None,
-    settings: Mapping[str, Any],
+    found: PotentialNumbers,
+    base: PotentialNumbers | None,
+    settings: MdSettings,
     limit: Threshold,
 ) -> Finding:
-    bad = [run for run in found["runs"] if not run["stable"]]
+    bad = [run for run in found.runs if not run.stable]
     if bad:
-        text = _lost(bad, found["n_runs"], base)
+        text = _lost(bad, found.n_runs, base)
     else:
         beside = ""
         if base:
-            lost = base["n_unstable"] or "none"
-            beside = f" (of {base['n_runs']} with the foundation {lost} did not)"
-        runs = f"All {found['n_runs']} runs" if found["n_runs"] > 1 else "The one run"
+            lost = base.n_unstable or "none"
+            beside = f" (of {base.n_runs} with the foundation {lost} did not)"
+        runs = f"All {found.n_runs} runs" if found.n_runs > 1 else "The one run"
         text = f"{runs} stayed stable{beside}: {_simulated(found, settings)}"
-    share = found["unstable_share"]
+    share = found.unstable_share
     return Finding("md", limit.level(share), "unstable runs", share, limit.unit, limit.words, text)
 
 
-def _simulated(found: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
-    """How much it was that nothing happened in, and what that does not exclude."""
-    time, ramp = settings["time"], settings["ramp_time"]
+def _simulated(found: PotentialNumbers, settings: MdSettings) -> str:
+    """How long stable runs were, and that a longer run may still fail."""
+    time, ramp = settings.time, settings.ramp_time
     stretches = []
     if time:
-        stretches.append(f"{time:g} ps at {settings['temperature']:g} K")
-    if settings["nve_time"]:
-        stretches.append(f"{settings['nve_time']:g} ps without thermostat")
+        stretches.append(f"{time:g} ps at {settings.temperature:g} K")
+    if settings.nve_time:
+        stretches.append(f"{settings.nve_time:g} ps without thermostat")
     if ramp:
-        stretches.append(f"{ramp:g} ps from {settings['ramp_from']:g} to {settings['ramp_to']:g} K")
-    many = counted(len({run["structure"] for run in found["runs"]}), "structure")
+        stretches.append(f"{ramp:g} ps from {settings.ramp_from:g} to {settings.ramp_to:g} K")
+    many = counted(len({run.structure for run in found.runs}), "structure")
     text = f"{many} over {listed(stretches)}. "
     if not time:
         return text + f"Nothing was run at a steady temperature; the paper ran {PAPER:g} ps."
@@ -70,14 +74,14 @@ def _simulated(found: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     return text + "What takes longer to break is not excluded."
 
 
-def _lost(bad: Sequence[Mapping[str, Any]], runs: int, base: Mapping[str, Any] | None) -> str:
+def _lost(bad: Sequence[RunNumbers], runs: int, base: PotentialNumbers | None) -> str:
     """What became of unstable runs, and what to do.
 
     A bond that broke is not called an instability: a start near a transition state may react, and
     no limit on bond lengths tells that from a fault of the model.
     """
-    broken = [run for run in bad if run["kind"] == "bond"]
-    worse = [run for run in bad if run["kind"] != "bond"]
+    broken = [run for run in bad if run.kind == "bond"]
+    worse = [run for run in bad if run.kind != "bond"]
     what = "became unstable" if worse else "lost a bond of a molecule"
     if worse and broken:
         what += f", {len(broken)} of them by a bond that broke"
@@ -91,7 +95,7 @@ def _lost(bad: Sequence[Mapping[str, Any]], runs: int, base: Mapping[str, Any] |
             "near the failure or with replay."
         )
     if broken:
-        part, number = broken[0]["part"], broken[0]["structure"]
+        part, number = broken[0].part, broken[0].structure
         text += (
             f" {'The bond: d' if worse else 'D'}issociation or reaction: look at trajectory-{part}-"
             f"{number}.xyz. If it should have held, train on structures near the break or with "
@@ -100,56 +104,76 @@ def _lost(bad: Sequence[Mapping[str, Any]], runs: int, base: Mapping[str, Any] |
     return text
 
 
-def _beside(base: Mapping[str, Any] | None, worse: bool) -> str:
-    """The foundation's count; beside bonds alone, how many of its own were bonds."""
+def _beside(base: PotentialNumbers | None, worse: bool) -> str:
+    """How many runs of the foundation were unstable.
+
+    Args:
+        base: its numbers; `None` without one.
+        worse: whether the candidate lost more than bonds; if not, the foundation's broken bonds
+            are counted apart.
+    """
     if base is None:
         return ""
-    bonds = sum(run["kind"] == "bond" for run in base["runs"])
-    of_them = f", {bonds} of them by a bond" if not worse and bonds < base["n_unstable"] else ""
-    return f" (the foundation: {base['n_unstable']} of {base['n_runs']}{of_them})"
+    bonds = sum(run.kind == "bond" for run in base.runs)
+    of_them = f", {bonds} of them by a bond" if not worse and bonds < base.n_unstable else ""
+    return f" (the foundation: {base.n_unstable} of {base.n_runs}{of_them})"
 
 
-def story(run: Mapping[str, Any]) -> str:
+def story(run: RunNumbers) -> str:
     """What happened to an unstable run, in one clause."""
+    parts: dict[str | None, str]
     parts = {"steady": "the steady part", "nve": "the tail at constant energy", "ramp": "the ramp"}
-    kelvin = "" if run["leg"] == "nve" else f" at {run['thermostat']:.0f} K"
-    what = run["reason"].removeprefix("it ")
-    if run["kind"] == "volume" and run["stress"] is not None:
-        what += f" (stress at the start {run['stress']:.2g} GPa)"
+    kelvin = "" if run.leg == "nve" else f" at {run.thermostat:.0f} K"
+    what = (run.reason or "").removeprefix("it ")
+    if run.kind == "volume" and run.stress is not None:
+        what += f" (stress at the start {run.stress:.2g} GPa)"
     return (
-        f"structure {run['structure']} ({run['where']}): {what} at {run['time']:.4g} ps "
-        f"(step {run['step']}) in {parts[run['leg']]}{kelvin}"
+        f"structure {run.structure} ({run.where}): {what} at {run.time:.4g} ps "
+        f"(step {run.step}) in {parts[run.leg]}{kelvin}"
     )
 
 
-def _drift(
-    found: Mapping[str, Any], settings: Mapping[str, Any], limit: Threshold
-) -> list[Finding]:
-    """The surest drift; none where no run came through its tail.
+class _Tail(NamedTuple):
+    """Drift of one stable run, meV/atom/ps; see `RunNumbers`."""
 
-    What may be the scatter of a short tail is no drift: judged is what is left of a slope less the
-    half-width of its interval. A tail whose interval is wider than the limit tells nothing.
+    structure: int
+    drift: float
+    error: float
+    judged: float
+
+
+def _drift(found: PotentialNumbers, settings: MdSettings, limit: Threshold) -> list[Finding]:
+    """The worst drift that is certain; nothing where no run came through its tail.
+
+    The energy of a short tail scatters, which may look like a drift. Judged is therefore the slope
+    less half the width of its interval. A tail whose interval is wider than the limit is not
+    judged.
     """
-    runs = [run for run in found["runs"] if run["stable"] and run["part"] == "steady"]
-    if not runs or not settings["nve_time"]:
+    runs = [run for run in found.runs if run.stable and run.part == "steady"]
+    if not runs or not settings.nve_time:
         return []
+    tails = [
+        _Tail(run.structure, run.drift, run.drift_error, run.drift_judged)
+        for run in runs
+        if run.drift is not None and run.drift_error is not None and run.drift_judged is not None
+    ]
     least = limit.concern if limit.concern is not None else limit.fail
-    clear = [run for run in runs if run["drift"] is not None and _tells(run, least)]
-    tail = f"{settings['nve_time']:g} ps"
+    clear = [t for t in tails if least is None or t.error < least or t.judged >= least]
+    length = f"{settings.nve_time:g} ps"
     if not clear:
-        widths = [run["drift_error"] for run in runs if run["drift"] is not None]
+        widths = [tail.error for tail in tails]
         known = f"known to ± {min(widths):.2g} at best" if widths else "of fewer than 5 frames"
         text = (
-            f"A tail of {tail} without thermostat is too short to tell a drift of {least:g} "
+            f"A tail of {length} without thermostat is too short to tell a drift of {least:g} "
             f"{limit.unit} from fluctuations ({known}); nothing was found. Lengthen md.nve_time to "
             "judge it."
         )
         return [Finding("md", "pass", "energy drift", None, limit.unit, limit.words, text)]
-    worst = max(clear, key=lambda run: (run["drift_judged"], abs(run["drift"])))
-    level = limit.level(worst["drift_judged"])
+    worst = max(clear, key=lambda tail: (tail.judged, abs(tail.drift)))
+    level = limit.level(worst.judged)
     text = (
-        f"Without thermostat the total energy of structure {worst['structure']} drifts by "
-        f"{worst['drift']:.3g} ± {worst['drift_error']:.2g} {limit.unit} (95 %)"
+        f"Without thermostat the total energy of structure {worst.structure} drifts by "
+        f"{worst.drift:.3g} ± {worst.error:.2g} {limit.unit} (95 %)"
     )
     text += f", the worst of {len(clear)} tails." if len(clear) > 1 else "."
     if len(clear) < len(runs):
@@ -160,10 +184,5 @@ def _drift(
             " Use a shorter time step (md.timestep) or float64; if it stays, the forces are not "
             "the gradient of a smooth energy."
         )
-    value = worst["drift_judged"]
-    return [Finding("md", level, "energy drift", value, limit.unit, limit.words, text)]
-
-
-def _tells(run: Mapping[str, Any], least: float | None) -> bool:
-    """Whether a drift beyond the limit would have shown, or has."""
-    return least is None or run["drift_error"] < least or run["drift_judged"] >= least
+    unit, words = limit.unit, limit.words
+    return [Finding("md", level, "energy drift", worst.judged, unit, words, text)]

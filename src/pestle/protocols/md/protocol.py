@@ -8,7 +8,7 @@ overlap, the temperature or the volume run away, or the model gives no number.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
 
 import numpy as np
 from ase import units
@@ -25,23 +25,20 @@ from pestle.protocols.dynamics.runs import (
 )
 from pestle.protocols.dynamics.starts import default_timestep, starting_structures
 from pestle.protocols.dynamics.trajectory import Run
+from pestle.protocols.md import DECLARATION
 from pestle.protocols.md.checks import drift, first_broken
 from pestle.protocols.md.findings import assess, story
+from pestle.protocols.md.numbers import MdNumbers, PotentialNumbers, RunNumbers
 from pestle.protocols.md.shown import charts, curves, tables
 from pestle.protocols.potential import ModelPotential, Potential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Flagged
+from pestle.records.results import Measured
 from pestle.settings.probe import MdSettings
 from pestle.structures.frame import Frame
 
 #: Share of the steady leg, at its end, whose mean temperature and volume are given.
 SETTLED = 0.5
-#: What is not known of every run.
-FIGURES = (
-    *("kind", "reason", "leg", "time", "step", "frame", "thermostat", "temperature"),
-    *("temperature_spread", "volume", "density", "stress"),
-    *("drift", "drift_error", "drift_judged"),
-)
 
 
 def starts(inputs: Inputs, settings: MdSettings) -> list[Frame]:
@@ -134,105 +131,110 @@ def calculate(potential: Potential, inputs: Inputs, settings: MdSettings, raw: R
     raw.finish()
 
 
-def analyse(raws: Mapping[str, RawFolder], inputs: Inputs, settings: MdSettings) -> dict[str, Any]:
-    """What became of every run.
+def analyse(raws: Mapping[str, RawFolder], _inputs: Inputs, settings: MdSettings) -> MdNumbers:
+    """What became of every run."""
+    return MdNumbers(potentials={name: _of_potential(raw, settings) for name, raw in raws.items()})
 
-    Returns:
-        `potentials`: name → `runs`, a list of `part` (steady or ramp), `structure` (its number),
-        `where`, `formula`, `atoms`, `stable`, `simulated` (ps), and of unstable ones `kind`,
-        `reason`, `leg`, `time` (ps), `step`, `thermostat` (K), `frame` (number in the trajectory);
-        of the second half of the steady leg `temperature`, `temperature_spread`, `thermostat` (K),
-        `volume` (Å³/atom), `density` (g/cm³); `stress` at the start (GPa, a third of its trace; at
-        constant pressure); of the tail `drift`, `drift_error` (half-width of its 95 % interval) and
-        `drift_judged` (what is left of its size less that; meV/atom/ps);
-        `n_runs`, `n_unstable`, `unstable_share`, `simulated` (ps) and `curves` (`shown.curves`).
+
+def _of_potential(raw: RawFolder, settings: MdSettings) -> PotentialNumbers:
+    runs, shown, simulated = [], [], 0.0
+    for part in parts(settings):
+        trajectory = read_trajectory(raw, part)
+        for k, where in enumerate(trajectory.where):
+            run = trajectory.run(k)
+            runs.append(run_numbers(run, settings, part, k, where.rpartition("/")[2]))
+            shown.append((part, k, run))
+        simulated += trajectory.simulated
+    unstable = sum(not run.stable for run in runs)
+    return PotentialNumbers(
+        runs=runs,
+        n_runs=len(runs),
+        n_unstable=unstable,
+        unstable_share=unstable / len(runs),
+        simulated=simulated,
+        curves=curves(shown),
+    )
+
+
+def run_numbers(
+    run: Run, settings: MdSettings, part: str = "steady", structure: int = 0, where: str = ""
+) -> RunNumbers:
+    """What became of one run.
+
+    Args:
+        run: what the structure did.
+        settings: of the protocol; only `bond_stretch` is read.
+        part: `steady` or `ramp`.
+        structure: its number.
+        where: file and frame that it came from.
     """
-    found: dict[str, Any] = {}
-    for name, raw in raws.items():
-        runs, shown, simulated = [], [], 0.0
-        for part in parts(settings):
-            trajectory = read_trajectory(raw, part)
-            for k, where in enumerate(trajectory.where):
-                run = trajectory.run(k)
-                title = {"part": part, "structure": k, "where": where.rpartition("/")[2]}
-                runs.append(title | verdict(run, settings))
-                shown.append((part, k, run))
-            simulated += trajectory.simulated
-        unstable = sum(not run["stable"] for run in runs)
-        found[name] = {
-            "runs": runs,
-            "n_runs": len(runs),
-            "n_unstable": unstable,
-            "unstable_share": unstable / len(runs),
-            "simulated": simulated,
-            "curves": curves(shown),
-        }
-    return {"potentials": found}
-
-
-def verdict(run: Run, settings: MdSettings) -> dict[str, Any]:
-    """What became of one run; see `analyse`."""
     n_atoms = len(run.numbers)
-    found: dict[str, Any] = {
-        "formula": run.atoms(0).get_chemical_formula(),
-        "atoms": n_atoms,
-        "simulated": float(run.time[-1]),
-        "stable": True,
-    }
-    found |= dict.fromkeys(FIGURES)
-    if np.isfinite(run.stress[0]):
-        found["stress"] = float(run.stress[0])
-    end = len(run) if run.stopped is None else len(run) - 1
-    broken = first_broken(run, settings.bond_stretch)
-    if broken is not None and broken.frame < end:
-        text = f"it lost its bond {broken.name} ({broken.before:.2f} → {broken.after:.2f} Å)"
-        at = broken.frame
-        return found | _unstable(run, at, "bond", text)
-    if run.stopped is not None:
-        return found | _unstable(run, len(run) - 1, run.stopped.kind, run.stopped.reason)
-    steady = np.flatnonzero(run.within("steady"))
-    steady = steady[-max(1, round(SETTLED * len(steady))) :] if len(steady) else steady
-    if len(steady):
-        volume = float(run.volume[steady].mean())
-        grams = run.atoms(0).get_masses().sum() / units.kg * 1e3
-        found |= {
-            "thermostat": float(run.thermostat[steady[-1]]),
-            "temperature": float(run.temperature[steady].mean()),
-            "temperature_spread": float(run.temperature[steady].std()),
-            "volume": volume / n_atoms,
-            "density": grams / (volume * 1e-24),
-        }
+    known = partial(
+        RunNumbers,
+        part=part,
+        structure=structure,
+        where=where,
+        formula=run.atoms(0).get_chemical_formula(),
+        atoms=n_atoms,
+        simulated=float(run.time[-1]),
+        stress=float(run.stress[0]) if np.isfinite(run.stress[0]) else None,
+    )
+    failure = _failure(run, settings.bond_stretch)
+    if failure is not None:
+        frame, kind, reason = failure
+        return known(
+            stable=False,
+            kind=kind,
+            reason=reason,
+            leg=run.legs[int(run.leg[frame])],
+            time=float(run.time[frame]),
+            step=int(run.step[frame]),
+            frame=frame,
+            thermostat=float(run.thermostat[frame]),
+        )
     tail = run.within("nve")
     slope = drift(run.time[tail], 1e3 * run.total[tail] / n_atoms)
     if slope is not None:
         left = max(0.0, abs(slope[0]) - slope[1])
-        found |= {"drift": slope[0], "drift_error": slope[1], "drift_judged": left}
-    return found
+        known = partial(known, drift=slope[0], drift_error=slope[1], drift_judged=left)
+    steady = np.flatnonzero(run.within("steady"))
+    if not len(steady):
+        return known(stable=True)
+    steady = steady[-max(1, round(SETTLED * len(steady))) :]
+    volume = float(run.volume[steady].mean())
+    grams = run.atoms(0).get_masses().sum() / units.kg * 1e3
+    return known(
+        stable=True,
+        thermostat=float(run.thermostat[steady[-1]]),
+        temperature=float(run.temperature[steady].mean()),
+        temperature_spread=float(run.temperature[steady].std()),
+        volume=volume / n_atoms,
+        density=float(grams / (volume * 1e-24)),
+    )
 
 
-def _unstable(run: Run, frame: int, kind: str, reason: str) -> dict[str, Any]:
-    return {
-        "stable": False,
-        "kind": kind,
-        "reason": reason,
-        "leg": run.legs[int(run.leg[frame])],
-        "time": float(run.time[frame]),
-        "step": int(run.step[frame]),
-        "thermostat": float(run.thermostat[frame]),
-        "frame": frame,
-    }
+def _failure(run: Run, bond_stretch: float) -> tuple[int, str, str] | None:
+    """Frame, kind and reason of what made a run unstable; a bond may break before it is stopped."""
+    end = len(run) if run.stopped is None else len(run) - 1
+    broken = first_broken(run, bond_stretch)
+    if broken is not None and broken.frame < end:
+        text = f"it lost its bond {broken.name} ({broken.before:.2f} → {broken.after:.2f} Å)"
+        return broken.frame, "bond", text
+    if run.stopped is not None:
+        return len(run) - 1, run.stopped.kind, run.stopped.reason
+    return None
 
 
-def flagged(raws: Mapping[str, RawFolder], metrics: Any) -> list[Flagged]:
+def flagged(raws: Mapping[str, RawFolder], measured: Measured[MdNumbers]) -> list[Flagged]:
     """The structures at the moment at which they became unstable."""
     found = []
-    for name, content in metrics["potentials"].items():
-        for run in content["runs"]:
-            if run["stable"]:
+    for name, potential in measured.numbers.potentials.items():
+        for run in potential.runs:
+            if run.frame is None:  # stable
                 continue
-            trajectory = read_trajectory(raws[name], run["part"])
-            atoms = trajectory.run(run["structure"]).atoms(run["frame"])
-            title = f"{run['part']}, structure {run['structure']} ({run['where']})"
+            trajectory = read_trajectory(raws[name], run.part)
+            atoms = trajectory.run(run.structure).atoms(run.frame)
+            title = f"{run.part}, structure {run.structure} ({run.where})"
             found.append(Flagged(name, title, story(run), atoms))
     return found
 
@@ -251,10 +253,10 @@ def extent(settings: MdSettings) -> str:
     return f"{many}: {', '.join(told)}"
 
 
-PROTOCOL: Protocol[Any] = Protocol(
-    name="md",
-    question="Does molecular dynamics stay stable?",
+PROTOCOL = Protocol(
+    declaration=DECLARATION,
     settings=MdSettings,
+    numbers=MdNumbers,
     structures=starts,
     elements=lambda _inputs: (),
     calculate=calculate,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from pestle.protocols.dynamics.trajectory import Run, some_frames
+from pestle.protocols.md.numbers import Curve, CurveKind, MdNumbers
 from pestle.protocols.results import Chart, Column, Series, Table
+from pestle.records.results import Measured
+from pestle.settings.probe import MdSettings
 
 #: Points of a curve at most.
 POINTS = 300
@@ -16,18 +18,17 @@ POINTS = 300
 SINGLE = 3
 
 
-def curves(runs: Sequence[tuple[str, int, Run]]) -> dict[str, list[dict[str, Any]]]:
+def curves(runs: Sequence[tuple[str, int, Run]]) -> dict[CurveKind, list[Curve]]:
     """Curves of one potential against the time, for the charts.
 
     Args:
         runs: (part, number of the structure, what it did).
 
     Returns:
-        `temperature` and `volume` (steady part), `ramp` (temperature), `energy` (total energy in
-        the tail less its first value, meV/atom) → lines with `structure` (`None`: mean of all),
-        `time` (ps), `value` and `error` (spread between structures, or `None`).
+        `temperature` (K) and `volume` (Å³/atom) of the steady part, `ramp` (temperature, K),
+        `energy` (total energy in the tail less its first value, meV/atom) → lines.
     """
-    found: dict[str, list[tuple[int, np.ndarray, np.ndarray]]] = {}
+    found: dict[CurveKind, list[tuple[int, np.ndarray, np.ndarray]]] = {}
     for part, k, run in runs:
         n_atoms, tail = len(run.numbers), run.within("nve")
         if part == "ramp":
@@ -42,18 +43,19 @@ def curves(runs: Sequence[tuple[str, int, Run]]) -> dict[str, list[dict[str, Any
     return {name: _lines(lines) for name, lines in found.items()}
 
 
-def _lines(lines: Sequence[tuple[int, np.ndarray, np.ndarray]]) -> list[dict[str, Any]]:
+def _lines(lines: Sequence[tuple[int, np.ndarray, np.ndarray]]) -> list[Curve]:
+    """A line for each of few structures, else one line with their mean and spread."""
     if len(lines) <= SINGLE:
         found = []
         for k, time, value in lines:
             kept = some_frames(len(time), POINTS)
             found.append(
-                {
-                    "structure": k,
-                    "time": time[kept].tolist(),
-                    "value": value[kept].tolist(),
-                    "error": None,
-                }
+                Curve(
+                    structure=k,
+                    time=time[kept].tolist(),
+                    value=value[kept].tolist(),
+                    error=None,
+                )
             )
         return found
     # The frames of all structures lie at the same times, up to where each stopped.
@@ -61,21 +63,22 @@ def _lines(lines: Sequence[tuple[int, np.ndarray, np.ndarray]]) -> list[dict[str
     times = times[some_frames(len(times), POINTS)]
     values = [[v for _, t, value in lines for v in value[t == time]] for time in times]
     return [
-        {
-            "structure": None,
-            "time": times.tolist(),
-            "value": [float(np.mean(v)) for v in values],
-            "error": [float(np.std(v)) for v in values],
-        }
+        Curve(
+            structure=None,
+            time=times.tolist(),
+            value=[float(np.mean(v)) for v in values],
+            error=[float(np.std(v)) for v in values],
+        )
     ]
 
 
-def charts(metrics: Mapping[str, Any]) -> list[Chart]:
+def charts(measured: Measured[MdNumbers]) -> list[Chart]:
     """Temperature, volume, energy of the tail, and the ramp."""
-    settings = metrics["settings"]
-    steady = [0.0, settings["time"]], [settings["temperature"]] * 2
-    ramp = [0.0, settings["ramp_time"]], [settings["ramp_from"], settings["ramp_to"]]
-    kinds = (
+    settings = MdSettings.model_validate(measured.about.settings)
+    Thermostat = tuple[list[float], list[float | None]]
+    steady: Thermostat = [0.0, settings.time], [settings.temperature] * 2
+    ramp: Thermostat = [0.0, settings.ramp_time], [settings.ramp_from, settings.ramp_to]
+    kinds: tuple[tuple[CurveKind, str, str, Thermostat | None], ...] = (
         ("temperature", "Temperature, steady part", "temperature (K)", steady),
         ("ramp", "Temperature, ramp", "temperature (K)", ramp),
         ("energy", "Total energy without thermostat", "energy (meV/atom)", None),
@@ -84,9 +87,9 @@ def charts(metrics: Mapping[str, Any]) -> list[Chart]:
     found = []
     for kind, title, label, thermostat in kinds:
         series = [
-            Series(name, line["time"], line["value"], line["error"])
-            for name, potential in metrics["potentials"].items()
-            for line in potential["curves"].get(kind, [])
+            Series(name, line.time, line.value, line.error)
+            for name, potential in measured.numbers.potentials.items()
+            for line in potential.curves.get(kind, [])
         ]
         if not series:
             continue
@@ -100,7 +103,7 @@ def charts(metrics: Mapping[str, Any]) -> list[Chart]:
     return found
 
 
-def tables(metrics: Mapping[str, Any]) -> list[Table]:
+def tables(measured: Measured[MdNumbers]) -> list[Table]:
     """A row for each potential, structure and part."""
     columns = [
         Column("model"),
@@ -116,22 +119,22 @@ def tables(metrics: Mapping[str, Any]) -> list[Table]:
         Column("±", "meV/atom/ps", 2),
         Column("what happened"),
     ]
-    keys = (
-        *("simulated", "temperature", "temperature_spread", "volume", "density"),
-        *("drift", "drift_error"),
-    )
     rows = []
-    for name, potential in metrics["potentials"].items():
-        for run in potential["runs"]:
+    for name, potential in measured.numbers.potentials.items():
+        for run in potential.runs:
             what = ""
-            if not run["stable"]:
-                what = f"{run['leg']}, {run['time']:.4g} ps, step {run['step']}: {run['reason']}"
-            where = f"{run['structure']} ({run['where']}), {run['formula']}"
-            stable = "yes" if run["stable"] else "no"
-            rows.append([name, where, run["part"], stable, *(run[key] for key in keys), what])
+            if not run.stable:
+                what = f"{run.leg}, {run.time:.4g} ps, step {run.step}: {run.reason}"
+            where = f"{run.structure} ({run.where}), {run.formula}"
+            title = [name, where, run.part, "yes" if run.stable else "no", run.simulated]
+            means = [run.temperature, run.temperature_spread, run.volume, run.density]
+            rows.append([*title, *means, run.drift, run.drift_error, what])
     note = (
         "Means over the second half of the steady part; drift ± half its 95 % interval. Atoms are "
         "counted from 0. "
-        + "; ".join(f"{name}: {p['simulated']:.4g} ps" for name, p in metrics["potentials"].items())
+        + "; ".join(
+            f"{name}: {potential.simulated:.4g} ps"
+            for name, potential in measured.numbers.potentials.items()
+        )
     )
     return [Table("Molecular dynamics", columns, rows, note)]

@@ -1,5 +1,21 @@
 """Protocol `neb`: reaction paths, given and relaxed."""
 
-from pestle.protocols.neb.protocol import PROTOCOL
+from pestle.protocols.declaration import Declaration, Input
 
-__all__ = ["PROTOCOL"]
+PATH = Input(
+    name="path",
+    options=("--path",),
+    help="Reaction path: reactant first, product last; several times.",
+    lacking="no reaction path was given",
+    how="--path FILE",
+    asks=True,
+)
+DECLARATION = Declaration(
+    name="neb",
+    title="Reaction paths",
+    question="Are barriers and energies of reactions right?",
+    place=80,
+    takes=PATH,
+    reference="--path FILE",
+    headline=True,
+)

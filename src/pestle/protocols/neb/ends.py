@@ -11,6 +11,7 @@ from ase.optimize import BFGS
 from scipy.sparse.csgraph import minimum_spanning_tree
 
 from pestle.protocols.neb.image_calculator import BatchCalculator
+from pestle.protocols.neb.numbers import Change
 from pestle.protocols.neb.path import displacement, turned
 from pestle.protocols.potential import Potential
 
@@ -51,13 +52,8 @@ def relax(potential: Potential, given: Atoms, fmax: float, max_steps: int) -> di
     }
 
 
-def changes(given: Atoms, relaxed: Atoms) -> dict[str, Any]:
-    """How a relaxation changed a structure.
-
-    Returns:
-        `rmsd` (Å, after turning one onto the other), `apart` (Å: the widest gap, where the
-        structure has fallen apart; else `None`), `formed` and `broken` (bonds, `C0-F5`).
-    """
+def changes(given: Atoms, relaxed: Atoms) -> Change:
+    """How a relaxation changed a structure."""
     step = displacement(given, turned(given, relaxed))
     before, after = gap(given), gap(relaxed)
     apart = after > GAP_FACTOR * before and after > before + GAP_GROWTH
@@ -67,20 +63,20 @@ def changes(given: Atoms, relaxed: Atoms) -> dict[str, Any]:
     def named(pairs: np.ndarray) -> list[str]:
         return [f"{symbols[i]}{i}-{symbols[j]}{j}" for i, j in np.argwhere(np.triu(pairs, 1))]
 
-    return {
-        "rmsd": float(np.sqrt((step**2).sum(axis=1).mean())),
-        "apart": after if apart else None,
-        "formed": named((new < BONDED) & (old > APART)),
-        "broken": named((old < BONDED) & (new > APART)),
-    }
+    return Change(
+        rmsd=float(np.sqrt((step**2).sum(axis=1).mean())),
+        apart=after if apart else None,
+        formed=named((new < BONDED) & (old > APART)),
+        broken=named((old < BONDED) & (new > APART)),
+    )
 
 
-def lost(change: dict[str, Any], which: str) -> str | None:
+def lost(change: Change, which: str) -> str | None:
     """Why a relaxed end is not the minimum that was given, in words; `None` where it is."""
-    if change["apart"] is not None:
-        return f"the {which} falls apart, down to a gap of {change['apart']:.1f} Å"
-    bonds = [f"{bond} formed" for bond in change["formed"]]
-    bonds += [f"{bond} broken" for bond in change["broken"]]
+    if change.apart is not None:
+        return f"the {which} falls apart, down to a gap of {change.apart:.1f} Å"
+    bonds = [f"{bond} formed" for bond in change.formed]
+    bonds += [f"{bond} broken" for bond in change.broken]
     if bonds:
         more = f" and {len(bonds) - 3} more changes" if len(bonds) > 3 else ""
         return f"the {which} relaxes to another structure ({', '.join(bonds[:3])}{more})"

@@ -1,177 +1,151 @@
-"""Numbers of reactions on potentials: along the given images, and of the relaxed band."""
+"""The numbers of reactions, as metrics.json holds them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Literal
 
-import numpy as np
-from ase import Atoms
+from pydantic import Field
 
-from pestle.protocols.base import Inputs
-from pestle.protocols.neb.ends import changes, lost, merged
-from pestle.protocols.neb.path import path_length
-from pestle.protocols.neb.reactions import Reaction, reactions
-from pestle.protocols.raw import RawFolder
-from pestle.records.wording import figure
-from pestle.settings.probe import NebSettings
-
-ENDS = ("reactant", "product")
+from pestle.records.results import Numbers
 
 
-def analyse(raws: Mapping[str, RawFolder], inputs: Inputs, settings: NebSettings) -> dict[str, Any]:
-    """Barriers and reaction energies of every potential and reaction.
+class Profile(Numbers):
+    """Energies along a path; what is not known is `None`.
 
-    Returns:
-        `reactions`: name → `length` (Å along the given images) and `reference` (`profile` of the
-        labels, or `None`); `potentials`: name → `reactions`: name → `reaction_numbers`.
+    Attributes:
+        energy: [n_images] above the first image, eV.
+        barrier: the highest image above the first, eV; `None` without an image between the ends.
+        reverse_barrier: the highest image above the last, eV.
+        reaction_energy: the last image above the first, eV.
+        saddle: whether an image between the ends is higher than both.
+        rmse_mev: against the labels, meV.
     """
-    given = reactions(inputs)
-    found = {
-        name: {"reactions": {r.name: reaction_numbers(r, raw, settings) for r in given}}
-        for name, raw in raws.items()
-    }
-    return {"reactions": {r.name: _given(r) for r in given}, "potentials": found}
+
+    energy: list[float | None]
+    barrier: float | None = None
+    reverse_barrier: float | None = None
+    reaction_energy: float | None = None
+    saddle: bool = False
+    rmse_mev: float | None = None
 
 
-def profile(
-    energy: np.ndarray, labels: np.ndarray | None = None, *, gaps: bool = False
-) -> dict[str, Any]:
-    """Numbers of energies along a path.
+class BandNumbers(Profile):
+    """A band that was relaxed with the potential.
 
-    Args:
-        energy: [n_images] eV relative to the first image; NaN where not known.
-        labels: [n_images] eV, the reference relative to its first image; NaN where not known.
-        gaps: whether the highest of the known images counts, where some are not; else there is no
-            barrier.
-
-    Returns:
-        `energy`; `barrier` (eV, of the highest image above the first; `None` without one between
-        the ends), `reverse_barrier` (above the last), `reaction_energy` (eV, the last above the
-        first), `saddle` (whether an image between is higher than both ends), `rmse_mev` (against
-        the labels). What is not known is `None`.
+    Attributes:
+        length: [n_images] along the path, Å.
+        converged: whether it came below the largest force that is allowed.
+        fmax: its largest force, eV/Å.
+        steps: that it took.
     """
-    known = np.isfinite(energy)
-    between = energy[1:-1][known[1:-1]]
-    end = float(energy[-1]) if known[-1] else None
-    result: dict[str, Any] = {"energy": energy.tolist(), "barrier": None, "reverse_barrier": None}
-    result |= {"reaction_energy": end, "saddle": False, "rmse_mev": None}
-    if len(between) and (gaps or known.all()):
-        top = float(energy[known].max())
-        result["barrier"] = top
-        result["reverse_barrier"] = None if end is None else top - end
-        result["saddle"] = bool(between.max() > max(0.0, 0.0 if end is None else end))
-    if labels is not None:
-        error = (energy - labels)[np.isfinite(labels)]
-        if np.isfinite(error).all():
-            result["rmse_mev"] = float(1e3 * np.sqrt(np.mean(error**2)))
-    return result
+
+    length: list[float]
+    converged: bool
+    fmax: float
+    steps: int
 
 
-def relaxed_end(reaction: Reaction, which: str, raw: RawFolder) -> Atoms:
-    """The relaxed reactant or product."""
-    atoms = reaction.end(which)
-    content = raw.read(f"{which}-{reaction.slug}")
-    atoms.set_positions(content["positions"], apply_constraint=False)
-    return atoms
+class Change(Numbers):
+    """How a relaxation changed a structure.
 
-
-def end_numbers(reaction: Reaction, raw: RawFolder) -> dict[str, Any]:
-    """What became of the ends.
-
-    Returns:
-        `ends`: name → `changes`, and `steps`, `converged`, `fmax` (eV/Å); `failed`: what kept one
-        from being relaxed; `lost`: why one is not the minimum that was given; `late`: which ran out
-        of steps; in words, `None` or empty where nothing is to be said. `blocked`: whether there is
-        nothing for a band to begin or end with. Ends that fell apart and came to rest are
-        something: the separated fragments.
+    Attributes:
+        rmsd: of the atoms, after turning one structure onto the other, Å.
+        apart: the widest gap where the structure fell apart, Å; `None` where it did not.
+        formed, broken: bonds, such as `C0-F5`.
     """
-    found = _nothing()
-    for which in ENDS:
-        content = raw.read(f"{which}-{reaction.slug}")
-        if "failed" in content:
-            return found | {"failed": str(content["failed"]), "blocked": True}
-        change = changes(reaction.end(which), relaxed_end(reaction, which, raw))
-        force = float(np.linalg.norm(content["forces"], axis=1).max())
-        steps, converged = int(content["steps"]), bool(content["converged"])
-        found["ends"][which] = change | {"steps": steps, "converged": converged, "fmax": force}
-        found["lost"] = found["lost"] or lost(change, which)
-        other = bool(change["formed"] or change["broken"])
-        found["blocked"] |= other or (change["apart"] is not None and not converged)
-        if not converged:
-            found["late"].append(_ran_out(f"the {which}", steps, force))
-    if not found["blocked"] and merged(*(relaxed_end(reaction, w, raw) for w in ENDS)):
-        found["lost"] = found["lost"] or "reactant and product relax to one minimum"
-        found["blocked"] = True
-    return found
+
+    rmsd: float
+    apart: float | None
+    formed: list[str]
+    broken: list[str]
 
 
-def reaction_numbers(reaction: Reaction, raw: RawFolder, settings: NebSettings) -> dict[str, Any]:
-    """Numbers of one reaction on one potential.
+class EndNumbers(Change):
+    """What became of the reactant or the product.
 
-    Returns:
-        `path`: `profile` on the given images; `band`: that of the band, with `length` (Å),
-        `converged`, `fmax` (eV/Å) and `steps`, or `None`; `ends`, `failed`, `lost`, `late` as in
-        `end_numbers`; `judged`: `band` where it and its ends converged, else `path`; `barrier`,
-        `reaction_energy` (eV) and `saddle` from there, with `barrier_error` and
-        `reaction_energy_error`; `remarks`.
+    Attributes:
+        steps: of the relaxation.
+        converged: whether it came below the largest force that is allowed.
+        fmax: largest force at its end, eV/Å.
     """
-    labels = reaction.reference
-    energy = raw.read(f"path-{reaction.slug}")["energy"]
-    path = profile(energy - energy[0], labels)
-    found, band = _nothing(), None
-    if settings.method != "path":
-        found = end_numbers(reaction, raw)
-        if raw.has(f"band-{reaction.slug}"):
-            state = raw.read(f"band-{reaction.slug}")
-            if "failed" in state:
-                found["failed"] = str(state["failed"])
-            else:
-                band = _band(reaction, state)
-                if not band["converged"]:
-                    words = _ran_out("the band", band["steps"], band["fmax"])
-                    found["late"].append(words)
-    bad = np.flatnonzero(~np.isfinite(energy))
-    if len(bad):
-        first = reaction.images[bad[0]].where
-        text = f"not finite on {len(bad)} of {len(energy)} given images (first {first})"
-        found["failed"] = f"{text}; {found['failed']}" if found["failed"] else text
-    judged = path if band is None or found["late"] else band
-    truth = profile(labels, gaps=True) if labels is not None else {}
-    for name in ("barrier", "reaction_energy"):
-        value, true = judged[name], truth.get(name)
-        found[name] = value
-        found[f"{name}_error"] = None if value is None or true is None else value - true
-    remarks = [text for text in (found["failed"], found["lost"], *found["late"]) if text]
-    if judged["barrier"] is not None and not judged["saddle"]:
-        remarks.append("no image between is higher than both ends: no saddle")
-    where = "path" if judged is path else "band"
-    found |= {"path": path, "band": band, "judged": where, "saddle": judged["saddle"]}
-    return found | {"remarks": remarks}
+
+    steps: int
+    converged: bool
+    fmax: float
 
 
-def _given(reaction: Reaction) -> dict[str, Any]:
-    labels = reaction.reference
-    return {
-        "length": path_length(reaction.structures()).tolist(),
-        "reference": None if labels is None else profile(labels, gaps=True),
-    }
+class Ends(Numbers):
+    """What became of the reactant and the product of one reaction, or what failed.
+
+    Attributes:
+        ends: `reactant` and `product` → its numbers; empty where none was relaxed.
+        failed: what kept an end or the band from being relaxed, in words.
+        lost: why an end is not the minimum that was given, in words.
+        late: relaxations that ran out of steps, in words.
+        blocked: whether a band is impossible, because an end is missing or became another
+            structure. Fragments that fell apart and came to rest are ends too.
+    """
+
+    ends: dict[str, EndNumbers] = Field(default_factory=dict)
+    failed: str | None = None
+    lost: str | None = None
+    late: list[str] = Field(default_factory=list)
+    blocked: bool = False
 
 
-def _band(reaction: Reaction, state: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    numbers = profile(state["energy"] - state["energy"][0])
-    return numbers | {
-        "length": path_length(reaction.at(state["positions"])).tolist(),
-        "converged": bool(state["converged"]),
-        "fmax": float(state["fmax"]),
-        "steps": int(state["steps"]),
-    }
+class ReactionNumbers(Ends):
+    """One reaction on one potential.
+
+    Attributes:
+        barrier, reaction_energy: of the path that is judged, eV.
+        barrier_error, reaction_energy_error: the same less that of the labels, eV.
+        path: along the given images.
+        band: relaxed; `None` where there is none.
+        judged: `band` where the band and its ends converged, else `path`.
+        saddle: whether the path that is judged has one.
+        remarks: sentences for the table.
+    """
+
+    barrier: float | None
+    barrier_error: float | None
+    reaction_energy: float | None
+    reaction_energy_error: float | None
+    path: Profile
+    band: BandNumbers | None
+    judged: Literal["path", "band"]
+    saddle: bool
+    remarks: list[str]
 
 
-def _nothing() -> dict[str, Any]:
-    """What is known of ends before they are looked at."""
-    return {"ends": {}, "failed": None, "lost": None, "late": [], "blocked": False}
+class GivenReaction(Numbers):
+    """What the user gave.
+
+    Attributes:
+        length: [n_images] along the given images, Å.
+        reference: profile of the labels; `None` without labels.
+    """
+
+    length: list[float]
+    reference: Profile | None
 
 
-def _ran_out(what: str, steps: int, force: float) -> str:
-    return f"{what} ran out of steps after {steps} (largest force {figure(force)} eV/Å)"
+class PotentialNumbers(Numbers):
+    """All reactions on one potential.
+
+    Attributes:
+        reactions: name → its numbers.
+    """
+
+    reactions: dict[str, ReactionNumbers]
+
+
+class NebNumbers(Numbers):
+    """Barriers and reaction energies of every potential.
+
+    Attributes:
+        reactions: name → what was given.
+        potentials: name → its reactions.
+    """
+
+    reactions: dict[str, GivenReaction]
+    potentials: dict[str, PotentialNumbers]

@@ -17,11 +17,13 @@ import numpy as np
 from pestle.files import replacing
 from pestle.progress import Task, progress
 from pestle.protocols.base import Inputs, Protocol
+from pestle.protocols.neb import DECLARATION
+from pestle.protocols.neb.analysis import ENDS, analyse, end_numbers, relaxed_end
 from pestle.protocols.neb.band import WINDOW, automatic_band, first_guess, relax_band
 from pestle.protocols.neb.ends import relax
 from pestle.protocols.neb.image_calculator import BandError, predict
-from pestle.protocols.neb.numbers import ENDS, analyse, end_numbers, relaxed_end
-from pestle.protocols.neb.reactions import Reaction, keyed, reactions
+from pestle.protocols.neb.numbers import NebNumbers
+from pestle.protocols.neb.reactions import Reaction, has_reference, keyed, reactions
 from pestle.protocols.neb.shown import assess, charts, tables
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
@@ -77,7 +79,7 @@ def _band(
     """The band, if it has ends."""
     name = f"band-{reaction.slug}"
     state = raw.read(name) if raw.has(name) else None
-    if end_numbers(reaction, raw)["blocked"] or (state is not None and "failed" in state):
+    if end_numbers(reaction, raw).blocked or (state is not None and "failed" in state):
         return
 
     def keep(state: Mapping[str, Any]) -> None:
@@ -117,10 +119,10 @@ def _extent(settings: NebSettings) -> str:
     return f"{settings.images} images, at most {settings.max_steps} steps"
 
 
-PROTOCOL: Protocol[Any] = Protocol(
-    name="neb",
-    question="Are barriers and energies of reactions right?",
+PROTOCOL = Protocol(
+    declaration=DECLARATION,
     settings=NebSettings,
+    numbers=NebNumbers,
     structures=keyed,
     version=2,  # a band begins at the top of the given images
     calculate=calculate,
@@ -130,4 +132,5 @@ PROTOCOL: Protocol[Any] = Protocol(
     assess=assess,
     extent=_extent,
     quick={"images": 7, "fmax": 0.1, "max_steps": 100},
+    has_reference=lambda sets, _settings: has_reference(sets),
 )

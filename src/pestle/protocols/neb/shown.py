@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from ase.units import kB
 
+from pestle.protocols.neb.numbers import GivenReaction, NebNumbers, ReactionNumbers
 from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.thresholds import Threshold
+from pestle.records.results import Measured
 from pestle.records.verdict import LEVELS, Finding
 from pestle.records.wording import counted, minus
 
 #: K at which an error of a barrier is told as one of a rate.
 ROOM = 300.0
 
-Found = Mapping[str, Any]
+Reactions = Mapping[str, ReactionNumbers]
+Quantity = Literal["barrier", "reaction_energy"]
 
 
-def charts(metrics: Found) -> list[Chart]:
+def charts(measured: Measured[NebNumbers]) -> list[Chart]:
     """Of each reaction: energies along the given images, and along the bands (Fig. 6c)."""
+    numbers = measured.numbers
     found = []
-    for name, given in metrics["reactions"].items():
-        mine = {m: p["reactions"][name] for m, p in metrics["potentials"].items()}
-        known = [Series(m, given["length"], r["path"]["energy"]) for m, r in mine.items()]
+    for name, given in numbers.reactions.items():
+        mine = {m: p.reactions[name] for m, p in numbers.potentials.items()}
+        known = [Series(m, given.length, r.path.energy) for m, r in mine.items()]
         reference = _reference(given)
         found.append(
             Chart(
@@ -34,10 +38,10 @@ def charts(metrics: Found) -> list[Chart]:
                 [*reference, *known],
             )
         )
-        bands = {m: r["band"] for m, r in mine.items() if r["band"] is not None}
+        bands = {m: r.band for m, r in mine.items() if r.band is not None}
         if not bands:
             continue
-        late = [m for m, band in bands.items() if not band["converged"]]
+        late = [m for m, band in bands.items() if not band.converged]
         without = [m for m in mine if m not in bands]
         caption = "Each model's band has its own length; reference: the given images."
         caption += f" Not converged: {', '.join(late)}." if late else ""
@@ -47,23 +51,24 @@ def charts(metrics: Found) -> list[Chart]:
                 f"{name}: relaxed with each model",
                 "path length (Å)",
                 "energy above the reactant (eV)",
-                [*reference, *(Series(m, b["length"], b["energy"]) for m, b in bands.items())],
+                [*reference, *(Series(m, b.length, b.energy) for m, b in bands.items())],
                 caption=caption,
             )
         )
     return found
 
 
-def _reference(given: Found) -> list[Series]:
-    labels = given["reference"]
-    if labels is None:
+def _reference(given: GivenReaction) -> list[Series]:
+    """The labels, where there are any."""
+    if given.reference is None:
         return []
-    return [Series("reference", given["length"], labels["energy"], dashed=True)]
+    return [Series("reference", given.length, given.reference.energy, dashed=True)]
 
 
-def tables(metrics: Found) -> list[Table]:
+def tables(measured: Measured[NebNumbers]) -> list[Table]:
     """A row for each potential and reaction, and one for the labels."""
-    several = len(metrics["reactions"]) > 1
+    numbers = measured.numbers
+    several = len(numbers.reactions) > 1
     columns = [Column("reaction")] if several else []
     columns += [
         Column("model"),
@@ -77,18 +82,18 @@ def tables(metrics: Found) -> list[Table]:
         Column("remark"),
     ]
     rows: list[list[Any]] = []
-    for name, given in metrics["reactions"].items():
+    for name, given in numbers.reactions.items():
         first = [name] if several else []
-        labels = given["reference"]
+        labels = given.reference
         if labels is not None:
-            barrier, energy = labels["barrier"], labels["reaction_energy"]
+            barrier, energy = labels.barrier, labels.reaction_energy
             rows.append([*first, "reference", None, barrier, None, energy, *[None] * 3, ""])
-        for model, potential in metrics["potentials"].items():
-            r = potential["reactions"][name]
-            band = r["band"] or {}
-            figures = [band.get("barrier"), r["path"]["barrier"], r["barrier_error"]]
-            figures += [r["reaction_energy"], r["reaction_energy_error"], r["path"]["rmse_mev"]]
-            rows.append([*first, model, *figures, band.get("steps"), "; ".join(r["remarks"])])
+        for model, potential in numbers.potentials.items():
+            r = potential.reactions[name]
+            relaxed, steps = (r.band.barrier, r.band.steps) if r.band else (None, None)
+            figures = [relaxed, r.path.barrier, r.barrier_error]
+            figures += [r.reaction_energy, r.reaction_energy_error, r.path.rmse_mev]
+            rows.append([*first, model, *figures, steps, "; ".join(r.remarks)])
     note = (
         "Errors and reaction energy: of the band where it converged, else of the given images. "
         "Reference: labels of the given images as they are, which nobody has relaxed again."
@@ -96,18 +101,20 @@ def tables(metrics: Found) -> list[Table]:
     return [Table("Reactions", columns, rows, note)]
 
 
-def assess(metrics: Found, thresholds: Mapping[str, Threshold]) -> list[Finding]:
-    """Errors of barriers and reaction energies, and bands that could not be had. Without any label
-    nothing is found right: what went wrong is said, and no more."""
-    mine = metrics["potentials"][metrics["candidate"]]["reactions"]
-    base = metrics["potentials"].get(metrics["baseline"], {"reactions": {}})["reactions"]
+def assess(measured: Measured[NebNumbers], thresholds: Mapping[str, Threshold]) -> list[Finding]:
+    """Errors of barriers and reaction energies, and relaxations that went wrong. Without any label
+    there are only findings on what went wrong, and no pass."""
+    potentials, given = measured.numbers.potentials, measured.numbers.reactions
+    mine = potentials[measured.about.candidate].reactions
+    foundation = potentials.get(measured.about.baseline or "")
+    base = foundation.reactions if foundation else {}
     found = [
         finding
         for finding in (
             _failed(mine),
-            _error("barrier", mine, base, metrics, thresholds["barrier_error_ev"]),
-            _error("reaction_energy", mine, base, metrics, thresholds["reaction_error_ev"]),
-            _lost(mine, base, metrics, thresholds["lost_share"]),
+            _error("barrier", mine, base, given, thresholds["barrier_error_ev"]),
+            _error("reaction_energy", mine, base, given, thresholds["reaction_error_ev"]),
+            _lost(mine, base, given, thresholds["lost_share"]),
             _late(mine, thresholds["unfinished_share"]),
         )
         if finding is not None
@@ -115,8 +122,8 @@ def assess(metrics: Found, thresholds: Mapping[str, Threshold]) -> list[Finding]
     return sorted(found, key=lambda f: -LEVELS.index(f.level))
 
 
-def _failed(mine: Found) -> Finding | None:
-    failed = {name: r["failed"] for name, r in mine.items() if r["failed"]}
+def _failed(mine: Reactions) -> Finding | None:
+    failed = {name: r.failed for name, r in mine.items() if r.failed}
     if not failed:
         return None
     name, text = next(iter(failed.items()))
@@ -125,45 +132,61 @@ def _failed(mine: Found) -> Finding | None:
     return Finding("neb", "fail", "reactions that fail", len(failed), "", "fail from 1", sentence)
 
 
-def _error(what: str, mine: Found, base: Found, metrics: Found, limit: Threshold) -> Finding | None:
+def _error(
+    what: Quantity,
+    mine: Reactions,
+    base: Reactions,
+    given: Mapping[str, GivenReaction],
+    limit: Threshold,
+) -> Finding | None:
     """The worst error of a barrier or a reaction energy; `None` without labels."""
-    errors = {n: r[f"{what}_error"] for n, r in mine.items() if r[f"{what}_error"] is not None}
+    known = {name: _value_and_error(what, r) for name, r in mine.items()}
+    errors = {name: pair for name, pair in known.items() if pair is not None}
     if not errors:
         return None
-    name = max(errors, key=lambda n: abs(errors[n]))
-    error, reaction = errors[name], mine[name]
-    label = metrics["reactions"][name]["reference"][what]
+    name = max(errors, key=lambda n: abs(errors[n][1]))
+    (value, error), reaction = errors[name], mine[name]
     level, words = limit.level(abs(error)), what.replace("_", " ")
-    where = "band relaxed with the model" if reaction["judged"] == "band" else "given images"
-    text = f"{name}: {words} {_ev(reaction[what])} ({where}) against {_ev(label)} (labels): "
+    where = "band relaxed with the model" if reaction.judged == "band" else "given images"
+    text = f"{name}: {words} {_ev(value)} ({where}) against {_ev(value - error)} (labels): "
     text += f"{abs(error):.2f} eV too {_side(error)}"
-    old = base.get(name, {}).get(f"{what}_error")
-    text += "" if old is None else f", the foundation {abs(old):.2f} eV too {_side(old)}"
+    old = _value_and_error(what, base[name]) if name in base else None
+    text += "" if old is None else f", the foundation {abs(old[1]):.2f} eV too {_side(old[1])}"
     if len(errors) > 1:
-        mean = sum(abs(e) for e in errors.values()) / len(errors)
+        mean = sum(abs(e) for _, e in errors.values()) / len(errors)
         text += f"; the worst of {len(errors)}, on average {mean:.2f} eV"
     text += "."
-    if what == "barrier" and not reaction["saddle"]:
+    if what == "barrier" and not reaction.saddle:
         text += " No image between the ends is higher than both: the model has no saddle there."
     if level != "pass":
         if what == "barrier":
             text += f" Rates at 300 K are {_factor(error)} times too {_speed(error)}: train on "
             text += "labelled structures around the saddle"
-            text += ", such as those of raw/…/band-*.xyz." if reaction["band"] else "."
+            text += ", such as those of raw/…/band-*.xyz." if reaction.band else "."
         else:
             text += " Train on structures of both ends."
     return Finding("neb", level, f"error of the {words}", abs(error), limit.unit, limit.words, text)
 
 
-def _lost(mine: Found, base: Found, metrics: Found, limit: Threshold) -> Finding | None:
-    """Ends that are no minima; `None` where none was relaxed. Without any label nobody says that
-    they are minima of the reference: a concern at most, and no pass."""
-    tried = {name: r for name, r in mine.items() if r["ends"] and not r["failed"]}
+def _value_and_error(what: Quantity, reaction: ReactionNumbers) -> tuple[float, float] | None:
+    """Of a barrier or a reaction energy, eV; `None` where the error is not known."""
+    value, error = reaction.reaction_energy, reaction.reaction_energy_error
+    if what == "barrier":
+        value, error = reaction.barrier, reaction.barrier_error
+    return None if value is None or error is None else (value, error)
+
+
+def _lost(
+    mine: Reactions, base: Reactions, given: Mapping[str, GivenReaction], limit: Threshold
+) -> Finding | None:
+    """Ends that are no minima of the model; `None` where none was relaxed. Without any label it is
+    not known that they are minima of the reference: a concern at most, and no pass."""
+    tried = {name: r for name, r in mine.items() if r.ends and not r.failed}
     if not tried:
         return None
-    lost = {name: r["lost"] for name, r in tried.items() if r["lost"]}
+    lost = {name: r.lost for name, r in tried.items() if r.lost}
     share = len(lost) / len(tried)
-    labelled = any(r["reference"] is not None for r in metrics["reactions"].values())
+    labelled = any(r.reference is not None for r in given.values())
     if not (lost or labelled):
         return None
     text = "Reactant and product that were given are minima of the model."
@@ -171,9 +194,9 @@ def _lost(mine: Found, base: Found, metrics: Found, limit: Threshold) -> Finding
         name, reason = next(iter(lost.items()))
         text = f"{name}: {reason}"
         text += f" ({len(lost)} of {len(tried)} reactions)" if len(tried) > 1 else ""
-        if base.get(name, {}).get("lost"):
+        if name in base and base[name].lost:
             text += ", with the foundation too"
-        text += ". There is no band" if mine[name]["blocked"] else ""
+        text += ". There is no band" if mine[name].blocked else ""
         text += (
             ": train on reactant and product with forces, after relaxing them with the reference "
         )
@@ -184,9 +207,9 @@ def _lost(mine: Found, base: Found, metrics: Found, limit: Threshold) -> Finding
     return Finding("neb", level, "ends that are no minima", share, limit.unit, limit.words, text)
 
 
-def _late(mine: Found, limit: Threshold) -> Finding | None:
+def _late(mine: Reactions, limit: Threshold) -> Finding | None:
     """Relaxations that ran out of steps, where that is all that is wrong."""
-    late = {n: r["late"] for n, r in mine.items() if r["late"] and not (r["failed"] or r["lost"])}
+    late = {n: r.late for n, r in mine.items() if r.late and not (r.failed or r.lost)}
     if not late:
         return None
     share = len(late) / len(mine)

@@ -1,5 +1,13 @@
 """Protocol `rdf`: partial radial distribution functions against a reference."""
 
-from pestle.protocols.rdf.protocol import PROTOCOL
+from pestle.protocols.declaration import STRUCTURES, Declaration
 
-__all__ = ["PROTOCOL"]
+DECLARATION = Declaration(
+    name="rdf",
+    title="Radial distribution functions",
+    question="Does a simulation have the structure of the reference?",
+    place=70,
+    takes=STRUCTURES,
+    reference="--set rdf.reference=FILE",
+    headline=True,
+)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,7 +23,16 @@ from pestle.protocols.dynamics.runs import (
 from pestle.protocols.dynamics.starts import default_timestep, starting_structures
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
+from pestle.protocols.rdf import DECLARATION
+from pestle.protocols.rdf.numbers import (
+    ComparedFunction,
+    Function,
+    PotentialNumbers,
+    RdfNumbers,
+    ReferenceNumbers,
+)
 from pestle.protocols.rdf.radial import (
+    Distance,
     Histogram,
     Pair,
     distance,
@@ -135,18 +143,8 @@ def _check(inputs: Inputs, settings: RdfSettings, frames: Sequence[Frame]) -> No
     largest_distance(settings.r_max, frames, reference)
 
 
-def analyse(raws: Mapping[str, RawFolder], inputs: Inputs, settings: RdfSettings) -> dict[str, Any]:
-    """Functions, their errors and their distances to the reference.
-
-    Returns:
-        `pairs`: names; `r_max` Å; `notices`: sentences;
-        `reference`: `text`, `stands_in`, `pairs`: pair → r (Å), g, error (standard deviation or
-        `None`), coordination (neighbours of the second element around the first up to each bin's
-        outer edge; `None` for a table), first_peak (Å, height);
-        `potentials`: name → `source` (what the frames are), `n_frames`, `n_runs`, `unstable`
-        (sentences) and `pairs`: the same, and emd, emd_error, emd_interval (95 %), emd_noise (Å,
-        `radial.Distance`), judged (whether the verdict may rest on it).
-    """
+def analyse(raws: Mapping[str, RawFolder], inputs: Inputs, settings: RdfSettings) -> RdfNumbers:
+    """Functions, their errors and their distances to the reference."""
     sources, notices = _sources(raws, inputs, settings)
     there = {name: source.frames for name, source in sources.items() if source.frames}
     every_frame = [frame for frames in there.values() for frame in frames]
@@ -173,30 +171,36 @@ def analyse(raws: Mapping[str, RawFolder], inputs: Inputs, settings: RdfSettings
             mine = functions(source.runs, 1)
             for k, pair in enumerate(pairs):
                 judged = bool(settings.pairs) or most_pairs(source.frames, pair) >= RARE
-                found[pair_name(pair)] = (
-                    mine.shown(k) | mine.against(theirs, k) | {"judged": judged}
+                apart = mine.distance(theirs, k)
+                found[pair_name(pair)] = ComparedFunction(
+                    **mine.shown(k).model_dump(),
+                    emd=apart.value,
+                    emd_error=apart.error,
+                    emd_interval=apart.interval,
+                    emd_noise=apart.noise,
+                    judged=judged,
                 )
-        potentials[name] = {
-            "source": source.text,
-            "n_frames": len(source.frames),
-            "n_runs": len(source.runs),
-            "unstable": source.unstable,
-            "pairs": found,
-        }
+        potentials[name] = PotentialNumbers(
+            source=source.text,
+            n_frames=len(source.frames),
+            n_runs=len(source.runs),
+            unstable=source.unstable,
+            pairs=found,
+        )
         if source.unstable:
             lost = f"{len(source.unstable)} of {counted(len(source.runs), 'run')} of {name}"
             notices.append(f"{lost} became unstable: {'; '.join(source.unstable)}")
-    return {
-        "pairs": [pair_name(pair) for pair in pairs],
-        "r_max": r_max,
-        "notices": [*notices, *([cut] if cut else [])],
-        "reference": {
-            "text": reference.text,
-            "stands_in": reference.stands_in,
-            "pairs": {pair_name(pair): theirs.shown(k) for k, pair in enumerate(pairs)},
-        },
-        "potentials": potentials,
-    }
+    return RdfNumbers(
+        pairs=[pair_name(pair) for pair in pairs],
+        r_max=r_max,
+        notices=[*notices, *([cut] if cut else [])],
+        reference=ReferenceNumbers(
+            text=reference.text,
+            stands_in=reference.stands_in,
+            pairs={pair_name(pair): theirs.shown(k) for k, pair in enumerate(pairs)},
+        ),
+        potentials=potentials,
+    )
 
 
 @dataclass(frozen=True)
@@ -235,26 +239,20 @@ class Functions:
         """Samples of pair k, [samples, n]."""
         return None if self.samples is None else self.samples[:, k]
 
-    def shown(self, k: int) -> dict[str, Any]:
-        """Pair k, as in the metrics."""
+    def shown(self, k: int) -> Function:
+        """Pair k, as metrics.json holds it."""
         drawn = self.drawn(k)
-        return {
-            "r": self.r.tolist(),
-            "g": self.g[k].tolist(),
-            "error": None if drawn is None else np.nanstd(drawn, axis=0, ddof=1).tolist(),
-            "coordination": None if self.coordination is None else self.coordination[k].tolist(),
-            "first_peak": first_peak(self.r, self.g[k]),
-        }
+        return Function(
+            r=self.r.tolist(),
+            g=self.g[k].tolist(),
+            error=None if drawn is None else np.nanstd(drawn, axis=0, ddof=1).tolist(),
+            coordination=None if self.coordination is None else self.coordination[k].tolist(),
+            first_peak=first_peak(self.r, self.g[k]),
+        )
 
-    def against(self, other: Functions, k: int) -> dict[str, Any]:
-        """Distance of pair k, as in the metrics."""
-        found = distance(self.r, self.g[k], other.g[k], self.drawn(k), other.drawn(k))
-        return {
-            "emd": found.value,
-            "emd_error": found.error,
-            "emd_interval": found.interval,
-            "emd_noise": found.noise,
-        }
+    def distance(self, other: Functions, k: int) -> Distance:
+        """Distance of pair k to the same pair of another source."""
+        return distance(self.r, self.g[k], other.g[k], self.drawn(k), other.drawn(k))
 
 
 def _sources(
@@ -297,10 +295,10 @@ def _extent(settings: RdfSettings) -> str:
     return f"{runs} × {settings.time:g} ps at {settings.temperature:g} K"
 
 
-PROTOCOL: Protocol[Any] = Protocol(
-    name="rdf",
-    question="Does a simulation have the structure of the reference?",
+PROTOCOL = Protocol(
+    declaration=DECLARATION,
     settings=RdfSettings,
+    numbers=RdfNumbers,
     calculate=calculate,
     analyse=analyse,
     charts=charts,
@@ -311,4 +309,7 @@ PROTOCOL: Protocol[Any] = Protocol(
     quick={"seeds": 1, "time": 0.5, "equilibration": 0.1, "every": 0.01, "segment": 0.1},
     version=2,  # as md
     analysis_settings=("reference", "pairs", "r_max", "bins", "blocks", "samples"),
+    has_reference=lambda _sets, settings: bool(settings.reference),
+    asked_by=lambda settings: bool(settings.reference or settings.trajectory),
+    given_by=lambda settings: bool(settings.trajectory),
 )

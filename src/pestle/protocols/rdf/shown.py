@@ -1,38 +1,48 @@
-"""What protocol `rdf` shows and says of its numbers."""
+"""Charts, table and findings of the protocol `rdf`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from pestle.protocols.rdf.numbers import (
+    ComparedFunction,
+    Function,
+    PotentialNumbers,
+    RdfNumbers,
+)
 from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.thresholds import Threshold
+from pestle.records.results import Measured
 from pestle.records.verdict import LEVELS, Finding, Level
 from pestle.records.wording import listed
 
 
-def charts(metrics: Mapping[str, Any]) -> list[Chart]:
+def charts(measured: Measured[RdfNumbers]) -> list[Chart]:
     """One overlay for each pair, and the distances of all."""
-    caption = f"The reference is {metrics['reference']['text']}. Bands: one standard deviation."
-    potentials, pairs = metrics["potentials"], metrics["pairs"]
+    numbers = measured.numbers
+    caption = f"The reference is {numbers.reference.text}. Bands: one standard deviation."
     found = []
-    for pair in pairs:
-        curves = {"reference": metrics["reference"], **potentials}
+    for pair in numbers.pairs:
         series = [
-            Series(name, mine["r"], mine["g"], mine["error"])
-            for name, curve in curves.items()
-            if (mine := curve["pairs"].get(pair)) is not None
+            Series(name, one.r, one.g, one.error) for name, one in _functions(numbers, pair).items()
         ]
-        size = "half" if len(pairs) <= 4 else "small"
         found.append(
-            Chart(f"{pair}", "distance (Å)", "g(r)", series, caption=caption, size=size)  # type: ignore[arg-type]
+            Chart(
+                pair,
+                "distance (Å)",
+                "g(r)",
+                series,
+                caption=caption,
+                size="half" if len(numbers.pairs) <= 4 else "small",
+            )
         )
     bars = []
-    for name, potential in potentials.items():
-        mine = potential["pairs"]
+    for name, potential in numbers.potentials.items():
+        mine = potential.pairs
         if mine:
-            errors = [mine[pair]["emd_error"] or 0.0 for pair in mine]
-            bars.append(Series(name, list(mine), [mine[pair]["emd"] for pair in mine], errors))
+            errors = [function.emd_error or 0.0 for function in mine.values()]
+            distances = [function.emd for function in mine.values()]
+            bars.append(Series(name, list(mine), distances, errors))
     if bars:
         found.append(
             Chart(
@@ -41,14 +51,23 @@ def charts(metrics: Mapping[str, Any]) -> list[Chart]:
                 "earth mover's distance (Å)",
                 bars,
                 kind="bar",
-                caption=f"Up to {metrics['r_max']:.3g} Å. {caption.replace('Bands', 'Bars')}",
+                caption=f"Up to {numbers.r_max:.3g} Å. {caption.replace('Bands', 'Bars')}",
                 size="wide",
             )
         )
     return found
 
 
-def tables(metrics: Mapping[str, Any]) -> list[Table]:
+def _functions(numbers: RdfNumbers, pair: str) -> dict[str, Function]:
+    """Functions of one pair by source, the reference first; sources without it are left out."""
+    found = {"reference": numbers.reference.pairs[pair]}
+    for name, potential in numbers.potentials.items():
+        if pair in potential.pairs:
+            found[name] = potential.pairs[pair]
+    return found
+
+
+def tables(measured: Measured[RdfNumbers]) -> list[Table]:
     """A row for each pair and potential, those of the reference first."""
     columns = [
         Column("pair"),
@@ -59,38 +78,38 @@ def tables(metrics: Mapping[str, Any]) -> list[Table]:
         Column("first peak", "Å", 3),
         Column("height", "", 3),
     ]
+    numbers = measured.numbers
     rows = []
-    for pair in metrics["pairs"]:
-        for name, found in {"reference": metrics["reference"], **metrics["potentials"]}.items():
-            mine = found["pairs"].get(pair)
-            if mine is not None:
-                peak = mine["first_peak"] or [None, None]
-                figures = [mine.get(key) for key in ("emd", "emd_error", "emd_noise")]
-                rows.append([pair, name, *figures, *peak])
-    note = f"Earth mover's distance up to {metrics['r_max']:.3g} Å; by chance two samples of one "
+    for pair in numbers.pairs:
+        for name, one in _functions(numbers, pair).items():
+            figures: list[float | None] = [None, None, None]
+            if isinstance(one, ComparedFunction):
+                figures = [one.emd, one.emd_error, one.emd_noise]
+            rows.append([pair, name, *figures, *(one.first_peak or (None, None))])
+    note = f"Earth mover's distance up to {numbers.r_max:.3g} Å; by chance two samples of one "
     note += "liquid are apart by less than that in 95 of 100 cases. The reference is "
-    note += ". ".join([metrics["reference"]["text"], *metrics["notices"]])
+    note += ". ".join([numbers.reference.text, *numbers.notices])
     return [Table("Radial distribution functions", columns, rows, f"{note}.")]
 
 
-def assess(metrics: Mapping[str, Any], thresholds: Mapping[str, Threshold]) -> list[Finding]:
-    """Whether the runs held, and the worst pair that can be judged."""
-    found = metrics["potentials"][metrics["candidate"]]
+def assess(measured: Measured[RdfNumbers], thresholds: Mapping[str, Threshold]) -> list[Finding]:
+    """Runs that became unstable, and the worst pair that can be judged."""
+    found = measured.numbers.potentials[measured.about.candidate]
     findings = []
-    if found["unstable"]:
+    if found.unstable:
         findings.append(_unstable(found, thresholds["unstable_runs"]))
-    if found["pairs"]:
-        findings.append(_worst(metrics, thresholds["emd"]))
+    if found.pairs:
+        findings.append(_worst(measured, thresholds["emd"]))
     return sorted(findings, key=lambda f: -LEVELS.index(f.level))
 
 
-def _unstable(found: Mapping[str, Any], limit: Threshold) -> Finding:
-    lost, runs = found["unstable"], found["n_runs"]
+def _unstable(found: PotentialNumbers, limit: Threshold) -> Finding:
+    lost, runs = found.unstable, found.n_runs
     text = f"{len(lost)} of {runs} runs became unstable: {lost[0]}"
     text += f", and {len(lost) - 1} more" if len(lost) > 1 else ""
     text += (
         ". What is shown is what there was up to then"
-        if found["pairs"]
+        if found.pairs
         else "; nothing was left to compare"
     )
     text += ": not for molecular dynamics; label frames from before it broke and train on them too."
@@ -99,22 +118,27 @@ def _unstable(found: Mapping[str, Any], limit: Threshold) -> Finding:
     )
 
 
-def _worst(metrics: Mapping[str, Any], limit: Threshold) -> Finding:
-    """The worst pair that can be told from chance; one that cannot, and may be worse, is said."""
-    found = metrics["potentials"][metrics["candidate"]]["pairs"]
-    judged = {pair: curve for pair, curve in found.items() if curve["judged"]}
+def _worst(measured: Measured[RdfNumbers], limit: Threshold) -> Finding:
+    """The worst pair whose distance is more than chance. A pair that chance can explain is named
+    too, since it may be worse."""
+    found = measured.numbers.potentials[measured.about.candidate].pairs
+    judged = {pair: function for pair, function in found.items() if function.judged}
     # Beyond a limit, and yet no further from the reference than chance would have it.
-    unclear = [pair for pair, curve in judged.items() if _is_unclear(curve, limit)]
-    unclear.sort(key=lambda pair: found[pair]["emd"] or 0.0, reverse=True)
-    clear = [pair for pair in judged if pair not in unclear]
+    unclear = [pair for pair, function in judged.items() if _is_unclear(function, limit)]
+    unclear.sort(key=lambda pair: found[pair].emd or 0.0, reverse=True)
+    clear = {
+        pair: function.emd
+        for pair, function in judged.items()
+        if pair not in unclear and function.emd is not None
+    }
     rare = [pair for pair in found if pair not in judged]
-    reference = f"The reference is {metrics['reference']['text']}."
+    reference = f"The reference is {measured.numbers.reference.text}."
     value, pair = None, ""
     level: Level = "concern"
     if clear:
-        pair = max(clear, key=lambda p: found[p]["emd"])
-        value, level = found[pair]["emd"], limit.level(found[pair]["emd"])
-        text = _told(metrics, pair, len(clear)) + reference
+        pair = max(clear, key=lambda p: clear[p])
+        value, level = clear[pair], limit.level(clear[pair])
+        text = _told(measured, pair, len(clear)) + reference
         if level != "pass" or not unclear:
             text += _ADVICE[level]
     elif unclear:
@@ -126,7 +150,7 @@ def _worst(metrics: Mapping[str, Any], limit: Threshold) -> Finding:
         if level == "fail":
             text += f" {doubt}"
         else:
-            value, pair, level = found[unclear[0]]["emd"], unclear[0], "concern"
+            value, pair, level = found[unclear[0]].emd, unclear[0], "concern"
             text = f"{doubt} {text}"
     if rare and judged:
         text += f" Not judged, too rare: {', '.join(rare[:6])}"
@@ -146,52 +170,55 @@ _ADVICE = {
 }
 
 
-def _is_unclear(curve: Mapping[str, Any], limit: Threshold) -> bool:
-    if curve["emd"] is None:
+def _is_unclear(function: ComparedFunction, limit: Threshold) -> bool:
+    """Whether chance may explain why a pair is beyond the limit, or there is no distance."""
+    if function.emd is None:
         return True
-    chance = curve["emd_noise"]
-    return limit.level(curve["emd"]) != "pass" and (chance is None or curve["emd"] <= chance)
+    chance = function.emd_noise
+    return limit.level(function.emd) != "pass" and (chance is None or function.emd <= chance)
 
 
-def _told(metrics: Mapping[str, Any], pair: str, pairs: int) -> str:
-    """How far a pair is from the reference, and its foundation."""
-    curve = metrics["potentials"][metrics["candidate"]]["pairs"][pair]
-    base = metrics["potentials"].get(metrics["baseline"], {"pairs": {}})["pairs"].get(pair)
-    text = _far(pair, curve)
+def _told(measured: Measured[RdfNumbers], pair: str, pairs: int) -> str:
+    """How far the candidate and its foundation are from the reference."""
+    potentials = measured.numbers.potentials
+    function = potentials[measured.about.candidate].pairs[pair]
+    foundation = potentials.get(measured.about.baseline or "")
+    base = foundation.pairs.get(pair) if foundation else None
+    text = _far(pair, function)
     text += f", the worst of {pairs} pairs" if pairs > 1 else ""
-    if base is not None and base["emd"] is not None:
-        text += f"; the foundation {base['emd']:.2g} Å"
-    return f"{text}. {_peaks(curve, metrics['reference']['pairs'][pair])}"
+    if base is not None and base.emd is not None:
+        text += f"; the foundation {base.emd:.2g} Å"
+    return f"{text}. {_peaks(function, measured.numbers.reference.pairs[pair])}"
 
 
-def _far(pair: str, curve: Mapping[str, Any]) -> str:
-    text = f"{pair} is {curve['emd']:.2g} Å from the reference by earth mover's distance"
-    return text + (f" (± {curve['emd_error']:.1g})" if curve["emd_error"] is not None else "")
+def _far(pair: str, function: ComparedFunction) -> str:
+    text = f"{pair} is {function.emd:.2g} Å from the reference by earth mover's distance"
+    return text + (f" (± {function.emd_error:.1g})" if function.emd_error is not None else "")
 
 
-def _doubt(found: Mapping[str, Any], unclear: Sequence[str], limit: Threshold) -> str:
+def _doubt(found: Mapping[str, ComparedFunction], unclear: Sequence[str], limit: Threshold) -> str:
     """Why a pair cannot be judged, and what to do about it."""
     pair, more = unclear[0], unclear[1:]
-    curve = found[pair]
-    if curve["emd"] is None:
+    function = found[pair]
+    if function.emd is None:
         text = f"{pair} has no distance to the reference: one of the two has no such pair in reach"
     else:
-        bound = limit.fail if limit.level(curve["emd"]) == "fail" else limit.concern
-        text = f"{_far(pair, curve)}, beyond the limit of {bound:g} Å, and "
-        if curve["emd_noise"] is None:
+        bound = limit.fail if limit.level(function.emd) == "fail" else limit.concern
+        text = f"{_far(pair, function)}, beyond the limit of {bound:g} Å, and "
+        if function.emd_noise is None:
             text += "there is too little to say what chance can make"
         else:
-            text += f"chance alone can make {curve['emd_noise']:.2g} Å"
+            text += f"chance alone can make {function.emd_noise:.2g} Å"
     text += ": it cannot be judged"
     text += f", nor can {listed(more[:6])}{' and others' * (len(more) > 6)}" if more else ""
     return f"{text}. Give more with rdf.time, rdf.seeds or rdf.reference."
 
 
-def _peaks(mine: Mapping[str, Any], reference: Mapping[str, Any]) -> str:
+def _peaks(mine: Function, reference: Function) -> str:
     """Where the first peaks are, in words."""
-    if not mine["first_peak"] or not reference["first_peak"]:
+    if not mine.first_peak or not reference.first_peak:
         return ""
-    (r, g), (r_ref, g_ref) = mine["first_peak"], reference["first_peak"]
+    (r, g), (r_ref, g_ref) = mine.first_peak, reference.first_peak
     return (
         f"Its first peak lies at {r:.2f} Å and is {g:.2g} high, that of the reference at "
         f"{r_ref:.2f} Å and {g_ref:.2g}. "

@@ -1,5 +1,12 @@
 """Protocol `rss`: random crystals relaxed under pressure, and those that implode."""
 
-from pestle.protocols.rss.protocol import PROTOCOL
+from pestle.protocols.declaration import Declaration
 
-__all__ = ["PROTOCOL"]
+DECLARATION = Declaration(
+    name="rss",
+    title="Random structure search",
+    question="Do random crystals keep their atoms apart when they are relaxed under pressure?",
+    place=50,
+    scopes=("broad",),
+    headline=True,
+)

@@ -1,17 +1,17 @@
-"""What a random structure search finds: crystals that imploded, and those still moving."""
+"""Findings of a random structure search: crystals that imploded, and crystals still moving."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from scipy.stats import beta, fisher_exact
 
+from pestle.protocols.rss.numbers import PressureNumbers, RssNumbers
 from pestle.protocols.thresholds import Threshold
+from pestle.records.results import Measured
 from pestle.records.verdict import LEVELS, Finding, Level
 from pestle.records.wording import listed, percent
-
-Found = Mapping[str, Any]
+from pestle.settings.probe import RssSettings
 
 #: Probability below which a difference of counts is no chance, and a share is excluded.
 CHANCE = 0.05
@@ -19,39 +19,40 @@ CHANCE = 0.05
 MANY = 0.2
 
 
-def assess(metrics: Found, thresholds: Mapping[str, Threshold]) -> list[Finding]:
+def assess(measured: Measured[RssNumbers], thresholds: Mapping[str, Threshold]) -> list[Finding]:
     """Crystals that imploded beyond the foundation's share, and crystals still moving."""
-    found = [_imploded(metrics, thresholds)]
-    moving = _moving(metrics, thresholds["still_moving"])
+    found = [_imploded(measured, thresholds)]
+    moving = _moving(measured, thresholds["still_moving"])
     found += [moving] if moving is not None else []
     return sorted(found, key=lambda finding: -LEVELS.index(finding.level))
 
 
-def _imploded(metrics: Found, thresholds: Mapping[str, Threshold]) -> Finding:
+def _imploded(measured: Measured[RssNumbers], thresholds: Mapping[str, Threshold]) -> Finding:
     """At the pressure where that is worst.
 
     Without a foundation one on which no crystal implodes stands in.
     """
-    limit, searches = thresholds["flagged_change"], _searches(metrics)
-    base = metrics["potentials"].get(metrics["baseline"], {"pressures": []})["pressures"]
-    old = [search["imploded"] for search in base] or [0] * len(searches)
+    limit, searches = thresholds["flagged_change"], _searches(measured)
+    foundation = measured.numbers.potentials.get(measured.about.baseline or "")
+    base = foundation.pressures if foundation else []
+    old = [search.imploded for search in base] or [0] * len(searches)
     judged = [
-        _judged(search["imploded"], before, search["n"], limit)
+        _judged(search.imploded, before, search.n, limit)
         for search, before in zip(searches, old, strict=True)
     ]
 
     def badness(k: int) -> tuple[int, float, int]:
         level, _, change = judged[k]
-        return LEVELS.index(level), change, searches[k]["imploded"]
+        return LEVELS.index(level), change, searches[k].imploded
 
     k = max(range(len(searches)), key=badness)
     level, chance, change = judged[k]
-    number, n, where = searches[k]["imploded"], searches[k]["n"], searches[k : k + 1]
+    number, n, where = searches[k].imploded, searches[k].n, searches[k : k + 1]
     if number:
         text = f"{number} of {n} random crystals imploded"
     else:
         text = f"None of {n} random crystals imploded"
-        if not any(search["imploded"] for search in searches):
+        if not any(search.imploded for search in searches):
             where = searches
     text += f" at {_at(where)} GPa"
     if base:
@@ -67,9 +68,9 @@ def _imploded(metrics: Found, thresholds: Mapping[str, Threshold]) -> Finding:
         text += ": no worse than the foundation" if base and number else ""
         text += f"; shares up to {percent(most)} are not excluded"
         text += " (raise rss.structures)" if limit.level(most) == "fail" else ""
-    moving = max(search["out_of_steps"] / search["n"] for search in searches)
+    moving = max(search.out_of_steps / search.n for search in searches)
     if moving >= MANY and thresholds["still_moving"].level(moving) == "pass":
-        steps = metrics["settings"]["max_steps"]
+        steps = RssSettings.model_validate(measured.about.settings).max_steps
         text += f". Up to {percent(moving)} were still moving after {steps} steps (rss.max_steps)"
     return Finding("rss", level, "imploded crystals", change, limit.unit, limit.words, text + ".")
 
@@ -95,28 +96,27 @@ def upper_bound(number: int, n: int) -> float:
     return float(beta.ppf(1 - CHANCE, number + 1, n - number)) if number < n else 1.0
 
 
-def _moving(metrics: Found, limit: Threshold) -> Finding | None:
+def _moving(measured: Measured[RssNumbers], limit: Threshold) -> Finding | None:
     """Crystals that ran out of steps in their last relaxation; `None` where they are few."""
-    search = max(_searches(metrics), key=lambda search: search["out_of_steps"] / search["n"])
-    number, n = search["out_of_steps"], search["n"]
+    search = max(_searches(measured), key=lambda search: search.out_of_steps / search.n)
+    number, n = search.out_of_steps, search.n
     level = limit.level(number / n)
     if level == "pass":
         return None
+    steps = RssSettings.model_validate(measured.about.settings).max_steps
     text = (
-        f"{number} of {n} random crystals were still moving after "
-        f"{metrics['settings']['max_steps']} steps at {search['pressure']:g} GPa: whether they "
-        "implode is not known; raise rss.max_steps."
+        f"{number} of {n} random crystals were still moving after {steps} steps at "
+        f"{search.pressure:g} GPa: whether they implode is not known; raise rss.max_steps."
     )
     quantity = "crystals still moving"
     return Finding("rss", level, quantity, number / n, limit.unit, limit.words, text)
 
 
-def _at(searches: Sequence[Found]) -> str:
+def _at(searches: Sequence[PressureNumbers]) -> str:
     """Their pressures: `0.1 and 50`."""
-    return listed([f"{search['pressure']:g}" for search in searches])
+    return listed([f"{search.pressure:g}" for search in searches])
 
 
-def _searches(metrics: Found) -> Sequence[Found]:
-    """Of the candidate, by pressure."""
-    searches: Sequence[Found] = metrics["potentials"][metrics["candidate"]]["pressures"]
-    return searches
+def _searches(measured: Measured[RssNumbers]) -> Sequence[PressureNumbers]:
+    """Numbers of the candidate at each pressure."""
+    return measured.numbers.potentials[measured.about.candidate].pressures

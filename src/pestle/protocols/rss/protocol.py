@@ -11,6 +11,7 @@ the others; one that diverges is flagged and stays as it last was. All crystals 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -23,6 +24,7 @@ from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Flagged
+from pestle.protocols.rss import DECLARATION
 from pestle.protocols.rss.criteria import (
     CRITERIA,
     Crystals,
@@ -33,6 +35,13 @@ from pestle.protocols.rss.criteria import (
 )
 from pestle.protocols.rss.crystals import check, compositions
 from pestle.protocols.rss.findings import assess
+from pestle.protocols.rss.numbers import (
+    CompositionNumbers,
+    CrystalColumns,
+    PotentialNumbers,
+    PressureNumbers,
+    RssNumbers,
+)
 from pestle.protocols.rss.pieces import (
     Piece,
     calculated,
@@ -42,6 +51,7 @@ from pestle.protocols.rss.pieces import (
     unpacked,
 )
 from pestle.protocols.rss.shown import charts, extent, tables
+from pestle.records.results import Measured
 from pestle.settings.probe import RssSettings
 from pestle.structures.generation.compositions import Stoichiometry
 from pestle.structures.generation.spacing import atomic_volumes
@@ -72,24 +82,10 @@ def _tell(bar: Task, piece: Piece, done: int, step: int, moving: int) -> None:
     bar.to(done, f"{where}, step {step}, {moving} moving")
 
 
-def analyse(raws: Mapping[str, RawFolder], inputs: Inputs, settings: RssSettings) -> dict[str, Any]:
-    """Crystals that imploded, by potential and pressure.
-
-    Returns:
-        `formulas`; `potentials`: name → `pressures`, a list of
-
-        - `pressure` (GPa), `n`, `out_of_steps`, `diverged` (numbers of crystals);
-        - `flagged` and `by_criterion` against the potential's own medians, `flagged_foundation`
-          and `by_criterion_foundation` against the foundation's, `by_criterion_either` (these are
-          not there without one); `imploded`: those that either flags, each counted once;
-        - `compositions`: formula → the same, and its own median `volume` (Å³/atom) and `energy`
-          (eV/atom);
-        - `crystals`: columns `composition`, `number`, `status`, `volume` (over the median),
-          `energy` (less the median, eV/atom), `overlap`, `reason` (empty where it is not flagged);
-          the medians are the foundation's where there is one.
-    """
+def analyse(raws: Mapping[str, RawFolder], inputs: Inputs, settings: RssSettings) -> RssNumbers:
+    """Crystals that imploded, by potential and pressure."""
     searched = compositions(inputs, settings)
-    found: dict[str, Any] = {}
+    found = {}
     for name, raw in raws.items():
         searches = []
         for pressure in pressures(settings):
@@ -102,14 +98,9 @@ def analyse(raws: Mapping[str, RawFolder], inputs: Inputs, settings: RssSettings
                     base = _read(raws[inputs.baseline], formula, pressure, settings)
                 parts[formula], crystals = _composition(composition, own, base, settings)
                 columns.append(crystals)
-            searches.append(
-                {"pressure": pressure}
-                | _sums(list(parts.values()))
-                | {"compositions": parts}
-                | {"crystals": {k: [v for c in columns for v in c[k]] for k in columns[0]}}
-            )
-        found[name] = {"pressures": searches}
-    return {"formulas": [composition.formula for composition in searched], "potentials": found}
+            searches.append(_at_pressure(pressure, parts, columns))
+        found[name] = PotentialNumbers(pressures=searches)
+    return RssNumbers(formulas=[c.formula for c in searched], potentials=found)
 
 
 def _read(raw: RawFolder, formula: str, pressure: float, settings: RssSettings) -> Crystals:
@@ -132,7 +123,7 @@ def _after(raw: RawFolder, formula: str, pressure: float, cycle: int) -> list[di
 
 def _composition(
     composition: Stoichiometry, own: Crystals, base: Crystals | None, settings: RssSettings
-) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+) -> tuple[CompositionNumbers, CrystalColumns]:
     """Numbers of one composition at one pressure, and the columns of its crystals."""
     middle = medians(own)
     against = [middle]
@@ -142,29 +133,33 @@ def _composition(
     if settings.loosest is not None:
         solid = settings.loosest * _solid_volume(composition)
         against = [m.limited(solid) for m in against]
-    found: dict[str, Any] = {
-        "n": len(own),
-        "out_of_steps": int((own.status == "out of steps").sum()),
-        "diverged": int(own.diverged.sum()),
-        "volume": middle.volume,
-        "energy": middle.energy,
-    }
     screens = [screen(own, m, settings) for m in against]
-    found["flagged"], found["by_criterion"] = _counts(screens[-1:])
-    found["imploded"], either = _counts(screens)
-    if base is not None:
-        found["flagged_foundation"], found["by_criterion_foundation"] = _counts(screens[:1])
-        found["by_criterion_either"] = either
+    flagged_own, by_own = _counts(screens[-1:])
+    imploded, by_either = _counts(screens)
+    flagged_base, by_base = _counts(screens[:1])
+    found = CompositionNumbers(
+        n=len(own),
+        out_of_steps=int((own.status == "out of steps").sum()),
+        diverged=int(own.diverged.sum()),
+        volume=middle.volume,
+        energy=middle.energy,
+        flagged=flagged_own,
+        by_criterion=by_own,
+        imploded=imploded,
+        flagged_foundation=None if base is None else flagged_base,
+        by_criterion_foundation=None if base is None else by_base,
+        by_criterion_either=None if base is None else by_either,
+    )
     reasons = [[reason(own, k, m, settings) for m in against] for k in range(len(own))]
-    crystals = {
-        "composition": [composition.formula] * len(own),
-        "number": list(range(len(own))),
-        "status": own.status.tolist(),
-        "volume": (own.volume / against[0].volume).tolist(),
-        "energy": (own.energy - against[0].energy).tolist(),
-        "overlap": own.overlap.tolist(),
-        "reason": [next(filter(None, texts), "") for texts in reasons],
-    }
+    crystals = CrystalColumns(
+        composition=[composition.formula] * len(own),
+        number=list(range(len(own))),
+        status=own.status.tolist(),
+        volume=(own.volume / against[0].volume).tolist(),
+        energy=(own.energy - against[0].energy).tolist(),
+        overlap=own.overlap.tolist(),
+        reason=[next(filter(None, texts), "") for texts in reasons],
+    )
     return found, crystals
 
 
@@ -182,48 +177,70 @@ def _counts(screens: Sequence[Mapping[str, np.ndarray]]) -> tuple[int, dict[str,
     return int(flagged.sum()), {key: int(mask.sum()) for key, mask in masks.items()}
 
 
-def _sums(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Of all compositions at one pressure."""
-    found: dict[str, Any] = {}
-    for key in ("n", "out_of_steps", "diverged", "flagged", "flagged_foundation", "imploded"):
-        if key in parts[0]:
-            found[key] = sum(part[key] for part in parts)
-    for key in ("by_criterion", "by_criterion_foundation", "by_criterion_either"):
-        if key in parts[0]:
-            found[key] = {c: sum(part[key][c] for part in parts) for c in CRITERIA}
-    return found
+def _at_pressure(
+    pressure: float, parts: dict[str, CompositionNumbers], columns: list[CrystalColumns]
+) -> PressureNumbers:
+    """Sums over the compositions at one pressure."""
+    found = list(parts.values())
+
+    def by_criterion(counts: list[dict[str, int] | None]) -> dict[str, int] | None:
+        known = [count for count in counts if count is not None]
+        return {c: sum(count[c] for count in known) for c in CRITERIA} if known else None
+
+    by_base = [part.flagged_foundation for part in found if part.flagged_foundation is not None]
+    return PressureNumbers(
+        pressure=pressure,
+        n=sum(part.n for part in found),
+        out_of_steps=sum(part.out_of_steps for part in found),
+        diverged=sum(part.diverged for part in found),
+        flagged=sum(part.flagged for part in found),
+        flagged_foundation=sum(by_base) if by_base else None,
+        imploded=sum(part.imploded for part in found),
+        by_criterion={c: sum(part.by_criterion[c] for part in found) for c in CRITERIA},
+        by_criterion_foundation=by_criterion([p.by_criterion_foundation for p in found]),
+        by_criterion_either=by_criterion([p.by_criterion_either for p in found]),
+        compositions=parts,
+        crystals=CrystalColumns(
+            composition=[value for c in columns for value in c.composition],
+            number=[value for c in columns for value in c.number],
+            status=[value for c in columns for value in c.status],
+            volume=[value for c in columns for value in c.volume],
+            energy=[value for c in columns for value in c.energy],
+            overlap=[value for c in columns for value in c.overlap],
+            reason=[value for c in columns for value in c.reason],
+        ),
+    )
 
 
-def flagged(raws: Mapping[str, RawFolder], metrics: Any) -> list[Flagged]:
+def flagged(raws: Mapping[str, RawFolder], measured: Measured[RssNumbers]) -> list[Flagged]:
     """Those whose atoms are nearest to each other, WRITTEN of a potential at most."""
+    settings = RssSettings.model_validate(measured.about.settings)
     found = []
-    for name, potential in metrics["potentials"].items():
+    for name, potential in measured.numbers.potentials.items():
         mine = []
-        for search in potential["pressures"]:
-            columns = search["crystals"]
-            for values in zip(*columns.values(), strict=True):
-                crystal = dict(zip(columns, values, strict=True))
-                if crystal["reason"]:
-                    mine.append(crystal | {"pressure": search["pressure"]})
-        mine.sort(key=lambda crystal: crystal["overlap"])
-        found += [_flagged(name, raws[name], c, metrics) for c in mine[:WRITTEN]]
+        for search in potential.pressures:
+            crystals = search.crystals
+            rows = zip(
+                crystals.overlap,
+                crystals.composition,
+                crystals.number,
+                crystals.reason,
+                strict=True,
+            )
+            mine += [(search.pressure, *row) for row in rows if row[-1]]
+        mine.sort(key=lambda row: math.inf if row[1] is None else row[1])
+        for pressure, _, formula, number, text in mine[:WRITTEN]:
+            last = _after(raws[name], formula, pressure, settings.cycles - 1)
+            atoms = [a for part in last for a in unpacked(part)[1]][number]
+            title = f"{formula} no {number + 1} at {pressure:g} GPa"
+            found.append(Flagged(name, title, text, atoms))
     return found
 
 
-def _flagged(
-    name: str, raw: RawFolder, crystal: Mapping[str, Any], metrics: Mapping[str, Any]
-) -> Flagged:
-    formula, pressure, number = (crystal[key] for key in ("composition", "pressure", "number"))
-    last = _after(raw, formula, pressure, metrics["settings"]["cycles"] - 1)
-    atoms = [a for part in last for a in unpacked(part)[1]][number]
-    title = f"{formula} no {number + 1} at {pressure:g} GPa"
-    return Flagged(name, title, crystal["reason"], atoms)
-
-
-PROTOCOL: Protocol[Any] = Protocol(
-    name="rss",
-    question="Do random crystals keep their atoms apart when they are relaxed under pressure?",
+PROTOCOL = Protocol(
+    declaration=DECLARATION,
     settings=RssSettings,
+    numbers=RssNumbers,
     calculate=calculate,
     analyse=analyse,
     charts=charts,

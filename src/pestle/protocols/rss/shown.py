@@ -1,12 +1,11 @@
-"""What a random structure search shows: charts and tables."""
+"""Charts and tables of a random structure search."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.rss.criteria import CRITERIA
+from pestle.protocols.rss.numbers import RssNumbers
+from pestle.records.results import Measured
 from pestle.records.wording import listed
 from pestle.settings.probe import RssSettings
 
@@ -22,20 +21,20 @@ def extent(settings: RssSettings) -> str:
     return f"{kinds} composition{plural} × {settings.structures} crystals at {at} GPa"
 
 
-def charts(metrics: Mapping[str, Any]) -> list[Chart]:
+def charts(measured: Measured[RssNumbers]) -> list[Chart]:
     """For each pressure the share that imploded by composition, and volumes against energies."""
     found = []
-    potentials = metrics["potentials"]
-    of = "the foundation's medians" if metrics["baseline"] else "the medians"
-    loosest = metrics["settings"]["loosest"]
+    potentials = measured.numbers.potentials
+    of = "the foundation's medians" if measured.about.baseline else "the medians"
+    loosest = RssSettings.model_validate(measured.about.settings).loosest
     most = f", volumes of a solid's times {loosest:g} at most" if loosest is not None else ""
-    for k, pressure in enumerate(_pressures(metrics)):
-        searches = {name: p["pressures"][k] for name, p in potentials.items()}
+    for k, pressure in enumerate(_pressures(measured)):
+        searches = {name: p.pressures[k] for name, p in potentials.items()}
         bars = [
             Series(
                 name,
-                list(metrics["formulas"]),
-                [100 * part["imploded"] / part["n"] for part in search["compositions"].values()],
+                list(measured.numbers.formulas),
+                [100 * part.imploded / part.n for part in search.compositions.values()],
             )
             for name, search in searches.items()
         ]
@@ -43,8 +42,8 @@ def charts(metrics: Mapping[str, Any]) -> list[Chart]:
         found.append(Chart(title, "composition", "crystals (%)", bars, (0.0, 100.0), kind="bar"))
         clouds = []
         for name, search in searches.items():
-            crystals = search["crystals"]
-            pairs = zip(crystals["volume"], crystals["energy"], strict=True)
+            crystals = search.crystals
+            pairs = zip(crystals.volume, crystals.energy, strict=True)
             drawn = [_within(volume, energy) for volume, energy in pairs]
             clouds.append(Series(name, [x for x, _ in drawn], [y for _, y in drawn]))
         found.append(
@@ -69,27 +68,29 @@ def _within(volume: float | None, energy: float | None) -> tuple[float | None, f
     return min(volume, DRAWN_VOLUME), max(-DRAWN_ENERGY, min(energy, DRAWN_ENERGY))
 
 
-def tables(metrics: Mapping[str, Any]) -> list[Table]:
+def tables(measured: Measured[RssNumbers]) -> list[Table]:
     """Counts by potential, pressure and criterion, and by composition."""
-    return [_by_criterion(metrics), _by_composition(metrics)]
+    return [_by_criterion(measured), _by_composition(measured)]
 
 
-def _by_criterion(metrics: Mapping[str, Any]) -> Table:
+def _by_criterion(measured: Measured[RssNumbers]) -> Table:
     columns = [Column("model"), Column("pressure", "GPa", 3), Column("medians")]
     columns += [Column(text, "", 4) for text in ("crystals", "flagged", *CRITERIA.values())]
     columns += [Column("out of steps", "", 4)]
     rows = []
-    for k, pressure in enumerate(_pressures(metrics)):
-        for name, potential in metrics["potentials"].items():
-            search = potential["pressures"][k]
-            kinds = {"own": ("flagged", "by_criterion")}
-            if metrics["baseline"] not in (None, name):
-                kinds["foundation's"] = ("flagged_foundation", "by_criterion_foundation")
-                kinds["either"] = ("imploded", "by_criterion_either")
+    for k, pressure in enumerate(_pressures(measured)):
+        for name, potential in measured.numbers.potentials.items():
+            search = potential.pressures[k]
+            kinds = {"own": (search.flagged, search.by_criterion)}
+            if measured.about.baseline not in (None, name):
+                kinds["foundation's"] = (
+                    search.flagged_foundation or 0,
+                    search.by_criterion_foundation or {},
+                )
+                kinds["either"] = (search.imploded, search.by_criterion_either or {})
             for kind, (total, criteria) in kinds.items():
-                counts = [search[criteria][key] for key in CRITERIA]
-                rows.append([name, pressure, kind, search["n"], search[total]])
-                rows[-1] += [*counts, search["out_of_steps"]]
+                counts = [criteria[key] for key in CRITERIA]
+                rows.append([name, pressure, kind, search.n, total, *counts, search.out_of_steps])
     note = (
         "A crystal may meet several criteria (paper A.5), by either medians: it is counted once. "
     )
@@ -97,32 +98,31 @@ def _by_criterion(metrics: Mapping[str, Any]) -> Table:
     return Table("Random crystals that imploded", columns, rows, note)
 
 
-def _by_composition(metrics: Mapping[str, Any]) -> Table:
+def _by_composition(measured: Measured[RssNumbers]) -> Table:
     columns = [Column("composition"), Column("pressure", "GPa", 3), Column("model")]
     columns += [Column("crystals", "", 4), Column("flagged", "", 4), Column("out of steps", "", 4)]
     columns += [Column("median volume", "Å³/atom", 3), Column("median energy", "eV/atom", 6)]
-    keys = ("n", "imploded", "out_of_steps", "volume", "energy")
-    rows = [
-        [formula, pressure, name]
-        + [potential["pressures"][k]["compositions"][formula][key] for key in keys]
-        for formula in metrics["formulas"]
-        for k, pressure in enumerate(_pressures(metrics))
-        for name, potential in metrics["potentials"].items()
-    ]
-    return Table("Random crystals by composition", columns, rows, _drawn(metrics))
+    rows = []
+    for formula in measured.numbers.formulas:
+        for k, pressure in enumerate(_pressures(measured)):
+            for name, potential in measured.numbers.potentials.items():
+                part = potential.pressures[k].compositions[formula]
+                counts = [part.n, part.imploded, part.out_of_steps]
+                rows.append([formula, pressure, name, *counts, part.volume, part.energy])
+    return Table("Random crystals by composition", columns, rows, _drawn(measured))
 
 
-def _drawn(metrics: Mapping[str, Any]) -> str:
+def _drawn(measured: Measured[RssNumbers]) -> str:
     """Why fewer compositions were searched than asked for; empty where it is not so."""
-    asked = metrics["settings"]
-    if asked["compositions"] or len(metrics["formulas"]) >= asked["n_compositions"]:
+    asked = RssSettings.model_validate(measured.about.settings)
+    if asked.compositions or len(measured.numbers.formulas) >= asked.n_compositions:
         return ""
-    if len(metrics["elements"]) == 1:
+    if len(measured.about.elements) == 1:
         return "The data hold one element, which was searched alone."
-    return f"There are no more compositions of {', '.join(metrics['elements'])} in such cells."
+    return f"There are no more compositions of {', '.join(measured.about.elements)} in such cells."
 
 
-def _pressures(metrics: Mapping[str, Any]) -> list[float]:
-    """GPa."""
-    searches = metrics["potentials"][metrics["candidate"]]["pressures"]
-    return [search["pressure"] for search in searches]
+def _pressures(measured: Measured[RssNumbers]) -> list[float]:
+    """Pressures of the search, GPa."""
+    searches = measured.numbers.potentials[measured.about.candidate].pressures
+    return [search.pressure for search in searches]

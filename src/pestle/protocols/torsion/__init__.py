@@ -1,5 +1,21 @@
 """Protocol `torsion`: relative energies along scans."""
 
-from pestle.protocols.torsion.protocol import PROTOCOL
+from pestle.protocols.declaration import Declaration, Input
 
-__all__ = ["PROTOCOL"]
+TORSIONS = Input(
+    name="torsions",
+    options=("--torsions",),
+    help="Labelled scans.",
+    lacking="no scan was given",
+    how="--torsions FILES",
+    asks=True,
+)
+DECLARATION = Declaration(
+    name="torsion",
+    title="Torsions",
+    question="Are energies along scans of dihedral angles right?",
+    place=90,
+    takes=TORSIONS,
+    reference="--torsions FILES",
+    headline=True,
+)

@@ -17,13 +17,14 @@ from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.potential import Potential
 from pestle.protocols.predictions import calculate_predictions, read_predictions
 from pestle.protocols.raw import RawFolder
+from pestle.protocols.torsion import DECLARATION
 from pestle.protocols.torsion.numbers import (
     GivenScan,
     PotentialNumbers,
     ScanNumbers,
     TorsionNumbers,
 )
-from pestle.protocols.torsion.scans import Scan, labelled, scans
+from pestle.protocols.torsion.scans import Scan, has_reference, labelled, scans
 from pestle.protocols.torsion.shown import assess, charts, tables
 from pestle.settings.probe import TorsionSettings
 from pestle.structures.frame import Frame
@@ -60,9 +61,9 @@ def analyse(
         energy = np.array([p.energy for p in read_predictions(raw, frames)])
         numbers = {scan.name: scan_numbers(scan, energy[list(scan.rows)]) for scan in found}
         bad = [frames[k].where for k in np.flatnonzero(~np.isfinite(energy))]
-        failed = (
-            f"not finite on {len(bad)} of {len(frames)} frames (first {bad[0]})" if bad else None
-        )
+        failed = None
+        if bad:
+            failed = f"not finite on {len(bad)} of {len(frames)} frames (first {bad[0]})"
         potentials[name] = _of_potential(numbers, failed)
     scans_given = {scan.name: _given(scan) for scan in found}
     return TorsionNumbers(scans=scans_given, unlabelled=unlabelled, potentials=potentials)
@@ -120,8 +121,7 @@ def _given(scan: Scan) -> GivenScan:
 
 
 PROTOCOL = Protocol(
-    name="torsion",
-    question="Are energies along scans of dihedral angles right?",
+    declaration=DECLARATION,
     settings=TorsionSettings,
     numbers=TorsionNumbers,
     structures=structures,
@@ -133,4 +133,5 @@ PROTOCOL = Protocol(
     assess=assess,
     extent=lambda _settings: "every frame of every scan",
     analysis_settings=("group", "angle"),
+    has_reference=lambda sets, _settings: has_reference(sets),
 )

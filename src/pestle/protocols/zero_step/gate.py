@@ -1,4 +1,4 @@
-"""Finding `zero_step`: what the gate of a run measured before its first update.
+"""The finding of `zero_step`.
 
 The run itself stops when the gate fails, so that this only passes on its figure.
 """

@@ -14,15 +14,18 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols, covalent_radii
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 from scipy.signal import find_peaks
 
 from pestle.errors import PestleError
 from pestle.progress import progress
 from pestle.protocols.base import Inputs, Protocol
+from pestle.protocols.dimers import DECLARATION
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.thresholds import Threshold
+from pestle.records.results import Measured, Numbers
 from pestle.records.verdict import Finding, worst
 from pestle.records.wording import counted, figure
 from pestle.settings.probe import DimerSettings
@@ -36,6 +39,56 @@ RIPPLE = 0.1
 SHORTEST_BOND = 0.7
 #: eV above the drawn well at which a chart is cut off.
 DRAWN = 10.0
+
+
+class Curve(Numbers):
+    """The energy of two atoms against their distance.
+
+    Where an energy is not finite there are only the curve and its flag.
+
+    Attributes:
+        distance: [n] Å, rising.
+        energy: [n] eV relative to the two single atoms.
+        r_min: of the minimum, Å.
+        depth: of it, eV.
+        wall: from the minimum to the shortest distance, eV.
+        fall: the largest inwards of the minimum, eV.
+        wells: how many there are.
+        flags: what is wrong, in words.
+    """
+
+    distance: list[float]
+    energy: list[float | None]
+    r_min: float | None = None
+    depth: float | None = None
+    wall: float | None = None
+    fall: float | None = None
+    wells: int | None = None
+    flags: list[str]
+
+    @model_serializer(mode="wrap")
+    def _only_what_is_known(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in write(self).items() if value is not None}
+
+
+class PotentialNumbers(Numbers):
+    """All pairs with one potential.
+
+    Attributes:
+        pairs: Cu-Ag → its curve.
+        n_pairs: how many there are.
+        n_flagged: how many have a flag.
+    """
+
+    pairs: dict[str, Curve]
+    n_pairs: int
+    n_flagged: int
+
+
+class DimersNumbers(Numbers):
+    """Curves and flags. `potentials`: name → its numbers."""
+
+    potentials: dict[str, PotentialNumbers]
 
 
 def pairs(inputs: Inputs) -> list[tuple[int, int]]:
@@ -71,15 +124,9 @@ def calculate(
 
 def analyse(
     raws: Mapping[str, RawFolder], inputs: Inputs, settings: DimerSettings
-) -> dict[str, Any]:
-    """Curves and flags of every potential.
-
-    Returns:
-        `potentials`: name → `pairs`: pair → distance (Å), energy (eV, relative to the two single
-        atoms), r_min (Å), depth (eV), wall (eV from the minimum to the shortest distance),
-        fall (eV, the largest inwards of the minimum), wells, flags; `n_pairs`, `n_flagged`.
-    """
-    found: dict[str, Any] = {}
+) -> DimersNumbers:
+    """Curves and flags of every potential."""
+    found = {}
     for name, raw in raws.items():
         atoms = raw.read("atoms")
         single = dict(zip(atoms["numbers"].tolist(), atoms["energy"].tolist(), strict=True))
@@ -88,12 +135,12 @@ def analyse(
             content = raw.read(_name(pair))
             energy = content["energy"] - single[pair[0]] - single[pair[1]]
             curves[_name(pair)] = curve(content["distance"], energy, covalent_sum(pair))
-        flagged = sum(bool(c["flags"]) for c in curves.values())
-        found[name] = {"pairs": curves, "n_pairs": len(curves), "n_flagged": flagged}
-    return {"potentials": found}
+        flagged = sum(bool(c.flags) for c in curves.values())
+        found[name] = PotentialNumbers(pairs=curves, n_pairs=len(curves), n_flagged=flagged)
+    return DimersNumbers(potentials=found)
 
 
-def curve(distance: np.ndarray, energy: np.ndarray, scale: float) -> dict[str, Any]:
+def curve(distance: np.ndarray, energy: np.ndarray, scale: float) -> Curve:
     """Numbers and flags of one curve.
 
     Args:
@@ -101,11 +148,10 @@ def curve(distance: np.ndarray, energy: np.ndarray, scale: float) -> dict[str, A
         energy: [n] eV relative to separated atoms.
         scale: sum of the covalent radii, Å.
     """
-    result: dict[str, Any] = {"distance": distance.tolist(), "energy": energy.tolist()}
     if not np.isfinite(energy).all():
         bad = distance[~np.isfinite(energy)]
         text = f"not finite at {bad[0]:.2f} Å" + (f" and {len(bad) - 1} more" * (len(bad) > 1))
-        return result | {"flags": [text]}
+        return Curve(distance=distance.tolist(), energy=energy.tolist(), flags=[text])
     outer = np.flatnonzero(distance >= SHORTEST_BOND * scale)
     start = int(outer[np.argmin(energy[outer])])
     # Going inwards, how far the energy lies below the highest point passed so far.
@@ -122,14 +168,16 @@ def curve(distance: np.ndarray, energy: np.ndarray, scale: float) -> dict[str, A
         flags.append(f"no wall: {figure(wall)} eV above the minimum at {distance[0]:.2f} Å")
     if wells > 0:
         flags.append(f"{wells} more well{'s' if wells > 1 else ''} outside the minimum")
-    return result | {
-        "r_min": float(distance[start]),
-        "depth": float(-energy[start]),
-        "wall": wall,
-        "fall": float(falls[deepest]),
-        "wells": 1 + wells,
-        "flags": flags,
-    }
+    return Curve(
+        distance=distance.tolist(),
+        energy=energy.tolist(),
+        r_min=float(distance[start]),
+        depth=float(-energy[start]),
+        wall=wall,
+        fall=float(falls[deepest]),
+        wells=1 + wells,
+        flags=flags,
+    )
 
 
 def _wells(outside: np.ndarray) -> int:
@@ -138,16 +186,16 @@ def _wells(outside: np.ndarray) -> int:
     return len(find_peaks(-np.append(outside, np.inf), prominence=RIPPLE)[0])
 
 
-def charts(metrics: Mapping[str, Any]) -> list[Chart]:
+def charts(measured: Measured[DimersNumbers]) -> list[Chart]:
     """One chart for each pair, all potentials in it."""
-    potentials = metrics["potentials"]
-    names = dict.fromkeys(pair for p in potentials.values() for pair in p["pairs"])
+    potentials = measured.numbers.potentials
+    names = dict.fromkeys(pair for p in potentials.values() for pair in p.pairs)
     found = []
     for pair in names:
         series = [
-            Series(name, p["pairs"][pair]["distance"], p["pairs"][pair]["energy"])
+            Series(name, p.pairs[pair].distance, p.pairs[pair].energy)
             for name, p in potentials.items()
-            if pair in p["pairs"]
+            if pair in p.pairs
         ]
         finite = [e for s in series for e in s.y if e is not None]
         bounds = (max(min(finite), -DRAWN) - 1.0, DRAWN) if finite else None
@@ -155,7 +203,7 @@ def charts(metrics: Mapping[str, Any]) -> list[Chart]:
     return found
 
 
-def tables(metrics: Mapping[str, Any]) -> list[Table]:
+def tables(measured: Measured[DimersNumbers]) -> list[Table]:
     """A row for each pair and potential."""
     columns = [
         Column("pair"),
@@ -165,22 +213,23 @@ def tables(metrics: Mapping[str, Any]) -> list[Table]:
         Column("wall", "eV", 3),
         Column("flags"),
     ]
-    potentials = metrics["potentials"]
+    potentials = measured.numbers.potentials
     rows = []
-    for pair in dict.fromkeys(p for found in potentials.values() for p in found["pairs"]):
+    for pair in dict.fromkeys(p for found in potentials.values() for p in found.pairs):
         for name, found in potentials.items():
-            curve = found["pairs"][pair]
-            figures = [curve.get(key) for key in ("r_min", "depth", "wall")]
-            rows.append([pair, name, *figures, "; ".join(curve["flags"]) or "none"])
+            one = found.pairs[pair]
+            flags = "; ".join(one.flags) or "none"
+            rows.append([pair, name, one.r_min, one.depth, one.wall, flags])
     return [Table("Curves of two atoms", columns, rows)]
 
 
-def assess(metrics: Mapping[str, Any], thresholds: Mapping[str, Threshold]) -> list[Finding]:
+def assess(measured: Measured[DimersNumbers], thresholds: Mapping[str, Threshold]) -> list[Finding]:
     """Pairs that are flagged: those that the foundation has not, and all of them."""
-    found = metrics["potentials"][metrics["candidate"]]["pairs"]
-    flagged = [pair for pair, curve in found.items() if curve["flags"]]
-    base = metrics["potentials"].get(metrics["baseline"], {"pairs": {}})["pairs"]
-    old = [pair for pair in flagged if base.get(pair, {"flags": []})["flags"]]
+    potentials, baseline = measured.numbers.potentials, measured.about.baseline
+    found = potentials[measured.about.candidate].pairs
+    flagged = [pair for pair, curve in found.items() if curve.flags]
+    base = potentials[baseline].pairs if baseline is not None else {}
+    old = [pair for pair in flagged if pair in base and base[pair].flags]
     limit, total = thresholds["flagged_share"], thresholds["flagged_total"]
     share = (len(flagged) - len(old)) / max(1, len(found))
     of_all = len(flagged) / max(1, len(found))
@@ -218,10 +267,10 @@ def _name(pair: tuple[int, int]) -> str:
     return f"{chemical_symbols[pair[0]]}-{chemical_symbols[pair[1]]}"
 
 
-PROTOCOL: Protocol[Any] = Protocol(
-    name="dimers",
-    question="Do two atoms of every pair of elements repel at short range?",
+PROTOCOL = Protocol(
+    declaration=DECLARATION,
     settings=DimerSettings,
+    numbers=DimersNumbers,
     calculate=calculate,
     analyse=analyse,
     charts=charts,

@@ -7,18 +7,19 @@ it (paper 3.2.2); dissociation and atomisation energies then rest on it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
 
 from pestle.errors import PestleError
+from pestle.protocols.atoms import DECLARATION
 from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.thresholds import Threshold
+from pestle.records.results import Measured, Numbers
 from pestle.records.verdict import Finding
 from pestle.records.wording import counted, figure
 from pestle.settings.probe import AtomSettings
@@ -26,6 +27,34 @@ from pestle.structures.frame import Frame, split_isolated_atoms
 
 #: Share of their mean by which errors may scatter and still be one constant of the network.
 SAME = 0.05
+
+
+class PotentialNumbers(Numbers):
+    """Single atoms with one potential.
+
+    Attributes:
+        energies: symbol → eV.
+        errors: symbol → eV, where there is a reference.
+        rmse: over the elements, meV/atom; `None` without references.
+        flags: what is wrong, in words.
+    """
+
+    energies: dict[str, float | None]
+    errors: dict[str, float | None]
+    rmse: float | None
+    flags: list[str]
+
+
+class AtomsNumbers(Numbers):
+    """Energies and errors of single atoms.
+
+    Attributes:
+        references: symbol → eV.
+        potentials: name → its numbers.
+    """
+
+    references: dict[str, float]
+    potentials: dict[str, PotentialNumbers]
 
 
 def references(inputs: Inputs) -> dict[int, float]:
@@ -48,15 +77,8 @@ def calculate(potential: Potential, inputs: Inputs, settings: AtomSettings, raw:
     raw.finish()
 
 
-def analyse(
-    raws: Mapping[str, RawFolder], inputs: Inputs, settings: AtomSettings
-) -> dict[str, Any]:
-    """Energies and errors.
-
-    Returns:
-        `references`: symbol → eV; `potentials`: name → `energies` (symbol → eV), `errors` (symbol →
-        eV, where there is a reference), `rmse` (meV/atom; `None` without references), `flags`.
-    """
+def analyse(raws: Mapping[str, RawFolder], inputs: Inputs, settings: AtomSettings) -> AtomsNumbers:
+    """Energies and errors."""
     known = references(inputs)
     found = {}
     for name, raw in raws.items():
@@ -65,55 +87,53 @@ def analyse(
         errors = {z: e - known[z] for z, e in energies.items() if z in known}
         lost = [chemical_symbols[z] for z, e in energies.items() if not np.isfinite(e)]
         values = np.array(list(errors.values()))
-        found[name] = {
-            "energies": {chemical_symbols[z]: e for z, e in energies.items()},
-            "errors": {chemical_symbols[z]: e for z, e in errors.items()},
-            "rmse": float(1e3 * np.sqrt(np.mean(values**2))) if len(values) else None,
-            "flags": [f"not finite for {', '.join(lost)}"] if lost else [],
-        }
+        found[name] = PotentialNumbers(
+            energies={chemical_symbols[z]: e for z, e in energies.items()},
+            errors={chemical_symbols[z]: e for z, e in errors.items()},
+            rmse=float(1e3 * np.sqrt(np.mean(values**2))) if len(values) else None,
+            flags=[f"not finite for {', '.join(lost)}"] if lost else [],
+        )
     names = {chemical_symbols[z]: e for z, e in sorted(known.items())}
-    return {"references": names, "potentials": found}
+    return AtomsNumbers(references=names, potentials=found)
 
 
-def charts(metrics: Mapping[str, Any]) -> list[Chart]:
+def charts(measured: Measured[AtomsNumbers]) -> list[Chart]:
     """Errors by element; nothing without references."""
-    symbols = list(metrics["references"])
+    symbols = list(measured.numbers.references)
     if not symbols:
         return []
     series = [
-        Series(name, symbols, [p["errors"].get(s) for s in symbols])
-        for name, p in metrics["potentials"].items()
+        Series(name, symbols, [p.errors.get(s) for s in symbols])
+        for name, p in measured.numbers.potentials.items()
     ]
     return [Chart("Errors of single atoms", "element", "error (eV)", series, kind="bar")]
 
 
-def tables(metrics: Mapping[str, Any]) -> list[Table]:
+def tables(measured: Measured[AtomsNumbers]) -> list[Table]:
     """A row for each element and potential."""
     columns = [Column("element"), Column("model"), Column("energy", "eV", 8)]
     columns += [Column("reference", "eV", 8), Column("error", "eV", 3)]
-    known = metrics["references"]
+    known = measured.numbers.references
     rows = [
-        [symbol, name, p["energies"][symbol], known.get(symbol), p["errors"].get(symbol)]
-        for symbol in metrics["elements"]
-        for name, p in metrics["potentials"].items()
+        [symbol, name, p.energies[symbol], known.get(symbol), p.errors.get(symbol)]
+        for symbol in measured.about.elements
+        for name, p in measured.numbers.potentials.items()
     ]
     return [Table("Single atoms", columns, rows)]
 
 
-def assess(metrics: Mapping[str, Any], thresholds: Mapping[str, Threshold]) -> list[Finding]:
+def assess(measured: Measured[AtomsNumbers], thresholds: Mapping[str, Threshold]) -> list[Finding]:
     """The errors of the atoms; without references only whether energies are finite."""
-    found = metrics["potentials"][metrics["candidate"]]
+    found = measured.numbers.potentials[measured.about.candidate]
     limit = thresholds["rmse_mev"]
-    if found["flags"]:
-        text = f"The energy of a single atom is {found['flags'][0]}."
+    if found.flags:
+        text = f"The energy of a single atom is {found.flags[0]}."
         return [Finding("atoms", "fail", "atom energies", None, "meV", limit.words, text)]
-    if found["rmse"] is None:
+    if found.rmse is None:
         return []
-    level, count = limit.level(found["rmse"]), len(found["errors"])
-    text = (
-        f"Single atoms of {counted(count, 'element')} are off by {figure(found['rmse'])} meV (RMS)."
-    )
-    errors = np.array(list(found["errors"].values()))
+    level, count = limit.level(found.rmse), len(found.errors)
+    text = f"Single atoms of {counted(count, 'element')} are off by {figure(found.rmse)} meV (RMS)."
+    errors = np.array([error for error in found.errors.values() if error is not None])
     if level != "pass" and count > 1 and errors.std() < SAME * abs(errors.mean()):
         text += (
             f" All by nearly the same {errors.mean():+.2f} eV: what the network adds to a lone "
@@ -124,13 +144,13 @@ def assess(metrics: Mapping[str, Any], thresholds: Mapping[str, Threshold]) -> l
             " Energies of formation and dissociation will be off: use isolated-atom E0s, or train "
             "on the atoms (data.isolated_atom_repeats)."
         )
-    return [Finding("atoms", level, "atom energies", found["rmse"], "meV", limit.words, text)]
+    return [Finding("atoms", level, "atom energies", found.rmse, "meV", limit.words, text)]
 
 
-PROTOCOL: Protocol[Any] = Protocol(
-    name="atoms",
-    question="Does a single atom of each element have the energy that it should have?",
+PROTOCOL = Protocol(
+    declaration=DECLARATION,
     settings=AtomSettings,
+    numbers=AtomsNumbers,
     structures=lambda inputs, _: split_isolated_atoms(inputs.frames)[1],
     calculate=calculate,
     analyse=analyse,

@@ -1,0 +1,87 @@
+"""What a qualification is asked for. Options of the command and parameters of `pestle.qualify` are
+made from it and from the inputs that protocols declare; nothing heavy is imported for that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from inspect import Parameter, Signature, signature
+from pathlib import Path
+from typing import Any
+
+from pestle.protocols import inputs
+
+
+@dataclass(frozen=True)
+class Request:
+    """A qualification as it is asked for.
+
+    Attributes:
+        model: the candidate: run folder, model folder, file, catalogue name, or
+            `calculator:MODULE:NAME`.
+        against: its foundation; by default that of the run.
+        scope: narrow or broad; by default that of the run.
+        also: further models to compare.
+        files: input that protocols take → its files, `FILES` or `NAME=FILES`. In `pestle.qualify`
+            and on the command line each input is an option of its own.
+        elements: chemical symbols instead of those of the data.
+        run_too, leave_out: protocols to add to those of the scope, or to leave out.
+        full: the full settings instead of those of a first look.
+        head: head of the candidate.
+        trust: allow `.model` files.
+        dtype: precision of the networks.
+        device: where they predict.
+        settings: table of dotted names of `ProbeSettings`.
+        thresholds: file that changes thresholds.
+        out: folder to write; by default the run folder, or `qualify-NAME` beside the model.
+        command: command line, for the report.
+    """
+
+    model: str
+    against: str | None = None
+    scope: str | None = None
+    also: Sequence[str] = ()
+    files: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    elements: Sequence[str] = ()
+    run_too: Sequence[str] = ()
+    leave_out: Sequence[str] = ()
+    full: bool = False
+    head: str | None = None
+    trust: bool = False
+    dtype: str = "float64"
+    device: str = "auto"
+    settings: Mapping[str, Any] | None = None
+    thresholds: str | Path | None = None
+    out: str | Path | None = None
+    command: str = ""
+
+    @classmethod
+    def of(cls, model: str, options: Mapping[str, Any]) -> Request:
+        """A request from options, each input one of them.
+
+        Raises:
+            TypeError: there is no such option.
+        """
+        typed = REQUEST.bind(model, **options).arguments
+        files = {taken.name: typed.pop(taken.name, ()) for taken in inputs()}
+        return cls(**typed, files={name: given for name, given in files.items() if given})
+
+
+def _request() -> Signature:
+    """The signature of `pestle.qualify`: the fields, each input in the place of `files`."""
+    parameters: list[Parameter] = []
+    for parameter in signature(Request).parameters.values():
+        if parameter.name == "model":
+            parameters.append(parameter)
+        elif parameter.name == "files":
+            one = parameter.replace(
+                kind=Parameter.KEYWORD_ONLY, default=(), annotation="Sequence[str]"
+            )
+            parameters += [one.replace(name=taken.name) for taken in inputs()]
+        else:
+            parameters.append(parameter.replace(kind=Parameter.KEYWORD_ONLY))
+    return Signature(parameters, return_annotation="dict[str, Any]")
+
+
+#: Signature of `pestle.qualify`.
+REQUEST = _request()

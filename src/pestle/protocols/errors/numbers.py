@@ -1,0 +1,74 @@
+"""The errors on held-out sets, as metrics.json holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pestle.metrics import FrameErrors
+from pestle.protocols.distributions import Distribution
+from pestle.protocols.predictions import NotFinite
+from pestle.records.results import Numbers
+
+
+class ParityPoints(Numbers):
+    """Labels and predictions, aligned; energies without the prediction's E0s.
+
+    Attributes:
+        energy_ref, energy_pred: interaction energies, eV/atom.
+        energy_group: config_type of each.
+        forces_ref, forces_pred: components, eV/Å.
+    """
+
+    energy_ref: list[float]
+    energy_pred: list[float]
+    energy_group: list[str]
+    forces_ref: list[float]
+    forces_pred: list[float]
+
+
+class ErrorsNumbers(Numbers):
+    """Errors of every potential on every set.
+
+    Potentials come in the order from the baseline to the candidate. Groups are `all` and every
+    config_type.
+
+    Attributes:
+        sets: set → potential → group → errors.
+        energy_rmse: set → potential → that of all frames but isolated atoms, meV/atom.
+        forces_rms: set → group → RMS of the labelled force components, meV/Å.
+        not_finite: set → potential → where it is not finite; only those that are not.
+        distribution: set → potential → errors of single frames.
+        parity: set → potential → points of parity plots.
+        held_out: names of the sets that the candidate is judged on.
+        notes: what a reader of the numbers must know.
+    """
+
+    sets: dict[str, dict[str, dict[str, FrameErrors]]]
+    energy_rmse: dict[str, dict[str, float | None]]
+    forces_rms: dict[str, dict[str, float | None]]
+    not_finite: dict[str, dict[str, NotFinite]]
+    distribution: dict[str, dict[str, Distribution]]
+    parity: dict[str, dict[str, ParityPoints]]
+    held_out: list[str]
+    notes: list[str]
+
+    def judged_on(self, held_out: Sequence[str], beside: ErrorsNumbers | None) -> ErrorsNumbers:
+        """The same with other held-out sets, and with the sets of another analysis.
+
+        Args:
+            held_out: names of the sets that the candidate is judged on, of all that are there.
+            beside: an analysis of other sets, whose potentials may be other heads of the same
+                models. Its sets come after these; its notes are of those heads and are left out.
+        """
+        if beside is None:
+            return self.model_copy(update={"held_out": list(held_out)})
+        return ErrorsNumbers(
+            sets=self.sets | beside.sets,
+            energy_rmse=self.energy_rmse | beside.energy_rmse,
+            forces_rms=self.forces_rms | beside.forces_rms,
+            not_finite=self.not_finite | beside.not_finite,
+            distribution=self.distribution | beside.distribution,
+            parity=self.parity | beside.parity,
+            held_out=list(held_out),
+            notes=self.notes,
+        )

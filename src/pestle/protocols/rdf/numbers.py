@@ -1,0 +1,91 @@
+"""The numbers of radial distribution functions, as metrics.json holds them."""
+
+from __future__ import annotations
+
+from pestle.records.results import Numbers
+
+
+class Function(Numbers):
+    """The radial distribution function of one pair of elements.
+
+    Attributes:
+        r: [n_bins] middles of the bins, Å.
+        g: [n_bins] the function, no unit; `None` where no frame has such a pair.
+        error: [n_bins] standard deviation of `g`; `None` where it cannot be known, as for a table.
+        coordination: [n_bins] neighbours of the second element around an atom of the first, up to
+            the outer edge of each bin; `None` for a table.
+        first_peak: position (Å) and height of the first maximum; `None` where there is none.
+    """
+
+    r: list[float]
+    g: list[float | None]
+    error: list[float | None] | None
+    coordination: list[float | None] | None
+    first_peak: tuple[float, float] | None
+
+
+class ComparedFunction(Function):
+    """The function of a potential, with its earth mover's distance to the reference.
+
+    Attributes:
+        emd: the distance, Å; `None` where the pair is not there within reach.
+        emd_error: its standard deviation, Å; as the next two, `None` where it cannot be known.
+        emd_interval: lower and upper end of its 95 % interval, Å.
+        emd_noise: two samples of one liquid are closer than this in 95 % of the cases, Å.
+        judged: whether the verdict may rest on this pair.
+    """
+
+    emd: float | None
+    emd_error: float | None
+    emd_interval: tuple[float, float] | None
+    emd_noise: float | None
+    judged: bool
+
+
+class ReferenceNumbers(Numbers):
+    """What the potentials are compared with.
+
+    Attributes:
+        text: what it is, in words.
+        stands_in: whether the given structures are used because no reference was given.
+        pairs: name of the pair → its function.
+    """
+
+    text: str
+    stands_in: bool
+    pairs: dict[str, Function]
+
+
+class PotentialNumbers(Numbers):
+    """Functions of one potential.
+
+    Attributes:
+        source: what the frames are, in words.
+        n_frames, n_runs: their numbers.
+        unstable: a sentence for each run that became unstable.
+        pairs: name of the pair → its function; empty where no frame is left.
+    """
+
+    source: str
+    n_frames: int
+    n_runs: int
+    unstable: list[str]
+    pairs: dict[str, ComparedFunction]
+
+
+class RdfNumbers(Numbers):
+    """Functions of the reference and of every potential.
+
+    Attributes:
+        pairs: names such as `Cl-O`, in the order in which they are shown.
+        r_max: largest distance that is compared, Å.
+        notices: sentences that a reader has to know.
+        reference: what is compared with.
+        potentials: name → its functions.
+    """
+
+    pairs: list[str]
+    r_max: float
+    notices: list[str]
+    reference: ReferenceNumbers
+    potentials: dict[str, PotentialNumbers]
