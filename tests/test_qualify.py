@@ -12,6 +12,7 @@ from ase.build import bulk
 
 import pestle
 from pestle.errors import PestleError
+from pestle.files import read_json
 from pestle.jobs.probe import probe
 from pestle.jobs.qualify import qualify
 from pestle.jobs.qualify_plan import settings_for
@@ -60,7 +61,7 @@ def test_a_sound_potential_passes_on_its_own_labels(copper: str, tmp_path: Path)
     levels = {finding["protocol"]: finding["level"] for finding in result["findings"]}
     assert levels["errors"] == "pass" and levels["md"] == "pass"
     assert result["verdict"] == "pass" and result["quick"]
-    written = json.loads((tmp_path / "out" / "verdict.json").read_text())
+    written = read_json(tmp_path / "out" / "verdict.json")
     assert written == {k: v for k, v in result.items() if k not in ("report", "out")}
     assert Path(result["report"]).is_file()
     untested = {entry["protocol"]: entry for entry in result["not_tested"]}

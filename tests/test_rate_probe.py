@@ -29,7 +29,7 @@ from pestle.training import rate_probe
 from pestle.training.failures import TrainingFailed
 from pestle.training.loop import Trainer
 from pestle.training.mixing import Draw, Position
-from pestle.training.rate_probe import LOOKS, RISEN, UPDATES, probe_rates
+from pestle.training.rate_probe import LOOKS, RISEN, UPDATES, probe_rates, reason_of
 from report_page import Page
 from test_keepers import make_trainer as with_keepers
 from test_training import make_trainer
@@ -50,7 +50,7 @@ def test_the_largest_safe_rate_is_taken_and_nothing_is_left_behind(
     assert not high.safe and max(high.losses) > 10 * RISEN
     assert low.safe and len(low.losses) == len(LOOKS) and max(low.losses) < 1
     assert (high.updates, low.updates) == (1, UPDATES)
-    assert "10 did" in probe.reason and str(UPDATES) in probe.reason
+    assert "10 did" in reason_of(probe) and str(UPDATES) in reason_of(probe)
     assert torch.equal(random, torch.get_rng_state())
     for name, parameter in trainer.model.named_parameters():
         assert torch.equal(before[name], parameter) and parameter.grad is None, name

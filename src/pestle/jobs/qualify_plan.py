@@ -10,7 +10,7 @@ from pestle.jobs.qualify_inputs import Given, OfRun
 from pestle.protocols import declarations, names, protocol
 from pestle.protocols.base import Protocol
 from pestle.protocols.declaration import Declaration, Scope
-from pestle.protocols.verdict import NotTested
+from pestle.records.verdict import NotTested
 from pestle.settings.probe import ProbeSettings
 from pestle.settings.run_file import build
 

@@ -12,7 +12,7 @@ import yaml
 
 from pestle.errors import PestleError, nearest
 from pestle.protocols import THRESHOLDS, declarations
-from pestle.protocols.results import Level
+from pestle.records.verdict import Level
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pestle.protocols.ending import WORSE_BY
+from pestle.records.ending import WORSE_BY
 from pestle.report.error_tables import quotable, worse_than_foundation
 from pestle.report.models import Models
 from pestle.report.run_folder import RunFolder, nested

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pestle.files import write_text
-from pestle.protocols.ending import WORSE_BY
+from pestle.records.ending import WORSE_BY
 from pestle.report import adaptation, energies, facts
 from pestle.report.asked import asked
 from pestle.report.curves import learning_curves, replay_watched

@@ -10,8 +10,9 @@ from typing import Any
 from pestle.adaptation import METHODS, Method
 from pestle.errors import PestleError
 from pestle.files import Damaged, finite, unsealed
-from pestle.protocols.ending import Ending
 from pestle.protocols.raw import TIMINGS
+from pestle.records.ending import Ending
+from pestle.records.manifest import Manifest
 from pestle.report.protocol_results import ProtocolResults, read_protocols
 
 #: File of a run folder → what the page lacks without it. Others are optional.
@@ -204,8 +205,9 @@ def _object(run_dir: Path, name: str, folder: RunFolder) -> dict[str, Any] | Non
 
 
 def _ending(folder: RunFolder) -> Ending | None:
+    found = Manifest.upgrade(dict(folder.manifest)).get("ending")
     try:
-        return Ending.of(folder.manifest)
+        return None if found is None else Ending.model_validate(found)
     except ValueError:
         folder.missing.append("manifest.json: its ending cannot be read")
         return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
@@ -16,6 +15,7 @@ from pestle.foundations.prediction import (
     per_frame,
 )
 from pestle.metrics import frame_errors
+from pestle.records.metrics import EvaluatedErrors
 from pestle.settings.run import RunSettings
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import GraphBatch, collate
@@ -127,8 +127,8 @@ class Objective:
         graphs: Sequence[GraphBatch],
         weights: Mapping[str, float],
         to_device: Callable[[GraphBatch], GraphBatch],
-    ) -> dict[str, Any]:
-        """`metrics.frame_errors` of some labelled frames, and their loss.
+    ) -> EvaluatedErrors:
+        """Errors of some labelled frames, and their loss.
 
         Raises:
             OutOfMemory: a batch does not fit.
@@ -148,6 +148,6 @@ class Objective:
                     sums[name] = sums.get(name, 0.0) + float(value)
                     counts[name] = counts.get(name, 0) + terms.counts[name]
                 predictions += per_frame(batch, prediction)
-        result: dict[str, Any] = frame_errors(frames, predictions).model_dump()
-        result["loss"] = sum(weights[k] * sums[k] / counts[k] for k in sums)
-        return result
+        loss = sum(weights[k] * sums[k] / counts[k] for k in sums)
+        found = frame_errors(frames, predictions)
+        return EvaluatedErrors(**found.model_dump(), loss=loss)

@@ -13,12 +13,12 @@ import math
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 
 import torch
 
 from pestle.errors import PestleError
 from pestle.progress import progress
+from pestle.records.manifest import RateProbe, Trial
 from pestle.training.failures import fits_update
 from pestle.training.loop import Trainer
 from pestle.training.losses import loss_weights
@@ -44,52 +44,12 @@ MARGIN = 3.0
 RISEN = 1.05
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One rate.
-
-    Attributes:
-        rate: learning rate.
-        losses: loss over its start after the updates of `LOOKS`, the last one that has risen, if
-            any; infinite where it was no number.
-        safe: whether none has risen.
-        updates: how many were made.
-    """
-
-    rate: float
-    losses: tuple[float, ...]
-    safe: bool
-    updates: int
-
-
-@dataclass(frozen=True)
-class RateProbe:
-    """What the probe found.
-
-    Attributes:
-        rate: for the training, `MARGIN` below the largest safe one, one digit.
-        trials: every rate tried, the largest first.
-        updates: updates at the largest safe rate.
-        seconds: how long all of it took.
-    """
-
-    rate: float
-    trials: tuple[Trial, ...]
-    updates: int
-    seconds: float
-
-    @property
-    def largest(self) -> float:
-        """The largest safe rate."""
-        return self.trials[-1].rate
-
-    @property
-    def reason(self) -> str:
-        """Why that rate, for the plan."""
-        above = [f"{t.rate:g}" for t in self.trials if not t.safe]
-        found = f"a third of {self.largest:g}, the largest of {len(RATES)} rates that did not raise"
-        worse = f"; {', '.join(above)} did" if above else ""
-        return f"auto: {found} the loss in {self.updates} updates from the starting model{worse}"
+def reason_of(probe: RateProbe) -> str:
+    """Why the rate that a probe found, for the plan."""
+    above = [f"{t.rate:g}" for t in probe.trials if not t.safe]
+    found = f"a third of {probe.largest:g}, the largest of {len(RATES)} rates that did not raise"
+    worse = f"; {', '.join(above)} did" if above else ""
+    return f"auto: {found} the loss in {probe.updates} updates from the starting model{worse}"
 
 
 def probe_rates(trainer: Trainer, rates: Sequence[float] = RATES) -> RateProbe:
@@ -135,7 +95,7 @@ def probe_rates(trainer: Trainer, rates: Sequence[float] = RATES) -> RateProbe:
         )
     seconds = round(time.monotonic() - started, 2)
     rate = float(f"{trials[-1].rate / MARGIN:.1g}")
-    return RateProbe(rate, tuple(trials), UPDATES, seconds)
+    return RateProbe(rate=rate, trials=tuple(trials), updates=UPDATES, seconds=seconds)
 
 
 def _trial(
@@ -165,8 +125,8 @@ def _trial(
             ratios = [after / first for after, first in now if first > 0]
             found.append(max(ratios) if all(map(math.isfinite, ratios)) else math.inf)
             if found[-1] > RISEN:
-                return Trial(rate, tuple(found), False, k)
-    return Trial(rate, tuple(found), True, len(draws))
+                return Trial(rate=rate, losses=tuple(found), safe=False, updates=k)
+    return Trial(rate=rate, losses=tuple(found), safe=True, updates=len(draws))
 
 
 def _starting_losses(trainer: Trainer, watched: Sequence[Draw]) -> tuple[float, float]:

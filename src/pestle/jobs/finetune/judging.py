@@ -10,17 +10,19 @@ from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
 from pestle.jobs.finetune.preparation import Prepared
 from pestle.jobs.potentials import Contenders
 from pestle.jobs.probe import measured, write_results
-from pestle.metrics import ALL, FrameErrors
+from pestle.metrics import ALL
 from pestle.protocols.against_labels import labels_are_its_own
 from pestle.protocols.base import Inputs
-from pestle.protocols.ending import SetErrors
 from pestle.protocols.errors.numbers import ErrorsNumbers
 from pestle.protocols.errors.offset import energy_rmse_without, offset_by_element
 from pestle.protocols.errors.protocol import PROTOCOL
 from pestle.protocols.potential import ModelPotential
 from pestle.protocols.predictions import read_predictions
 from pestle.protocols.raw import RawFolder
+from pestle.records.ending import SetErrors
 from pestle.records.folder import RunFolder
+from pestle.records.manifest import SetsOfErrors
+from pestle.records.metrics import Errors
 from pestle.records.results import Measured
 from pestle.settings.probe import ErrorSettings
 from pestle.structures.frame import Frame, elements_of, is_labelled, thinned
@@ -43,7 +45,7 @@ class Judged:
             offset.
     """
 
-    errors: dict[str, dict[str, dict[str, FrameErrors]]]
+    errors: SetsOfErrors
     sets: tuple[SetErrors, ...]
 
 
@@ -80,7 +82,14 @@ def judge(prepared: Prepared, best: Foundation, folder: RunFolder) -> Judged:
     held_out = [name for name in HELD_OUT if name in found.numbers.sets]
     numbers = found.numbers.judged_on(held_out, of_replay)
     write_results(PROTOCOL, replace(found, numbers=numbers), raws, out)
-    return Judged(numbers.sets, _of_sets(found.numbers, raws, sets))
+    errors = {
+        name: {
+            model: {group: Errors(**said.model_dump()) for group, said in groups.items()}
+            for model, groups in models.items()
+        }
+        for name, models in numbers.sets.items()
+    }
+    return Judged(errors, _of_sets(found.numbers, raws, sets))
 
 
 def _of_sets(

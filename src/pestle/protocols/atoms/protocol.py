@@ -17,10 +17,11 @@ from pestle.protocols.atoms import DECLARATION
 from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
-from pestle.protocols.results import Chart, Column, Finding, Series, Table
+from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.thresholds import Threshold
-from pestle.protocols.wording import counted, figure
 from pestle.records.results import Measured, Numbers
+from pestle.records.verdict import Finding
+from pestle.records.wording import counted, figure
 from pestle.settings.probe import AtomSettings
 from pestle.structures.frame import Frame, split_isolated_atoms
 

@@ -23,10 +23,11 @@ from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.dimers import DECLARATION
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
-from pestle.protocols.results import Chart, Column, Finding, Series, Table, worst
+from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.thresholds import Threshold
-from pestle.protocols.wording import counted, figure
 from pestle.records.results import Measured, Numbers
+from pestle.records.verdict import Finding, worst
+from pestle.records.wording import counted, figure
 from pestle.settings.probe import DimerSettings
 from pestle.structures.frame import Frame
 

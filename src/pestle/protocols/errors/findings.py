@@ -10,10 +10,10 @@ from pestle.metrics import ALL, FrameErrors
 from pestle.protocols.against_labels import labels_are_its_own
 from pestle.protocols.errors.numbers import ErrorsNumbers
 from pestle.protocols.predictions import NotFinite
-from pestle.protocols.results import LEVELS, Finding
 from pestle.protocols.thresholds import Threshold
-from pestle.protocols.wording import counted, figure, percent
 from pestle.records.results import Measured
+from pestle.records.verdict import LEVELS, Finding
+from pestle.records.wording import counted, figure, percent
 from pestle.structures.frame import ISOLATED_ATOM
 
 #: meV/atom of energy error that no model makes: the E0s are those of another level of theory.

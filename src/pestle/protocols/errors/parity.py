@@ -11,7 +11,7 @@ from pestle.foundations.prediction import FramePrediction
 from pestle.metrics import ALL, FrameErrors
 from pestle.protocols.errors.numbers import ParityPoints
 from pestle.protocols.results import Chart, Series
-from pestle.protocols.wording import figure
+from pestle.records.wording import figure
 from pestle.structures.frame import Frame, evenly
 
 #: Points of a plot that are kept for a potential; more cannot be told apart.

@@ -19,7 +19,7 @@ from pestle.errors import PestleError
 from pestle.foundations.prediction import FramePrediction
 from pestle.progress import progress
 from pestle.protocols.base import Inputs
-from pestle.protocols.wording import counted
+from pestle.records.wording import counted
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.generation import generate
 from pestle.structures.generation.spacing import HEAVIEST

@@ -13,10 +13,10 @@ from pestle.protocols.forgetting.numbers import (
     PotentialNumbers,
 )
 from pestle.protocols.predictions import NotFinite
-from pestle.protocols.results import Finding
 from pestle.protocols.thresholds import Threshold
-from pestle.protocols.wording import counted, figure, percent
 from pestle.records.results import Measured
+from pestle.records.verdict import Finding
+from pestle.records.wording import counted, figure, percent
 
 
 def assess(

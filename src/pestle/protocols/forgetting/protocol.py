@@ -48,8 +48,8 @@ from pestle.protocols.predictions import (
 )
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Chart, Column, Series, Table
-from pestle.protocols.wording import counted
 from pestle.records.results import Measured
+from pestle.records.wording import counted
 from pestle.settings.probe import ForgettingSettings
 from pestle.structures.frame import Frame
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pestle.protocols.md.numbers import MdNumbers, PotentialNumbers, RunNumbers
-from pestle.protocols.results import LEVELS, Finding
 from pestle.protocols.thresholds import Threshold
-from pestle.protocols.wording import counted, listed
 from pestle.records.results import Measured
+from pestle.records.verdict import LEVELS, Finding
+from pestle.records.wording import counted, listed
 from pestle.settings.probe import MdSettings
 
 #: Runs that a sentence describes.

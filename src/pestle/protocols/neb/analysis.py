@@ -22,7 +22,7 @@ from pestle.protocols.neb.numbers import (
 from pestle.protocols.neb.path import path_length
 from pestle.protocols.neb.reactions import Reaction, reactions
 from pestle.protocols.raw import RawFolder
-from pestle.protocols.wording import figure
+from pestle.records.wording import figure
 from pestle.settings.probe import NebSettings
 
 ENDS = ("reactant", "product")

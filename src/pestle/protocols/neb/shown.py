@@ -9,10 +9,11 @@ from typing import Any, Literal
 from ase.units import kB
 
 from pestle.protocols.neb.numbers import GivenReaction, NebNumbers, ReactionNumbers
-from pestle.protocols.results import LEVELS, Chart, Column, Finding, Series, Table
+from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.thresholds import Threshold
-from pestle.protocols.wording import counted, minus
 from pestle.records.results import Measured
+from pestle.records.verdict import LEVELS, Finding
+from pestle.records.wording import counted, minus
 
 #: K at which an error of a barrier is told as one of a rate.
 ROOM = 300.0

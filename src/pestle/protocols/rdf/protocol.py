@@ -51,7 +51,7 @@ from pestle.protocols.rdf.reference import (
     read_runs,
 )
 from pestle.protocols.rdf.shown import assess, charts, tables
-from pestle.protocols.wording import counted, listed
+from pestle.records.wording import counted, listed
 from pestle.settings.probe import RdfSettings
 from pestle.structures.frame import Frame, split_isolated_atoms
 

@@ -10,10 +10,11 @@ from pestle.protocols.rdf.numbers import (
     PotentialNumbers,
     RdfNumbers,
 )
-from pestle.protocols.results import LEVELS, Chart, Column, Finding, Level, Series, Table
+from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.thresholds import Threshold
-from pestle.protocols.wording import listed
 from pestle.records.results import Measured
+from pestle.records.verdict import LEVELS, Finding, Level
+from pestle.records.wording import listed
 
 
 def charts(measured: Measured[RdfNumbers]) -> list[Chart]:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from scipy.stats import beta, fisher_exact
 
-from pestle.protocols.results import LEVELS, Finding, Level
 from pestle.protocols.rss.numbers import PressureNumbers, RssNumbers
 from pestle.protocols.thresholds import Threshold
-from pestle.protocols.wording import listed, percent
 from pestle.records.results import Measured
+from pestle.records.verdict import LEVELS, Finding, Level
+from pestle.records.wording import listed, percent
 from pestle.settings.probe import RssSettings
 
 #: Probability below which a difference of counts is no chance, and a share is excluded.

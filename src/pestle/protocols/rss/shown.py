@@ -5,8 +5,8 @@ from __future__ import annotations
 from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.rss.criteria import CRITERIA
 from pestle.protocols.rss.numbers import RssNumbers
-from pestle.protocols.wording import listed
 from pestle.records.results import Measured
+from pestle.records.wording import listed
 from pestle.settings.probe import RssSettings
 
 #: eV/atom above and below the median, and multiples of its volume, at which a chart ends.

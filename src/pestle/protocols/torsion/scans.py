@@ -10,7 +10,7 @@ import numpy as np
 
 from pestle.errors import PestleError, nearest
 from pestle.protocols.base import Inputs
-from pestle.protocols.wording import counted
+from pestle.records.wording import counted
 from pestle.settings.probe import TorsionSettings
 from pestle.structures.frame import Frame, split_isolated_atoms
 
