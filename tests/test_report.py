@@ -15,7 +15,7 @@ import pytest
 from pestle.errors import PestleError
 from pestle.protocols.results import Chart, Series
 from pestle.report import write_report
-from pestle.report.colours import (
+from pestle.report.figures import (
     BUDGET_COLOUR,
     DARK,
     INK,
@@ -24,7 +24,7 @@ from pestle.report.colours import (
     REPLAY_COLOUR,
     TUNED_COLOUR,
 )
-from pestle.report.wording import number, plain, share
+from pestle.wording import number, percent_of, plain
 from report_page import Page
 
 MODELS = ("foundation", "fine-tuned", "scratch")
@@ -263,7 +263,7 @@ def _dump(path: Path, content: Any) -> None:
 @pytest.fixture(autouse=True)
 def small_plotly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parsing 4.8 MB in every test takes time; the page that all share has the true bundle."""
-    monkeypatch.setattr("pestle.report.rendering.get_plotlyjs", lambda: "/* plotly */")
+    monkeypatch.setattr("pestle.report.page.get_plotlyjs", lambda: "/* plotly */")
 
 
 @pytest.fixture(scope="module")
@@ -589,9 +589,9 @@ def test_numbers(value: Any, text: str) -> None:
 
 
 def test_small_words() -> None:
-    assert share(1, 3) == "33.3 %"
-    assert share(26, 10000) == "0.26 %"
-    assert share(1, 0) == "—"
+    assert percent_of(1, 3) == "33 %"
+    assert percent_of(26, 10000) == "0.26 %"
+    assert percent_of(1, 0) == "—"
     assert plain({"min": -2.5, "max": -1.0}) == "−2.5 – −1"
     assert plain({"H": 12, "C": 3}) == "H 12, C 3"
 
@@ -708,7 +708,7 @@ def _traces(page: Page, plot: str) -> dict[str, dict[str, Any]]:
 def replayed(tmp_path_factory: pytest.TempPathFactory) -> Page:
     run = make_replay_run(tmp_path_factory.mktemp("replayed") / "run")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pestle.report.rendering.get_plotlyjs", lambda: "/* plotly */")
+        patch.setattr("pestle.report.page.get_plotlyjs", lambda: "/* plotly */")
         return Page(write_report(run).read_text())
 
 

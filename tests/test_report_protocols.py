@@ -20,18 +20,23 @@ from pestle.errors import PestleError
 from pestle.protocols.results import Chart, Flagged, Series
 from pestle.report import write_report
 from pestle.report.charts import figures_of
-from pestle.report.colours import (
+from pestle.report.comparison import distinct_names
+from pestle.report.figures import (
+    CLOUD,
     DARK,
     FOUNDATION_COLOUR,
     OTHER_COLOURS,
+    PAGE_VALUES,
     REFERENCE_COLOUR,
     SCRATCH_COLOUR,
     TUNED_COLOUR,
+    cloud,
+    distribution,
+    limit_for,
+    line,
 )
-from pestle.report.comparison import distinct_names
 from pestle.report.flagged import MAX_ATOMS, MAX_STRUCTURES
 from pestle.report.models import BASELINE_STYLE, CANDIDATE_STYLE, Models
-from pestle.report.thinning import CLOUD, PAGE_VALUES, cloud, distribution, limit_for, line
 from report_folders import (
     BASELINE,
     CANDIDATE,
@@ -60,7 +65,7 @@ MODELS = Models(
 @pytest.fixture(autouse=True)
 def small_plotly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parsing 4.8 MB in every test takes time."""
-    monkeypatch.setattr("pestle.report.rendering.get_plotlyjs", lambda: "/* plotly */")
+    monkeypatch.setattr("pestle.report.page.get_plotlyjs", lambda: "/* plotly */")
 
 
 @pytest.fixture

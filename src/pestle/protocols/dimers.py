@@ -23,9 +23,9 @@ from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Chart, Column, Finding, Series, Table, worst
 from pestle.protocols.thresholds import Threshold
-from pestle.protocols.wording import counted, figure
 from pestle.settings.probe import DimerSettings
 from pestle.structures.frame import Frame
+from pestle.wording import counted, figure
 
 #: eV that a curve may fall inwards, or a second well be deep, before it counts: below it lie the
 #: wiggles that smooth networks have where there were no data.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pestle.protocols.results import LEVELS, Finding, worst
-from pestle.protocols.wording import listed
+from pestle.wording import listed
 
 Scope = Literal["narrow", "broad"]
 

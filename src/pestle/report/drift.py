@@ -7,8 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from pestle.report.colours import BEYOND_COLOUR, BUDGET_COLOUR, INK
-from pestle.report.epochs import (
+from pestle.report.curves import (
     Point,
     add_line,
     best_epoch,
@@ -16,15 +15,16 @@ from pestle.report.epochs import (
     chosen_by,
     epochs_plot,
     finished,
+    metric_in_words,
     positive_points,
     watched,
     watched_in_words,
     without_exact_start,
 )
-from pestle.report.figures import Figure, rounded, shown
+from pestle.report.figures import BEYOND_COLOUR, BUDGET_COLOUR, INK, Figure, rounded, shown
 from pestle.report.models import HEAD_COLOURS, HEADS, TARGET_HEAD
 from pestle.report.run_folder import RunFolder, nested
-from pestle.report.wording import MISSING, count, is_number, metric_in_words, number, plain
+from pestle.wording import MISSING, count, is_number, number, plain
 
 _DASHES = ("solid", "dash", "dashdot")
 

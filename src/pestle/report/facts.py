@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from ase.data import atomic_numbers
+
 from pestle.progress import duration
+from pestle.report.models import HEADS
 from pestle.report.run_folder import RunFolder, nested, split_summaries
-from pestle.report.wording import (
+from pestle.wording import (
     MISSING,
     count,
     fixed,
     is_number,
     moment,
     number,
+    percent_of,
     plain,
     setting_value,
-    share,
     words,
 )
 
@@ -117,7 +120,7 @@ def blocks(folder: RunFolder) -> list[dict[str, str]]:
     if is_number(method.get("n_parameters")):
         rows.append(("all", method.get("n_trainable"), method.get("n_parameters")))
     return [
-        {"part": p, "trainable": count(t), "total": count(n), "share": share(t, n)}
+        {"part": p, "trainable": count(t), "total": count(n), "share": percent_of(t, n)}
         for p, t, n in rows
     ]
 
@@ -223,3 +226,165 @@ def commands(folder: RunFolder) -> list[tuple[str, str]]:
     typed = [("The run", folder.manifest.get("command"))]
     typed += [("The tests", folder.verdict.get("command"))]
     return [(title, str(command)) for title, command in typed if command]
+
+
+def choice(folder: RunFolder) -> dict[str, Any] | None:
+    """The method that `auto` chose, with reasons and what would change it; else `None`."""
+    chosen = folder.part("method", "choice")
+    if not chosen:
+        return None
+    return {
+        "method": plain(chosen.get("method")),
+        "reasons": _lines(chosen.get("reasons")),
+        "would_change": _lines(chosen.get("would_change")),
+    }
+
+
+def heads(folder: RunFolder) -> str:
+    """The heads where there are several, with what each is for."""
+    names = folder.part("method").get("heads") or []
+    if len(names) < 2:
+        return ""
+    return ", ".join(f"{name} ({HEADS[name]})" if name in HEADS else str(name) for name in names)
+
+
+def own_labels(folder: RunFolder) -> bool:
+    """Whether the replay labels are the foundation's own predictions."""
+    return str(folder.part("method").get("name")).startswith("pseudolabel")
+
+
+def replay(folder: RunFolder) -> dict[str, Any] | None:
+    """Facts and notes of the replay set; `None` for methods without replay."""
+    found = nested(folder.manifest, "replay")
+    if not found:
+        return None
+    rows = [
+        ("Labels", plain(found.get("labels"))),
+        ("Structures in training", count(found.get("n_train"))),
+        ("Structures held out", count(found.get("n_valid"))),
+        ("Replay structures per target frame", setting_value(folder.setting("replay.ratio"))),
+    ]
+    return {
+        "rows": [(name, value) for name, value in rows if value != MISSING],
+        "notes": _lines(found.get("notes")),
+    }
+
+
+def _lines(value: Any) -> list[str]:
+    return [str(line) for line in value if line] if isinstance(value, list) else []
+
+
+def _in_data(e0s: dict[str, Any]) -> list[str]:
+    """Elements of the data: they have a shift; without a foundation all E0s are the data's."""
+    known = nested(e0s, "e0s")
+    names = [s for s in known if s in nested(e0s, "shift")] or list(known)
+    return sorted(names, key=lambda s: atomic_numbers.get(s, 0))
+
+
+def e0_table(folder: RunFolder) -> dict[str, Any] | None:
+    """Rows of the elements in the data and a line about the others; `None` if nothing is known."""
+    e0s = folder.part("reference_energies")
+    values, shifts = nested(e0s, "e0s"), nested(e0s, "shift")
+    if not values:
+        return None
+    kept = set(e0s.get("kept_from_foundation") or [])
+    elements = _in_data(e0s)
+    rows = []
+    for symbol in elements:
+        value, shift = values.get(symbol), shifts.get(symbol)
+        before = value - shift if is_number(value) and is_number(shift) else None
+        rows.append(
+            {
+                "element": symbol,
+                "used": fixed(value, 4),
+                "foundation": fixed(before, 4),
+                "shift": fixed(shift, 4, sign=True),
+                "kept": symbol in kept,
+            }
+        )
+    others = len(values) - len(elements)
+    return {
+        "rows": rows,
+        "others": (
+            f"{others} more element{'s' if others > 1 else ''} of the foundation, in none of the "
+            f"frames, keep{'' if others > 1 else 's'} the foundation's E0."
+            if others
+            else ""
+        ),
+    }
+
+
+def e0_diagnostics(folder: RunFolder) -> list[tuple[str, str]]:
+    """Method, reason and how well the energies determine the E0s."""
+    e0s = folder.part("reference_energies")
+    if not e0s:
+        return []
+    rows = [("Method", plain(e0s.get("method"))), ("Reason", plain(e0s.get("reason")))]
+    if is_number(e0s.get("rank")) and is_number(e0s.get("n_elements")):
+        free = plain(e0s.get("null_space_text") or "nothing: the energies determine every E0")
+        rows += [
+            ("Rank of the compositions", f"{e0s['rank']} of {e0s['n_elements']} elements"),
+            ("Condition number", number(e0s.get("condition_number"))),
+            ("Not determined by the energies", free),
+        ]
+    before, after = e0s.get("spread_before_mev_per_atom"), e0s.get("spread_after_mev_per_atom")
+    if is_number(before) or is_number(after):
+        text = f"{number(before)} → {number(after)} meV/atom"
+        rows.append(("Spread of the foundation's energy error, before → after", text))
+    error = e0s.get("zero_step_error_mev_per_atom")
+    if is_number(error):
+        rows.append(("Zero-step error (RMSE before the first update)", f"{number(error)} meV/atom"))
+    return rows
+
+
+def e0_comparison(folder: RunFolder) -> dict[str, Any] | None:
+    """All methods side by side: E0s of the data's elements (eV) and the zero-step error."""
+    compared = {m: e for m, e in folder.part("reference_energies_compared").items() if nested(e)}
+    if not compared:
+        return None
+    used = folder.part("reference_energies").get("method")
+    elements = _in_data(folder.part("reference_energies")) or _in_data(
+        next(iter(compared.values()))
+    )
+    rows = []
+    for method, e0s in compared.items():
+        rows.append(
+            {
+                "method": method,
+                "used": method == used,
+                "e0s": [fixed(nested(e0s, "e0s").get(symbol), 4) for symbol in elements],
+                "spread": number(e0s.get("spread_after_mev_per_atom")),
+                "error": number(e0s.get("zero_step_error_mev_per_atom")),
+            }
+        )
+    return {"elements": elements, "rows": rows}
+
+
+#: File of the run folder → what it is for.
+PURPOSES = {
+    "model/weights.safetensors": (
+        "the weights of the model, all heads; LoRA is merged into them. With architecture.json it "
+        "is what Pestle loads when it is given this folder. No code in it"
+    ),
+    "model/architecture.json": "the shape of the model: elements, heads, layers. No code in it",
+    "model/card.json": "what is known of the model: foundation, licence, data, E0s, errors",
+    "model/pestle.model": (
+        "the target head alone, for MACECalculator and programs like it. A pickle: load it only "
+        "where you trust its source"
+    ),
+    "model/pestle-heads.model": (
+        "all heads, for MACECalculator(head=…); without a name it takes Default, the last. A "
+        "pickle as well"
+    ),
+    "model/pestle.nqx": "the target head alone, for Nequix's own calculator. No code in it",
+    "model/adapter.safetensors": (
+        "the LoRA update alone: on the foundation with the same fingerprint it gives this model"
+    ),
+    "replay/train.xyz": "the replay structures that were trained on, with the labels used",
+    "replay/valid.xyz": "the replay structures that were held out, with the labels used",
+}
+
+
+def model_files(folder: RunFolder) -> list[tuple[str, str]]:
+    """File and purpose of those that are there."""
+    return [(name, text) for name, text in PURPOSES.items() if name in folder.files]

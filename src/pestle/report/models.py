@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pestle.report import colours
+from pestle.report import figures
 from pestle.report.run_folder import RunFolder, nested
 
 FOUNDATION, FINE_TUNED = "foundation", "fine-tuned"
@@ -13,7 +13,7 @@ SCRATCH, REFERENCE = "scratch", "reference"
 #: Heads as the files call them → how the page does.
 TARGET_HEAD, REPLAY_HEAD = "Default", "pt_head"
 HEADS = {TARGET_HEAD: "target head", REPLAY_HEAD: "replay head"}
-HEAD_COLOURS = {TARGET_HEAD: colours.TUNED_COLOUR, REPLAY_HEAD: colours.REPLAY_COLOUR}
+HEAD_COLOURS = {TARGET_HEAD: figures.TUNED_COLOUR, REPLAY_HEAD: figures.REPLAY_COLOUR}
 #: The set of held-out replay structures. Not the models of the other sets are judged on it: the
 #: foundation has its own E0s there, this run's model its replay head.
 REPLAY_SET = "replay"
@@ -42,11 +42,11 @@ class Style:
         return self.symbol.endswith("-open")
 
 
-CANDIDATE_STYLE = Style(colours.TUNED_COLOUR)
-BASELINE_STYLE = Style(colours.FOUNDATION_COLOUR, "dash", "circle-open", "/")
-SCRATCH_STYLE = Style(colours.SCRATCH_COLOUR, "dashdot", "square", "x")
-REFERENCE_STYLE = Style(colours.REFERENCE_COLOUR, "solid", "diamond-open", ".")
-REPLAY_STYLE = Style(colours.REPLAY_COLOUR, "dash", "triangle-down", "\\")
+CANDIDATE_STYLE = Style(figures.TUNED_COLOUR)
+BASELINE_STYLE = Style(figures.FOUNDATION_COLOUR, "dash", "circle-open", "/")
+SCRATCH_STYLE = Style(figures.SCRATCH_COLOUR, "dashdot", "square", "x")
+REFERENCE_STYLE = Style(figures.REFERENCE_COLOUR, "solid", "diamond-open", ".")
+REPLAY_STYLE = Style(figures.REPLAY_COLOUR, "dash", "triangle-down", "\\")
 _DASHES = ("dot", "longdash", "longdashdot", "dashdot", "dash")
 _SYMBOLS = ("triangle-up", "diamond", "cross", "star", "hexagon", "pentagon", "x")
 _PATTERNS = ("\\", "-", "+", "|", ".")
@@ -55,7 +55,7 @@ _PATTERNS = ("\\", "-", "+", "|", ".")
 def other_style(place: int) -> Style:
     """Style of a further potential, by the order in which it is met."""
     return Style(
-        colours.OTHER_COLOURS[place % len(colours.OTHER_COLOURS)],
+        figures.OTHER_COLOURS[place % len(figures.OTHER_COLOURS)],
         _DASHES[place % len(_DASHES)],
         _SYMBOLS[place % len(_SYMBOLS)],
         _PATTERNS[place % len(_PATTERNS)],

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
+from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from pestle import __version__
 from pestle.files import write_text
 from pestle.protocols.ending import WORSE_BY
-from pestle.report import adaptation, energies, facts
-from pestle.report.asked import asked
-from pestle.report.curves import learning_curves, replay_watched
+from pestle.report import charts, facts
+from pestle.report.curves import learning_curves, nothing_trained, replay_watched
 from pestle.report.drift import drift_section
-from pestle.report.epochs import nothing_trained
-from pestle.report.error_tables import error_tables
-from pestle.report.figures import Figure
+from pestle.report.error_tables import error_tables, table_rows
+from pestle.report.figures import DARK, Figure, limit_for
 from pestle.report.flagged import flagged_section
-from pestle.report.model_files import model_files
-from pestle.report.models import Models, models_of
+from pestle.report.models import REFERENCE, Models, models_of
 from pestle.report.notices import check_notes, notices
-from pestle.report.overview import overview
-from pestle.report.rendering import render_page
-from pestle.report.run_folder import RunFolder, read_run_folder
-from pestle.report.sections import figures_in, protocol_sections
-from pestle.report.verdict import how_to_qualify, verdict
+from pestle.report.overview import asked, overview
+from pestle.report.protocol_results import ProtocolResults
+from pestle.report.run_folder import RunFolder, nested, read_run_folder
+from pestle.report.verdict import badge, findings, how_to_qualify, verdict
 
 
 def write_report(run_dir: Path, out: Path | None = None) -> Path:
@@ -72,20 +75,20 @@ def render(folder: RunFolder, models: Models) -> str:
         curves=curves,
         from_foundation=nothing_trained(folder),
         replay_watched=replay_watched(folder),
-        own_labels=adaptation.own_labels(folder),
+        own_labels=facts.own_labels(folder),
         drift=drift,
-        e0_table=energies.e0_table(folder),
-        e0_diagnostics=energies.e0_diagnostics(folder),
-        e0_comparison=energies.e0_comparison(folder),
+        e0_table=facts.e0_table(folder),
+        e0_diagnostics=facts.e0_diagnostics(folder),
+        e0_comparison=facts.e0_comparison(folder),
         data=facts.data_table(folder),
         held_out=bool(folder.part("data").get("held_out")),
         files=facts.data_files(folder),
         check_notes=check_notes(folder),
         method=str(folder.part("method").get("name") or ""),
-        choice=adaptation.choice(folder),
-        heads=adaptation.heads(folder),
-        replay=adaptation.replay(folder),
-        model_files=model_files(folder),
+        choice=facts.choice(folder),
+        heads=facts.heads(folder),
+        replay=facts.replay(folder),
+        model_files=facts.model_files(folder),
         blocks=facts.blocks(folder),
         foundation=facts.foundation(folder),
         settings=facts.settings(folder),
@@ -93,3 +96,114 @@ def render(folder: RunFolder, models: Models) -> str:
         provenance=facts.provenance(folder),
         versions=facts.versions(folder),
     )
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("pestle.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def render_page(template: str, *, draws: bool, **content: Any) -> str:
+    """A page as text.
+
+    Args:
+        template: its file.
+        draws: whether there is something to draw. The library is 4.8 MB.
+        content: what the template names.
+    """
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            version=__version__,
+            plotly=Markup(get_plotlyjs()) if draws else None,
+            dark=DARK,
+            **content,
+        )
+    )
+
+
+def protocol_sections(folder: RunFolder, models: Models) -> list[dict[str, Any]]:
+    """One for each protocol that left results, in order."""
+    limit = limit_for([chart for p in folder.protocols.values() for chart in p.charts])
+    found = []
+    for name, results in folder.protocols.items():
+        part = nested(folder.verdict, "protocols", name)
+        figures = charts.figures_of(results.charts, models, f"chart-{name}", limit)
+        small = [f for f in figures if f.shape == "small"]
+        found.append(
+            {
+                "name": name,
+                "title": results.title,
+                "question": str(results.metrics.get("question") or ""),
+                "standing": _standing(folder, results),
+                "notes": _notes(results, own_tables=name == "errors"),
+                "badge": badge(part["level"]) if part.get("level") else None,
+                "extent": str(part.get("extent") or ""),
+                "full_extent": str(part.get("full_extent") or ""),
+                "findings": findings(folder, name),
+                "groups": _groups(figures),
+                "legend": _legend(results.charts, models) if small else [],
+                "left_out": charts.left_out(results.charts),
+                "tables": table_rows(results.tables, models, results.labels),
+                "n_flagged": len(results.flagged),
+            }
+        )
+    return found
+
+
+def _standing(folder: RunFolder, results: ProtocolResults) -> str:
+    """What a reader must know where the verdict does not rest on these very results."""
+    if not nested(folder.verdict, "protocols"):
+        return ""
+    part = nested(folder.verdict, "protocols", results.name)
+    if not part:
+        return "Not part of the verdict: calculated at another time."
+    judged = part.get("metrics")
+    if judged and judged != results.digest:
+        return "Calculated anew since the verdict, whose findings are about earlier results."
+    return ""
+
+
+def _notes(results: ProtocolResults, *, own_tables: bool) -> list[str]:
+    """What a reader of the numbers must know, unless charts or tables say it already."""
+    content = results.metrics.get("notes")
+    said = [chart.caption for chart in results.charts]
+    said += [] if own_tables else [table.note for table in results.tables]
+    notes = [str(note) for note in content if note] if isinstance(content, list) else []
+    return [note for note in notes if not any(note in text for text in said)]
+
+
+def figures_in(sections: list[dict[str, Any]]) -> list[Figure]:
+    """All figures of the sections."""
+    return [f for section in sections for group in section["groups"] for f in group["figures"]]
+
+
+def _groups(figures: list[Figure]) -> list[dict[str, Any]]:
+    """Figures of one size beside each other, in the order they came."""
+    groups: list[dict[str, Any]] = []
+    for figure in figures:
+        if not groups or groups[-1]["size"] != figure.shape:
+            groups.append({"size": figure.shape, "figures": []})
+        groups[-1]["figures"].append(figure)
+    return groups
+
+
+def _legend(shown: list[Any], models: Models) -> list[dict[str, str]]:
+    """The legend that small charts share."""
+    small = [chart for chart in shown if chart.size == "small"]
+    return [
+        {
+            "label": "reference" if name == REFERENCE else models.label(name),
+            "colour": models.style(name).colour,
+            "dash": models.style(name).dash,
+            "kind": small[0].kind,
+        }
+        for name in charts.potentials_in(small, models)
+    ]

@@ -8,7 +8,7 @@ from typing import Any
 from pestle.progress import duration
 from pestle.report.protocol_results import protocol_title
 from pestle.report.run_folder import RunFolder, nested, objects
-from pestle.report.wording import MISSING, is_number, number
+from pestle.wording import MISSING, is_number, number
 
 #: Level → word, sign, kind of colour. The word and the shape say it without the colour.
 LEVELS = {

@@ -10,7 +10,7 @@ from ase.units import kB
 
 from pestle.protocols.results import LEVELS, Chart, Column, Finding, Series, Table
 from pestle.protocols.thresholds import Threshold
-from pestle.protocols.wording import counted, minus
+from pestle.wording import counted, fixed
 
 #: K at which an error of a barrier is told as one of a rate.
 ROOM = 300.0
@@ -197,7 +197,7 @@ def _late(mine: Found, limit: Threshold) -> Finding | None:
 
 
 def _ev(value: float) -> str:
-    return minus(f"{value:.2f} eV")
+    return f"{fixed(value, 2)} eV"
 
 
 def _side(error: float) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 
 from pestle.protocols.results import LEVELS, Chart, Column, Finding, Series, Table
 from pestle.protocols.thresholds import Threshold
-from pestle.protocols.wording import counted
 from pestle.structures.frame import evenly
+from pestle.wording import counted
 
 #: Scans up to which each has rows of its own, and bars in place of violins.
 ROWS = 20

@@ -1,4 +1,8 @@
-"""Numbers and names as the page shows them: three significant digits, an em-dash for nothing."""
+"""Numbers, units and lists in words: one rule for sentences, tables and pages.
+
+Numbers have three significant digits, thousands set apart, a true minus sign, and an em dash where
+there is none. It stands with the ground because records, protocols, jobs and report all speak.
+"""
 
 from __future__ import annotations
 
@@ -42,27 +46,36 @@ def count(value: Any) -> str:
     return f"{value:,.0f}" if is_number(value) else MISSING
 
 
-def share(part: Any, whole: Any) -> str:
-    """Per cent of a whole: `0.26 %`, `100 %`."""
-    if not is_number(part) or not is_number(whole) or not whole:
-        return MISSING
-    value = 100 * part / whole
-    return f"{100 if value == 100 else number(value, 2 if value < 10 else 3)} %"
+def figure(value: float) -> str:
+    """`number` in a sentence, where one below a thousandth is only said to be smaller: nobody reads
+    2.30×10⁻⁷."""
+    return "less than 0.001" if 0 < abs(value) < 1e-3 else number(value)
 
 
-#: Metric that chooses the model → words and unit.
-_METRICS = {
-    "energy_rmse": ("energy RMSE", "meV/atom"),
-    "energy_mae": ("energy MAE", "meV/atom"),
-    "forces_rmse": ("force RMSE", "meV/Å"),
-    "forces_mae": ("force MAE", "meV/Å"),
-    "stress_rmse": ("stress RMSE", "meV/Å³"),
-}
+def percent(share: float) -> str:
+    """`0.126` → `13 %`, `0.0126` → `1.3 %`; `0 %` and `100 %` are only said of none and all."""
+    if 0 < share < 1e-4:
+        return "less than 0.01 %"
+    if 0.995 <= share < 1:
+        return "more than 99 %"
+    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
 
 
-def metric_in_words(name: Any) -> tuple[str, str]:
-    """`forces_rmse` → ("force RMSE", "meV/Å"); the loss has no unit."""
-    return _METRICS.get(str(name), (words(str(name)), ""))
+def percent_of(part: float | None, whole: float | None) -> str:
+    """A part of a whole as `percent`."""
+    return percent(part / whole) if is_number(part) and is_number(whole) and whole else MISSING
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 frame`, `2 frames`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _minus(text: str) -> str:
