@@ -21,6 +21,7 @@ from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation, P
 from pestle.foundations.prediction import predict_frames
 from pestle.jobs.finetune.keepers import require_keepers
 from pestle.jobs.finetune.preparation import Prepared, training_data, unused_settings
+from pestle.records.wording import number
 from pestle.report.drift import best_drift
 from pestle.report.run_folder import read_run_folder
 from pestle.settings.run_file import build
@@ -38,7 +39,6 @@ from pestle.training.mixing import Draw
 from pestle.training.objective import Objective, TrainingData
 from pestle.training.replay import ReplayData
 from pestle.training.setup import make_fabric
-from pestle.wording import number
 from test_replay_training import graphs_of, labelled_by, lines_of, settings_for
 
 

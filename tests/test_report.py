@@ -14,6 +14,7 @@ import pytest
 
 from pestle.errors import PestleError
 from pestle.protocols.results import Chart, Series
+from pestle.records.wording import number, percent_of, plain
 from pestle.report import write_report
 from pestle.report.figures import (
     BUDGET_COLOUR,
@@ -24,7 +25,6 @@ from pestle.report.figures import (
     REPLAY_COLOUR,
     TUNED_COLOUR,
 )
-from pestle.wording import number, percent_of, plain
 from report_page import Page
 
 MODELS = ("foundation", "fine-tuned", "scratch")

@@ -52,11 +52,10 @@ def command(
     from pestle.cli.probe_tables import findings_table, rich_table
     from pestle.jobs.probe import probe
     from pestle.progress import say
-    from pestle.protocols import protocol as find
     from pestle.settings.probe import ProbeSettings
     from pestle.settings.run_file import parse_overrides
 
-    metrics = probe(
+    found = probe(
         protocol,
         model,
         against=against,
@@ -72,9 +71,10 @@ def command(
         out=out,
     )
     if as_json:
-        print_json(metrics)
+        print_json(found.to_json())
         return
-    for table in find(protocol).tables(metrics):
-        print_table(rich_table(table, metrics["labels"]))
-    print_table(findings_table(metrics["findings"]))
-    say(f"results: {metrics['out']}")
+    content = found.to_json()
+    for table in found.protocol.tables(found.measured):
+        print_table(rich_table(table, content["labels"]))
+    print_table(findings_table(content["findings"]))
+    say(f"results: {found.folder}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,42 @@ from pestle.protocols import protocol
 from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import TIMINGS, RawFolder, digest_of, structures_digest
-from pestle.protocols.results import Flagged
+from pestle.protocols.results import Finding, Flagged
 from pestle.protocols.thresholds import read_thresholds
 from pestle.records.folder import Manifest, require_folder
+from pestle.records.results import About, Measured, Numbers
 from pestle.settings.probe import ProbeSettings
 from pestle.settings.run_file import build
 from pestle.structures.frame import Frame, elements_of
 from pestle.structures.reading import read_frames
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What came of one protocol.
+
+    Attributes:
+        protocol: that was run.
+        measured: models and numbers.
+        findings: on the candidate.
+        folder: where the results lie.
+    """
+
+    protocol: Protocol[Any]
+    measured: Any
+    findings: list[Finding]
+    folder: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """What metrics.json holds, with `findings` and the folder `out`."""
+        content: dict[str, Any] = as_json(self.measured)
+        findings = finite([asdict(finding) for finding in self.findings])
+        return content | {"findings": findings, "out": str(self.folder)}
+
+
+def as_json(found: Any) -> dict[str, Any]:
+    """TRANSITIONAL: results of protocols that are typed, and of those that are not yet."""
+    return found.to_json() if isinstance(found, Measured) else dict(found)
 
 
 def probe(
@@ -46,7 +75,7 @@ def probe(
     settings: ProbeSettings | Mapping[str, Any] | None = None,
     thresholds: str | Path | None = None,
     out: str | Path | None = None,
-) -> dict[str, Any]:
+) -> Probed:
     """Run one protocol.
 
     Args:
@@ -66,9 +95,6 @@ def probe(
         thresholds: file that changes thresholds of the findings.
         out: folder to write; by default `protocols/NAME` in the run folder, or the folder `probe`
             beside the model.
-
-    Returns:
-        What `metrics.json` holds (`Protocol.analyse`), with `findings` and the folder `out`.
 
     Raises:
         PestleError: a mistake in names, settings, models or data, or another command writes to
@@ -94,9 +120,8 @@ def probe(
             loaded.baseline.name if loaded.baseline else None,
         )
         own = getattr(settings, name)
-        metrics = run_protocol(chosen, loaded, inputs, own, folder, dtype)
-        findings = [asdict(f) for f in chosen.assess(metrics, limits[name])]
-        return metrics | {"findings": finite(findings), "out": str(folder)}
+        found = run_protocol(chosen, loaded, inputs, own, folder, dtype)
+        return Probed(chosen, found, chosen.assess(found, limits[name]), folder)
 
 
 def run_protocol(
@@ -106,15 +131,11 @@ def run_protocol(
     settings: BaseModel,
     folder: Path,
     dtype: str,
-) -> dict[str, Any]:
-    """Calculate what is not there yet, analyse, and write what there is to see.
-
-    Returns:
-        The metrics, as metrics.json holds them.
-    """
-    metrics, raws = measured(chosen, loaded, inputs, settings, folder, dtype)
-    write_results(chosen, metrics, raws, folder)
-    return metrics
+) -> Any:
+    """Calculate what is not there yet, analyse, and write what there is to see."""
+    found, raws = measured(chosen, loaded, inputs, settings, folder, dtype)
+    write_results(chosen, found, raws, folder)
+    return found
 
 
 def measured(
@@ -124,11 +145,11 @@ def measured(
     settings: BaseModel,
     folder: Path,
     dtype: str,
-) -> tuple[dict[str, Any], dict[str, RawFolder]]:
+) -> tuple[Any, dict[str, RawFolder]]:
     """Calculate what is not there yet, and analyse.
 
     Returns:
-        The metrics as plain data, and name → raw results.
+        What was measured, and name → raw results.
     """
     potentials = loaded.all(replay_heads=chosen.replay_head)
     inputs = replace(inputs, known=loaded.known)
@@ -144,34 +165,34 @@ def measured(
         if not raw.finished:
             chosen.calculate(potential, inputs, settings, raw)
         raws[potential.name] = raw
-    metrics = finite(
-        {
-            "protocol": chosen.name,
-            "question": chosen.question,
-            "settings": settings.model_dump(),
-            "models": [potential.name for potential in potentials],
-            "candidate": inputs.candidate,
-            "baseline": inputs.baseline,
-            "labels": loaded.labels,
-            "elements": [chemical_symbols[z] for z in inputs.elements],
-            **chosen.analyse(raws, inputs, settings),
-        }
+    about = About(
+        protocol=chosen.name,
+        question=chosen.question,
+        settings=finite(settings.model_dump()),
+        models=tuple(potential.name for potential in potentials),
+        candidate=inputs.candidate,
+        baseline=inputs.baseline,
+        labels=dict(loaded.labels),
+        elements=tuple(chemical_symbols[z] for z in inputs.elements),
     )
-    return metrics, raws
+    numbers = chosen.analyse(raws, inputs, settings)
+    if isinstance(numbers, Numbers):
+        return Measured.of(about, numbers), raws
+    return finite(about.model_dump(mode="json") | numbers), raws
 
 
 def write_results(
-    chosen: Protocol, metrics: Mapping[str, Any], raws: Mapping[str, RawFolder], folder: Path
+    chosen: Protocol[Any], found: Any, raws: Mapping[str, RawFolder], folder: Path
 ) -> None:
     """metrics.json, charts.json, tables.json, timings.json where times were taken, and, where a
     structure was found fault with, flagged.xyz."""
-    write_json(folder / "metrics.json", dict(metrics))
-    write_json(folder / "charts.json", [asdict(chart) for chart in chosen.charts(metrics)])
-    write_json(folder / "tables.json", [asdict(table) for table in chosen.tables(metrics)])
+    write_json(folder / "metrics.json", as_json(found))
+    write_json(folder / "charts.json", [asdict(chart) for chart in chosen.charts(found)])
+    write_json(folder / "tables.json", [asdict(table) for table in chosen.tables(found)])
     timed = {name: round(raw.seconds, 3) for name, raw in raws.items() if raw.seconds}
     if timed:
         write_json(folder / TIMINGS, {"seconds": timed})
-    write_flagged(folder / "flagged.xyz", chosen.flagged(raws, metrics))
+    write_flagged(folder / "flagged.xyz", chosen.flagged(raws, found))
 
 
 def _key(

@@ -19,9 +19,9 @@ from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Chart, Column, Finding, Series, Table
 from pestle.protocols.thresholds import Threshold
+from pestle.records.wording import counted, figure
 from pestle.settings.probe import AtomSettings
 from pestle.structures.frame import Frame, split_isolated_atoms
-from pestle.wording import counted, figure
 
 #: Share of their mean by which errors may scatter and still be one constant of the network.
 SAME = 0.05
@@ -126,7 +126,7 @@ def assess(metrics: Mapping[str, Any], thresholds: Mapping[str, Threshold]) -> l
     return [Finding("atoms", level, "atom energies", found["rmse"], "meV", limit.words, text)]
 
 
-PROTOCOL = Protocol(
+PROTOCOL: Protocol[Any] = Protocol(
     name="atoms",
     question="Does a single atom of each element have the energy that it should have?",
     settings=AtomSettings,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic
 
 from pydantic import BaseModel
 
@@ -17,6 +17,7 @@ from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Chart, Finding, Flagged, Table
 from pestle.protocols.thresholds import Threshold
+from pestle.records.results import Measured, N
 from pestle.structures.frame import Frame
 
 
@@ -65,13 +66,13 @@ def nothing_to_check(_inputs: Inputs, _settings: Any, _potentials: Sequence[Pote
     """For protocols whose mistakes show at once."""
 
 
-def nothing_flagged(_raws: Mapping[str, RawFolder], _metrics: Mapping[str, Any]) -> list[Flagged]:
+def nothing_flagged(_raws: Mapping[str, RawFolder], _measured: Any) -> list[Flagged]:
     """For protocols that find fault with no structure."""
     return []
 
 
 @dataclass(frozen=True)
-class Protocol:
+class Protocol(Generic[N]):
     """One physical test.
 
     Attributes:
@@ -84,15 +85,14 @@ class Protocol:
         calculate: (potential, inputs, settings, raw folder): writes raw results; goes on from those
             that are there, so that a run that was killed and started again ends with the same
             numbers as one that was not.
-        analyse: (name → raw folder, inputs, settings): numbers by potential. The metrics of a run
-            are what it returns, and `protocol`, `question`, `settings`, `models` (names in order),
-            `candidate`, `baseline`, `labels` (name → what a reader is told), `elements` (symbols).
-        charts: of the metrics.
-        tables: of the metrics.
-        assess: (metrics, thresholds of this protocol): findings on the candidate, the worst first.
+        numbers: class of what its analysis gives, by which metrics.json is read again.
+        analyse: (name → raw folder, inputs, settings): the numbers of all potentials.
+        charts: of what was measured.
+        tables: of what was measured.
+        assess: (measured, thresholds of this protocol): findings on the candidate, the worst first.
         extent: how much is calculated with these settings, in a few words.
         quick: leaf names of settings → smaller values, for a first look in minutes.
-        flagged: (name → raw folder, metrics): structures that it found fault with.
+        flagged: (name → raw folder, measured): structures that it found fault with.
         analysis_settings: settings that only `analyse` reads, so that changing them keeps the raw
             results.
         replay_head: whether the replay head of a model that has one is tested too.
@@ -106,17 +106,18 @@ class Protocol:
     question: str
     settings: type[BaseModel]
     calculate: Callable[[Potential, Inputs, Any, RawFolder], None]
-    analyse: Callable[[Mapping[str, RawFolder], Inputs, Any], dict[str, Any]]
-    charts: Callable[[Mapping[str, Any]], list[Chart]]
-    tables: Callable[[Mapping[str, Any]], list[Table]]
-    assess: Callable[[Mapping[str, Any], Mapping[str, Threshold]], list[Finding]]
+    analyse: Callable[[Mapping[str, RawFolder], Inputs, Any], Any]
+    charts: Callable[[Any], list[Chart]]
+    tables: Callable[[Any], list[Table]]
+    assess: Callable[[Any, Mapping[str, Threshold]], list[Finding]]
     extent: Callable[[Any], str]
     structures: Callable[[Inputs, Any], Sequence[Frame]] = no_structures
     elements: Callable[[Inputs], Sequence[int]] = data_elements
     quick: Mapping[str, Any] = field(default_factory=dict)
-    flagged: Callable[[Mapping[str, RawFolder], Mapping[str, Any]], list[Flagged]] = nothing_flagged
+    flagged: Callable[[Mapping[str, RawFolder], Measured[N]], list[Flagged]] = nothing_flagged
     analysis_settings: tuple[str, ...] = ()
     replay_head: bool = False
     version: int = 1
     packages: tuple[str, ...] = ()
     check: Callable[[Inputs, Any, Sequence[Potential]], None] = nothing_to_check
+    numbers: type[N] | None = None  # TRANSITIONAL: becomes required once every protocol has one

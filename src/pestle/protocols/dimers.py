@@ -23,9 +23,9 @@ from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Chart, Column, Finding, Series, Table, worst
 from pestle.protocols.thresholds import Threshold
+from pestle.records.wording import counted, figure
 from pestle.settings.probe import DimerSettings
 from pestle.structures.frame import Frame
-from pestle.wording import counted, figure
 
 #: eV that a curve may fall inwards, or a second well be deep, before it counts: below it lie the
 #: wiggles that smooth networks have where there were no data.
@@ -217,7 +217,7 @@ def _name(pair: tuple[int, int]) -> str:
     return f"{chemical_symbols[pair[0]]}-{chemical_symbols[pair[1]]}"
 
 
-PROTOCOL = Protocol(
+PROTOCOL: Protocol[Any] = Protocol(
     name="dimers",
     question="Do two atoms of every pair of elements repel at short range?",
     settings=DimerSettings,

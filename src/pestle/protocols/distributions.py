@@ -9,8 +9,8 @@ import numpy as np
 
 from pestle.foundations.prediction import FramePrediction
 from pestle.protocols.results import Chart, Series
+from pestle.records.wording import counted
 from pestle.structures.frame import Frame, evenly
-from pestle.wording import counted
 
 #: Frames of a set that are kept; more do not change the shape of a violin.
 MAX_FRAMES = 500

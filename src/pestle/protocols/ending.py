@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from pestle.protocols.results import Finding
-from pestle.wording import counted, figure, listed, percent
+from pestle.records.wording import counted, figure, listed, percent
 
 #: A model counts as worse than the foundation when its RMSE is larger by more than this share.
 WORSE_BY = 0.05

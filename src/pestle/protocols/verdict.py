@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pestle.protocols.results import LEVELS, Finding, worst
-from pestle.wording import listed
+from pestle.records.wording import listed
 
 Scope = Literal["narrow", "broad"]
 

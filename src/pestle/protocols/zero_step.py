@@ -10,7 +10,7 @@ from typing import Any
 
 from pestle.protocols.results import Finding
 from pestle.protocols.thresholds import Threshold
-from pestle.wording import counted
+from pestle.records.wording import counted
 
 
 def assess_gate(gate: Mapping[str, Any], thresholds: Mapping[str, Threshold]) -> Finding:

@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from pestle.protocols.results import Chart, Series
+from pestle.records.wording import count, number
 from pestle.report.figures import (
     FAINT,
     PAPER,
@@ -25,7 +26,6 @@ from pestle.report.figures import (
     shown,
 )
 from pestle.report.models import CANDIDATE_STYLE, REFERENCE, Models, Style
-from pestle.wording import count, number
 
 #: Charts that are drawn of one protocol; the rest is named.
 MAX_CHARTS = 60

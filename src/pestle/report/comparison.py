@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from pestle.files import write_text
 from pestle.protocols.results import Chart, Series
+from pestle.records.wording import MISSING, count, is_number, number, plain
 from pestle.report.charts import figures_of
 from pestle.report.curves import positive_points, watched, watched_in_words
 from pestle.report.error_tables import QUANTITIES, set_in_words
@@ -28,7 +29,6 @@ from pestle.report.page import render_page
 from pestle.report.protocol_results import protocol_place, protocol_title
 from pestle.report.run_folder import RunFolder, nested, objects, read_run_folder
 from pestle.report.verdict import LEVELS, badge, figure_of, findings
-from pestle.wording import MISSING, count, is_number, number, plain
 
 #: Protocols whose worst finding has a column of its own, if any run has one.
 HEADLINES = ("forgetting", "md", "rss", "dimers", "rdf", "neb", "torsion")

@@ -7,6 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from pestle.records.wording import is_number, words
 from pestle.report.figures import (
     INK,
     REPLAY_COLOUR,
@@ -21,7 +22,6 @@ from pestle.report.figures import (
 from pestle.report.figures import line as thinned
 from pestle.report.models import BASELINE_STYLE, CANDIDATE_STYLE, HEADS, REPLAY_HEAD, TARGET_HEAD
 from pestle.report.run_folder import RunFolder, nested
-from pestle.wording import is_number, words
 
 #: (epoch, value)
 Point = tuple[float, float]

@@ -7,6 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from pestle.records.wording import MISSING, count, is_number, number, plain
 from pestle.report.curves import (
     Point,
     add_line,
@@ -24,7 +25,6 @@ from pestle.report.curves import (
 from pestle.report.figures import BEYOND_COLOUR, BUDGET_COLOUR, INK, Figure, rounded, shown
 from pestle.report.models import HEAD_COLOURS, HEADS, TARGET_HEAD
 from pestle.report.run_folder import RunFolder, nested
-from pestle.wording import MISSING, count, is_number, number, plain
 
 _DASHES = ("solid", "dash", "dashdot")
 

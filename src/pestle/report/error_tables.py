@@ -7,10 +7,10 @@ from typing import Any
 
 from pestle.protocols.ending import WORSE_BY
 from pestle.protocols.results import Table
+from pestle.records.wording import MISSING, count, is_number, number
 from pestle.report.facts import own_labels
 from pestle.report.models import REPLAY_SET, Models
 from pestle.report.run_folder import RunFolder, nested
-from pestle.wording import MISSING, count, is_number, number
 
 #: Set → how the page calls it. Others keep their own names.
 SETS = {"test": "Test", "valid": "Validation", "train": "Training"}

@@ -7,9 +7,7 @@ from typing import Any
 from ase.data import atomic_numbers
 
 from pestle.progress import duration
-from pestle.report.models import HEADS
-from pestle.report.run_folder import RunFolder, nested, split_summaries
-from pestle.wording import (
+from pestle.records.wording import (
     MISSING,
     count,
     fixed,
@@ -21,6 +19,8 @@ from pestle.wording import (
     setting_value,
     words,
 )
+from pestle.report.models import HEADS
+from pestle.report.run_folder import RunFolder, nested, split_summaries
 
 #: Field of a split's summary → how the page calls it, in this order. Others follow by their names.
 FIELDS = {

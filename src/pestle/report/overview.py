@@ -7,13 +7,13 @@ from typing import Any
 
 from pestle.foundations.catalogue import ASL
 from pestle.progress import duration
+from pestle.records.wording import MISSING, count, is_number, moment, number, percent_of, plain
 from pestle.report.curves import best_record, chosen_by, metric_in_words, watched, watched_in_words
 from pestle.report.drift import best_drift
 from pestle.report.error_tables import QUANTITIES, set_in_words, set_names
 from pestle.report.models import REPLAY_SET, Models
 from pestle.report.run_folder import RunFolder, nested, split_summaries
 from pestle.report.verdict import SCOPES
-from pestle.wording import MISSING, count, is_number, moment, number, percent_of, plain
 
 _STATUS = {
     "finished": ("good", "finished"),

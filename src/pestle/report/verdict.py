@@ -6,9 +6,9 @@ import shlex
 from typing import Any
 
 from pestle.progress import duration
+from pestle.records.wording import MISSING, is_number, number
 from pestle.report.protocol_results import protocol_title
 from pestle.report.run_folder import RunFolder, nested, objects
-from pestle.wording import MISSING, is_number, number
 
 #: Level → word, sign, kind of colour. The word and the shape say it without the colour.
 LEVELS = {

@@ -11,11 +11,11 @@ from pestle.adaptation import METHODS, Method
 from pestle.errors import PestleError
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD
 from pestle.protocols.ending import WORSE_BY, Breadth, Ending, SetErrors, Trouble, worse_in_words
+from pestle.records.wording import figure
 from pestle.settings.run import RunSettings
 from pestle.training.budget import Budget
 from pestle.training.convergence import Convergence
 from pestle.training.state import Counters
-from pestle.wording import figure
 
 #: What a new run takes: a rate this much lower, so much more training, energies that weigh more.
 LOWER, LONGER, HEAVIER = 10, 4, 10

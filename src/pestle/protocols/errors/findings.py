@@ -10,8 +10,8 @@ from typing import Any
 from pestle.protocols.against_labels import labels_are_its_own
 from pestle.protocols.results import LEVELS, Finding
 from pestle.protocols.thresholds import Threshold
+from pestle.records.wording import counted, figure, percent
 from pestle.structures.frame import ISOLATED_ATOM
-from pestle.wording import counted, figure, percent
 
 #: meV/atom of energy error that no model makes: the E0s are those of another level of theory.
 OTHER_LEVEL = 5e3

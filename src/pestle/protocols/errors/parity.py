@@ -9,8 +9,8 @@ import numpy as np
 
 from pestle.foundations.prediction import FramePrediction
 from pestle.protocols.results import Chart, Series
+from pestle.records.wording import figure
 from pestle.structures.frame import Frame, evenly
-from pestle.wording import figure
 
 #: Points of a plot that are kept for a potential; more cannot be told apart.
 MAX_PARITY_POINTS = 1500

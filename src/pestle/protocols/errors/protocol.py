@@ -144,7 +144,7 @@ def tables(metrics: Mapping[str, Any]) -> list[Table]:
     ]
 
 
-PROTOCOL = Protocol(
+PROTOCOL: Protocol[Any] = Protocol(
     name="errors",
     question="How far are energies, forces and stresses from the labels?",
     settings=ErrorSettings,

@@ -19,10 +19,10 @@ from pestle.errors import PestleError
 from pestle.foundations.prediction import FramePrediction
 from pestle.progress import progress
 from pestle.protocols.base import Inputs
+from pestle.records.wording import counted
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.generation import generate
 from pestle.structures.generation.spacing import HEAVIEST
-from pestle.wording import counted
 
 #: Keeps these structures apart from those of replay and of the drift, which a run may have been
 #: trained or chosen on: they are made from the seed of the run and its successor.

@@ -8,7 +8,7 @@ from typing import Any
 from pestle.protocols.against_labels import labels_are_its_own
 from pestle.protocols.results import Finding
 from pestle.protocols.thresholds import Threshold
-from pestle.wording import counted, figure, percent
+from pestle.records.wording import counted, figure, percent
 
 
 def assess(metrics: Mapping[str, Any], thresholds: Mapping[str, Threshold]) -> list[Finding]:

@@ -43,9 +43,9 @@ from pestle.protocols.predictions import (
 )
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Chart, Column, Series, Table
+from pestle.records.wording import counted
 from pestle.settings.probe import ForgettingSettings
 from pestle.structures.frame import Frame
-from pestle.wording import counted
 
 #: Groups of generated structures besides their kinds.
 OF_DATA, OF_ALL = "elements of the data", "all elements"
@@ -278,7 +278,7 @@ def _deviation_table(others: Mapping[str, Mapping[str, Any]], note: str) -> Tabl
     return Table("Deviation from the foundation", columns, rows, note)
 
 
-PROTOCOL = Protocol(
+PROTOCOL: Protocol[Any] = Protocol(
     name="forgetting",
     question="Does the model still know what its foundation knew?",
     settings=ForgettingSettings,

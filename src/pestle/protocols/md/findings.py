@@ -7,7 +7,7 @@ from typing import Any
 
 from pestle.protocols.results import LEVELS, Finding
 from pestle.protocols.thresholds import Threshold
-from pestle.wording import counted, listed
+from pestle.records.wording import counted, listed
 
 #: Runs that a sentence describes.
 NAMED = 2

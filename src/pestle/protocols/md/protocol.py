@@ -223,7 +223,7 @@ def _unstable(run: Run, frame: int, kind: str, reason: str) -> dict[str, Any]:
     }
 
 
-def flagged(raws: Mapping[str, RawFolder], metrics: Mapping[str, Any]) -> list[Flagged]:
+def flagged(raws: Mapping[str, RawFolder], metrics: Any) -> list[Flagged]:
     """The structures at the moment at which they became unstable."""
     found = []
     for name, content in metrics["potentials"].items():
@@ -251,7 +251,7 @@ def extent(settings: MdSettings) -> str:
     return f"{many}: {', '.join(told)}"
 
 
-PROTOCOL = Protocol(
+PROTOCOL: Protocol[Any] = Protocol(
     name="md",
     question="Does molecular dynamics stay stable?",
     settings=MdSettings,

@@ -117,7 +117,7 @@ def _extent(settings: NebSettings) -> str:
     return f"{settings.images} images, at most {settings.max_steps} steps"
 
 
-PROTOCOL = Protocol(
+PROTOCOL: Protocol[Any] = Protocol(
     name="neb",
     question="Are barriers and energies of reactions right?",
     settings=NebSettings,

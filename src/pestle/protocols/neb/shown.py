@@ -10,7 +10,7 @@ from ase.units import kB
 
 from pestle.protocols.results import LEVELS, Chart, Column, Finding, Series, Table
 from pestle.protocols.thresholds import Threshold
-from pestle.wording import counted, fixed
+from pestle.records.wording import counted, fixed
 
 #: K at which an error of a barrier is told as one of a rate.
 ROOM = 300.0

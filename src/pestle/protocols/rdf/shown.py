@@ -7,7 +7,7 @@ from typing import Any
 
 from pestle.protocols.results import LEVELS, Chart, Column, Finding, Level, Series, Table
 from pestle.protocols.thresholds import Threshold
-from pestle.wording import listed
+from pestle.records.wording import listed
 
 
 def charts(metrics: Mapping[str, Any]) -> list[Chart]:

@@ -9,7 +9,7 @@ from scipy.stats import beta, fisher_exact
 
 from pestle.protocols.results import LEVELS, Finding, Level
 from pestle.protocols.thresholds import Threshold
-from pestle.wording import listed, percent
+from pestle.records.wording import listed, percent
 
 Found = Mapping[str, Any]
 

@@ -194,7 +194,7 @@ def _sums(parts: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def flagged(raws: Mapping[str, RawFolder], metrics: Mapping[str, Any]) -> list[Flagged]:
+def flagged(raws: Mapping[str, RawFolder], metrics: Any) -> list[Flagged]:
     """Those whose atoms are nearest to each other, WRITTEN of a potential at most."""
     found = []
     for name, potential in metrics["potentials"].items():
@@ -220,7 +220,7 @@ def _flagged(
     return Flagged(name, title, crystal["reason"], atoms)
 
 
-PROTOCOL = Protocol(
+PROTOCOL: Protocol[Any] = Protocol(
     name="rss",
     question="Do random crystals keep their atoms apart when they are relaxed under pressure?",
     settings=RssSettings,

@@ -7,8 +7,8 @@ from typing import Any
 
 from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.rss.criteria import CRITERIA
+from pestle.records.wording import listed
 from pestle.settings.probe import RssSettings
-from pestle.wording import listed
 
 #: eV/atom above and below the median, and multiples of its volume, at which a chart ends.
 DRAWN_ENERGY, DRAWN_VOLUME = 10.0, 3.0

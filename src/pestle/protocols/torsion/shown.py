@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from pestle.protocols.results import LEVELS, Chart, Column, Finding, Series, Table
 from pestle.protocols.thresholds import Threshold
+from pestle.protocols.torsion.numbers import PotentialNumbers, ScanNumbers, TorsionNumbers
+from pestle.records.results import Measured
+from pestle.records.wording import counted
 from pestle.structures.frame import evenly
-from pestle.wording import counted
 
 #: Scans up to which each has rows of its own, and bars in place of violins.
 ROWS = 20
@@ -18,27 +19,23 @@ BARS = 5
 #: Scans that are drawn: the worst, and others evenly spaced from bad to good.
 DRAWN = 6
 
-_CONSEQUENCE = {"rmse": "Populations of conformers", "barrier_error": "Rates of turning"}
 
-Found = Mapping[str, Any]
-
-
-def charts(metrics: Found) -> list[Chart]:
+def charts(measured: Measured[TorsionNumbers]) -> list[Chart]:
     """RMSE of all scans, and the curves of the worst and some more."""
-    potentials, given = metrics["potentials"], metrics["scans"]
-    order = _by_error(potentials[metrics["candidate"]]["scans"])
+    potentials, given = measured.numbers.potentials, measured.numbers.scans
+    order = _by_error(potentials[measured.about.candidate].scans)
     found = [_overview(potentials, order)]
     for k, name in enumerate(evenly(order, DRAWN)):
         scan = given[name]
-        series = [Series("reference", scan["x"], scan["reference"], dashed=True)]
+        series = [Series("reference", scan.x, list(scan.reference), dashed=True)]
         series += [
-            Series(model, scan["x"], found["scans"][name]["energy"])
-            for model, found in potentials.items()
+            Series(model, scan.x, numbers.scans[name].energy)
+            for model, numbers in potentials.items()
         ]
         found.append(
             Chart(
                 f"{name}: the worst of {len(order)}" if k == 0 and len(order) > 1 else name,
-                scan["x_label"],
+                scan.x_label,
                 "energy above the reference's minimum (kcal/mol)",
                 series,
                 size="half" if len(order) == 1 else "small",
@@ -47,11 +44,11 @@ def charts(metrics: Found) -> list[Chart]:
     return found
 
 
-def _overview(potentials: Found, order: list[str]) -> Chart:
+def _overview(potentials: Mapping[str, PotentialNumbers], order: list[str]) -> Chart:
     several = len(order) > BARS
     series = []
     for model, found in potentials.items():
-        rmse = [found["scans"][name]["rmse"] for name in order]
+        rmse = [found.scans[name].rmse for name in order]
         if several:
             rmse = [value for value in rmse if value is not None]
         series.append(Series(model, [model] * len(rmse) if several else order, rmse))
@@ -64,12 +61,17 @@ def _overview(potentials: Found, order: list[str]) -> Chart:
     )
 
 
-def _by_error(scans: Found) -> list[str]:
+def _by_error(scans: Mapping[str, ScanNumbers]) -> list[str]:
     """Scans from the worst to the best; those without a figure first."""
-    return sorted(scans, key=lambda n: -np.inf if scans[n]["rmse"] is None else -scans[n]["rmse"])
+
+    def place(name: str) -> float:
+        rmse = scans[name].rmse
+        return -math.inf if rmse is None else -rmse
+
+    return sorted(scans, key=place)
 
 
-def tables(metrics: Found) -> list[Table]:
+def tables(measured: Measured[TorsionNumbers]) -> list[Table]:
     """A row for each potential, and for each scan where there are few."""
     columns = [
         Column("model"),
@@ -81,62 +83,78 @@ def tables(metrics: Found) -> list[Table]:
         Column("worst scan"),
     ]
     rows = []
-    for model, found in metrics["potentials"].items():
-        figures = [found[key] for key in ("rmse", "rmse_mev", "median", "mean_aligned_rmse")]
-        last = found["failed"] or found["worst"]
-        rows.append([model, *figures, found["barrier_error"], last])
-    count = len(metrics["scans"])
+    for model, found in measured.numbers.potentials.items():
+        figures = [found.rmse, found.rmse_mev, found.median, found.mean_aligned_rmse]
+        rows.append([model, *figures, found.barrier_error, found.failed or found.worst])
+    count, unlabelled = len(measured.numbers.scans), measured.numbers.unlabelled
     note = f"Means over {counted(count, 'scan')}, energies relative to the frame in "
     note += "which the reference is lowest; barrier: highest above lowest."
-    note += f" Left out: {metrics['unlabelled']}." if metrics["unlabelled"] else ""
+    note += f" Left out: {unlabelled}." if unlabelled else ""
     tables = [Table("Scans", columns, rows, note)]
     if 1 < count <= ROWS:
-        tables.append(_each(metrics))
+        tables.append(_each(measured.numbers))
     return tables
 
 
-def _each(metrics: Found) -> Table:
+def _each(numbers: TorsionNumbers) -> Table:
     columns = [Column("scan"), Column("model"), Column("RMSE", "kcal/mol", 3)]
     columns += [Column("barrier", "kcal/mol", 3), Column("error", "kcal/mol", 3)]
     rows: list[list[Any]] = []
-    for name, given in metrics["scans"].items():
-        rows.append([name, "reference", None, given["barrier"], None])
-        for model, found in metrics["potentials"].items():
-            scan = found["scans"][name]
-            rows.append([name, model, scan["rmse"], scan["barrier"], scan["barrier_error"]])
+    for name, given in numbers.scans.items():
+        rows.append([name, "reference", None, given.barrier, None])
+        for model, found in numbers.potentials.items():
+            scan = found.scans[name]
+            rows.append([name, model, scan.rmse, scan.barrier, scan.barrier_error])
     return Table("Each scan", columns, rows)
 
 
-def assess(metrics: Found, thresholds: Mapping[str, Threshold]) -> list[Finding]:
+def assess(
+    measured: Measured[TorsionNumbers], thresholds: Mapping[str, Threshold]
+) -> list[Finding]:
     """The mean RMSE and the mean error of the barriers."""
-    found = metrics["potentials"][metrics["candidate"]]
-    base = metrics["potentials"].get(metrics["baseline"], {})
-    limit = thresholds["rmse_kcal"]
-    if found["failed"]:
-        text = f"The energy is {found['failed']}: look at the structures named."
-        words = limit.words
-        return [Finding("torsion", "fail", "error of scans", None, limit.unit, words, text)]
+    potentials = measured.numbers.potentials
+    found = potentials[measured.about.candidate]
+    base = potentials.get(measured.about.baseline or "")
     rmse, barrier = thresholds["rmse_kcal"], thresholds["barrier_kcal"]
+    if found.failed or found.rmse is None or found.barrier_error is None:
+        text = f"The energy is {found.failed}: look at the structures named."
+        return [Finding("torsion", "fail", "error of scans", None, rmse.unit, rmse.words, text)]
+    of_several = len(found.scans) > 1
+    worst = (
+        f", the worst {found.worst} by {found.scans[found.worst].rmse:.2f}" if found.worst else ""
+    )
     findings = [
-        _finding("rmse", "relative energies along scans", found, base, rmse, metrics),
-        _finding("barrier_error", "barriers of scans", found, base, barrier, metrics),
-    ]
+        _finding(
+            found, rmse, found.rmse, base.rmse if base else None,
+            what="relative energies along scans",
+            consequence="Populations of conformers",
+            more=worst if of_several else "",
+        ),
+        _finding(
+            found, barrier, found.barrier_error, base.barrier_error if base else None,
+            what="barriers of scans",
+            consequence="Rates of turning",
+        ),
+    ]  # fmt: skip
     return sorted(findings, key=lambda f: -LEVELS.index(f.level))
 
 
 def _finding(
-    key: str, what: str, found: Found, base: Found, limit: Threshold, metrics: Found
+    found: PotentialNumbers,
+    limit: Threshold,
+    error: float,
+    of_base: float | None,
+    *,
+    what: str,
+    consequence: str,
+    more: str = "",
 ) -> Finding:
-    level, count = limit.level(found[key]), len(metrics["scans"])
-    text = f"{what[0].upper()}{what[1:]} are off by {found[key]:.2f} kcal/mol"
+    level, count = limit.level(error), len(found.scans)
+    text = f"{what[0].upper()}{what[1:]} are off by {error:.2f} kcal/mol"
     text += f", on average over {count}" if count > 1 else ""
-    if base.get(key) is not None:
-        text += f" (the foundation by {base[key]:.2f})"
-    if key == "rmse" and count > 1:
-        worst = found["worst"]
-        text += f", the worst {worst} by {found['scans'][worst]['rmse']:.2f}"
-    text += "."
+    text += f" (the foundation by {of_base:.2f})" if of_base is not None else ""
+    text += f"{more}."
     if level != "pass":
-        text += f" {_CONSEQUENCE[key]} will be off: add twisted molecules to the training data"
-        text += f", such as those of {found['worst']}." if count > 1 else "."
-    return Finding("torsion", level, f"error of {what}", found[key], limit.unit, limit.words, text)
+        text += f" {consequence} will be off: add twisted molecules to the training data"
+        text += f", such as those of {found.worst}." if count > 1 else "."
+    return Finding("torsion", level, f"error of {what}", error, limit.unit, limit.words, text)

@@ -1,7 +1,7 @@
 """Numbers, units and lists in words: one rule for sentences, tables and pages.
 
 Numbers have three significant digits, thousands set apart, a true minus sign, and an em dash where
-there is none. It stands with the ground because records, protocols, jobs and report all speak.
+there is none. It stands with the records because they are the first that speak (`ending`).
 """
 
 from __future__ import annotations
@@ -47,9 +47,12 @@ def count(value: Any) -> str:
 
 
 def figure(value: float) -> str:
-    """`number` in a sentence, where one below a thousandth is only said to be smaller: nobody reads
-    2.30×10⁻⁷."""
-    return "less than 0.001" if 0 < abs(value) < 1e-3 else number(value)
+    """`number` in a sentence: `50` for `50.0`, and what is below a thousandth is only said to be
+    smaller, since nobody reads 2.30×10⁻⁷."""
+    if 0 < abs(value) < 1e-3:
+        return "less than 0.001"
+    text = number(value)
+    return text.rstrip("0").rstrip(".") if "." in text and "×" not in text else text
 
 
 def percent(share: float) -> str:
