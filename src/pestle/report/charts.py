@@ -1,4 +1,5 @@
-"""Charts of protocols as figures of a page: size, axes, legend; `chart_traces` draws what is in."""
+"""Charts of protocols as figures of a page: size, axes, legend, and the lines, points, violins
+and bars in them, in the potentials' styles."""
 
 from __future__ import annotations
 
@@ -204,12 +205,12 @@ def _band(
     chart: Chart,
     x: list[Any],
     y: list[float | None],
-    error: list[float],
+    error: list[float | None],
     style: Style,
     name: str,
 ) -> None:
     """What lies within the error of a line, tinted."""
-    known = [(a, b, e) for a, b, e in zip(x, y, error, strict=True) if b is not None]
+    known = [(a, b, e or 0.0) for a, b, e in zip(x, y, error, strict=True) if b is not None]
     lowest = min((b for _, b, _ in known if b > 0), default=1e-12) * 1e-3
     low = [b - e if not chart.log_y else max(b - e, lowest) for _, b, e in known]
     high = [b + e for _, b, e in known]
@@ -227,10 +228,10 @@ def _band(
     )
 
 
-def _error_bars(error: list[float] | None) -> dict[str, Any] | None:
+def _error_bars(error: Sequence[float | None] | None) -> dict[str, Any] | None:
     if error is None:
         return None
-    return {"type": "data", "array": rounded(error), "thickness": 1.2, "width": 4}
+    return {"type": "data", "array": rounded(list(error)), "thickness": 1.2, "width": 4}
 
 
 def points(

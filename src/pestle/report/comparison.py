@@ -10,10 +10,11 @@ from urllib.parse import quote
 
 from pestle.files import write_text
 from pestle.protocols.results import Chart, Series
-from pestle.records.wording import MISSING, count, is_number, number, plain
+from pestle.records.verdict import CountedFinding
+from pestle.records.wording import MISSING, count, number, plain
 from pestle.report.charts import figures_of
-from pestle.report.curves import positive_points, watched, watched_in_words
-from pestle.report.error_tables import QUANTITIES, set_in_words
+from pestle.report.curves import watched_in_words
+from pestle.report.error_tables import QUANTITIES, Telling, set_in_words, telling
 from pestle.report.figures import REFERENCE_COLOUR, Figure
 from pestle.report.models import (
     BASELINE_STYLE,
@@ -24,10 +25,9 @@ from pestle.report.models import (
     models_of,
     other_style,
 )
-from pestle.report.overview import best_set, status_of
+from pestle.report.overview import status_of
 from pestle.report.page import render_page
-from pestle.report.protocol_results import protocol_place, protocol_title
-from pestle.report.run_folder import RunFolder, nested, objects, read_run_folder
+from pestle.report.reading import Results, protocol_place, protocol_title, read_results
 from pestle.report.verdict import LEVELS, badge, figure_of, findings
 
 #: Protocols whose worst finding has a column of its own, if any run has one.
@@ -47,10 +47,13 @@ def write_comparison(folders: Sequence[Path], out: Path) -> Path:
     Raises:
         PestleError: there is no such folder.
     """
-    runs = [read_run_folder(Path(folder)) for folder in folders]
+    runs = [read_results(Path(folder)) for folder in folders]
     names = distinct_names([folder.path for folder in runs])
     styles = {name: _style(k) for k, name in enumerate(names)}
-    figures = comparison_charts(dict(zip(names, runs, strict=True)), styles)
+    by_name = dict(zip(names, runs, strict=True))
+    found = {name: telling(run, models_of(run)) for name, run in by_name.items()}
+    by_run = {name: errors for name, errors in found.items() if errors is not None}
+    figures = comparison_charts(by_name, by_run, styles)
     text = render_page(
         "comparison.html.j2",
         draws=bool(figures),
@@ -58,8 +61,8 @@ def write_comparison(folders: Sequence[Path], out: Path) -> Path:
         runs=[_row(run, n, styles[n], out) for n, run in zip(names, runs, strict=True)],
         headlines=_headlines(runs),
         figures=figures,
-        errors=_errors(names, runs, styles),
-        tests=_tests(names, runs),
+        errors=_errors(by_run, styles),
+        tests=_tests(runs),
         sentences=_sentences(names, runs),
     )
     write_text(out, text)
@@ -82,27 +85,24 @@ def _style(place: int) -> Style:
     return (CANDIDATE_STYLE, SCRATCH_STYLE)[place] if place < 2 else other_style(place - 2)
 
 
-def _row(run: RunFolder, name: str, style: Style, out: Path) -> dict[str, Any]:
+def _row(run: Results, name: str, style: Style, out: Path) -> dict[str, Any]:
     """What a run is and what came out, in one row."""
-    method, foundation = run.part("method"), run.part("foundation")
+    manifest, found = run.manifest, run.verdict
     report = run.path / "report.html"
+    base = found.baseline if found is not None else None
     return {
         "name": name,
         "colour": style.colour,
         "link": _relative(report, out) if report.is_file() else "",
-        "badge": badge(run.verdict.get("verdict")) if run.verdict else None,
-        "place": list(LEVELS).index(run.verdict["verdict"]) if _judged(run) else len(LEVELS),
-        "scope": str(run.verdict.get("scope") or ""),
-        "method": plain(method.get("name")) if run.is_run else "tested only",
-        "foundation": plain(foundation.get("name") or run.verdict.get("baseline")),
-        "e0s": plain(run.part("reference_energies").get("method")),
-        "status": status_of(run)[1] if run.manifest else "",
+        "badge": badge(found.verdict) if found is not None else None,
+        "place": list(LEVELS).index(found.verdict) if found is not None else len(LEVELS),
+        "scope": found.scope if found is not None else "",
+        "method": plain(run.method) if run.is_run else "tested only",
+        "foundation": plain(manifest.foundation.name if manifest is not None else base),
+        "e0s": plain(manifest.reference_energies.method if manifest is not None else None),
+        "status": status_of(run)[1] if manifest is not None else "",
         "headlines": [_headline(run, protocol) for protocol in HEADLINES],
     }
-
-
-def _judged(run: RunFolder) -> bool:
-    return run.verdict.get("verdict") in LEVELS
 
 
 def _relative(target: Path, page: Path) -> str:
@@ -110,28 +110,30 @@ def _relative(target: Path, page: Path) -> str:
     return quote(os.path.relpath(target.resolve(), page.resolve().parent).replace(os.sep, "/"))
 
 
-def _worst(run: RunFolder, protocol: str) -> dict[str, Any] | None:
+def _findings(run: Results) -> tuple[CountedFinding, ...]:
+    return run.verdict.findings if run.verdict is not None else ()
+
+
+def _worst(run: Results, protocol: str) -> CountedFinding | None:
     """The worst finding of a protocol; the first among equals is what it is about."""
     order = list(LEVELS)
-    found = [f for f in objects(run.verdict.get("findings")) if f.get("protocol") == protocol]
-    found.sort(key=lambda f: order.index(f["level"]) if f.get("level") in order else len(order))
-    return found[0] if found else None
+    found = [finding for finding in _findings(run) if finding.protocol == protocol]
+    return min(found, key=lambda finding: order.index(finding.level), default=None)
 
 
-def _headline(run: RunFolder, protocol: str) -> dict[str, Any]:
+def _headline(run: Results, protocol: str) -> dict[str, Any]:
     found = _worst(run, protocol)
     if found is None:
         return {"text": MISSING, "badge": None, "sort": None, "title": "not tested"}
-    value = found.get("value")
     return {
         "text": figure_of(found),
-        "badge": badge(found.get("level")),
-        "sort": repr(value) if is_number(value) else None,
-        "title": str(found.get("quantity") or ""),
+        "badge": badge(found.level),
+        "sort": repr(found.value) if found.value is not None else None,
+        "title": found.quantity,
     }
 
 
-def _headlines(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
+def _headlines(runs: Sequence[Results]) -> list[dict[str, Any]]:
     """Protocols with a column: those that were run somewhere."""
     return [
         {"title": protocol_title(p), "shown": any(_worst(run, p) for run in runs)}
@@ -139,72 +141,55 @@ def _headlines(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
     ]
 
 
-def _errors(
-    names: Sequence[str], runs: Sequence[RunFolder], styles: dict[str, Style]
-) -> dict[str, Any] | None:
+def _errors(by_run: Mapping[str, Telling], styles: dict[str, Style]) -> dict[str, Any] | None:
     """Errors of each run on its most telling set, with the foundation's beside them."""
-    rows, shown = [], []
-    for name, run in zip(names, runs, strict=True):
-        models = models_of(run)
-        chosen = best_set(run, models)
-        if chosen is None:
-            continue
-        found = nested(run.errors, "sets", chosen)
-        values, base = nested(found, models.tuned, "all"), nested(found, models.base, "all")
-        rows.append((name, chosen, values, base))
-        shown += [q for q in QUANTITIES if is_number(values.get(f"{q}_rmse"))]
-    if not rows:
+    if not by_run:
         return None
-    quantities = [q for q in QUANTITIES if q in shown]
-    best = {
-        q: min(
-            (v[f"{q}_rmse"] for _, _, v, _ in rows if is_number(v.get(f"{q}_rmse"))), default=None
-        )
-        for q in quantities
-    }
-    same_set = len({chosen for _, chosen, _, _ in rows}) == 1
+    shown = [q for q in QUANTITIES if any(q.rmse(e.tuned) is not None for e in by_run.values())]
+    same_set = len({errors.name for errors in by_run.values()}) == 1
+    best = {}
+    for q in shown:
+        known = [v for e in by_run.values() if (v := q.rmse(e.tuned)) is not None]
+        best[q.name] = min(known) if same_set and len(by_run) > 1 else None
     return {
-        "columns": [QUANTITIES[q] for q in quantities],
+        "columns": [(q.heading, q.unit) for q in shown],
         "same_set": same_set,
         "rows": [
             {
                 "name": name,
                 "colour": styles[name].colour,
-                "set": set_in_words(chosen),
-                "frames": count(values.get("n_frames")),
+                "set": set_in_words(errors.name),
+                "frames": count(errors.tuned.n_frames),
                 "cells": [
                     cell
-                    for q in quantities
+                    for q in shown
                     for cell in (
-                        _cell(
-                            values.get(f"{q}_rmse"), best[q] if same_set and len(rows) > 1 else None
-                        ),
-                        _cell(values.get(f"{q}_mae"), None),
-                        _cell(base.get(f"{q}_rmse"), None),
+                        _cell(q.rmse(errors.tuned), best[q.name]),
+                        _cell(q.mae(errors.tuned), None),
+                        _cell(q.rmse(errors.base) if errors.base is not None else None, None),
                     )
                 ],
             }
-            for name, chosen, values, base in rows
+            for name, errors in by_run.items()
         ],
     }
 
 
-def _cell(value: Any, best: float | None) -> dict[str, Any]:
+def _cell(value: float | None, best: float | None) -> dict[str, Any]:
     text = number(value)
     return {
         "text": text,
-        "sort": repr(value) if is_number(value) else None,
+        "sort": repr(value) if value is not None else None,
         "best": best is not None and text == number(best),
     }
 
 
-def _tests(names: Sequence[str], runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
+def _tests(runs: Sequence[Results]) -> list[dict[str, Any]]:
     """Quantity by quantity, a cell for each run; protocols in their order."""
-    by_key: dict[tuple[str, str], list[dict[str, Any] | None]] = {}
+    by_key: dict[tuple[str, str], list[CountedFinding | None]] = {}
     for k, run in enumerate(runs):
-        for found in objects(run.verdict.get("findings")):
-            key = (str(found.get("protocol") or ""), str(found.get("quantity") or ""))
-            cells = by_key.setdefault(key, [None] * len(runs))
+        for found in _findings(run):
+            cells = by_key.setdefault((found.protocol, found.quantity), [None] * len(runs))
             old = cells[k]
             # Several findings on one quantity, on several sets: the worst.
             if old is None or _severity(found) > _severity(old):
@@ -212,14 +197,13 @@ def _tests(names: Sequence[str], runs: Sequence[RunFolder]) -> list[dict[str, An
     rows = []
     for protocol, quantity in sorted(by_key, key=lambda key: protocol_place(key[0])):
         cells = by_key[protocol, quantity]
-        limits = [str(c["limit"]) for c in cells if c and c.get("limit")]
         rows.append(
             {
                 "title": protocol_title(protocol),
                 "quantity": quantity,
-                "limit": limits[0] if limits else "",
+                "limit": next((c.limit for c in cells if c is not None and c.limit), ""),
                 "cells": [
-                    {"text": figure_of(c), "badge": badge(c.get("level"))} if c else None
+                    {"text": figure_of(c), "badge": badge(c.level)} if c is not None else None
                     for c in cells
                 ],
             }
@@ -227,23 +211,21 @@ def _tests(names: Sequence[str], runs: Sequence[RunFolder]) -> list[dict[str, An
     return rows
 
 
-def _severity(found: dict[str, Any]) -> tuple[int, float]:
-    order = list(reversed(LEVELS))
-    level = order.index(found["level"]) if found.get("level") in order else -1
-    return level, found["value"] if is_number(found.get("value")) else 0.0
+def _severity(found: CountedFinding) -> tuple[int, float]:
+    return -list(LEVELS).index(found.level), found.value or 0.0
 
 
-def _sentences(names: Sequence[str], runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
+def _sentences(names: Sequence[str], runs: Sequence[Results]) -> list[dict[str, Any]]:
     """Verdict of each run in words, and what was found besides passes."""
     return [
         {
             "name": name,
-            "badge": badge(run.verdict.get("verdict")),
-            "sentence": str(run.verdict.get("sentence") or ""),
+            "badge": badge(run.verdict.verdict),
+            "sentence": run.verdict.sentence,
             "findings": [f for f in findings(run) if f["badge"]["word"] != "PASS"],
         }
         for name, run in zip(names, runs, strict=True)
-        if run.verdict
+        if run.verdict is not None
     ]
 
 
@@ -253,27 +235,29 @@ _BEFORE, _AFTER = "\0before", "\0after"
 _SPAN = 30.0
 
 
-def comparison_charts(runs: Mapping[str, RunFolder], styles: dict[str, Style]) -> list[Figure]:
+def comparison_charts(
+    runs: Mapping[str, Results], by_run: Mapping[str, Telling], styles: dict[str, Style]
+) -> list[Figure]:
     """Figures for what several runs have.
 
     Args:
         runs: name → what the run left.
+        by_run: name → its most telling errors, of those that have any.
         styles: of the runs.
     """
-    labels = {name: name for name in runs}
     words = Models(
-        {**labels, _BEFORE: "foundation", _AFTER: "run"},
+        {**{name: name for name in runs}, _BEFORE: "foundation", _AFTER: "run"},
         {**styles, _BEFORE: BASELINE_STYLE, _AFTER: Style(REFERENCE_COLOUR)},
     )
-    charts = [*_curves(runs), *_bars(runs), *_trade_off(runs)]
+    charts = [*_curves(runs), *_bars(by_run), *_trade_off(runs, by_run)]
     return figures_of(charts, words, "compared")
 
 
-def _curves(runs: Mapping[str, RunFolder]) -> list[Chart]:
+def _curves(runs: Mapping[str, Results]) -> list[Chart]:
     """Force error on the validation frames over the epochs."""
     series = []
     for name, run in runs.items():
-        points = positive_points(run.metrics, lambda r: watched(r).get("forces_rmse"))
+        points = force_errors(run)
         if points:
             series.append(Series(name, [x for x, _ in points], [y for _, y in points]))
     if not series:
@@ -285,36 +269,22 @@ def _curves(runs: Mapping[str, RunFolder]) -> list[Chart]:
     return [Chart(title, "epoch", axis, series, caption=caption, log_y=True, size="wide")]
 
 
-def _bars(runs: Mapping[str, RunFolder]) -> list[Chart]:
+def _bars(by_run: Mapping[str, Telling]) -> list[Chart]:
     """A bar for each run and one for what it started from."""
-    found: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {}
-    for name, run in runs.items():
-        models = models_of(run)
-        chosen = best_set(run, models)
-        if chosen is not None:
-            sets = nested(run.errors, "sets", chosen)
-            found[name] = (
-                chosen,
-                nested(sets, models.tuned, "all"),
-                nested(sets, models.base, "all"),
-            )
-    sets_used = list(dict.fromkeys(chosen for chosen, _, _ in found.values()))
+    sets_used = dict.fromkeys(set_in_words(errors.name) for errors in by_run.values())
     charts = []
-    for quantity, (heading, unit) in QUANTITIES.items():
-        key = f"{quantity}_rmse"
-        if not any(is_number(values.get(key)) for _, values, _ in found.values()):
+    for q in QUANTITIES:
+        after = [q.rmse(errors.tuned) for errors in by_run.values()]
+        before = [None if e.base is None else q.rmse(e.base) for e in by_run.values()]
+        if all(value is None for value in after):
             continue
-        before = [_value(base.get(key)) for _, _, base in found.values()]
-        after = [_value(values.get(key)) for _, values, _ in found.values()]
-        series = [Series(_BEFORE, list(found), before), Series(_AFTER, list(found), after)]
-        values = [v for s in series for v in s.y if v]
-        title = f"{heading} RMSE, {' or '.join(map(set_in_words, sets_used))}"
+        values = [v for v in (*before, *after) if v]
         charts.append(
             Chart(
-                title,
+                f"{q.heading} RMSE, {' or '.join(sets_used)}",
                 "run",
-                f"{heading.lower()} RMSE ({unit})",
-                series,
+                f"{q.heading.lower()} RMSE ({q.unit})",
+                [Series(_BEFORE, list(by_run), before), Series(_AFTER, list(by_run), after)],
                 kind="bar",
                 log_y=bool(values) and max(values) > _SPAN * min(values),
             )
@@ -322,25 +292,15 @@ def _bars(runs: Mapping[str, RunFolder]) -> list[Chart]:
     return charts
 
 
-def _value(value: Any) -> float | None:
-    return float(value) if is_number(value) else None
-
-
-def _trade_off(runs: Mapping[str, RunFolder]) -> list[Chart]:
+def _trade_off(runs: Mapping[str, Results], by_run: Mapping[str, Telling]) -> list[Chart]:
     """What was learnt against what was forgotten: a point for each run (as in Fig. 10)."""
     series, units = [], []
-    for name, run in runs.items():
-        models = models_of(run)
-        chosen = best_set(run, models)
-        errors = nested(run.errors, "sets", chosen or "", models.tuned, "all")
-        forgot = [
-            f
-            for f in objects(run.verdict.get("findings"))
-            if f.get("protocol") == "forgetting" and is_number(f.get("value"))
-        ]
-        if forgot and is_number(errors.get("forces_rmse")):
-            series.append(Series(name, [errors["forces_rmse"]], [forgot[0]["value"]]))
-            units.append((str(forgot[0].get("quantity") or ""), str(forgot[0].get("unit") or "")))
+    for name, errors in by_run.items():
+        found = [f for f in _findings(runs[name]) if f.protocol == "forgetting"]
+        forgot = next((f for f in found if f.value is not None), None)
+        if forgot is not None and errors.tuned.forces_rmse is not None:
+            series.append(Series(name, [errors.tuned.forces_rmse], [forgot.value]))
+            units.append((forgot.quantity, forgot.unit))
     # Shares and ratios on one axis would be nonsense.
     if len(series) < 2 or len(set(units)) > 1:
         return []

@@ -16,7 +16,7 @@ from pestle.protocols.results import Flagged
 from pestle.records.wording import MISSING, count, number
 from pestle.report.figures import for_script
 from pestle.report.models import Models
-from pestle.report.protocol_results import ProtocolResults
+from pestle.report.reading import ProtocolResults
 
 #: Structures of a page that can be viewed, and atoms of each.
 MAX_STRUCTURES, MAX_ATOMS = 60, 200

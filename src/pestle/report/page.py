@@ -12,9 +12,9 @@ from plotly.offline import get_plotlyjs
 
 from pestle import __version__
 from pestle.files import write_text
-from pestle.protocols.ending import WORSE_BY
+from pestle.records.ending import WORSE_BY
 from pestle.report import charts, facts
-from pestle.report.curves import learning_curves, nothing_trained, replay_watched
+from pestle.report.curves import learning_curves, replay_watched
 from pestle.report.drift import drift_section
 from pestle.report.error_tables import error_tables, table_rows
 from pestle.report.figures import DARK, Figure, limit_for
@@ -22,8 +22,7 @@ from pestle.report.flagged import flagged_section
 from pestle.report.models import REFERENCE, Models, models_of
 from pestle.report.notices import check_notes, notices
 from pestle.report.overview import asked, overview
-from pestle.report.protocol_results import ProtocolResults
-from pestle.report.run_folder import RunFolder, nested, read_run_folder
+from pestle.report.reading import ProtocolResults, Results, read_results
 from pestle.report.verdict import badge, findings, how_to_qualify, verdict
 
 
@@ -40,15 +39,15 @@ def write_report(run_dir: Path, out: Path | None = None) -> Path:
     Raises:
         PestleError: there is no such folder.
     """
-    folder = read_run_folder(Path(run_dir))
+    folder = read_results(Path(run_dir))
     target = Path(out) if out is not None else Path(run_dir) / "report.html"
     write_text(target, render(folder, models_of(folder)))
     return target
 
 
-def render(folder: RunFolder, models: Models) -> str:
+def render(folder: Results, models: Models) -> str:
     """The page as text."""
-    found = notices(folder, models)
+    found, manifest = notices(folder, models), folder.manifest
     curves = learning_curves(folder)
     drift = drift_section(folder)
     sections = protocol_sections(folder, models)
@@ -67,13 +66,13 @@ def render(folder: RunFolder, models: Models) -> str:
         notices=found,
         n_warnings=sum(n["severity"] != "note" for n in found),
         # Without a manifest "no warnings" would be a guess.
-        checked=bool(folder.manifest),
+        checked=manifest is not None,
         worse_by=f"{WORSE_BY * 100:.0f} %",
         sections=sections,
         error_tables=error_tables(folder, models),
         flagged=flagged,
         curves=curves,
-        from_foundation=nothing_trained(folder),
+        from_foundation=not folder.from_scratch,
         replay_watched=replay_watched(folder),
         own_labels=facts.own_labels(folder),
         drift=drift,
@@ -81,11 +80,11 @@ def render(folder: RunFolder, models: Models) -> str:
         e0_diagnostics=facts.e0_diagnostics(folder),
         e0_comparison=facts.e0_comparison(folder),
         data=facts.data_table(folder),
-        held_out=bool(folder.part("data").get("held_out")),
+        held_out=manifest is not None and manifest.data.held_out,
         files=facts.data_files(folder),
         check_notes=check_notes(folder),
-        method=str(folder.part("method").get("name") or ""),
-        choice=facts.choice(folder),
+        method=folder.method,
+        choice=manifest.method.choice if manifest is not None else None,
         heads=facts.heads(folder),
         replay=facts.replay(folder),
         model_files=facts.model_files(folder),
@@ -129,24 +128,24 @@ def render_page(template: str, *, draws: bool, **content: Any) -> str:
     )
 
 
-def protocol_sections(folder: RunFolder, models: Models) -> list[dict[str, Any]]:
+def protocol_sections(folder: Results, models: Models) -> list[dict[str, Any]]:
     """One for each protocol that left results, in order."""
     limit = limit_for([chart for p in folder.protocols.values() for chart in p.charts])
     found = []
     for name, results in folder.protocols.items():
-        part = nested(folder.verdict, "protocols", name)
+        judged = folder.verdict.protocols.get(name) if folder.verdict is not None else None
         figures = charts.figures_of(results.charts, models, f"chart-{name}", limit)
         small = [f for f in figures if f.shape == "small"]
         found.append(
             {
                 "name": name,
                 "title": results.title,
-                "question": str(results.metrics.get("question") or ""),
+                "question": results.about.question if results.about is not None else "",
                 "standing": _standing(folder, results),
                 "notes": _notes(results, own_tables=name == "errors"),
-                "badge": badge(part["level"]) if part.get("level") else None,
-                "extent": str(part.get("extent") or ""),
-                "full_extent": str(part.get("full_extent") or ""),
+                "badge": badge(judged.level) if judged is not None and judged.level else None,
+                "extent": judged.extent if judged is not None else "",
+                "full_extent": judged.full_extent if judged is not None else None,
                 "findings": findings(folder, name),
                 "groups": _groups(figures),
                 "legend": _legend(results.charts, models) if small else [],
@@ -158,26 +157,23 @@ def protocol_sections(folder: RunFolder, models: Models) -> list[dict[str, Any]]
     return found
 
 
-def _standing(folder: RunFolder, results: ProtocolResults) -> str:
+def _standing(folder: Results, results: ProtocolResults) -> str:
     """What a reader must know where the verdict does not rest on these very results."""
-    if not nested(folder.verdict, "protocols"):
+    if folder.verdict is None or not folder.verdict.protocols:
         return ""
-    part = nested(folder.verdict, "protocols", results.name)
-    if not part:
+    part = folder.verdict.protocols.get(results.name)
+    if part is None:
         return "Not part of the verdict: calculated at another time."
-    judged = part.get("metrics")
-    if judged and judged != results.digest:
+    if part.metrics and part.metrics != results.digest:
         return "Calculated anew since the verdict, whose findings are about earlier results."
     return ""
 
 
 def _notes(results: ProtocolResults, *, own_tables: bool) -> list[str]:
     """What a reader of the numbers must know, unless charts or tables say it already."""
-    content = results.metrics.get("notes")
     said = [chart.caption for chart in results.charts]
     said += [] if own_tables else [table.note for table in results.tables]
-    notes = [str(note) for note in content if note] if isinstance(content, list) else []
-    return [note for note in notes if not any(note in text for text in said)]
+    return [note for note in results.notes if not any(note in text for text in said)]
 
 
 def figures_in(sections: list[dict[str, Any]]) -> list[Figure]:
