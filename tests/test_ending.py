@@ -20,10 +20,10 @@ from pestle.errors import PestleError
 from pestle.foundations.prediction import FramePrediction
 from pestle.jobs.finetune.ending import Course, ending_of
 from pestle.jobs.qualify import qualify
-from pestle.protocols.ending import Breadth, Ending, SetErrors, Trouble
 from pestle.protocols.errors.offset import energy_rmse_without, offset_by_element
-from pestle.protocols.results import Finding
 from pestle.protocols.verdict import conclude
+from pestle.records.ending import Breadth, Ending, SetErrors, Trouble
+from pestle.records.verdict import Finding
 from pestle.report import write_report
 from pestle.settings.run import RunSettings
 from pestle.structures.frame import Frame

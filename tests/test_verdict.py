@@ -8,10 +8,10 @@ import pytest
 
 from pestle.errors import PestleError
 from pestle.protocols import NAMES, protocol
-from pestle.protocols.results import Finding
 from pestle.protocols.thresholds import Threshold, read_thresholds
-from pestle.protocols.verdict import NotTested, by_level, conclude, needed_by
+from pestle.protocols.verdict import by_level, conclude, needed_by
 from pestle.protocols.zero_step import assess_gate
+from pestle.records.verdict import Finding, NotTested
 
 
 def finding(protocol: str, level: str) -> Finding:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -123,6 +122,7 @@ def command(
     from pestle.jobs.finetune.plan import plan_lines
     from pestle.jobs.finetune.resuming import resume_settings
     from pestle.progress import say
+    from pestle.records.manifest import Manifest
 
     if resume:
         assert out is not None
@@ -131,23 +131,23 @@ def command(
     out = out or Path("runs") / f"{name}-{settings.method}"
     text = shlex.join(["pestle", *sys.argv[1:]])
 
-    def show(manifest: Mapping[str, Any]) -> None:
+    def show(manifest: Manifest) -> None:
+        if dry_run:
+            if as_json:
+                print_json(manifest.to_json())
+            else:
+                typer.echo("\n".join(plan_lines(manifest)))
+                typer.echo("\nDry run: nothing was trained, no run folder was written.")
+            return
+        errors = manifest.to_json()["errors"]
         if as_json:
-            print_json(manifest["errors"])
+            print_json(errors)
         else:
             from pestle.cli.output import error_table, print_table
 
-            for set_name, models in manifest["errors"].items():
+            for set_name, models in errors.items():
                 print_table(error_table(set_name, models))
         say(f"model:   {out / 'model'}")
         say(f"report:  {out / 'report.html'}")
 
-    manifest = finetune(
-        settings, out, trust=trust, resume=resume, dry_run=dry_run, command=text, show=show
-    )
-    if dry_run:
-        if as_json:
-            print_json(manifest)
-        else:
-            typer.echo("\n".join(plan_lines(manifest)))
-            typer.echo("\nDry run: nothing was trained, no run folder was written.")
+    finetune(settings, out, trust=trust, resume=resume, dry_run=dry_run, command=text, show=show)

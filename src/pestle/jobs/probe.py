@@ -22,10 +22,12 @@ from pestle.protocols import protocol
 from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import TIMINGS, RawFolder, digest_of, structures_digest
-from pestle.protocols.results import Finding, Flagged
+from pestle.protocols.results import Flagged
 from pestle.protocols.thresholds import read_thresholds
-from pestle.records.folder import Manifest, require_folder
+from pestle.records.folder import require_folder
+from pestle.records.manifest import Manifest
 from pestle.records.results import About, Measured, Numbers
+from pestle.records.verdict import Finding
 from pestle.settings.probe import ProbeSettings
 from pestle.settings.run_file import build
 from pestle.structures.frame import Frame, elements_of
@@ -291,7 +293,7 @@ def elements_for(
     frames = [frame for found in sets.values() for frame in found]
     trained = Path(model) / "manifest.json"
     if trained.is_file():
-        shifts = Manifest.read(trained).content["reference_energies"]["shift"]
+        shifts = Manifest.of_run(trained).reference_energies.shift
         of_data = {atomic_numbers[symbol] for symbol in shifts}
         return tuple(sorted(of_data | set(elements_of(frames))))
     if frames:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pestle.errors import PestleError
-from pestle.files import CannotWrite, finite, sha256, write_json
+from pestle.files import CannotWrite, sha256
 from pestle.foundations.interface import TARGET_HEAD
 from pestle.jobs.potentials import Contenders, contenders, file_name, named_by_file
 from pestle.jobs.probe import elements_for, run_protocol
@@ -26,13 +26,20 @@ from pestle.locks import InUse, Vanished, locked_folder
 from pestle.progress import say
 from pestle.protocols import NAMES, protocol
 from pestle.protocols.base import Inputs, Protocol
-from pestle.protocols.ending import Ending
-from pestle.protocols.raw import TIMINGS
-from pestle.protocols.results import Finding, worst
 from pestle.protocols.thresholds import Threshold, read_thresholds
-from pestle.protocols.verdict import NotTested, Scope, by_level, conclude, needed_by
+from pestle.protocols.verdict import by_level, conclude, needed_by
 from pestle.protocols.zero_step import assess_gate
 from pestle.records.folder import RunFolder, now, require_folder, versions
+from pestle.records.timings import Timings
+from pestle.records.verdict import (
+    CountedFinding,
+    Finding,
+    NotTested,
+    Scope,
+    TestedProtocol,
+    Verdict,
+    worst,
+)
 from pestle.report import write_report
 from pestle.settings.probe import ProbeSettings
 
@@ -42,7 +49,7 @@ class Tested:
     """What came of the protocols so far."""
 
     findings: list[Finding] = field(default_factory=list)
-    protocols: dict[str, dict[str, Any]] = field(default_factory=dict)
+    protocols: dict[str, TestedProtocol] = field(default_factory=dict)
     not_tested: list[NotTested] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -174,18 +181,18 @@ def qualify(
                     dtype,
                 )
                 if part:
-                    part |= extents(
+                    extent = extents(
                         protocol(name), getattr(chosen, name), settings or {}, full=full
                     )
-                    tested.protocols[name] = part
+                    tested.protocols[name] = part.model_copy(update=extent)
         _ending(tested, run, head)
-        content = _verdict(
+        verdict = _verdict(
             tested, wanted, loaded, needed, full=full, thresholds=thresholds, command=command
         )
-        write_json(folder / "verdict.json", content)
-        write_json(folder / TIMINGS, {"when": now(), "seconds": tested.seconds})
+        verdict.write(RunFolder(folder).verdict)
+        Timings(when=now(), seconds=tested.seconds).write(RunFolder(folder).timings)
         report = write_report(folder)
-        return content | {"report": str(report), "out": str(folder)}
+        return verdict.in_file() | {"report": str(report), "out": str(folder)}
 
 
 def _test(
@@ -198,7 +205,7 @@ def _test(
     folder: Path,
     needed: bool,
     dtype: str,
-) -> dict[str, Any] | None:
+) -> TestedProtocol | None:
     """Run one protocol and add its findings; `None`, and an entry of what was not tested, where it
     cannot be run on what was given."""
     say(f"\n=== {test.name}: {test.question} ===")
@@ -223,26 +230,25 @@ def _test(
     for finding in found:
         value = "not finite" if finding.value is None else f"{finding.value:.3g} {finding.unit}"
         say(f"{finding.level.upper()}: {finding.quantity}, {value}")
-    return {
-        "level": worst([f.level for f in found]) if found else None,
-        "needed": needed,
-        "metrics": sha256(folder / "metrics.json"),
-    }
+    return TestedProtocol(
+        level=worst([f.level for f in found]) if found else None,
+        needed=needed,
+        metrics=sha256(folder / "metrics.json"),
+    )
 
 
 def _zero_step(
     tested: Tested, run: OfRun | None, limits: Mapping[str, Threshold], needed: bool
 ) -> None:
     """The gate of the run; a model that no run made has none, nor one from random weights."""
-    gate = run.manifest.get("gate") if run is not None else None
+    gate = run.manifest.gate if run is not None else None
     if gate:
         tested.findings.append(assess_gate(gate, limits))
-        tested.protocols["zero_step"] = {
-            "level": tested.findings[-1].level,
-            "needed": needed,
-            "extent": f"{gate['n_frames']} training frames",
-            "full_extent": None,
-        }
+        tested.protocols["zero_step"] = TestedProtocol(
+            level=tested.findings[-1].level,
+            needed=needed,
+            extent=f"{gate.n_frames} training frames",
+        )
         return
     if run is None:
         why, how = "the model is not given as the result of a run", "pestle qualify RUN_DIR"
@@ -257,24 +263,18 @@ def _zero_step(
 
 
 def _ending(tested: Tested, run: OfRun | None, head: str | None) -> None:
-    """What is wrong with the run as a whole comes first; it is about the target head.
-
-    Raises:
-        PestleError: the manifest cannot be read.
-    """
+    """What is wrong with the run as a whole comes first; it is about the target head."""
     if run is None or head not in (None, TARGET_HEAD):
         return
-    try:
-        ending = Ending.of(run.manifest)
-    except ValueError as error:
-        raise PestleError("its ending cannot be read", where=f"{run.folder}: manifest") from error
+    ending = run.manifest.ending
     finding = ending.finding(run.folder) if ending is not None else None
     if finding is None:
         return
     tested.findings.insert(0, finding)
     part = tested.protocols.get(finding.protocol)
     if part is not None:
-        part["level"] = worst([finding.level, *([part["level"]] if part["level"] else [])])
+        level = worst([finding.level, *([part.level] if part.level else [])])
+        tested.protocols[finding.protocol] = part.model_copy(update={"level": level})
 
 
 def _verdict(
@@ -286,35 +286,31 @@ def _verdict(
     full: bool,
     thresholds: str | Path | None,
     command: str,
-) -> dict[str, Any]:
+) -> Verdict:
     """What verdict.json holds."""
     rank = {name: k for k, name in enumerate(("zero_step", *NAMES))}
     findings = by_level(tested.findings, rank)
-    verdict = conclude(
+    concluded = conclude(
         scope, loaded.candidate.name, findings, needed, tested.not_tested, quick=not full
     )
-    return finite(
-        {
-            "verdict": verdict.verdict,
-            "sentence": verdict.sentence,
-            "scope": scope,
-            "candidate": loaded.candidate.name,
-            "baseline": loaded.baseline.name if loaded.baseline else None,
-            "others": [potential.name for potential in loaded.others],
-            "labels": loaded.labels,
-            "quick": not full,
-            "thresholds": str(thresholds) if thresholds is not None else "shipped",
-            "command": command,
-            "findings": [
-                asdict(finding) | {"counts": counts}
-                for finding, counts in zip(findings, verdict.counted, strict=True)
-            ],
-            "protocols": tested.protocols,
-            "not_tested": [
-                asdict(entry) for entry in sorted(tested.not_tested, key=lambda e: not e.needed)
-            ],
-            "versions": versions(),
-        }
+    return Verdict(
+        verdict=concluded.verdict,
+        sentence=concluded.sentence,
+        scope=scope,
+        candidate=loaded.candidate.name,
+        baseline=loaded.baseline.name if loaded.baseline else None,
+        others=tuple(potential.name for potential in loaded.others),
+        labels=loaded.labels,
+        quick=not full,
+        thresholds=str(thresholds) if thresholds is not None else "shipped",
+        command=command,
+        findings=tuple(
+            CountedFinding(**asdict(finding), counts=counts)
+            for finding, counts in zip(findings, concluded.counted, strict=True)
+        ),
+        protocols=tested.protocols,
+        not_tested=tuple(sorted(tested.not_tested, key=lambda entry: not entry.needed)),
+        versions=versions(),
     )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pestle.errors import PestleError
 from pestle.jobs.probe import read_sets
-from pestle.records.folder import Manifest, RunFolder
+from pestle.records.folder import RunFolder
+from pestle.records.manifest import Manifest
 from pestle.settings.run import RunSettings
 from pestle.settings.run_file import build, read_run_file
 from pestle.structures.frame import Frame, split_isolated_atoms
@@ -24,7 +24,7 @@ class OfRun:
 
     folder: Path
     settings: RunSettings
-    manifest: dict[str, Any]
+    manifest: Manifest
     held_out: dict[str, list[Frame]]
     isolated: list[Frame]
 
@@ -95,7 +95,7 @@ def read_run(model: str, *, with_data: bool = True) -> OfRun | None:
     if not (folder.settings.is_file() and folder.manifest.is_file()):
         return None
     settings: RunSettings = build(read_run_file(folder.settings), {}, where=str(folder.settings))
-    manifest = Manifest.read(folder.manifest).content
+    manifest = Manifest.of_run(folder.manifest)
     if not with_data:
         return OfRun(folder.path, settings, manifest, {}, [])
     try:

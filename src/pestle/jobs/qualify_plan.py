@@ -11,7 +11,8 @@ from pestle.protocols import NAMES, protocol
 from pestle.protocols.base import Protocol
 from pestle.protocols.neb import reactions as neb
 from pestle.protocols.torsion import scans
-from pestle.protocols.verdict import OBSERVABLES, NotTested, Scope
+from pestle.protocols.verdict import OBSERVABLES
+from pestle.records.verdict import NotTested, Scope
 from pestle.settings.probe import ProbeSettings
 from pestle.settings.run_file import build
 

@@ -17,8 +17,9 @@ from pestle.errors import PestleError
 from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
-from pestle.protocols.results import Chart, Column, Finding, Series, Table
+from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.thresholds import Threshold
+from pestle.records.verdict import Finding
 from pestle.records.wording import counted, figure
 from pestle.settings.probe import AtomSettings
 from pestle.structures.frame import Frame, split_isolated_atoms

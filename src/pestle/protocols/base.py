@@ -15,9 +15,10 @@ from pydantic import BaseModel
 
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
-from pestle.protocols.results import Chart, Finding, Flagged, Table
+from pestle.protocols.results import Chart, Flagged, Table
 from pestle.protocols.thresholds import Threshold
 from pestle.records.results import Measured, N
+from pestle.records.verdict import Finding
 from pestle.structures.frame import Frame
 
 

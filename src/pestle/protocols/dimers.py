@@ -21,8 +21,9 @@ from pestle.progress import progress
 from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
-from pestle.protocols.results import Chart, Column, Finding, Series, Table, worst
+from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.thresholds import Threshold
+from pestle.records.verdict import Finding, worst
 from pestle.records.wording import counted, figure
 from pestle.settings.probe import DimerSettings
 from pestle.structures.frame import Frame

@@ -1,4 +1,4 @@
-"""What protocols hand on: charts, tables, findings and flagged structures, as plain data.
+"""What protocols hand on: charts, tables and flagged structures, as plain data.
 
 Nothing here knows how a terminal or a page shows it.
 """
@@ -10,15 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ase import Atoms
-
-Level = Literal["pass", "concern", "fail"]
-#: From good to bad.
-LEVELS: tuple[Level, ...] = ("pass", "concern", "fail")
-
-
-def worst(levels: list[Level]) -> Level:
-    """The worst of some levels; `pass` of none."""
-    return max(levels, key=LEVELS.index, default="pass")
 
 
 @dataclass(frozen=True)
@@ -98,29 +89,6 @@ class Table:
     def __post_init__(self) -> None:
         if any(len(row) != len(self.columns) for row in self.rows):
             raise ValueError("a row has not one cell for each column")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One judgement of a protocol on the candidate.
-
-    Attributes:
-        protocol: its name.
-        level: pass, concern or fail.
-        quantity: what was measured, in a few words.
-        value: the figure; `None` where it is not finite or not a number.
-        unit: of the figure.
-        limit: the threshold in words: "concern from 1.1, fail from 1.5".
-        sentence: what was found, and what the user can do about it.
-    """
-
-    protocol: str
-    level: Level
-    quantity: str
-    value: float | None
-    unit: str
-    limit: str
-    sentence: str
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from pestle.errors import PestleError, nearest
-from pestle.protocols.results import Level
+from pestle.records.verdict import Level
 
 #: The thresholds that Pestle ships.
 DEFAULT_FILE = Path(__file__).with_name("thresholds.yaml")

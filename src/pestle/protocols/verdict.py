@@ -10,10 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pestle.protocols.results import LEVELS, Finding, worst
+from pestle.records.verdict import LEVELS, Finding, NotTested, Scope, worst
 from pestle.records.wording import listed
-
-Scope = Literal["narrow", "broad"]
 
 #: Scope → what a model that has passed it is fit for.
 MEANING = {
@@ -30,17 +28,7 @@ OBSERVABLES = ("rdf", "neb", "torsion")
 
 
 @dataclass(frozen=True)
-class NotTested:
-    """A protocol that was not run: whether the scope needs it, why not, and how it would be."""
-
-    protocol: str
-    needed: bool
-    why: str
-    how: str
-
-
-@dataclass(frozen=True)
-class Verdict:
+class Conclusion:
     """What the findings come to.
 
     Attributes:
@@ -75,7 +63,7 @@ def conclude(
     not_tested: Sequence[NotTested],
     *,
     quick: bool = False,
-) -> Verdict:
+) -> Conclusion:
     """The verdict on a candidate.
 
     Args:
@@ -95,16 +83,16 @@ def conclude(
     others = sum(finding.level == level for finding in mine) - 1
     more = f" ({others} more like it)" if others > 0 else ""
     if level == "fail":
-        return Verdict("fail", f"{candidate} is not fit for {purpose}. {reason}{more}", counted)
+        return Conclusion("fail", f"{candidate} is not fit for {purpose}. {reason}{more}", counted)
     if missing:
         text = f"No verdict on {candidate} for {purpose}: {listed(_spoken(missing))} not tested."
-        return Verdict("incomplete", text, counted)
+        return Conclusion("incomplete", text, counted)
     if level == "concern":
         how = "passed a first look" if quick else "passed"
         text = f"{candidate} {how} for {purpose}, with concerns. {reason}{more}"
-        return Verdict("concern", text, counted)
+        return Conclusion("concern", text, counted)
     how = "passed a first look at" if quick else "passed"
-    return Verdict(
+    return Conclusion(
         "pass", f"{candidate} {how} every test for {purpose}.{_beyond(findings)}", counted
     )
 

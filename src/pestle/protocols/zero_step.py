@@ -6,28 +6,27 @@ The run itself stops when the gate fails, so that this only passes on its figure
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from pestle.protocols.results import Finding
 from pestle.protocols.thresholds import Threshold
+from pestle.records.manifest import Gate
+from pestle.records.verdict import Finding
 from pestle.records.wording import counted
 
 
-def assess_gate(gate: Mapping[str, Any], thresholds: Mapping[str, Threshold]) -> Finding:
+def assess_gate(gate: Gate, thresholds: Mapping[str, Threshold]) -> Finding:
     """The finding of a gate.
 
     Args:
-        gate: n_frames, energy (eV/atom), forces (eV/Å) and stress (eV/Å³): largest deviations of
-            the adapted model from its foundation.
+        gate: largest deviations of the adapted model from its foundation.
         thresholds: of `zero_step`.
     """
     limit = thresholds["forces_mev_per_angstrom"]
-    value = 1e3 * float(gate["forces"])
+    value = 1e3 * gate.forces
     level = limit.level(value)
     to = "exactly" if value == 0 else f"to {value:.2g} meV/Å"
     text = (
         f"Before the first update the model gave the foundation's forces "
-        f"{to} on {counted(gate['n_frames'], 'frame')}."
+        f"{to} on {counted(gate.n_frames, 'frame')}."
     )
     if level != "pass":
         text += " It did not start from the foundation: report this."

@@ -1,4 +1,4 @@
-"""The run folder: where every file of a run lies, and what the manifest says of it."""
+"""The run folder: where every file of a run lies, and what is said of machine and versions."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from pestle import __version__
 from pestle.errors import PestleError
-from pestle.files import Damaged, cannot_write, read_json, write_json
+from pestle.files import cannot_write
 from pestle.locks import is_left_over
+from pestle.records.manifest import Hardware
 
 #: Packages whose versions can change a result.
 PACKAGES = ("torch", "mace-torch", "e3nn", "ase", "numpy", "lightning-fabric", "matscipy")
@@ -42,6 +42,18 @@ class RunFolder:
     @property
     def metrics(self) -> Path:
         return self.path / "metrics.jsonl"
+
+    @property
+    def verdict(self) -> Path:
+        return self.path / "verdict.json"
+
+    @property
+    def timings(self) -> Path:
+        return self.path / "timings.json"
+
+    @property
+    def replay(self) -> Path:
+        return self.path / "replay"
 
     @property
     def checkpoint(self) -> Path:
@@ -163,35 +175,6 @@ def require_folder(path: Path) -> None:
         raise PestleError("cannot be written to", where=str(there))
 
 
-class Manifest:
-    """manifest.json: versions, hardware, hashes, reasons, timings; always written whole."""
-
-    def __init__(self, path: Path, content: dict[str, Any] | None = None) -> None:
-        self.path = path
-        self.content: dict[str, Any] = content if content is not None else {}
-
-    @classmethod
-    def read(cls, path: Path) -> Manifest:
-        """What a run wrote.
-
-        Raises:
-            Damaged: it is not that any more.
-        """
-        try:
-            return cls(path, read_json(path))
-        except Damaged as error:
-            raise Damaged(
-                error.what,
-                where=error.where,
-                fix=f"Write it anew: pestle finetune --resume -o {path.parent}",
-            ) from error
-
-    def update(self, **entries: Any) -> None:
-        """Set entries and write the file."""
-        self.content.update(entries)
-        write_json(self.path, self.content, sealed=True)
-
-
 def now() -> str:
     """The time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
@@ -208,18 +191,18 @@ def versions() -> dict[str, str]:
     return found
 
 
-def hardware(device: str) -> dict[str, Any]:
+def hardware(device: str) -> Hardware:
     """What the run runs on."""
     import torch
 
-    return {
-        "cpu": _cpu_name(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "device": device,
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "system": platform.platform(terse=True),
-    }
+    return Hardware(
+        cpu=_cpu_name(),
+        cores=os.cpu_count(),
+        threads=torch.get_num_threads(),
+        device=device,
+        gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        system=platform.platform(terse=True),
+    )
 
 
 def _cpu_name() -> str:

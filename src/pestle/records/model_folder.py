@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from ase.data import chemical_symbols
 
 from pestle import __version__
-from pestle.files import write_json
 from pestle.foundations.interface import Foundation
 from pestle.progress import say
+from pestle.records.card import Card, OfRun, Origin
 from pestle.records.folder import now
 
 #: The low-rank update alone, of a model with LoRA.
@@ -21,16 +19,14 @@ ADAPTER_NAME = "adapter.safetensors"
 EXPORT_NAME, ALL_HEADS_NAME = "pestle", "pestle-heads"
 
 
-def write_model_folder(
-    folder: Path, model: Foundation, *, head: str, card: Mapping[str, Any]
-) -> None:
+def write_model_folder(folder: Path, model: Foundation, *, head: str, card: OfRun) -> None:
     """Write a model: safe files first, the card last.
 
     Args:
         folder: RUN_DIR/model.
         model: holds the weights to keep.
         head: the target head.
-        card: what is known of the model (settings, errors, data hashes).
+        card: what the run knows of the model.
     """
     model.save(folder)
     write_card(folder, model, head=head, card=card)
@@ -54,23 +50,22 @@ def write_exports(folder: Path, model: Foundation, *, head: str) -> None:
             model.export(path, head=which)
 
 
-def write_card(folder: Path, model: Foundation, *, head: str, card: Mapping[str, Any]) -> None:
+def write_card(folder: Path, model: Foundation, *, head: str, card: OfRun) -> None:
     """Write card.json; the licence and level of theory are the foundation's."""
     e0s = model.reference_energies[head]
-    content = {
-        "format": 1,
-        "pestle": __version__,
-        "written": now(),
-        "licence": model.provenance.licence,
-        "provenance": asdict(model.provenance),
-        "dispersion": model.provenance.dispersion,
-        "dispersion_removed": model.provenance.dispersion_removed,
-        "elements": [chemical_symbols[z] for z in model.elements],
-        "heads": list(model.heads),
-        "head": head,
-        "cutoff_angstrom": model.cutoff,
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "reference_energies_ev": {chemical_symbols[z]: e for z, e in sorted(e0s.items())},
-        **card,
-    }
-    write_json(folder / "card.json", content)
+    provenance = Origin(**asdict(model.provenance))
+    Card(
+        pestle=__version__,
+        written=now(),
+        licence=provenance.licence,
+        provenance=provenance,
+        dispersion=provenance.dispersion,
+        dispersion_removed=provenance.dispersion_removed,
+        elements=tuple(chemical_symbols[z] for z in model.elements),
+        heads=model.heads,
+        head=head,
+        cutoff_angstrom=model.cutoff,
+        dtype=str(model.dtype).removeprefix("torch."),
+        reference_energies_ev={chemical_symbols[z]: e for z, e in sorted(e0s.items())},
+        **dict(card),
+    ).write(folder / "card.json")

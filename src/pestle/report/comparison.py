@@ -13,7 +13,7 @@ from pestle.protocols.results import Chart, Series
 from pestle.records.verdict import CountedFinding
 from pestle.records.wording import MISSING, count, number, plain
 from pestle.report.charts import figures_of
-from pestle.report.curves import watched_in_words
+from pestle.report.curves import force_errors, watched_in_words
 from pestle.report.error_tables import QUANTITIES, Telling, set_in_words, telling
 from pestle.report.figures import REFERENCE_COLOUR, Figure
 from pestle.report.models import (

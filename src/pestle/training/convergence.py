@@ -4,29 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Convergence:
-    """How a run ended.
-
-    Attributes:
-        converged: whether the figure that chooses the model had stopped to improve.
-        improvement: by what share it fell over the last `updates` updates.
-        updates: how many those are.
-        best_update: update after which the best model was found.
-    """
-
-    converged: bool
-    improvement: float
-    updates: int
-    best_update: int
-
-    @property
-    def pace(self) -> str:
-        """`still improving by 7% per 500 updates`."""
-        return f"still improving by {self.improvement:.0%} per {self.updates:,} updates"
+from pestle.records.parts import Convergence
 
 
 def convergence(
@@ -51,4 +30,9 @@ def convergence(
     span = evaluations[-1][0] - before[-1][0]
     gained = 1.0 - best / best_before if 0 < best_before < math.inf else 0.0
     recent = bool(last) and best_update >= last[0][0]
-    return Convergence(not (recent and gained > threshold), max(0.0, gained), span, best_update)
+    return Convergence(
+        converged=not (recent and gained > threshold),
+        improvement=max(0.0, gained),
+        updates=span,
+        best_update=best_update,
+    )

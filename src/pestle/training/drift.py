@@ -8,6 +8,7 @@ import numpy as np
 
 from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import FramePrediction, predict_frames
+from pestle.records.metrics import Drift
 from pestle.structures.frame import Frame
 
 
@@ -34,21 +35,20 @@ class DriftWatch:
             foundation, frames, head=head, max_edges=max_edges, finite=True
         )
 
-    def measure(self, model: Foundation) -> dict[str, dict[str, float]]:
-        """Head → `energy_rmse` (meV/atom, interaction energy: E0s aside) and `forces_rmse`
-        (meV/Å) between model and foundation."""
+    def measure(self, model: Foundation) -> dict[str, Drift]:
+        """Head → how far it is from the foundation."""
         return {head: self._head(model, head) for head in model.heads}
 
-    def _head(self, model: Foundation, head: str) -> dict[str, float]:
+    def _head(self, model: Foundation, head: str) -> Drift:
         now = predict_frames(model, self.frames, head=head, max_edges=self.max_edges)
         energy = np.array([_per_atom(a, b) for a, b in zip(now, self.reference, strict=True)])
         forces = np.concatenate(
             [(a.forces - b.forces).ravel() for a, b in zip(now, self.reference, strict=True)]
         )
-        return {
-            "energy_rmse": float(1e3 * np.sqrt(np.mean(energy**2))),
-            "forces_rmse": float(1e3 * np.sqrt(np.mean(forces**2))),
-        }
+        return Drift(
+            energy_rmse=float(1e3 * np.sqrt(np.mean(energy**2))),
+            forces_rmse=float(1e3 * np.sqrt(np.mean(forces**2))),
+        )
 
 
 def _per_atom(a: FramePrediction, b: FramePrediction) -> float:

@@ -15,6 +15,7 @@ import numpy as np
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import FramePrediction, KnownPredictions, predict_frames
+from pestle.records.manifest import Gate
 from pestle.settings.run import TrainSettings
 from pestle.structures.frame import Frame, thinned
 
@@ -41,25 +42,6 @@ class Stage:
     head: str
 
 
-@dataclass(frozen=True)
-class GateResult:
-    """Largest deviations over the frames: eV/atom, eV/Å, eV/Å³."""
-
-    n_frames: int
-    energy: float
-    forces: float
-    stress: float
-
-    def joined(self, other: GateResult) -> GateResult:
-        """The larger deviations of two gates."""
-        return GateResult(
-            self.n_frames + other.n_frames,
-            max(self.energy, other.energy),
-            max(self.forces, other.forces),
-            max(self.stress, other.stress),
-        )
-
-
 def _expected_shift(frame: Frame, start: Stage, end: Stage) -> float:
     """Energy difference that the reference energies alone make, in eV (float64)."""
     before = start.model.reference_energies[start.head]
@@ -73,7 +55,7 @@ def _compare(
     start: Stage,
     end: Stage,
     max_edges: int | None,
-) -> GateResult:
+) -> Gate:
     predictions = predict_frames(end.model, frames, head=end.head, max_edges=max_edges)
     energy = forces = stress = 0.0
     for frame, old, new in zip(frames, reference, predictions, strict=True):
@@ -82,7 +64,7 @@ def _compare(
         forces = _worst(forces, new.forces - old.forces)
         if old.stress is not None and new.stress is not None:
             stress = _worst(stress, new.stress - old.stress)
-    return GateResult(len(frames), energy, forces, stress)
+    return Gate(n_frames=len(frames), energy=energy, forces=forces, stress=stress)
 
 
 def _worst(so_far: float, difference: float | np.ndarray) -> float:
@@ -97,7 +79,7 @@ def zero_step_gate(
     settings: TrainSettings,
     *,
     known: KnownPredictions | None = None,
-) -> GateResult:
+) -> Gate:
     """Compare the last stage with the first on training frames.
 
     Args:
@@ -119,7 +101,7 @@ def zero_step_gate(
     energy_limit, force_limit, stress_limit, relative = TOLERANCES[settings.dtype]
     force_limit += relative * largest
 
-    def passes(result: GateResult) -> bool:
+    def passes(result: Gate) -> bool:
         return (
             result.energy <= energy_limit
             and result.forces <= force_limit

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pestle.errors import PestleError
-from pestle.files import Damaged, append_text, finite, write_text
+from pestle.files import append_text, write_text
+from pestle.records.metrics import MetricsLine
 from pestle.settings.run import LogSettings
 
 
@@ -24,30 +24,21 @@ class MetricsFile:
         since. A resumed run will write the later ones again."""
         write_text(self.path, "".join(line + "\n" for line in lines))
 
-    def write(self, record: Mapping[str, Any]) -> str:
-        """Add a record; returns its line."""
-        line = json.dumps(finite(dict(record)))
+    def write(self, record: MetricsLine) -> str:
+        """Add an evaluation; returns its line."""
+        line = record.line
         append_text(self.path, line + "\n")
         return line
 
-    @staticmethod
-    def read(path: Path) -> list[dict[str, Any]]:
-        """All records of a file; none if it is not there.
 
-        Raises:
-            Damaged: a line is no record.
-        """
-        if not path.exists():
-            return []
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-            return [json.loads(line) for line in lines if line.strip()]
-        except ValueError as error:
-            raise Damaged(f"is damaged ({error})", where=str(path)) from error
+def _numbers(record: MetricsLine) -> dict[str, float]:
+    """What is measured, under slash-joined names."""
+    content = record.to_json()
+    del content["format"]
+    return _flat(content)
 
 
 def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """Numbers of a nested record under slash-joined names."""
     values: dict[str, float] = {}
     for key, value in record.items():
         if isinstance(value, Mapping):
@@ -65,8 +56,8 @@ class TensorBoard:
 
         self.logger = TensorBoardLogger(folder, name="", version="")
 
-    def write(self, record: Mapping[str, Any]) -> None:
-        self.logger.log_metrics(_flat(record), step=int(record["step"]))
+    def write(self, record: MetricsLine) -> None:
+        self.logger.log_metrics(_numbers(record), step=record.step)
         self.logger.experiment.flush()
 
 
@@ -81,8 +72,8 @@ class WeightsAndBiases:
             project=project, dir=str(folder), name=folder.name, id=identity[:16], resume="allow"
         )
 
-    def write(self, record: Mapping[str, Any]) -> None:
-        self.run.log(_flat(record), step=int(record["step"]))
+    def write(self, record: MetricsLine) -> None:
+        self.run.log(_numbers(record), step=record.step)
 
 
 def require_loggers(settings: LogSettings) -> None:

@@ -10,8 +10,8 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from traceback import clear_frames
 from typing import Any
@@ -23,10 +23,12 @@ from pestle.errors import Interrupted
 from pestle.foundations.devices import OutOfMemory
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
 from pestle.progress import progress, say
+from pestle.records.metrics import Drift, EvaluatedErrors, MetricsLine, Update, read_metrics
+from pestle.records.parts import Convergence
 from pestle.settings.run import RunSettings
 from pestle.structures.graphs import GraphBatch
 from pestle.training.budget import make_budget, second_stage_at
-from pestle.training.convergence import Convergence, convergence
+from pestle.training.convergence import convergence
 from pestle.training.drift import DriftWatch
 from pestle.training.failures import TrainingFailed, fits_update, not_finite
 from pestle.training.keepers import Keeper, make_keepers
@@ -40,6 +42,21 @@ from pestle.training.watching import Clock, evaluation_line
 
 #: Seconds between checkpoints of a run that goes well; an interruption always writes one.
 CHECKPOINT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of a model.
+
+    Attributes:
+        watched: of the target head on the frames that are watched (see `TrainingData`).
+        replay: of the replay head on the held-out replay structures; `None` without one.
+        drift: head → how far it has moved; `None` where it is not watched.
+    """
+
+    watched: EvaluatedErrors
+    replay: EvaluatedErrors | None = None
+    drift: dict[str, Drift] | None = None
 
 
 class Trainer:
@@ -71,7 +88,7 @@ class Trainer:
         checkpoint: Path,
         metrics: MetricsFile,
         loggers: Sequence[Any] = (),
-        save_best: Callable[[Foundation, dict[str, Any]], None],
+        save_best: Callable[[Foundation, MetricsLine], None],
         identity: str,
         drift: DriftWatch | None = None,
         keepers: Sequence[Keeper] | None = None,
@@ -159,54 +176,56 @@ class Trainer:
         )
 
     # -- evaluation ---------------------------------------------------------------------------
-    def evaluate(self) -> dict[str, Any]:
-        """Figures of the averaged weights: `valid` (or `train_frames`, see `TrainingData`) of the
-        target head and, where there are such, `replay` of the replay head and `drift` by head."""
-        data, weights, figures = self.data, self.weights, {}
+    def evaluate(self) -> Evaluation:
+        """Figures of the averaged weights."""
+        data = self.data
         with self.average.average_parameters():
-            figures[data.watched] = self.objective.evaluate(
-                self.model, data.valid_frames, data.valid_graphs, weights, self._to_device
+            watched = self.objective.evaluate(
+                self.model, data.valid_frames, data.valid_graphs, self.weights, self._to_device
             )
+            replay = None
             if data.replay is not None:
-                figures["replay"] = self.objective.evaluate(
+                replay = self.objective.evaluate(
                     self.model,
                     data.replay.valid_frames,
                     data.replay.valid_graphs,
                     self.objective.replay_weights,
                     self._to_device,
                 )
-            if self.drift is not None:
-                figures["drift"] = self.drift.measure(self.model)
-        return figures
+            drift = self.drift.measure(self.model) if self.drift is not None else None
+        return Evaluation(watched, replay, drift)
 
     def _record(self, train_loss: float | None, norm: float | None) -> None:
         """Evaluate, log, and keep the model if it is the best."""
         figures = self.evaluate()
-        c, train = self.counters, self.settings.train
-        watched = figures[self._chooses]
+        c = self.counters
         no_validation = self.settings.data.no_validation
-        value = watched["loss" if no_validation else train.best_metric]
-        if c.evaluations == 0 and (value is None or not math.isfinite(value)):
-            raise self._cannot_start(value)
+        found = self._chosen_by(figures.watched, figures.replay)
+        if c.evaluations == 0 and (found is None or not math.isfinite(found)):
+            raise self._cannot_start(found)
+        value = math.nan if found is None else found
         # Without validation the last model is kept. A NaN never improves (NaN < x is false).
         last = no_validation and math.isfinite(value)
         if last or value < c.best_without_budget:
             c.best_without_budget, c.best_update_without_budget = value, c.step
-        usable = self._within_budget(figures)
+        usable = self._within_budget(figures.drift)
         is_best = (last or value < c.best) and usable
         regular = self.budget.on_grid(c.step)
         if regular:
             # What could not be kept is no progress.
             self.schedule.evaluated(value if usable else math.inf)
-        record = {
-            "epoch": self.budget.epochs_after(c.step),
-            "step": c.step,
-            "seconds": round(c.seconds, 3),
-            "lr": self.schedule.rate(c.step),
-            "train": {"loss": train_loss, "gradient_norm": norm},
-            **figures,
-            "best": is_best,
-        }
+        record = MetricsLine(
+            epoch=self.budget.epochs_after(c.step),
+            step=c.step,
+            seconds=round(c.seconds, 3),
+            lr=self.schedule.rate(c.step),
+            train=Update(loss=train_loss, gradient_norm=norm),
+            valid=None if no_validation else figures.watched,
+            train_frames=figures.watched if no_validation else None,
+            replay=figures.replay,
+            drift=figures.drift,
+            best=is_best,
+        )
         if is_best:
             c.best, c.best_update, c.waited = value, c.step, 0
             with self.average.average_parameters():
@@ -219,10 +238,12 @@ class Trainer:
             logger.write(record)
         say(evaluation_line(record, self.budget.updates))
 
-    @property
-    def _chooses(self) -> str:
-        """The figures by which the model to keep is chosen."""
-        return "replay" if self.settings.train.best_head == REPLAY_HEAD else self.data.watched
+    def _chosen_by(self, watched: EvaluatedErrors, replay: EvaluatedErrors | None) -> float | None:
+        """The figure by which the model to keep is chosen."""
+        train = self.settings.train
+        errors = replay if train.best_head == REPLAY_HEAD else watched
+        assert errors is not None
+        return errors.of("loss" if self.settings.data.no_validation else train.best_metric)
 
     def _cannot_start(self, value: float | None) -> TrainingFailed:
         """The frames by which the model to keep is chosen, and of which nothing is known."""
@@ -240,7 +261,7 @@ class Trainer:
                 weights,
                 self._to_device,
             )
-            if not math.isfinite(alone["loss"]):
+            if alone.loss is None or not math.isfinite(alone.loss):
                 guilty.append(frame.where)
         more = f" and {len(guilty) - 3} more" if len(guilty) > 3 else ""
         named = f", because of {', '.join(guilty[:3])}{more}" if guilty else ""
@@ -253,10 +274,14 @@ class Trainer:
             fix="The starting model cannot predict these frames; look at them.",
         )
 
-    def _within_budget(self, figures: dict[str, Any]) -> bool:
+    def _within_budget(self, drift: Mapping[str, Drift] | None) -> bool:
         """Whether the target head has not drifted beyond the forgetting budget."""
         budget = self.settings.train.max_drift
-        return budget is None or figures["drift"][TARGET_HEAD]["forces_rmse"] <= budget
+        if budget is None:
+            return True
+        assert drift is not None
+        moved = drift[TARGET_HEAD].forces_rmse
+        return moved is not None and moved <= budget
 
     # -- the run ------------------------------------------------------------------------------
     def run(self, *, resume: bool = False) -> Counters:
@@ -385,11 +410,11 @@ class Trainer:
         if self.settings.data.no_validation:
             return None
         values = []
-        for record in MetricsFile.read(self.metrics.path):
-            value = record[self._chooses][train.best_metric]
+        for record in read_metrics(self.metrics.path):
+            value = self._chosen_by(record.watched, record.replay)
             # What is not finite stands as null in the file.
-            usable = value is not None and self._within_budget(record)
-            values.append((record["step"], value if usable else math.inf))
+            usable = value is not None and self._within_budget(record.drift)
+            values.append((record.step, value if usable and value is not None else math.inf))
         # Losses of another stage are not compared.
         own = [pair for pair in values if pair[0] > self.counters.second_stage]
         values = own or values

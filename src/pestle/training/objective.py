@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -16,6 +16,7 @@ from pestle.foundations.prediction import (
     per_frame,
 )
 from pestle.metrics import frame_errors
+from pestle.records.metrics import EvaluatedErrors
 from pestle.settings.run import RunSettings
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import GraphBatch, collate
@@ -129,8 +130,8 @@ class Objective:
         graphs: Sequence[GraphBatch],
         weights: Mapping[str, float],
         to_device: Callable[[GraphBatch], GraphBatch],
-    ) -> dict[str, Any]:
-        """`metrics.frame_errors` of some labelled frames, and their loss.
+    ) -> EvaluatedErrors:
+        """Errors of some labelled frames, and their loss.
 
         Raises:
             OutOfMemory: a batch does not fit.
@@ -150,6 +151,5 @@ class Objective:
                     sums[name] = sums.get(name, 0.0) + float(value)
                     counts[name] = counts.get(name, 0) + terms.counts[name]
                 predictions += per_frame(batch, prediction)
-        result = frame_errors(frames, predictions)
-        result["loss"] = sum(weights[k] * sums[k] / counts[k] for k in sums)
-        return result
+        loss = sum(weights[k] * sums[k] / counts[k] for k in sums)
+        return EvaluatedErrors(**frame_errors(frames, predictions), loss=loss)

@@ -12,12 +12,12 @@ import math
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 
 import torch
 
 from pestle.errors import PestleError
 from pestle.progress import progress
+from pestle.records.manifest import RateProbe, Trial
 from pestle.training.failures import fits_update
 from pestle.training.loop import Trainer
 from pestle.training.losses import loss_weights
@@ -39,47 +39,12 @@ WATCHED = 4
 RISEN = 1.05
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One rate.
-
-    Attributes:
-        rate: learning rate.
-        losses: loss over its start after the updates of `LOOKS`, the last one that has risen, if
-            any; infinite where it was no number.
-        safe: whether none has risen.
-        updates: how many were made.
-    """
-
-    rate: float
-    losses: tuple[float, ...]
-    safe: bool
-    updates: int
-
-
-@dataclass(frozen=True)
-class RateProbe:
-    """What the probe found.
-
-    Attributes:
-        rate: the largest safe rate.
-        trials: every rate tried, the largest first.
-        updates: updates at that rate.
-        seconds: how long all of it took.
-    """
-
-    rate: float
-    trials: tuple[Trial, ...]
-    updates: int
-    seconds: float
-
-    @property
-    def reason(self) -> str:
-        """Why that rate, for the plan."""
-        above = [f"{t.rate:g}" for t in self.trials if t.rate > self.rate]
-        found = f"the largest of {len(RATES)} rates that did not raise the loss in {self.updates}"
-        worse = f"; {', '.join(above)} did" if above else ""
-        return f"auto: {found} updates from the starting model{worse}"
+def reason_of(probe: RateProbe) -> str:
+    """Why the rate that a probe found, for the plan."""
+    above = [f"{t.rate:g}" for t in probe.trials if t.rate > probe.rate]
+    found = f"the largest of {len(RATES)} rates that did not raise the loss in {probe.updates}"
+    worse = f"; {', '.join(above)} did" if above else ""
+    return f"auto: {found} updates from the starting model{worse}"
 
 
 def probe_rates(trainer: Trainer, rates: Sequence[float] = RATES) -> RateProbe:
@@ -124,7 +89,7 @@ def probe_rates(trainer: Trainer, rates: Sequence[float] = RATES) -> RateProbe:
             fix="Look at the frames (`pestle check`), or give train.lr a number.",
         )
     seconds = round(time.monotonic() - started, 2)
-    return RateProbe(trials[-1].rate, tuple(trials), UPDATES, seconds)
+    return RateProbe(rate=trials[-1].rate, trials=tuple(trials), updates=UPDATES, seconds=seconds)
 
 
 def _trial(
@@ -154,8 +119,8 @@ def _trial(
             ratios = [after / first for after, first in now if first > 0]
             found.append(max(ratios) if all(map(math.isfinite, ratios)) else math.inf)
             if found[-1] > RISEN:
-                return Trial(rate, tuple(found), False, k)
-    return Trial(rate, tuple(found), True, len(draws))
+                return Trial(rate=rate, losses=tuple(found), safe=False, updates=k)
+    return Trial(rate=rate, losses=tuple(found), safe=True, updates=len(draws))
 
 
 def _starting_losses(trainer: Trainer, watched: Sequence[Draw]) -> tuple[float, float]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import sys
 import time
-from typing import Any
 
 import torch
 
 from pestle.progress import duration
+from pestle.records.metrics import EvaluatedErrors, MetricsLine
 
 
 class Clock:
@@ -34,33 +34,36 @@ def peak_memory(device: torch.device) -> float:
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
-def evaluation_line(record: dict[str, Any], updates: int) -> str:
+def evaluation_line(record: MetricsLine, updates: int) -> str:
     """One evaluation as a line of the log; `updates`: of the whole run at most."""
-    done = f"update {record['step']:>{len(f'{updates:,}')},}/{updates:,}"
-    own = record["valid"] if "valid" in record else record["train_frames"]
-    parts = [done, f"epoch {record['epoch']:>4g}", f"loss {own['loss']:.4e}"]
-    if "valid" not in record:
+    done = f"update {record.step:>{len(f'{updates:,}')},}/{updates:,}"
+    own = record.watched
+    parts = [done, f"epoch {record.epoch:>4g}", f"loss {_number(own.loss):.4e}"]
+    if record.valid is None:
         parts.append("training frames:")
     parts += _errors(own)
-    if "replay" in record:
-        parts += ["replay:", *_errors(record["replay"])]
-    if "drift" in record:
-        moved = ", ".join(f"{d['forces_rmse']:.3g}" for d in record["drift"].values())
-        names = "/".join(record["drift"])
-        parts.append(f"drift {names} {moved} meV/Å")
-    parts.append(duration(record["seconds"]))
+    if record.replay is not None:
+        parts += ["replay:", *_errors(record.replay)]
+    if record.drift is not None:
+        moved = ", ".join(f"{_number(d.forces_rmse):.3g}" for d in record.drift.values())
+        parts.append(f"drift {'/'.join(record.drift)} {moved} meV/Å")
+    parts.append(duration(record.seconds))
     # Without validation every model is kept in its turn, and none is called the best.
-    return "  ".join(parts) + ("  *best" if record["best"] and "valid" in record else "")
+    return "  ".join(parts) + ("  *best" if record.best and record.valid is not None else "")
 
 
-def _errors(valid: dict[str, Any]) -> list[str]:
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _errors(found: EvaluatedErrors) -> list[str]:
     """RMSEs that are known."""
     return [
-        f"{label} {valid[name]:.3g} {unit}"
-        for name, label, unit in (
-            ("energy_rmse", "E", "meV/atom"),
-            ("forces_rmse", "F", "meV/Å"),
-            ("stress_rmse", "S", "meV/Å³"),
+        f"{label} {value:.3g} {unit}"
+        for value, label, unit in (
+            (found.energy_rmse, "E", "meV/atom"),
+            (found.forces_rmse, "F", "meV/Å"),
+            (found.stress_rmse, "S", "meV/Å³"),
         )
-        if valid[name] is not None and math.isfinite(valid[name])
+        if value is not None and math.isfinite(value)
     ]

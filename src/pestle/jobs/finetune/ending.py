@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pestle.adaptation import METHODS, Method
 from pestle.errors import PestleError
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD
-from pestle.protocols.ending import WORSE_BY, Breadth, Ending, SetErrors, Trouble, worse_in_words
+from pestle.records.ending import WORSE_BY, Breadth, Ending, SetErrors, Trouble, worse_in_words
+from pestle.records.metrics import Errors, MetricsLine
+from pestle.records.parts import Convergence, InterpolationFacts
 from pestle.records.wording import figure
 from pestle.settings.run import RunSettings
 from pestle.training.budget import Budget
-from pestle.training.convergence import Convergence
 from pestle.training.state import Counters
 
 #: What a new run takes: a rate this much lower, so much more training, energies that weigh more.
@@ -39,9 +39,9 @@ class Course:
     counters: Counters
     budget: Budget
     convergence: Convergence | None
-    records: Sequence[Mapping[str, Any]]
+    records: Sequence[MetricsLine]
     failure: PestleError | None = None
-    interpolation: Mapping[str, Any] | None = None
+    interpolation: InterpolationFacts | None = None
 
     @property
     def method(self) -> Method:
@@ -56,12 +56,11 @@ class Course:
             head = "training"
         return f"{head} {train.best_metric}"
 
-    def chosen_by(self, record: Mapping[str, Any]) -> float:
+    def chosen_by(self, record: MetricsLine) -> float:
         """The figure that chooses the model; infinity where it is no number."""
         train = self.settings.train
-        own = "train_frames" if self.settings.data.no_validation else "valid"
-        part = record.get("replay" if train.best_head == REPLAY_HEAD else own) or {}
-        value = part.get(train.best_metric)
+        part = record.replay if train.best_head == REPLAY_HEAD else record.watched
+        value = None if part is None else part.of(train.best_metric)
         return math.inf if value is None or not math.isfinite(value) else float(value)
 
     @property
@@ -69,22 +68,21 @@ class Course:
         """Force drift of the target head of the model that is kept, meV/Å; `None` where none was
         watched."""
         if self.interpolation is not None:
-            drift: float | None = self.interpolation["drift"]
-            return drift
+            return self.interpolation.drift
         return self.drift_at(self.counters.best_update)
 
     def drift_at(self, update: int) -> float | None:
         """Force drift of the target head at an evaluation, meV/Å; `None` where none was watched."""
         for record in self.records:
-            if record["step"] == update and record.get("drift"):
-                return float(record["drift"][TARGET_HEAD]["forces_rmse"])
+            if record.step == update and record.drift:
+                return record.drift[TARGET_HEAD].forces_rmse
         return None
 
 
 def ending_of(
     course: Course,
     sets: Sequence[SetErrors],
-    replay: Mapping[str, Any] | None = None,
+    replay: Mapping[str, Mapping[str, Errors]] | None = None,
     *,
     own_labels: bool = False,
     n_drift: int = 0,
@@ -94,8 +92,8 @@ def ending_of(
     Args:
         course: of the run.
         sets: errors on the target's sets, the most telling first.
-        replay: model → group → `metrics.frame_errors` on the held-out replay structures; `None`
-            for methods without.
+        replay: model → group → errors on the held-out replay structures; `None` for methods
+            without.
         own_labels: whether the foundation made their labels.
         n_drift: structures on which drift was watched.
     """
@@ -105,7 +103,7 @@ def ending_of(
         drift_structures=n_drift or None,
         replay=_forces(replay, "fine-tuned"),
         replay_foundation=None if own_labels else _forces(replay, "foundation"),
-        replay_structures=replay["fine-tuned"]["all"]["n_frames"] if replay else None,
+        replay_structures=replay["fine-tuned"]["all"].n_frames if replay else None,
     )
     return Ending(
         method=settings.method,
@@ -121,14 +119,14 @@ def ending_of(
     )
 
 
-def _forces(by_model: Mapping[str, Any] | None, model: str) -> float | None:
-    return None if by_model is None else by_model[model]["all"]["forces_rmse"]
+def _forces(by_model: Mapping[str, Mapping[str, Errors]] | None, model: str) -> float | None:
+    return None if by_model is None else by_model[model]["all"].forces_rmse
 
 
 def _kept_start(course: Course) -> Trouble:
     """Why nothing that was trained was kept."""
     settings, counters = course.settings, course.counters
-    values = {int(r["step"]): course.chosen_by(r) for r in course.records}
+    values = {r.step: course.chosen_by(r) for r in course.records}
     start, later = values.get(0, math.inf), [v for step, v in values.items() if step > 0]
     before = "random weights" if course.method.from_scratch else "the starting model"
     what = f"the model that was kept is {before}, that of epoch 0"

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from lightning_fabric import Fabric
 
 from pestle.jobs.finetune.preparation import Prepared
+from pestle.records.manifest import Plan, RateProbe
 from pestle.settings.run import RunSettings
 from pestle.training.budget import GUARD_EPOCHS, GUARD_UPDATES
 from pestle.training.keepers import Keeper
 from pestle.training.loggers import MetricsFile
 from pestle.training.loop import Trainer
 from pestle.training.objective import TrainingData
-from pestle.training.rate_probe import RateProbe, probe_rates
+from pestle.training.rate_probe import probe_rates, reason_of
 from pestle.training.trial_update import timed_update
 
 
-def step_plan(trainer: Trainer) -> dict[str, Any]:
+def step_plan(trainer: Trainer) -> Plan:
     """Updates, what they come to, and time and memory from one timed update."""
     seconds, memory = timed_update(trainer)
     budget, train = trainer.budget, trainer.settings.train
@@ -29,17 +29,17 @@ def step_plan(trainer: Trainer) -> dict[str, Any]:
         watched += len(trainer.data.replay.valid_frames)
     evaluations = -(-budget.updates // budget.interval)
     evaluating = evaluations * -(-watched // train.batch_size) * seconds / 3
-    return {
-        "steps_per_epoch": budget.per_epoch,
-        "epochs": budget.epochs,
-        "steps": budget.updates,
-        "updates_between_evaluations": budget.interval,
-        "passes": trainer.mixture.passes(budget.updates).line(),
-        "ends_earlier": ends_earlier(trainer.settings),
-        "seconds_per_step": seconds,
-        "estimated_seconds": budget.updates * seconds + evaluating,
-        "memory_mib": memory,
-    }
+    return Plan(
+        steps_per_epoch=budget.per_epoch,
+        epochs=budget.epochs,
+        steps=budget.updates,
+        updates_between_evaluations=budget.interval,
+        passes=trainer.mixture.passes(budget.updates).line(),
+        ends_earlier=ends_earlier(trainer.settings),
+        seconds_per_step=seconds,
+        estimated_seconds=budget.updates * seconds + evaluating,
+        memory_mib=memory,
+    )
 
 
 def ends_earlier(settings: RunSettings) -> str:
@@ -90,7 +90,7 @@ def settle_rate(
     trainer = rate_trainer(prepared, data, fabric)
     probe = probe_rates(trainer)
     train.lr = probe.rate
-    prepared.reasons["train.lr"] = probe.reason
+    prepared.reasons["train.lr"] = reason_of(probe)
     return probe, trainer.keepers
 
 

@@ -7,14 +7,16 @@ often a run ends, so that nothing is interpolated twice.
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from pestle.files import read_sealed, write_sealed
 from pestle.foundations.interface import TARGET_HEAD, Foundation
 from pestle.progress import say
+from pestle.records.metrics import EvaluatedErrors
+from pestle.records.parts import CurvePoint, InterpolationFacts
 from pestle.training.keepers.interpolation import GRID, Interpolation, choose
 from pestle.training.loop import Trainer
 
@@ -27,7 +29,9 @@ def save_child(path: Path, child: Foundation, trainable: tuple[str, ...]) -> Non
     write_sealed(path, buffer.getbuffer())
 
 
-def interpolate(trainer: Trainer, line: Interpolation, child_file: Path) -> dict[str, Any]:
+def interpolate(
+    trainer: Trainer, line: Interpolation, child_file: Path
+) -> tuple[InterpolationFacts, EvaluatedErrors]:
     """Put the trainer's model on the line between start and child, and say where.
 
     Args:
@@ -36,10 +40,7 @@ def interpolate(trainer: Trainer, line: Interpolation, child_file: Path) -> dict
         child_file: what `save_child` wrote of the best model.
 
     Returns:
-        `coefficient` and `chosen` (whether `auto` chose it), `valid` (the errors there), `drift`
-        (meV/Å, of the target head's forces there; null where it is not watched), and `curve`: a
-        list of `coefficient`, `loss`, `energy_rmse` (meV/atom), `forces_rmse` (meV/Å) on the
-        validation frames and `drift`.
+        Where that is and what was tried, and the errors there on the frames that are watched.
     """
     keep, budget = trainer.settings.keep, trainer.settings.train.max_drift
     auto = keep.interpolate == "auto"
@@ -52,7 +53,7 @@ def interpolate(trainer: Trainer, line: Interpolation, child_file: Path) -> dict
         if not auto
         else choose(
             {
-                a: valid["loss"]
+                a: math.inf if valid.loss is None else valid.loss
                 for a, (valid, drift) in found.items()
                 if budget is None or drift is None or drift <= budget
             },
@@ -67,22 +68,22 @@ def interpolate(trainer: Trainer, line: Interpolation, child_file: Path) -> dict
         f"{_forces(valid)} (start {_forces(found[0.0][0])}, trained {_forces(found[1.0][0])})"
         + ("" if drift is None else f", drift {drift:.1f} (trained {found[1.0][1]:.1f}) meV/Å")
     )
-    curve = [
-        {
-            "coefficient": at,
-            "loss": figures["loss"],
-            "energy_rmse": figures["energy_rmse"],
-            "forces_rmse": figures["forces_rmse"],
-            "drift": moved,
-        }
+    curve = tuple(
+        CurvePoint(
+            coefficient=at,
+            loss=figures.loss,
+            energy_rmse=figures.energy_rmse,
+            forces_rmse=figures.forces_rmse,
+            drift=moved,
+        )
         for at, (figures, moved) in found.items()
-    ]
-    return {"coefficient": a, "chosen": auto, "valid": valid, "drift": drift, "curve": curve}
+    )
+    return InterpolationFacts(coefficient=a, chosen=auto, drift=drift, curve=curve), valid
 
 
 def _figures(
     trainer: Trainer, line: Interpolation, child: dict[str, torch.Tensor], a: float
-) -> tuple[dict[str, Any], float | None]:
+) -> tuple[EvaluatedErrors, float | None]:
     """Validation errors of the target head at a coefficient, and drift of its forces (meV/Å)."""
     line.put(trainer.model, child, a)
     data = trainer.data
@@ -95,9 +96,9 @@ def _figures(
     )
     if trainer.drift is None:
         return valid, None
-    return valid, trainer.drift.measure(trainer.model)[TARGET_HEAD]["forces_rmse"]
+    return valid, trainer.drift.measure(trainer.model)[TARGET_HEAD].forces_rmse
 
 
-def _forces(figures: dict[str, Any]) -> str:
-    value = figures["forces_rmse"]
+def _forces(figures: EvaluatedErrors) -> str:
+    value = figures.forces_rmse
     return "unknown" if value is None else f"{value:.1f} meV/Å"

@@ -6,11 +6,11 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pestle.adaptation import METHODS as METHODS_OF_ADAPTATION
+from pestle.adaptation.adapter_file import save_adapter
 from pestle.adaptation.low_rank import LowRankModel
 from pestle.adaptation.replay.pools import is_file_pool
 from pestle.energies.reference_energies import METHODS
@@ -18,28 +18,43 @@ from pestle.errors import Interrupted, PestleError
 from pestle.files import Damaged, DiskFull
 from pestle.foundations import catalogue, load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
-from pestle.jobs.finetune.adapters import write_adapter
 from pestle.jobs.finetune.ending import Course, ending_of
 from pestle.jobs.finetune.first_updates import fix_length, settle_rate, step_plan
 from pestle.jobs.finetune.interpolation import interpolate, save_child
-from pestle.jobs.finetune.judging import FINE_TUNED, judge
+from pestle.jobs.finetune.judging import judge
 from pestle.jobs.finetune.plan import plan_lines
 from pestle.jobs.finetune.preparation import Prepared, prepare, training_data
-from pestle.jobs.finetune.record import card_of, data_files, describe, run_identity
+from pestle.jobs.finetune.record import (
+    card_after_training,
+    card_while_training,
+    data_files,
+    describe,
+    run_identity,
+)
 from pestle.jobs.finetune.replay import read_broad, write_broad
-from pestle.jobs.finetune.resuming import changes_of, keep_reasons
+from pestle.jobs.finetune.resuming import going_on
 from pestle.labels.resumable import labels_of_run
 from pestle.locks import locked_folder
 from pestle.progress import say
-from pestle.protocols.ending import Ending
-from pestle.records.folder import Manifest, RunFolder, hardware, now, require_folder
-from pestle.records.model_folder import write_card, write_exports, write_model_folder
+from pestle.records.ending import Ending
+from pestle.records.folder import RunFolder, hardware, now, require_folder
+from pestle.records.manifest import (
+    DriftBudget,
+    Gate,
+    KeptModel,
+    Manifest,
+    ManifestFile,
+    Preparation,
+    TrainingFacts,
+)
+from pestle.records.metrics import EvaluatedErrors, MetricsLine, read_metrics
+from pestle.records.model_folder import ADAPTER_NAME, write_card, write_exports, write_model_folder
 from pestle.report import write_report
 from pestle.settings.run import RunSettings
 from pestle.settings.run_file import from_names, write_run_file
 from pestle.training.drift import DriftWatch
 from pestle.training.failures import TrainingFailed
-from pestle.training.gate import GateResult, Stage, zero_step_gate
+from pestle.training.gate import Stage, zero_step_gate
 from pestle.training.keepers.interpolation import Interpolation
 from pestle.training.loggers import MetricsFile, make_loggers
 from pestle.training.loop import Trainer
@@ -55,7 +70,7 @@ def finetune(
     resume: bool = False,
     dry_run: bool = False,
     command: str = "",
-    show: Callable[[Mapping[str, Any]], None] | None = None,
+    show: Callable[[Manifest], None] | None = None,
 ) -> dict[str, Any]:
     """Fine-tune a foundation model and judge the result.
 
@@ -69,11 +84,11 @@ def finetune(
         dry_run: stop before the first update and write no run folder. Pseudolabels that had to be
             made are kept in `OUT.labels.partial`, and the run takes them from there.
         command: command line, for the manifest and the report.
-        show: called with the manifest before the three lines that end a run are said, and after
-            the warning, if there is one.
+        show: called with the manifest: of a dry run, or before the three lines that end a run are
+            said, and after the warning, if there is one.
 
     Returns:
-        The manifest. Its `ending` is what `protocols.ending.Ending` reads.
+        The manifest as plain data, with the names of manifest.json.
 
     Raises:
         PestleError: a mistake in settings or data, or another command writes to the folder.
@@ -96,7 +111,8 @@ def finetune(
         if not (resume or dry_run):
             folder.require_new()  # another command may have been faster
         try:
-            return _finetune(settings, folder, trust, resume, dry_run, command, show)
+            record = _finetune(settings, folder, trust, resume, dry_run, command, show)
+            return record.to_json()
         except DiskFull as error:
             if not folder.settings.exists():
                 raise
@@ -114,8 +130,8 @@ def _finetune(
     resume: bool,
     dry_run: bool,
     command: str,
-    show: Callable[[Mapping[str, Any]], None] | None,
-) -> dict[str, Any]:
+    show: Callable[[Manifest], None] | None,
+) -> Manifest:
     """The same, in a folder that no other command writes to."""
     started = time.monotonic()
     fabric = make_fabric(settings.train)
@@ -135,8 +151,8 @@ def _finetune(
     if prepared.settings.keep.interpolate is not None:
         between = Interpolation(prepared.adaptation.model, prepared.adaptation.trainable)
 
-    def save_best(best: Foundation, record: dict[str, Any]) -> None:
-        _write_model(best, record, prepared, folder, manifest)
+    def save_best(best: Foundation, kept: MetricsLine) -> None:
+        _write_model(best, kept.epoch, kept.valid, prepared, folder, manifest)
         if between is not None:
             save_child(folder.child, best, prepared.adaptation.trainable)
 
@@ -154,31 +170,26 @@ def _finetune(
         keepers=keepers,
     )
     fix_length(trainer, prepared)
-    manifest = Manifest(folder.manifest, describe(prepared, command))
+    manifest = ManifestFile(folder.manifest, describe(prepared, command))
     begun = _begun(folder) if resume else None
     if begun is not None:
-        # The command that repeats the run is the one that began it.
-        kept = ("command", "started", "replay", "changes", "rate_probe")
-        manifest.content |= {key: begun[key] for key in kept if key in begun}
-        manifest.content["method"]["choice"] = begun["method"].get("choice")
-        keep_reasons(manifest.content["settings"], begun["settings"])
-        manifest.content["changes"] += changes_of(begun["settings"], manifest.content, folder)
-    manifest.content["hardware"] = hardware(str(fabric.device))
-    manifest.content["plan"] = step_plan(trainer)
+        manifest.record = going_on(manifest.record, begun, folder)
+    manifest.set(hardware=hardware(str(fabric.device)), plan=step_plan(trainer))
     if not resume:
-        manifest.content["rate_probe"] = None if probe is None else asdict(probe)
-    gate = pass_gate(prepared)
-    manifest.content["gate"] = asdict(gate) if gate else None
-    manifest.content["timings"] = {"preparation_s": round(time.monotonic() - started, 2)}
+        manifest.set(rate_probe=probe)
+    manifest.set(gate=pass_gate(prepared))
+    manifest.set(timings=Preparation(preparation_s=round(time.monotonic() - started, 2)))
     if dry_run:
         if prepared.replay is not None and labels_file.exists():
             say(f"{labels_file}: the pseudolabels are kept; the run itself takes them from there")
-        return manifest.content
+        if show is not None:
+            show(manifest.record)
+        return manifest.record
 
     # Whatever a user can have got wrong was found by now: a refused run leaves no folder behind.
     handler = folder.open_log()
     try:
-        for line in plan_lines(manifest.content):
+        for line in plan_lines(manifest.record):
             say(line)
         say()
         if not resume:
@@ -191,10 +202,10 @@ def _finetune(
         trainer.loggers = make_loggers(settings.log, folder.path, identity)
         ending = _train_and_judge(trainer, prepared, folder, manifest, between, resume=resume)
         if show is not None:
-            show(manifest.content)
+            show(manifest.record)
         for about, line in ending.lines(folder.path).items():
             say(f"{about}:".ljust(9) + line)
-        return manifest.content
+        return manifest.record
     except (Interrupted, TrainingFailed):
         raise
     except BaseException as error:
@@ -206,12 +217,12 @@ def _finetune(
         handler.close()
 
 
-def _begun(folder: RunFolder) -> dict[str, Any] | None:
+def _begun(folder: RunFolder) -> Manifest | None:
     """What the manifest says of how the run began; `None`, and a warning, where it cannot."""
     if not folder.manifest.exists():
         return None
     try:
-        return Manifest.read(folder.manifest).content
+        return Manifest.of_run(folder.manifest)
     except Damaged as error:
         say(
             f"warning: {error.where}: {error.what}; it is written anew, without the command that "
@@ -220,7 +231,7 @@ def _begun(folder: RunFolder) -> dict[str, Any] | None:
         return None
 
 
-def pass_gate(prepared: Prepared) -> GateResult | None:
+def pass_gate(prepared: Prepared) -> Gate | None:
     """The zero-step gate on the training frames; `None` where it does not apply.
 
     Raises:
@@ -254,25 +265,31 @@ def watch_drift(prepared: Prepared) -> DriftWatch | None:
 
 def _write_model(
     model: Foundation,
-    record: Mapping[str, Any],
+    epoch: int | float,
+    valid: EvaluatedErrors | None,
     prepared: Prepared,
     folder: RunFolder,
-    manifest: Manifest,
+    manifest: ManifestFile,
 ) -> None:
-    """Write a model to keep; `record` has its epoch and its errors on the validation frames, or in
-    a run without them on training frames."""
-    card = {**card_of(prepared, manifest.content), "validation": record.get("valid")}
-    card["epoch"] = record["epoch"]
+    """Write a model to keep, with its epoch and its errors on the validation frames."""
+    card = card_while_training(prepared, manifest.record, epoch, valid)
     write_model_folder(folder.model, model, head=TARGET_HEAD, card=card)
     if isinstance(model, LowRankModel):
-        write_adapter(folder.model, model, prepared)
+        # With the foundation it gives the whole model back. Every head began as the foundation's
+        # one.
+        save_adapter(
+            folder.model / ADAPTER_NAME,
+            model,
+            foundation_fingerprint=prepared.fingerprint,
+            heads=dict.fromkeys(model.heads, prepared.foundation_head),
+        )
 
 
 def _train_and_judge(
     trainer: Trainer,
     prepared: Prepared,
     folder: RunFolder,
-    manifest: Manifest,
+    manifest: ManifestFile,
     between: Interpolation | None,
     *,
     resume: bool,
@@ -292,32 +309,32 @@ def _train_and_judge(
     convergence = trainer.convergence() if counters.evaluations else None
     no_validation = prepared.settings.data.no_validation
     manifest.update(
-        training={
-            "best_epoch": trainer.budget.epochs_after(max(0, counters.best_update)),
-            "best_update": counters.best_update,
-            "best_metric": "loss" if no_validation else prepared.settings.train.best_metric,
-            "best_value": counters.best,
-            "epochs": trainer.budget.epochs_after(counters.step),
-            "steps": counters.step,
-            "seconds": counters.seconds,
-            "finished": counters.finished or (failure.line if failure else ""),
-            "kept": "last" if no_validation else "best",
-            "convergence": asdict(convergence) if convergence else None,
-            "drift_budget": drift_budget_outcome(trainer),
-        }
+        training=TrainingFacts(
+            best_epoch=trainer.budget.epochs_after(max(0, counters.best_update)),
+            best_update=counters.best_update,
+            best_metric="loss" if no_validation else prepared.settings.train.best_metric,
+            best_value=counters.best,
+            epochs=trainer.budget.epochs_after(counters.step),
+            steps=counters.step,
+            seconds=counters.seconds,
+            finished=counters.finished or (failure.line if failure else ""),
+            kept="last" if no_validation else "best",
+            convergence=convergence,
+            drift_budget=drift_budget_outcome(trainer),
+        )
     )
     if failure is not None and counters.best_update < 0:
         manifest.update(status="aborted", status_detail=failure.line, finished=now())
         raise failure
     if between is not None:
-        found = interpolate(trainer, between, folder.child)
-        epoch = manifest.content["training"]["best_epoch"]
-        record = {"epoch": epoch, trainer.data.watched: found.pop("valid")}
-        manifest.content["method"]["notes"].append(
-            f"interpolated at {found['coefficient']:g} after training"
-        )
-        manifest.update(interpolation=found)
-        _write_model(trainer.model, record, prepared, folder, manifest)
+        found, errors_there = interpolate(trainer, between, folder.child)
+        method = manifest.record.method
+        note = f"interpolated at {found.coefficient:g} after training"
+        method = method.model_copy(update={"notes": (*method.notes, note)})
+        manifest.update(method=method, interpolation=found)
+        valid = None if no_validation else errors_there
+        epoch = manifest.record.of_training.best_epoch
+        _write_model(trainer.model, epoch, valid, prepared, folder, manifest)
     # Read from the folder, as every later use of the run does.
     best = load_foundation(folder.path).to(prepared.start.device)
     with locked_folder(folder.protocol("errors")):
@@ -329,9 +346,9 @@ def _train_and_judge(
             counters,
             trainer.budget,
             convergence,
-            MetricsFile.read(folder.metrics),
+            read_metrics(folder.metrics),
             failure,
-            manifest.content["interpolation"],
+            manifest.record.interpolation,
         ),
         judged.sets,
         errors.get("replay"),
@@ -339,18 +356,14 @@ def _train_and_judge(
         n_drift=len(prepared.drift),
     )
     write_exports(folder.model, best, head=TARGET_HEAD)
-    card = card_of(prepared, manifest.content)
-    of_best = {name: models[FINE_TUNED]["all"] for name, models in errors.items()}
-    training = manifest.content["training"]
-    card |= {"epoch": training["best_epoch"], "convergence": training["convergence"]}
-    card |= {"errors": of_best, "ending": ending.for_card()}
+    card = card_after_training(prepared, manifest.record, errors, ending)
     write_card(folder.model, best, head=TARGET_HEAD, card=card)
     manifest.update(
         status="aborted" if failure else "finished",
         status_detail=failure.line if failure else counters.finished,
         finished=now(),
         errors=errors,
-        ending=ending.model_dump(mode="json"),
+        ending=ending,
     )
     write_report(folder.path)
     if ending.trouble is not None:
@@ -360,23 +373,19 @@ def _train_and_judge(
     return ending
 
 
-def drift_budget_outcome(trainer: Trainer) -> dict[str, Any] | None:
+def drift_budget_outcome(trainer: Trainer) -> DriftBudget | None:
     """What the forgetting budget cost: the best figure within it and the best without it."""
     train, counters = trainer.settings.train, trainer.counters
     if train.max_drift is None:
         return None
-    return {
-        "max_drift": train.max_drift,
-        "metric": train.best_metric,
-        "within": {
-            "epoch": trainer.budget.epochs_after(max(0, counters.best_update)),
-            "value": counters.best,
-        },
-        "without": {
-            "epoch": trainer.budget.epochs_after(max(0, counters.best_update_without_budget)),
-            "value": counters.best_without_budget,
-        },
-    }
+    epochs = trainer.budget.epochs_after
+    free = counters.best_update_without_budget
+    return DriftBudget(
+        max_drift=train.max_drift,
+        metric=train.best_metric,
+        within=KeptModel(epoch=epochs(max(0, counters.best_update)), value=counters.best),
+        without=KeptModel(epoch=epochs(max(0, free)), value=counters.best_without_budget),
+    )
 
 
 def with_absolute_paths(settings: RunSettings) -> RunSettings:

@@ -13,13 +13,15 @@ from pestle.jobs.potentials import Contenders
 from pestle.jobs.probe import measured, write_results
 from pestle.protocols.against_labels import labels_are_its_own
 from pestle.protocols.base import Inputs
-from pestle.protocols.ending import SetErrors
 from pestle.protocols.errors.offset import energy_rmse_without, offset_by_element
 from pestle.protocols.errors.protocol import BY_SET, PROTOCOL
 from pestle.protocols.potential import ModelPotential
 from pestle.protocols.predictions import read_predictions
 from pestle.protocols.raw import RawFolder
+from pestle.records.ending import SetErrors
 from pestle.records.folder import RunFolder
+from pestle.records.manifest import SetsOfErrors
+from pestle.records.metrics import Errors
 from pestle.settings.probe import ErrorSettings
 from pestle.structures.frame import Frame, elements_of, is_labelled, thinned
 
@@ -36,13 +38,13 @@ class Judged:
     """What a run is judged by.
 
     Attributes:
-        errors: set → model → group → `metrics.frame_errors`; the set `replay` is of the replay
+        errors: set → model → group → errors; the set `replay` is of the replay
             heads.
         sets: the same in all, of the target's sets, against the foundation without its constant
             offset.
     """
 
-    errors: dict[str, Any]
+    errors: SetsOfErrors
     sets: tuple[SetErrors, ...]
 
 
@@ -80,7 +82,14 @@ def judge(prepared: Prepared, best: Foundation, folder: RunFolder) -> Judged:
         for key in BY_SET:
             metrics[key] |= beside[key]
     write_results(PROTOCOL, metrics, raws, out)
-    return Judged(metrics["sets"], of_target)
+    errors = {
+        name: {
+            model: {group: Errors(**found) for group, found in groups.items()}
+            for model, groups in models.items()
+        }
+        for name, models in metrics["sets"].items()
+    }
+    return Judged(errors, of_target)
 
 
 def _of_sets(

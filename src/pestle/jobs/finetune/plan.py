@@ -10,25 +10,34 @@ from ase.data import atomic_numbers
 from pestle.foundations.interface import Foundation
 from pestle.jobs.finetune.keepers import KEEPERS
 from pestle.progress import duration
+from pestle.records.manifest import (
+    Block,
+    Gate,
+    Manifest,
+    MethodFacts,
+    Plan,
+    RateProbe,
+    ReplayFacts,
+    Setting,
+    SplitSummary,
+)
 from pestle.settings.run import RunSettings, walk
 
 
-def trainable_blocks(model: Foundation, trainable: Sequence[str]) -> dict[str, dict[str, int]]:
+def trainable_blocks(model: Foundation, trainable: Sequence[str]) -> dict[str, Block]:
     """Numbers of trained and of all parameters, by part of the architecture."""
     wanted = set(trainable)
     sizes = {name: p.numel() for name, p in model.named_parameters()}
     return {
-        part: {
-            "trainable": sum(sizes[n] for n in names if n in wanted),
-            "total": sum(sizes[n] for n in names),
-        }
+        part: Block(
+            trainable=sum(sizes[n] for n in names if n in wanted),
+            total=sum(sizes[n] for n in names),
+        )
         for part, names in model.parameter_groups().items()
     }
 
 
-def explained_settings(
-    settings: RunSettings, reasons: Mapping[str, str]
-) -> dict[str, dict[str, Any]]:
+def explained_settings(settings: RunSettings, reasons: Mapping[str, str]) -> dict[str, Setting]:
     """Dotted name → value and reason of every setting.
 
     Args:
@@ -48,7 +57,7 @@ def explained_settings(
             reason = f"default ({source})" if source else "default"
         else:
             reason = "asked for"
-        explained[name] = {"value": value, "reason": reason, "unit": extra.get("unit", "")}
+        explained[name] = Setting(value=value, reason=reason, unit=extra.get("unit", ""))
     return explained
 
 
@@ -56,91 +65,90 @@ def explained_settings(
 OF_READING = ("not-read", "read-as", "two-energies")
 
 
-def plan_lines(manifest: Mapping[str, Any]) -> list[str]:
+def plan_lines(manifest: Manifest) -> list[str]:
     """The plan as text: the same lines for --dry-run and at the head of every run's log."""
     lines: list[str] = []
-    foundation, method = manifest["foundation"], manifest["method"]
+    foundation, method = manifest.foundation, manifest.method
     lines += [
-        f"Foundation  {foundation['name']}  ({foundation['level_of_theory']}; licence "
-        f"{foundation['licence']})",
-        f"            {len(foundation['elements'])} elements, {foundation['n_parameters']:,} "
-        f"parameters, cutoff {foundation['cutoff']:g} Å, head {foundation['head']}, "
-        f"{foundation['dtype']}",
-        f"            runs with {foundation['arithmetic']}",
+        f"Foundation  {foundation.name}  ({foundation.level_of_theory}; licence "
+        f"{foundation.licence})",
+        f"            {len(foundation.elements)} elements, {foundation.n_parameters:,} "
+        f"parameters, cutoff {foundation.cutoff:g} Å, head {foundation.head}, "
+        f"{foundation.dtype}",
+        f"            runs with {foundation.arithmetic}",
         "",
         "Data",
     ]
-    for split, summary in manifest["data"]["summary"].items():
+    for split, summary in manifest.data.summary.items():
         lines.append(f"  {split:<6} {_split_line(summary)}")
-    if manifest["data"]["held_out"]:
+    if manifest.data.held_out:
         lines.append("  validation frames are a seeded fraction of the training frames")
-    for item in manifest["data"]["findings"]:
-        if item["severity"] == "note" and item["code"] in OF_READING:
-            lines.append(f"  {item['message']}. {item['fix']}".rstrip())
-    if "valid" not in manifest["data"]["summary"]:
+    for item in manifest.data.findings:
+        if item.severity == "note" and item.code in OF_READING:
+            lines.append(f"  {item.message}. {item.fix}".rstrip())
+    if "valid" not in manifest.data.summary:
         lines.append("  no validation frames, as asked: the last model is kept")
     lines.append(f"  {dispersion_line(manifest)}")
     lines += ["", "Warnings"]
-    lines += [f"  {text}" for text in manifest["warnings"]] or ["  none"]
+    lines += [f"  {text}" for text in manifest.warnings] or ["  none"]
 
-    e0s = manifest["reference_energies"]
-    lines += ["", f"Reference energies: {e0s['method']} ({e0s['reason']})"]
-    in_data = [s for s in e0s["e0s"] if s in e0s["shift"]] or list(e0s["e0s"])
+    e0s = manifest.reference_energies
+    lines += ["", f"Reference energies: {e0s.method} ({e0s.reason})"]
+    in_data = [s for s in e0s.e0s if s in e0s.shift] or list(e0s.e0s)
     for symbol in sorted(in_data, key=lambda s: atomic_numbers[s]):
-        shift = e0s["shift"].get(symbol)
-        kept = "  (the foundation's)" if symbol in e0s["kept_from_foundation"] else ""
+        shift = e0s.shift.get(symbol)
+        kept = "  (the foundation's)" if symbol in e0s.kept_from_foundation else ""
         change = "" if shift is None else f"  shift {shift:+14.4f}"
-        lines.append(f"  {symbol:<3}{e0s['e0s'][symbol]:16.6f} eV{change}{kept}")
-    if e0s["zero_step_error_mev_per_atom"] is not None:
+        lines.append(f"  {symbol:<3}{e0s.e0s[symbol]:16.6f} eV{change}{kept}")
+    if e0s.zero_step_error_mev_per_atom is not None:
         lines.append(
             f"  energy error before the first update "
-            f"{e0s['zero_step_error_mev_per_atom']:.2f} meV/atom (RMSE, training frames)"
+            f"{e0s.zero_step_error_mev_per_atom:.2f} meV/atom (RMSE, training frames)"
         )
 
     lines += ["", *_method_lines(method)]
-    for part, count in method["blocks"].items():
-        share = count["trainable"] / count["total"] if count["total"] else 0.0
-        lines.append(
-            f"  {part:<15}{count['trainable']:>12,} of {count['total']:>12,}  {share:6.1%}"
-        )
-    share = method["n_trainable"] / max(1, method["n_parameters"])
+    for part, count in method.blocks.items():
+        share = count.trainable / count.total if count.total else 0.0
+        lines.append(f"  {part:<15}{count.trainable:>12,} of {count.total:>12,}  {share:6.1%}")
+    share = method.n_trainable / max(1, method.n_parameters)
     lines.append(
-        f"  {'all':<15}{method['n_trainable']:>12,} of {method['n_parameters']:>12,}  {share:6.1%}"
+        f"  {'all':<15}{method.n_trainable:>12,} of {method.n_parameters:>12,}  {share:6.1%}"
     )
 
-    if manifest["replay"] is not None:
-        lines += ["", *_replay_lines(manifest["replay"])]
+    if manifest.replay is not None:
+        lines += ["", *_replay_lines(manifest.replay)]
 
     lines += ["", "Settings"]
-    for name, entry in manifest["settings"].items():
-        if entry["value"] in ([], None) and entry["reason"] == "default":
+    for name, entry in manifest.settings.items():
+        if entry.value in ([], None) and entry.reason == "default":
             continue
-        if name.startswith(_unused_groups(manifest)) and entry["reason"] != "asked for":
+        if name.startswith(_unused_groups(manifest)) and entry.reason != "asked for":
             continue
-        unit = f" {entry['unit']}" if entry["unit"] and entry["value"] is not None else ""
-        lines.append(f"  {name:<28} {_short(entry['value'])}{unit}  — {entry['reason']}")
+        unit = f" {entry.unit}" if entry.unit and entry.value is not None else ""
+        lines.append(f"  {name:<28} {_short(entry.value)}{unit}  — {entry.reason}")
 
-    plan = manifest["plan"]
-    between = plan["updates_between_evaluations"]
+    plan = manifest.plan
+    assert plan is not None
+    between = plan.updates_between_evaluations
     lines += [
         "",
-        f"Length: {plan['steps']:,} updates at most ({plan['epochs']:,.4g} epochs of "
-        f"{plan['steps_per_epoch']:,}), an evaluation every {between:,}",
-        f"  {plan['passes']}",
-        f"  {plan['ends_earlier']}",
-        f"  one update takes {plan['seconds_per_step'] * 1e3:.0f} ms: at most "
-        f"{duration(plan['estimated_seconds'])} with evaluations; memory {plan['memory_mib']:,.0f} "
+        f"Length: {plan.steps:,} updates at most ({plan.epochs:,.4g} epochs of "
+        f"{plan.steps_per_epoch:,}), an evaluation every {between:,}",
+        f"  {plan.passes}",
+        f"  {plan.ends_earlier}",
+        f"  one update takes {plan.seconds_per_step * 1e3:.0f} ms: at most "
+        f"{duration(plan.estimated_seconds)} with evaluations; memory {plan.memory_mib:,.0f} "
         "MiB",
-        *probe_lines(manifest.get("rate_probe"), plan),
+        *probe_lines(manifest.rate_probe, plan),
         "",
-        gate_line(manifest["gate"]),
+        gate_line(manifest.gate),
     ]
     return lines
 
 
-def dispersion_line(manifest: Mapping[str, Any]) -> str:
+def dispersion_line(manifest: Manifest) -> str:
     """Whether dispersion is in the labels and in what the foundation was trained on."""
-    data, foundation = manifest["data"], manifest["foundation"]
+    data, foundation = manifest.data, manifest.foundation
     words = {
         "included": "the foundation holds it",
         "none": "the foundation holds none",
@@ -150,81 +158,79 @@ def dispersion_line(manifest: Mapping[str, Any]) -> str:
         "included": "the labels hold it",
         "none": "the labels hold none",
         "unknown": "of the labels unknown (data.dispersion says it, and the card keeps it)",
-    }[data["dispersion"]]
-    if data["dispersion_removed"]:
-        labels = f"{data['dispersion_removed']} was taken from the labels"
-    return f"dispersion: {words[foundation['dispersion']]}; {labels}"
+    }[data.dispersion]
+    if data.dispersion_removed:
+        labels = f"{data.dispersion_removed} was taken from the labels"
+    return f"dispersion: {words[foundation.dispersion]}; {labels}"
 
 
-def probe_lines(probe: Mapping[str, Any] | None, plan: Mapping[str, Any]) -> list[str]:
+def probe_lines(probe: RateProbe | None, plan: Plan) -> list[str]:
     """What the probe of learning rates has cost; nothing where there was none."""
     if probe is None:
         return []
-    rates = ", ".join(f"{trial['rate']:g}" for trial in probe["trials"])
-    spent = sum(trial["updates"] for trial in probe["trials"])
+    rates = ", ".join(f"{trial.rate:g}" for trial in probe.trials)
+    spent = sum(trial.updates for trial in probe.trials)
     return [
         f"  before, the learning rates {rates} were tried in {spent} updates, which took "
-        f"{duration(probe['seconds'])}: {spent / plan['steps']:.1%} of the updates that follow at "
+        f"{duration(probe.seconds)}: {spent / plan.steps:.1%} of the updates that follow at "
         "most"
     ]
 
 
-def _method_lines(method: Mapping[str, Any]) -> list[str]:
+def _method_lines(method: MethodFacts) -> list[str]:
     """Method, why it was chosen, and what it did to the model."""
-    choice = method["choice"]
+    choice = method.choice
     if choice is None:
-        return [f"Method: {method['name']}", *(f"  {note}" for note in method["notes"])]
+        return [f"Method: {method.name}", *(f"  {note}" for note in method.notes)]
     return [
-        f"Method: {method['name']}, chosen because",
-        *(f"  {reason}" for reason in choice["reasons"]),
+        f"Method: {method.name}, chosen because",
+        *(f"  {reason}" for reason in choice.reasons),
         "  What would change the choice:",
-        *(f"  - {change}" for change in choice["would_change"]),
-        *(f"  {note}" for note in method["notes"]),
+        *(f"  - {change}" for change in choice.would_change),
+        *(f"  {note}" for note in method.notes),
     ]
 
 
-def _unused_groups(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+def _unused_groups(manifest: Manifest) -> tuple[str, ...]:
     """Prefixes of settings that this run has no use for."""
     unused = {
-        "lora.": "lora" not in manifest["method"]["name"],
-        "replay.": manifest["replay"] is None,
-        "drift.": manifest["drift"] is None,
-        "keep.": all(manifest["settings"][f"keep.{name}"]["value"] is None for name in KEEPERS),
+        "lora.": "lora" not in manifest.method.name,
+        "replay.": manifest.replay is None,
+        "drift.": manifest.drift is None,
+        "keep.": all(manifest.value(f"keep.{name}") is None for name in KEEPERS),
     }
     return tuple(prefix for prefix, without in unused.items() if without)
 
 
-def _replay_lines(replay: Mapping[str, Any]) -> list[str]:
+def _replay_lines(replay: ReplayFacts) -> list[str]:
     """Where the replay structures come from."""
     return [
-        f"Replay: {replay['n_train']} structures, {replay['n_valid']} more held out to watch",
-        f"  labels: {replay['labels']}",
-        *(f"  {note}" for note in replay["notes"]),
+        f"Replay: {replay.n_train} structures, {replay.n_valid} more held out to watch",
+        f"  labels: {replay.labels}",
+        *(f"  {note}" for note in replay.notes),
     ]
 
 
-def gate_line(gate: Mapping[str, Any] | None) -> str:
+def gate_line(gate: Gate | None) -> str:
     """What the zero-step gate found."""
     if gate is None:
         return "Zero-step gate: not applied to random weights"
     return (
-        f"Zero-step gate passed on {gate['n_frames']} frames: largest deviation from the "
-        f"foundation {gate['energy']:.1e} eV/atom, {gate['forces']:.1e} eV/Å, "
-        f"{gate['stress']:.1e} eV/Å³"
+        f"Zero-step gate passed on {gate.n_frames} frames: largest deviation from the "
+        f"foundation {gate.energy:.1e} eV/atom, {gate.forces:.1e} eV/Å, "
+        f"{gate.stress:.1e} eV/Å³"
     )
 
 
-def _split_line(summary: Mapping[str, Any]) -> str:
+def _split_line(summary: SplitSummary) -> str:
     """Frames, atoms, elements and labels of a split."""
-    atoms = summary.get("n_atoms") or {}
-    labels = summary.get("labels") or {}
-    elements = summary.get("elements") or {}
     size = ""
-    if atoms:
-        low, high = atoms.get("min"), atoms.get("max")
+    if summary.n_atoms is not None:
+        low, high = summary.n_atoms.min, summary.n_atoms.max
         size = f" of {low} atoms" if low == high else f" of {low}–{high} atoms"
-    known = ", ".join(f"{count} {name}" for name, count in labels.items() if count)
-    return f"{summary['n_frames']:>5} frames{size}; {' '.join(elements)}; labels: {known or 'none'}"
+    elements = " ".join(summary.elements)
+    known = ", ".join(f"{count} {name}" for name, count in summary.labels.items() if count)
+    return f"{summary.n_frames:>5} frames{size}; {elements}; labels: {known or 'none'}"
 
 
 def _short(value: Any) -> str:

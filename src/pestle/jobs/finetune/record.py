@@ -4,95 +4,113 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 from ase.data import chemical_symbols
 
+from pestle.energies.reference_energies import ReferenceEnergies
 from pestle.files import sha256
 from pestle.foundations.dispersion import dispersion_of
+from pestle.jobs.finetune.judging import FINE_TUNED
 from pestle.jobs.finetune.plan import explained_settings, trainable_blocks
 from pestle.jobs.finetune.preparation import Prepared
+from pestle.records.card import OfRun
+from pestle.records.ending import Ending
 from pestle.records.folder import now, versions
+from pestle.records.manifest import (
+    DataFacts,
+    DriftFacts,
+    Manifest,
+    MethodChoice,
+    MethodFacts,
+    ReplayFacts,
+    SetsOfErrors,
+)
+from pestle.records.metrics import EvaluatedErrors
+from pestle.records.parts import AtomicEnergies, File, FoundationFacts
 from pestle.settings.run import DataSettings
 from pestle.structures.frame import Frame
 from pestle.structures.reading import expand_paths
 
 
-def describe(prepared: Prepared, command: str) -> dict[str, Any]:
+def describe(prepared: Prepared, command: str) -> Manifest:
     """The manifest before training."""
     foundation, adaptation = prepared.foundation, prepared.adaptation
     model = adaptation.model
     blocks = trainable_blocks(model, adaptation.trainable)
-    data, checked = prepared.settings.data, prepared.check.to_json()
-    return {
-        "pestle": versions()["pestle"],
-        "command": command,
-        "started": now(),
-        "finished": None,
-        "status": "planned",
-        "status_detail": "",
-        "versions": versions(),
-        "data": {
-            "files": {
-                name: [{"path": str(p), "sha256": sha256(p)} for p in expand_paths(patterns)]
-                for name, patterns in data_files(data)
+    checked = prepared.check.to_json()
+    return Manifest(
+        pestle=versions()["pestle"],
+        command=command,
+        started=now(),
+        versions=versions(),
+        data=DataFacts(
+            files={
+                name: _files(expand_paths(patterns))
+                for name, patterns in data_files(prepared.settings.data)
             },
-            "held_out": prepared.splits.held_out,
-            "keys": prepared.splits.keys,
-            "dispersion": model.provenance.dispersion,
-            "dispersion_removed": model.provenance.dispersion_removed,
-            "summary": checked["summary"]["splits"],
-            "findings": checked["findings"],
-        },
-        "foundation": {
-            "name": foundation.provenance.name,
-            "licence": foundation.provenance.licence,
-            "level_of_theory": foundation.level_of_theory,
-            "dispersion": dispersion_of(foundation, prepared.foundation_head),
-            "fingerprint": prepared.fingerprint,
-            "elements": [chemical_symbols[z] for z in foundation.elements],
-            "heads": list(foundation.heads),
-            "head": prepared.foundation_head,
-            "n_parameters": sum(p.numel() for p in foundation.parameters()),
-            "cutoff": foundation.cutoff,
-            "dtype": prepared.settings.train.dtype,
-            "arithmetic": model.arithmetic,
-        },
-        "reference_energies": prepared.e0s.to_json(),
-        "reference_energies_compared": {k: v.to_json() for k, v in prepared.compared.items()},
-        "method": {
-            "name": prepared.settings.method,
-            "notes": [*adaptation.notes, *_element_note(prepared)],
-            "blocks": blocks,
-            "n_trainable": sum(b["trainable"] for b in blocks.values()),
-            "n_parameters": sum(b["total"] for b in blocks.values()),
-            "heads": list(model.heads),
-            "choice": asdict(prepared.choice) if prepared.choice else None,
-        },
-        "replay": _replay(prepared),
-        "drift": {"n_frames": len(prepared.drift)} if prepared.drift else None,
-        "interpolation": None,
-        "settings": explained_settings(prepared.settings, prepared.reasons),
-        "warnings": prepared.warnings,
-        "changes": [],
-    }
+            held_out=prepared.splits.held_out,
+            keys=prepared.splits.keys,
+            dispersion=model.provenance.dispersion,
+            dispersion_removed=model.provenance.dispersion_removed,
+            summary=checked["summary"]["splits"],
+            findings=checked["findings"],
+        ),
+        foundation=FoundationFacts(
+            name=foundation.provenance.name,
+            licence=foundation.provenance.licence,
+            level_of_theory=foundation.level_of_theory,
+            dispersion=dispersion_of(foundation, prepared.foundation_head),
+            fingerprint=prepared.fingerprint,
+            elements=tuple(chemical_symbols[z] for z in foundation.elements),
+            heads=foundation.heads,
+            head=prepared.foundation_head,
+            n_parameters=sum(p.numel() for p in foundation.parameters()),
+            cutoff=foundation.cutoff,
+            dtype=prepared.settings.train.dtype,
+            arithmetic=model.arithmetic,
+        ),
+        reference_energies=_energies(prepared.e0s),
+        reference_energies_compared={k: _energies(v) for k, v in prepared.compared.items()},
+        method=MethodFacts(
+            name=prepared.settings.method,
+            notes=(*adaptation.notes, *_element_note(prepared)),
+            blocks=blocks,
+            n_trainable=sum(block.trainable for block in blocks.values()),
+            n_parameters=sum(block.total for block in blocks.values()),
+            heads=model.heads,
+            choice=MethodChoice(**asdict(prepared.choice)) if prepared.choice else None,
+        ),
+        replay=_replay(prepared),
+        drift=DriftFacts(n_frames=len(prepared.drift)) if prepared.drift else None,
+        settings=explained_settings(prepared.settings, prepared.reasons),
+        warnings=tuple(prepared.warnings),
+    )
 
 
-def _replay(prepared: Prepared) -> dict[str, Any] | None:
+def _files(paths: Sequence[Path]) -> tuple[File, ...]:
+    return tuple(File(path=str(path), sha256=sha256(path)) for path in paths)
+
+
+def _energies(e0s: ReferenceEnergies) -> AtomicEnergies:
+    return AtomicEnergies.model_validate(e0s.to_json())
+
+
+def _replay(prepared: Prepared) -> ReplayFacts | None:
     """The replay set of a run."""
     replay = prepared.replay
     if replay is None:
         return None
-    return {
-        "labels": replay.labels,
-        "n_train": len(replay.train),
-        "n_valid": len(replay.valid),
-        "notes": replay.notes,
-        "files": [{"path": str(p), "sha256": sha256(p)} for p in replay.files],
-    }
+    return ReplayFacts(
+        labels=replay.labels,
+        n_train=len(replay.train),
+        n_valid=len(replay.valid),
+        notes=tuple(replay.notes),
+        files=_files(replay.files),
+    )
 
 
 def _element_note(prepared: Prepared) -> list[str]:
@@ -109,17 +127,38 @@ def data_files(data: DataSettings) -> list[tuple[str, Sequence[str]]]:
     ]
 
 
-def card_of(prepared: Prepared, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """What the model card takes from the manifest."""
-    return {
-        "foundation": manifest["foundation"],
-        "method": prepared.settings.method,
-        "data": manifest["data"]["files"],
-        "reference_energies": manifest["reference_energies"],
-        "settings": {name: entry["value"] for name, entry in manifest["settings"].items()},
-        "warnings": manifest["warnings"],
-        "interpolation": manifest["interpolation"],
-    }
+def card_while_training(
+    prepared: Prepared, manifest: Manifest, epoch: int | float, valid: EvaluatedErrors | None
+) -> OfRun:
+    """What the card takes from a run that goes on: `epoch` and `valid` are of the model."""
+    return _card_of(prepared, manifest, epoch).model_copy(update={"validation": valid})
+
+
+def card_after_training(
+    prepared: Prepared, manifest: Manifest, errors: SetsOfErrors, ending: Ending
+) -> OfRun:
+    """What the card takes from a run that has ended; `errors` are of all models."""
+    training = manifest.of_training
+    return _card_of(prepared, manifest, training.best_epoch).model_copy(
+        update={
+            "convergence": training.convergence,
+            "errors": {name: models[FINE_TUNED]["all"] for name, models in errors.items()},
+            "ending": ending.for_card(),
+        }
+    )
+
+
+def _card_of(prepared: Prepared, manifest: Manifest, epoch: int | float) -> OfRun:
+    return OfRun(
+        foundation=manifest.foundation,
+        method=prepared.settings.method,
+        data=manifest.data.files,
+        reference_energies=manifest.reference_energies,
+        settings={name: entry.value for name, entry in manifest.settings.items()},
+        warnings=manifest.warnings,
+        interpolation=manifest.interpolation,
+        epoch=epoch,
+    )
 
 
 def run_identity(prepared: Prepared) -> str:

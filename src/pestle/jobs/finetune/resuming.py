@@ -8,6 +8,7 @@ from typing import Any
 
 from pestle.errors import PestleError
 from pestle.records.folder import RunFolder, now
+from pestle.records.manifest import Change, Manifest, Setting
 from pestle.settings.run import RunSettings
 from pestle.settings.run_file import build, read_own_run_file
 from pestle.training.state import updates_in
@@ -51,27 +52,45 @@ def resume_settings(out: Path, overrides: Mapping[str, Any]) -> RunSettings:
     return build(tree, overrides, where=str(folder.settings))
 
 
-def keep_reasons(settings: dict[str, Any], begun: Mapping[str, Any]) -> None:
-    """Settings that a resumed run did not change keep the reasons they had when it began."""
-    for name, entry in begun.items():
-        if name in settings and settings[name]["value"] == entry["value"]:
-            settings[name] = entry
+def going_on(manifest: Manifest, begun: Manifest, folder: RunFolder) -> Manifest:
+    """The manifest of a run that goes on.
+
+    The command that repeats the run is the one that began it, and what was found before the first
+    update stays; so do the reasons for settings that were not changed.
+
+    Args:
+        manifest: as it would be of a new run.
+        begun: as it was before.
+        folder: of the run.
+    """
+    settings = {
+        name: begun.settings[name]
+        if name in begun.settings and begun.settings[name].value == entry.value
+        else entry
+        for name, entry in manifest.settings.items()
+    }
+    return manifest.with_entries(
+        command=begun.command,
+        started=begun.started,
+        replay=begun.replay,
+        rate_probe=begun.rate_probe,
+        method=manifest.method.model_copy(update={"choice": begun.method.choice}),
+        settings=settings,
+        changes=(*begun.changes, *_changes(begun, settings, folder)),
+    )
 
 
-def changes_of(
-    begun: Mapping[str, Any], manifest: Mapping[str, Any], folder: RunFolder
-) -> list[dict[str, Any]]:
-    """What a resumed run changes of length, patience and rate, for the manifest."""
+def _changes(begun: Manifest, settings: Mapping[str, Setting], folder: RunFolder) -> list[Change]:
+    """What a resumed run changes of length, patience and rate."""
     done = updates_in(folder.checkpoint)
-    settings = manifest["settings"]
     return [
-        {
-            "when": now(),
-            "after_update": done,
-            "setting": name,
-            "from": begun[name]["value"],
-            "to": settings[name]["value"],
-        }
+        Change(
+            when=now(),
+            after_update=done,
+            setting=name,
+            before=begun.settings[name].value,
+            to=settings[name].value,
+        )
         for name in FURTHER
-        if name in begun and begun[name]["value"] != settings[name]["value"]
+        if name in begun.settings and begun.settings[name].value != settings[name].value
     ]

@@ -8,8 +8,8 @@ from math import inf
 from typing import Any
 
 from pestle.protocols.against_labels import labels_are_its_own
-from pestle.protocols.results import LEVELS, Finding
 from pestle.protocols.thresholds import Threshold
+from pestle.records.verdict import LEVELS, Finding
 from pestle.records.wording import counted, figure, percent
 from pestle.structures.frame import ISOLATED_ATOM
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pestle.protocols.against_labels import labels_are_its_own
-from pestle.protocols.results import Finding
 from pestle.protocols.thresholds import Threshold
+from pestle.records.verdict import Finding
 from pestle.records.wording import counted, figure, percent
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pestle.protocols.results import LEVELS, Finding
 from pestle.protocols.thresholds import Threshold
+from pestle.records.verdict import LEVELS, Finding
 from pestle.records.wording import counted, listed
 
 #: Runs that a sentence describes.

@@ -8,8 +8,9 @@ from typing import Any
 
 from ase.units import kB
 
-from pestle.protocols.results import LEVELS, Chart, Column, Finding, Series, Table
+from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.thresholds import Threshold
+from pestle.records.verdict import LEVELS, Finding
 from pestle.records.wording import counted, fixed
 
 #: K at which an error of a barrier is told as one of a rate.

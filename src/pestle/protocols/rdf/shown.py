@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pestle.protocols.results import LEVELS, Chart, Column, Finding, Level, Series, Table
+from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.thresholds import Threshold
+from pestle.records.verdict import LEVELS, Finding, Level
 from pestle.records.wording import listed
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from scipy.stats import beta, fisher_exact
 
-from pestle.protocols.results import LEVELS, Finding, Level
 from pestle.protocols.thresholds import Threshold
+from pestle.records.verdict import LEVELS, Finding, Level
 from pestle.records.wording import listed, percent
 
 Found = Mapping[str, Any]

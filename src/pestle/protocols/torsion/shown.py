@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from pestle.protocols.results import LEVELS, Chart, Column, Finding, Series, Table
+from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.thresholds import Threshold
 from pestle.protocols.torsion.numbers import PotentialNumbers, ScanNumbers, TorsionNumbers
 from pestle.records.results import Measured
+from pestle.records.verdict import LEVELS, Finding
 from pestle.records.wording import counted
 from pestle.structures.frame import evenly
 

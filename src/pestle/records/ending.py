@@ -7,13 +7,11 @@ the words that are made here, so that no two of them can disagree.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
-
-from pestle.protocols.results import Finding
+from pestle.records.base import Part
+from pestle.records.verdict import Finding
 from pestle.records.wording import counted, figure, listed, percent
 
 #: A model counts as worse than the foundation when its RMSE is larger by more than this share.
@@ -32,13 +30,7 @@ TITLES = {
 }
 
 
-class Record(BaseModel):
-    """A part of the record: never changed, and without fields that nobody knows."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SetErrors(Record):
+class SetErrors(Part):
     """RMSE of the kept model and of the foundation on one set.
 
     Attributes:
@@ -100,7 +92,7 @@ class SetErrors(Record):
         return f"{self.name} {', '.join(parts)}"
 
 
-class Breadth(Record):
+class Breadth(Part):
     """What was measured of the foundation's breadth; all `None` where nothing was.
 
     Attributes:
@@ -141,7 +133,7 @@ class Breadth(Record):
         return "; ".join(parts)
 
 
-class Trouble(Record):
+class Trouble(Part):
     """Why the model is of little use.
 
     Attributes:
@@ -170,7 +162,23 @@ class Trouble(Record):
         return f"{self.what}. Likely reason: {self.reason}."
 
 
-class Ending(Record):
+class EndingInWords(Part):
+    """How a run ended, as the card of its model says it.
+
+    Attributes:
+        warning: what is wrong with the model; left out where nothing is.
+        learned: what was learned, on the most telling set.
+        breadth: what was measured of it; left out where nothing was.
+    """
+
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"warning", "breadth"})
+
+    warning: str | None = None
+    learned: str
+    breadth: str | None = None
+
+
+class Ending(Part):
     """How a run ended.
 
     Attributes:
@@ -192,24 +200,6 @@ class Ending(Record):
     sets: tuple[SetErrors, ...]
     breadth: Breadth = Breadth()
     trouble: Trouble | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_trust(cls, found: Any) -> Any:
-        """Older manifests say here whether the foundation was trusted; that counts for nothing."""
-        if isinstance(found, Mapping):
-            return {name: value for name, value in found.items() if name != "trust"}
-        return found
-
-    @classmethod
-    def of(cls, manifest: Mapping[str, Any]) -> Ending | None:
-        """The record of a manifest; `None` where the run has not ended.
-
-        Raises:
-            ValueError: what stands there is no such record.
-        """
-        found = manifest.get("ending")
-        return None if found is None else cls.model_validate(found)
 
     @property
     def learned(self) -> str:
@@ -259,11 +249,12 @@ class Ending(Record):
         again = self._typed("finetune", run / "run.yaml")
         return f"{again}{changed} -o {shlex.quote(f'{run}-next')}   ({self.trouble.advice})"
 
-    def for_card(self) -> dict[str, str]:
+    def for_card(self) -> EndingInWords:
         """What the card of the model says: it goes where the run folder does not."""
-        warning = f"{self.trouble.title.upper()}: {self.trouble.sentence}" if self.trouble else ""
-        said = {"warning": warning, "learned": self.learned, "breadth": self.breadth.words}
-        return {name: text for name, text in said.items() if text}
+        warning = f"{self.trouble.title.upper()}: {self.trouble.sentence}" if self.trouble else None
+        return EndingInWords(
+            warning=warning, learned=self.learned, breadth=self.breadth.words or None
+        )
 
     def lines(self, run: Path) -> dict[str, str]:
         """The three lines that end a run, by what they are about."""

@@ -1,0 +1,150 @@
+"""Parts that the manifest of a run and the card of its model share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from pestle.records.base import Figure, Part
+
+
+class File(Part):
+    """A file that a run read.
+
+    Attributes:
+        path: as it was found.
+        sha256: hash of its content.
+    """
+
+    path: str
+    sha256: str
+
+
+class FoundationFacts(Part):
+    """The foundation of a run.
+
+    Attributes:
+        name, licence, level_of_theory: of its weights.
+        dispersion: whether the energies it was trained on hold dispersion: included, none, unknown.
+        fingerprint: hash of the model as it was loaded.
+        elements: chemical symbols that it knows.
+        heads: names of its heads.
+        head: the one that was fine-tuned.
+        n_parameters: how many parameters it has.
+        cutoff: of its neighbours (Å).
+        dtype: precision that the run trains in.
+        arithmetic: what its layers are computed with, in words.
+    """
+
+    name: str
+    licence: str = "unknown"
+    level_of_theory: str = "unknown"
+    dispersion: str = "unknown"
+    fingerprint: str = ""
+    elements: tuple[str, ...] = ()
+    heads: tuple[str, ...] = ()
+    head: str = ""
+    n_parameters: int = 0
+    cutoff: float = 0.0
+    dtype: str = ""
+    arithmetic: str = ""
+
+
+class AtomicEnergies(Part):
+    """Atomic reference energies (E0s) by one method, with their diagnostics.
+
+    Attributes:
+        method: isolated, reestimate, average, foundation, or given.
+        reason: why this method was chosen.
+        e0s: symbol → E0 (eV).
+        shift: symbol → E0 less the foundation's (eV), of the elements of the data.
+        kept_from_foundation: elements that keep the foundation's E0.
+        elements: all that have an E0.
+        rank, n_elements: rank of the composition matrix against its number of columns.
+        condition_number: of the composition matrix on its row space; null without energies.
+        null_space: combinations of E0s (symbol → coefficient) that the energies do not determine.
+        null_space_text: the same in words; empty at full rank.
+        spread_before_mev_per_atom, spread_after_mev_per_atom: standard deviation over frames of the
+            energy error of the foundation with its own E0s and with these (meV/atom).
+        zero_step_error_mev_per_atom: RMSE of the foundation's energies with these E0s (meV/atom).
+        single_atoms: symbol → what a single atom of the model gives with these E0s (eV).
+        warnings: what the user should know.
+    """
+
+    method: str
+    reason: str = ""
+    e0s: dict[str, float] = Field(default_factory=dict)
+    shift: dict[str, float] = Field(default_factory=dict)
+    kept_from_foundation: tuple[str, ...] = ()
+    elements: tuple[str, ...] = ()
+    rank: int = 0
+    n_elements: int = 0
+    condition_number: Figure = None
+    null_space: tuple[dict[str, float], ...] = ()
+    null_space_text: str = ""
+    spread_before_mev_per_atom: Figure = None
+    spread_after_mev_per_atom: Figure = None
+    zero_step_error_mev_per_atom: Figure = None
+    single_atoms: dict[str, float] = Field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+class Convergence(Part):
+    """Whether a run ended because there was nothing more to learn.
+
+    Attributes:
+        converged: whether the figure that chooses the model had stopped to improve.
+        improvement: by what share it fell over the last `updates` updates.
+        updates: how many those are.
+        best_update: update after which the best model was found.
+    """
+
+    converged: bool
+    improvement: float
+    updates: int
+    best_update: int
+
+    @property
+    def pace(self) -> str:
+        """`still improving by 7% per 500 updates`."""
+        return f"still improving by {self.improvement:.0%} per {self.updates:,} updates"
+
+
+class CurvePoint(Part):
+    """The model at one place between the starting model and the trained one.
+
+    Attributes:
+        coefficient: 0 is the starting model, 1 the trained one.
+        loss: on the validation frames; no unit.
+        energy_rmse: there (meV/atom).
+        forces_rmse: there (meV/Å).
+        drift: RMS of forces less the foundation's on broad structures (meV/Å); null where it is not
+            watched.
+    """
+
+    coefficient: float
+    loss: Figure = None
+    energy_rmse: Figure = None
+    forces_rmse: Figure = None
+    drift: Figure = None
+
+
+class InterpolationFacts(Part):
+    """Where between the starting model and the trained one the kept model lies.
+
+    Attributes:
+        coefficient: 0 is the starting model, 1 the trained one.
+        chosen: whether `auto` chose it.
+        drift: of the kept model (meV/Å); null where it is not watched.
+        curve: what was tried.
+    """
+
+    coefficient: float
+    chosen: bool
+    drift: Figure = None
+    curve: tuple[CurvePoint, ...] = ()
+
+
+#: A value of a setting: plain data.
+Value = Any

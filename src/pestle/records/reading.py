@@ -1,0 +1,142 @@
+"""The records of a run or results folder, read so that an absent or broken one stops nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from pestle.errors import PestleError
+from pestle.files import Damaged
+from pestle.records.base import Record
+from pestle.records.folder import RunFolder
+from pestle.records.manifest import Manifest
+from pestle.records.metrics import MetricsLine, whole_metrics
+from pestle.records.timings import Timings
+from pestle.records.verdict import Verdict
+
+Read = TypeVar("Read", bound=Record)
+
+#: File of a run folder → what a page lacks without it. Others are optional.
+EXPECTED = {
+    "manifest.json": "settings, data, reference energies and provenance",
+    "metrics.jsonl": "the learning curves",
+    "protocols/errors/metrics.json": "the errors by group",
+}
+#: Files that make a folder a run's; a folder with results alone has none of them.
+OF_A_RUN = ("manifest.json", "run.yaml", "metrics.jsonl")
+
+
+@dataclass
+class FolderRecords:
+    """What a run, or tests of a model, left behind; everything may be absent.
+
+    Attributes:
+        name: of the run, or of the model that was tested.
+        path: the folder as it was given.
+        is_run: whether a model was trained here; else there are only results of protocols.
+        manifest: `None` where there is none, or none that can be read.
+        metrics: the evaluations that can be read.
+        verdict: `None` where the model was not qualified.
+        timings: when the tests were run and how long each took.
+        files: what lies in model/ and replay/, by its path in the folder.
+        missing: one line for each expected file that is absent, and for what cannot be read.
+    """
+
+    name: str
+    path: Path = Path()
+    is_run: bool = True
+    manifest: Manifest | None = None
+    metrics: list[MetricsLine] = field(default_factory=list)
+    verdict: Verdict | None = None
+    timings: Timings | None = None
+    files: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+    def lacks(self, name: str, problem: str) -> None:
+        """Note what is wrong with a file, and what a page lacks without it."""
+        lack = EXPECTED.get(name) if self.is_run else None
+        tail = f"; without it the page lacks {lack}" if lack else ""
+        self.missing.append(f"{name} {problem}{tail}")
+
+
+def holds_results(path: Path) -> bool:
+    """Whether a folder holds a run or results of protocols."""
+    names = (*OF_A_RUN, "verdict.json")
+    return any((path / name).is_file() for name in names) or any(
+        path.glob("protocols/*/metrics.json")
+    )
+
+
+def read_folder(path: Path) -> FolderRecords:
+    """Read what is there.
+
+    Raises:
+        PestleError: there is no such folder.
+    """
+    if not path.is_dir():
+        raise PestleError(
+            "no such run folder",
+            where=str(path),
+            fix="Give the folder that finetune or qualify wrote.",
+        )
+    paths = RunFolder(path)
+    # An empty folder is taken for a run whose files are missing.
+    is_run = any((path / n).is_file() for n in OF_A_RUN) or not holds_results(path)
+    found = FolderRecords(name=path.resolve().name, path=path, is_run=is_run)
+    found.verdict = _record(Verdict, paths.verdict, found)
+    found.timings = _record(Timings, paths.timings, found)
+    if is_run:
+        found.manifest = _record(Manifest, paths.manifest, found)
+        found.metrics = _evaluations(paths.metrics, found)
+        if not (paths.protocol("errors") / "metrics.json").is_file():
+            found.lacks("protocols/errors/metrics.json", "is missing")
+    elif found.verdict is not None:
+        found.name = found.verdict.candidate
+    found.files = [
+        f"{part.name}/{file.name}"
+        for part in (paths.model, paths.replay)
+        for file in sorted(part.glob("*"))
+        if file.is_file()
+    ]
+    return found
+
+
+def _record(kind: type[Read], path: Path, found: FolderRecords) -> Read | None:
+    """The record of a file; what of it cannot be read is left out and said."""
+    if not path.is_file():
+        if path.name in EXPECTED:
+            found.lacks(path.name, "is missing")
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        found.lacks(path.name, f"cannot be read ({error})")
+        return None
+    except (ValueError, RecursionError) as error:
+        found.lacks(path.name, f"is not JSON ({error})")
+        return None
+    if not isinstance(content, dict):
+        found.lacks(path.name, "does not hold an object")
+        return None
+    # A page is also made of what was changed by hand.
+    content.pop("sha256", None)
+    record, problems = kind.without_broken_parts(content, path.name)
+    found.missing += problems
+    return record
+
+
+def _evaluations(path: Path, found: FolderRecords) -> list[MetricsLine]:
+    if not path.is_file():
+        found.lacks(path.name, "is missing")
+        return []
+    try:
+        lines, problems = whole_metrics(path)
+    except Damaged as error:
+        found.lacks(path.name, error.what)
+        return []
+    found.missing += problems
+    if not lines:
+        found.lacks(path.name, "holds no evaluation")
+    return lines
