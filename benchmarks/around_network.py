@@ -35,7 +35,7 @@ STAGES: dict[str, list[str]] = {
     "E0s": ["pestle.jobs.finetune.preparation:reference_energies"],
     "method": [
         "pestle.jobs.finetune.preparation:make_start",
-        "pestle.adaptation.naive:adapt",
+        "pestle.adaptation.methods.naive:adapt",
         "pestle.jobs.finetune.preparation:single_atoms_learnable",
         "pestle.jobs.finetune.preparation:single_atom_note",
     ],
@@ -115,7 +115,7 @@ def wrap_stages(times: Times) -> None:
             setattr(holder, last, times.wrapped(stage, getattr(holder, last)))
     # The table of methods holds the functions themselves.
     methods = importlib.import_module("pestle.adaptation").METHODS
-    naive = importlib.import_module("pestle.adaptation.naive")
+    naive = importlib.import_module("pestle.adaptation.methods.naive")
     object.__setattr__(methods["naive"], "adapt", naive.adapt)
 
 

@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from ase.build import bulk
 
-from pestle.adaptation import freeze, lora, naive
 from pestle.adaptation.base import Adaptation, Case
+from pestle.adaptation.methods import freeze, lora, naive
 from pestle.foundations import load_foundation
 from pestle.foundations.interface import Foundation, Provenance
 from pestle.foundations.mace import architecture

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pestle.adaptation import METHODS, Case
+from pestle.adaptation import METHODS, Case, recipe_of
 from pestle.adaptation.recipes import resolve
 from pestle.foundations import load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--pool", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument(
-        "--methods", nargs="+", default=[name for name in METHODS if name != "scratch"]
+        "--methods", nargs="+", default=[name for name, m in METHODS.items() if m.keeps_foundation]
     )
     parser.add_argument("--set", nargs="+", default=[], help="SETTING=VALUE")
     options = parser.parse_args()
@@ -53,7 +53,9 @@ def main() -> None:
     for name in options.methods:
         method = METHODS[name]
         asked = from_names({"method": name} | parse_overrides(options.set))
-        settings, _ = resolve(asked, atoms_learnable=False, has_isolated_atoms=False)
+        settings, _ = resolve(
+            asked, recipe_of(asked), atoms_learnable=False, has_isolated_atoms=False
+        )
         case = Case(foundation, TARGET_HEAD, body, settings, own)
         adaptation = method.adapt(case)
         model = adaptation.model

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 import pestle
-from pestle.adaptation.choice import Circumstances, choose
+from pestle.adaptation import METHODS
+from pestle.adaptation.choice import Circumstances, choose, suited
 from pestle.errors import PestleError
 from pestle.foundations.prediction import predict_frames
 from pestle.labels.labelling import label_frames
@@ -79,6 +80,19 @@ def test_the_rank_that_the_user_names_wins(demo_train, tmp_path):
         assert manifest["method"]["name"] == "lora"
         ranks.append(manifest["settings"]["lora.rank"]["value"])
     assert ranks == [16, 2]
+
+
+def test_one_method_for_each_situation():
+    """Each declares what it is chosen for; two for one situation would be an accident."""
+    narrow = [suited("narrow", amount) for amount in ("ample", "scarce", "diverse")]
+    broad = [
+        suited("broad", amount, labels)
+        for amount in ("ample", "scarce")
+        for labels in ("original", "foundation")
+    ]
+    assert {(m.name, u) for m, u in narrow + broad} == {
+        (m.name, u) for m in METHODS.values() for u in m.suited
+    }
 
 
 def test_without_scope_nothing_is_chosen():

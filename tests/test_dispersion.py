@@ -27,6 +27,7 @@ from pestle.jobs.check import check
 from pestle.jobs.evaluate import evaluate
 from pestle.jobs.export import export
 from pestle.jobs.finetune.plan import plan_lines
+from pestle.records.manifest import Manifest
 from pestle.settings.run import DataSettings
 from pestle.structures.dispersion import D3, without_dispersion
 from pestle.structures.frame import Frame
@@ -267,7 +268,9 @@ def test_a_run_keeps_what_was_taken_away(
         "train.threads": 1,
     }
     manifest = pestle.finetune(asked, "run")
-    assert "holds none; pbe-d3(bj) was taken from the labels" in "\n".join(plan_lines(manifest))
+    assert "holds none; pbe-d3(bj) was taken from the labels" in "\n".join(
+        plan_lines(Manifest.of(manifest, "manifest"))
+    )
     card = json.loads(Path("run/model/card.json").read_text())
     assert (card["dispersion"], card["dispersion_removed"]) == ("none", "pbe-d3(bj)")
     assert "pbe-d3(bj) was taken from the labels" in Path("run/report.html").read_text()

@@ -23,6 +23,8 @@ from pestle.jobs.qualify import qualify
 from pestle.protocols.errors.offset import energy_rmse_without, offset_by_element
 from pestle.protocols.verdict import conclude
 from pestle.records.ending import Breadth, Ending, SetErrors, Trouble
+from pestle.records.manifest import Manifest
+from pestle.records.metrics import Drift, EvaluatedErrors, MetricsLine
 from pestle.records.verdict import Finding
 from pestle.report import write_report
 from pestle.settings.run import RunSettings
@@ -124,7 +126,7 @@ def test_a_run_that_learned_nothing_says_so_first_and_everywhere(
     log = (out / "log.txt").read_text()
     assert all(line in log for line in (lines[first], *lines[-3:]))
 
-    ending = Ending.of(json.loads((out / "manifest.json").read_text()))
+    ending = Manifest.read(out / "manifest.json").ending
     assert ending is not None and ending.trouble is not None and ending.trouble.kind == "start"
     card = json.loads((out / "model" / "card.json").read_text())["ending"]
     assert card["warning"].startswith("NOTHING LEARNED") and str(out) not in json.dumps(card)
@@ -150,8 +152,8 @@ def test_a_run_that_learned_nothing_says_so_first_and_everywhere(
 def test_a_run_that_learned_ends_with_three_lines_and_no_warning(few: Path, tmp_path: Path) -> None:
     out, shown = tmp_path / "good", []
 
-    def show(manifest: Any) -> None:
-        shown.append((manifest["status"], (out / "log.txt").read_text()))
+    def show(manifest: Manifest) -> None:
+        shown.append((manifest.status, (out / "log.txt").read_text()))
 
     settings = {
         "foundation": "pestle-seed0",
@@ -168,7 +170,7 @@ def test_a_run_that_learned_ends_with_three_lines_and_no_warning(few: Path, tmp_
         "drift.count": 8,
     }
     manifest = pestle.finetune(settings, out, show=show)
-    ending = Ending.of(manifest)
+    ending = Manifest.of(manifest, "manifest").ending
     assert ending is not None and ending.trouble is None and ending.finding(out) is None
     assert [one.name for one in ending.sets] == ["test", "valid", "train"]
     test = ending.sets[0]
@@ -207,13 +209,15 @@ def course(
     )
     assert isinstance(settings, RunSettings)
     records = [
-        {
-            "epoch": epoch,
-            "step": 10 * epoch,
-            "valid": {"loss": value},
-            "replay": {"loss": epoch + 1.0},
-            "drift": {"Default": {"forces_rmse": 100.0 * epoch}},
-        }
+        MetricsLine(
+            epoch=epoch,
+            step=10 * epoch,
+            seconds=0.0,
+            lr=1e-3,
+            valid=EvaluatedErrors(n_frames=1, loss=value),
+            replay=EvaluatedErrors(n_frames=1, loss=epoch + 1.0),
+            drift={"Default": Drift(forces_rmse=100.0 * epoch)},
+        )
         for epoch, value in enumerate(figures)
     ]
     free = int(np.argmin(figures))
@@ -347,12 +351,6 @@ def test_the_concern_of_an_ending_makes_a_verdict_one() -> None:
     fine = [Finding(name, "pass", "", 0.0, "", "", f"{name}.") for name in needed]
     verdict = conclude("narrow", "x", [finding, *fine], needed, [])
     assert verdict.verdict == "concern" and "NOTHING LEARNED: w." in verdict.sentence
-
-
-def test_what_older_manifests_say_of_trust_counts_for_nothing() -> None:
-    ending = Ending(method="naive", foundation="f", best_epoch=0, sets=(GOOD,))
-    found = Ending.of({"ending": ending.model_dump(mode="json") | {"trust": True}})
-    assert found == ending
 
 
 def test_a_broken_record_is_named_on_the_page(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from pestle.foundations.prediction import predict_frames
 from pestle.jobs.finetune.resuming import resume_settings
 from pestle.metrics import errors_by_group
 from pestle.structures.reading import read_frames
-from pestle.training.loggers import MetricsFile
+from run_files import evaluations
 
 RUN_FILES = [
     "run.yaml",
@@ -78,7 +79,7 @@ def test_run_folder_is_complete(run: tuple[Path, dict[str, Any]]) -> None:
     assert card["licence"] == "MIT" and card["method"] == "naive"
     assert len(card["data"]["train"][0]["sha256"]) == 64
     assert card["errors"]["test"]["n_frames"] == 60
-    assert [r["epoch"] for r in MetricsFile.read(out / "metrics.jsonl")] == [0, 1, 2]
+    assert [r["epoch"] for r in evaluations(out / "metrics.jsonl")] == [0, 1, 2]
 
 
 def test_mace_calculator_gives_the_same_numbers(run: tuple[Path, dict[str, Any]]) -> None:
@@ -270,7 +271,9 @@ def test_what_cannot_work_never_starts(
 def test_a_broken_adaptation_is_stopped_by_the_gate(
     demo_files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pestle.adaptation import METHODS, Adaptation, Method, naive
+    from pestle.adaptation import METHODS, Adaptation
+
+    naive = METHODS["naive"]
 
     def broken(case: Any) -> Adaptation:
         adaptation = naive.adapt(case)
@@ -278,7 +281,7 @@ def test_a_broken_adaptation_is_stopped_by_the_gate(
             next(adaptation.model.parameters()).mul_(1.001)
         return adaptation
 
-    monkeypatch.setitem(METHODS, "naive", Method(broken))
+    monkeypatch.setitem(METHODS, "naive", replace(naive, adapt=broken))
     for dry_run in (True, False):
         with pytest.raises(PestleError, match="the method naive changed"):
             pestle.finetune(asked(demo_files), tmp_path / "run", dry_run=dry_run)
@@ -373,7 +376,7 @@ def test_ctrl_c_and_resume_from_the_command_line(
     name = "model/weights.safetensors"
     first, second = load_file(out / name), load_file(straight / name)
     assert all((first[k] == second[k]).all() for k in first)
-    metrics = [MetricsFile.read(folder / "metrics.jsonl") for folder in (out, straight)]
+    metrics = [evaluations(folder / "metrics.jsonl") for folder in (out, straight)]
     assert [r["valid"] for r in metrics[0]] == [r["valid"] for r in metrics[1]]
 
 

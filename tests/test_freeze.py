@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from foundation_factory import foundation
-from pestle.adaptation import freeze
 from pestle.adaptation.base import Adaptation, Case
+from pestle.adaptation.methods import freeze
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
 from pestle.foundations.mace.copies import clone

@@ -15,10 +15,10 @@ from scipy.spatial.transform import Rotation
 
 from conftest import DATA
 from foundation_factory import foundation, frames
-from pestle.adaptation import lora
 from pestle.adaptation.adapter_file import load_adapter, read_header, save_adapter
 from pestle.adaptation.base import Adaptation, Case
 from pestle.adaptation.low_rank import LowRankModel
+from pestle.adaptation.methods import lora
 from pestle.errors import PestleError
 from pestle.foundations import load_foundation
 from pestle.foundations.interface import Foundation, Prediction

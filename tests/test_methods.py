@@ -12,7 +12,7 @@ import torch
 from mace.calculators import MACECalculator
 
 import pestle
-from pestle.adaptation import METHODS, Case
+from pestle.adaptation import METHODS, Case, method_of
 from pestle.adaptation.adapter_file import load_adapter
 from pestle.errors import Interrupted, PestleError
 from pestle.foundations import load_foundation
@@ -26,7 +26,7 @@ from pestle.structures.reading import read_frames
 from pestle.structures.writing import write_frames
 from pestle.training.gate import Stage, zero_step_gate
 
-FROM_THE_FOUNDATION = [name for name in METHODS if name != "scratch"]
+FROM_THE_FOUNDATION = [name for name, m in METHODS.items() if m.keeps_foundation]
 
 
 def adapted(method: str, foundation: Foundation, frames: list[Frame]) -> Any:
@@ -37,6 +37,13 @@ def adapted(method: str, foundation: Foundation, frames: list[Frame]) -> Any:
     settings = from_names({"method": method})
     case = Case(start, TARGET_HEAD, body, settings, foundation.reference_energies[TARGET_HEAD])
     return METHODS[method].adapt(case)
+
+
+def test_a_method_is_looked_up_by_its_name() -> None:
+    """The nearest is suggested, and all are listed; a model of random weights keeps nothing."""
+    with pytest.raises(PestleError, match=r"'multi-head'.*Did you mean 'multihead'.*auto.*naive"):
+        method_of(from_names({"method": "multi-head"}))
+    assert all(not (m.from_scratch and m.keeps_foundation) for m in METHODS.values())
 
 
 @pytest.mark.parametrize("method", FROM_THE_FOUNDATION)

@@ -27,9 +27,9 @@ from pestle.structures.reading import read_frames
 from pestle.structures.writing import write_frames
 from pestle.training.failures import TrainingFailed
 from pestle.training.gate import Stage, zero_step_gate
-from pestle.training.loggers import MetricsFile
 from pestle.training.loop import Trainer
 from pestle.training.mixing import Draw
+from run_files import evaluations
 
 CUDA = "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 8.00 GiB"
 
@@ -206,7 +206,7 @@ def test_training_keeps_and_judges_the_best_model(
     assert manifest["status"] == "aborted" and "out of memory" in manifest["status_detail"]
     assert manifest["training"]["best_epoch"] == 1 and manifest["errors"]["valid"]["fine-tuned"]
     assert (tmp_path / "run" / "report.html").exists()
-    records = MetricsFile.read(tmp_path / "run" / "metrics.jsonl")
+    records = evaluations(tmp_path / "run" / "metrics.jsonl")
     assert len(records) == 2 and records[1]["valid"]["loss"] < records[0]["valid"]["loss"]
     judged = manifest["errors"]["valid"]["fine-tuned"]["all"]["forces_rmse"]
     assert judged == pytest.approx(records[1]["valid"]["forces_rmse"], rel=1e-9)

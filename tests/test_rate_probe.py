@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 import nequip_factory
 import pestle
 from conftest import DATA
+from pestle.adaptation import recipe_of
 from pestle.adaptation.recipes import resolve
 from pestle.errors import Interrupted, PestleError
 from pestle.foundations.devices import OutOfMemory
@@ -28,7 +29,7 @@ from pestle.training import rate_probe
 from pestle.training.failures import TrainingFailed
 from pestle.training.loop import Trainer
 from pestle.training.mixing import Draw, Position
-from pestle.training.rate_probe import LOOKS, RISEN, UPDATES, probe_rates
+from pestle.training.rate_probe import LOOKS, RISEN, UPDATES, probe_rates, reason_of
 from report_page import Page
 from test_keepers import make_trainer as with_keepers
 from test_training import make_trainer
@@ -48,7 +49,7 @@ def test_the_largest_safe_rate_is_taken_and_nothing_is_left_behind(
     assert not high.safe and max(high.losses) > 10 * RISEN
     assert low.safe and len(low.losses) == len(LOOKS) and max(low.losses) < 1
     assert (high.updates, low.updates) == (1, UPDATES)
-    assert "10 did" in probe.reason and str(UPDATES) in probe.reason
+    assert "10 did" in reason_of(probe) and str(UPDATES) in reason_of(probe)
     assert torch.equal(random, torch.get_rng_state())
     for name, parameter in trainer.model.named_parameters():
         assert torch.equal(before[name], parameter) and parameter.grad is None, name
@@ -213,8 +214,10 @@ def test_a_loss_that_rises_at_every_rate_is_an_error(
 
 def test_an_architecture_without_measured_rates_gets_auto() -> None:
     def resolved(backend: str, **asked: Any) -> Any:
+        settings = build({}, {k.replace("__", "."): v for k, v in asked.items()})
         return resolve(
-            build({}, {k.replace("__", "."): v for k, v in asked.items()}),
+            settings,
+            recipe_of(settings),
             atoms_learnable=False,
             has_isolated_atoms=False,
             backend=backend,

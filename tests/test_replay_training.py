@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from pestle.adaptation import METHODS, Case
+from pestle.adaptation import METHODS, Case, recipe_of
 from pestle.adaptation.recipes import resolve
 from pestle.errors import Interrupted
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
@@ -31,12 +31,14 @@ from pestle.training.mixing import BySize, Draw, Mixture, Position, make_mixture
 from pestle.training.objective import Objective, TrainingData
 from pestle.training.replay import GraphsOnDemand, ReplayData, ReplayStream
 from pestle.training.setup import make_fabric
+from run_files import evaluations
 
 
 def settings_for(**asked: Any) -> RunSettings:
     names = {"method": "pseudolabel", "train.threads": 1}
     names |= {k.replace("__", "."): v for k, v in asked.items()}
-    return resolve(build({}, names), atoms_learnable=False, has_isolated_atoms=False)[0]
+    asked = build({}, names)
+    return resolve(asked, recipe_of(asked), atoms_learnable=False, has_isolated_atoms=False)[0]
 
 
 def two_heads(foundation: Foundation, frames: list[Frame], settings: RunSettings) -> Foundation:
@@ -103,7 +105,7 @@ def make_trainer(
 
 
 def lines_of(folder: Path) -> list[dict[str, Any]]:
-    lines = MetricsFile.read(folder / "metrics.jsonl")
+    lines = evaluations(folder / "metrics.jsonl")
     for line in lines:
         line.pop("seconds")
     return lines
@@ -442,11 +444,11 @@ def test_drift_is_the_distance_from_the_foundation(
     watch = DriftWatch(body[:6], seed0, TARGET_HEAD)
     shifted = seed0.with_reference_energies(TARGET_HEAD, {1: -13.6, 6: -1028.0})
     still = watch.measure(shifted)[TARGET_HEAD]
-    assert still["forces_rmse"] < 1e-9 and still["energy_rmse"] < 1e-9
+    assert still.forces_rmse < 1e-9 and still.energy_rmse < 1e-9
     forces = np.concatenate([p.forces.ravel() for p in watch.reference])
     for prediction in watch.reference:
         prediction.forces = 2 * prediction.forces
-    moved = watch.measure(seed0)[TARGET_HEAD]["forces_rmse"]
+    moved = watch.measure(seed0)[TARGET_HEAD].forces_rmse
     assert moved == pytest.approx(1e3 * float(np.sqrt(np.mean(forces**2))), rel=1e-9)
 
 

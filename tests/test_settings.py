@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from pestle.adaptation import METHODS
-from pestle.adaptation.recipes import MEASURED, TABLE_7, resolve
+from pestle.adaptation import IN_WORDS, METHODS, recipe_of
+from pestle.adaptation.recipes import resolve as resolve_with
 from pestle.errors import PestleError
-from pestle.settings.run import known_names, walk
+from pestle.settings.run import RunSettings, known_names, walk
 from pestle.settings.run_file import (
     MACE_NAMES,
     build,
@@ -106,9 +106,7 @@ def test_unknown_field_of_a_run_file() -> None:
         build({"train": {"lrr": 1}})
 
 
-@pytest.mark.parametrize(
-    "override", ["train.lr=-1", "train.epochs=0", "method=magic", "train.dtype=float16"]
-)
+@pytest.mark.parametrize("override", ["train.lr=-1", "train.epochs=0", "train.dtype=float16"])
 def test_values_out_of_range(override: str) -> None:
     with pytest.raises(PestleError, match=override.split("=")[0]):
         build({}, parse_overrides([override]))
@@ -124,47 +122,88 @@ def test_run_file_round_trip(tmp_path: Path) -> None:
 def test_template_is_a_run_file_with_every_setting(tmp_path: Path) -> None:
     settings = build({}, {"foundation": "pestle-seed0", "data.train": ["a b.xyz"]})
     path = tmp_path / "run.yaml"
-    path.write_text(template(settings))
+    path.write_text(template(settings, {"method": IN_WORDS}))
     assert build(read_run_file(path)) == settings
     tree = yaml.safe_load(path.read_text())
     assert set(tree) == {name.split(".")[0] for name in known_names()}
 
 
-@pytest.mark.parametrize("method", sorted(TABLE_7))
+def resolve(settings: RunSettings, **about: Any) -> tuple[RunSettings, dict[str, str]]:
+    return resolve_with(settings, recipe_of(settings), **about)
+
+
+#: Learning rate, EMA decay and clipping as the paper prints them, for the methods that it has.
+NAIVE, REPLAY, REPLAY_LORA = (1e-3, 0.999, 1.0), (1e-4, 0.9999, 1.0), (1e-3, 0.999, 10.0)
+TABLE_7 = {
+    "scratch": (1e-2, 0.99, 10.0),
+    "naive": NAIVE,
+    **dict.fromkeys(("freeze-first", "freeze-backbone", "mace-5", "mace-6"), NAIVE),
+    "lora": (1e-2, 0.99, 10.0),
+    **dict.fromkeys(("multihead", "pseudolabel"), REPLAY),
+    **dict.fromkeys(("multihead-lora", "pseudolabel-lora"), REPLAY_LORA),
+}
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
 def test_recipes_are_table_7(method: str) -> None:
-    """Learning rate, EMA decay and clipping as printed in the paper, at a constant rate."""
-    naive, replay = (1e-3, 0.999, 1.0), (1e-4, 0.9999, 1.0)
-    printed = {
-        "scratch": (1e-2, 0.99, 10.0),
-        "naive": naive,
-        **dict.fromkeys(("freeze-first", "freeze-backbone", "mace-5", "mace-6"), naive),
-        "lora": (1e-2, 0.99, 10.0),
-        **dict.fromkeys(("multihead", "pseudolabel"), replay),
-        **dict.fromkeys(("multihead-lora", "pseudolabel-lora"), (1e-3, 0.999, 10.0)),
-    }
-    assert set(printed) == set(METHODS)
-    settings, reasons = resolve(
-        build({}, {"method": method, "recipe": "paper"}),
-        atoms_learnable=False,
-        has_isolated_atoms=True,
-    )
+    """At a constant rate; a method that the paper does not have says so."""
+    asked = build({}, {"method": method, "recipe": "paper"})
+    if method not in TABLE_7:
+        with pytest.raises(PestleError, match="Table 7"):
+            recipe_of(asked)
+        return
+    settings, reasons = resolve(asked, atoms_learnable=False, has_isolated_atoms=True)
     train = settings.train
-    assert (train.lr, train.ema_decay, train.clip) == printed[method]
+    assert (train.lr, train.ema_decay, train.clip) == TABLE_7[method]
     assert (train.schedule, train.epochs, train.updates) == ("constant", 200, None)
     assert train.weight_decay == 0
     assert all("Table 7" in reasons[f"train.{n}"] for n in ("lr", "ema_decay", "clip"))
 
 
+#: Learning rate, EMA decay, clipping and patience of the measured recipes, and the share of replay
+#: structures in the target head.
+FASTER = (1e-3, 0.999, 1.0, 7)
+MEASURED = {
+    "scratch": (1e-2, 0.99, 10.0, 5, None),
+    **dict.fromkeys(
+        ("naive", "freeze-first", "freeze-backbone", "mace-5", "mace-6"), (*NAIVE, 5, None)
+    ),
+    "lora": (1e-2, 0.99, 10.0, 5, None),
+    # Labels of another level of theory never train the target head.
+    "multihead": (*FASTER, 0.0),
+    "pseudolabel": (*FASTER, 0.5),
+    "multihead-lora": (*REPLAY_LORA, 7, 0.0),
+    "pseudolabel-lora": (*REPLAY_LORA, 7, 0.5),
+}
+
+
+@pytest.mark.parametrize("backend", ["mace", "nequip"])
+@pytest.mark.parametrize("recipe", ["paper", "measured"])
 @pytest.mark.parametrize("method", sorted(MEASURED))
-def test_measured_recipes_end_by_plateaus_and_say_where_they_depart(method: str) -> None:
-    settings, reasons = resolve(
-        build({}, {"method": method}), atoms_learnable=False, has_isolated_atoms=True
+def test_defaults_of_each_method(method: str, recipe: str, backend: str) -> None:
+    """Where the rates and the weights of replay were not measured, the rate is probed and the
+    weights are the paper's."""
+    asked = build({}, {"method": method, "recipe": recipe})
+    train, replay = (
+        (
+            s := resolve(asked, atoms_learnable=False, has_isolated_atoms=True, backend=backend)[0]
+        ).train,
+        s.replay,
     )
-    train, paper = settings.train, TABLE_7[method]
-    assert (train.schedule, train.epochs, train.updates) == ("plateau", None, None)
-    for name in ("lr", "ema_decay", "clip"):
-        departs = getattr(train, name) != getattr(paper, name)
-        assert ("Table 7" in reasons[f"train.{name}"]) == (not departs or name == "lr")
+    paper, known = recipe == "paper", backend == "mace"
+    *optimiser, patience, share = MEASURED[method]
+    rate, decay, clip = TABLE_7[method] if paper else optimiser
+    ending = ("constant", 5, 200) if paper else ("plateau", patience, None)
+    assert (train.lr, train.ema_decay, train.clip) == (
+        rate if paper or known else "auto",
+        decay,
+        clip,
+    )
+    assert (train.schedule, train.schedule_patience, train.epochs) == ending
+    weights = (0.3, 3.0, 0.3) if known and not paper else (1.0, 10.0, 1.0)
+    mixing = (*weights, *((0.0, "unbounded") if paper else (share, 1.0)))
+    found = (replay.energy, replay.forces, replay.stress, replay.target_share, replay.edge_ratio)
+    assert found == ((None,) * 5 if share is None else mixing)
 
 
 def test_a_length_that_is_asked_for_replaces_that_of_a_run_file() -> None:
@@ -199,8 +238,8 @@ def test_asked_values_stay() -> None:
 def test_docs_page_is_up_to_date() -> None:
     """docs/settings.md is made from the settings, not written beside them."""
     page = Path(__file__).parents[1] / "docs" / "settings.md"
-    assert page.read_text() == settings_page(), (
-        "python -m pestle.settings.run_file > docs/settings.md"
+    assert page.read_text() == settings_page({"method": IN_WORDS}), (
+        "python recipes/settings_page.py > docs/settings.md"
     )
 
 
@@ -216,21 +255,13 @@ def test_lists_may_be_one_text_or_given_repeatedly() -> None:
 
 
 @pytest.mark.parametrize("ratio", [1.0, "size"])
-@pytest.mark.parametrize("method", sorted(MEASURED))
+@pytest.mark.parametrize("method", sorted(METHODS))
 def test_a_run_file_of_complete_settings_gives_them_again(method: str, ratio: Any) -> None:
     """What a run writes down can be read, resolved and resumed from."""
-    more = {} if MEASURED[method].replay is None else {"replay.ratio": ratio}
+    more = {"replay.ratio": ratio} if METHODS[method].replays else {}
     asked = build({}, {"method": method, **more})
     first, _ = resolve(asked, atoms_learnable=False, has_isolated_atoms=True)
     again, _ = resolve(
         build(yaml.safe_load(dump(first))), atoms_learnable=False, has_isolated_atoms=True
     )
     assert again == first
-
-
-def test_labels_of_another_level_never_train_the_target_head() -> None:
-    for method in ("multihead", "multihead-lora"):
-        recipe = MEASURED[method].replay
-        assert recipe is not None and recipe.target_share == 0
-    assert MEASURED["pseudolabel"].replay is not None
-    assert MEASURED["pseudolabel"].replay.target_share == 0.5

@@ -11,6 +11,7 @@ from pestle.protocols import NAMES, protocol
 from pestle.protocols.thresholds import Threshold, read_thresholds
 from pestle.protocols.verdict import by_level, conclude, needed_by
 from pestle.protocols.zero_step import assess_gate
+from pestle.records.manifest import Gate
 from pestle.records.verdict import Finding, NotTested
 
 
@@ -108,9 +109,9 @@ def test_mistakes_in_thresholds_are_one_line(text: str, match: str, tmp_path: Pa
 
 def test_a_gate_that_moved_the_forces_fails() -> None:
     limits = read_thresholds()["zero_step"]
-    gate = {"n_frames": 60, "energy": 1e-9, "forces": 1e-8, "stress": 0.0}
+    gate = Gate(n_frames=60, energy=1e-9, forces=1e-8, stress=0.0)
     assert assess_gate(gate, limits).level == "pass"
-    assert assess_gate(gate | {"forces": 0.02}, limits).level == "fail"
+    assert assess_gate(gate.model_copy(update={"forces": 0.02}), limits).level == "fail"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -14,11 +14,12 @@ from conftest import DATA
 from pestle.errors import PestleError, nearest
 from pestle.jobs.finetune.plan import plan_lines
 from pestle.jobs.finetune.resuming import resume_settings
+from pestle.records.manifest import Manifest
 from pestle.settings.run_file import unknown_name_error
 from pestle.structures.frame import split_isolated_atoms
 from pestle.structures.reading import read_frames
 from pestle.structures.writing import write_frames
-from pestle.training.loggers import MetricsFile
+from run_files import evaluations
 
 
 def asked(path: Path, count: int, **more: Any) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def test_the_last_model_is_kept(
         "train.eval_interval": 1,
     }
     manifest = pestle.finetune(asked(Path("a.xyz"), count, **more), "run")
-    records = MetricsFile.read(Path("run/metrics.jsonl"))
+    records = evaluations(Path("run/metrics.jsonl"))
     assert all("valid" not in r and r["train_frames"]["n_frames"] == count for r in records)
     assert all(r["best"] for r in records)
     losses = [r["train_frames"]["loss"] for r in records]
@@ -61,7 +62,7 @@ def test_the_last_model_is_kept(
     assert found == pytest.approx(records[-1]["train_frames"]["forces_rmse"], rel=1e-3)
     assert set(manifest["errors"]) == {"train"}
     # The plan, the log, the ending and the page say it.
-    plan = "\n".join(plan_lines(manifest))
+    plan = "\n".join(plan_lines(Manifest.of(manifest, "manifest")))
     assert "no validation frames, as asked: the last model is kept" in plan
     assert "never earlier: without validation" in plan and "nothing ends the run early" in plan
     log = Path("run/log.txt").read_text()

@@ -1,5 +1,8 @@
 """`method: auto`: which method, and why (the paper's sections 4 and 5).
 
+What a method is chosen for, it declares itself (`base.Suited`); what counts as few or diverse data
+stands here.
+
 On very few frames the paper tells of replay only: with LoRA it succeeds where it fails alone (A.2).
 """
 
@@ -8,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from pestle.adaptation.base import Amount, Method, Scope, Suited
+from pestle.adaptation.methods import METHODS
 from pestle.errors import PestleError
 
 #: At most so many training frames are extreme scarcity: with 5 frames multihead replay fails and
@@ -19,8 +24,6 @@ MANY_ELEMENTS, MANY_GROUPS = 7, 4
 #: Diverse data speak for themselves from so many frames for each element and group on: SPICE at one
 #: frame a molecule has 19,687, and naive fine-tuning does as well there as any method (Fig. 8).
 ENOUGH_FRAMES = 100
-#: Rank for diverse data: more than 4, which suits one system (paper 4).
-DIVERSE_RANK = 16
 
 #: What is known of the labels of the replay structures at hand. `none`: no pool, or structures
 #: without energy or forces; `pseudo`: made by a model; `misfit`: of another level of theory or unit
@@ -41,7 +44,7 @@ class Circumstances:
         labels: of those pools.
     """
 
-    scope: Literal["narrow", "broad"] | None
+    scope: Scope | None
     n_frames: int
     n_elements: int
     n_groups: int
@@ -92,82 +95,101 @@ def choose(case: Circumstances) -> Choice:
             fix="--scope narrow: configurations like those of the data. --scope broad: also others "
             "(structure search, new compositions), where the foundation's breadth must survive.",
         )
-    return _replay(case) if case.scope == "broad" else _naive_or_lora(case)
+    return _broad(case) if case.scope == "broad" else _narrow(case)
 
 
-def _naive_or_lora(case: Circumstances) -> Choice:
+def suited(
+    scope: Scope, amount: Amount, labels: Literal["original", "foundation"] | None = None
+) -> tuple[Method, Suited]:
+    """The method that is chosen for such data, and what it says of them.
+
+    Args:
+        scope: what the model is for.
+        amount: of the data.
+        labels: of replay structures; `None` for methods without replay.
+    """
+    (found,) = (
+        (method, use)
+        for method in METHODS.values()
+        for use in method.suited
+        if (use.scope, use.amount, method.replay_labels) == (scope, amount, labels)
+    )
+    return found
+
+
+def _narrow(case: Circumstances) -> Choice:
+    ample, praise = suited("narrow", "ample")
+    scarce, scarce_use = suited("narrow", "scarce")
+    diverse, diverse_use = suited("narrow", "diverse")
     broad = "scope broad: replay, because only replay keeps the foundation's breadth and its wall"
+    no_replay = "scope narrow: breadth need not survive, so no replay"
     few = f"{case.n_frames} training frames of {_kinds(case)}"
     if case.diverse:
+        rank = diverse_use.rank
+        more = f"rank {rank}: diverse data need more than one system does (paper 4)"
         return Choice(
-            "lora",
+            diverse.name,
             (
-                f"{few} are few for each: a low rank limits how far they can pull the foundation "
-                "(paper 2.4, 4)",
-                f"rank {DIVERSE_RANK}: diverse data need more than one system does (paper 4)",
-                "scope narrow: breadth need not survive, so no replay",
+                f"{few} are few for each: {diverse_use.why}",
+                *([more] if rank is not None else []),
+                no_replay,
             ),
-            (f"{case.enough} frames, {ENOUGH_FRAMES} for each element and group: naive", broad),
-            rank=DIVERSE_RANK,
+            (
+                f"{case.enough} frames, {ENOUGH_FRAMES} for each element and group: {ample.name}",
+                broad,
+            ),
+            rank=rank,
         )
     if case.scarce:
         return Choice(
-            "lora",
-            (
-                f"{few} are few: a low rank limits how far they can pull the foundation (paper "
-                "2.4, 4)",
-                "scope narrow: breadth need not survive, so no replay",
-            ),
-            (f"more than {SCARCE_FRAMES} training frames: naive", broad),
+            scarce.name,
+            (f"{few} are few: {scarce_use.why}", no_replay),
+            (f"more than {SCARCE_FRAMES} training frames: {ample.name}", broad),
+            rank=scarce_use.rank,
         )
     return Choice(
-        "naive",
-        (
-            f"scope narrow, {few}: naive fine-tuning is accurate, quick and hard to beat (paper 5, "
-            "point 4; Table 4, Fig. 8)",
-        ),
+        ample.name,
+        (f"scope narrow, {few}: {praise.why}",),
         (
             broad,
             "instabilities in molecular dynamics: replay is the fallback (paper 5, point 4)",
             f"at most {SCARCE_FRAMES} training frames, or {MANY_ELEMENTS} elements or "
             f"{MANY_GROUPS} configuration groups with fewer than {ENOUGH_FRAMES} frames for each: "
-            "lora",
+            f"{_either(scarce, diverse)}",
         ),
+        rank=praise.rank,
     )
 
 
-def _replay(case: Circumstances) -> Choice:
-    why = (
-        "scope broad: replay is the only approach that keeps the foundation's breadth and its "
-        "repulsive wall (paper 5, point 5)"
-    )
+def _broad(case: Circumstances) -> Choice:
+    source, reason, change = _labels(case)
+    ample, ample_use = suited("broad", "ample", source)
+    scarce, scarce_use = suited("broad", "scarce", source)
+    why = f"scope broad: {ample_use.why}"
+    others = _either(suited("narrow", "ample")[0], suited("narrow", "scarce")[0])
     narrow = (
-        "scope narrow: naive or lora, at half the cost with these defaults, a third to a fifteenth "
+        f"scope narrow: {others}, at half the cost with these defaults, a third to a fifteenth "
         "in the paper (4)"
     )
-    source, labels, change = _labels(case)
     if case.scarce:
-        return Choice(
-            f"{source}-lora",
-            (
-                why,
-                f"{case.n_frames} training frames are extreme scarcity, where replay alone fails "
-                "and replay with LoRA succeeds (A.2)",
-                labels,
-            ),
-            (f"more than {SCARCE_FRAMES} training frames: {source}", change, narrow),
-        )
-    scarcity = f"at most {SCARCE_FRAMES} training frames: {source}-lora"
-    return Choice(source, (why, labels), (change, scarcity, narrow))
+        few = f"{case.n_frames} training frames are extreme scarcity, {scarce_use.why}"
+        more = f"more than {SCARCE_FRAMES} training frames: {ample.name}"
+        return Choice(scarce.name, (why, few, reason), (more, change, narrow), scarce_use.rank)
+    scarcity = f"at most {SCARCE_FRAMES} training frames: {scarce.name}"
+    return Choice(ample.name, (why, reason), (change, scarcity, narrow), ample_use.rank)
 
 
-def _labels(case: Circumstances) -> tuple[str, str, str]:
-    """The method by label source, the reason, and what would lead to the other source."""
+def _either(one: Method, other: Method) -> str:
+    return one.name if one is other else f"{one.name} or {other.name}"
+
+
+def _labels(case: Circumstances) -> tuple[Literal["original", "foundation"], str, str]:
+    """Where the replay labels come from, the reason, and what would lead to the other source."""
     pool = ", ".join(case.pool)
     same = "with equal results (paper 4, Fig. 11)"
     if case.labels == "fit":
         return (
-            "multihead",
+            "original",
             f"{pool} is labelled and its labels agree with the foundation: they are used as they "
             f"are, nothing need be labelled, {same}",
             "a pool without labels, or with labels of another kind: pseudolabels",
@@ -180,8 +202,11 @@ def _labels(case: Circumstances) -> tuple[str, str, str]:
         "misfit": f"the labels of {pool} are of another level of theory or unit than the "
         "foundation's (warnings of `pestle replay`): the foundation labels the structures anew",
     }[case.labels]
-    change = f"the foundation's own labelled pretraining data as replay.pool: multihead, {same}"
-    return "pseudolabel", why, change
+    original, _ = suited("broad", "ample", "original")
+    change = (
+        f"the foundation's own labelled pretraining data as replay.pool: {original.name}, {same}"
+    )
+    return "foundation", why, change
 
 
 def _kinds(case: Circumstances) -> str:

@@ -1,16 +1,18 @@
-"""Hyperparameters of each method and why; defaults that depend on the case.
+"""What a method says of its hyperparameters, and defaults that depend on the case.
 
-`resolve` turns the `None`s of a `RunSettings` into values, each with the reason that the plan, the
-manifest and the report print.
+The values stand in each method's file. `resolve` turns the `None`s of a `RunSettings` into values,
+each with the reason that the plan, the manifest and the report print.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pestle.errors import PestleError
-from pestle.settings.run import RunSettings
+
+if TYPE_CHECKING:
+    from pestle.settings.run import RunSettings
 
 
 @dataclass(frozen=True)
@@ -43,116 +45,25 @@ class Recipe:
     replay: ReplayRecipe | None = None
 
 
-_FREEZE = Recipe(
-    lr=1e-3,
-    ema_decay=0.999,
-    clip=1.0,
-    why_lr="Table 7, freeze: what is trained is trained as in naive fine-tuning",
-    why_ema="Table 7, freeze: as naive",
-    why_clip="Table 7, freeze: as naive",
-)
-_REPLAY = Recipe(
-    lr=1e-4,
-    ema_decay=0.9999,
-    clip=1.0,
-    why_lr="Table 7, multihead: the two heads pull at the shared weights; at 1e-3 the replay head "
-    "is an order of magnitude worse (appendix D)",
-    why_ema="Table 7, multihead: small steps need a long memory",
-    why_clip="Table 7, multihead: one odd batch must not throw the shared weights away",
-    replay=ReplayRecipe(),
-)
-_REPLAY_LORA = Recipe(
-    lr=1e-3,
-    ema_decay=0.999,
-    clip=10.0,
-    why_lr="Table 7, MH + LoRA: between replay (1e-4) and LoRA (1e-2)",
-    why_ema="Table 7, MH + LoRA",
-    why_clip="Table 7, MH + LoRA: as LoRA, a low-rank update cannot throw the weights far",
-    replay=ReplayRecipe(),
-)
+def until_plateau(recipe: Recipe, patience: int = 5) -> Recipe:
+    """A recipe of Table 7, which leaves the length of a run open, with an end that was measured.
 
-TABLE_7 = {
-    "scratch": Recipe(
-        lr=1e-2,
-        ema_decay=0.99,
-        clip=10.0,
-        why_lr="Table 7, from-scratch: random weights are far from any solution",
-        why_ema="Table 7, from-scratch: a short memory, the early weights are worth nothing",
-        why_clip="Table 7, from-scratch: early gradients are large and meant to be followed",
-    ),
-    "naive": Recipe(
-        lr=1e-3,
-        ema_decay=0.999,
-        clip=1.0,
-        why_lr="Table 7, naive: a tenth of the rate from scratch, so that no step leaves the "
-        "foundation's basin; tuned on MACE models",
-        why_ema="Table 7, naive: a longer memory limits the drift from the foundation",
-        why_clip="Table 7, naive: one odd batch must not throw the weights away",
-    ),
-    "freeze-first": _FREEZE,
-    "freeze-backbone": _FREEZE,
-    "mace-5": _FREEZE,
-    "mace-6": _FREEZE,
-    "lora": Recipe(
-        lr=1e-2,
-        ema_decay=0.99,
-        clip=10.0,
-        why_lr="Table 7, LoRA: a low-rank update tolerates ten times the naive rate",
-        why_ema="Table 7, LoRA: the adapters start at nothing, their early values are worth little",
-        why_clip="Table 7, LoRA: a low-rank update cannot throw the weights far",
-    ),
-    "multihead": _REPLAY,
-    "pseudolabel": _REPLAY,
-    "multihead-lora": _REPLAY_LORA,
-    "pseudolabel-lora": _REPLAY_LORA,
-}
-
-
-#: Replay where it was measured. With the paper's weights the target is a third worse than naive's
-#: after as many updates; with a third of them it is nearly as good, and forgetting grows by half.
-MEASURED_REPLAY = ReplayRecipe(
-    energy=0.3,
-    forces=3.0,
-    stress=0.3,
-    target_share=0.5,
-    edge_ratio=1.0,
-    why="measured on one target and one foundation: error against forgetting against cost "
-    "(docs/benchmarks.md)",
-)
-
-
-def _measured(recipe: Recipe) -> Recipe:
-    """A recipe of Table 7 with what was measured where it leaves open or departs."""
-    if recipe is _REPLAY:
-        recipe = replace(
-            recipe,
-            lr=1e-3,
-            why_lr="measured: at Table 7's 1e-4 20 frames were at 269 meV/Å after 800 updates, "
-            "where naive had 63 after 320 (seed0, sn2)",
-            ema_decay=0.999,
-            why_ema="as naive, whose rate it has",
-        )
+    Args:
+        recipe: of the paper.
+        patience: evaluations that together must improve the validation figure.
+    """
     return replace(
         recipe,
         schedule="plateau",
+        schedule_patience=patience,
         why_schedule="ends where nothing more is learned, whatever the method; measured on one "
         "target and one foundation (docs/benchmarks.md)",
         epochs=None,
-        # With replay the loss falls more slowly, and not as smoothly.
-        schedule_patience=7 if recipe.replay else 5,
-        replay=MEASURED_REPLAY if recipe.replay else None,
     )
 
 
-#: What Pestle does where nobody says otherwise; departs from Table 7 where that was measured.
-MEASURED = {name: _measured(recipe) for name, recipe in TABLE_7.items()}
-# Labels that are not the foundation's own may be of another level of theory: never for the target.
-for _name in ("multihead", "multihead-lora"):
-    MEASURED[_name] = replace(MEASURED[_name], replay=replace(MEASURED_REPLAY, target_share=0.0))
 #: Architectures that learning rates were measured on; others get `train.lr: auto`.
 MEASURED_BACKENDS = ("mace",)
-RECIPES = {"paper": TABLE_7, "measured": MEASURED}
-
 #: Repeats of isolated atoms for models whose single-atom energy is learned (paper, Table 3: with
 #: explicit E0s 10 bring the isolated-atom error from 15 to 1.1 meV, more gain nothing; reestimated
 #: ones go from 253 to 2.7, and at 40 to 0.6).
@@ -161,6 +72,7 @@ ISOLATED_ATOM_REPEATS = 10
 
 def resolve(
     settings: RunSettings,
+    recipe: Recipe,
     *,
     atoms_learnable: bool,
     has_isolated_atoms: bool,
@@ -170,6 +82,7 @@ def resolve(
 
     Args:
         settings: what was asked.
+        recipe: of its method.
         atoms_learnable: whether any weight of the starting model moves its single-atom energies.
         has_isolated_atoms: whether the training data hold IsolatedAtom frames.
         backend: architecture of the foundation.
@@ -182,7 +95,6 @@ def resolve(
     """
     settings = settings.model_copy(deep=True)
     require_consistent(settings)
-    recipe = RECIPES[settings.recipe][settings.method]
     reasons: dict[str, str] = {}
     train = settings.train
     # A run file repeats the recipe's values: they keep their reason.

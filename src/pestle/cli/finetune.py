@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shlex
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pestle.adaptation import AUTO, IN_WORDS, METHODS
 from pestle.cli.options import (
     EnergyKey,
     ForcesKey,
@@ -24,6 +26,12 @@ from pestle.cli.options import (
 
 if TYPE_CHECKING:
     from pestle.settings.run import RunSettings
+
+#: Below the options of `--help`. The mark in front keeps its lines as they are.
+METHODS_IN_WORDS = "\b\nMethods:\n" + "\n".join(
+    textwrap.fill(f"  {name:18}{words}", 78, subsequent_indent=" " * 20)
+    for name, words in IN_WORDS.items()
+)
 
 
 def command(
@@ -42,8 +50,7 @@ def command(
         typer.Option(
             "--method",
             "-m",
-            help="naive, lora, freeze-first, freeze-backbone, multihead, pseudolabel, "
-            "multihead-lora, pseudolabel-lora, mace-5, mace-6, scratch, or auto (with --scope).",
+            help=f"{', '.join(METHODS)}, or {AUTO} (with --scope).",
         ),
     ] = None,
     scope: Scope = None,

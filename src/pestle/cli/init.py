@@ -16,6 +16,7 @@ def command(
     out: Annotated[Path, typer.Option("-o", "--out", help="File to write.")] = Path("run.yaml"),
 ) -> None:
     """Write a commented run file with every setting, for the data at hand."""
+    from pestle.adaptation import IN_WORDS
     from pestle.errors import PestleError
     from pestle.files import write_text
     from pestle.locks import locked_file
@@ -33,5 +34,5 @@ def command(
     if foundation:
         asked["foundation"] = foundation
     with locked_file(out):
-        write_text(out, template(build({}, asked)))
+        write_text(out, template(build({}, asked), {"method": IN_WORDS}))
     typer.echo(f"wrote {out}; start it with: pestle finetune {out} -o RUN_DIR")

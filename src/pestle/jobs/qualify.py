@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pestle.adaptation import method_of
 from pestle.errors import PestleError
 from pestle.files import CannotWrite, sha256
 from pestle.foundations.interface import TARGET_HEAD
@@ -253,7 +254,7 @@ def _zero_step(
     if run is None:
         why, how = "the model is not given as the result of a run", "pestle qualify RUN_DIR"
         entry = NotTested("zero_step", False, why, how)
-    elif run.settings.method == "scratch":
+    elif not method_of(run.settings).keeps_foundation:
         why = "the method does not start from the foundation's weights"
         entry = NotTested("zero_step", False, why, "")
     else:

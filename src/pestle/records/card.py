@@ -23,7 +23,9 @@ class Origin(Part):
     """Where a model comes from.
 
     Attributes:
-        name, licence, level_of_theory: of the weights.
+        name: of the weights.
+        licence: of the weights.
+        level_of_theory: that their labels were calculated at.
         notes: what was done to them, one line each.
         dispersion: whether the energies it was trained on hold dispersion: included, none, unknown.
         dispersion_removed: the correction that was taken from them before; empty for none.
@@ -41,7 +43,7 @@ class OfRun(Part):
     """What a card takes from the run that made the model.
 
     Attributes:
-        foundation: of the run.
+        foundation: where the model comes from.
         method: how it was adapted.
         data: split → its files.
         reference_energies: of the target head, with their diagnostics.

@@ -28,7 +28,11 @@ Status = Literal["planned", "running", "interrupted", "aborted", "finished"]
 
 
 class Range(Part):
-    """Least, middle and largest of some values."""
+    """Least, middle and largest of some values.
+
+    Attributes:
+        min, median, max: in the unit of the values.
+    """
 
     min: int | float
     median: float
@@ -56,7 +60,8 @@ class SplitSummary(Part):
     """What is in a split of the data.
 
     Attributes:
-        n_frames, n_isolated_atoms: how many frames, and how many of them are isolated atoms.
+        n_frames: how many frames.
+        n_isolated_atoms: how many of them are isolated atoms.
         n_atoms: atoms of a frame, isolated atoms left out.
         elements: symbol → atoms.
         config_types, heads: name → frames.
@@ -124,7 +129,8 @@ class Block(Part):
     """Parameters of a part of the architecture.
 
     Attributes:
-        trainable, total: how many are trained, and how many there are.
+        trainable: how many are trained.
+        total: how many there are.
     """
 
     trainable: int
@@ -154,7 +160,8 @@ class MethodFacts(Part):
         name: of the method.
         notes: what it did to the model, one line each.
         blocks: part of the architecture → its parameters.
-        n_trainable, n_parameters: the same in all; with LoRA those of the adapters included.
+        n_trainable: trained parameters in all.
+        n_parameters: parameters in all; with LoRA those of the adapters included.
         heads: of the adapted model.
         choice: why `auto` chose the method; null where the user named one.
     """
@@ -173,7 +180,8 @@ class ReplayFacts(Part):
 
     Attributes:
         labels: where they come from, in words.
-        n_train, n_valid: structures that are trained on, and those held out.
+        n_train: structures that are trained on.
+        n_valid: structures that are held out.
         notes: how they were selected, one line each.
         files: of the pools.
     """
@@ -216,7 +224,7 @@ class Change(Part):
         when: in UTC.
         after_update: updates done by then.
         setting: its name.
-        before: its value before; called `from` in the file.
+        before: its value before.
         to: its value since.
     """
 
@@ -232,7 +240,8 @@ class Hardware(Part):
 
     Attributes:
         cpu: its name.
-        cores, threads: that the machine has, and that the run used.
+        cores: that the machine has.
+        threads: that the run used.
         device: where the network was computed.
         gpu: its name; null without one.
         system: operating system.
@@ -375,7 +384,8 @@ class TrainingFacts(Part):
         best_epoch, best_update: of the model that is kept.
         best_metric: the figure that chooses it.
         best_value: its value there.
-        epochs, steps: done in all; steps are updates.
+        epochs: done in all.
+        steps: updates done in all.
         seconds: spent training (s), interruptions left out.
         finished: why it ended.
         kept: `best`, or `last` in a run without validation frames.
@@ -406,30 +416,32 @@ class Manifest(Record):
     Attributes:
         pestle: version that made the run.
         command: that began it.
-        started, finished: in UTC; null while it runs.
+        started: in UTC.
+        finished: in UTC; null while it runs.
         status: planned, running, interrupted, aborted or finished.
         status_detail: why it is that, in words.
         versions: of Python, Pestle and the packages that can change a result.
-        data: of the run.
-        foundation: of the run.
-        reference_energies: in use.
+        data: files, labels, findings.
+        foundation: where the model comes from.
+        reference_energies: E0s in use.
         reference_energies_compared: method → what it would have given.
         method: how the foundation was adapted.
-        replay: null without replay.
+        replay: the replay set; null without replay.
         drift: null where drift is not watched.
-        interpolation: null without `keep.interpolate`.
+        interpolation: how far the kept model is from the starting model; null without
+            `keep.interpolate`.
         settings: dotted name → value and reason.
         warnings: one line each.
         changes: that resumed runs made.
         hardware: of the last command that went on with it.
         plan: length, time and memory.
-        rate_probe: null where `train.lr` is a number.
-        gate: null for random weights.
+        rate_probe: learning rates that were tried; null where `train.lr` is a number.
+        gate: of the first update; null for random weights.
         timings: of the preparation.
-        training: null before it ended.
+        training: how it went; left out before it has ended.
         errors: set (test, valid, train, replay) → model → group → errors of the kept model and of
-            the foundation; null before they are known.
-        ending: how the run ended; null while it has not.
+            the foundation; left out before they are known.
+        ending: how the run ended; left out while it has not.
     """
 
     LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"training", "errors", "ending"})

@@ -25,7 +25,9 @@ class FoundationFacts(Part):
     """The foundation of a run.
 
     Attributes:
-        name, licence, level_of_theory: of its weights.
+        name: of its weights.
+        licence: of its weights.
+        level_of_theory: that its labels were calculated at.
         dispersion: whether the energies it was trained on hold dispersion: included, none, unknown.
         fingerprint: hash of the model as it was loaded.
         elements: chemical symbols that it knows.
@@ -61,7 +63,8 @@ class AtomicEnergies(Part):
         shift: symbol → E0 less the foundation's (eV), of the elements of the data.
         kept_from_foundation: elements that keep the foundation's E0.
         elements: all that have an E0.
-        rank, n_elements: rank of the composition matrix against its number of columns.
+        rank: of the composition matrix.
+        n_elements: its number of columns; at that rank the energies determine every E0.
         condition_number: of the composition matrix on its row space; null without energies.
         null_space: combinations of E0s (symbol → coefficient) that the energies do not determine.
         null_space_text: the same in words; empty at full rank.
@@ -134,7 +137,7 @@ class InterpolationFacts(Part):
     """Where between the starting model and the trained one the kept model lies.
 
     Attributes:
-        coefficient: 0 is the starting model, 1 the trained one.
+        coefficient: of the kept model; 0 is the starting model, 1 the trained one.
         chosen: whether `auto` chose it.
         drift: of the kept model (meV/Å); null where it is not watched.
         curve: what was tried.

@@ -97,7 +97,7 @@ def _row(run: Results, name: str, style: Style, out: Path) -> dict[str, Any]:
         "badge": badge(found.verdict) if found is not None else None,
         "place": list(LEVELS).index(found.verdict) if found is not None else len(LEVELS),
         "scope": found.scope if found is not None else "",
-        "method": plain(run.method) if run.is_run else "tested only",
+        "method": plain(run.method_name) if run.is_run else "tested only",
         "foundation": plain(manifest.foundation.name if manifest is not None else base),
         "e0s": plain(manifest.reference_energies.method if manifest is not None else None),
         "status": status_of(run)[1] if manifest is not None else "",

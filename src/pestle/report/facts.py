@@ -134,7 +134,7 @@ def heads(folder: Results) -> str:
 
 def own_labels(folder: Results) -> bool:
     """Whether the replay labels are the foundation's own predictions."""
-    return folder.method.startswith("pseudolabel")
+    return folder.method is not None and folder.method.pseudolabels
 
 
 def replay(folder: Results) -> dict[str, Any] | None:

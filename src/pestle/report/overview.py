@@ -25,15 +25,6 @@ _STATUS = {
     "running": ("warn", "running"),
 }
 
-#: Methods whose name alone says little or reads badly.
-METHODS = {
-    "lora": "LoRA fine-tuning",
-    "multihead": "multihead replay fine-tuning",
-    "pseudolabel": "pseudolabelled replay fine-tuning",
-    "multihead-lora": "multihead replay fine-tuning with LoRA",
-    "pseudolabel-lora": "pseudolabelled replay fine-tuning with LoRA",
-}
-
 #: Parts of a licence's name that mean: not for commercial use.
 _NON_COMMERCIAL = (ASL.lower(), "academic", "non-commercial", "noncommercial", "-nc")
 
@@ -97,11 +88,8 @@ def sentence(folder: Results, models: Models) -> str:
     """What was done and what came of it, in plain words."""
     if folder.manifest is None:
         return f"A fine-tuning run: {_outcome(folder, models)}."
-    method, foundation = folder.method, folder.manifest.foundation.name
-    if folder.from_scratch:
-        text = f"Training from scratch in the shape of {foundation}"
-    else:
-        text = f"{METHODS.get(method, f'{method} fine-tuning')} of {foundation}"
+    link = "in the shape of" if folder.from_scratch else "of"
+    text = f"{folder.method_in_words} {link} {folder.manifest.foundation.name}"
     if "train" in folder.manifest.data.summary:
         frames = _frames(folder.manifest, "train")
         text += f" on {count(frames)} frame{'' if frames == 1 else 's'}"
@@ -226,8 +214,8 @@ def asked(folder: Results, models: Models) -> list[tuple[str, str]]:
 
 
 def _of_run(manifest: Manifest, folder: Results) -> list[tuple[str, str]]:
-    name, foundation, data = folder.method, manifest.foundation, manifest.data
-    spoken = "from scratch" if folder.from_scratch else METHODS.get(name, f"{name} fine-tuning")
+    name, foundation, data = folder.method_name, manifest.foundation, manifest.data
+    spoken = "from scratch" if folder.from_scratch else folder.method_in_words
     chosen = ", chosen by auto" if manifest.method.choice is not None else ""
     facts = [
         f for f in (foundation.level_of_theory, foundation.licence) if f not in ("", "unknown")

@@ -12,7 +12,7 @@ import ase.io
 from ase import Atoms
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from pestle.adaptation import METHODS
+from pestle.adaptation import METHODS, Method
 from pestle.files import finite, sha256
 from pestle.protocols.results import Chart, Flagged, Table
 from pestle.records.manifest import SetsOfErrors
@@ -74,14 +74,24 @@ class Results(FolderRecords):
     protocols: dict[str, ProtocolResults] = field(default_factory=dict)
 
     @property
-    def method(self) -> str:
-        """Name of the run's method; empty where it is not known."""
+    def method_name(self) -> str:
+        """What the run's method is called; empty where that is not known."""
         return "" if self.manifest is None else self.manifest.method.name
+
+    @property
+    def method(self) -> Method | None:
+        """What that method declares; `None` for one that this program does not have."""
+        return METHODS.get(self.method_name)
+
+    @property
+    def method_in_words(self) -> str:
+        """`naive fine-tuning`."""
+        return f"{self.method_name} fine-tuning" if self.method is None else self.method.in_words
 
     @property
     def from_scratch(self) -> bool:
         """Whether the run began with random weights."""
-        return self.method in METHODS and METHODS[self.method].from_scratch
+        return self.method is not None and self.method.from_scratch
 
     @property
     def errors(self) -> SetsOfErrors:

@@ -480,22 +480,6 @@ class LogSettings(Group):
     )
 
 
-Method = Literal[
-    "auto",
-    "scratch",
-    "naive",
-    "freeze-first",
-    "freeze-backbone",
-    "mace-5",
-    "mace-6",
-    "lora",
-    "multihead",
-    "pseudolabel",
-    "multihead-lora",
-    "pseudolabel-lora",
-]
-
-
 class RunSettings(Group):
     """One fine-tuning run."""
 
@@ -512,7 +496,7 @@ class RunSettings(Group):
     head: str | None = setting(
         None, "Head of the foundation to start from; must be named where there are several."
     )
-    method: Method = setting(
+    method: str = setting(
         "naive",
         "How the foundation is adapted; auto chooses from scope and data and says why.",
         source="paper 2.2–2.5",

@@ -22,6 +22,9 @@ from pestle.settings.run import RunSettings, known_names, walk
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
+#: Name of a setting → each of its values, with what it does.
+Choices = Mapping[str, Mapping[str, str]]
+
 #: Settings of which one says how long a run is.
 LENGTH = ("train.updates", "train.epochs")
 #: Begins the last line of a run's own run file.
@@ -287,8 +290,13 @@ def dump(settings: RunSettings) -> str:
     return yaml.safe_dump(settings.model_dump(), sort_keys=False, allow_unicode=True)
 
 
-def template(settings: RunSettings) -> str:
-    """A run file with every setting, its meaning, unit and source as comments."""
+def template(settings: RunSettings, choices: Choices) -> str:
+    """A run file with every setting, its meaning, unit and source as comments.
+
+    Args:
+        settings: the values.
+        choices: of settings whose values are declared elsewhere.
+    """
     lines = [
         "# A Pestle run file: `pestle finetune THIS -o RUN_DIR`. null means: chosen for you.",
         "",
@@ -309,28 +317,35 @@ def template(settings: RunSettings) -> str:
         notes = "; ".join(text for text in (extra.get("unit"), extra.get("source")) if text)
         comment = f"{info.description}{f' [{notes}]' if notes else ''}"
         lines += [f"{indent}# {row}" for row in textwrap.wrap(comment, 90)]
+        for choice, words in choices.get(name, {}).items():
+            rows = textwrap.wrap(f"{choice}: {words}", 88, subsequent_indent="  ")
+            lines += [f"{indent}#   {row}" for row in rows]
         written = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
         lines += [f"{indent}{leaf}: {written.strip().removesuffix('...').strip()}", ""]
     return "\n".join(lines)
 
 
-def settings_page() -> str:
-    """The documentation page of all settings, in Markdown."""
+def settings_page(choices: Choices) -> str:
+    """The documentation page of all settings, in Markdown.
+
+    Args:
+        choices: of settings whose values are declared elsewhere.
+    """
     lines = [
         "# Settings",
         "",
         "Every setting of a run file; on the command line `--set NAME=VALUE`. A default of `None`",
         "is chosen for the method, the data and the foundation, and the plan gives the reason.",
         "This page is made from `src/pestle/settings/run.py` and `probe.py` by",
-        "`python -m pestle.settings.run_file`.",
+        "`python recipes/settings_page.py`.",
     ]
-    lines += _tables(RunSettings, "The run")
+    lines += _tables(RunSettings, "The run", choices)
     lines += ["", "# Settings of `pestle probe`"]
-    lines += _tables(ProbeSettings, "Every protocol")
+    lines += _tables(ProbeSettings, "Every protocol", {})
     return "\n".join(lines) + "\n"
 
 
-def _tables(root: type[BaseModel], title: str) -> list[str]:
+def _tables(root: type[BaseModel], title: str, choices: Choices) -> list[str]:
     """A table for every group of settings; those without a group stand first, under a title."""
     lines: list[str] = []
     group = None
@@ -343,10 +358,9 @@ def _tables(root: type[BaseModel], title: str) -> list[str]:
         extra = info.json_schema_extra or {}
         default = info.get_default(call_default_factory=True)
         unit = f" ({extra['unit']})" if extra.get("unit") else ""
-        cells = [f"`{name}`", f"`{default}`", info.description + unit, extra.get("source", "")]
+        text = info.description + unit
+        if name in choices:
+            text += f" One of {', '.join(f'`{choice}`' for choice in choices[name])}."
+        cells = [f"`{name}`", f"`{default}`", text, extra.get("source", "")]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return lines
-
-
-if __name__ == "__main__":
-    print(settings_page(), end="")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pestle.adaptation import METHODS, Method
+from pestle.adaptation import Method, method_of
 from pestle.errors import PestleError
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD
 from pestle.records.ending import WORSE_BY, Breadth, Ending, SetErrors, Trouble, worse_in_words
@@ -45,7 +45,7 @@ class Course:
 
     @property
     def method(self) -> Method:
-        return METHODS[self.settings.method]
+        return method_of(self.settings)
 
     @property
     def in_words(self) -> str:

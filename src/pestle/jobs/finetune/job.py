@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pestle.adaptation import METHODS as METHODS_OF_ADAPTATION
+from pestle.adaptation import method_of, require_method
 from pestle.adaptation.adapter_file import save_adapter
 from pestle.adaptation.low_rank import LowRankModel
 from pestle.adaptation.replay.pools import is_file_pool
@@ -100,6 +100,7 @@ def finetune(
     """
     if not isinstance(settings, RunSettings):
         settings = from_names(settings)
+    require_method(settings)
     folder = RunFolder(Path(out))
     if resume:
         folder.require_run()
@@ -237,7 +238,7 @@ def pass_gate(prepared: Prepared) -> Gate | None:
     Raises:
         PestleError: the adapted model is not the foundation; names the part that broke it.
     """
-    if not prepared.adaptation.keeps_foundation:
+    if not method_of(prepared.settings).keeps_foundation:
         return None
     train = prepared.settings.train
     frames = [*prepared.splits.train, *prepared.splits.isolated]
@@ -352,7 +353,7 @@ def _train_and_judge(
         ),
         judged.sets,
         errors.get("replay"),
-        own_labels=METHODS_OF_ADAPTATION[prepared.settings.method].replay_labels == "foundation",
+        own_labels=method_of(prepared.settings).pseudolabels,
         n_drift=len(prepared.drift),
     )
     write_exports(folder.model, best, head=TARGET_HEAD)

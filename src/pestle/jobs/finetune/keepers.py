@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pestle.adaptation import METHODS
+from pestle.adaptation import method_of
 from pestle.errors import PestleError
 from pestle.settings.run import KeepSettings, RunSettings
 
@@ -21,21 +21,22 @@ def require_keepers(settings: RunSettings) -> None:
     Raises:
         PestleError: it is not; names it.
     """
-    keep, method = settings.keep, settings.method
+    keep, method = settings.keep, method_of(settings)
     asked = keepers_on(keep)
-    if asked and method == "scratch":
+    if asked and method.from_scratch:
         raise PestleError(
             "a model from scratch starts from random weights: there is nothing to keep",
             where=f"keep.{asked[0]}",
             fix="Leave it out, or choose another method.",
         )
-    if keep.distil is not None and METHODS[method].replay_labels is None:
+    if keep.distil is not None and not method.replays:
         raise PestleError(
-            f"the method {method} draws no replay structures whose atomic energies could be kept",
+            f"the method {method.name} draws no replay structures whose atomic energies could be "
+            "kept",
             where="keep.distil",
             fix="Choose a method with replay, e.g. --method pseudolabel, or keep.ewc.",
         )
-    if keep.sparse is not None and METHODS[method].low_rank:
+    if keep.sparse is not None and method.low_rank:
         raise PestleError(
             "with low-rank updates half of the trained weights have no gradient at the start, by "
             "which a few could be chosen",
@@ -75,7 +76,7 @@ def keeper_notes(settings: RunSettings, n_broad: int) -> list[str]:
     if keep.l2sp is not None:
         notes.append(f"L2-SP {keep.l2sp:g}: the trained weights are held to their start")
     if keep.ewc is not None:
-        source = "replay" if METHODS[settings.method].replay_labels else "generated"
+        source = "replay" if method_of(settings).replays else "generated"
         notes.append(
             f"EWC {keep.ewc:g}: weights are held that the foundation needs on {n_broad} {source} "
             "structures"

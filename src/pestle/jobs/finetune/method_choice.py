@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pestle.adaptation import METHODS
+from pestle.adaptation import AUTO, method_of
 from pestle.adaptation.choice import Choice, Circumstances, PoolLabels, choose
 from pestle.adaptation.replay import ReplaySet, compare_labels
 from pestle.foundations.interface import Foundation
@@ -23,7 +23,7 @@ def with_method(
     Raises:
         PestleError: no scope was given.
     """
-    if settings.method != "auto":
+    if settings.method != AUTO:
         return settings, None, None
     case = Circumstances(
         scope=settings.scope,
@@ -55,7 +55,7 @@ def with_labels_at_hand(
     Raises:
         PestleError: a pool cannot be read, or nothing of it fits.
     """
-    if not case.pool or METHODS[settings.method].replay_labels is None:
+    if not case.pool or not method_of(settings).replays:
         return settings, choose(case), None
     chosen = select_replay(settings, foundation, head, frames, need_labels=False)
     labels = labels_of(chosen, foundation, head, settings)

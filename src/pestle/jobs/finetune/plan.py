@@ -7,6 +7,7 @@ from typing import Any
 
 from ase.data import atomic_numbers
 
+from pestle.adaptation import METHODS
 from pestle.foundations.interface import Foundation
 from pestle.jobs.finetune.keepers import KEEPERS
 from pestle.progress import duration
@@ -194,7 +195,7 @@ def _method_lines(method: MethodFacts) -> list[str]:
 def _unused_groups(manifest: Manifest) -> tuple[str, ...]:
     """Prefixes of settings that this run has no use for."""
     unused = {
-        "lora.": "lora" not in manifest.method.name,
+        "lora.": not METHODS[manifest.method.name].low_rank,
         "replay.": manifest.replay is None,
         "drift.": manifest.drift is None,
         "keep.": all(manifest.value(f"keep.{name}") is None for name in KEEPERS),

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from pydantic import BaseModel
 
-from pestle.adaptation import METHODS, Adaptation, Case
+from pestle.adaptation import Adaptation, Case, method_of, recipe_of
 from pestle.adaptation.choice import Choice
 from pestle.adaptation.recipes import resolve
 from pestle.checks import CheckReport
@@ -145,6 +145,7 @@ def prepare(
     has_atoms = any(is_reference_atom(f) for f in splits.isolated)
     settings, reasons = resolve(
         settings,
+        recipe_of(settings),
         atoms_learnable=single_atoms_learnable(start),
         has_isolated_atoms=has_atoms,
         backend=foundation.backend,
@@ -155,7 +156,7 @@ def prepare(
             where="data.isolated_atom_repeats",
         )
     replay = None
-    if METHODS[settings.method].replay_labels is not None:
+    if method_of(settings).replays:
         if stored is not None and stored.train:
             replay = Replay(stored.train, stored.valid, "as when the run began")
         else:
@@ -170,7 +171,7 @@ def prepare(
                 labels_file=labels_file,
             )
     task = Case(start, TARGET_HEAD, splits.train, settings, foundation.reference_energies[head])
-    adaptation = METHODS[settings.method].adapt(task)
+    adaptation = method_of(settings).adapt(task)
     adaptation.model.provenance = descendant(foundation, fingerprint, settings, frames)
     stages.append(Stage(f"the method {settings.method}", adaptation.model, TARGET_HEAD))
     warnings = [GIVES_UP] if settings.data.no_validation else []
@@ -198,21 +199,21 @@ def require_heads(settings: RunSettings) -> None:
     Raises:
         PestleError: the replay head of a method without one, or a budget from scratch.
     """
-    labels = METHODS[settings.method].replay_labels
-    if settings.train.best_head == REPLAY_HEAD and labels is None:
+    method = method_of(settings)
+    if settings.train.best_head == REPLAY_HEAD and not method.replays:
         raise PestleError(
             f"the method {settings.method} has no replay head",
             where="train.best_head",
             fix="Leave it at Default, or choose a method with replay.",
         )
-    if settings.train.best_head == REPLAY_HEAD and labels == "foundation":
+    if settings.train.best_head == REPLAY_HEAD and method.pseudolabels:
         raise PestleError(
             "with pseudolabels the replay head is without error before the first update, so that "
             "no later model could be the best",
             where="train.best_head",
             fix="Leave it at Default; train.max_drift bounds how much may be forgotten.",
         )
-    if settings.method == "scratch" and (settings.train.max_drift or settings.drift.structures):
+    if method.from_scratch and (settings.train.max_drift or settings.drift.structures):
         raise PestleError(
             "a model from scratch starts far from the foundation: there is no drift to watch",
             where="train.max_drift" if settings.train.max_drift else "drift.structures",
@@ -224,17 +225,17 @@ def unused_settings(settings: RunSettings) -> list[str]:
     """A line for every LoRA, replay, drift or keeper setting that was changed although the run has
     no use for it."""
     unused: list[str] = []
-    if not METHODS[settings.method].low_rank:
+    method = method_of(settings)
+    if not method.low_rank:
         unused += _changed("lora", settings.lora, LoraSettings())
-    labels = METHODS[settings.method].replay_labels
-    if labels is None:
+    if not method.replays:
         unused += _changed("replay", settings.replay, ReplaySettings())
-    elif labels == "original" and settings.replay.max_force != ReplaySettings().max_force:
+    elif not method.pseudolabels and settings.replay.max_force != ReplaySettings().max_force:
         unused.append("replay.max_force")
     if not settings.drift.structures and settings.train.max_drift is None:
         unused += _changed("drift", settings.drift, DriftSettings())
     unused += unused_keepers(settings)
-    return [f"{name} is set, but the method {settings.method} does not use it" for name in unused]
+    return [f"{name} is set, but the method {method.name} does not use it" for name in unused]
 
 
 def _changed(group: str, given: BaseModel, default: BaseModel) -> list[str]:
@@ -294,7 +295,7 @@ def descendant(
     what there is of dispersion are those of the new labels."""
     parent, method, data = foundation.provenance, settings.method, settings.data
     removed = "" if data.subtract_dispersion is None else D3.of(data.subtract_dispersion).name
-    if method == "scratch":
+    if method_of(settings).from_scratch:
         licence = "that of the training data (no weight of the foundation is left)"
         origin = f"trained from scratch in the shape of {parent.name} ({fingerprint})"
     else:
@@ -324,6 +325,7 @@ def preflight(
         PestleError: the checks found an error; the first is named.
     """
     named = splits.named()
+    from_scratch = method_of(settings).from_scratch
     report = check_with_foundation(
         named,
         foundation,
@@ -332,11 +334,11 @@ def preflight(
         max_edges=max_edges,
         known=known,
         notes=splits.notes,
-        e0_method=fallback(settings.e0s, from_scratch=settings.method == "scratch"),
+        e0_method=fallback(settings.e0s, from_scratch=from_scratch),
         given_e0s=given_elements(settings.e0s),
         mixed=Selection.of(settings.data.select).mixed,
     )
-    if settings.method != "scratch":
+    if not from_scratch:
         everything = [frame for frames in named.values() for frame in frames]
         stated = settings.data.dispersion_left
         report.findings += dispersion_findings(everything, foundation, head, stated)

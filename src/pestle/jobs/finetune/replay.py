@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pestle.adaptation import METHODS
+from pestle.adaptation import method_of
 from pestle.adaptation.replay import ReplaySet, data_elements, make_replay_set
 from pestle.adaptation.replay.pools import GENERATED, is_file_pool
 from pestle.errors import PestleError
@@ -114,7 +114,7 @@ def prepare_replay(
         PestleError: no pool, none of it fits, or it lacks labels.
         LabellingStopped: Ctrl-C or SIGTERM came while pseudolabels were made.
     """
-    pseudo = METHODS[settings.method].replay_labels == "foundation"
+    pseudo = method_of(settings).pseudolabels
     if chosen is None:
         chosen = select_replay(settings, foundation, head, frames, need_labels=not pseudo)
     replay, notes = chosen.frames, list(chosen.notes)

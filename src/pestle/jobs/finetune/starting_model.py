@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pestle.adaptation import method_of
 from pestle.energies.reference_energies import EnergyProblem, ReferenceEnergies, compare
 from pestle.energies.setting import from_setting
 from pestle.errors import PestleError
@@ -27,7 +28,7 @@ def reference_energies(
 
     From scratch there is no prediction worth reestimating with: E0s are isolated, else average.
     """
-    from_scratch = settings.method == "scratch"
+    from_scratch = method_of(settings).from_scratch
     setting = settings.e0s
     if from_scratch and setting == "reestimate":
         raise PestleError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pestle.adaptation.recipes import RECIPES
+from pestle.adaptation import recipe_of
 from pestle.errors import PestleError
 from pestle.foundations.interface import TARGET_HEAD
 from pestle.settings.run import RunSettings
@@ -25,7 +25,7 @@ def require_last(settings: RunSettings) -> None:
     if not settings.data.no_validation:
         return
     if train.updates is None and train.epochs is None:
-        if RECIPES[settings.recipe][settings.method].epochs is not None:
+        if recipe_of(settings).epochs is not None:
             return
         raise PestleError(
             "without validation frames nothing says when to stop",

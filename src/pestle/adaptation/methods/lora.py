@@ -7,10 +7,15 @@ layer: tensor products, symmetric contractions, and the biases that some models 
 
 from __future__ import annotations
 
-from pestle.adaptation.base import Adaptation, Case
-from pestle.adaptation.low_rank import LowRankModel
-from pestle.foundations.interface import Foundation
-from pestle.settings.run import RunSettings
+from typing import TYPE_CHECKING
+
+from pestle.adaptation.base import Adaptation, Case, Method, Suited
+from pestle.adaptation.recipes import Recipe, until_plateau
+
+if TYPE_CHECKING:
+    from pestle.adaptation.low_rank import LowRankModel
+    from pestle.foundations.interface import Foundation
+    from pestle.settings.run import RunSettings
 
 #: Clipped blocks that a note names.
 NAMED = 3
@@ -38,6 +43,8 @@ def adapters_on(
     Raises:
         PestleError: the foundation has no linear layer to adapt.
     """
+    from pestle.adaptation.low_rank import LowRankModel
+
     readouts = [
         name
         for group, names in model.parameter_groups().items()
@@ -65,3 +72,29 @@ def adapters_on(
         more = ", …" if len(clipped) > NAMED else ""
         notes.append(f"rank clipped in {len(clipped)} blocks: {', '.join(clipped[:NAMED])}{more}")
     return adapted, tuple(name for name in sizes if name in wanted), tuple(notes)
+
+
+TABLE_7 = Recipe(
+    lr=1e-2,
+    ema_decay=0.99,
+    clip=10.0,
+    why_lr="Table 7, LoRA: a low-rank update tolerates ten times the naive rate",
+    why_ema="Table 7, LoRA: the adapters start at nothing, their early values are worth little",
+    why_clip="Table 7, LoRA: a low-rank update cannot throw the weights far",
+)
+#: Rank for diverse data: more than 4, which suits one system (paper 4).
+DIVERSE_RANK = 16
+_WHY = "a low rank limits how far they can pull the foundation (paper 2.4, 4)"
+METHOD = Method(
+    name="lora",
+    words="low-rank updates of every linear layer (lora.rank); for few frames",
+    title="LoRA fine-tuning",
+    adapt=adapt,
+    paper=TABLE_7,
+    measured=until_plateau(TABLE_7),
+    low_rank=True,
+    suited=(
+        Suited("narrow", "scarce", _WHY),
+        Suited("narrow", "diverse", _WHY, rank=DIVERSE_RANK),
+    ),
+)

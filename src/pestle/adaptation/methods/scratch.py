@@ -7,13 +7,14 @@ made scratch runs unstable), scale and mean neighbour count from the data.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from pestle.adaptation.base import Adaptation, Case
+from pestle.adaptation.base import Adaptation, Case, Method
+from pestle.adaptation.recipes import Recipe, until_plateau
 from pestle.errors import PestleError
-from pestle.structures.frame import Frame
-from pestle.structures.graphs import make_graph
+
+if TYPE_CHECKING:
+    from pestle.structures.frame import Frame
 
 
 def adapt(case: Case) -> Adaptation:
@@ -26,7 +27,6 @@ def adapt(case: Case) -> Adaptation:
     return Adaptation(
         model,
         tuple(name for name, _ in model.named_parameters()),
-        keeps_foundation=False,
         notes=(
             f"random weights (seed {case.settings.train.seed}) in the shape of the foundation, no "
             f"distance transform, scale {scale:.3f} eV/Å (RMS force), mean number of neighbours "
@@ -36,7 +36,9 @@ def adapt(case: Case) -> Adaptation:
 
 
 def mean_neighbours(frames: Sequence[Frame], cutoff: float) -> float:
-    """Mean number of neighbours of an atom within the cutoff (at least one)."""
+    """Mean number of neighbours of an atom within the cutoff in Å (at least one)."""
+    from pestle.structures.graphs import make_graph
+
     graphs = [make_graph(frame, cutoff) for frame in frames]
     edges = sum(g.n_edges for g in graphs)
     atoms = sum(int(g.ptr[-1]) for g in graphs)
@@ -49,6 +51,8 @@ def force_scale(frames: Sequence[Frame]) -> float:
     Raises:
         PestleError: no frame has forces that are not all zero.
     """
+    import numpy as np
+
     components = [f.forces.ravel() for f in frames if f.forces is not None]
     scale = float(np.sqrt(np.mean(np.concatenate(components) ** 2))) if components else 0.0
     if scale <= 0:
@@ -58,3 +62,23 @@ def force_scale(frames: Sequence[Frame]) -> float:
             fix="Add forces to the data, or fine-tune (method: naive).",
         )
     return scale
+
+
+TABLE_7 = Recipe(
+    lr=1e-2,
+    ema_decay=0.99,
+    clip=10.0,
+    why_lr="Table 7, from-scratch: random weights are far from any solution",
+    why_ema="Table 7, from-scratch: a short memory, the early weights are worth nothing",
+    why_clip="Table 7, from-scratch: early gradients are large and meant to be followed",
+)
+METHOD = Method(
+    name="scratch",
+    words="random weights in the shape of the foundation; the baseline",
+    title="training from scratch",
+    adapt=adapt,
+    paper=TABLE_7,
+    measured=until_plateau(TABLE_7),
+    from_scratch=True,
+    keeps_foundation=False,
+)

@@ -20,10 +20,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
-from pestle.adaptation.base import Adaptation, Case
+from pestle.adaptation.base import Adaptation, Case, Method
+from pestle.adaptation.recipes import Recipe, until_plateau
 from pestle.errors import PestleError, nearest
-from pestle.foundations.interface import Foundation
+
+if TYPE_CHECKING:
+    from pestle.foundations.interface import Foundation
 
 
 def adapt_first(case: Case) -> Adaptation:
@@ -100,3 +104,44 @@ def _adaptation(case: Case, trained: set[str]) -> Adaptation:
         if not trained.issuperset(names)
     ]
     return Adaptation(model, trainable, notes=(f"fixed: {', '.join(fixed)}",))
+
+
+TABLE_7 = Recipe(
+    lr=1e-3,
+    ema_decay=0.999,
+    clip=1.0,
+    why_lr="Table 7, freeze: what is trained is trained as in naive fine-tuning",
+    why_ema="Table 7, freeze: as naive",
+    why_clip="Table 7, freeze: as naive",
+)
+MEASURED = until_plateau(TABLE_7)
+METHODS = (
+    Method(
+        name="freeze-first",
+        words="all but the embedding and the first layer; for comparison",
+        adapt=adapt_first,
+        paper=TABLE_7,
+        measured=MEASURED,
+    ),
+    Method(
+        name="freeze-backbone",
+        words="the readouts; for comparison, and where nothing else may move",
+        adapt=adapt_backbone,
+        paper=TABLE_7,
+        measured=MEASURED,
+    ),
+    Method(
+        name="mace-5",
+        words="products and readouts, as mace-torch's --freeze 5; for comparison",
+        adapt=adapt_mace_5,
+        paper=TABLE_7,
+        measured=MEASURED,
+    ),
+    Method(
+        name="mace-6",
+        words="the readouts, as mace-torch's --freeze 6; for comparison",
+        adapt=adapt_mace_6,
+        paper=TABLE_7,
+        measured=MEASURED,
+    ),
+)

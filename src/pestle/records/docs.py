@@ -1,0 +1,179 @@
+"""The tables of docs/run-folder.md and the JSON schemas, made from the records.
+
+    python -m pestle.records.docs docs
+
+writes both into the folder of the documentation.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pestle.files import write_text
+from pestle.records.base import Part, Record
+from pestle.records.card import Card
+from pestle.records.manifest import Manifest
+from pestle.records.metrics import MetricsLine
+from pestle.records.timings import Timings
+from pestle.records.verdict import Verdict
+
+#: File → its record.
+FILES: dict[str, type[Record]] = {
+    "manifest.json": Manifest,
+    "metrics.jsonl": MetricsLine,
+    "model/card.json": Card,
+    "verdict.json": Verdict,
+    "timings.json": Timings,
+}
+#: Between these lines docs/run-folder.md holds the tables.
+BEGIN, END = "<!-- made by pestle.records.docs -->", "<!-- end of what is made -->"
+
+
+def _meanings(kind: type) -> dict[str, str]:
+    """Field → what its docstring says of it, in one line; fields that share a line share it.
+
+    Args:
+        kind: a part of a record; its docstring has a section `Attributes`.
+    """
+    found: dict[str, str] = {}
+    for cls in reversed(kind.__mro__):
+        text = inspect.cleandoc(cls.__doc__ or "") if cls.__module__.startswith("pestle.") else ""
+        _, _, section = text.partition("Attributes:\n")
+        for entry in re.split(r"\n(?= {4}\S)", section):
+            names, colon, said = entry.partition(":")
+            if colon:
+                line = " ".join(said.split())
+                found |= {name.strip(): line for name in names.split(",")}
+    return found
+
+
+def _fields(kind: type) -> dict[str, Any]:
+    """Field → its type; of a part of a record, or of a dataclass in one."""
+    fields = getattr(kind, "model_fields", None) or getattr(kind, "__pydantic_fields__", {})
+    return {info.serialization_alias or name: info.annotation for name, info in fields.items()}
+
+
+def _names(kind: type) -> dict[str, str]:
+    """Name in the file → name in the program."""
+    fields = getattr(kind, "model_fields", None) or getattr(kind, "__pydantic_fields__", {})
+    return {info.serialization_alias or name: name for name, info in fields.items()}
+
+
+def _is_part(kind: Any) -> bool:
+    return isinstance(kind, type) and (
+        issubclass(kind, Part) or hasattr(kind, "__pydantic_fields__")
+    )
+
+
+def _parts_in(annotation: Any) -> list[type]:
+    """The parts of records that a type is made of."""
+    if _is_part(annotation):
+        return [annotation]
+    return [part for one in get_args(annotation) for part in _parts_in(one)]
+
+
+def _in_words(annotation: Any, shared: set[type]) -> str:
+    """A type for readers: `list of text`; shared parts by the name of their table."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if annotation is Any:
+        return "any"
+    if origin in (Union, UnionType):
+        words = dict.fromkeys(_in_words(one, shared) for one in inner if one is not type(None))
+        # Whole numbers are numbers.
+        said = [text for text in words if not (text == "whole number" and "number" in words)]
+        return " or ".join(said + ["null"] * (type(None) in inner))
+    if origin is Literal:
+        return ", ".join(f"`{one}`" for one in inner)
+    if origin is dict:
+        return f"name → {_in_words(inner[1], shared)}"
+    if origin in (tuple, list):
+        return f"list of {_in_words(inner[0], shared)}"
+    if annotation in shared:
+        return f"[{annotation.__name__}](#{annotation.__name__.lower()})"
+    if _is_part(annotation):
+        return "object"
+    words_of = {str: "text", bool: "true or false", int: "whole number", float: "number"}
+    return words_of[annotation]
+
+
+def _shared_parts() -> list[type]:
+    """Parts that stand in more than one place, in the order in which they are met."""
+    places: Counter[type] = Counter()
+
+    def count(kind: type) -> None:
+        for annotation in _fields(kind).values():
+            for part in dict.fromkeys(_parts_in(annotation)):
+                places[part] += 1
+                if places[part] == 1:
+                    count(part)
+
+    for kind in FILES.values():
+        count(kind)
+    return [part for part, number in places.items() if number > 1]
+
+
+def _rows(kind: type, shared: set[type], prefix: str = "") -> list[str]:
+    """A row for every field, those of parts below the field that holds them."""
+    found = []
+    said, names = _meanings(kind), _names(kind)
+    for name, annotation in _fields(kind).items():
+        text = _in_words(annotation, shared)
+        meaning = said.get(names[name], "").replace("`None`", "null")
+        cells = [f"`{prefix}{name}`", text, meaning]
+        found.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        holder = f"{prefix}{name}." + "NAME." * text.count("name →")
+        for part in _parts_in(annotation):
+            found += [] if part in shared else _rows(part, shared, holder)
+    return found
+
+
+def _table(title: str, kind: type, shared: set[type], more: str = "") -> list[str]:
+    said = " ".join(inspect.cleandoc(kind.__doc__ or "").partition("\n\n")[0].split())
+    head = ["", f"### {title}", "", f"{said}{more}", "", "| field | type | what |", "|---|---|---|"]
+    return [*head, *_rows(kind, shared)]
+
+
+def tables() -> str:
+    """The tables of all files, and of the parts that they share, in Markdown."""
+    shared = _shared_parts()
+    lines = [BEGIN]
+    for file, kind in FILES.items():
+        lines += _table(file, kind, set(shared), f" Format {kind.present_format()}.")
+    for part in shared:
+        lines += _table(part.__name__, part, set(shared))
+    return "\n".join([*lines, "", END])
+
+
+def page(text: str) -> str:
+    """docs/run-folder.md with the tables as they are now."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    assert begin and end, "the page has lost the lines between which the tables stand"
+    return f"{before}{tables()}{after}"
+
+
+def schemas() -> str:
+    """JSON schema of every file, by its name."""
+    content = {
+        file: kind.model_json_schema(mode="validation", by_alias=True)
+        for file, kind in FILES.items()
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def write(docs: Path) -> None:
+    """Write tables and schemas into the folder of the documentation."""
+    path = docs / "run-folder.md"
+    write_text(path, page(path.read_text(encoding="utf-8")))
+    write_text(docs / "run-folder.schema.json", schemas())
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))
