@@ -21,7 +21,7 @@ def is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def number(value: Any, digits: int = 3) -> str:
+def number(value: float | None, digits: int = 3) -> str:
     """Rounded to significant digits: `32.3`, `0.0412`, `1,235`, `3.10×10⁻⁵`."""
     if not is_number(value):
         return MISSING
@@ -34,14 +34,14 @@ def number(value: Any, digits: int = 3) -> str:
     return _minus(f"{value:,.{max(0, digits - 1 - size)}f}")
 
 
-def fixed(value: Any, decimals: int, *, sign: bool = False) -> str:
+def fixed(value: float | None, decimals: int, *, sign: bool = False) -> str:
     """A fixed number of decimals, for columns that are compared or added up."""
     if not is_number(value):
         return MISSING
     return _minus(f"{value:{'+' if sign else ''},.{decimals}f}")
 
 
-def count(value: Any) -> str:
+def count(value: float | None) -> str:
     """A whole number with thousands set apart."""
     return f"{value:,.0f}" if is_number(value) else MISSING
 
@@ -86,12 +86,12 @@ def _minus(text: str) -> str:
     return text.replace("-", "−")
 
 
-def moment(text: Any) -> str:
+def moment(text: str | None) -> str:
     """An ISO time as `2025-03-02 14:05`, in the zone it was written in."""
     try:
-        return f"{datetime.fromisoformat(str(text)):%Y-%m-%d %H:%M %Z}".strip()
+        return f"{datetime.fromisoformat(text or ''):%Y-%m-%d %H:%M %Z}".strip()
     except ValueError:
-        return str(text) if text else MISSING
+        return text or MISSING
 
 
 def words(name: str) -> str:
@@ -100,7 +100,7 @@ def words(name: str) -> str:
 
 
 def plain(value: Any) -> str:
-    """Any JSON value in one line: ranges as `a–b`, counts as `C 12, H 30`."""
+    """Any JSON value in one line: lists with commas, counts as `C 12, H 30`."""
     if value is None or value == "" or value == [] or value == {}:
         return MISSING
     if isinstance(value, bool):
@@ -110,20 +110,10 @@ def plain(value: Any) -> str:
     if isinstance(value, float):
         return _minus(f"{value:.4g}") if 1e-3 <= abs(value) < 1e4 else number(value, 4)
     if isinstance(value, Mapping):
-        return _table_in_words(value)
+        return ", ".join(f"{words(k)} {plain(v)}" for k, v in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(plain(v) for v in value)
     return str(value)
-
-
-def _table_in_words(table: Mapping[str, Any]) -> str:
-    if is_number(table.get("min")) and is_number(table.get("max")):
-        low, high = plain(table["min"]), plain(table["max"])
-        text = low if low == high else f"{low} – {high}" if "−" in low + high else f"{low}–{high}"
-        rest = {k: v for k, v in table.items() if k not in ("min", "max") and v is not None}
-        inner = ", ".join(f"{words(k)} {plain(v)}" for k, v in rest.items() if low != high)
-        return f"{text} ({inner})" if inner else text
-    return ", ".join(f"{words(k)} {plain(v)}" for k, v in table.items())
 
 
 def setting_value(value: Any) -> str:

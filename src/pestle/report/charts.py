@@ -57,10 +57,7 @@ def left_out(charts: Sequence[Chart]) -> int:
 
 def potentials_in(charts: Sequence[Chart], models: Models) -> list[str]:
     """Names of the series, in the order of a legend."""
-    return _ordered({series.name for chart in charts for series in chart.series}, models)
-
-
-def _ordered(names: set[str], models: Models) -> list[str]:
+    names = {series.name for chart in charts for series in chart.series}
     known = [name for name in (REFERENCE, *models.names) if name in names]
     return known + sorted(names - set(known))
 
@@ -71,7 +68,7 @@ def _finite(series: Series) -> bool:
 
 def _figure(chart: Chart, models: Models, name: str, limit: int) -> Figure:
     plot = empty_plot(shown(chart.x_label), _broken(chart.y_label, Y_LETTERS[chart.size]))
-    order = _ordered({series.name for series in chart.series}, models)
+    order = potentials_in([chart], models)
     series = sorted((s for s in chart.series if _finite(s)), key=lambda s: order.index(s.name))
     # What the page is about is drawn last, on top of the others.
     layered = sorted(series, key=lambda s: models.style(s.name) == CANDIDATE_STYLE)
@@ -87,7 +84,10 @@ def _figure(chart: Chart, models: Models, name: str, limit: int) -> Figure:
     _legend(plot, order)
     _scale(plot, chart, [v for s in series for v in s.y if v is not None])
     square = chart.diagonal and chart.size != "small"
-    size = "wide" if chart.size == "half" and _crowded(chart) else chart.size
+    size = chart.size
+    if size == "half" and chart.kind in ("bar", "violin"):
+        letters = sum(len(name) + 2 for name in categories_of(chart))
+        size = "wide" if letters > X_LETTERS else size
     # Small ones share a legend above them.
     alone = len({s.name for s in series}) == 1 and chart.series[0].name not in models.labels
     plot.update_layout(showlegend=chart.size != "small" and not alone)
@@ -109,13 +109,6 @@ def _legend(plot: go.Figure, order: list[str]) -> None:
             trace.legendrank = 100 + order.index(name)
             trace.showlegend = trace is entry
             trace.meta = None
-
-
-def _crowded(chart: Chart) -> bool:
-    """Whether the names of its categories need the width of the page."""
-    if chart.kind not in ("bar", "violin"):
-        return False
-    return sum(len(name) + 2 for name in categories_of(chart)) > X_LETTERS
 
 
 def _broken(text: str, letters: int) -> str:
@@ -362,6 +355,14 @@ def bars(plot: go.Figure, chart: Chart, series: Sequence[Series], models: Models
     figures = few and all(one.error is None for one in series)
     for one in series:
         style = models.style(one.name)
+        # Hatching in the potential's colour.
+        hatching = {
+            "shape": style.pattern,
+            "fgcolor": style.colour,
+            "bgcolor": PAPER,
+            "size": 6,
+            "solidity": 0.5,
+        }
         plot.add_bar(
             x=[shown(x) for x in one.x],
             y=rounded(one.y),
@@ -369,7 +370,7 @@ def bars(plot: go.Figure, chart: Chart, series: Sequence[Series], models: Models
             marker={
                 "color": style.colour,
                 "line": {"color": style.colour, "width": 1},
-                "pattern": _pattern(style),
+                "pattern": hatching if style.pattern else None,
             },
             text=[number(v) for v in one.y] if figures else None,
             textposition="outside",
@@ -381,19 +382,6 @@ def bars(plot: go.Figure, chart: Chart, series: Sequence[Series], models: Models
     plot.update_layout(barmode="group", bargap=0.3, bargroupgap=0.08, hovermode="closest")
     plot.update_xaxes(type="category", categoryorder="array")
     plot.update_xaxes(categoryarray=[shown(c) for c in categories])
-
-
-def _pattern(style: Style) -> dict[str, Any] | None:
-    """Hatching in the potential's colour."""
-    if not style.pattern:
-        return None
-    return {
-        "shape": style.pattern,
-        "fgcolor": style.colour,
-        "bgcolor": PAPER,
-        "size": 6,
-        "solidity": 0.5,
-    }
 
 
 def _numeric(x: Sequence[Any]) -> bool:

@@ -49,7 +49,8 @@ def write_comparison(folders: Sequence[Path], out: Path) -> Path:
     """
     runs = [read_results(Path(folder)) for folder in folders]
     names = distinct_names([folder.path for folder in runs])
-    styles = {name: _style(k) for k, name in enumerate(names)}
+    first = (CANDIDATE_STYLE, SCRATCH_STYLE)
+    styles = {n: first[k] if k < 2 else other_style(k - 2) for k, n in enumerate(names)}
     by_name = dict(zip(names, runs, strict=True))
     found = {name: telling(run, models_of(run)) for name, run in by_name.items()}
     by_run = {name: errors for name, errors in found.items() if errors is not None}
@@ -59,7 +60,10 @@ def write_comparison(folders: Sequence[Path], out: Path) -> Path:
         draws=bool(figures),
         n_runs=len(runs),
         runs=[_row(run, n, styles[n], out) for n, run in zip(names, runs, strict=True)],
-        headlines=_headlines(runs),
+        headlines=[
+            {"title": protocol_title(p), "shown": any(_worst(run, p) for run in runs)}
+            for p in HEADLINES
+        ],
         figures=figures,
         errors=_errors(by_run, styles),
         tests=_tests(runs),
@@ -79,10 +83,6 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
             "/".join(p[-length:]) if n in again else n for n, p in zip(names, parts, strict=True)
         ]
     return names
-
-
-def _style(place: int) -> Style:
-    return (CANDIDATE_STYLE, SCRATCH_STYLE)[place] if place < 2 else other_style(place - 2)
 
 
 def _row(run: Results, name: str, style: Style, out: Path) -> dict[str, Any]:
@@ -131,14 +131,6 @@ def _headline(run: Results, protocol: str) -> dict[str, Any]:
         "sort": repr(found.value) if found.value is not None else None,
         "title": found.quantity,
     }
-
-
-def _headlines(runs: Sequence[Results]) -> list[dict[str, Any]]:
-    """Protocols with a column: those that were run somewhere."""
-    return [
-        {"title": protocol_title(p), "shown": any(_worst(run, p) for run in runs)}
-        for p in HEADLINES
-    ]
 
 
 def _errors(by_run: Mapping[str, Telling], styles: dict[str, Style]) -> dict[str, Any] | None:

@@ -52,7 +52,7 @@ QUANTITIES = (
         "stress", "Stress", "stress", "meV/Å³", lambda e: e.stress_rmse, lambda e: e.stress_mae
     ),
 )
-ENERGY, FORCES, STRESS = QUANTITIES
+ENERGY, FORCES, _ = QUANTITIES
 
 _REMARKS = {
     "test": "Never seen by the training: these are the errors to quote.",

@@ -44,11 +44,6 @@ def _range(found: Range | None) -> str:
     return f"{low}{dash}{high} (median {plain(found.median)})"
 
 
-def _energies(found: Mapping[str, float | None]) -> str:
-    """E0s: rounded to a few digits they would hide what they are compared for."""
-    return ", ".join(f"{symbol}\u00a0{fixed(energy, 4)}" for symbol, energy in found.items())
-
-
 #: What the page says of a split → how it is found.
 _OF_SPLIT: dict[str, Callable[[SplitSummary], str]] = {
     "Frames": lambda s: plain(s.n_frames),
@@ -59,7 +54,10 @@ _OF_SPLIT: dict[str, Callable[[SplitSummary], str]] = {
     "Frames by head": lambda s: plain(s.heads),
     "Frames with labels": lambda s: plain(s.labels),
     "Periodic directions": lambda s: plain(s.periodicity),
-    "Energies of isolated atoms (eV)": lambda s: _energies(s.isolated_atoms) or MISSING,
+    # E0s: rounded to a few digits they would hide what they are compared for.
+    "Energies of isolated atoms (eV)": lambda s: (
+        ", ".join(f"{k}\u00a0{fixed(e, 4)}" for k, e in s.isolated_atoms.items()) or MISSING
+    ),
     "Energy (eV/atom)": lambda s: _range(s.ranges.energy_per_atom_eV),
     "Root mean square force (eV/Å)": lambda s: plain(s.ranges.force_rms_eV_per_A),
     "Largest force (eV/Å)": lambda s: plain(s.ranges.force_max_eV_per_A),

@@ -52,7 +52,7 @@ def render(folder: Results, models: Models) -> str:
     drift = drift_section(folder)
     sections = protocol_sections(folder, models)
     flagged = flagged_section(folder.protocols, models)
-    figures: list[Figure] = [*curves, *figures_in(sections)]
+    figures = curves + [f for s in sections for group in s["groups"] for f in group["figures"]]
     figures += [drift["figure"]] if drift and drift["figure"] else []
     return render_page(
         "report.html.j2",
@@ -175,11 +175,6 @@ def _notes(results: ProtocolResults, *, own_tables: bool) -> list[str]:
     said = [chart.caption for chart in results.charts]
     said += [] if own_tables else [table.note for table in results.tables]
     return [note for note in results.notes if not any(note in text for text in said)]
-
-
-def figures_in(sections: list[dict[str, Any]]) -> list[Figure]:
-    """All figures of the sections."""
-    return [f for section in sections for group in section["groups"] for f in group["figures"]]
 
 
 def _groups(figures: list[Figure]) -> list[dict[str, Any]]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import ase.io
-from ase import Atoms
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from pestle.adaptation import METHODS, Method
@@ -231,11 +230,12 @@ def _flagged(path: Path, name: str, missing: list[str]) -> list[Flagged]:
         missing.append(f"{name} cannot be read ({' '.join(str(error).split())})")
         return []
     assert isinstance(images, list)
-    return [_one_flagged(atoms) for atoms in images]
-
-
-def _one_flagged(atoms: Atoms) -> Flagged:
-    potential, title, reason = (
-        str(atoms.info.get(k, "")) for k in ("potential", "title", "reason")
-    )
-    return Flagged(potential, title, reason, atoms)
+    return [
+        Flagged(
+            potential=str(atoms.info.get("potential", "")),
+            title=str(atoms.info.get("title", "")),
+            reason=str(atoms.info.get("reason", "")),
+            atoms=atoms,
+        )
+        for atoms in images
+    ]
