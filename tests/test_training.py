@@ -18,6 +18,7 @@ from pestle.adaptation.recipes import resolve
 from pestle.errors import Interrupted, PestleError
 from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import predict_frames
+from pestle.records.metrics import Drift, EvaluatedErrors, MetricsLine
 from pestle.settings.run import RunSettings
 from pestle.settings.run_file import build
 from pestle.structures.frame import Frame, split_isolated_atoms
@@ -315,7 +316,8 @@ def test_tensorboard_holds_every_evaluation(tmp_path: Path) -> None:
     )
     logger = TensorBoard(tmp_path)
     for epoch in range(3):
-        logger.write({"epoch": epoch, "step": 4 * epoch, "valid": {"loss": 1.0 / (epoch + 1)}})
+        valid = EvaluatedErrors(n_frames=1, loss=1.0 / (epoch + 1))
+        logger.write(MetricsLine(epoch=epoch, step=4 * epoch, seconds=0.0, lr=1e-3, valid=valid))
     events = event_accumulator.EventAccumulator(str(tmp_path))
     events.Reload()
     values = [(e.step, e.value) for e in events.Scalars("valid/loss")]
@@ -387,19 +389,19 @@ def test_what_drifted_too_far_is_no_progress(
 ) -> None:
     """The loss falls in every epoch; beyond the forgetting budget that does not go on for ever."""
 
-    class Drift:
+    class Moving:
         n = 0
 
-        def measure(self, _: Foundation) -> dict[str, dict[str, float]]:
+        def measure(self, _: Foundation) -> dict[str, Drift]:
             self.n += 1
-            return {"Default": {"forces_rmse": 0.0 if self.n == 1 else 60.0}}
+            return {"Default": Drift(forces_rmse=0.0 if self.n == 1 else 60.0)}
 
     asked = {
         "train__epochs": 9, "train__schedule": "plateau", "train__schedule_patience": 2,
         "train__schedule_factor": 0.1, "train__schedule_floor": 0.5, "train__min_improvement": 1e-6,
     }  # fmt: skip
     trainer = make_trainer(tmp_path, seed0, demo_train, train__max_drift=50.0, **asked)
-    trainer.drift = Drift()  # type: ignore[assignment]
+    trainer.drift = Moving()  # type: ignore[assignment]
     counters = trainer.run()
     losses = [line["valid"]["loss"] for line in records(tmp_path)]
     assert losses == sorted(losses, reverse=True)

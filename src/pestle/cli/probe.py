@@ -73,8 +73,7 @@ def command(
     if as_json:
         print_json(found.to_json())
         return
-    content = found.to_json()
     for table in found.protocol.tables(found.measured):
-        print_table(rich_table(table, content["labels"]))
-    print_table(findings_table(content["findings"]))
+        print_table(rich_table(table, found.to_json()["labels"]))
+    print_table(findings_table(found.findings))
     say(f"results: {found.folder}")

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from pestle.cli.output import number
 from pestle.protocols.results import Table as Content
+from pestle.records.verdict import Finding, NotTested
 
 _STYLES = {"pass": "green", "concern": "yellow", "fail": "red"}
 
@@ -44,27 +45,27 @@ def _cell(value: Any, digits: int | None, labels: Mapping[str, str]) -> str:
     return str(value) if isinstance(value, int) else number(float(value), digits)
 
 
-def findings_table(findings: Sequence[Mapping[str, Any]]) -> Table:
+def findings_table(findings: Sequence[Finding]) -> Table:
     """Findings with their level first and the threshold below."""
     table = Table(title="findings", title_justify="left", box=box.SIMPLE)
     for heading in ("level", "protocol", "finding"):
         table.add_column(heading, no_wrap=heading != "finding")
     for found in findings:
-        level = Text(found["level"].upper(), style=_STYLES[found["level"]])
-        sentence = Text(found["sentence"])
-        sentence.append(f"\n{found['limit']}", style="dim")
-        table.add_row(level, found["protocol"], sentence)
+        level = Text(found.level.upper(), style=_STYLES[found.level])
+        sentence = Text(found.sentence)
+        sentence.append(f"\n{found.limit}", style="dim")
+        table.add_row(level, found.protocol, sentence)
     if not findings:
         table.add_row("—", "", "Nothing could be judged: there is no label or reference for it.")
     return table
 
 
-def not_tested_table(entries: Sequence[Mapping[str, Any]]) -> Table:
+def not_tested_table(entries: Sequence[NotTested]) -> Table:
     """What was not tested, why, and how it would be."""
     table = Table(title="not tested", title_justify="left", box=box.SIMPLE)
     for heading in ("protocol", "needed", "why", "how"):
         table.add_column(heading)
     for entry in entries:
-        needed = "yes" if entry["needed"] else "no"
-        table.add_row(entry["protocol"], needed, entry["why"], entry["how"])
+        needed = "yes" if entry.needed else "no"
+        table.add_row(entry.protocol, needed, entry.why, entry.how)
     return table

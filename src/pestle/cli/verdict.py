@@ -8,15 +8,19 @@ from typing import Any
 from pestle.cli.output import print_table
 from pestle.cli.probe_tables import findings_table, not_tested_table
 from pestle.progress import say
+from pestle.records.verdict import Verdict
 
 
 def print_verdict(result: Mapping[str, Any]) -> None:
     """Findings, what was not tested, what a full test would add, and the verdict last."""
-    print_table(findings_table(result["findings"]))
-    if result["not_tested"]:
-        print_table(not_tested_table(result["not_tested"]))
-    for name, part in result["protocols"].items():
-        if part["full_extent"]:
-            say(f"quick {name}: {part['extent']}; with --full: {part['full_extent']}")
-    say(f"\n{result['verdict'].upper()}: {result['sentence']}")
+    found = Verdict.of(
+        {name: said for name, said in result.items() if name in Verdict.model_fields}, "the verdict"
+    )
+    print_table(findings_table(found.findings))
+    if found.not_tested:
+        print_table(not_tested_table(found.not_tested))
+    for name, part in found.protocols.items():
+        if part.full_extent:
+            say(f"quick {name}: {part.extent}; with --full: {part.full_extent}")
+    say(f"\n{found.verdict.upper()}: {found.sentence}")
     say(f"report: {result['report']}")

@@ -60,8 +60,10 @@ def analyse(
         energy = np.array([p.energy for p in read_predictions(raw, frames)])
         numbers = {scan.name: scan_numbers(scan, energy[list(scan.rows)]) for scan in found}
         bad = [frames[k].where for k in np.flatnonzero(~np.isfinite(energy))]
-        failed = f"not finite on {len(bad)} of {len(frames)} frames (first {bad[0]})"
-        potentials[name] = _of_potential(numbers, failed if bad else None)
+        failed = (
+            f"not finite on {len(bad)} of {len(frames)} frames (first {bad[0]})" if bad else None
+        )
+        potentials[name] = _of_potential(numbers, failed)
     scans_given = {scan.name: _given(scan) for scan in found}
     return TorsionNumbers(scans=scans_given, unlabelled=unlabelled, potentials=potentials)
 
