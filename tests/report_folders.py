@@ -36,7 +36,8 @@ P = TypeVar("P", bound=Part)
 
 def changed(part: P, **fields: Any) -> P:
     """A part of a record with other fields; a name or type that is not the record's fails."""
-    return type(part).model_validate(dict(part) | fields)
+    own = {name: getattr(part, name) for name in type(part).model_fields}
+    return type(part).model_validate(own | fields)
 
 
 def finding(protocol: str, level: Level, value: float | None, **more: Any) -> CountedFinding:
