@@ -36,7 +36,7 @@ from pestle.records.manifest import (
 )
 from pestle.records.metrics import Drift, Errors, EvaluatedErrors, MetricsLine, Update
 from pestle.records.parts import AtomicEnergies, File, FoundationFacts
-from pestle.records.wording import number, percent_of, plain
+from pestle.records.wording import figure, number, percent_of, plain
 from pestle.report import write_report
 from pestle.report.figures import (
     BUDGET_COLOUR,
@@ -644,6 +644,18 @@ def test_small_words() -> None:
     assert percent_of(1, 3) == "33 %"
     assert percent_of(26, 10000) == "0.26 %"
     assert percent_of(1, 0) == "—"
+    assert (percent_of(9999, 10000), percent_of(0, 5), percent_of(5, 5)) == (
+        "more than 99 %",
+        "0 %",
+        "100 %",
+    )
+    assert [figure(v) for v in (50.0, 2.5, 1500.4, -2.0, 3e-7)] == [
+        "50",
+        "2.5",
+        "1,500",
+        "−2",
+        "less than 0.001",
+    ]
     assert plain({"H": 12, "C": 3}) == "H 12, C 3"
 
 
