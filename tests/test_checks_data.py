@@ -13,8 +13,8 @@ from ase.calculators.emt import EMT
 from ase.data import chemical_symbols
 
 from pestle.checks import check_frames
+from pestle.checks.unit_tables import ENERGIES, Unit
 from pestle.checks.units.energies import ALL_ELECTRON_EV, energy_evidence
-from pestle.checks.units.tables import ENERGIES, Unit
 from pestle.structures.frame import Frame
 
 HA, BOHR_FORCE = 1 / 27.211386, 1 / 51.422067

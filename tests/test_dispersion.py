@@ -19,9 +19,10 @@ from ase.build import bulk, fcc111, molecule
 from ase.units import Bohr
 
 import pestle
+from pestle.checks.dispersion import dispersion_findings
 from pestle.errors import PestleError
 from pestle.foundations import catalogue
-from pestle.foundations.dispersion import dispersion_findings, dispersion_of
+from pestle.foundations.dispersion import dispersion_of
 from pestle.foundations.interface import Foundation, Provenance
 from pestle.jobs.check import check
 from pestle.jobs.evaluate import evaluate

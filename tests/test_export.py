@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickletools
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -19,7 +21,7 @@ from foundation_factory import ELEMENTS, foundation, fresh
 from pestle import cli
 from pestle import export as export_job  # the function, not a module
 from pestle.errors import PestleError
-from pestle.foundations import catalogue
+from pestle.foundations import Untrusted, catalogue, load_foundation
 from pestle.foundations.interface import Provenance
 from pestle.foundations.mace import lammps, lammps_check
 from pestle.foundations.mace.foundation import MaceFoundation
@@ -284,7 +286,42 @@ def test_lammps_files_are_named_as_mace_names_them(for_lammps):
     names = sorted(Path(path).name for path in result.files.values())
     tail = "-pt_head" if result.head == "pt_head" else ""
     assert names == [f"mine{tail}-lammps.pt", f"mine{tail}-mliap_lammps.pt"]
-    assert sorted(p.name for p in Path(result.files["mliap"]).parent.iterdir()) == names
+    beside = [f"{name}.sha256" for name in names]
+    there = {p.name for p in Path(result.files["mliap"]).parent.iterdir()}
+    assert there == {*names, *beside}
+
+
+def test_the_hash_of_an_export_is_one_that_sha256sum_checks(tmp_path, capsys, monkeypatch):
+    model = foundation("one")
+    result = export_job(saved(tmp_path, model), to="ase", out=tmp_path / "a b\\c.model")
+    path = Path(result.files["ase"])
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert result.sha256 == {"ase": digest}
+    check = ["sha256sum", "-c", f"{path.name}.sha256"]
+    subprocess.run(check, cwd=tmp_path, check=True, capture_output=True)
+    monkeypatch.setattr(
+        sys, "argv", ["pestle", "export", str(tmp_path / "model"), "--to", "ase", "-o", "b.model"]
+    )
+    assert cli._run() == 0
+    assert hashlib.sha256(Path("b.model").read_bytes()).hexdigest() in capsys.readouterr().out
+
+
+def test_an_exported_model_that_was_damaged_is_refused(tmp_path):
+    path = Path(export_job(saved(tmp_path, foundation("one")), to="ase").files["ase"])
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    beside = path.with_name("model.model.sha256")
+    with pytest.raises(PestleError, match="does not match its hash") as error:
+        load_foundation(path, trust=True)
+    assert str(path) in error.value.line and f"delete {beside}" in error.value.line
+    beside.write_text("no hash")
+    with pytest.raises(PestleError, match="no lines of SHA-256 and name") as error:
+        load_foundation(path, trust=True)
+    assert str(beside) in error.value.line
+    beside.unlink()
+    with pytest.raises(Untrusted):
+        load_foundation(path)
 
 
 def globals_of(path) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,10 +93,41 @@ def test_another_file_at_the_address_is_not_kept(web, tmp_path):
     for trust in (False, True):
         with pytest.raises(PestleError, match=f"delete {folder}"):
             load_foundation(NAME, trust=trust)
-        assert not list(entry.cache_file.parent.iterdir())
+        assert not list(entry.cache_file.parent.glob("*"))
     for part in folder.iterdir():
         part.unlink()
     load_foundation(NAME)
+
+
+def test_two_at_once_download_once(web, tmp_path, capfd):
+    """The second waits until the first has remembered the hash, and loads what came."""
+    entry, data, asked = catalogue.entry(NAME), content(tmp_path), tmp_path / "asked"
+    web.pages[entry.url] = Page(data)
+    answer = web.open
+
+    def slowly(handler, request):
+        with asked.open("a") as stream:
+            stream.write("once\n")
+        time.sleep(1)
+        return answer(handler, request)
+
+    web.open = slowly
+    children = []
+    for _ in range(2):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                load_foundation(NAME)
+                code = 0
+            finally:
+                os._exit(code)
+        children.append(child)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    assert codes == [0, 0] and asked.read_text() == "once\n"
+    said = " ".join(capfd.readouterr().err.split())
+    assert said.count(f"another command downloads {NAME}, and its end is waited for: process") == 1
+    assert [p.name for p in entry.cache_file.parent.iterdir()] == [entry.cache_file.name]
 
 
 def test_a_file_found_in_the_cache_needs_trust(web, tmp_path, marker, sealed):
@@ -160,7 +193,7 @@ def test_half_a_file_and_a_web_page_are_not_kept(web, page, why):
     with pytest.raises(PestleError, match=why) as error:
         load_foundation(NAME)
     assert entry.url in error.value.line and "say --trust" in error.value.line
-    assert not list(entry.cache_file.parent.iterdir())
+    assert not list(entry.cache_file.parent.glob("*"))
 
 
 def test_a_download_that_is_no_model_is_not_remembered(web):

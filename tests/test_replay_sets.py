@@ -422,7 +422,7 @@ def test_a_set_that_cannot_be_fetched_says_what_to_put_where(monkeypatch):
     web.pages[entry.url] = Page(b"<html>log in</html>")
     with pytest.raises(PestleError, match="not an extended XYZ file"):
         replay_catalogue.fetch_published(entry)
-    assert not entry.cached and not list(entry.cache_file.parent.iterdir())
+    assert not entry.cached and not list(entry.cache_file.parent.glob("*"))
 
 
 def test_an_unknown_pool_is_named_with_those_there_are():

@@ -15,8 +15,10 @@ from ase.build import bulk
 from typer.testing import CliRunner
 
 import pestle
+from pestle.checksums import writing_with_sums
 from pestle.cli import app
 from pestle.errors import PestleError
+from pestle.jobs.probe import RESULTS
 from pestle.protocols.results import Chart, Flagged, Series
 from pestle.records.manifest import DataFacts, Manifest, MethodFacts
 from pestle.records.metrics import Errors, EvaluatedErrors, MetricsLine
@@ -281,6 +283,35 @@ def test_any_file_of_a_protocol_may_be_broken(results: Path, name: str) -> None:
     page = Page(write_report(results).read_text())
     assert f"protocols/rss/{name}" in page.text("head")
     assert "protocol-rss" in [a.get("id") for _, a in page.tags]
+
+
+def _with_another_digit(path: Path) -> None:
+    text = path.read_text()
+    path.write_text(re.sub(r"\d", lambda m: str((int(m[0]) + 1) % 10), text, count=1))
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "charts.json", "tables.json", "flagged.xyz"])
+def test_another_digit_in_a_file_of_a_protocol_is_said(results: Path, name: str) -> None:
+    place = results / "protocols/rss"
+    with writing_with_sums(place, RESULTS):
+        pass
+    assert "damaged" not in Page(write_report(results).read_text()).text("head")
+    (place / name).write_text((place / name).read_text() + " 1")
+    _with_another_digit(place / name)
+    head = Page(write_report(results).read_text()).text("head")
+    assert f"protocols/rss/{name} is damaged or was changed" in head and "writes it anew" in head
+    (place / name).unlink()
+    if name != "metrics.json":  # without which nothing is known of a protocol
+        head = Page(write_report(results).read_text()).text("head")
+        assert f"protocols/rss/{name} is gone" in head
+
+
+def test_another_digit_in_a_verdict_is_said(results: Path) -> None:
+    verdict().write(results / "verdict.json", sealed=True)
+    assert "damaged" not in Page(write_report(results).read_text()).text("head")
+    _with_another_digit(results / "verdict.json")
+    head = Page(write_report(results).read_text()).text("head")
+    assert "verdict.json is damaged or was changed" in head and "pestle qualify" in head
 
 
 def test_odd_entries_are_left_out_and_named(tmp_path: Path) -> None:

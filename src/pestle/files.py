@@ -224,6 +224,15 @@ def read_json(path: Path) -> dict[str, Any]:
         raise Damaged(f"is damaged: it is not JSON ({error})", where=str(path)) from error
     if not isinstance(content, dict):
         raise Damaged("is damaged: it holds no object", where=str(path))
+    return unsealed(content, path)
+
+
+def unsealed(content: dict[str, Any], path: Path) -> dict[str, Any]:
+    """An object that was read, without the entry `sha256` that it may have.
+
+    Raises:
+        Damaged: it is not what was written.
+    """
     seal = content.pop("sha256", None)
     if seal is not None and seal != _digest(content):
         raise Damaged("is damaged or was changed: it does not match its hash", where=str(path))

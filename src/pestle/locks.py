@@ -11,6 +11,7 @@ import os
 import re
 import socket
 import sys
+import time
 from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -31,6 +32,8 @@ OWN_FOLDERS = ("model", "checkpoints", "protocols", "replay", "raw", "export")
 TEMPORARY = re.compile(r"\.(?P<name>.+)\.\d+\.part")
 #: File systems that know no locks answer with one of these.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+#: Seconds between two looks whether a lock is free.
+_PAUSE = 0.2
 #: Folders that are written to under a lock → device and number of each.
 _held: dict[Path, tuple[int, int]] = {}
 
@@ -62,14 +65,19 @@ def locked_folder(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def locked_file(path: Path) -> Iterator[None]:
+def locked_file(path: Path, *, waiting: str = "") -> Iterator[None]:
     """Nobody else writes this file until the block ends; its folder is made if need be.
+
+    Args:
+        path: the file.
+        waiting: what another command does with it, as words. Where this is given, its end is waited
+            for.
 
     Raises:
         PestleError: another command holds it, or the folder cannot be made.
         Vanished: from whatever is written, once the folder is gone.
     """
-    with _lock(path, _lock_of_file(path)):
+    with _lock(path, lock_of_file(path), waiting):
         for entry in path.parent.iterdir():
             found = TEMPORARY.fullmatch(entry.name)
             if found is not None and found["name"] == path.name:
@@ -99,14 +107,14 @@ def require_there(path: Path) -> None:
 
 
 @contextmanager
-def _lock(place: Path, file: Path) -> Iterator[None]:
+def _lock(place: Path, file: Path, waiting: str = "") -> Iterator[None]:
     from filelock import FileLock  # takes a tenth of a second
 
     folder = Path(os.path.realpath(file.parent))
     made = _make(file.parent, place)
     lock = FileLock(folder / file.name, blocking=False, fallback_to_soft=False)
     try:
-        with _acquired(lock, place):
+        with _acquired(lock, place, waiting):
             known = _held.get(folder)
             _held[folder] = _identity(folder)
             try:
@@ -123,35 +131,49 @@ def _lock(place: Path, file: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _acquired(lock: FileLock, place: Path) -> Iterator[None]:
-    from filelock import Timeout
-
-    file = Path(lock.lock_file)
-    try:
-        lock.acquire()
-    except (Timeout, RuntimeError):
-        holder = ""
-        with suppress(OSError):
-            holder = file.read_text(encoding="utf-8", errors="replace").strip()
-        raise InUse(
-            f"another command writes to it: {holder or 'an unknown process'}",
-            where=str(place),
-            fix="Wait for its end, stop it, or choose another place with -o.",
-        ) from None
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise PestleError(
-                f"cannot be written to ({error.strerror})", where=str(place)
-            ) from error
-        say(f"warning: {place}: this file system knows no locks; start no second command there")
+def _acquired(lock: FileLock, place: Path, waiting: str) -> Iterator[None]:
+    if not _acquire(lock, place, waiting):
         yield
         return
     try:
         with suppress(OSError):  # a full disk must not keep the lock from working
-            file.write_text(_myself(), encoding="utf-8", errors="backslashreplace")
+            Path(lock.lock_file).write_text(_myself(), encoding="utf-8", errors="backslashreplace")
         yield
     finally:
         lock.release()
+
+
+def _acquire(lock: FileLock, place: Path, waiting: str) -> bool:
+    """Take a lock; whether the file system knows any."""
+    from filelock import Timeout
+
+    file, told = Path(lock.lock_file), False
+    while True:
+        try:
+            lock.acquire()
+            return True
+        except (Timeout, RuntimeError) as error:
+            holder = ""
+            with suppress(OSError):
+                holder = file.read_text(encoding="utf-8", errors="replace").strip()
+            holder = holder or "an unknown process"
+            if not waiting or isinstance(error, RuntimeError):
+                raise InUse(
+                    f"another command writes to it: {holder}",
+                    where=str(place),
+                    fix="Wait for its end, stop it, or choose another place with -o.",
+                ) from None
+            if not told:
+                say(f"{place}: another command {waiting}, and its end is waited for: {holder}")
+            told = True
+            time.sleep(_PAUSE)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise PestleError(
+                    f"cannot be written to ({error.strerror})", where=str(place)
+                ) from error
+            say(f"warning: {place}: this file system knows no locks; start no second command there")
+            return False
 
 
 def _myself() -> str:
@@ -189,11 +211,12 @@ def _sweep(folder: Path, within: Container[str] | None = None) -> None:
                 _sweep(entry)
             continue
         found = TEMPORARY.fullmatch(entry.name)
-        if found is not None and not _lock_of_file(folder / found["name"]).exists():
+        if found is not None and not lock_of_file(folder / found["name"]).exists():
             _remove(entry)
 
 
-def _lock_of_file(path: Path) -> Path:
+def lock_of_file(path: Path) -> Path:
+    """What the lock on a file is called."""
     return path.with_name(f".{path.name}.lock")
 
 

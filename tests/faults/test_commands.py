@@ -101,7 +101,7 @@ def test_a_command_killed_at_any_write_goes_on(data: Path, tmp_path: Path, name:
     assert whole and not [n for n in whole if n.endswith((".part", ".lock"))]
     for at in range(1, count + 1):
         out = tmp_path / str(at)
-        if name == "export" and MOMENTS[at % 3] == "named":
+        if name == "export" and at == count and MOMENTS[at % 3] == "named":
             continue  # there is nothing left to do, and the file is not written over
         assert killed(lambda out=out: action(data, out), at, MOMENTS[at % 3])
         action(data, out)

@@ -11,8 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import ase.io
 import pytest
 import torch
+from ase.build import bulk
 from safetensors.torch import load_file, save_file
 
 import pestle
@@ -127,6 +129,43 @@ def test_a_name_with_an_at_sign_is_that_file(tmp_path: Path) -> None:
     (frame,) = read_frames([str(tmp_path / "run@300.xyz")]).frames
     assert frame.energy == -2
     assert len(read_frames([str(tmp_path / "a@0:2.xyz")]).frames) == 3
+
+
+@pytest.mark.parametrize("text", ["&GLOBAL\n", "&SUBSYS\n&CELL\nA 1 0 0\n", "\x07garbage"])
+def test_a_restart_file_without_its_sections_is_no_endless_loop(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "run.restart"
+    path.write_text(text)
+    with pytest.raises(PestleError, match="cannot be read as cp2k-restart") as caught:
+        read_frames([str(path)])
+    assert str(path) in caught.value.line
+
+
+def test_a_reader_that_finds_nothing_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.cif"
+    path.write_text("data_a\n")
+    monkeypatch.setattr("ase.io.iread", lambda *_, **__: iter([None]))
+    with pytest.raises(PestleError, match="no structure is found in it") as caught:
+        read_frames([str(path)])
+    assert str(path) in caught.value.line
+
+
+@pytest.mark.parametrize("name", ["postgres.cif", "mysql-run.cif", "mariadb.db", "postgresql.xyz"])
+def test_a_name_like_that_of_a_database_server_is_that_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    ase.io.write(tmp_path / name, bulk("Cu"))
+    monkeypatch.chdir(tmp_path)
+    (frame,) = read_frames([name]).frames
+    assert frame.atoms.get_chemical_symbols() == ["Cu"]
+
+
+def test_a_weight_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.xyz"
+    path.write_text("1\nProperties=species:S:1:pos:R:3 config_weight=nan\nH 0 0 0\n")
+    with pytest.raises(PestleError, match="config_weight is negative or no number"):
+        read_frames([str(path)])
 
 
 @pytest.mark.parametrize(

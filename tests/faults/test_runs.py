@@ -23,9 +23,11 @@ from injection import (
 )
 
 import pestle
+from pestle.checksums import SUMS, require_sum
 from pestle.errors import PestleError
-from pestle.files import DiskFull
+from pestle.files import Damaged, DiskFull, read_json
 from pestle.jobs.finetune.resuming import resume_settings
+from pestle.jobs.probe import RESULTS
 from pestle.jobs.report import write_report
 from pestle.structures.frame import Frame
 from pestle.training import loop
@@ -143,8 +145,20 @@ def test_a_damaged_folder_is_mended_to_the_last_bit(
     damage(out / "manifest.json", "cut")
     for name in ("key.json", "done.json", "predictions-00000.npz"):
         damage(next(out.glob(f"protocols/errors/raw/fine-tuned/*/{name}")), "flipped")
+    results = out / "protocols" / "errors"
+    for name in ("metrics.json", "charts.json"):
+        damage(results / name, "flipped")
+    with pytest.raises(Damaged):
+        require_sum(results / "charts.json", results / SUMS)
+    text = (out / "model" / "card.json").read_text()
+    (out / "model" / "card.json").write_text(text.replace("0", "1"))
+    pestle.load(out)
+    assert "card.json: is damaged or was changed" in " ".join(capsys.readouterr().err.split())
     go_on(out, whole.asked)
     assert outcome(out) == whole.outcome
+    for name in RESULTS:
+        require_sum(results / name, results / SUMS)
+    read_json(out / "model" / "card.json")
     said = " ".join(capsys.readouterr().err.split())
     assert "last.pt: is damaged" in said and "previous.pt" in said
     assert "manifest.json: is damaged" in said

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from pestle.checks.duplicates import duplicate_findings
-from pestle.checks.geometry import bonded_pairs, distance_findings, sound_frames
+from pestle.checks.geometry import distance_findings, sound_frames
 from pestle.checks.labels import label_findings
 from pestle.checks.levels import level_findings
 from pestle.checks.placeholders import placeholder_findings
@@ -23,6 +23,7 @@ from pestle.checks.units.evidence import Opinion
 from pestle.checks.units.findings import unit_findings
 from pestle.checks.unread import note_findings, unread_findings
 from pestle.structures.frame import Frame
+from pestle.structures.pairs import bonded_pairs
 from pestle.structures.readers.notes import Notes
 
 __all__ = ["CheckReport", "Finding", "check_frames"]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-from ase.data import chemical_symbols, covalent_radii
-from matscipy.neighbours import neighbour_list
-from scipy.spatial import cKDTree
+from ase.data import chemical_symbols
 
 from pestle.checks.report import Finding, count_of, finding
 from pestle.structures.frame import Frame
+from pestle.structures.pairs import SEARCH_FRACTION, Pairs
+from pestle.structures.soundness import (
+    MIN_VOLUME_PER_ATOM,
+    cell_is_flat,
+    has_unknown_element,
+    not_finite_parts,
+)
 
 # Distances are judged against the sum of covalent radii (Cordero 2008, as in ASE). Below this share
 # atoms lie in each other's cores: H–H below 0.22 Å, C–C below 0.53 Å. No electronic-structure
@@ -23,72 +25,10 @@ OVERLAP_FRACTION = 0.35
 # pairs of high-temperature and high-pressure sets lie near 0.6), but dimer scans do get there.
 SHORT_FRACTION = 0.50
 
-# Pairs are searched up to this multiple of the covalent sum. Every molecule and nearly every solid
-# has a pair below it; a file in Bohr has none, its distances being 1.89 times too long.
-SEARCH_FRACTION = 1.35
-
 # Share of frames without any bonded pair from which the whole file looks like Bohr.
 UNBONDED_SHARE = 0.9
 
-# Solid hydrogen at 500 GPa still has 1 Å³ per atom: a smaller cell is a mistake.
-MIN_VOLUME_PER_ATOM = 0.5
-
 _NOBLE_GASES = {2, 10, 18, 36, 54, 86}
-
-
-@dataclass
-class Pairs:
-    """Pairs of atoms (each once, periodic images included) within the search distance of a frame.
-
-    Attributes:
-        first, second: [n_pairs] atoms.
-        distance: [n_pairs] Å.
-        ratio: [n_pairs] distance over the sum of covalent radii.
-        cutoff: search distance in Å; all pairs up to here are listed.
-    """
-
-    first: np.ndarray
-    second: np.ndarray
-    distance: np.ndarray
-    ratio: np.ndarray
-    cutoff: float
-
-
-def pairs_within(frame: Frame, cutoff: float) -> Pairs:
-    """All pairs up to a distance, by a search that is linear in the number of atoms."""
-    atoms = frame.atoms
-    if not atoms.pbc.any():
-        found = cKDTree(atoms.positions).query_pairs(cutoff, output_type="ndarray")
-        i, j = found[:, 0], found[:, 1]
-        d = np.linalg.norm(atoms.positions[j] - atoms.positions[i], axis=1)
-    else:
-        i, j, d = neighbour_list("ijd", atoms=_boxed(frame, cutoff), cutoff=cutoff)
-        # Each pair comes twice. Images of an atom on itself have i == j: keep every second one.
-        own = i == j
-        keep = i < j
-        own_index = np.flatnonzero(own)
-        keep[own_index[np.argsort(d[own_index], kind="stable")[::2]]] = True
-        i, j, d = i[keep], j[keep], d[keep]
-    radii = covalent_radii[frame.numbers]
-    return Pairs(i, j, d, d / (radii[i] + radii[j]), cutoff)
-
-
-def _boxed(frame: Frame, cutoff: float):
-    """The atoms with a box around them along directions that are not periodic."""
-    atoms = frame.atoms
-    if atoms.pbc.all():
-        return atoms
-    boxed = atoms.copy()
-    cell = atoms.cell.array.copy()
-    cell[~atoms.pbc] = 0.0
-    boxed.set_cell(cell)
-    boxed.center(vacuum=cutoff, axis=np.flatnonzero(~atoms.pbc))
-    return boxed
-
-
-def bonded_pairs(frame: Frame) -> Pairs:
-    """Pairs up to `SEARCH_FRACTION` times the largest covalent sum of the frame."""
-    return pairs_within(frame, SEARCH_FRACTION * 2 * float(covalent_radii[frame.numbers].max()))
 
 
 def sound_frames(
@@ -102,16 +42,16 @@ def sound_frames(
     sound: list[Frame] = []
     known = None if supported is None else {int(z) for z in supported}
     for frame in frames:
-        bad = _not_finite(frame)
+        bad = not_finite_parts(frame)
         for name in bad:
             broken.setdefault(name, []).append(frame)
-        no_element = len(frame) == 0 or bool((frame.numbers <= 0).any())
+        no_element = has_unknown_element(frame)
         if no_element:
             unknown.append(frame)
         elif known is not None:
             for z in set(frame.numbers.tolist()) - known:
                 unsupported.setdefault(int(z), []).append(frame)
-        no_cell = "cell" not in bad and _cell_is_flat(frame)
+        no_cell = "cell" not in bad and cell_is_flat(frame)
         if no_cell:
             flat.append(frame)
         if not (bad or no_element or no_cell):
@@ -161,43 +101,6 @@ def sound_frames(
             )
         )
     return sound, findings
-
-
-#: Weights of a frame and of its labels.
-WEIGHTS = ("weight", "energy_weight", "forces_weight", "stress_weight")
-
-
-def _not_finite(frame: Frame) -> list[str]:
-    """Names of the parts of a frame that are not finite numbers of the right shape."""
-    n = len(frame)
-    parts: list[tuple[str, Any, tuple[int, ...]]] = [
-        ("positions", frame.atoms.positions, (n, 3)),
-        ("cell", frame.atoms.cell.array, (3, 3)),
-        ("energy", frame.energy, ()),
-        ("forces", frame.forces, (n, 3)),
-        ("stress", frame.stress, (3, 3)),
-        *((f"config_{name}", getattr(frame, name), ()) for name in WEIGHTS),
-        ("total_charge", frame.charge, ()),
-        ("total_spin", frame.spin, ()),
-    ]
-    return [
-        name
-        for name, value, shape in parts
-        if value is not None
-        and (np.shape(value) != shape or not np.isfinite(np.asarray(value, dtype=float)).all())
-    ]
-
-
-def _cell_is_flat(frame: Frame) -> bool:
-    pbc = np.asarray(frame.atoms.pbc, dtype=bool)
-    if not pbc.any():
-        return False
-    vectors = frame.atoms.cell.array[pbc]
-    # Length, area or volume that the periodic directions span.
-    measure = np.sqrt(max(np.linalg.det(vectors @ vectors.T), 0.0))
-    if pbc.all():
-        return bool(measure < MIN_VOLUME_PER_ATOM * max(len(frame), 1))
-    return bool(measure < MIN_VOLUME_PER_ATOM)
 
 
 def distance_findings(frames: Sequence[Frame], pairs: Sequence[Pairs]) -> list[Finding]:

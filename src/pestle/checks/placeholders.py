@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from pestle.checks.duplicates import fingerprint
-from pestle.checks.geometry import bonded_pairs
 from pestle.checks.report import Finding, count_of, finding
+from pestle.structures.copies import fingerprint
 from pestle.structures.frame import Frame
 from pestle.structures.neighbours import neighbours
+from pestle.structures.pairs import bonded_pairs
 
 # Energies of one value, to the last digit. Rounded energies can meet by chance in pairs; not in
 # this many frames, nor in this share of all.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pestle.checks.units.tables import Units
+from pestle.checks.unit_tables import Units
 from pestle.structures.frame import Frame
 
 # Frames named in one finding; the full number is always given beside them.

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from ase.data import chemical_symbols
 
-from pestle.checks.geometry import Pairs
 from pestle.structures.frame import Frame
+from pestle.structures.pairs import Pairs
 
 
 def summary_of(

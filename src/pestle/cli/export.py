@@ -76,7 +76,9 @@ def command(
     what = f"{result.dtype}, {len(result.elements)} elements, head {result.head}"
     if len(result.heads) > 1:
         what += f" (heads in the file: {', '.join(result.heads)})"
-    for path in result.files.values():
+    for kind, path in result.files.items():
         typer.echo(f"wrote {path}: {what}")
+        if kind in result.sha256:
+            typer.echo(f"  SHA-256 {result.sha256[kind]}, also in {Path(path).name}.sha256")
     for note in result.notes:
         typer.echo(f"note: {note}")

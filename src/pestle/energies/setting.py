@@ -16,8 +16,8 @@ from pestle.energies.reference_energies import (
     ReferenceEnergies,
     estimate,
 )
-from pestle.energies.text import MACE_WORDS, read_table, symbols_of, table_of
 from pestle.errors import PestleError, nearest
+from pestle.settings.e0_table import MACE_WORDS, read_table, symbols_of, table_of
 from pestle.structures.frame import elements_of
 
 

@@ -53,9 +53,13 @@ def _load(name: str | Path, *, trust: bool) -> Foundation:
         return _load_entry(entry, trust=trust)
     path = Path(name).expanduser()
     if path.is_dir():
+        from pestle.foundations.safe_files import check_card
+
         for folder in (path, path / "model"):
             if (folder / "architecture.json").is_file():
-                return _rebuild(folder)
+                found = _rebuild(folder)
+                check_card(folder)
+                return found
         raise PestleError(
             "it holds no model: architecture.json is missing there and in model/", where=str(path)
         )
@@ -84,10 +88,13 @@ def _load_file(path: Path, *, trust: bool) -> Foundation:
             where=str(path),
             fix="A Nequix model's name ends in .nqx.",
         )
+    from pestle.checksums import require_sum, sum_beside
     from pestle.files import sha256
     from pestle.foundations import trusted
     from pestle.foundations.interface import Provenance
 
+    beside = sum_beside(path)
+    require_sum(path, beside, fix=f"Export it anew; or delete {beside}, if the file was replaced.")
     provenance = Provenance(name=path.stem)
     if not backend.pickled:
         return backend.load_file(path, provenance)

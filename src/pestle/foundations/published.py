@@ -8,6 +8,7 @@ never loaded.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pestle.errors import PestleError
@@ -16,6 +17,7 @@ from pestle.foundations import backends, trusted
 from pestle.foundations.catalogue import Entry
 from pestle.foundations.download import download
 from pestle.foundations.interface import Foundation, Provenance
+from pestle.locks import lock_of_file, locked_file
 
 
 def load_published(entry: Entry, *, trust: bool) -> Foundation:
@@ -29,6 +31,18 @@ def load_published(entry: Entry, *, trust: bool) -> Foundation:
         PestleError: it cannot be downloaded or read, is another file than it should be, or is not
             trusted.
     """
+    path = entry.cache_file
+    assert path is not None
+    busy = lock_of_file(path).exists() and os.access(path.parent, os.W_OK)
+    if path.is_file() and not busy:
+        return _load(entry, path, trust=trust)
+    # Until its hash is remembered: whoever waits must not meet a file that nobody knows yet.
+    with locked_file(path, waiting=f"downloads {entry.name}"):
+        return _load(entry, path, trust=trust)
+
+
+def _load(entry: Entry, path: Path, *, trust: bool) -> Foundation:
+    """The model, downloaded if its file is not there."""
     provenance = Provenance(
         name=entry.name,
         licence=entry.licence,
@@ -36,8 +50,6 @@ def load_published(entry: Entry, *, trust: bool) -> Foundation:
         notes=(f"downloaded from {entry.url}",),
         dispersion=entry.dispersion,
     )
-    path = entry.cache_file
-    assert path is not None
     backend = backends.backend(entry.backend)
     expected = entry.sha256 or (trusted.hash_of(entry.name) if backend.pickled else "")
     came = not path.is_file()

@@ -18,11 +18,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from pestle.errors import PestleError
-from pestle.files import read_json, write_bytes, write_json
+from pestle.files import Damaged, read_json, write_bytes, write_json
 from pestle.foundations.interface import Provenance
+from pestle.progress import say
 
 FORMAT = 1
 ARCHITECTURE, WEIGHTS = "architecture.json", "weights.safetensors"
+#: What is known of a model; it is not needed to rebuild it.
+CARD = "card.json"
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,21 @@ def require_finite(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
                 "its training went astray",
                 where=str(path),
             )
+
+
+def check_card(folder: Path) -> None:
+    """Say where the card of a model is damaged; the model itself has hashes of its own."""
+    if not (folder / CARD).is_file():
+        return
+    try:
+        read_json(folder / CARD)
+    except Damaged as error:
+        run = folder.parent
+        anew = f"; pestle finetune --resume -o {run} writes it anew"
+        say(
+            f"warning: {error.where}: {error.what}; the model is whole"
+            f"{anew if (run / 'run.yaml').is_file() else ''}"
+        )
 
 
 def read(folder: Path) -> SafeModel:

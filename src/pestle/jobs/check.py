@@ -64,9 +64,9 @@ def check(
         return check_frames(splits, keys=found, notes=notes, mixed=selection.mixed)
 
     from pestle.checks.against_foundation import check_with_foundation
+    from pestle.checks.dispersion import dispersion_findings
     from pestle.foundations import load_foundation
     from pestle.foundations.devices import find_device
-    from pestle.foundations.dispersion import dispersion_findings
 
     model = load_foundation(foundation, trust=trust).to(find_device("auto"))
     head = model.heads[model.head_index(head)]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from ase.data import chemical_symbols
 
+from pestle.checksums import sum_beside
 from pestle.errors import PestleError, nearest
+from pestle.files import sha256
 from pestle.foundations import catalogue
 from pestle.foundations.backends import BACKENDS
 from pestle.foundations.devices import DTYPES
@@ -45,6 +47,7 @@ class Exported:
         notes: what the user should know about them.
         dispersion: whether the model holds dispersion: included, none or unknown.
         correction: D3 correction that is to be added to it, as asked; empty for none.
+        sha256: kind of file → SHA-256, which also stands in `NAME.sha256` beside the file.
     """
 
     model: str
@@ -58,6 +61,7 @@ class Exported:
     notes: tuple[str, ...]
     dispersion: str = "unknown"
     correction: str = ""
+    sha256: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain data."""
@@ -123,12 +127,14 @@ def export(
     with ExitStack() as stack:
         for path in files.values():
             stack.enter_context(locked_file(path))
+            stack.enter_context(locked_file(sum_beside(path)))
             require_absent(path)  # another command may have been faster
         if to == "ase":
             written.export(files["ase"], head=None if all_heads else TARGET_HEAD)
         else:
             say("writing and checking files for LAMMPS: takes up to a minute")
             written.export_lammps(files)
+    digests = {kind: sha256(path) for kind, path in files.items()}
     notes += dispersion_notes(written.provenance, correction, to)
     if script is not None and correction is not None:
         write_script(script, files["ase"], written.own_calculator, correction)
@@ -150,6 +156,7 @@ def export(
         notes=tuple(notes),
         dispersion=written.provenance.dispersion,
         correction="" if correction is None else correction.name,
+        sha256=digests,
     )
 
 
@@ -244,13 +251,6 @@ def _files(
         require_absent(path)
         require_file(path)
     return files
-
-
-def _require_new(path: Path) -> None:
-    if path.exists():
-        raise PestleError(
-            "is there already", where=str(path), fix="Remove it, or write elsewhere with -o."
-        )
 
 
 def _with_heads(foundation: Foundation, chosen: str, all_heads: bool) -> Foundation:

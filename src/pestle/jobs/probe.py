@@ -13,6 +13,7 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 from pydantic import BaseModel
 
+from pestle.checksums import writing_with_sums
 from pestle.errors import PestleError
 from pestle.files import finite, replacing, write_json
 from pestle.foundations import catalogue
@@ -32,6 +33,9 @@ from pestle.settings.probe import ProbeSettings
 from pestle.settings.run_file import build
 from pestle.structures.frame import Frame, elements_of
 from pestle.structures.reading import read_frames
+
+#: What a protocol leaves for readers.
+RESULTS = ("metrics.json", "charts.json", "tables.json", "flagged.xyz")
 
 
 @dataclass(frozen=True)
@@ -187,14 +191,15 @@ def write_results(
     chosen: Protocol[Any], found: Any, raws: Mapping[str, RawFolder], folder: Path
 ) -> None:
     """metrics.json, charts.json, tables.json, timings.json where times were taken, and, where a
-    structure was found fault with, flagged.xyz."""
-    write_json(folder / "metrics.json", as_json(found))
-    write_json(folder / "charts.json", [asdict(chart) for chart in chosen.charts(found)])
-    write_json(folder / "tables.json", [asdict(table) for table in chosen.tables(found)])
+    structure was found fault with, flagged.xyz; and SHA256SUMS of all but the times."""
+    with writing_with_sums(folder, RESULTS):
+        write_json(folder / "metrics.json", as_json(found))
+        write_json(folder / "charts.json", [asdict(chart) for chart in chosen.charts(found)])
+        write_json(folder / "tables.json", [asdict(table) for table in chosen.tables(found)])
+        write_flagged(folder / "flagged.xyz", chosen.flagged(raws, found))
     timed = {name: round(raw.seconds, 3) for name, raw in raws.items() if raw.seconds}
     if timed:
         write_json(folder / TIMINGS, {"seconds": timed})
-    write_flagged(folder / "flagged.xyz", chosen.flagged(raws, found))
 
 
 def _key(

@@ -190,8 +190,8 @@ def qualify(
         verdict = _verdict(
             tested, wanted, loaded, needed, full=full, thresholds=thresholds, command=command
         )
-        verdict.write(RunFolder(folder).verdict)
-        Timings(when=now(), seconds=tested.seconds).write(RunFolder(folder).timings)
+        verdict.write(RunFolder(folder).verdict, sealed=True)
+        Timings(when=now(), seconds=tested.seconds).write(RunFolder(folder).timings, sealed=True)
         report = write_report(folder)
         return verdict.in_file() | {"report": str(report), "out": str(folder)}
 

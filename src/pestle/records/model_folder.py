@@ -9,6 +9,7 @@ from ase.data import chemical_symbols
 
 from pestle import __version__
 from pestle.foundations.interface import Foundation
+from pestle.foundations.safe_files import CARD
 from pestle.progress import say
 from pestle.records.card import Card, OfRun, Origin
 from pestle.records.folder import now
@@ -68,4 +69,4 @@ def write_card(folder: Path, model: Foundation, *, head: str, card: OfRun) -> No
         dtype=str(model.dtype).removeprefix("torch."),
         reference_energies_ev={chemical_symbols[z]: e for z, e in sorted(e0s.items())},
         **dict(card),
-    ).write(folder / "card.json")
+    ).write(folder / CARD, sealed=True)

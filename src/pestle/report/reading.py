@@ -12,7 +12,8 @@ import ase.io
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from pestle.adaptation import METHODS, Method
-from pestle.files import finite, sha256
+from pestle.checksums import SUMS, require_sum
+from pestle.files import Damaged, finite, sha256
 from pestle.protocols.results import Chart, Flagged, Table
 from pestle.records.manifest import SetsOfErrors
 from pestle.records.reading import FolderRecords, read_folder
@@ -24,6 +25,9 @@ FOUNDATION, FINE_TUNED = "foundation", "fine-tuned"
 #: The set of held-out replay structures. On it the foundation has its own E0s, and the run's model
 #: its replay head.
 REPLAY_SET = "replay"
+
+#: What to do about a damaged file.
+_ANEW = "the command that wrote it (pestle probe, qualify or finetune --resume) writes it anew"
 
 T = TypeVar("T")
 
@@ -181,9 +185,23 @@ def _protocol(folder: Path, missing: list[str]) -> ProtocolResults:
     return found
 
 
+def _is_whole(path: Path, name: str, missing: list[str]) -> bool:
+    """Whether a file is there, and is the one that was written as far as its hash is kept."""
+    try:
+        require_sum(path, path.with_name(SUMS))
+    except Damaged as error:
+        about_sums = error.where == str(path.with_name(SUMS))
+        named = f"{name.rpartition('/')[0]}/{SUMS}" if about_sums else name
+        line = f"{named} {error.what}; {_ANEW}"
+        if line not in missing:
+            missing.append(line)
+        return about_sums and path.is_file()
+    return path.is_file()
+
+
 def _content(path: Path, name: str, missing: list[str]) -> Any:
     """What a file holds, without NaN; `None` where there is none."""
-    if not path.is_file():
+    if not _is_whole(path, name, missing):
         return None
     try:
         return finite(json.loads(path.read_text(encoding="utf-8")))
@@ -221,7 +239,7 @@ def _problem(error: ValidationError) -> str:
 
 
 def _flagged(path: Path, name: str, missing: list[str]) -> list[Flagged]:
-    if not path.is_file():
+    if not _is_whole(path, name, missing):
         return []
     try:
         images = ase.io.read(path, index=":", format="extxyz")

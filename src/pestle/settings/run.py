@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, field_validator
 
-from pestle.energies.text import symbols_of
+from pestle.settings.e0_table import symbols_of
 
 
 def setting(default: Any, text: str, *, unit: str = "", source: str = "", **limits: Any) -> Any:

@@ -148,8 +148,8 @@ def _frame(
     for name in ("weight", "energy_weight", "forces_weight", "stress_weight"):
         if f"config_{name}" in info:
             setattr(frame, name, _number(info[f"config_{name}"], f"config_{name}", where))
-            if getattr(frame, name) < 0:
-                raise PestleError(f"config_{name} is negative", where=where)
+            if not getattr(frame, name) >= 0:
+                raise PestleError(f"config_{name} is negative or no number", where=where)
     for name in ("charge", "spin"):
         if f"total_{name}" in info:
             setattr(frame, name, _number(info[f"total_{name}"], f"total_{name}", where))

@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pestle.checks.duplicates import same_groups
-from pestle.checks.geometry import bonded_pairs, sound_frames
 from pestle.errors import PestleError
 from pestle.settings.run import DataSettings
+from pestle.structures.copies import same_groups
 from pestle.structures.dispersion import D3, without_dispersion
 from pestle.structures.frame import Frame, split_isolated_atoms
+from pestle.structures.pairs import bonded_pairs
 from pestle.structures.readers import Notes
 from pestle.structures.reading import LabelKeys, read_frames
 from pestle.structures.selection import Selection
+from pestle.structures.soundness import is_sound
 
 #: How to train without validation, and what that costs.
 WITHOUT = (
@@ -137,7 +138,7 @@ def hold_out(frames: list[Frame], fraction: float, seed: int) -> tuple[list[Fram
 
 def _copies(frames: Sequence[Frame]) -> dict[int, list[int]]:
     """Index of a frame → indices of all frames with its structure, where there are several."""
-    sound, _ = sound_frames(frames, None)  # what is broken is for the checks to name
+    sound = [frame for frame in frames if is_sound(frame)]  # the checks name what is broken
     index = {id(frame): k for k, frame in enumerate(frames)}
     groups = same_groups(sound, [bonded_pairs(frame) for frame in sound])
     members = [[index[id(sound[j])] for j in group] for group in groups]

@@ -31,7 +31,8 @@ from pestle.training.budget import make_budget, second_stage_at
 from pestle.training.convergence import convergence
 from pestle.training.drift import DriftWatch
 from pestle.training.failures import TrainingFailed, fits_update, not_finite
-from pestle.training.keepers import Keeper, make_keepers
+from pestle.training.keeper import Keeper
+from pestle.training.keepers import make_keepers
 from pestle.training.loggers import MetricsFile
 from pestle.training.losses import loss_weights
 from pestle.training.mixing import Draw, make_mixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -20,11 +19,9 @@ from pestle.records.metrics import EvaluatedErrors
 from pestle.settings.run import RunSettings
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import GraphBatch, collate
+from pestle.training.keeper import Keeper
 from pestle.training.losses import make_loss
 from pestle.training.replay import ReplayData
-
-if TYPE_CHECKING:
-    from pestle.training.keepers import Keeper
 
 
 @dataclass

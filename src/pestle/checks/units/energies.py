@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from ase.data import chemical_symbols
 
+from pestle.checks.unit_tables import ENERGIES
 from pestle.checks.units.evidence import ENERGY, Evidence, Measured
-from pestle.checks.units.tables import ENERGIES
 from pestle.structures.frame import Frame
 
 _HARTREE = 27.211386

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pestle.checks.units.tables import Unit
+from pestle.checks.unit_tables import Unit
 
 ENERGY, FORCES, STRESS = "energy", "forces", "stress"
 # Powers of (first unit, second unit): the ratios are of energies to forces.

@@ -12,6 +12,7 @@ import numpy as np
 
 from pestle.checks.consistency import neighbours_of
 from pestle.checks.report import Finding, finding
+from pestle.checks.unit_tables import ENERGIES, FORCES, STRESSES, Unit, Units
 from pestle.checks.units.data import (
     force_evidence,
     pair_evidence,
@@ -26,7 +27,6 @@ from pestle.checks.units.energies import (
 )
 from pestle.checks.units.evidence import FORCES as FORCE_LABELS
 from pestle.checks.units.evidence import RATIO, Basis, Evidence, Opinion
-from pestle.checks.units.tables import ENERGIES, FORCES, STRESSES, Unit, Units
 from pestle.checks.units.verdict import (
     Verdict,
     called,

@@ -13,6 +13,7 @@ import numpy as np
 
 from pestle.checks.levels import enough_frames
 from pestle.checks.robust import mad, project_out, slope_through_origin
+from pestle.checks.unit_tables import ENERGIES
 from pestle.checks.units.data import width_of
 from pestle.checks.units.evidence import (
     ENERGY,
@@ -22,7 +23,6 @@ from pestle.checks.units.evidence import (
     Measured,
     Opinion,
 )
-from pestle.checks.units.tables import ENERGIES
 from pestle.structures.frame import Frame, composition_matrix, elements_of
 
 # Slopes of labels on predictions count from this correlation on. A foundation far from its training

@@ -14,7 +14,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pestle.checks.units import tables
+from pestle.checks import unit_tables as tables
+from pestle.checks.unit_tables import (
+    ENERGIES,
+    STRESSES,
+    Unit,
+    surprise_of_pair,
+    surprise_of_stress,
+)
 from pestle.checks.units.evidence import (
     ENERGY,
     FORCES,
@@ -23,13 +30,6 @@ from pestle.checks.units.evidence import (
     STRESS,
     Basis,
     Evidence,
-)
-from pestle.checks.units.tables import (
-    ENERGIES,
-    STRESSES,
-    Unit,
-    surprise_of_pair,
-    surprise_of_stress,
 )
 
 # Shares of the odds: Pestle's own unit is given up below the first; another unit is named from the

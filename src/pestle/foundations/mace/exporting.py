@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from pestle.checksums import replacing_with_sum
 from pestle.errors import PestleError
-from pestle.files import write_bytes
 from pestle.foundations.mace.copies import compiled
 from pestle.foundations.mace.runtime import Network
 
@@ -56,8 +56,10 @@ def module_for_export(foundation: MaceFoundation) -> Network:
 
 
 def export(foundation: MaceFoundation, path: Path, *, head: str | None = None) -> None:
-    """Write `path`, complete or not at all."""
+    """Write `path`, complete or not at all, and its hash beside it."""
     network = module_for_export(with_default_head(foundation, head))
     buffer = io.BytesIO()  # torch says nothing of the disk when it writes to a file itself
     torch.save(network, buffer)
-    write_bytes(path, buffer.getbuffer())
+    content = buffer.getbuffer()
+    with replacing_with_sum(path, size=len(content)) as temporary:
+        temporary.write_bytes(content)

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from pestle.checksums import replacing_with_sum
 from pestle.errors import PestleError
-from pestle.files import replacing
 from pestle.foundations.interface import TARGET_HEAD
 from pestle.foundations.mace.exporting import module_for_export, with_default_head
 from pestle.foundations.mace.lammps_check import check
@@ -110,7 +110,8 @@ _WRITERS = {"mliap": write_mliap, "torchscript": write_torchscript}
 def export(
     foundation: MaceFoundation, files: Mapping[str, Path], *, head: str | None = None
 ) -> None:
-    """Write the files of one head, checked; all of them complete or none.
+    """Write the files of one head, checked, and the hash of each beside it; all of them complete
+    or none.
 
     Args:
         foundation: the model.
@@ -125,6 +126,6 @@ def export(
     single = single_head(foundation, head)
     with ExitStack() as stack:
         for name, path in files.items():
-            temporary = stack.enter_context(replacing(Path(path)))
+            temporary = stack.enter_context(replacing_with_sum(Path(path)))
             _WRITERS[name](single, temporary)
             check(single, name, temporary)

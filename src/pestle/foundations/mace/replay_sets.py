@@ -13,6 +13,7 @@ from pathlib import Path
 from pestle.errors import PestleError
 from pestle.foundations.catalogue import cache_folder
 from pestle.foundations.download import download
+from pestle.locks import locked_file
 from pestle.progress import say
 
 _RELEASES = "https://github.com/ACEsuit/mace-foundations/releases/download/"
@@ -100,5 +101,7 @@ def fetch(entry: ReplayEntry) -> Path:
                 fix=f"On a machine with network fetch it and put it here as {path}.",
             )
 
-    download(entry.url, path, name=entry.name, where="replay.pool", check=check)
+    with locked_file(path, waiting=f"downloads {entry.name}"):
+        if not path.is_file():  # another command may have been faster
+            download(entry.url, path, name=entry.name, where="replay.pool", check=check)
     return path

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from ase.data import chemical_symbols
 
+from pestle.checksums import replacing_with_sum
 from pestle.errors import PestleError
-from pestle.files import replacing
 from pestle.foundations.nequip.network import MAX_DEGREE, Linear, Network, Shape
 from pestle.foundations.nequip.runtime import making, o3
 
@@ -173,7 +173,7 @@ def _matrices(linear: Linear) -> Iterator[torch.Tensor]:
 
 def write(path: Path, network: Network, elements: Sequence[int], e0s: Sequence[float]) -> None:
     """Write a network with one head and all its elements as `read` and Nequix's own programs read
-    it, in float32."""
+    it, in float32, and its hash beside it."""
     shape = network.shape
     letters = ("e", "o")
     settings = {
@@ -196,7 +196,7 @@ def write(path: Path, network: Network, elements: Sequence[int], e0s: Sequence[f
         "layer_norm": shape.layer_norm,
         **FIXED,
     }
-    with replacing(path) as temporary, temporary.open("wb") as stream:
+    with replacing_with_sum(path) as temporary, temporary.open("wb") as stream:
         stream.write(json.dumps(settings).encode() + b"\n")
         np.save(stream, np.asarray(e0s, dtype=np.float32))
         for tensor in weights(network):

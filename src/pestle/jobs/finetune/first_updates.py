@@ -11,7 +11,7 @@ from pestle.jobs.finetune.preparation import Prepared
 from pestle.records.manifest import Plan, RateProbe
 from pestle.settings.run import RunSettings
 from pestle.training.budget import GUARD_EPOCHS, GUARD_UPDATES
-from pestle.training.keepers import Keeper
+from pestle.training.keeper import Keeper
 from pestle.training.loggers import MetricsFile
 from pestle.training.loop import Trainer
 from pestle.training.objective import TrainingData

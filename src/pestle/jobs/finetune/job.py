@@ -210,8 +210,10 @@ def _finetune(
     except (Interrupted, TrainingFailed):
         raise
     except BaseException as error:
-        with suppress(PestleError):  # the first error is the one to tell
-            manifest.update(status="aborted", status_detail=f"{type(error).__name__}: {error}")
+        # A folder without settings is one in which nothing has begun: the same command may follow.
+        if folder.settings.exists():
+            with suppress(PestleError):  # the first error is the one to tell
+                manifest.update(status="aborted", status_detail=f"{type(error).__name__}: {error}")
         raise
     finally:
         logging.getLogger("pestle").removeHandler(handler)

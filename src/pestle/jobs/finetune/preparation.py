@@ -16,13 +16,13 @@ from pestle.adaptation.choice import Choice
 from pestle.adaptation.recipes import resolve
 from pestle.checks import CheckReport
 from pestle.checks.against_foundation import check_with_foundation
+from pestle.checks.dispersion import dispersion_findings, dispersion_of_labels
 from pestle.energies.reference_energies import ReferenceEnergies, require_elements
 from pestle.energies.setting import fallback, given_elements
 from pestle.energies.single_atoms import single_atom_note, single_atoms_learnable
 from pestle.errors import PestleError
 from pestle.foundations import load_foundation
 from pestle.foundations.devices import DTYPES
-from pestle.foundations.dispersion import dispersion_findings, dispersion_of_labels
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation, Provenance
 from pestle.foundations.prediction import KnownPredictions
 from pestle.jobs.finetune.keepers import keeper_notes, require_keepers, unused_keepers

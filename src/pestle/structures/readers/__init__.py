@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import ase.io
 from ase import Atoms
-from ase.io.formats import UnknownFileTypeError
+from ase.io.formats import UnknownFileTypeError, get_ioformat, open_with_compression
 
 from pestle.errors import PestleError
 from pestle.structures.readers.cp2k import program_of, read_trajectory
@@ -26,7 +26,7 @@ from pestle.structures.readers.kinds import AS_XYZ, kind_of, unknown_file
 from pestle.structures.readers.lammps import read_dump
 from pestle.structures.readers.notes import Notes
 from pestle.structures.readers.orca import read_orca
-from pestle.structures.readers.text import read_text
+from pestle.structures.readers.text import EndingOnce, read_text
 from pestle.structures.readers.vasp import read_outcar, read_vasprun
 from pestle.structures.readers.xyz import read_xyz
 from pestle.structures.sizes import require_room_for_atoms
@@ -84,7 +84,26 @@ def _structures(path: Path, kind: str, notes: Notes) -> Iterator[Atoms]:
         return read_xyz(path, text, notes)
     if kind in _READERS:
         return _READERS[kind](path, notes)
-    return iter(ase.io.iread(str(path), index=":", format=kind, do_not_split_by_at_sign=True))
+    return _by_ase(path, kind)
+
+
+def _by_ase(path: Path, kind: str) -> Iterator[Atoms]:
+    """What ASE alone reads. It gets absolute names: a relative one that begins with postgres or
+    mysql is the address of a database to it."""
+    known = get_ioformat(kind)
+    with ExitStack() as stack:
+        source: str | EndingOnce = str(path.absolute())
+        if known.acceptsfd and not known.isbinary:
+            binary = stack.enter_context(open_with_compression(str(path.absolute()), "rb"))
+            source = stack.enter_context(EndingOnce(binary))
+        for atoms in ase.io.iread(source, index=":", format=kind, do_not_split_by_at_sign=True):
+            if not isinstance(atoms, Atoms):
+                raise PestleError(
+                    f"cannot be read as {kind}: no structure is found in it",
+                    where=str(path),
+                    fix=_advice(kind),
+                )
+            yield atoms
 
 
 def _advice(kind: str) -> str | None:

@@ -12,7 +12,7 @@ from ase import Atoms
 
 def read_database(path: Path) -> Iterator[Atoms]:
     """Rows of a database; `ase.io` would give the results of their calculators only."""
-    with ase.db.connect(path) as database:
+    with ase.db.connect(path.absolute()) as database:
         for row in database.select():
             atoms = row.toatoms()
             atoms.info.update(row.key_value_pairs)

@@ -100,7 +100,7 @@ def kind_of(path: Path) -> str:
     if suffix in (".xyz", ".extxyz"):
         return "extxyz"
     try:
-        kind = filetype(str(path))
+        kind = filetype(str(path.absolute()))  # see readers: names like databases
     except UnknownFileTypeError:
         raise unknown_file(path) from None
     if kind in _NAMED_ALIKE:

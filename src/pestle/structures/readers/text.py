@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import re
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from pestle.errors import PestleError
 
 # What any such number holds; it is looked for first because it is found, or not, quickly.
 _HINT = re.compile(r"\d\.?[dD][+-]?\d|\d[+-]\d{3}")
+
+#: How often a reader may ask for a line behind the end of a file.
+_PATIENCE = 1000
 
 #: Byte-order marks, longest first (UTF-32's begins with UTF-16's), and what they announce.
 _MARKS = (
@@ -26,6 +30,21 @@ _MARKS = (
 # letter. The decimal point, which it always writes, tells such numbers from names like 2D1.
 _LETTER_D = re.compile(r"(?<![\w.])([+-]?(?:\d+\.\d*|\.\d+))[dD]([+-]?\d+)(?![\w.])")
 _NO_LETTER = re.compile(r"(?<![\w.])([+-]?(?:\d+\.\d+|\.\d+))([+-]\d{3})(?![\w.])")
+
+
+class EndingOnce(io.TextIOWrapper):
+    """A text file whose end is an error to whoever reads on and on behind it, as ASE's reader of
+    CP2K's restart files does where a section is missing."""
+
+    _at_end = 0
+
+    def readline(self, size: int | None = -1, /) -> str:  # type: ignore[override]
+        line = super().readline(-1 if size is None else size)
+        if not line:
+            self._at_end += 1
+            if self._at_end > _PATIENCE:
+                raise EOFError("the file ends before what its reader looks for")
+        return line
 
 
 def read_bytes(path: Path, count: int = -1) -> bytes:

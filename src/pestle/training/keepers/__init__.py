@@ -10,15 +10,13 @@ from collections.abc import Sequence
 
 from pestle.foundations.interface import Foundation
 from pestle.settings.run import RunSettings
-from pestle.training.keepers.base import Keeper
+from pestle.training.keeper import Keeper
 from pestle.training.keepers.distil import Distillation
 from pestle.training.keepers.ewc import EWC
 from pestle.training.keepers.l2sp import L2SP
 from pestle.training.keepers.sparse import SparseUpdates
 from pestle.training.losses import loss_weights
 from pestle.training.objective import TrainingData
-
-__all__ = ["Keeper", "make_keepers"]
 
 
 def make_keepers(

@@ -21,7 +21,7 @@ import torch
 
 from pestle.foundations.interface import Foundation, Prediction
 from pestle.structures.graphs import GraphBatch
-from pestle.training.keepers.base import Keeper
+from pestle.training.keeper import Keeper
 
 
 class Distillation(Keeper):

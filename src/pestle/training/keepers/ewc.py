@@ -37,7 +37,8 @@ import torch
 from pestle.foundations.interface import Foundation, Prediction
 from pestle.progress import progress
 from pestle.structures.graphs import GraphBatch
-from pestle.training.keepers.base import Keeper, NetworkWeights, summed_gradients
+from pestle.training.keeper import Keeper
+from pestle.training.keepers.base import NetworkWeights, summed_gradients
 
 #: Sets the signs apart from the other random numbers of a run.
 _STREAM = 2

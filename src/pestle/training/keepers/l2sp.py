@@ -16,7 +16,8 @@ import torch
 
 from pestle.foundations.interface import Foundation, Prediction
 from pestle.structures.graphs import GraphBatch
-from pestle.training.keepers.base import Keeper, NetworkWeights
+from pestle.training.keeper import Keeper
+from pestle.training.keepers.base import NetworkWeights
 
 
 class L2SP(Keeper):

@@ -23,7 +23,8 @@ import torch
 from pestle.foundations.interface import Foundation
 from pestle.settings.run import RunSettings
 from pestle.training.batches import BatchPlan
-from pestle.training.keepers.base import Keeper, summed_gradients
+from pestle.training.keeper import Keeper
+from pestle.training.keepers.base import summed_gradients
 from pestle.training.losses import loss_weights
 from pestle.training.objective import Objective, TrainingData
 
