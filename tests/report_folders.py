@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 import math
 import random
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ase.build import bulk, molecule
 
 from pestle.jobs.probe import write_flagged
 from pestle.protocols.results import Chart, Column, Flagged, Series, Table
+from pestle.records.base import Part
+from pestle.records.manifest import SetsOfErrors
+from pestle.records.results import About
+from pestle.records.timings import Timings
+from pestle.records.verdict import CountedFinding, Level, NotTested, TestedProtocol, Verdict
 
 CANDIDATE, BASELINE = "naive", "pestle-seed0"
 LABELS = {BASELINE: f"{BASELINE} (foundation)"}
@@ -25,80 +31,84 @@ def dump(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content))
 
 
-def finding(protocol: str, level: str, value: float | None, **more: Any) -> dict[str, Any]:
-    """One finding as verdict.json holds it."""
-    return {
-        "protocol": protocol,
-        "level": level,
-        "quantity": f"{protocol} figure",
-        "value": value,
-        "unit": "of the structures",
-        "limit": "concern from 0.001, fail from 0.02",
-        "sentence": f"{protocol} found something: do this.",
-        "counts": True,
-        **more,
-    }
+P = TypeVar("P", bound=Part)
 
 
-#: timings.json beside it.
-TIMINGS = {"when": "2025-03-02T15:00:00+00:00", "seconds": {"rss": 83.2, "dimers": 4.0}}
+def changed(part: P, **fields: Any) -> P:
+    """A part of a record with other fields; a name or type that is not the record's fails."""
+    own = {name: getattr(part, name) for name in type(part).model_fields}
+    return type(part).model_validate(own | fields)
 
 
-def verdict(**more: Any) -> dict[str, Any]:
-    """verdict.json of a model that failed."""
-    return {
-        "verdict": "fail",
-        "sentence": "naive is not fit for configurations unlike those of its data.",
-        "scope": "broad",
-        "candidate": CANDIDATE,
-        "baseline": BASELINE,
-        "others": ["scratch", "lora"],
-        "labels": LABELS,
-        "quick": True,
-        "thresholds": "shipped",
-        "command": f"pestle qualify runs/naive --scope broad --also '{EVIL}'",
-        "findings": [
+def finding(protocol: str, level: Level, value: float | None, **more: Any) -> CountedFinding:
+    """One finding of a verdict."""
+    found = CountedFinding(
+        protocol=protocol,
+        level=level,
+        quantity=f"{protocol} figure",
+        value=value,
+        unit="of the structures",
+        limit="concern from 0.001, fail from 0.02",
+        sentence=f"{protocol} found something: do this.",
+        counts=True,
+    )
+    return replace(found, **more)
+
+
+TIMINGS = Timings(when="2025-03-02T15:00:00+00:00", seconds={"rss": 83.2, "dimers": 4.0})
+
+
+def verdict(**more: Any) -> Verdict:
+    """The verdict on a model that failed."""
+    found = Verdict(
+        verdict="fail",
+        sentence="naive is not fit for configurations unlike those of its data.",
+        scope="broad",
+        candidate=CANDIDATE,
+        baseline=BASELINE,
+        others=("scratch", "lora"),
+        labels=LABELS,
+        quick=True,
+        thresholds="shipped",
+        command=f"pestle qualify runs/naive --scope broad --also '{EVIL}'",
+        findings=(
             finding("md", "pass", 0.0),
             finding("rss", "fail", 0.028, sentence="14 of 500 random crystals imploded."),
             finding("atoms", "fail", None, counts=False),
             finding("dimers", "concern", 0.2),
-        ],
-        "protocols": {
-            "rss": {
-                "level": "fail",
-                "needed": True,
-                "extent": "2 compositions × 4 crystals",
-                "full_extent": "10 compositions × 50 crystals",
-            },
-            "dimers": {
-                "level": "concern",
-                "needed": True,
-                "extent": "60 distances",
-                "full_extent": None,
-            },
-            "zero_step": {"level": None, "needed": False, "extent": ""},
+        ),
+        protocols={
+            "rss": TestedProtocol(
+                level="fail",
+                needed=True,
+                extent="2 compositions × 4 crystals",
+                full_extent="10 compositions × 50 crystals",
+            ),
+            "dimers": TestedProtocol(level="concern", needed=True, extent="60 distances"),
+            "zero_step": TestedProtocol(level=None, needed=False),
         },
-        "not_tested": [
-            {"protocol": "neb", "needed": False, "why": "no path was given", "how": "--path FILE"},
-            {"protocol": "forgetting", "needed": True, "why": "left out", "how": "leave it in"},
-        ],
-        "versions": {"pestle": "0.1.0", "torch": "2.9.0"},
-        **more,
-    }
+        not_tested=(
+            NotTested("neb", needed=False, why="no path was given", how="--path FILE"),
+            NotTested("forgetting", needed=True, why="left out", how="leave it in"),
+        ),
+        versions={"pestle": "0.1.0", "torch": "2.9.0"},
+    )
+    return changed(found, **more)
 
 
-def metrics(protocol: str, **more: Any) -> dict[str, Any]:
-    """What every protocol's metrics hold."""
-    return {
+def about(protocol: str, **more: Any) -> About:
+    """Models and names of a protocol's results."""
+    fields = {
         "protocol": protocol,
         "question": f"What does {protocol} ask?",
-        "models": [CANDIDATE, BASELINE, "scratch", "lora"],
+        "settings": {},
+        "models": (CANDIDATE, BASELINE, "scratch", "lora"),
         "candidate": CANDIDATE,
         "baseline": BASELINE,
         "labels": LABELS,
-        "elements": ["Cu"],
-        **more,
+        "elements": ("Cu",),
     }
+    return About.model_validate(fields | more)
 
 
 def line_chart(**more: Any) -> Chart:
@@ -190,11 +200,31 @@ def write_protocol(
     charts: list[Chart] | None = None,
     tables: list[Table] | None = None,
     found: list[Flagged] | None = None,
+    *,
+    notes: Sequence[str] = (),
+    sets: SetsOfErrors | None = None,
     **more: Any,
 ) -> Path:
-    """Files of one protocol, as `run_protocol` writes them."""
+    """Files of one protocol, as `run_protocol` writes them.
+
+    Args:
+        folder: of the run.
+        name: of the protocol.
+        charts, tables, found: what it shows.
+        notes, sets: numbers that the page shows.
+        more: of `About`.
+    """
     place = folder / "protocols" / name
-    dump(place / "metrics.json", metrics(name, **more))
+    content = about(name, **more).model_dump(mode="json") | {"notes": list(notes)}
+    if sets is not None:
+        content["sets"] = {
+            one: {
+                model: {group: errors.to_json() for group, errors in groups.items()}
+                for model, groups in models.items()
+            }
+            for one, models in sets.items()
+        }
+    dump(place / "metrics.json", content)
     dump(place / "charts.json", [asdict(chart) for chart in charts or []])
     dump(place / "tables.json", [asdict(one) for one in tables or []])
     if found:
@@ -204,8 +234,9 @@ def write_protocol(
 
 def make_results(folder: Path) -> Path:
     """What `pestle qualify` leaves of a bare model: charts of every kind, flagged structures."""
-    dump(folder / "verdict.json", verdict())
-    dump(folder / "timings.json", TIMINGS)
+    folder.mkdir(parents=True, exist_ok=True)
+    verdict().write(folder / "verdict.json")
+    TIMINGS.write(folder / "timings.json")
     write_protocol(folder, "dimers", small_charts(), [table()])
     write_protocol(folder, "rss", [bar_chart(caption="At 50 GPa.")], [table(40)], flagged())
     write_protocol(folder, "neb", [line_chart()])

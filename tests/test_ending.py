@@ -356,4 +356,4 @@ def test_the_concern_of_an_ending_makes_a_verdict_one() -> None:
 def test_a_broken_record_is_named_on_the_page(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({"ending": {"sets": 3}}))
     page = Page(write_report(tmp_path).read_text())
-    assert "its ending cannot be read" in page.text("head")
+    assert "manifest.json: " in page.text("head")

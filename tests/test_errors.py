@@ -279,7 +279,7 @@ def test_energies_are_judged_beside_good_forces(tmp_path: Path) -> None:
     energy, forces = PROTOCOL.assess(measured, LIMITS)
     assert energy.level == "fail" and energy.value == pytest.approx(1500.0)
     assert "energy" in energy.quantity and energy.unit == "meV/atom"
-    assert "1500 meV/atom" in energy.sentence and forces.level == "pass"
+    assert "1,500 meV/atom" in energy.sentence and forces.level == "pass"
     measured = run(off(0.03, 0.0), {"x": labelled()}, tmp_path / "b", off(0.01, 0.5, name="base"))
     found = {f.quantity: f for f in PROTOCOL.assess(measured, LIMITS)}
     ratio = found["energy error on x, against the foundation"]

@@ -283,7 +283,7 @@ def test_one_structure_far_off_does_not_hide_the_others(tmp_path: Path) -> None:
     assert finding.value == pytest.approx(np.sqrt(np.mean(shares)))
     assert found.median == pytest.approx(20.0) and "20 meV/Å" in finding.sentence
     assert "Moved by more than its own forces: 1 structure" in finding.sentence
-    assert "generated frame 5, by 500000 meV/Å" in finding.sentence
+    assert "generated frame 5, by 500,000 meV/Å" in finding.sentence
 
 
 def test_where_the_foundation_extrapolates_is_left_out(tmp_path: Path) -> None:

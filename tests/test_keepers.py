@@ -21,9 +21,9 @@ from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation, P
 from pestle.foundations.prediction import predict_frames
 from pestle.jobs.finetune.keepers import require_keepers
 from pestle.jobs.finetune.preparation import Prepared, training_data, unused_settings
+from pestle.records.wording import number
 from pestle.report.drift import best_drift
-from pestle.report.run_folder import read_run_folder
-from pestle.report.wording import number
+from pestle.report.reading import read_results
 from pestle.settings.run_file import build
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.graphs import GraphBatch, collate
@@ -533,7 +533,7 @@ def test_a_run_with_keepers_and_interpolation(demo_files: dict[str, str], tmp_pa
     # What is said of breadth is of the model that was kept, not of the trained child.
     assert manifest["ending"]["breadth"]["drift"] == found["drift"] == curve[a]["drift"]
     assert found["drift"] < 0.95 * drifts[-1]
-    assert best_drift(read_run_folder(out))[0] == number(curve[a]["drift"])
+    assert best_drift(read_results(out))[0] == number(curve[a]["drift"])
 
     fingerprint = kept.fingerprint()
     again = pestle.finetune(settings, out, resume=True)

@@ -14,8 +14,31 @@ import pytest
 
 from pestle.errors import PestleError
 from pestle.protocols.results import Chart, Series
+from pestle.records.manifest import (
+    Block,
+    DataFacts,
+    DataFinding,
+    DriftBudget,
+    DriftFacts,
+    Gate,
+    Hardware,
+    KeptModel,
+    Manifest,
+    MethodChoice,
+    MethodFacts,
+    Plan,
+    Range,
+    Ranges,
+    ReplayFacts,
+    Setting,
+    SplitSummary,
+    TrainingFacts,
+)
+from pestle.records.metrics import Drift, Errors, EvaluatedErrors, MetricsLine, Update
+from pestle.records.parts import AtomicEnergies, File, FoundationFacts
+from pestle.records.wording import figure, number, percent_of, plain
 from pestle.report import write_report
-from pestle.report.colours import (
+from pestle.report.figures import (
     BUDGET_COLOUR,
     DARK,
     INK,
@@ -24,7 +47,7 @@ from pestle.report.colours import (
     REPLAY_COLOUR,
     TUNED_COLOUR,
 )
-from pestle.report.wording import number, plain, share
+from report_folders import changed, dump, write_protocol
 from report_page import Page
 
 MODELS = ("foundation", "fine-tuned", "scratch")
@@ -32,91 +55,118 @@ EVIL = '<script>alert("x")</script>&amp.xyz'
 
 
 # -- a run folder as finetune leaves it ----------------------------------------------------------
-def _errors(scale: float, groups: dict[str, int]) -> dict[str, Any]:
+def _errors(scale: float, groups: dict[str, int]) -> dict[str, Errors]:
     found = {}
     for k, (group, n) in enumerate(groups.items()):
         factor = scale * (1 + 0.1 * k)
-        found[group] = {
-            "n_frames": n,
-            "energy_rmse": 2.5 * factor,
-            "energy_mae": 1.9 * factor,
-            "forces_rmse": 32.34 * factor,
-            "forces_mae": 21.7 * factor,
-            "stress_rmse": None,
-            "stress_mae": None,
-        }
+        found[group] = Errors(
+            n_frames=n,
+            energy_rmse=2.5 * factor,
+            energy_mae=1.9 * factor,
+            forces_rmse=32.34 * factor,
+            forces_mae=21.7 * factor,
+        )
     return found
 
 
-def _e0s(method: str, offset: float, error: float) -> dict[str, Any]:
+def _e0s(method: str, offset: float, error: float, *warnings: str) -> AtomicEnergies:
     base = {"H": -1.1172, "C": -1.2609, "N": -3.1229, "O": -1.5486}
     used = {"H": -13.5871, "C": -1027.6122, "N": -1483.9911, "O": -2039.7343}
     e0s = {s: e + offset for s, e in used.items()} if method != "foundation" else dict(base)
-    return {
-        "method": method,
-        "reason": "the data hold an isolated atom of every element (paper 2.6)",
-        "e0s": {**e0s, "Si": -0.8, "Fe": -3.4},
-        "shift": {s: e0s[s] - base[s] for s in base},
-        "kept_from_foundation": ["Si", "Fe"] if method != "foundation" else [*base, "Si", "Fe"],
-        "elements": [*base, "Si", "Fe"],
-        "rank": 3,
-        "n_elements": 4,
-        "condition_number": 41.7,
-        "null_space": [{"C": 1.0, "O": -2.0}],
-        "null_space_text": "E0(C) and E0(O) may be moved against each other (C + 1, O − 2).",
-        "spread_before_mev_per_atom": 812.4,
-        "spread_after_mev_per_atom": 63.2,
-        "zero_step_error_mev_per_atom": error,
-        "warnings": [],
-    }
+    return AtomicEnergies(
+        method=method,
+        reason="the data hold an isolated atom of every element (paper 2.6)",
+        e0s={**e0s, "Si": -0.8, "Fe": -3.4},
+        shift={s: e0s[s] - base[s] for s in base},
+        kept_from_foundation=("Si", "Fe") if method != "foundation" else (*base, "Si", "Fe"),
+        elements=(*base, "Si", "Fe"),
+        rank=3,
+        n_elements=4,
+        condition_number=41.7,
+        null_space=({"C": 1.0, "O": -2.0},),
+        null_space_text="E0(C) and E0(O) may be moved against each other (C + 1, O − 2).",
+        spread_before_mev_per_atom=812.4,
+        spread_after_mev_per_atom=63.2,
+        zero_step_error_mev_per_atom=error,
+        warnings=warnings,
+    )
 
 
-def _metrics(epochs: int) -> list[dict[str, Any]]:
+def _metrics(epochs: int) -> list[MetricsLine]:
     rng = random.Random(1)
     lines = []
     for epoch in range(epochs + 1):
         fall = math.exp(-epoch / 14) + 0.06 + 0.004 * rng.random()
+        watched = EvaluatedErrors(
+            n_frames=6,
+            energy_rmse=63.0 * fall,
+            energy_mae=50.0 * fall,
+            forces_rmse=480 * fall,
+            forces_mae=300 * fall,
+            loss=1.1 * fall,
+        )
         lines.append(
-            {
-                "epoch": epoch,
-                "step": 12 * epoch,
-                "seconds": 7.4 * epoch,
-                "lr": 1e-3 * 0.97**epoch,
-                "train": {"loss": 0.9 * fall if epoch else None, "gradient_norm": 3.1},
-                "valid": {
-                    "n_frames": 6,
-                    "energy_rmse": 63.0 * fall,
-                    "energy_mae": 50.0 * fall,
-                    "forces_rmse": 480 * fall,
-                    "forces_mae": 300 * fall,
-                    "stress_rmse": None,
-                    "stress_mae": None,
-                    "loss": 1.1 * fall,
-                },
-                "best": epoch == 87,
-            }
+            MetricsLine(
+                epoch=epoch,
+                step=12 * epoch,
+                seconds=7.4 * epoch,
+                lr=1e-3 * 0.97**epoch,
+                train=Update(loss=0.9 * fall if epoch else None, gradient_norm=3.1),
+                valid=watched,
+                best=epoch == 87,
+            )
         )
     return lines
 
 
-def _manifest() -> dict[str, Any]:
-    split = {
-        "n_frames": 64,
-        "n_isolated_atoms": 4,
-        "n_atoms": {"min": 9, "median": 14.2, "max": 24},
-        "elements": {"H": 480, "C": 240, "N": 60, "O": 90},
-        "config_types": {"md300": 34, "md600": 20, "scan": 6, "IsolatedAtom": 4},
-        "labels": {"energy": 64, "forces": 56, "stress": 0},
-        "periodicity": {"0D": 64},
-        "ranges": {
-            "energy_per_atom_eV": {"min": -212.31, "median": -180.0, "max": -148.07},
-            "force_max_eV_per_A": 7.3112,
-            "stress_max_eV_per_A3": None,
+def _split(**more: Any) -> SplitSummary:
+    split = SplitSummary(
+        n_frames=64,
+        n_isolated_atoms=4,
+        n_atoms=Range(min=9, median=14.2, max=24),
+        elements={"H": 480, "C": 240, "N": 60, "O": 90},
+        config_types={"md300": 34, "md600": 20, "scan": 6, "IsolatedAtom": 4},
+        labels={"energy": 64, "forces": 56, "stress": 0},
+        periodicity={"0D": 64},
+        ranges=Ranges(
+            energy_per_atom_eV=Range(min=-212.31, median=-180.0, max=-148.07),
+            force_max_eV_per_A=7.3112,
+        ),
+        isolated_atoms={"H": -13.5871, "C": -1027.6122},
+    )
+    return changed(split, **more)
+
+
+def _data() -> DataFacts:
+    return DataFacts(
+        files={
+            "train": (File(path="data/train.xyz", sha256="9f" * 32),),
+            "valid": (),
+            "test": (File(path=f"data/{EVIL}", sha256="1b" * 32),),
         },
-        "isolated_atoms": {"H": -13.5871, "C": -1027.6122},
-        "curious_new_field": {"deep": {"min": 1, "max": 2}, "flag": True},
-    }
-    reasons = {
+        held_out=True,
+        keys={"train": {"energy": {"REF_energy": 60}, "forces": {"REF_forces": 56}}},
+        summary={
+            "train": _split(),
+            "valid": SplitSummary(n_frames=6, n_atoms=Range(min=9, median=9, max=9)),
+            "test": _split(n_frames=40, config_types={"md300": 20, "md600": 20}),
+        },
+        findings=(
+            DataFinding(
+                severity="warning",
+                code="duplicates",
+                message="3 frames of 'test' are also in 'train': test errors are flattered",
+                frames=tuple(f"{EVIL}:{k}" for k in range(2)),
+                n_frames=3,
+                fix="Remove them from data.test.",
+            ),
+            DataFinding(severity="note", code="few-frames", message="only 6 frames in 'valid'"),
+        ),
+    )
+
+
+def _manifest(**more: Any) -> Manifest:
+    settings = {
         "train.lr": (0.001, "naive fine-tuning (paper, Table 7)"),
         "train.epochs": (100, "asked for"),
         "train.dtype": ("float64", "default"),
@@ -124,111 +174,77 @@ def _manifest() -> dict[str, Any]:
         "loss.energy": (10.0, "default (paper 3.3)"),
         "data.test": ([], "default"),
     }
-    return {
-        "pestle": "0.1.0",
-        "command": "pestle finetune --foundation pestle-seed0 --data data/train.xyz --method naive "
+    blocks = {
+        "embedding": 10496,
+        "interaction 1": 200000,
+        "product 1": 309000,
+        "readout 1": 608,
+    }
+    found = Manifest(
+        pestle="0.1.0",
+        command="pestle finetune --foundation pestle-seed0 --data data/train.xyz --method naive "
         '-o runs/"a & b"',
-        "started": "2025-03-02T14:05:11+00:00",
-        "finished": "2025-03-02T14:17:49+00:00",
-        "status": "finished",
-        "status_detail": "all 100 epochs done",
-        "versions": {"torch": "2.9.0", "mace-torch": "0.3.16", "numpy": "2.3.1"},
-        "hardware": {"cpu": "x86_64", "cores": 8, "threads": 4, "device": "cpu", "gpu": None},
-        "data": {
-            "files": {
-                "train": [{"path": "data/train.xyz", "sha256": "9f" * 32}],
-                "valid": [],
-                "test": [{"path": f"data/{EVIL}", "sha256": "1b" * 32}],
-            },
-            "held_out": True,
-            "keys": {"train": {"energy": {"REF_energy": 60}, "forces": {"REF_forces": 56}}},
-            "summary": {
-                "train": split,
-                "valid": {"n_frames": 6, "n_atoms": {"min": 9, "max": 9}},
-                "test": {**split, "n_frames": 40, "config_types": {"md300": 20, "md600": 20}},
-            },
-            "findings": [
-                {
-                    "severity": "warning",
-                    "code": "duplicates",
-                    "message": "3 frames of 'test' are also in 'train': test errors are flattered",
-                    "frames": [f"{EVIL}:{k}" for k in range(2)],
-                    "n_frames": 3,
-                    "fix": "Remove them from data.test.",
-                },
-                {
-                    "severity": "note",
-                    "code": "few-frames",
-                    "message": "only 6 frames in 'valid'",
-                    "frames": [],
-                    "n_frames": 0,
-                    "fix": "",
-                },
-            ],
-        },
-        "foundation": {
-            "name": "pestle-seed0",
-            "licence": "MIT",
-            "level_of_theory": "PBE(+U), OMat24 (labels by nequix-omat-1)",
-            "fingerprint": "c4" * 32,
-            "elements": ["H", "C", "N", "O", "Si", "Fe"],
-            "heads": ["Default"],
-            "head": "Default",
-            "n_parameters": 520104,
-            "cutoff": 5.0,
-            "dtype": "float64",
-        },
-        "reference_energies": {**_e0s("isolated", 0.0, 63.4), "warnings": ["the E0 warning"]},
-        "reference_energies_compared": {
+        started="2025-03-02T14:05:11+00:00",
+        finished="2025-03-02T14:17:49+00:00",
+        status="finished",
+        status_detail="all 100 epochs done",
+        versions={"torch": "2.9.0", "mace-torch": "0.3.16", "numpy": "2.3.1"},
+        hardware=Hardware(cpu="x86_64", cores=8, threads=4, device="cpu"),
+        data=_data(),
+        foundation=FoundationFacts(
+            name="pestle-seed0",
+            licence="MIT",
+            level_of_theory="PBE(+U), OMat24 (labels by nequix-omat-1)",
+            fingerprint="c4" * 32,
+            elements=("H", "C", "N", "O", "Si", "Fe"),
+            heads=("Default",),
+            head="Default",
+            n_parameters=520104,
+            cutoff=5.0,
+            dtype="float64",
+        ),
+        reference_energies=_e0s("isolated", 0.0, 63.4, "the E0 warning"),
+        reference_energies_compared={
             "isolated": _e0s("isolated", 0.0, 63.4),
             "reestimate": _e0s("reestimate", -0.31, 41.2),
             "average": _e0s("average", -4.2, 96.0),
             "foundation": _e0s("foundation", 0.0, 198123.0),
         },
-        "method": {
-            "name": "naive",
-            "notes": ["every parameter is trained"],
-            "blocks": {
-                "embedding": {"trainable": 10496, "total": 10496},
-                "interaction 1": {"trainable": 200000, "total": 200000},
-                "product 1": {"trainable": 309000, "total": 309000},
-                "readout 1": {"trainable": 608, "total": 608},
-            },
-            "n_trainable": 520104,
-            "n_parameters": 520104,
-        },
-        "settings": {k: {"value": v, "reason": r, "unit": ""} for k, (v, r) in reasons.items()},
-        "plan": {
-            "steps_per_epoch": 12,
-            "epochs": 100,
-            "steps": 1200,
-            "seconds_per_step": 0.58,
-            "estimated_seconds": 720.0,
-            "memory_mib": 913.0,
-        },
-        "gate": {"n_frames": 60, "energy": 3.1e-12, "forces": 4.4e-11, "stress": 0.0},
-        "training": {
-            "best_epoch": 87,
-            "best_update": 1044,
-            "best_metric": "loss",
-            "best_value": 0.0662,
-            "epochs": 100,
-            "steps": 1200,
-            "seconds": 741.0,
-            "finished": True,
-        },
-        "warnings": ["the E0 warning", "validation frames are few"],
-    }
+        method=MethodFacts(
+            name="naive",
+            notes=("every parameter is trained",),
+            blocks={part: Block(trainable=n, total=n) for part, n in blocks.items()},
+            n_trainable=520104,
+            n_parameters=520104,
+        ),
+        settings={k: Setting(value=v, reason=r) for k, (v, r) in settings.items()},
+        plan=Plan(
+            steps_per_epoch=12,
+            epochs=100,
+            steps=1200,
+            seconds_per_step=0.58,
+            estimated_seconds=720.0,
+            memory_mib=913.0,
+        ),
+        gate=Gate(n_frames=60, energy=3.1e-12, forces=4.4e-11, stress=0.0),
+        training=TrainingFacts(
+            best_epoch=87,
+            best_update=1044,
+            best_metric="loss",
+            best_value=0.0662,
+            epochs=100,
+            steps=1200,
+            seconds=741.0,
+            finished="all 100 epochs done",
+        ),
+        warnings=("the E0 warning", "validation frames are few"),
+    )
+    return found.with_entries(**more)
 
 
-def make_run(run: Path) -> Path:
-    """A whole run folder."""
-    (run / "protocols" / "errors").mkdir(parents=True)
-    (run / "manifest.json").write_text(json.dumps(_manifest()))
-    lines = (json.dumps(line) + "\n" for line in _metrics(100))
-    (run / "metrics.jsonl").write_text("".join(lines))
+def _sets() -> dict[str, dict[str, dict[str, Errors]]]:
     groups = {"all": 40, "md300": 20, "md600": 20}
-    sets = {
+    return {
         name: {
             "foundation": _errors(12.75 * scale, groups),
             "fine-tuned": _errors(scale, groups),
@@ -236,11 +252,28 @@ def make_run(run: Path) -> Path:
         }
         for name, scale in (("train", 0.6), ("valid", 0.9), ("test", 1.0))
     }
-    labels = {"foundation": "foundation (with the E0s of this run)"}
-    _dump(run / "protocols/errors/metrics.json", {"sets": sets, "labels": labels})
+
+
+def _write_errors(run: Path, sets: dict[str, dict[str, dict[str, Errors]]]) -> None:
     rng = random.Random(0)
-    charts = [asdict(_parity(rng, name)) for name in sets]
-    _dump(run / "protocols/errors/charts.json", charts)
+    write_protocol(
+        run,
+        "errors",
+        [_parity(rng, name) for name in sets if name != "replay"],
+        sets=sets,
+        models=MODELS,
+        candidate="fine-tuned",
+        baseline="foundation",
+        labels={"foundation": "foundation (with the E0s of this run)"},
+    )
+
+
+def make_run(run: Path) -> Path:
+    """A whole run folder."""
+    run.mkdir(parents=True)
+    _manifest().write(run / "manifest.json", sealed=True)
+    _write_metrics(run, _metrics(100))
+    _write_errors(run, _sets())
     return run
 
 
@@ -254,16 +287,22 @@ def _parity(rng: random.Random, name: str) -> Chart:
     return Chart(title, *axes, series, kind="points", diagonal=True)
 
 
-def _dump(path: Path, content: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content))
+def _write_metrics(run: Path, records: list[MetricsLine]) -> None:
+    (run / "metrics.jsonl").write_text("".join(record.line + "\n" for record in records))
+
+
+def _change(run: Path, **entries: Any) -> Page:
+    """The page after a change of the manifest."""
+    path = run / "manifest.json"
+    Manifest.read(path).with_entries(**entries).write(path, sealed=True)
+    return Page(write_report(run).read_text())
 
 
 # -- the page -----------------------------------------------------------------------------------
 @pytest.fixture(autouse=True)
 def small_plotly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parsing 4.8 MB in every test takes time; the page that all share has the true bundle."""
-    monkeypatch.setattr("pestle.report.rendering.get_plotlyjs", lambda: "/* plotly */")
+    monkeypatch.setattr("pestle.report.page.get_plotlyjs", lambda: "/* plotly */")
 
 
 @pytest.fixture(scope="module")
@@ -346,7 +385,6 @@ def test_data_method_settings_and_provenance(page: Page) -> None:
     assert page.cells("data-table", "Energy (eV/atom)")[1] == "−212.3 – −148.1 (median −180)"
     assert page.cells("data-table", "Energies of isolated")[1] == "H −13.5871, C −1,027.6122"
     assert page.cells("data-table", "Largest force")[1:] == ["7.311", "—", "7.311"]
-    assert page.cells("data-table", "curious new field · deep")[1] == "1–2"
     assert "energy ← REF_energy (60)" in page.text("data")
     assert page.cells("blocks", "all") == ["all", "520,104", "520,104", "100 %"]
     assert page.cells("blocks", "readout 1")[1] == "608"
@@ -385,7 +423,8 @@ def test_plots_hold_the_data(page: Page) -> None:
 def test_a_very_long_run_is_thinned(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     records = _metrics(6000)
-    records[3210]["valid"]["forces_rmse"] = 7000.0
+    high = changed(records[3210].watched, forces_rmse=7000.0)
+    records[3210] = changed(records[3210], valid=high)
     _write_metrics(run, records)
     curve = Page(write_report(run).read_text()).data["curve-forces-rmse"]["data"][0]
     assert len(curve["x"]) <= 2000
@@ -456,34 +495,48 @@ def test_any_file_may_be_missing_or_broken(tmp_path: Path, name: str) -> None:
     assert (name in page.text("head")) == (name not in optional)
 
 
-def test_null_parts_are_em_dashes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["training", "gate", "plan", "hardware", "settings", "ending"])
+def test_a_broken_part_of_the_manifest_is_named_and_the_rest_is_shown(
+    tmp_path: Path, name: str
+) -> None:
     run = make_run(tmp_path / "run")
-    manifest = dict.fromkeys(_manifest())
-    (run / "manifest.json").write_text(json.dumps(manifest))
+    content = _manifest().to_json()
+    dump(run / "manifest.json", content | {name: {"half": 1}})
     page = Page(write_report(run).read_text())
-    assert "unknown" in page.text("head")
-    for section in ("foundation", "training", "gate", "reference_energies", "data", "method"):
-        partial = {**_manifest(), section: dict.fromkeys(_manifest()[section])}
-        (run / "manifest.json").write_text(json.dumps(partial))
-        text = Page(write_report(run).read_text()).text()
-        assert not re.search(r"\b(nan|None)\b", text.replace("None: the checks", "")), section
+    assert f"manifest.json: {name}" in page.text("head")
+    assert "Naive fine-tuning of pestle-seed0 on 60 frames" in page.text("head")
+    assert not re.search(r"\b(nan|None)\b", page.text().replace("None: the checks", ""))
+
+
+@pytest.mark.parametrize("name", ["data", "method", "foundation", "reference_energies"])
+def test_a_manifest_without_a_part_that_every_run_has(tmp_path: Path, name: str) -> None:
+    run = make_run(tmp_path / "run")
+    dump(run / "manifest.json", _manifest().to_json() | {name: None})
+    page = Page(write_report(run).read_text())
+    assert f"manifest.json: {name}" in page.text("head") and "unknown" in page.text("head")
+    assert page.cells("test", "fine-tuned")[1] == "2.50"
+    assert not re.search(r"\b(nan|None)\b", page.text())
+
+
+def test_a_run_that_was_stopped_has_no_training_yet(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    later = ("training", "gate", "plan", "hardware", "finished", "errors", "ending", "timings")
+    page = _change(run, status="interrupted", **dict.fromkeys(later))
+    assert "interrupted" in page.text("head")
+    assert "Best update" not in page.text("head")
+    assert "no result: the run did not get that far" in page.text("provenance")
+    assert not re.search(r"\b(nan|None)\b", page.text().replace("None: the checks", ""))
 
 
 def test_an_aborted_run_gives_its_reason(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    manifest = {
-        **_manifest(),
-        "status": "aborted",
-        "status_detail": "the loss is NaN at step 120",
-        "finished": None,
-        "training": None,
-    }
-    (run / "manifest.json").write_text(json.dumps(manifest))
     with (run / "metrics.jsonl").open("a") as stream:
         stream.write('{"epoch": 101, "valid": {"forces_rm')
     (run / "protocols/errors/metrics.json").unlink()
-    page = Page(write_report(run).read_text())
-    head = page.text("head")
+    why = "the loss is NaN at step 120"
+    head = _change(run, status="aborted", status_detail=why, finished=None, training=None).text(
+        "head"
+    )
     assert "aborted" in head
     assert "the loss is NaN at step 120" in head
     assert "1 broken line left out" in head
@@ -492,22 +545,26 @@ def test_an_aborted_run_gives_its_reason(tmp_path: Path) -> None:
 
 def test_nan_in_a_file_is_a_dash(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    sets = {"test": {"fine-tuned": {"all": {"n_frames": 2, "energy_rmse": float("nan")}}}}
-    _dump(run / "protocols/errors/metrics.json", {"sets": sets})
-    series = {"name": "fine-tuned", "x": [0.5, 1.0], "y": [float("nan"), 2.0]}
-    _dump(run / "protocols/errors/charts.json", [{"title": "parity", "series": [series]}])
+    nan = float("nan")
+    write_protocol(run, "errors", sets={"test": {"fine-tuned": {"all": Errors(n_frames=2)}}})
+    path = run / "protocols/errors/metrics.json"
+    path.write_text(path.read_text().replace('"energy_rmse": null', '"energy_rmse": NaN'))
+    assert "NaN" in path.read_text()
+    chart = Chart("parity", "x", "y", [Series("fine-tuned", [0.5, 1.0], [nan, 2.0])])
+    dump(run / "protocols/errors/charts.json", [asdict(chart)])
     text = write_report(run).read_text()
     assert "NaN" not in "".join(json.dumps(d) for d in Page(text).data.values())
-    assert "no error has been calculated" not in Page(text).text("settings")
+    assert Page(text).data["chart-errors-0"]["data"][0]["y"] == [None, 2.0]
+    assert not re.search(r"\b(nan|None)\b", Page(text).text())
 
 
 # -- judgements ----------------------------------------------------------------------------------
 def test_worse_than_the_foundation_is_said(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    path = run / "protocols/errors/metrics.json"
-    content = json.loads(path.read_text())
-    content["sets"]["test"]["fine-tuned"]["md600"]["forces_rmse"] = 900.0
-    path.write_text(json.dumps(content))
+    sets = _sets()
+    tuned = sets["test"]["fine-tuned"]
+    tuned["md600"] = changed(tuned["md600"], forces_rmse=900.0)
+    _write_errors(run, sets)
     page = Page(write_report(run).read_text())
     assert "test frames, md600: forces RMSE 900 meV/Å, foundation" in page.text("warnings")
     row = next(
@@ -525,18 +582,13 @@ def test_worse_than_the_foundation_is_said(tmp_path: Path) -> None:
 
 def test_non_commercial_licence_is_noticed(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    manifest = _manifest()
-    manifest["foundation"]["licence"] = "Academic Software Licence"
-    (run / "manifest.json").write_text(json.dumps(manifest))
-    assert "Not for commercial use" in Page(write_report(run).read_text()).text("head")
+    foundation = changed(_manifest().foundation, licence="Academic Software Licence")
+    assert "Not for commercial use" in _change(run, foundation=foundation).text("head")
 
 
 def test_scratch_inherits_nothing(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    manifest = {**_manifest(), "gate": None}
-    manifest["method"]["name"] = "scratch"
-    (run / "manifest.json").write_text(json.dumps(manifest))
-    page = Page(write_report(run).read_text())
+    page = _change(run, gate=None, method=changed(_manifest().method, name="scratch"))
     assert "Training from scratch in the shape of pestle-seed0" in page.text("head")
     assert "32.3 meV/Å, the foundation 412." in page.text("head")
     assert "no foundation licence applies" in page.text("head")
@@ -545,15 +597,15 @@ def test_scratch_inherits_nothing(tmp_path: Path) -> None:
 
 
 def test_nothing_to_warn_of_is_said(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run")
-    manifest = {**_manifest(), "warnings": []}
-    manifest["data"]["findings"] = []
-    manifest["reference_energies"]["warnings"] = []
-    manifest["method"]["notes"] = []
-    (run / "manifest.json").write_text(json.dumps(manifest))
-    assert "None: the checks and the run found nothing" in Page(write_report(run).read_text()).text(
-        "warnings"
+    found = _manifest()
+    page = _change(
+        make_run(tmp_path / "run"),
+        warnings=(),
+        data=changed(found.data, findings=()),
+        reference_energies=changed(found.reference_energies, warnings=()),
+        method=changed(found.method, notes=()),
     )
+    assert "None: the checks and the run found nothing" in page.text("warnings")
 
 
 def test_no_folder_is_the_users_mistake(tmp_path: Path) -> None:
@@ -589,18 +641,30 @@ def test_numbers(value: Any, text: str) -> None:
 
 
 def test_small_words() -> None:
-    assert share(1, 3) == "33.3 %"
-    assert share(26, 10000) == "0.26 %"
-    assert share(1, 0) == "—"
-    assert plain({"min": -2.5, "max": -1.0}) == "−2.5 – −1"
+    assert percent_of(1, 3) == "33 %"
+    assert percent_of(26, 10000) == "0.26 %"
+    assert percent_of(1, 0) == "—"
+    assert (percent_of(9999, 10000), percent_of(0, 5), percent_of(5, 5)) == (
+        "more than 99 %",
+        "0 %",
+        "100 %",
+    )
+    assert [figure(v) for v in (50.0, 2.5, 1500.4, -2.0, 3e-7)] == [
+        "50",
+        "2.5",
+        "1,500",
+        "−2",
+        "less than 0.001",
+    ]
     assert plain({"H": 12, "C": 3}) == "H 12, C 3"
 
 
 def test_the_checks_own_summary_is_read_too(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    manifest = _manifest()
-    manifest["data"]["summary"] = {"splits": manifest["data"]["summary"], "keys": {}}
-    (run / "manifest.json").write_text(json.dumps(manifest))
+    old = _manifest().to_json()
+    del old["format"]
+    old["data"]["summary"] = {"splits": old["data"]["summary"], "keys": {}}
+    dump(run / "manifest.json", old)
     page = Page(write_report(run).read_text())
     assert page.cells("data-table", "Frames")[1:] == ["64", "6", "40"]
     assert "on 60 frames" in page.text("head")
@@ -620,84 +684,72 @@ MODEL_FILES = {
 }
 
 
-def _drift(epoch: int) -> dict[str, dict[str, float]]:
+def _drift(epoch: float) -> dict[str, Drift]:
     """4.1 meV/Å more in each epoch: the budget of 50 holds up to epoch 12."""
     moved = 4.1 * epoch or 3e-11
     return {
-        "Default": {"energy_rmse": 0.2 * moved, "forces_rmse": moved},
-        "pt_head": {"energy_rmse": 0.02 * moved, "forces_rmse": 0.1 * moved},
+        "Default": Drift(energy_rmse=0.2 * moved, forces_rmse=moved),
+        "pt_head": Drift(energy_rmse=0.02 * moved, forces_rmse=0.1 * moved),
     }
+
+
+def _replay_errors(epoch: float) -> dict[str, float]:
+    """Errors of the replay head on the foundation's own labels: its drift."""
+    moved = 0.41 * epoch or 3e-12
+    return {"energy_rmse": 0.2 * moved, "forces_rmse": moved, "loss": 1e-2 * moved}
+
+
+def _with_replay(record: MetricsLine) -> MetricsLine:
+    replay = changed(record.watched, **_replay_errors(record.epoch))
+    best = record.epoch == KEPT
+    return changed(record, best=best, drift=_drift(record.epoch), replay=replay)
 
 
 def make_replay_run(run: Path) -> Path:
     """A run with pseudolabelled replay and LoRA, chosen by auto, with a forgetting budget."""
     make_run(run)
-    manifest = _manifest()
-    manifest["method"] |= {
-        "name": "pseudolabel-lora",
-        "heads": ["pt_head", "Default"],
-        "choice": {
-            "method": "pseudolabel-lora",
-            "reasons": ["scope broad: replay keeps the <breadth>", "8 frames are few"],
-            "would_change": ["more than 10 training frames: pseudolabel"],
-        },
-    }
-    manifest["replay"] = {
-        "labels": "pseudolabels by pestle-seed0, head Default (c4c4)",
-        "n_train": 1800,
-        "n_valid": 100,
-        "notes": ["2,000 of 5,317 chosen at random", "100 left out for a force above 50 eV/Å"],
-    }
-    manifest["drift"] = {"n_frames": 64}
-    manifest["training"] |= {
-        "best_epoch": KEPT,
-        "best_value": 0.512,
-        "drift_budget": {
-            "max_drift": BUDGET,
-            "metric": "loss",
-            "within": {"epoch": KEPT, "value": 0.512},
-            "without": {"epoch": UNBOUND, "value": 0.0662},
-        },
-    }
-    manifest["settings"]["train.best_head"] = {"value": "Default", "reason": "default"}
-    manifest["settings"]["replay.ratio"] = {"value": 1.0, "reason": "default"}
-    _dump(run / "manifest.json", manifest)
-    records = _metrics(100)
-    for record in records:
-        epoch = record["epoch"]
-        record["best"] = epoch == KEPT
-        moved = _drift(epoch)
-        record["drift"] = moved
-        record["replay"] = {
-            **record["valid"],
-            "energy_rmse": moved["pt_head"]["energy_rmse"],
-            "forces_rmse": moved["pt_head"]["forces_rmse"],
-            "loss": 1e-2 * moved["pt_head"]["forces_rmse"],
-        }
-    _write_metrics(run, records)
-    path = run / "protocols/errors/metrics.json"
-    errors = json.loads(path.read_text())
-    errors["sets"]["replay"] = {
+    found = _manifest()
+    assert found.training is not None
+    method = changed(
+        found.method,
+        name="pseudolabel-lora",
+        heads=("pt_head", "Default"),
+        choice=MethodChoice(
+            method="pseudolabel-lora",
+            reasons=("scope broad: replay keeps the <breadth>", "8 frames are few"),
+            would_change=("more than 10 training frames: pseudolabel",),
+        ),
+    )
+    outcome = DriftBudget(
+        max_drift=BUDGET,
+        metric="loss",
+        within=KeptModel(epoch=KEPT, value=0.512),
+        without=KeptModel(epoch=UNBOUND, value=0.0662),
+    )
+    settings = {"train.best_head": Setting(value="Default"), "replay.ratio": Setting(value=1.0)}
+    _manifest(
+        method=method,
+        replay=ReplayFacts(
+            labels="pseudolabels by pestle-seed0, head Default (c4c4)",
+            n_train=1800,
+            n_valid=100,
+            notes=("2,000 of 5,317 chosen at random", "100 left out for a force above 50 eV/Å"),
+        ),
+        drift=DriftFacts(n_frames=64),
+        training=changed(found.training, best_epoch=KEPT, best_value=0.512, drift_budget=outcome),
+        settings={**found.settings, **settings},
+    ).write(run / "manifest.json", sealed=True)
+    _write_metrics(run, [_with_replay(record) for record in _metrics(100)])
+    sets = _sets()
+    sets["replay"] = {
         "foundation": _errors(1e-12, {"all": 100}),
         "fine-tuned": _errors(0.15, {"all": 100}),
     }
-    _dump(path, errors)
+    _write_errors(run, sets)
     for name in MODEL_FILES:
         (run / name).parent.mkdir(exist_ok=True)
         (run / name).write_text("")
     return run
-
-
-def _write_metrics(run: Path, records: list[dict[str, Any]]) -> None:
-    (run / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
-
-
-def _change(run: Path, change: Any) -> Page:
-    """The page after a change of the manifest."""
-    manifest = json.loads((run / "manifest.json").read_text())
-    change(manifest)
-    _dump(run / "manifest.json", manifest)
-    return Page(write_report(run).read_text())
 
 
 def _traces(page: Page, plot: str) -> dict[str, dict[str, Any]]:
@@ -708,7 +760,7 @@ def _traces(page: Page, plot: str) -> dict[str, dict[str, Any]]:
 def replayed(tmp_path_factory: pytest.TempPathFactory) -> Page:
     run = make_replay_run(tmp_path_factory.mktemp("replayed") / "run")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pestle.report.rendering.get_plotlyjs", lambda: "/* plotly */")
+        patch.setattr("pestle.report.page.get_plotlyjs", lambda: "/* plotly */")
         return Page(write_report(run).read_text())
 
 
@@ -718,9 +770,9 @@ def test_the_replay_heads_error_stands_beside_the_targets(replayed: Page, key: s
     traces = _traces(replayed, name)
     target, replay = traces["target head"], traces["replay head"]
     records = _metrics(100)
-    assert target["y"] == pytest.approx([r["valid"][key] for r in records], rel=1e-5)
+    assert target["y"] == pytest.approx([getattr(r.watched, key) for r in records], rel=1e-5)
     assert replay["x"] == list(range(1, 101))  # epoch 0 is exact: no place on a logarithmic axis
-    assert replay["y"] == pytest.approx([_drift(k)["pt_head"][key] for k in range(1, 101)])
+    assert replay["y"] == pytest.approx([_replay_errors(k)[key] for k in range(1, 101)])
     assert target["line"]["color"] != replay["line"]["color"]
     assert target["line"]["dash"] != replay["line"]["dash"]
     layout = replayed.data[name]["layout"]
@@ -736,11 +788,12 @@ def test_losses_of_both_heads(replayed: Page) -> None:
 
 def test_the_replay_heads_error_counts_from_epoch_0_with_original_labels(tmp_path: Path) -> None:
     run = make_replay_run(tmp_path / "run")
-    records = _metrics(100)
-    for record in records:
-        record["replay"] = {**record["valid"], "forces_rmse": 300.0 + record["epoch"]}
+    records = [
+        changed(record, replay=changed(record.watched, forces_rmse=300.0 + record.epoch))
+        for record in _metrics(100)
+    ]
     _write_metrics(run, records)
-    page = _change(run, lambda m: m["method"].update(name="multihead"))
+    page = _change(run, method=changed(_manifest().method, name="multihead"))
     assert _traces(page, "curve-forces-rmse")["replay head"]["y"][0] == 300.0
     assert "at epoch 0 its error is zero" not in page.text("curves")
 
@@ -750,10 +803,10 @@ def test_drift_stands_beside_the_targets_force_error(replayed: Page) -> None:
     for head, name in (("Default", "target head"), ("pt_head", "replay head")):
         trace = traces[f"drift of the {name}"]
         assert trace["x"] == list(range(1, 101))
-        expected = [_drift(k)[head]["forces_rmse"] for k in trace["x"]]
+        expected = [_drift(k)[head].forces_rmse for k in trace["x"]]
         assert trace["y"] == pytest.approx(expected, rel=1e-5)
     error = traces["force error of the target, validation"]
-    expected = [r["valid"]["forces_rmse"] for r in _metrics(100)]
+    expected = [r.watched.forces_rmse for r in _metrics(100)]
     assert error["y"] == pytest.approx(expected, rel=1e-5)
     assert replayed.data["drift-forces"]["layout"]["yaxis"]["type"] == "log"
     assert "on 64 broad structures" in replayed.text("drift")
@@ -781,13 +834,15 @@ def test_what_the_budget_cost_is_said(replayed: Page, tmp_path: Path) -> None:
     assert "Force drift of the kept model 49.2 meV/Å" in head
     assert "budget 50 meV/Å" in head
     run = make_replay_run(tmp_path / "run")
-
-    def same(manifest: dict[str, Any]) -> None:
-        outcome = manifest["training"]["drift_budget"]
-        outcome |= {"metric": "forces_rmse", "without": outcome["within"]}
-        manifest["settings"]["train.best_head"]["value"] = "pt_head"
-
-    text = _change(run, same).text("drift")
+    found = Manifest.read(run / "manifest.json")
+    outcome = found.of_training.drift_budget
+    assert outcome is not None
+    outcome = changed(outcome, metric="forces_rmse", without=outcome.within)
+    text = _change(
+        run,
+        training=changed(found.of_training, drift_budget=outcome),
+        settings={**found.settings, "train.best_head": Setting(value="pt_head")},
+    ).text("drift")
     assert (
         "The best model, from epoch 12 (replay head force RMSE 0.512 meV/Å), is within the budget "
         "of 50 meV/Å: keeping it cost nothing." in text
@@ -806,11 +861,12 @@ def test_drift_as_numbers(replayed: Page) -> None:
 
 def test_drift_without_budget_or_replay(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    records = _metrics(100)
-    for record in records:
-        record["drift"] = {"Default": _drift(record["epoch"])["Default"]}
+    records = [
+        changed(record, drift={"Default": _drift(record.epoch)["Default"]})
+        for record in _metrics(100)
+    ]
     _write_metrics(run, records)
-    page = _change(run, lambda m: m.update(drift={"n_frames": 64}, replay=None))
+    page = _change(run, drift=DriftFacts(n_frames=64), replay=None)
     assert set(_traces(page, "drift-forces")) == {
         "drift of the model",
         "force error of the target, validation",
@@ -822,38 +878,32 @@ def test_drift_without_budget_or_replay(tmp_path: Path) -> None:
 
 def test_gaps_and_nan_in_the_new_figures(tmp_path: Path) -> None:
     run = make_replay_run(tmp_path / "run")
-    records = _metrics(6)
     nan = float("nan")
-    for record, drift in zip(
-        records,
-        (
-            None,
-            {},
-            {"Default": None},
-            {"Default": {"forces_rmse": nan, "energy_rmse": nan}},
-            {"Default": {"forces_rmse": 0.0}},
-            {"pt_head": {"forces_rmse": 3.0}},
-            {"Default": {"forces_rmse": 7.0, "energy_rmse": None}},
-        ),
-        strict=True,
-    ):
-        record |= {"drift": drift, "replay": None, "best": record["epoch"] == 3}
-    records[5]["replay"] = {"energy_rmse": nan, "forces_rmse": None}
+    drifts: list[dict[str, Drift] | None] = [
+        None,
+        {},
+        {"Default": Drift()},
+        {"Default": Drift(forces_rmse=nan, energy_rmse=nan)},
+        {"Default": Drift(forces_rmse=0.0)},
+        {"pt_head": Drift(forces_rmse=3.0)},
+        {"Default": Drift(forces_rmse=7.0)},
+    ]
+    records = [
+        changed(record, drift=drift, best=record.epoch == 3)
+        for record, drift in zip(_metrics(6), drifts, strict=True)
+    ]
+    records[5] = changed(records[5], replay=EvaluatedErrors(n_frames=6, energy_rmse=nan))
     _write_metrics(run, records)
-
-    def holes(manifest: dict[str, Any]) -> None:
-        manifest["training"] |= {"best_epoch": 3}
-        manifest["training"]["drift_budget"]["within"] = {"epoch": -1, "value": nan}
-        manifest["replay"] = {"labels": None, "n_train": None, "n_valid": nan, "notes": None}
-        manifest["method"]["choice"] = {"method": None, "reasons": None, "would_change": None}
-
-    page = _change(run, holes)
+    found = Manifest.read(run / "manifest.json")
+    outcome = found.of_training.drift_budget
+    assert outcome is not None
+    lost = KeptModel(epoch=-1, value=nan)
+    outcome = changed(outcome, within=lost)
+    training = changed(found.of_training, best_epoch=3, drift_budget=outcome)
+    page = _change(run, training=training)
     assert _traces(page, "drift-forces")["drift of the target head"]["y"] == [7.0]
     assert "Within the budget of 50 meV/Å no model was found." in page.text("drift")
     assert not re.search(r"\b(nan|None|null|inf)\b", page.text())
-    for outcome in ({}, {"max_drift": 50.0}, {"max_drift": None, "within": None, "without": None}):
-        page = _change(run, lambda m, o=outcome: m["training"].update(drift_budget=o))
-        assert not re.search(r"\b(nan|None|null|inf)\b", page.text())
     # Watched, but killed before the first evaluation.
     _write_metrics(run, [])
     assert "no drift was recorded" in Page(write_report(run).read_text()).text("drift")
@@ -891,7 +941,7 @@ def test_errors_on_the_replay_set_are_named_and_not_ranked(replayed: Page, tmp_p
     assert sets == ["test", "valid", "train", "replay"]
     # With labels that are not the foundation's own the two can be compared.
     run = make_replay_run(tmp_path / "run")
-    page = _change(run, lambda m: m["method"].update(name="multihead"))
+    page = _change(run, method=changed(_manifest().method, name="multihead"))
     rows = [r for r in page.rows if r["table"] == "replay" and r["model"]]
     assert "best" in rows[0]["cells"][3]["class"]
     assert "worse" in rows[1]["cells"][3]["class"]
@@ -900,11 +950,11 @@ def test_errors_on_the_replay_set_are_named_and_not_ranked(replayed: Page, tmp_p
 
 def test_forgetting_is_no_failure_on_the_data(tmp_path: Path) -> None:
     run = make_replay_run(tmp_path / "run")
-    path = run / "protocols/errors/metrics.json"
-    content = json.loads(path.read_text())
-    content["sets"] = {name: content["sets"][name] for name in ("train", "replay")}
-    content["sets"]["replay"]["foundation"] = _errors(0.01, {"all": 100})
-    _dump(path, content)
+    replay = {
+        "foundation": _errors(0.01, {"all": 100}),
+        "fine-tuned": _errors(0.15, {"all": 100}),
+    }
+    _write_errors(run, {"train": _sets()["train"], "replay": replay})
     page = Page(write_report(run).read_text())
     assert "somewhere worse than the foundation" not in page.text("warnings")
     assert "force error on the training frames" in page.text("head")

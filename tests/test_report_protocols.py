@@ -18,28 +18,37 @@ import pestle
 from pestle.checksums import writing_with_sums
 from pestle.cli import app
 from pestle.errors import PestleError
-from pestle.files import write_json
 from pestle.jobs.probe import RESULTS
 from pestle.protocols.results import Chart, Flagged, Series
+from pestle.records.manifest import DataFacts, Manifest, MethodFacts
+from pestle.records.metrics import Errors, EvaluatedErrors, MetricsLine
+from pestle.records.parts import AtomicEnergies, FoundationFacts
+from pestle.records.verdict import Level
 from pestle.report import write_report
 from pestle.report.charts import figures_of
-from pestle.report.colours import (
+from pestle.report.comparison import distinct_names
+from pestle.report.figures import (
+    CLOUD,
     DARK,
     FOUNDATION_COLOUR,
     OTHER_COLOURS,
+    PAGE_VALUES,
     REFERENCE_COLOUR,
     SCRATCH_COLOUR,
     TUNED_COLOUR,
+    cloud,
+    distribution,
+    limit_for,
+    line,
 )
-from pestle.report.comparison import distinct_names
 from pestle.report.flagged import MAX_ATOMS, MAX_STRUCTURES
 from pestle.report.models import BASELINE_STYLE, CANDIDATE_STYLE, Models
-from pestle.report.thinning import CLOUD, PAGE_VALUES, cloud, distribution, limit_for, line
 from report_folders import (
     BASELINE,
     CANDIDATE,
     EVIL,
     bar_chart,
+    changed,
     dump,
     finding,
     flagged,
@@ -63,7 +72,7 @@ MODELS = Models(
 @pytest.fixture(autouse=True)
 def small_plotly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parsing 4.8 MB in every test takes time."""
-    monkeypatch.setattr("pestle.report.rendering.get_plotlyjs", lambda: "/* plotly */")
+    monkeypatch.setattr("pestle.report.page.get_plotlyjs", lambda: "/* plotly */")
 
 
 @pytest.fixture
@@ -131,7 +140,7 @@ def test_what_was_not_tested_and_what_was_left_out(page: Page) -> None:
 
 @pytest.mark.parametrize("level", ["pass", "concern", "fail", "incomplete"])
 def test_a_badge_says_its_level_without_colour(tmp_path: Path, level: str) -> None:
-    dump(tmp_path / "verdict.json", verdict(verdict=level, findings=[]))
+    verdict(verdict=level, findings=()).write(tmp_path / "verdict.json")
     head = Page(write_report(tmp_path).read_text()).text("head")
     signs = {"pass": "✓", "concern": "!", "fail": "✕", "incomplete": "?"}
     assert f"{signs[level]} {level.upper()}" in head
@@ -154,15 +163,13 @@ def test_any_verdict_gives_a_page(tmp_path: Path, content: str) -> None:
 
 
 def test_every_part_of_a_verdict_may_be_null(tmp_path: Path) -> None:
-    nothing = [dict.fromkeys(finding("md", "pass", 0.0))]
-    for name in verdict():
-        dump(tmp_path / "verdict.json", verdict(**{name: None}))
+    written = verdict().to_json()
+    for name in written.keys() - {"format"}:
+        dump(tmp_path / "verdict.json", written | {name: None})
         text = Page(write_report(tmp_path).read_text()).text()
         assert not re.search(r"\b(nan|None|null|inf)\b", text), name
-    dump(
-        tmp_path / "verdict.json", verdict(findings=nothing, not_tested=[{}], protocols={"md": {}})
-    )
-    assert "None" not in Page(write_report(tmp_path).read_text()).text()
+        # A model may have no foundation to compare with.
+        assert (f"verdict.json: {name}" in text) == (name != "baseline"), name
 
 
 def test_a_bare_model_is_not_blamed_for_having_no_training(page: Page) -> None:
@@ -218,12 +225,9 @@ def test_fine_tunings_own_names_are_the_same_roles(tmp_path: Path) -> None:
     """Errors by finetune call the models fine-tuned and foundation; tests by their names."""
     write_protocol(tmp_path, "dimers", small_charts(1))
     series = [Series(n, [0.0, 1.0], [1.0, 2.0]) for n in ("foundation", "fine-tuned")]
-    own = {"candidate": "fine-tuned", "baseline": "foundation", "models": [], "labels": {}}
-    sets = {
-        "test": {
-            n: {"all": {"n_frames": 2, "forces_rmse": 3.0}} for n in ("foundation", "fine-tuned")
-        }
-    }
+    own = {"candidate": "fine-tuned", "baseline": "foundation", "models": (), "labels": {}}
+    errors = {"all": Errors(n_frames=2, forces_rmse=3.0)}
+    sets = {"test": {"foundation": errors, "fine-tuned": errors}}
     write_protocol(tmp_path, "errors", [Chart("a", "x", "y", series)], sets=sets, **own)
     page = Page(write_report(tmp_path).read_text())
     for name in ("chart-errors-0", "chart-dimers-0"):
@@ -232,13 +236,13 @@ def test_fine_tunings_own_names_are_the_same_roles(tmp_path: Path) -> None:
 
 
 def test_errors_of_any_names_and_sets(tmp_path: Path) -> None:
-    errors = {"n_frames": 5, "energy_rmse": 1.0, "forces_rmse": 30.0}
+    errors = Errors(n_frames=5, energy_rmse=1.0, forces_rmse=30.0)
     sets = {
-        name: {BASELINE: {"all": errors | {"forces_rmse": 90.0}}, CANDIDATE: {"all": errors}}
+        name: {BASELINE: {"all": changed(errors, forces_rmse=90.0)}, CANDIDATE: {"all": errors}}
         for name in ("valid", "acetone at 500 K")
     }
     write_protocol(tmp_path, "errors", [points_chart()], [table()], sets=sets, notes=["E0s moved."])
-    dump(tmp_path / "verdict.json", verdict())
+    verdict().write(tmp_path / "verdict.json")
     page = Page(write_report(tmp_path).read_text())
     assert [a["data-set"] for _, a in page.tags if "data-set" in a] == ["acetone at 500 K", "valid"]
     assert "Forces RMSE, acetone at 500 K frames 30.0 meV/Å" in page.text("head")
@@ -303,7 +307,7 @@ def test_another_digit_in_a_file_of_a_protocol_is_said(results: Path, name: str)
 
 
 def test_another_digit_in_a_verdict_is_said(results: Path) -> None:
-    write_json(results / "verdict.json", verdict(), sealed=True)
+    verdict().write(results / "verdict.json", sealed=True)
     assert "damaged" not in Page(write_report(results).read_text()).text("head")
     _with_another_digit(results / "verdict.json")
     head = Page(write_report(results).read_text()).text("head")
@@ -311,19 +315,26 @@ def test_another_digit_in_a_verdict_is_said(results: Path) -> None:
 
 
 def test_odd_entries_are_left_out_and_named(tmp_path: Path) -> None:
-    place = write_protocol(tmp_path, "dimers", small_charts(1))
-    good = json.loads((place / "charts.json").read_text())
-    odd = [1, {"title": "no series"}, {"series": [1]}, *good]
-    odd += [{"series": [{"name": "a", "x": [1, 2, None], "y": ["text", None, 3.0]}]}]
+    place = write_protocol(tmp_path, "dimers", small_charts(1), [table(1)])
+    [good], [rows] = (json.loads((place / f"{n}.json").read_text()) for n in ("charts", "tables"))
+    text = {**good["series"][0], "y": ["text"] * len(good["series"][0]["x"])}
+    odd = [1, {"title": "no axes"}, {**good, "series": [1]}, good, {**good, "series": [text]}]
+    odd += [{**good, "series": [{"name": "a", "x": x, "y": [1.0, 2.0]}]} for x in ([1], [1, None])]
     dump(place / "charts.json", odd)
-    dump(place / "tables.json", [{"columns": [{"heading": "a"}, {}], "rows": [[1], 2, [1, 2, 3]]}])
+    dump(place / "tables.json", [{"columns": [{}]}, {**rows, "rows": [[1]]}, rows])
     page = Page(write_report(tmp_path).read_text())
-    assert "protocols/dimers/charts.json: 3 entries cannot be shown" in page.text("head")
+    assert "protocols/dimers/charts.json: 6 entries cannot be shown (0: " in page.text("head")
+    assert "protocols/dimers/tables.json: 2 entries cannot be shown (0: " in page.text("head")
     assert set(page.data) == {"chart-dimers-0"}
-    texts = [
-        [c["text"] for c in r["cells"]] for r in page.rows if r["section"] == "protocol-dimers"
-    ]
-    assert texts[1:] == [["1", "—"], ["—", "—"], ["1", "2"]]
+    assert sum(row["section"] == "protocol-dimers" for row in page.rows) == 2
+
+
+def test_gaps_of_an_error_bar_are_no_error(tmp_path: Path) -> None:
+    y = [float(k) for k in range(30)]
+    error = [None, *y[1:]]
+    charts = [Chart("a", "x", "y", [Series(CANDIDATE, y[:n], y[:n], error[:n])]) for n in (5, 30)]
+    write_protocol(tmp_path, "md", charts)
+    assert len(Page(write_report(tmp_path).read_text()).data) == 2
 
 
 # -- charts --------------------------------------------------------------------------------------
@@ -477,7 +488,7 @@ def test_a_thinned_distribution_has_the_same_quantiles() -> None:
 def test_the_more_charts_the_fewer_points() -> None:
     one = [line_chart()]
     assert limit_for(one) == 3000
-    many = [Chart("a", "x", "y", [Series("a", [], [0.0] * 5000)]) for _ in range(500)]
+    many = [Chart("a", "x", "y", [Series("a", [0.0] * 5000, [0.0] * 5000)]) for _ in range(500)]
     assert 500 * limit_for(many) <= PAGE_VALUES
 
 
@@ -570,21 +581,33 @@ def test_nothing_flagged_needs_no_viewer(tmp_path: Path) -> None:
 # -- several runs --------------------------------------------------------------------------------
 def _run(folder: Path, method: str, forces: float, share: float | None = None) -> Path:
     """A run with errors, learning curve and, where a share was forgotten, a verdict."""
-    e0s = {"method": "isolated"}
-    manifest = {"method": {"name": method}, "foundation": {"name": "seed"}, "status": "finished"}
-    dump(folder / "manifest.json", manifest | {"reference_energies": e0s})
-    lines = [{"epoch": k, "valid": {"forces_rmse": forces * (3 - k)}} for k in range(3)]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
-    errors = {"n_frames": 7, "energy_rmse": 0.5, "energy_mae": 0.4, "forces_rmse": forces}
-    before = errors | {"forces_rmse": 454.0}
+    folder.mkdir(parents=True)
+    Manifest(
+        pestle="0.1.0",
+        started="2025-03-02T14:05:11+00:00",
+        status="finished",
+        data=DataFacts(),
+        foundation=FoundationFacts(name="seed"),
+        reference_energies=AtomicEnergies(method="isolated"),
+        method=MethodFacts(name=method),
+    ).write(folder / "manifest.json", sealed=True)
+    watched = [EvaluatedErrors(n_frames=7, forces_rmse=forces * (3 - k)) for k in range(3)]
+    lines = [
+        MetricsLine(epoch=k, step=k, seconds=k, lr=1e-3, valid=valid)
+        for k, valid in enumerate(watched)
+    ]
+    (folder / "metrics.jsonl").write_text("".join(line.line + "\n" for line in lines))
+    errors = Errors(n_frames=7, energy_rmse=0.5, energy_mae=0.4, forces_rmse=forces)
+    before = changed(errors, forces_rmse=454.0)
     sets = {"test": {BASELINE: {"all": before}, CANDIDATE: {"all": errors}}}
     write_protocol(folder, "errors", sets=sets)
     if share is not None:
-        said = [
-            finding("forgetting", "fail" if share > 0.5 else "pass", share, unit="of the RMS force")
-        ]
-        said += [finding("md", "pass", 0.0)]
-        dump(folder / "verdict.json", verdict(verdict=said[0]["level"], findings=said))
+        level: Level = "fail" if share > 0.5 else "pass"
+        said = (
+            finding("forgetting", level, share, unit="of the RMS force"),
+            finding("md", "pass", 0.0),
+        )
+        verdict(verdict=level, findings=said).write(folder / "verdict.json")
     return folder
 
 

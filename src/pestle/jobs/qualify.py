@@ -155,7 +155,7 @@ def qualified(asked: Request) -> dict[str, Any]:
             command=asked.command,
         )
         verdict.write(RunFolder(folder).verdict, sealed=True)
-        Timings(when=now(), seconds=tested.seconds).write(RunFolder(folder).timings)
+        Timings(when=now(), seconds=tested.seconds).write(RunFolder(folder).timings, sealed=True)
         report = write_report(folder)
         return verdict.in_file() | {"report": str(report), "out": str(folder)}
 

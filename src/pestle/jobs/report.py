@@ -8,9 +8,9 @@ from pathlib import Path
 from pestle.errors import PestleError
 from pestle.locks import locked_file
 from pestle.records.folder import require_file
+from pestle.records.reading import holds_results
 from pestle.report import write_comparison
 from pestle.report import write_report as write_page
-from pestle.report.run_folder import holds_results
 
 #: Where a comparison goes by default.
 COMPARISON = Path("comparison.html")

@@ -5,6 +5,7 @@ Nothing here knows how a terminal or a page shows it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,15 +20,23 @@ class Series:
         name: a potential's name as in the metrics, or `reference`.
         x: numbers, or the names of categories.
         y: numbers; `None` where there is none.
-        error: half-width of an error bar or band around each y; `None` where it is not known.
+        error: half-width of an error bar or band around each y, as long as y; `None` where it is
+            not known.
         dashed: drawn broken, where one potential has two lines.
     """
 
     name: str
     x: list[Any]
     y: list[float | None]
-    error: list[Any] | None = None
+    error: Sequence[float | None] | None = None
     dashed: bool = False
+
+    def __post_init__(self) -> None:
+        lengths = {len(values) for values in (self.x, self.y, self.error) if values is not None}
+        if len(lengths) > 1:
+            raise ValueError("x, y and error differ in length")
+        if any(value is None for value in self.x):
+            raise ValueError("a value of x is missing")
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,10 @@ class Table:
     columns: list[Column]
     rows: list[list[Any]]
     note: str = ""
+
+    def __post_init__(self) -> None:
+        if any(len(row) != len(self.columns) for row in self.rows):
+            raise ValueError("a row has not one cell for each column")
 
 
 @dataclass(frozen=True)

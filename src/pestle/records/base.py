@@ -85,7 +85,8 @@ class Record(Part):
                 where=where,
                 fix="Update Pestle.",
             )
-        upgraded = dict(content)
+        # Whatever wrote the file: what is not finite is unknown.
+        upgraded: dict[str, Any] = finite(dict(content))
         if number < present:
             upgraded = cls.upgrade(upgraded)
         return upgraded | {"format": present}

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from pestle.errors import PestleError
-from pestle.files import Damaged, unsealed
+from pestle.files import Damaged, read_json, unsealed
+from pestle.foundations.safe_files import CARD
 from pestle.records.base import Record
 from pestle.records.folder import RunFolder
 from pestle.records.manifest import Manifest
@@ -90,6 +91,11 @@ def read_folder(path: Path) -> FolderRecords:
     if is_run:
         found.manifest = _record(Manifest, paths.manifest, found)
         found.metrics = _evaluations(paths.metrics, found)
+        if (paths.model / CARD).is_file():  # nothing is shown of it
+            try:
+                read_json(paths.model / CARD)
+            except Damaged as error:
+                found.lacks(f"model/{CARD}", error.what)
         if not (paths.protocol("errors") / "metrics.json").is_file():
             found.lacks("protocols/errors/metrics.json", "is missing")
     elif found.verdict is not None:

@@ -1,31 +1,72 @@
-"""Numbers and lists in the sentences of the protocols."""
+"""Numbers, units and lists in words: one rule for sentences, tables and pages.
+
+Numbers have three significant digits, thousands set apart, a true minus sign, and an em dash where
+there is none. It stands with the records because they are the first that speak (`ending`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeGuard
 
-#: Below these a figure or a share is only said to be smaller: nobody reads 2.3e-07.
-SMALLEST, SMALLEST_SHARE = 1e-3, 1e-4
+MISSING = "—"
+
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether it is a finite number (and no truth value)."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Rounded to significant digits: `32.3`, `0.0412`, `1,235`, `3.10×10⁻⁵`."""
+    if not is_number(value):
+        return MISSING
+    if value == 0:
+        return "0"
+    size = math.floor(math.log10(abs(float(f"{value:.{digits - 1}e}"))))
+    if size < -3 or size > 5:
+        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+        return _minus(f"{mantissa}×10") + str(int(exponent)).translate(_SUPERSCRIPT)
+    return _minus(f"{value:,.{max(0, digits - 1 - size)}f}")
+
+
+def fixed(value: float | None, decimals: int, *, sign: bool = False) -> str:
+    """A fixed number of decimals, for columns that are compared or added up."""
+    if not is_number(value):
+        return MISSING
+    return _minus(f"{value:{'+' if sign else ''},.{decimals}f}")
+
+
+def count(value: float | None) -> str:
+    """A whole number with thousands set apart."""
+    return f"{value:,.0f}" if is_number(value) else MISSING
 
 
 def figure(value: float) -> str:
-    """Three significant digits, large numbers in full: 0.123, 45.6, 1234, −2; never an exponent."""
-    if 0 < abs(value) < SMALLEST:
-        return f"less than {SMALLEST:g}"
-    text = f"{value:.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
-    return minus(text)
-
-
-def minus(text: str) -> str:
-    """A true minus sign: it is as wide as a digit and does not break off at line ends."""
-    return text.replace("-", "−")
+    """`number` in a sentence: `50` for `50.0`, and what is below a thousandth is only said to be
+    smaller, since nobody reads 2.30×10⁻⁷."""
+    if 0 < abs(value) < 1e-3:
+        return "less than 0.001"
+    text = number(value)
+    return text.rstrip("0").rstrip(".") if "." in text and "×" not in text else text
 
 
 def percent(share: float) -> str:
-    """`0.126` → `13 %`; small shares keep a digit."""
-    if 0 < share < SMALLEST_SHARE:
-        return f"less than {100 * SMALLEST_SHARE:g} %"
+    """`0.126` → `13 %`, `0.0126` → `1.3 %`; `0 %` and `100 %` are only said of none and all."""
+    if 0 < share < 1e-4:
+        return "less than 0.01 %"
+    if 0.995 <= share < 1:
+        return "more than 99 %"
     return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
+
+
+def percent_of(part: float | None, whole: float | None) -> str:
+    """A part of a whole as `percent`."""
+    return percent(part / whole) if is_number(part) and is_number(whole) and whole else MISSING
 
 
 def counted(count: int, noun: str) -> str:
@@ -38,3 +79,51 @@ def listed(names: Sequence[str]) -> str:
     if len(names) < 2:
         return "".join(names)
     return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _minus(text: str) -> str:
+    """A true minus sign: it is as wide as a digit and does not break off at line ends."""
+    return text.replace("-", "−")
+
+
+def moment(text: str | None) -> str:
+    """An ISO time as `2025-03-02 14:05`, in the zone it was written in."""
+    try:
+        return f"{datetime.fromisoformat(text or ''):%Y-%m-%d %H:%M %Z}".strip()
+    except ValueError:
+        return text or MISSING
+
+
+def words(name: str) -> str:
+    """`n_frames` → "n frames"; for fields this page has no better name for."""
+    return str(name).replace("_", " ").replace(".", " · ")
+
+
+def plain(value: Any) -> str:
+    """Any JSON value in one line: lists with commas, counts as `C 12, H 30`."""
+    if value is None or value == "" or value == [] or value == {}:
+        return MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return _minus(f"{value:.4g}") if 1e-3 <= abs(value) < 1e4 else number(value, 4)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{words(k)} {plain(v)}" for k, v in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(plain(v) for v in value)
+    return str(value)
+
+
+def setting_value(value: Any) -> str:
+    """A setting as it would be typed: full digits, lists with commas."""
+    if value is None or value == [] or value == "":
+        return MISSING
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return ", ".join(setting_value(v) for v in value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k}: {setting_value(v)}" for k, v in value.items())
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,9 +1,9 @@
 """One self-contained HTML page about a run: verdict, what was asked, what came out, how to repeat.
 
-From plain files to a page in three steps, kept apart: `run_folder` and `protocol_results` read; the
-modules of rows (`verdict`, `asked`, `overview`, `notices`, `error_tables`, `energies`, `facts`,
-`tables`, `flagged`) and of plots (`charts`, `curves`, `drift`) prepare; `page` renders.
-`comparison` does the same with several runs.
+From plain files to a page in three steps, kept apart: `reading` gives records; the modules of
+rows (`verdict`, `overview`, `notices`, `error_tables`, `facts`, `flagged`) and of plots
+(`charts`, `curves`, `drift`, drawn with `figures`) prepare; `page` renders. `comparison` does the
+same with several runs.
 """
 
 from pestle.report.comparison import write_comparison

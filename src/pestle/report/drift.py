@@ -7,8 +7,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from pestle.report.colours import BEYOND_COLOUR, BUDGET_COLOUR, INK
-from pestle.report.epochs import (
+from pestle.records.manifest import DriftBudget, KeptModel
+from pestle.records.metrics import Drift, MetricsLine
+from pestle.records.wording import MISSING, count, number, plain
+from pestle.report.curves import (
     Point,
     add_line,
     best_epoch,
@@ -16,23 +18,23 @@ from pestle.report.epochs import (
     chosen_by,
     epochs_plot,
     finished,
+    force_errors,
+    metric_in_words,
     positive_points,
-    watched,
     watched_in_words,
     without_exact_start,
 )
-from pestle.report.figures import Figure, rounded, shown
+from pestle.report.figures import BEYOND_COLOUR, BUDGET_COLOUR, INK, Figure, rounded, shown
 from pestle.report.models import HEAD_COLOURS, HEADS, TARGET_HEAD
-from pestle.report.run_folder import RunFolder, nested
-from pestle.report.wording import MISSING, count, is_number, metric_in_words, number, plain
+from pestle.report.reading import Results
 
 _DASHES = ("solid", "dash", "dashdot")
 
 
-def drift_section(folder: RunFolder) -> dict[str, Any] | None:
+def drift_section(folder: Results) -> dict[str, Any] | None:
     """Sentence, plot and table; `None` where drift was not watched."""
-    heads = _heads(folder)
-    if not heads and not folder.part("drift"):
+    announced = folder.manifest is not None and folder.manifest.drift is not None
+    if not _heads(folder) and not announced:
         return None
     return {
         "sentence": budget_sentence(folder),
@@ -42,38 +44,44 @@ def drift_section(folder: RunFolder) -> dict[str, Any] | None:
     }
 
 
-def budget(folder: RunFolder) -> float | None:
+def budget(folder: Results) -> float | None:
     """The forgetting budget in meV/Å; `None` without one."""
-    asked = folder.part("training", "drift_budget").get("max_drift")
-    value = asked if is_number(asked) else folder.setting("train.max_drift")
-    return float(value) if is_number(value) and value > 0 else None
+    outcome = _outcome(folder)
+    value = folder.setting("train.max_drift") if outcome is None else outcome.max_drift
+    return float(value) if value else None
 
 
-def budget_sentence(folder: RunFolder) -> str:
+def _outcome(folder: Results) -> DriftBudget | None:
+    """What the budget cost, once training has ended."""
+    training = folder.manifest.training if folder.manifest is not None else None
+    return None if training is None else training.drift_budget
+
+
+def budget_sentence(folder: Results) -> str:
     """What the forgetting budget cost; empty without one."""
-    outcome = folder.part("training", "drift_budget")
-    limit = budget(folder)
-    if not outcome or limit is None:
+    outcome = _outcome(folder)
+    if outcome is None:
         return ""
-    metric, unit = metric_in_words(outcome.get("metric"))
+    metric, unit = metric_in_words(outcome.metric)
     metric = f"{chosen_by(folder)} {metric}"
-    best, free = nested(outcome, "within"), nested(outcome, "without")
-    allowed = f"the budget of {plain(limit)} meV/Å"
-    if not _known(best):
+    best, free = outcome.within, outcome.without
+    allowed = f"the budget of {plain(outcome.max_drift)} meV/Å"
+    # A model that was not found has a negative epoch.
+    if best.epoch < 0:
         return f"Within {allowed} no model was found."
-    said = f"epoch {plain(best['epoch'])} ({metric} {_value(best, unit)})"
-    if not _known(free):
+    said = f"epoch {plain(best.epoch)} ({metric} {_value(best, unit)})"
+    if free.epoch < 0:
         return f"Within {allowed} the best model is from {said}."
-    if free["epoch"] == best["epoch"]:
+    if free.epoch == best.epoch:
         return f"The best model, from {said}, is within {allowed}: keeping it cost nothing."
-    cost = f"without it from epoch {plain(free['epoch'])} ({_value(free, unit)})."
+    cost = f"without it from epoch {plain(free.epoch)} ({_value(free, unit)})."
     return f"Within {allowed} the best model is from {said}; {cost}"
 
 
-def best_drift(folder: RunFolder) -> tuple[str, str, str] | None:
+def best_drift(folder: Results) -> tuple[str, str, str] | None:
     """Force drift of the target head in the model that was kept: value, unit, note."""
     value = _kept_drift(folder)
-    if not is_number(value):
+    if value is None:
         return None
     limit = budget(folder)
     note = "from the foundation’s own forces"
@@ -82,50 +90,45 @@ def best_drift(folder: RunFolder) -> tuple[str, str, str] | None:
     return number(value), "meV/Å", note
 
 
-def _kept_drift(folder: RunFolder) -> Any:
+def _kept_drift(folder: Results) -> float | None:
     """Force drift of the target head, meV/Å, where interpolation came after training, behind it."""
-    line = folder.part("interpolation")
-    if line:
-        return line.get("drift")
-    return _of(best_record(folder), TARGET_HEAD).get("forces_rmse")
+    if folder.manifest is not None and folder.manifest.interpolation is not None:
+        return folder.manifest.interpolation.drift
+    kept = best_record(folder)
+    return None if kept is None else _of(kept, TARGET_HEAD).forces_rmse
 
 
-def _known(outcome: dict[str, Any]) -> bool:
-    epoch = outcome.get("epoch")
-    return is_number(epoch) and epoch >= 0
+def _value(model: KeptModel, unit: str) -> str:
+    return f"{number(model.value)} {unit}".strip()
 
 
-def _value(outcome: dict[str, Any], unit: str) -> str:
-    return f"{number(outcome.get('value'))} {unit}".strip()
-
-
-def _heads(folder: RunFolder) -> list[str]:
+def _heads(folder: Results) -> list[str]:
     """Heads that were watched: the target's first."""
-    found = dict.fromkeys(h for r in folder.metrics for h in nested(r, "drift") if _of(r, h))
+    found = dict.fromkeys(head for record in folder.metrics for head in record.drift or {})
     return sorted(found, key=lambda head: head != TARGET_HEAD)
 
 
-def _of(record: dict[str, Any], head: str) -> dict[str, Any]:
-    return nested(record, "drift", head)
+def _of(record: MetricsLine, head: str) -> Drift:
+    return (record.drift or {}).get(head, Drift())
 
 
-def _forces(folder: RunFolder, head: str) -> list[Point]:
+def _forces(folder: Results, head: str) -> list[Point]:
     """Force drift of a head over the epochs."""
-    return positive_points(folder.metrics, lambda r: _of(r, head).get("forces_rmse"))
+    return positive_points(folder, lambda record: _of(record, head).forces_rmse)
 
 
-def _called(folder: RunFolder, head: str) -> str:
+def _called(folder: Results, head: str) -> str:
     """A head in words; where there is only one it is the model."""
     return HEADS.get(head, head) if len(_heads(folder)) > 1 else "model"
 
 
-def _figure(folder: RunFolder) -> Figure | None:
+def _figure(folder: Results) -> Figure | None:
     """Force drift of every head beside the target's force error."""
     moved = {head: points for head in _heads(folder) if (points := _forces(folder, head))}
     drifts = {head: without_exact_start(points) for head, points in moved.items()}
     if not drifts:
         return None
-    errors = positive_points(folder.metrics, lambda r: watched(r).get("forces_rmse"))
+    errors = force_errors(folder)
     limit = budget(folder)
     values = [y for points in (*drifts.values(), errors) for _, y in points]
     plot = epochs_plot("RMS of forces (meV/Å)", [*values, limit] if limit else values)
@@ -143,15 +146,16 @@ def _figure(folder: RunFolder) -> Figure | None:
         target = drifts.get(TARGET_HEAD, [])
         beyond = [(x, y) for x, y in target if y > limit]
         _draw_budget(plot, limit, beyond, [*values, limit])
-    n = folder.part("drift").get("n_frames")
+    announced = folder.manifest.drift if folder.manifest is not None else None
+    on = f"{count(announced.n_frames)} " if announced is not None else ""
     caption = (
         "Drift: root mean square of the averaged model’s forces less the foundation’s own, on "
-        f"{count(n) + ' ' if is_number(n) else ''}broad structures."
+        f"{on}broad structures."
     )
     if drifts != moved:
         caption += " At epoch 0 it is zero, which a logarithmic axis cannot show."
     if limit:
-        total = sum(is_number(_of(r, TARGET_HEAD).get("forces_rmse")) for r in folder.metrics)
+        total = sum(_of(r, TARGET_HEAD).forces_rmse is not None for r in folder.metrics)
         caption += (
             f" Beyond the budget: {len(beyond)} of {total} evaluations. It holds for the drift of "
             f"the {_called(folder, TARGET_HEAD)} alone."
@@ -190,12 +194,12 @@ def _draw_budget(plot: go.Figure, limit: float, beyond: list[Point], values: lis
         )
 
 
-def _rows(folder: RunFolder) -> list[dict[str, str]]:
+def _rows(folder: Results) -> list[dict[str, str]]:
     """Drift of each head in the model that was kept and at the last evaluation."""
     limit = budget(folder)
-    best, last = best_record(folder), folder.metrics[-1] if folder.metrics else {}
-    records = [(best, "kept")] if best else []
-    if last and last is not best:
+    best, last = best_record(folder), folder.metrics[-1] if folder.metrics else None
+    records = [(best, "kept")] if best is not None else []
+    if last is not None and last is not best:
         records.append((last, "last"))
     rows = []
     for head in _heads(folder):
@@ -204,17 +208,17 @@ def _rows(folder: RunFolder) -> list[dict[str, str]]:
             rows.append(
                 {
                     "head": _called(folder, head),
-                    "epoch": f"{plain(record['epoch'])}, {kind}",
-                    "forces": number(drift.get("forces_rmse")),
-                    "energy": number(drift.get("energy_rmse")),
-                    "budget": _judged(drift.get("forces_rmse"), limit, head),
+                    "epoch": f"{plain(record.epoch)}, {kind}",
+                    "forces": number(drift.forces_rmse),
+                    "energy": number(drift.energy_rmse),
+                    "budget": _judged(drift.forces_rmse, limit, head),
                 }
             )
     return rows
 
 
-def _judged(value: Any, limit: float | None, head: str) -> str:
+def _judged(value: float | None, limit: float | None, head: str) -> str:
     """Whether a drift is within the budget, which holds for the target head alone."""
-    if limit is None or head != TARGET_HEAD or not is_number(value):
+    if limit is None or head != TARGET_HEAD or value is None:
         return MISSING
     return "within" if value <= limit else "beyond"

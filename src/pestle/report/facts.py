@@ -1,90 +1,95 @@
-"""Data, method, settings and provenance as rows."""
+"""Data, method, replay, reference energies, settings and provenance as rows."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ase.data import atomic_numbers
+
 from pestle.progress import duration
-from pestle.report.run_folder import RunFolder, nested, split_summaries
-from pestle.report.wording import (
+from pestle.records.manifest import Range, SplitSummary
+from pestle.records.parts import AtomicEnergies
+from pestle.records.wording import (
     MISSING,
     count,
     fixed,
     is_number,
     moment,
     number,
+    percent_of,
     plain,
     setting_value,
-    share,
-    words,
 )
+from pestle.report.models import HEADS
+from pestle.report.reading import Results
 
-#: Field of a split's summary → how the page calls it, in this order. Others follow by their names.
-FIELDS = {
-    "n_frames": "Frames",
-    "n_isolated_atoms": "of these isolated atoms",
-    "n_atoms": "Atoms per frame",
-    "elements": "Atoms by element",
-    "config_types": "Frames by config type",
-    "heads": "Frames by head",
-    "labels": "Frames with labels",
-    "periodicity": "Periodic directions",
-    "isolated_atoms": "Energies of isolated atoms (eV)",
-    "ranges.energy_per_atom_eV": "Energy (eV/atom)",
-    "ranges.force_rms_eV_per_A": "Root mean square force (eV/Å)",
-    "ranges.force_max_eV_per_A": "Largest force (eV/Å)",
-    "ranges.stress_max_eV_per_A3": "Largest stress component (eV/Å³)",
-    "ranges.nearest_distance_A": "Shortest distance (Å)",
+Rows = list[tuple[str, str]]
+
+
+def _known(rows: Iterable[tuple[str, str]]) -> Rows:
+    """Those that have a value."""
+    return [(name, value) for name, value in rows if value and value != MISSING]
+
+
+# -- data ----------------------------------------------------------------------------------------
+def _range(found: Range | None) -> str:
+    """`9–24 (median 14.2)`, or the value where all are one."""
+    if found is None:
+        return MISSING
+    low, high = plain(found.min), plain(found.max)
+    if low == high:
+        return low
+    dash = " – " if "−" in low + high else "–"
+    return f"{low}{dash}{high} (median {plain(found.median)})"
+
+
+#: What the page says of a split → how it is found.
+_OF_SPLIT: dict[str, Callable[[SplitSummary], str]] = {
+    "Frames": lambda s: plain(s.n_frames),
+    "of these isolated atoms": lambda s: plain(s.n_isolated_atoms),
+    "Atoms per frame": lambda s: _range(s.n_atoms),
+    "Atoms by element": lambda s: plain(s.elements),
+    "Frames by config type": lambda s: plain(s.config_types),
+    "Frames by head": lambda s: plain(s.heads),
+    "Frames with labels": lambda s: plain(s.labels),
+    "Periodic directions": lambda s: plain(s.periodicity),
+    # E0s: rounded to a few digits they would hide what they are compared for.
+    "Energies of isolated atoms (eV)": lambda s: (
+        ", ".join(f"{k}\u00a0{fixed(e, 4)}" for k, e in s.isolated_atoms.items()) or MISSING
+    ),
+    "Energy (eV/atom)": lambda s: _range(s.ranges.energy_per_atom_eV),
+    "Root mean square force (eV/Å)": lambda s: plain(s.ranges.force_rms_eV_per_A),
+    "Largest force (eV/Å)": lambda s: plain(s.ranges.force_max_eV_per_A),
+    "Largest stress component (eV/Å³)": lambda s: plain(s.ranges.stress_max_eV_per_A3),
+    "Shortest distance (Å)": lambda s: plain(s.ranges.nearest_distance_A),
 }
+_SPLITS = {"train": "Training", "valid": "Validation", "test": "Test"}
 
-_SPLITS = ("train", "valid", "test")
 
-
-def data_table(folder: RunFolder) -> dict[str, Any] | None:
-    """Fields of the summary in rows, splits in columns."""
-    summary = split_summaries(folder)
-    splits = [s for s in _ordered(summary) if nested(summary, s)]
-    if not splits:
+def data_table(folder: Results) -> dict[str, Any] | None:
+    """What is in the data in rows, splits in columns."""
+    data = folder.manifest.data if folder.manifest is not None else None
+    if data is None or not data.summary:
         return None
-    flat = {s: _flat(summary[s]) for s in splits}
-    found = dict.fromkeys(name for split in splits for name in flat[split])
-    ordered = [n for n in FIELDS if n in found] + [n for n in found if n not in FIELDS]
+    splits = _ordered(data.summary)
     rows = [
-        {
-            "field": FIELDS.get(name, words(name)),
-            "cells": [plain(flat[s].get(name)) for s in splits],
-        }
-        for name in ordered
+        {"field": field, "cells": [find(data.summary[split]) for split in splits]}
+        for field, find in _OF_SPLIT.items()
     ]
-    keys = folder.part("data", "keys")
-    if any(nested(keys, s) for s in splits):
-        cells = [_keys_in_words(nested(keys, s)) for s in splits]
+    if any(data.keys.get(split) for split in splits):
+        cells = [_keys_in_words(data.keys.get(split, {})) for split in splits]
         rows.append({"field": "Keys of the labels", "cells": cells})
-    titles = {"train": "Training", "valid": "Validation", "test": "Test"}
-    return {"splits": [titles.get(s, s) for s in splits], "rows": rows}
+    return {"splits": [_SPLITS.get(split, split) for split in splits], "rows": rows}
 
 
-def _ordered(by_split: dict[str, Any]) -> list[str]:
+def _ordered(by_split: Iterable[str]) -> list[str]:
     """Names of the splits: training first."""
-    return [s for s in _SPLITS if s in by_split] + [s for s in by_split if s not in _SPLITS]
+    order = list(_SPLITS)
+    return sorted(by_split, key=lambda s: order.index(s) if s in order else len(order))
 
 
-def _flat(summary: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Objects of objects opened, so that every cell is one line; ranges and counts stay whole."""
-    rows: dict[str, Any] = {}
-    for name, value in summary.items():
-        grouped = isinstance(value, dict) and any(isinstance(v, dict) for v in value.values())
-        if isinstance(value, dict) and (grouped or name == "ranges"):
-            rows.update(_flat(value, f"{prefix}{name}."))
-        elif name == "isolated_atoms" and isinstance(value, dict):
-            # E0s: rounded to a few digits they would hide what they are compared for.
-            rows[prefix + name] = ", ".join(f"{s}\u00a0{fixed(e, 4)}" for s, e in value.items())
-        else:
-            rows[prefix + name] = value
-    return rows
-
-
-def _keys_in_words(keys: dict[str, Any]) -> str:
+def _keys_in_words(keys: Mapping[str, Mapping[str, int]]) -> str:
     """`energy ← REF_energy (60)` for each label."""
     parts = [
         f"{label} ← {key} ({plain(n)})" for label, table in keys.items() for key, n in table.items()
@@ -92,134 +97,264 @@ def _keys_in_words(keys: dict[str, Any]) -> str:
     return "; ".join(parts) or MISSING
 
 
-def data_files(folder: RunFolder) -> list[dict[str, str]]:
+def data_files(folder: Results) -> list[dict[str, str]]:
     """Split, path and hash of every file."""
-    files = folder.part("data", "files")
+    files = folder.manifest.data.files if folder.manifest is not None else {}
     return [
-        {
-            "split": split,
-            "path": str(entry.get("path") or MISSING),
-            "sha256": str(entry.get("sha256") or MISSING),
-        }
+        {"split": split, "path": entry.path, "sha256": entry.sha256}
         for split in _ordered(files)
-        for entry in files[split] or []
-        if isinstance(entry, dict)
+        for entry in files[split]
     ]
 
 
-def blocks(folder: RunFolder) -> list[dict[str, str]]:
+# -- method and foundation -----------------------------------------------------------------------
+def blocks(folder: Results) -> list[dict[str, str]]:
     """Trained and all parameters, by part of the architecture and in all."""
-    method = folder.part("method")
-    rows = [
-        (part, numbers.get("trainable"), numbers.get("total"))
-        for part, numbers in nested(method, "blocks").items()
-    ]
-    if is_number(method.get("n_parameters")):
-        rows.append(("all", method.get("n_trainable"), method.get("n_parameters")))
+    if folder.manifest is None:
+        return []
+    method = folder.manifest.method
+    rows = [(part, block.trainable, block.total) for part, block in method.blocks.items()]
+    if method.n_parameters:
+        rows.append(("all", method.n_trainable, method.n_parameters))
     return [
-        {"part": p, "trainable": count(t), "total": count(n), "share": share(t, n)}
-        for p, t, n in rows
+        {"part": part, "trainable": count(t), "total": count(n), "share": percent_of(t, n)}
+        for part, t, n in rows
     ]
 
 
-def foundation(folder: RunFolder) -> list[tuple[str, str]]:
-    """What the run started from."""
-    facts = folder.part("foundation")
-    elements, heads = facts.get("elements") or [], facts.get("heads") or []
+def heads(folder: Results) -> str:
+    """The heads where there are several, with what each is for."""
+    names = folder.manifest.method.heads if folder.manifest is not None else ()
+    if len(names) < 2:
+        return ""
+    return ", ".join(f"{name} ({HEADS[name]})" if name in HEADS else name for name in names)
+
+
+def own_labels(folder: Results) -> bool:
+    """Whether the replay labels are the foundation's own predictions."""
+    return folder.method is not None and folder.method.pseudolabels
+
+
+def replay(folder: Results) -> dict[str, Any] | None:
+    """Facts and notes of the replay set; `None` for methods without replay."""
+    found = folder.manifest.replay if folder.manifest is not None else None
+    if found is None:
+        return None
     rows = [
-        ("Foundation", plain(facts.get("name"))),
-        ("Licence", plain(facts.get("licence"))),
-        ("Level of theory", plain(facts.get("level_of_theory"))),
-        ("Parameters", count(facts.get("n_parameters"))),
-        ("Elements", f"{len(elements)}: {' '.join(map(str, elements))}" if elements else MISSING),
-        ("Head", f"{plain(facts.get('head'))} (of {plain(heads)})" if len(heads) > 1 else ""),
-        ("Cutoff", f"{facts['cutoff']:g} Å" if is_number(facts.get("cutoff")) else ""),
-        ("Precision", plain(facts.get("dtype"))),
-        ("Fingerprint", plain(facts.get("fingerprint"))),
+        ("Labels", found.labels),
+        ("Structures in training", count(found.n_train)),
+        ("Structures held out", count(found.n_valid)),
+        ("Replay structures per target frame", setting_value(folder.setting("replay.ratio"))),
     ]
-    return [(k, v) for k, v in rows if v and v != MISSING]
+    return {"rows": _known(rows), "notes": found.notes}
 
 
-def settings(folder: RunFolder) -> list[dict[str, Any]]:
+def foundation(folder: Results) -> Rows:
+    """What the run started from."""
+    if folder.manifest is None:
+        return []
+    facts = folder.manifest.foundation
+    elements = f"{len(facts.elements)}: {' '.join(facts.elements)}" if facts.elements else ""
+    several = len(facts.heads) > 1
+    return _known(
+        [
+            ("Foundation", facts.name),
+            ("Licence", facts.licence),
+            ("Level of theory", facts.level_of_theory),
+            ("Parameters", count(facts.n_parameters) if facts.n_parameters else ""),
+            ("Elements", elements),
+            ("Head", f"{plain(facts.head)} (of {plain(facts.heads)})" if several else ""),
+            ("Cutoff", f"{facts.cutoff:g} Å" if facts.cutoff else ""),
+            ("Precision", facts.dtype),
+            ("Fingerprint", facts.fingerprint),
+        ]
+    )
+
+
+#: File of the run folder → what it is for.
+PURPOSES = {
+    "model/weights.safetensors": (
+        "the weights of the model, all heads; LoRA is merged into them. With architecture.json it "
+        "is what Pestle loads when it is given this folder. No code in it"
+    ),
+    "model/architecture.json": "the shape of the model: elements, heads, layers. No code in it",
+    "model/card.json": "what is known of the model: foundation, licence, data, E0s, errors",
+    "model/pestle.model": (
+        "the target head alone, for MACECalculator and programs like it. A pickle: load it only "
+        "where you trust its source"
+    ),
+    "model/pestle-heads.model": (
+        "all heads, for MACECalculator(head=…); without a name it takes Default, the last. A "
+        "pickle as well"
+    ),
+    "model/pestle.nqx": "the target head alone, for Nequix's own calculator. No code in it",
+    "model/adapter.safetensors": (
+        "the LoRA update alone: on the foundation with the same fingerprint it gives this model"
+    ),
+    "replay/train.xyz": "the replay structures that were trained on, with the labels used",
+    "replay/valid.xyz": "the replay structures that were held out, with the labels used",
+}
+
+
+def model_files(folder: Results) -> Rows:
+    """File and purpose of those that are there."""
+    return [(name, text) for name, text in PURPOSES.items() if name in folder.files]
+
+
+# -- reference energies --------------------------------------------------------------------------
+def _in_data(found: AtomicEnergies) -> list[str]:
+    """Elements of the data: they have a shift; without a foundation all E0s are the data's."""
+    names = [symbol for symbol in found.e0s if symbol in found.shift] or list(found.e0s)
+    return sorted(names, key=lambda symbol: atomic_numbers.get(symbol, 0))
+
+
+def e0_table(folder: Results) -> dict[str, Any] | None:
+    """Rows of the elements in the data and a line about the others; `None` if nothing is known."""
+    found = folder.manifest.reference_energies if folder.manifest is not None else None
+    if found is None or not found.e0s:
+        return None
+    elements = _in_data(found)
+    others = len(found.e0s) - len(elements)
+    rows = []
+    for symbol in elements:
+        value, shift = found.e0s[symbol], found.shift.get(symbol)
+        rows.append(
+            {
+                "element": symbol,
+                "used": fixed(value, 4),
+                "foundation": fixed(None if shift is None else value - shift, 4),
+                "shift": fixed(shift, 4, sign=True),
+                "kept": symbol in found.kept_from_foundation,
+            }
+        )
+    return {
+        "rows": rows,
+        "others": (
+            f"{others} more element{'s' if others > 1 else ''} of the foundation, in none of the "
+            f"frames, keep{'' if others > 1 else 's'} the foundation's E0."
+            if others
+            else ""
+        ),
+    }
+
+
+def e0_diagnostics(folder: Results) -> Rows:
+    """Method, reason and how well the energies determine the E0s."""
+    if folder.manifest is None:
+        return []
+    found = folder.manifest.reference_energies
+    rows = [("Method", found.method), ("Reason", plain(found.reason))]
+    if found.n_elements:
+        free = found.null_space_text or "nothing: the energies determine every E0"
+        rows += [
+            ("Rank of the compositions", f"{found.rank} of {found.n_elements} elements"),
+            ("Condition number", number(found.condition_number)),
+            ("Not determined by the energies", free),
+        ]
+    before, after = found.spread_before_mev_per_atom, found.spread_after_mev_per_atom
+    if before is not None or after is not None:
+        text = f"{number(before)} → {number(after)} meV/atom"
+        rows.append(("Spread of the foundation's energy error, before → after", text))
+    error = found.zero_step_error_mev_per_atom
+    if error is not None:
+        rows.append(("Zero-step error (RMSE before the first update)", f"{number(error)} meV/atom"))
+    return rows
+
+
+def e0_comparison(folder: Results) -> dict[str, Any] | None:
+    """All methods side by side: E0s of the data's elements (eV) and the zero-step error."""
+    if folder.manifest is None or not folder.manifest.reference_energies_compared:
+        return None
+    used = folder.manifest.reference_energies
+    elements = _in_data(used)
+    rows = [
+        {
+            "method": method,
+            "used": method == used.method,
+            "e0s": [fixed(found.e0s.get(symbol), 4) for symbol in elements],
+            "spread": number(found.spread_after_mev_per_atom),
+            "error": number(found.zero_step_error_mev_per_atom),
+        }
+        for method, found in folder.manifest.reference_energies_compared.items()
+    ]
+    return {"elements": elements, "rows": rows}
+
+
+# -- settings and provenance ---------------------------------------------------------------------
+def settings(folder: Results) -> list[dict[str, Any]]:
     """Every setting with value, unit and reason."""
     rows: list[dict[str, Any]] = []
-    for name, entry in folder.part("settings").items():
-        entry = entry if isinstance(entry, dict) else {"value": entry}
-        value = setting_value(entry.get("value"))
-        unit = str(entry.get("unit") or "")
+    for name, entry in folder.manifest.settings.items() if folder.manifest is not None else ():
+        value = setting_value(entry.value)
         rows.append(
             {
                 "name": name,
-                "value": f"{value} {unit}" if unit and is_number(entry.get("value")) else value,
-                "reason": str(entry.get("reason") or ""),
-                "chosen": not str(entry.get("reason") or "default").startswith("default"),
+                "value": f"{value} {entry.unit}"
+                if entry.unit and is_number(entry.value)
+                else value,
+                "reason": entry.reason,
+                "chosen": not (entry.reason or "default").startswith("default"),
             }
         )
     return rows
 
 
-def provenance(folder: RunFolder) -> list[tuple[str, str]]:
+def provenance(folder: Results) -> Rows:
     """When, on what and in which time it ran."""
-    if not folder.manifest:
+    found = folder.manifest
+    if found is None:
         return []
-    top, training, plan = folder.manifest, folder.part("training"), folder.part("plan")
     rows = [
-        ("Pestle", plain(top.get("pestle"))),
-        ("Started", moment(top.get("started"))),
-        ("Finished", moment(top.get("finished"))),
-        ("Status", ": ".join(str(top[k]) for k in ("status", "status_detail") if top.get(k))),
+        ("Pestle", found.pestle),
+        ("Started", moment(found.started)),
+        ("Finished", moment(found.finished)),
+        ("Status", ": ".join(text for text in (found.status, found.status_detail) if text)),
     ]
-    hardware = {"cpu": "CPU", "gpu": "GPU"}
-    rows += [
-        (hardware.get(k, words(k).capitalize()), plain(v))
-        for k, v in folder.part("hardware").items()
-    ]
-    if is_number(training.get("seconds")):
-        rows.append(("Training time", duration(training["seconds"])))
-    if is_number(plan.get("estimated_seconds")):
-        rows.append(("Time estimated before", duration(plan["estimated_seconds"])))
-    if is_number(plan.get("steps")):
-        rows.append(
-            (
-                "Updates planned at most",
-                f"{count(plan['steps'])} ({plain(plan.get('epochs'))} epochs of "
-                f"{count(plan.get('steps_per_epoch'))})",
-            )
+    if found.hardware is not None:
+        machine = found.hardware
+        rows += [
+            ("CPU", machine.cpu),
+            ("Cores", plain(machine.cores)),
+            ("Threads", plain(machine.threads)),
+            ("Device", machine.device),
+            ("GPU", plain(machine.gpu)),
+            ("System", machine.system),
+        ]
+    if found.training is not None:
+        rows.append(("Training time", duration(found.training.seconds)))
+    if found.plan is not None:
+        plan = found.plan
+        most = f"{plain(plan.epochs)} epochs of {count(plan.steps_per_epoch)}"
+        rows.append(("Time estimated before", duration(plan.estimated_seconds)))
+        rows.append(("Updates planned at most", f"{count(plan.steps)} ({most})"))
+    if found.training is not None:
+        rows.append(("Updates done", count(found.training.steps)))
+    if found.plan is not None:
+        each, memory = found.plan.seconds_per_step, found.plan.memory_mib
+        rows.append(("Time per update, measured before", f"{1e3 * each:.0f} ms"))
+        if memory is not None:
+            rows.append(("Memory, measured before", f"{count(memory)} MiB"))
+    if found.gate is not None:
+        gate = (
+            f"passed on {count(found.gate.n_frames)} frames; largest deviation from the "
+            f"foundation {number(found.gate.energy, 2)} eV/atom, {number(found.gate.forces, 2)} "
+            f"eV/Å, {number(found.gate.stress, 2)} eV/Å³"
         )
-    if is_number(training.get("steps")):
-        rows.append(("Updates done", count(training["steps"])))
-    if is_number(plan.get("seconds_per_step")):
-        rows.append(
-            ("Time per update, measured before", f"{1e3 * plan['seconds_per_step']:.0f} ms")
-        )
-    if is_number(plan.get("memory_mib")):
-        rows.append(("Memory, measured before", f"{count(plan['memory_mib'])} MiB"))
-    rows.append(("Zero-step gate", _gate(folder)))
-    return [(k, v) for k, v in rows if v and v != MISSING]
+    elif folder.from_scratch:
+        gate = "does not apply: random weights cannot reproduce the foundation"
+    else:
+        gate = "no result: the run did not get that far"
+    return _known([*rows, ("Zero-step gate", gate)])
 
 
-def _gate(folder: RunFolder) -> str:
-    """The gate's result, or why there is none."""
-    gate = folder.part("gate")
-    if gate:
-        return (
-            f"passed on {count(gate.get('n_frames'))} frames; largest deviation from the "
-            f"foundation {number(gate.get('energy'), 2)} eV/atom, {number(gate.get('forces'), 2)} "
-            f"eV/Å, {number(gate.get('stress'), 2)} eV/Å³"
-        )
-    if folder.from_scratch:
-        return "does not apply: random weights cannot reproduce the foundation"
-    return "no result: the run did not get that far"
-
-
-def versions(folder: RunFolder) -> list[tuple[str, str]]:
+def versions(folder: Results) -> Rows:
     """Name and version of the libraries."""
-    found = folder.part("versions") or nested(folder.verdict, "versions")
-    return [(name, str(version)) for name, version in found.items()]
+    found = dict(folder.manifest.versions) if folder.manifest is not None else {}
+    return list((found or (folder.verdict.versions if folder.verdict is not None else {})).items())
 
 
-def commands(folder: RunFolder) -> list[tuple[str, str]]:
+def commands(folder: Results) -> Rows:
     """What was typed: title and command line of the run and of its tests."""
-    typed = [("The run", folder.manifest.get("command"))]
-    typed += [("The tests", folder.verdict.get("command"))]
-    return [(title, str(command)) for title, command in typed if command]
+    run = folder.manifest.command if folder.manifest is not None else ""
+    tests = folder.verdict.command if folder.verdict is not None else ""
+    return _known([("The run", run), ("The tests", tests)])

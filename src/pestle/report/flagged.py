@@ -13,10 +13,10 @@ from ase.data.colors import jmol_colors
 from ase.neighborlist import neighbor_list
 
 from pestle.protocols.results import Flagged
+from pestle.records.wording import MISSING, count, number
 from pestle.report.figures import for_script
 from pestle.report.models import Models
-from pestle.report.protocol_results import ProtocolResults
-from pestle.report.wording import MISSING, count, number
+from pestle.report.reading import ProtocolResults
 
 #: Structures of a page that can be viewed, and atoms of each.
 MAX_STRUCTURES, MAX_ATOMS = 60, 200
@@ -69,10 +69,11 @@ def flagged_section(protocols: dict[str, ProtocolResults], models: Models) -> Fl
         for name, found in every[:MAX_ROWS]
     ]
     owner = {id(found): name for name, found in every}
-    choices = [
-        (k, protocols[owner[id(found)]].title, _choice(found, models))
-        for k, found in enumerate(chosen)
-    ]
+    choices = []
+    for k, found in enumerate(chosen):
+        parts = (models.label(found.potential), found.title, found.reason)
+        text = " · ".join(part for part in parts if part)
+        choices.append((k, protocols[owner[id(found)]].title, text))
     drawn = [_drawn(found, models) for found in chosen]
     symbols = sorted({symbol for one in drawn for symbol in one["symbols"]})
     viewer = {"structures": drawn, "elements": {s: _element(s) for s in symbols}}
@@ -114,11 +115,6 @@ def _not_drawn(protocols: dict[str, ProtocolResults], places: dict[int, int]) ->
         if parts:
             lines.append(f"{results.title}: {' and '.join(parts)}: protocols/{name}/flagged.xyz")
     return lines
-
-
-def _choice(found: Flagged, models: Models) -> str:
-    parts = (models.label(found.potential), found.title, found.reason)
-    return " · ".join(part for part in parts if part)
 
 
 def _formula(atoms: Atoms) -> str:

@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pestle.report import colours
-from pestle.report.run_folder import RunFolder, nested
+from pestle.report import figures
+from pestle.report.reading import FINE_TUNED, FOUNDATION, REPLAY_SET, Results
 
-FOUNDATION, FINE_TUNED = "foundation", "fine-tuned"
 SCRATCH, REFERENCE = "scratch", "reference"
 #: Heads as the files call them → how the page does.
 TARGET_HEAD, REPLAY_HEAD = "Default", "pt_head"
 HEADS = {TARGET_HEAD: "target head", REPLAY_HEAD: "replay head"}
-HEAD_COLOURS = {TARGET_HEAD: colours.TUNED_COLOUR, REPLAY_HEAD: colours.REPLAY_COLOUR}
-#: The set of held-out replay structures. Not the models of the other sets are judged on it: the
-#: foundation has its own E0s there, this run's model its replay head.
-REPLAY_SET = "replay"
+HEAD_COLOURS = {TARGET_HEAD: figures.TUNED_COLOUR, REPLAY_HEAD: figures.REPLAY_COLOUR}
 _ON_REPLAY = {FOUNDATION: "foundation itself", FINE_TUNED: "fine-tuned, replay head"}
 
 
@@ -42,11 +38,11 @@ class Style:
         return self.symbol.endswith("-open")
 
 
-CANDIDATE_STYLE = Style(colours.TUNED_COLOUR)
-BASELINE_STYLE = Style(colours.FOUNDATION_COLOUR, "dash", "circle-open", "/")
-SCRATCH_STYLE = Style(colours.SCRATCH_COLOUR, "dashdot", "square", "x")
-REFERENCE_STYLE = Style(colours.REFERENCE_COLOUR, "solid", "diamond-open", ".")
-REPLAY_STYLE = Style(colours.REPLAY_COLOUR, "dash", "triangle-down", "\\")
+CANDIDATE_STYLE = Style(figures.TUNED_COLOUR)
+BASELINE_STYLE = Style(figures.FOUNDATION_COLOUR, "dash", "circle-open", "/")
+SCRATCH_STYLE = Style(figures.SCRATCH_COLOUR, "dashdot", "square", "x")
+REFERENCE_STYLE = Style(figures.REFERENCE_COLOUR, "solid", "diamond-open", ".")
+REPLAY_STYLE = Style(figures.REPLAY_COLOUR, "dash", "triangle-down", "\\")
 _DASHES = ("dot", "longdash", "longdashdot", "dashdot", "dash")
 _SYMBOLS = ("triangle-up", "diamond", "cross", "star", "hexagon", "pentagon", "x")
 _PATTERNS = ("\\", "-", "+", "|", ".")
@@ -55,7 +51,7 @@ _PATTERNS = ("\\", "-", "+", "|", ".")
 def other_style(place: int) -> Style:
     """Style of a further potential, by the order in which it is met."""
     return Style(
-        colours.OTHER_COLOURS[place % len(colours.OTHER_COLOURS)],
+        figures.OTHER_COLOURS[place % len(figures.OTHER_COLOURS)],
         _DASHES[place % len(_DASHES)],
         _SYMBOLS[place % len(_SYMBOLS)],
         _PATTERNS[place % len(_PATTERNS)],
@@ -97,9 +93,14 @@ class Models:
         return _ON_REPLAY.get(model, spoken) if in_set == REPLAY_SET else spoken
 
 
-def models_of(folder: RunFolder) -> Models:
+def models_of(folder: Results) -> Models:
     """Every potential that the results name: foundation first, then the candidate."""
-    candidates, baselines = _named(folder, "candidate"), _named(folder, "baseline")
+    abouts = [p.about for p in folder.protocols.values() if p.about is not None]
+    candidates = [about.candidate for about in abouts]
+    baselines = [about.baseline for about in abouts if about.baseline is not None]
+    if folder.verdict is not None:
+        candidates = [folder.verdict.candidate, *candidates]
+        baselines = [folder.verdict.baseline or FOUNDATION, *baselines]
     found = dict.fromkeys(_all_names(folder))
     found.pop(REFERENCE, None)
     first = [FOUNDATION, *baselines, FINE_TUNED, *candidates]
@@ -120,42 +121,25 @@ def models_of(folder: RunFolder) -> Models:
         else:
             styles[name] = other_style(spare)
             spare += 1
-    spoken = _labels(folder)
+    spoken = dict(folder.verdict.labels) if folder.verdict is not None else {}
+    for results in reversed(folder.protocols.values()):
+        spoken |= {name: label for name, label in results.labels.items() if label}
     labels = {name: spoken.get(name) or name for name in names}
     return Models(labels, styles, *_of_errors(folder))
 
 
-def _named(folder: RunFolder, role: str) -> list[str]:
-    """Names that verdict and protocols give to the candidate or the baseline."""
-    said = [folder.verdict.get(role), *(p.role(role) for p in folder.protocols.values())]
-    return list(dict.fromkeys(name for name in said if isinstance(name, str) and name))
-
-
-def _all_names(folder: RunFolder) -> Iterable[str]:
-    for by_model in nested(folder.errors, "sets").values():
-        yield from by_model if isinstance(by_model, dict) else ()
+def _all_names(folder: Results) -> Iterable[str]:
+    for by_model in folder.errors.values():
+        yield from by_model
     for results in folder.protocols.values():
-        models = results.metrics.get("models")
-        yield from (str(name) for name in models) if isinstance(models, list) else ()
+        yield from results.about.models if results.about is not None else ()
         yield from (series.name for chart in results.charts for series in chart.series)
         yield from (found.potential for found in results.flagged)
 
 
-def _labels(folder: RunFolder) -> dict[str, str]:
-    labels: dict[str, str] = {}
-    for results in reversed(folder.protocols.values()):
-        labels |= results.labels
-    given = {k: str(v) for k, v in nested(folder.verdict, "labels").items() if v}
-    return given | labels
-
-
-def _of_errors(folder: RunFolder) -> tuple[str, str]:
+def _of_errors(folder: Results) -> tuple[str, str]:
     """The model that the errors are about, and its foundation."""
     results = folder.protocols.get("errors")
-    present = {name for models in nested(folder.errors, "sets").values() for name in models or ()}
-    base = results.role("baseline") if results is not None else None
-    tuned = results.role("candidate") if results is not None else None
-    if tuned is None:
-        others = [name for name in present if name != FOUNDATION]
-        tuned = FINE_TUNED if FINE_TUNED in present or not others else sorted(others)[0]
-    return tuned, base or FOUNDATION
+    if results is None or results.about is None:
+        return FINE_TUNED, FOUNDATION
+    return results.about.candidate, results.about.baseline or FOUNDATION

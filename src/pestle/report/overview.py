@@ -1,4 +1,5 @@
-"""The head of the page: one sentence, the status, the figures to remember, the licence."""
+"""The head of the page: one sentence, the status, the figures to remember, the licence; and what
+was asked: method, foundation, data and scope of a run, or the models of a test."""
 
 from __future__ import annotations
 
@@ -7,12 +8,15 @@ from typing import Any
 
 from pestle.foundations.catalogue import ASL
 from pestle.progress import duration
+from pestle.records.ending import Ending
+from pestle.records.manifest import Manifest
+from pestle.records.wording import MISSING, count, counted, moment, number, percent_of
+from pestle.report.curves import best_record, chosen_by, metric_in_words, watched, watched_in_words
 from pestle.report.drift import best_drift
-from pestle.report.epochs import best_record, chosen_by, watched, watched_in_words
-from pestle.report.error_tables import QUANTITIES, set_in_words, set_names
-from pestle.report.models import REPLAY_SET, Models
-from pestle.report.run_folder import RunFolder, nested, split_summaries
-from pestle.report.wording import count, is_number, metric_in_words, moment, number, share
+from pestle.report.error_tables import ENERGY, FORCES, QUANTITIES, set_in_words, telling
+from pestle.report.models import Models
+from pestle.report.reading import Results
+from pestle.report.verdict import SCOPES
 
 _STATUS = {
     "finished": ("good", "finished"),
@@ -25,43 +29,39 @@ _STATUS = {
 _NON_COMMERCIAL = (ASL.lower(), "academic", "non-commercial", "noncommercial", "-nc")
 
 
-def overview(folder: RunFolder, models: Models) -> dict[str, Any]:
+def overview(folder: Results, models: Models) -> dict[str, Any]:
     """Everything above the first section."""
+    manifest = folder.manifest
     kind, label = status_of(folder)
-    started, finished = folder.manifest.get("started"), folder.manifest.get("finished")
-    when = finished or started or folder.timings.get("when")
-    status = {
-        "kind": kind,
-        "label": label,
-        "detail": str(folder.manifest.get("status_detail") or ""),
-    }
+    when = folder.timings.when if folder.timings is not None else None
+    if manifest is not None:
+        when = manifest.finished or manifest.started
+    detail = manifest.status_detail if manifest is not None else ""
+    ending = manifest.ending if manifest is not None else None
     return {
         "name": folder.name,
         "sentence": sentence(folder, models) if folder.is_run else _tests(folder, models),
-        "status": status if folder.is_run else None,
-        "ending": _ending(folder),
+        "status": {"kind": kind, "label": label, "detail": detail} if folder.is_run else None,
+        "ending": _ending(ending, folder) if ending is not None else None,
         "when": moment(when) if when else "",
         "figures": key_figures(folder, models),
-        "licence": licence(folder) if folder.is_run else None,
+        "licence": _licence(manifest, folder) if folder.is_run else None,
     }
 
 
-def status_of(folder: RunFolder) -> tuple[str, str]:
+def status_of(folder: Results) -> tuple[str, str]:
     """Kind of colour and words. A run that ended in vain is no success, though it finished."""
-    said = str(folder.manifest.get("status") or "unknown")
-    trouble = folder.ending.trouble if folder.ending is not None else None
-    if said == "finished" and trouble is not None:
-        return "warn", f"finished: {trouble.title}"
+    if folder.manifest is None:
+        return "warn", "unknown"
+    ending, said = folder.manifest.ending, folder.manifest.status
+    if said == "finished" and ending is not None and ending.trouble is not None:
+        return "warn", f"finished: {ending.trouble.title}"
     return _STATUS.get(said, ("warn", said))
 
 
-def _ending(folder: RunFolder) -> dict[str, Any] | None:
+def _ending(ending: Ending, folder: Results) -> dict[str, Any]:
     """Title and warning where something is wrong, and the three lines."""
-    ending = folder.ending
-    if ending is None:
-        return None
-    lines = ending.lines(folder.path)
-    trouble = ending.trouble
+    lines, trouble = ending.lines(folder.path), ending.trouble
     return {
         "title": trouble.title.capitalize() if trouble else "",
         "warning": trouble.sentence[:1].upper() + trouble.sentence[1:] if trouble else "",
@@ -70,108 +70,90 @@ def _ending(folder: RunFolder) -> dict[str, Any] | None:
     }
 
 
-def _tests(folder: RunFolder, models: Models) -> str:
+def _tests(folder: Results, models: Models) -> str:
     """What a folder without a run is about."""
-    n = len(folder.protocols)
-    text = f"{n} physical test{'' if n == 1 else 's'} of {folder.name}"
-    base = folder.verdict.get("baseline")
-    return f"{text}, compared with {models.label(str(base))}." if base else f"{text}."
+    text = f"{counted(len(folder.protocols), 'physical test')} of {folder.name}"
+    base = folder.verdict.baseline if folder.verdict is not None else None
+    return f"{text}, compared with {models.label(base)}." if base else f"{text}."
 
 
-def best_set(folder: RunFolder, models: Models) -> str | None:
-    """The set whose errors say most: test, else validation, else training."""
-    sets = nested(folder.errors, "sets")
-    names = [name for name in set_names(sets) if name != REPLAY_SET]
-    return next((s for s in names if nested(sets, s, models.tuned, "all")), None)
+def _frames(manifest: Manifest, split: str) -> int:
+    """Frames of a split. Isolated atoms give reference energies; they are no frames one would
+    count."""
+    summary = manifest.data.summary[split]
+    return summary.n_frames - summary.n_isolated_atoms
 
 
-def sentence(folder: RunFolder, models: Models) -> str:
+def sentence(folder: Results, models: Models) -> str:
     """What was done and what came of it, in plain words."""
-    method = str(folder.part("method").get("name") or "")
-    foundation = str(folder.part("foundation").get("name") or "")
-    if method:
-        text = folder.method.in_words if folder.method is not None else f"{method} fine-tuning"
-        link = "in the shape of" if folder.from_scratch else "of"
-        text += f" {link} {foundation}" if foundation else ""
-    else:
-        text = f"Fine-tuning of {foundation}" if foundation else "A fine-tuning run"
-    train = nested(split_summaries(folder), "train")
-    frames = train.get("n_frames")
-    if is_number(frames):
-        # Isolated atoms give reference energies; they are no frames one would count.
-        frames -= train.get("n_isolated_atoms") or 0
+    if folder.manifest is None:
+        return f"A fine-tuning run: {_outcome(folder, models)}."
+    link = "in the shape of" if folder.from_scratch else "of"
+    text = f"{folder.method_in_words} {link} {folder.manifest.foundation.name}"
+    if "train" in folder.manifest.data.summary:
+        frames = _frames(folder.manifest, "train")
         text += f" on {count(frames)} frame{'' if frames == 1 else 's'}"
     return f"{text[0].upper()}{text[1:]}: {_outcome(folder, models)}."
 
 
-def _outcome(folder: RunFolder, models: Models) -> str:
-    chosen = best_set(folder, models)
-    if chosen:
-        sets = nested(folder.errors, "sets")
-        errors = nested(sets, chosen, models.tuned, "all")
-        base = nested(sets, chosen, models.base, "all")
-        for quantity, word in (("forces", "force"), ("energy", "energy")):
-            value, old = errors.get(f"{quantity}_rmse"), base.get(f"{quantity}_rmse")
-            if is_number(value):
-                if quantity == "energy":
-                    old = _without_offset(folder, chosen, value) or old
-                unit = QUANTITIES[quantity][1]
-                word_before = "the foundation" if folder.from_scratch else "foundation before"
-                before = f", {word_before} {number(old)}" if is_number(old) else ""
-                where = set_in_words(chosen)
-                return f"{word} error on the {where} {number(value)} {unit}{before}"
-    valid = watched(best_record(folder))
-    if is_number(valid.get("forces_rmse")):
+def _outcome(folder: Results, models: Models) -> str:
+    found = telling(folder, models)
+    for q in (FORCES, ENERGY) if found is not None else ():
+        assert found is not None
+        value = q.rmse(found.tuned)
+        if value is not None:
+            old = None if found.base is None else q.rmse(found.base)
+            if q is ENERGY:
+                old = _without_offset(folder, found.name, value) or old
+            who = "the foundation" if folder.from_scratch else "foundation before"
+            before = f", {who} {number(old)}" if old is not None else ""
+            where = set_in_words(found.name)
+            return f"{q.word} error on the {where} {number(value)} {q.unit}{before}"
+    kept = best_record(folder)
+    errors = watched(kept) if kept is not None else None
+    if errors is not None and errors.forces_rmse is not None:
         return (
             f"force error on the {watched_in_words(folder).removesuffix(' frames')} frames "
-            f"{number(valid['forces_rmse'])} meV/Å at the epoch kept so far; the errors "
+            f"{number(errors.forces_rmse)} meV/Å at the epoch kept so far; the errors "
             "by group were not calculated"
         )
     return "no error has been calculated"
 
 
-def key_figures(folder: RunFolder, models: Models) -> list[dict[str, str]]:
+def key_figures(folder: Results, models: Models) -> list[dict[str, str]]:
     """Label, value, unit and a note each."""
     figures = []
-    chosen = best_set(folder, models)
-    if chosen:
-        sets = nested(folder.errors, "sets")
-        errors = nested(sets, chosen, models.tuned, "all")
-        base = nested(sets, chosen, models.base, "all")
-        for quantity, (heading, unit) in QUANTITIES.items():
-            value, old = errors.get(f"{quantity}_rmse"), base.get(f"{quantity}_rmse")
-            if is_number(value):
-                label = f"{heading} RMSE, {set_in_words(chosen)}"
-                note = _against(value, old)
-                bare = _without_offset(folder, chosen, value) if quantity == "energy" else None
-                if bare is not None:
-                    note = _against(value, bare, " less its constant offset")
-                figures.append(_figure(label, number(value), unit, note))
-    training, method = folder.part("training"), folder.part("method")
-    if is_number(training.get("best_update")):
-        steps = training.get("steps")
-        note = ""
-        if training.get("best_metric"):
-            metric, metric_unit = metric_in_words(training["best_metric"])
-            note = (
-                f"{chosen_by(folder)} {metric} {number(training.get('best_value'))} {metric_unit}"
-            )
-        unit = f"of {count(steps)}" if is_number(steps) else ""
-        label = "Last update, kept" if training.get("kept") == "last" else "Best update"
-        figures.append(_figure(label, count(training["best_update"]), unit, note.strip()))
+    found = telling(folder, models)
+    for q in QUANTITIES if found is not None else ():
+        assert found is not None
+        value = q.rmse(found.tuned)
+        if value is not None:
+            note = _against(value, None if found.base is None else q.rmse(found.base))
+            bare = _without_offset(folder, found.name, value) if q is ENERGY else None
+            if bare is not None:
+                note = _against(value, bare, " less its constant offset")
+            label = f"{q.heading} RMSE, {set_in_words(found.name)}"
+            figures.append(_figure(label, number(value), q.unit, note))
+    manifest = folder.manifest
+    training = manifest.training if manifest is not None else None
+    if training is not None and training.best_update is not None:
+        metric, unit = metric_in_words(training.best_metric)
+        note = f"{chosen_by(folder)} {metric} {number(training.best_value)} {unit}".strip()
+        label = "Last update, kept" if training.kept == "last" else "Best update"
+        of_all = f"of {count(training.steps)}"
+        figures.append(_figure(label, count(training.best_update), of_all, note))
     moved = best_drift(folder)
     if moved:
         figures.append(_figure("Force drift of the kept model", *moved))
-    if is_number(training.get("seconds")):
-        device = folder.part("hardware").get("gpu") or folder.part("hardware").get("cpu") or ""
-        steps = training.get("steps")
-        note = f"{count(steps)} steps" if is_number(steps) else ""
-        note = " · ".join(part for part in (note, str(device)) if part)
-        figures.append(_figure("Training time", duration(training["seconds"]), "", note))
-    if is_number(method.get("n_trainable")):
-        total = method.get("n_parameters")
-        note = f"{count(method['n_trainable'])} of {count(total)}"
-        figures.append(_figure("Parameters trained", share(method["n_trainable"], total), "", note))
+    if manifest is not None and training is not None:
+        machine = manifest.hardware
+        device = (machine.gpu or machine.cpu) if machine is not None else ""
+        note = " · ".join(part for part in (f"{count(training.steps)} steps", device) if part)
+        figures.append(_figure("Training time", duration(training.seconds), "", note))
+    if manifest is not None and manifest.method.n_parameters:
+        trained, total = manifest.method.n_trainable, manifest.method.n_parameters
+        note = f"{count(trained)} of {count(total)}"
+        figures.append(_figure("Parameters trained", percent_of(trained, total), "", note))
     return figures
 
 
@@ -179,17 +161,18 @@ def _figure(label: str, value: str, unit: str, note: str) -> dict[str, str]:
     return {"label": label, "value": value, "unit": unit, "note": note}
 
 
-def _without_offset(folder: RunFolder, name: str, energy: float) -> float | None:
+def _without_offset(folder: Results, name: str, energy: float) -> float | None:
     """The foundation's energy error on a set, its constant offset taken off: a model learns that
     first and for nothing. `None` where the figure is not of the frames of the run."""
-    for one in folder.ending.sets if folder.ending is not None else ():
+    ending = folder.manifest.ending if folder.manifest is not None else None
+    for one in ending.sets if ending is not None else ():
         if one.name == name and one.energy is not None and one.foundation_energy is not None:
             return one.foundation_energy if math.isclose(one.energy, energy, rel_tol=1e-3) else None
     return None
 
 
-def _against(value: float, old: Any, how: str = "") -> str:
-    if not is_number(old):
+def _against(value: float, old: float | None, how: str = "") -> str:
+    if old is None:
         return ""
     if not value or not old:
         return f"foundation{how} {number(old)}"
@@ -198,10 +181,8 @@ def _against(value: float, old: Any, how: str = "") -> str:
     return f"foundation{how} {number(old)} · " + ("the same" if 0.995 < ratio < 1.005 else change)
 
 
-def licence(folder: RunFolder) -> dict[str, Any]:
+def _licence(manifest: Manifest | None, folder: Results) -> dict[str, Any]:
     """The foundation's licence, which the fine-tuned model inherits, and what it forbids."""
-    foundation = folder.part("foundation")
-    name = str(foundation.get("licence") or "unknown")
     if folder.from_scratch:
         # Random weights owe nothing to the foundation's weights.
         return {
@@ -209,7 +190,8 @@ def licence(folder: RunFolder) -> dict[str, Any]:
             "text": "trained from random weights: no foundation licence applies to the model",
             "notice": "",
         }
-    source = str(foundation.get("name") or "the foundation")
+    name = manifest.foundation.licence if manifest is not None else "unknown"
+    source = manifest.foundation.name if manifest is not None else "the foundation"
     notice = ""
     if any(part in name.lower() for part in _NON_COMMERCIAL):
         notice = (
@@ -222,3 +204,70 @@ def licence(folder: RunFolder) -> dict[str, Any]:
             "it commercially."
         )
     return {"name": name, "text": f"inherited from {source}", "notice": notice}
+
+
+def asked(folder: Results, models: Models) -> list[tuple[str, str]]:
+    """Rows of name and value."""
+    rows = _of_run(folder.manifest, folder) if folder.manifest is not None else []
+    rows += _of_test(folder, models)
+    return [(name, value) for name, value in rows if value and value != MISSING]
+
+
+def _of_run(manifest: Manifest, folder: Results) -> list[tuple[str, str]]:
+    name, foundation, data = folder.method_name, manifest.foundation, manifest.data
+    spoken = "from scratch" if folder.from_scratch else folder.method_in_words
+    chosen = ", chosen by auto" if manifest.method.choice is not None else ""
+    facts = [
+        f for f in (foundation.level_of_theory, foundation.licence) if f not in ("", "unknown")
+    ]
+    start = foundation.name + (f" ({'; '.join(facts)})" if facts else "")
+    e0s = manifest.reference_energies
+    length = ""
+    if manifest.training is not None:
+        training = manifest.training
+        length = f"{count(training.steps)} updates ({training.epochs:,.4g} epochs)"
+    spoken_splits = {"train": "training", "valid": "validation"}
+    frames = [
+        f"{count(_frames(manifest, split))} {spoken_splits.get(split, split)}"
+        for split, summary in data.summary.items()
+        if summary.n_frames
+    ]
+    in_training = data.summary["train"].elements if "train" in data.summary else {}
+    scope = SCOPES.get(str(folder.setting("scope")), "") if folder.verdict is None else ""
+    return [
+        ("Method", f"{spoken} ({name}){chosen}"),
+        ("Foundation", start),
+        ("Data", f"{', '.join(frames)} frames" if frames else ""),
+        ("Elements in the data", " ".join(in_training)),
+        ("Dispersion", _dispersion(manifest)),
+        ("Reference energies", e0s.method + (f": {e0s.reason}" if e0s.reason else "")),
+        ("Length", length),
+        ("Scope", scope),
+    ]
+
+
+def _dispersion(manifest: Manifest) -> str:
+    """Whether the labels hold it; empty where nobody said."""
+    if manifest.data.dispersion_removed:
+        removed = manifest.data.dispersion_removed
+        return f"{removed} was taken from the labels: add it when the model is used"
+    said = {
+        "included": "in the labels: no D3 correction may be added to the model",
+        "none": "not in the labels",
+    }
+    return said.get(manifest.data.dispersion, "")
+
+
+def _of_test(folder: Results, models: Models) -> list[tuple[str, str]]:
+    found = folder.verdict
+    if found is None:
+        return []
+    quick = "quick: a first look in minutes" if found.quick else "full"
+    return [
+        ("Tested", found.candidate if not folder.is_run else ""),
+        ("Compared with", models.label(found.baseline) if found.baseline else ""),
+        ("Also compared", ", ".join(found.others)),
+        ("Scope", SCOPES[found.scope]),
+        ("Settings of the tests", quick),
+        ("Tested on", moment(folder.timings.when) if folder.timings is not None else ""),
+    ]

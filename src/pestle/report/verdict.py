@@ -6,9 +6,9 @@ import shlex
 from typing import Any
 
 from pestle.progress import duration
-from pestle.report.protocol_results import protocol_title
-from pestle.report.run_folder import RunFolder, nested, objects
-from pestle.report.wording import MISSING, is_number, number
+from pestle.records.verdict import CountedFinding, Verdict
+from pestle.records.wording import MISSING, number
+from pestle.report.reading import Results, protocol_title
 
 #: Level → word, sign, kind of colour. The word and the shape say it without the colour.
 LEVELS = {
@@ -17,7 +17,6 @@ LEVELS = {
     "incomplete": ("INCOMPLETE", "?", "open"),
     "pass": ("PASS", "✓", "good"),
 }
-_UNKNOWN = ("NO VERDICT", "–", "open")
 #: Scope → what the model is meant for.
 SCOPES = {
     "narrow": "narrow: configurations like those of the data",
@@ -25,125 +24,96 @@ SCOPES = {
 }
 
 
-def badge(level: Any) -> dict[str, str]:
+def badge(level: str) -> dict[str, str]:
     """Word, sign and colour of a level."""
-    word, sign, kind = LEVELS.get(str(level), _UNKNOWN)
+    word, sign, kind = LEVELS[level]
     return {"word": word, "sign": sign, "kind": kind}
 
 
-def verdict(folder: RunFolder) -> dict[str, Any] | None:
+def verdict(folder: Results) -> dict[str, Any] | None:
     """Everything about the verdict; `None` where the model was not qualified."""
     found = folder.verdict
-    if not found:
+    if found is None:
         return None
+    shipped = found.thresholds == "shipped"
     return {
-        "badge": badge(found.get("verdict")),
-        "sentence": str(found.get("sentence") or ""),
-        "scope": SCOPES.get(str(found.get("scope")), str(found.get("scope") or "")),
-        "quick": bool(found.get("quick")),
-        "thresholds": _thresholds(found.get("thresholds")),
+        "badge": badge(found.verdict),
+        "sentence": found.sentence,
+        "scope": SCOPES[found.scope],
+        "quick": found.quick,
+        "thresholds": "those that Pestle ships" if shipped else found.thresholds,
         "findings": findings(folder),
-        "not_tested": _not_tested(found),
-        "left_out": _left_out(found),
-        "tested": _tested(found, nested(folder.timings, "seconds")),
+        "not_tested": [
+            {
+                "title": protocol_title(entry.protocol),
+                "needed": entry.needed,
+                "why": entry.why,
+                "how": entry.how,
+            }
+            for entry in sorted(found.not_tested, key=lambda entry: not entry.needed)
+        ],
+        # Protocols of which the quick settings calculated a part.
+        "left_out": [
+            {
+                "title": protocol_title(name),
+                "extent": part.extent or MISSING,
+                "full": part.full_extent,
+            }
+            for name, part in found.protocols.items()
+            if part.full_extent
+        ],
+        "tested": _tested(found, folder.timings.seconds if folder.timings is not None else {}),
     }
 
 
-def how_to_qualify(folder: RunFolder) -> str:
+def how_to_qualify(folder: Results) -> str:
     """The command that gives this folder a verdict."""
     scope = folder.setting("scope")
     scope = scope if scope in SCOPES else "narrow|broad"
     return f"pestle qualify {shlex.quote(str(folder.path))} --scope {scope}"
 
 
-def findings(folder: RunFolder, protocol: str | None = None) -> list[dict[str, Any]]:
+def findings(folder: Results, protocol: str | None = None) -> list[dict[str, Any]]:
     """Findings, of one protocol or of all: the worst first, those that count before others."""
+    if folder.verdict is None:
+        return []
     order = list(LEVELS)
-    found = [
-        entry
-        for entry in objects(folder.verdict.get("findings"))
-        if protocol is None or entry.get("protocol") == protocol
-    ]
-    found.sort(
-        key=lambda f: (
-            order.index(f["level"]) if f.get("level") in order else len(order),
-            not f.get("counts", True),
-        )
-    )
-    scope = str(folder.verdict.get("scope") or "")
-    return [_finding(entry, folder, scope) for entry in found]
-
-
-def _finding(entry: dict[str, Any], folder: RunFolder, scope: str) -> dict[str, Any]:
-    name = str(entry.get("protocol") or "")
-    return {
-        "badge": badge(entry.get("level")),
-        "protocol": name,
-        "title": protocol_title(name),
-        "linked": name in folder.protocols,
-        "sentence": str(entry.get("sentence") or ""),
-        "quantity": str(entry.get("quantity") or ""),
-        "value": figure_of(entry),
-        "limit": str(entry.get("limit") or ""),
-        "aside": f"does not count for the {scope} scope" if entry.get("counts") is False else "",
-    }
-
-
-def figure_of(entry: dict[str, Any]) -> str:
-    """The figure of a finding with its unit; an em dash for none."""
-    if not is_number(entry.get("value")):
-        return MISSING
-    return f"{number(entry['value'])} {entry.get('unit') or ''}".strip()
-
-
-def _thresholds(value: Any) -> str:
-    if not value:
-        return ""
-    return "those that Pestle ships" if value == "shipped" else str(value)
-
-
-def _not_tested(found: dict[str, Any]) -> list[dict[str, Any]]:
-    """What the scope needs stands first."""
-    entries = [
+    found = [f for f in folder.verdict.findings if protocol is None or f.protocol == protocol]
+    found.sort(key=lambda f: (order.index(f.level), not f.counts))
+    scope = folder.verdict.scope
+    return [
         {
-            "title": protocol_title(str(entry.get("protocol") or "")),
-            "needed": bool(entry.get("needed")),
-            "why": str(entry.get("why") or ""),
-            "how": str(entry.get("how") or ""),
+            "badge": badge(f.level),
+            "protocol": f.protocol,
+            "title": protocol_title(f.protocol),
+            "linked": f.protocol in folder.protocols,
+            "sentence": f.sentence,
+            "quantity": f.quantity,
+            "value": figure_of(f),
+            "limit": f.limit,
+            "aside": "" if f.counts else f"does not count for the {scope} scope",
         }
-        for entry in objects(found.get("not_tested"))
+        for f in found
     ]
-    return sorted(entries, key=lambda entry: not entry["needed"])
 
 
-def _left_out(found: dict[str, Any]) -> list[dict[str, str]]:
-    """Protocols of which the quick settings calculated a part."""
+def figure_of(finding: CountedFinding) -> str:
+    """The figure of a finding with its unit; an em dash for none."""
+    if finding.value is None:
+        return MISSING
+    return f"{number(finding.value)} {finding.unit}".strip()
+
+
+def _tested(found: Verdict, seconds: dict[str, float]) -> list[dict[str, Any]]:
+    """Protocols that were run: outcome, extent and time."""
     return [
         {
             "title": protocol_title(name),
-            "extent": str(nested(found, "protocols", name).get("extent") or MISSING),
-            "full": str(nested(found, "protocols", name)["full_extent"]),
+            "badge": badge(part.level) if part.level else None,
+            "needed": "yes" if part.needed else "no",
+            "extent": part.extent or MISSING,
+            "time": duration(seconds[name]) if name in seconds else MISSING,
+            "seconds": seconds.get(name),
         }
-        for name in nested(found, "protocols")
-        if nested(found, "protocols", name).get("full_extent")
+        for name, part in found.protocols.items()
     ]
-
-
-def _tested(found: dict[str, Any], seconds_of: dict[str, Any]) -> list[dict[str, Any]]:
-    """Protocols that were run: outcome, extent and time."""
-    rows = []
-    for name in nested(found, "protocols"):
-        part = nested(found, "protocols", name)
-        seconds = seconds_of.get(name)
-        rows.append(
-            {
-                "protocol": name,
-                "title": protocol_title(name),
-                "badge": badge(part["level"]) if part.get("level") else None,
-                "needed": "yes" if part.get("needed") else "no",
-                "extent": str(part.get("extent") or MISSING),
-                "time": duration(seconds) if is_number(seconds) else MISSING,
-                "seconds": seconds if is_number(seconds) else None,
-            }
-        )
-    return rows

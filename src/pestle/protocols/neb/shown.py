@@ -13,7 +13,7 @@ from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.thresholds import Threshold
 from pestle.records.results import Measured
 from pestle.records.verdict import LEVELS, Finding
-from pestle.records.wording import counted, minus
+from pestle.records.wording import counted, fixed
 
 #: K at which an error of a barrier is told as one of a rate.
 ROOM = 300.0
@@ -221,7 +221,7 @@ def _late(mine: Reactions, limit: Threshold) -> Finding | None:
 
 
 def _ev(value: float) -> str:
-    return minus(f"{value:.2f} eV")
+    return f"{fixed(value, 2)} eV"
 
 
 def _side(error: float) -> str:
