@@ -27,7 +27,7 @@ from pestle.protocols.results import Flagged
 from pestle.protocols.thresholds import read_thresholds
 from pestle.records.folder import require_folder
 from pestle.records.manifest import Manifest
-from pestle.records.results import About, Measured, Numbers
+from pestle.records.results import About, Measured, N
 from pestle.records.verdict import Finding
 from pestle.settings.probe import ProbeSettings
 from pestle.settings.run_file import build
@@ -50,20 +50,15 @@ class Probed:
     """
 
     protocol: Protocol[Any]
-    measured: Any
+    measured: Measured[Any]
     findings: list[Finding]
     folder: Path
 
     def to_json(self) -> dict[str, Any]:
         """What metrics.json holds, with `findings` and the folder `out`."""
-        content: dict[str, Any] = as_json(self.measured)
+        content = self.measured.to_json()
         findings = finite([asdict(finding) for finding in self.findings])
         return content | {"findings": findings, "out": str(self.folder)}
-
-
-def as_json(found: Any) -> dict[str, Any]:
-    """TRANSITIONAL: results of protocols that are typed, and of those that are not yet."""
-    return found.to_json() if isinstance(found, Measured) else dict(found)
 
 
 def probe(
@@ -131,13 +126,13 @@ def probe(
 
 
 def run_protocol(
-    chosen: Protocol,
+    chosen: Protocol[N],
     loaded: Contenders,
     inputs: Inputs,
     settings: BaseModel,
     folder: Path,
     dtype: str,
-) -> Any:
+) -> Measured[N]:
     """Calculate what is not there yet, analyse, and write what there is to see."""
     found, raws = measured(chosen, loaded, inputs, settings, folder, dtype)
     write_results(chosen, found, raws, folder)
@@ -145,13 +140,13 @@ def run_protocol(
 
 
 def measured(
-    chosen: Protocol,
+    chosen: Protocol[N],
     loaded: Contenders,
     inputs: Inputs,
     settings: BaseModel,
     folder: Path,
     dtype: str,
-) -> tuple[Any, dict[str, RawFolder]]:
+) -> tuple[Measured[N], dict[str, RawFolder]]:
     """Calculate what is not there yet, and analyse.
 
     Returns:
@@ -181,19 +176,16 @@ def measured(
         labels=dict(loaded.labels),
         elements=tuple(chemical_symbols[z] for z in inputs.elements),
     )
-    numbers = chosen.analyse(raws, inputs, settings)
-    if isinstance(numbers, Numbers):
-        return Measured.of(about, numbers), raws
-    return finite(about.model_dump(mode="json") | numbers), raws
+    return Measured.of(about, chosen.analyse(raws, inputs, settings)), raws
 
 
 def write_results(
-    chosen: Protocol[Any], found: Any, raws: Mapping[str, RawFolder], folder: Path
+    chosen: Protocol[N], found: Measured[N], raws: Mapping[str, RawFolder], folder: Path
 ) -> None:
     """metrics.json, charts.json, tables.json, timings.json where times were taken, and, where a
     structure was found fault with, flagged.xyz; and SHA256SUMS of all but the times."""
     with writing_with_sums(folder, RESULTS):
-        write_json(folder / "metrics.json", as_json(found))
+        write_json(folder / "metrics.json", found.to_json())
         write_json(folder / "charts.json", [asdict(chart) for chart in chosen.charts(found)])
         write_json(folder / "tables.json", [asdict(table) for table in chosen.tables(found)])
         write_flagged(folder / "flagged.xyz", chosen.flagged(raws, found))
@@ -203,7 +195,7 @@ def write_results(
 
 
 def _key(
-    chosen: Protocol,
+    chosen: Protocol[Any],
     potential: Potential,
     inputs: Inputs,
     settings: BaseModel,
@@ -314,7 +306,7 @@ def elements_for(
 
 
 def _require_elements(
-    potential: Potential, chosen: Protocol, inputs: Inputs, structures: Sequence[Frame]
+    potential: Potential, chosen: Protocol[Any], inputs: Inputs, structures: Sequence[Frame]
 ) -> None:
     known = potential.elements
     needed = {*chosen.elements(inputs), *elements_of(structures)}

@@ -121,11 +121,12 @@ class Protocol(Generic[N]):
 
     declaration: Declaration
     settings: type[BaseModel]
+    numbers: type[N]
     calculate: Callable[[Potential, Inputs, Any, RawFolder], None]
-    analyse: Callable[[Mapping[str, RawFolder], Inputs, Any], Any]
-    charts: Callable[[Any], list[Chart]]
-    tables: Callable[[Any], list[Table]]
-    assess: Callable[[Any, Mapping[str, Threshold]], list[Finding]]
+    analyse: Callable[[Mapping[str, RawFolder], Inputs, Any], N]
+    charts: Callable[[Measured[N]], list[Chart]]
+    tables: Callable[[Measured[N]], list[Table]]
+    assess: Callable[[Measured[N], Mapping[str, Threshold]], list[Finding]]
     extent: Callable[[Any], str]
     structures: Callable[[Inputs, Any], Sequence[Frame]] = no_structures
     elements: Callable[[Inputs], Sequence[int]] = data_elements
@@ -139,7 +140,6 @@ class Protocol(Generic[N]):
     has_reference: Callable[[Sets, Any], bool] = no_reference
     asked_by: Callable[[Any], bool] = never
     given_by: Callable[[Any], bool] = never
-    numbers: type[N] | None = None  # TRANSITIONAL: becomes required once every protocol has one
 
     @property
     def name(self) -> str:
