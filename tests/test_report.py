@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from pestle.errors import PestleError
+from pestle.metrics import FrameErrors
 from pestle.protocols.results import Chart, Series
 from pestle.records.manifest import (
     Block,
@@ -34,7 +35,7 @@ from pestle.records.manifest import (
     SplitSummary,
     TrainingFacts,
 )
-from pestle.records.metrics import Drift, Errors, EvaluatedErrors, MetricsLine, Update
+from pestle.records.metrics import Drift, EvaluatedErrors, MetricsLine, Update
 from pestle.records.parts import AtomicEnergies, File, FoundationFacts
 from pestle.records.wording import figure, number, percent_of, plain
 from pestle.report import write_report
@@ -55,11 +56,11 @@ EVIL = '<script>alert("x")</script>&amp.xyz'
 
 
 # -- a run folder as finetune leaves it ----------------------------------------------------------
-def _errors(scale: float, groups: dict[str, int]) -> dict[str, Errors]:
+def _errors(scale: float, groups: dict[str, int]) -> dict[str, FrameErrors]:
     found = {}
     for k, (group, n) in enumerate(groups.items()):
         factor = scale * (1 + 0.1 * k)
-        found[group] = Errors(
+        found[group] = FrameErrors(
             n_frames=n,
             energy_rmse=2.5 * factor,
             energy_mae=1.9 * factor,
@@ -242,7 +243,7 @@ def _manifest(**more: Any) -> Manifest:
     return found.with_entries(**more)
 
 
-def _sets() -> dict[str, dict[str, dict[str, Errors]]]:
+def _sets() -> dict[str, dict[str, dict[str, FrameErrors]]]:
     groups = {"all": 40, "md300": 20, "md600": 20}
     return {
         name: {
@@ -254,7 +255,7 @@ def _sets() -> dict[str, dict[str, dict[str, Errors]]]:
     }
 
 
-def _write_errors(run: Path, sets: dict[str, dict[str, dict[str, Errors]]]) -> None:
+def _write_errors(run: Path, sets: dict[str, dict[str, dict[str, FrameErrors]]]) -> None:
     rng = random.Random(0)
     write_protocol(
         run,
@@ -546,7 +547,7 @@ def test_an_aborted_run_gives_its_reason(tmp_path: Path) -> None:
 def test_nan_in_a_file_is_a_dash(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     nan = float("nan")
-    write_protocol(run, "errors", sets={"test": {"fine-tuned": {"all": Errors(n_frames=2)}}})
+    write_protocol(run, "errors", sets={"test": {"fine-tuned": {"all": FrameErrors(n_frames=2)}}})
     path = run / "protocols/errors/metrics.json"
     path.write_text(path.read_text().replace('"energy_rmse": null', '"energy_rmse": NaN'))
     assert "NaN" in path.read_text()

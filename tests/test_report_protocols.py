@@ -19,9 +19,10 @@ from pestle.checksums import writing_with_sums
 from pestle.cli import app
 from pestle.errors import PestleError
 from pestle.jobs.probe import RESULTS
+from pestle.metrics import FrameErrors
 from pestle.protocols.results import Chart, Flagged, Series
 from pestle.records.manifest import DataFacts, Manifest, MethodFacts
-from pestle.records.metrics import Errors, EvaluatedErrors, MetricsLine
+from pestle.records.metrics import EvaluatedErrors, MetricsLine
 from pestle.records.parts import AtomicEnergies, FoundationFacts
 from pestle.records.verdict import Level
 from pestle.report import write_report
@@ -226,7 +227,7 @@ def test_fine_tunings_own_names_are_the_same_roles(tmp_path: Path) -> None:
     write_protocol(tmp_path, "dimers", small_charts(1))
     series = [Series(n, [0.0, 1.0], [1.0, 2.0]) for n in ("foundation", "fine-tuned")]
     own = {"candidate": "fine-tuned", "baseline": "foundation", "models": (), "labels": {}}
-    errors = {"all": Errors(n_frames=2, forces_rmse=3.0)}
+    errors = {"all": FrameErrors(n_frames=2, forces_rmse=3.0)}
     sets = {"test": {"foundation": errors, "fine-tuned": errors}}
     write_protocol(tmp_path, "errors", [Chart("a", "x", "y", series)], sets=sets, **own)
     page = Page(write_report(tmp_path).read_text())
@@ -236,7 +237,7 @@ def test_fine_tunings_own_names_are_the_same_roles(tmp_path: Path) -> None:
 
 
 def test_errors_of_any_names_and_sets(tmp_path: Path) -> None:
-    errors = Errors(n_frames=5, energy_rmse=1.0, forces_rmse=30.0)
+    errors = FrameErrors(n_frames=5, energy_rmse=1.0, forces_rmse=30.0)
     sets = {
         name: {BASELINE: {"all": changed(errors, forces_rmse=90.0)}, CANDIDATE: {"all": errors}}
         for name in ("valid", "acetone at 500 K")
@@ -597,7 +598,7 @@ def _run(folder: Path, method: str, forces: float, share: float | None = None) -
         for k, valid in enumerate(watched)
     ]
     (folder / "metrics.jsonl").write_text("".join(line.line + "\n" for line in lines))
-    errors = Errors(n_frames=7, energy_rmse=0.5, energy_mae=0.4, forces_rmse=forces)
+    errors = FrameErrors(n_frames=7, energy_rmse=0.5, energy_mae=0.4, forces_rmse=forces)
     before = changed(errors, forces_rmse=454.0)
     sets = {"test": {BASELINE: {"all": before}, CANDIDATE: {"all": errors}}}
     write_protocol(folder, "errors", sets=sets)

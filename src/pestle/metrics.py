@@ -36,12 +36,12 @@ class FrameErrors(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     n_frames: int
-    energy_rmse: float | None
-    energy_mae: float | None
-    forces_rmse: float | None
-    forces_mae: float | None
-    stress_rmse: float | None
-    stress_mae: float | None
+    energy_rmse: float | None = None
+    energy_mae: float | None = None
+    forces_rmse: float | None = None
+    forces_mae: float | None = None
+    stress_rmse: float | None = None
+    stress_mae: float | None = None
 
     @property
     def figures(self) -> dict[str, float | None]:

@@ -6,9 +6,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from pestle.metrics import FrameErrors
 from pestle.records.base import Part, Record
 from pestle.records.ending import EndingInWords
-from pestle.records.metrics import Errors, EvaluatedErrors
+from pestle.records.metrics import EvaluatedErrors
 from pestle.records.parts import (
     AtomicEnergies,
     Convergence,
@@ -72,7 +73,7 @@ class OfRun(Part):
     validation: EvaluatedErrors | None = None
     epoch: int | float
     convergence: Convergence | None = None
-    errors: dict[str, Errors] | None = None
+    errors: dict[str, FrameErrors] | None = None
     ending: EndingInWords | None = None
 
 

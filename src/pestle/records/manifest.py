@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from pestle.files import Damaged
+from pestle.metrics import FrameErrors
 from pestle.records.base import Figure, Part, Record
 from pestle.records.ending import Ending
-from pestle.records.metrics import Errors
 from pestle.records.parts import (
     AtomicEnergies,
     Convergence,
@@ -412,7 +412,7 @@ class TrainingFacts(Part):
 
 
 #: Set → model → group → errors.
-SetsOfErrors = dict[str, dict[str, dict[str, Errors]]]
+SetsOfErrors = dict[str, dict[str, dict[str, FrameErrors]]]
 
 
 class Manifest(Record):

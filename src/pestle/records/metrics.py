@@ -8,29 +8,11 @@ from typing import ClassVar
 
 from pestle.errors import PestleError
 from pestle.files import Damaged
+from pestle.metrics import FrameErrors
 from pestle.records.base import Figure, Part, Record
 
 
-class Errors(Part):
-    """Errors on a set of frames or a group of them; null where no frame has the label.
-
-    Attributes:
-        n_frames: how many frames.
-        energy_rmse, energy_mae: of energies (meV/atom).
-        forces_rmse, forces_mae: of force components (meV/Å).
-        stress_rmse, stress_mae: of stress components (meV/Å³).
-    """
-
-    n_frames: int
-    energy_rmse: Figure = None
-    energy_mae: Figure = None
-    forces_rmse: Figure = None
-    forces_mae: Figure = None
-    stress_rmse: Figure = None
-    stress_mae: Figure = None
-
-
-class EvaluatedErrors(Errors):
+class EvaluatedErrors(FrameErrors):
     """Errors and loss of the frames that are watched.
 
     Attributes:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pestle.metrics import FrameErrors
 from pestle.protocols.results import Table
 from pestle.records.ending import WORSE_BY
-from pestle.records.metrics import Errors
 from pestle.records.wording import MISSING, count, is_number, number
 from pestle.report.facts import own_labels
 from pestle.report.models import Models
@@ -19,7 +19,7 @@ from pestle.report.reading import REPLAY_SET, Results
 SETS = {"test": "Test", "valid": "Validation", "train": "Training"}
 
 #: Model → group → errors on a set.
-ByModel = Mapping[str, Mapping[str, Errors]]
+ByModel = Mapping[str, Mapping[str, FrameErrors]]
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Quantity:
     heading: str
     word: str
     unit: str
-    rmse: Callable[[Errors], float | None]
-    mae: Callable[[Errors], float | None]
+    rmse: Callable[[FrameErrors], float | None]
+    mae: Callable[[FrameErrors], float | None]
 
 
 #: In the order of columns.
@@ -86,8 +86,8 @@ class Telling:
     """
 
     name: str
-    tuned: Errors
-    base: Errors | None
+    tuned: FrameErrors
+    base: FrameErrors | None
 
 
 def telling(folder: Results, models: Models) -> Telling | None:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pestle.adaptation import Method, method_of
 from pestle.errors import PestleError
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD
-from pestle.metrics import ALL
+from pestle.metrics import ALL, FrameErrors
 from pestle.records.ending import WORSE_BY, Breadth, Ending, SetErrors, Trouble, worse_in_words
-from pestle.records.metrics import Errors, MetricsLine
+from pestle.records.metrics import MetricsLine
 from pestle.records.parts import Convergence, InterpolationFacts
 from pestle.records.wording import figure
 from pestle.settings.run import RunSettings
@@ -83,7 +83,7 @@ class Course:
 def ending_of(
     course: Course,
     sets: Sequence[SetErrors],
-    replay: Mapping[str, Mapping[str, Errors]] | None = None,
+    replay: Mapping[str, Mapping[str, FrameErrors]] | None = None,
     *,
     own_labels: bool = False,
     n_drift: int = 0,
@@ -120,7 +120,7 @@ def ending_of(
     )
 
 
-def _forces(by_model: Mapping[str, Mapping[str, Errors]] | None, model: str) -> float | None:
+def _forces(by_model: Mapping[str, Mapping[str, FrameErrors]] | None, model: str) -> float | None:
     return None if by_model is None else by_model[model][ALL].forces_rmse
 
 

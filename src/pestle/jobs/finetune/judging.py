@@ -22,7 +22,6 @@ from pestle.protocols.raw import RawFolder
 from pestle.records.ending import SetErrors
 from pestle.records.folder import RunFolder
 from pestle.records.manifest import SetsOfErrors
-from pestle.records.metrics import Errors
 from pestle.records.results import Measured
 from pestle.settings.probe import ErrorSettings
 from pestle.structures.frame import Frame, elements_of, is_labelled, thinned
@@ -82,14 +81,7 @@ def judge(prepared: Prepared, best: Foundation, folder: RunFolder) -> Judged:
     held_out = [name for name in HELD_OUT if name in found.numbers.sets]
     numbers = found.numbers.judged_on(held_out, of_replay)
     write_results(PROTOCOL, replace(found, numbers=numbers), raws, out)
-    errors = {
-        name: {
-            model: {group: Errors(**said.model_dump()) for group, said in groups.items()}
-            for model, groups in models.items()
-        }
-        for name, models in numbers.sets.items()
-    }
-    return Judged(errors, _of_sets(found.numbers, raws, sets))
+    return Judged(numbers.sets, _of_sets(found.numbers, raws, sets))
 
 
 def _of_sets(
