@@ -140,13 +140,6 @@ class Trajectory:
             path: file to write.
             index: number of the structure.
             frame: its starting structure.
-        Return evenly spaced indices of frames, always including the last one.
-
-        The last frame shows how a lost run ended.
-
-        Args:
-            total: number of frames.
-            most: largest number of indices.
         """
         run = self.run(index)
         images = []
@@ -170,8 +163,14 @@ class Trajectory:
 
 
 def some_frames(total: int, most: int) -> list[int]:
-    """At most so many of 0 … total − 1, evenly taken, the last among them: there it shows what
-    became of a run that was lost."""
+    """Return evenly spaced indices of frames, always including the last one.
+
+    The last frame shows how a lost run ended.
+
+    Args:
+        total: number of frames.
+        most: largest number of indices.
+    """
     return [*evenly(range(total - 1), most - 1), total - 1]
 
 
