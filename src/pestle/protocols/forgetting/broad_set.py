@@ -24,8 +24,8 @@ from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.generation import generate
 from pestle.structures.generation.spacing import HEAVIEST
 
-#: Added to the seed, so that these structures differ from those of replay and drift. Those are made
-#: from the seed of the run and from the next seed, and a run may have been trained or chosen on them.
+#: Makes these structures different from those of replay and drift, which are made from the seed of
+#: the run and from the next seed. A run may have been trained or chosen on those.
 STREAM = 10
 
 
