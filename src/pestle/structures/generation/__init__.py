@@ -189,7 +189,7 @@ def generate(
     kinds = _sequence(generator.shares(), count, np.random.default_rng([seed, 0]))
     frames = []
     for k, kind in enumerate(kinds):
-        # Each structure has its own random stream, so that a retry of one does not change the others.
+        # Each structure has its own random stream, so that a retry does not change the others.
         atoms = generator.structure(kind, np.random.default_rng([seed, 1, k]))
         frames.append(Frame(atoms, config_type=kind, source="generated", index=k))
         if on_progress is not None:

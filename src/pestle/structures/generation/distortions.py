@@ -88,11 +88,12 @@ def distorted(atoms: Atoms, rng: np.random.Generator) -> Atoms:
 
 
 def compressed(atoms: Atoms, rng: np.random.Generator) -> Atoms | None:
-    """Return a compressed crystal whose closest distance is within COMPRESSED and below WALL.
+    """Return a crystal whose closest distance is compressed to a share in COMPRESSED of the
+    covalent sum.
 
-    Both are shares of the sum of covalent radii. The crystal is scaled until it has the drawn
-    closest distance, but not below a drawn share of its guessed volume (PRESSED_VOLUMES). If that
-    is not enough, the two closest atoms are moved towards each other.
+    The distance is also below WALL. The crystal is scaled until it has the drawn closest distance,
+    but not below a drawn share of its guessed volume (PRESSED_VOLUMES). If that is not enough, the
+    two closest atoms are moved towards each other.
 
     Args:
         atoms: a periodic structure of two or more atoms, without contacts below WALL.
