@@ -284,7 +284,7 @@ def ewc_structures(
         data_elements=data_elements(frames),
         foundation=foundation,
         head=head,
-        # This seed belongs to replay, which is not used here. Drift is monitored on other structures.
+        # This seed belongs to replay, which is not used here. Drift has other structures.
         seed=seed,
         elements_kept=settings.elements,
         max_edges=settings.train.eval_batch_edges,
