@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lightning_fabric import Fabric
+import torch
 
 from pestle.jobs.finetune.preparation import Prepared
 from pestle.records.manifest import Plan, RateProbe
@@ -73,7 +73,7 @@ def fix_length(trainer: Trainer, prepared: Prepared) -> None:
 
 
 def settle_rate(
-    prepared: Prepared, data: TrainingData, fabric: Fabric
+    prepared: Prepared, data: TrainingData, device: torch.device
 ) -> tuple[RateProbe | None, Sequence[Keeper] | None]:
     """Put a number in the place of `train.lr: auto`.
 
@@ -87,20 +87,20 @@ def settle_rate(
     train = prepared.settings.train
     if train.lr != "auto":
         return None, None
-    trainer = rate_trainer(prepared, data, fabric)
+    trainer = rate_trainer(prepared, data, device)
     probe = probe_rates(trainer)
     train.lr = probe.rate
     prepared.reasons["train.lr"] = reason_of(probe)
     return probe, trainer.keepers
 
 
-def rate_trainer(prepared: Prepared, data: TrainingData, fabric: Fabric) -> Trainer:
+def rate_trainer(prepared: Prepared, data: TrainingData, device: torch.device) -> Trainer:
     """A trainer to try rates with: it makes the run's updates and writes nothing."""
     settings = prepared.settings.model_copy(deep=True)
     # Any rate will do: what is tried has optimisers of its own.
     settings.train.lr = 1.0
     return Trainer(
-        fabric,
+        device,
         prepared.adaptation.model,
         prepared.adaptation.trainable,
         data,
