@@ -45,7 +45,7 @@ STAGES: dict[str, list[str]] = {
     "trial step": ["pestle.jobs.finetune.job:step_plan"],
     "steps: network, loss": [
         "pestle.training.loop:Trainer.compute_loss",
-        "lightning_fabric:Fabric.backward",
+        "torch.autograd:backward",
     ],
     "steps: batches": ["pestle.training.batches:collate"],
     "steps: update": ["pestle.training.loop:Trainer.step"],

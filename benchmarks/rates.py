@@ -31,7 +31,7 @@ from pestle.settings.run_file import from_names
 from pestle.training.losses import loss_weights
 from pestle.training.mixing import Position
 from pestle.training.optimizer import make_optimizer
-from pestle.training.setup import make_fabric
+from pestle.training.setup import make_ready
 
 
 def thinned(path: Path, n: int | None, work: Path, name: str) -> str:
@@ -80,14 +80,14 @@ def runs(options: argparse.Namespace, settings: dict[str, Any]) -> None:
 def first_update(options: argparse.Namespace, settings: dict[str, Any]) -> None:
     """Loss of the first batch before and after one update at each rate."""
     run_settings = from_names(settings | {"train.lr": 1.0})
-    fabric = make_fabric(run_settings.train)
-    prepared = prepare(run_settings, fabric.device)
-    trainer = rate_trainer(prepared, training_data(prepared), fabric)
+    device = make_ready(run_settings.train)
+    prepared = prepare(run_settings, device)
+    trainer = rate_trainer(prepared, training_data(prepared), device)
     draw, _ = trainer.mixture.draw(Position())
     weights = loss_weights(run_settings.loss)
     start = [p.detach().clone() for p in trainer.parameters]
     loss = trainer.compute_loss(draw, weights)
-    fabric.backward(loss, inputs=trainer.parameters)
+    torch.autograd.backward(loss, inputs=trainer.parameters)
     torch.nn.utils.clip_grad_norm_(trainer.parameters, prepared.settings.train.clip)
     print(f"{draw.n_edges:,} edges in the batch\n\n| train.lr | loss over its start |\n|---|---|")
     for rate in options.rates:

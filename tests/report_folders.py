@@ -219,7 +219,7 @@ def write_protocol(
     if sets is not None:
         content["sets"] = {
             one: {
-                model: {group: errors.to_json() for group, errors in groups.items()}
+                model: {group: errors.model_dump() for group, errors in groups.items()}
                 for model, groups in models.items()
             }
             for one, models in sets.items()

@@ -288,7 +288,7 @@ def test_the_file_of_its_own_programs_gives_the_model_back(
     path = tmp_path / "deep" / f"mine{model.own_format}"
     assert single.export_obstacle() == ""
     single.export(path)
-    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    assert {p.name for p in path.parent.iterdir()} == {path.name, f"{path.name}.sha256"}
     assert backend_of_file(path).name == model.backend
     found = load_foundation(path, trust=True)
     assert found.dtype == torch.float32 and found.provenance.name == "mine"

@@ -12,7 +12,7 @@ import pytest
 
 import pestle
 from pestle.report import write_report
-from report_folders import dump, make_results, points_chart, verdict, write_protocol
+from report_folders import make_results, points_chart, verdict, write_protocol
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "check_report.py"
 
@@ -69,7 +69,7 @@ def chromium(recipe: ModuleType) -> Iterator[object]:
 
 def test_a_comparison(recipe: ModuleType, folder: Path, chromium, tmp_path: Path) -> None:
     other = write_protocol(tmp_path / "other", "errors", [points_chart()]).parents[1]
-    dump(other / "verdict.json", verdict(verdict="pass", candidate="lora"))
+    verdict(verdict="pass", candidate="lora").write(other / "verdict.json")
     chromium.size(*recipe.DESKTOP)
     chromium.open(pestle.write_report([folder, other], tmp_path / "comparison.html"))
     assert "headings sort" in recipe.sort_tables(chromium, tmp_path)

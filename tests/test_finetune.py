@@ -133,7 +133,7 @@ def test_errors_of_the_manifest_are_those_of_plain_predictions(
             found = manifest["errors"][name][called]
             assert found.keys() == expected.keys()
             for group, errors in expected.items():
-                for key, value in errors.items():
+                for key, value in errors.model_dump().items():
                     wanted = None if value is None else pytest.approx(value, rel=1e-9)
                     assert found[group][key] == wanted, (name, called, group, key)
     written = json.loads((out / "protocols" / "errors" / "metrics.json").read_text())
@@ -336,11 +336,11 @@ def test_demo_judges_the_fine_tuned_model_beside_the_others(
     result = demo.run_demo(tmp_path / "demo")
     assert Path(result["report"]).stat().st_size > 1e6
     assert result["scope"] == "narrow" and result["others"] == ["scratch"]
-    assert (result["candidate"], result["baseline"]) == ("naive", "pestle-seed0")
+    assert (result["candidate"], result["baseline"]) == ("naive", "pestle-seed1")
     run = tmp_path / "demo" / "naive"
     assert json.loads((run / "verdict.json").read_text())["sentence"] == result["sentence"]
     errors = json.loads((run / "protocols" / "errors" / "metrics.json").read_text())
-    assert set(errors["sets"]["test"]) == {"naive", "pestle-seed0", "scratch"}
+    assert set(errors["sets"]["test"]) == {"naive", "pestle-seed1", "scratch"}
     (profile, *_) = json.loads((run / "protocols" / "neb" / "charts.json").read_text())
     (mp2,) = [s for s in profile["series"] if s["name"] == "reference"]
     assert len(mp2["y"]) == 11 and max(mp2["y"]) == pytest.approx(0.2615, abs=1e-3)

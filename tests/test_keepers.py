@@ -38,7 +38,7 @@ from pestle.training.losses import loss_weights
 from pestle.training.mixing import Draw
 from pestle.training.objective import Objective, TrainingData
 from pestle.training.replay import ReplayData
-from pestle.training.setup import make_fabric
+from pestle.training.setup import make_ready
 from test_replay_training import graphs_of, labelled_by, lines_of, settings_for
 
 
@@ -67,7 +67,7 @@ def make_trainer(
         )
     data.broad_graphs = graphs_of(broad[:3], model, speaks)
     return Trainer(
-        make_fabric(settings.train),
+        make_ready(settings.train),
         model,
         adaptation.trainable,
         data,

@@ -30,7 +30,7 @@ from pestle.training.losses import loss_weights
 from pestle.training.mixing import BySize, Draw, Mixture, Position, make_mixture
 from pestle.training.objective import Objective, TrainingData
 from pestle.training.replay import GraphsOnDemand, ReplayData, ReplayStream
-from pestle.training.setup import make_fabric
+from pestle.training.setup import make_ready
 from run_files import evaluations
 
 
@@ -91,7 +91,7 @@ def make_trainer(
     settings = settings_for(**asked)
     model = two_heads(foundation, frames, settings)
     return Trainer(
-        make_fabric(settings.train),
+        make_ready(settings.train),
         model,
         [name for name, _ in model.named_parameters()],
         make_data(model, foundation, frames),

@@ -31,7 +31,7 @@ from pestle.training.loggers import MetricsFile, TensorBoard, require_loggers
 from pestle.training.loop import Trainer
 from pestle.training.objective import TrainingData
 from pestle.training.optimizer import Schedule, make_average
-from pestle.training.setup import make_fabric
+from pestle.training.setup import make_ready
 from run_files import evaluations
 
 
@@ -59,7 +59,7 @@ def make_trainer(
         [make_graph(f, model.cutoff, index=k) for k, f in enumerate(fs)] for fs in (train, valid)
     ]
     return Trainer(
-        make_fabric(settings.train),
+        make_ready(settings.train),
         model,
         [name for name, _ in model.named_parameters()],
         TrainingData(train, graphs[0], valid, graphs[1]),
@@ -210,7 +210,7 @@ def test_frozen_parameters_do_not_move(
     trainer = make_trainer(tmp_path, seed0, demo_train, train__epochs=1)
     readout = [n for n, _ in trainer.model.named_parameters() if "readout" in n]
     frozen = Trainer(
-        trainer.fabric, trainer.model, readout, trainer.data, trainer.settings,
+        trainer.device, trainer.model, readout, trainer.data, trainer.settings,
         checkpoint=trainer.checkpoint, metrics=trainer.metrics, save_best=lambda *_: None,
         identity="x",
     )  # fmt: skip

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from traceback import clear_frames
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
-def fabric_device(name: str) -> tuple[str, Any]:
-    """(Fabric accelerator, Fabric devices)."""
+def find_device(name: str) -> torch.device:
+    """The torch device of a `train.device` name.
+
+    Raises:
+        PestleError: it does not exist here.
+    """
     if name == "auto":
-        return ("cuda", [0]) if torch.cuda.is_available() else ("cpu", 1)
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     kind, _, number = name.partition(":")
     if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
         raise PestleError(
@@ -34,17 +38,7 @@ def fabric_device(name: str) -> tuple[str, Any]:
             where="train.device",
             fix="Use train.device=auto.",
         )
-    return kind, [int(number or 0)] if kind != "cpu" else 1
-
-
-def find_device(name: str) -> torch.device:
-    """The torch device of a `train.device` name.
-
-    Raises:
-        PestleError: it does not exist here.
-    """
-    kind, devices = fabric_device(name)
-    return torch.device(f"{kind}:{devices[0]}" if isinstance(devices, list) else kind)
+    return torch.device("cpu" if kind == "cpu" else f"cuda:{int(number or 0)}")
 
 
 #: In messages of a plain RuntimeError that is a lack of memory: of the CPU, and of CUDA before its

@@ -19,7 +19,7 @@ from pestle.locks import is_left_over
 from pestle.records.manifest import Hardware
 
 #: Packages whose versions can change a result.
-PACKAGES = ("torch", "mace-torch", "e3nn", "ase", "numpy", "lightning-fabric", "matscipy")
+PACKAGES = ("torch", "mace-torch", "e3nn", "ase", "numpy", "matscipy")
 
 #: What a run writes before its settings, which make its folder one that can be resumed.
 _BEFORE_SETTINGS = frozenset({"log.txt", "replay", "drift.xyz", "ewc.xyz"})

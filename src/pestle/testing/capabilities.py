@@ -223,8 +223,8 @@ def own_file(case: Case) -> None:
             require_true(told, f"export_obstacle does not say what export does: {error.line}")
         else:
             require_true(not obstacle, f"it is written in spite of the obstacle: {obstacle}")
-        there = [found.name for found in Path(folder).iterdir()]
-        wanted = [] if obstacle else [path.name]
+        there = sorted(found.name for found in Path(folder).iterdir())
+        wanted = [] if obstacle else [path.name, f"{path.name}.sha256"]
         require_true(there == wanted, f"files are {there}, and {wanted} are expected")
 
 

@@ -49,16 +49,17 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
 
 
 class TensorBoard:
-    """TensorBoard events, through Lightning Fabric's logger."""
+    """TensorBoard events, as torch writes them."""
 
     def __init__(self, folder: Path) -> None:
-        from lightning_fabric.loggers import TensorBoardLogger
+        from torch.utils.tensorboard import SummaryWriter
 
-        self.logger = TensorBoardLogger(folder, name="", version="")
+        self.writer = SummaryWriter(str(folder))
 
     def write(self, record: MetricsLine) -> None:
-        self.logger.log_metrics(_numbers(record), step=record.step)
-        self.logger.experiment.flush()
+        for name, value in _numbers(record).items():
+            self.writer.add_scalar(name, value, record.step)
+        self.writer.flush()
 
 
 class WeightsAndBiases:

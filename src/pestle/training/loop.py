@@ -17,7 +17,6 @@ from traceback import clear_frames
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 
 from pestle.errors import Interrupted
 from pestle.foundations.devices import OutOfMemory
@@ -64,7 +63,7 @@ class Trainer:
     """Trains the parameters named `trainable` of a model in place.
 
     Args:
-        fabric: device and precision.
+        device: of the run.
         model: the adapted model; its other parameters stay as they are.
         trainable: names of the parameters to train.
         data: training and validation graphs; heads already set.
@@ -80,7 +79,7 @@ class Trainer:
 
     def __init__(
         self,
-        fabric: Fabric,
+        device: torch.device,
         model: Foundation,
         trainable: Sequence[str],
         data: TrainingData,
@@ -94,14 +93,14 @@ class Trainer:
         drift: DriftWatch | None = None,
         keepers: Sequence[Keeper] | None = None,
     ) -> None:
-        self.fabric, self.model, self.data, self.settings = fabric, model, data, settings
+        self.device, self.model, self.data, self.settings = device, model, data, settings
         self.checkpoint, self.metrics, self.loggers = checkpoint, metrics, loggers
         self.save_best, self.identity, self.drift = save_best, identity, drift
         named = dict(model.named_parameters())
         self.parameters = [named[name] for name in trainable]
         for name, parameter in named.items():
             parameter.requires_grad_(name in set(trainable))
-        model.to(fabric.device)
+        model.to(device)
         self.optimizer = make_optimizer(self.parameters, settings.train)
         # From the start, which a resumed run overwrites later.
         if keepers is None:
@@ -122,7 +121,7 @@ class Trainer:
 
     # -- one update ---------------------------------------------------------------------------
     def _to_device(self, batch: GraphBatch) -> GraphBatch:
-        return batch.to(self.fabric.device)
+        return batch.to(self.device)
 
     def compute_loss(
         self, draw: Draw, weights: dict[str, float], *, penalties: bool = True
@@ -144,13 +143,13 @@ class Trainer:
             OutOfMemory: the batch does not fit.
         """
         c = self.counters
-        with fits_update(self.fabric.device, draw, self.settings, f"at update {c.step + 1}"):
+        with fits_update(self.device, draw, self.settings, f"at update {c.step + 1}"):
             self.optimizer.zero_grad(set_to_none=True)
             loss = self.compute_loss(draw, weights)
             if not torch.isfinite(loss):
                 raise self._failure(draw, weights, "the loss")
             # Naming the inputs prunes the backward pass to what the trained parameters need.
-            self.fabric.backward(loss, inputs=self.parameters)
+            torch.autograd.backward(loss, inputs=self.parameters)
             for keeper in self.keepers:
                 keeper.mask_gradients()
             assert self.settings.train.clip is not None
@@ -168,7 +167,7 @@ class Trainer:
         loss = self.compute_loss(draw, weights)
         if not torch.isfinite(loss):
             return False
-        self.fabric.backward(loss, inputs=self.parameters)
+        torch.autograd.backward(loss, inputs=self.parameters)
         return all(p.grad is None or torch.isfinite(p.grad).all() for p in self.parameters)
 
     def _failure(self, draw: Draw, weights: dict[str, float], what: str) -> TrainingFailed:

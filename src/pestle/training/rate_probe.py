@@ -115,7 +115,7 @@ def _trial(
         with _fits(trainer, draw):
             optimizer.zero_grad(set_to_none=True)
             # A loss that is not finite makes weights that are none, which the next look finds.
-            trainer.fabric.backward(trainer.compute_loss(draw, weights), inputs=trainer.parameters)
+            torch.autograd.backward(trainer.compute_loss(draw, weights), inputs=trainer.parameters)
             for keeper in trainer.keepers:
                 keeper.mask_gradients()
             torch.nn.utils.clip_grad_norm_(trainer.parameters, settings.clip)
@@ -166,7 +166,7 @@ def _losses(trainer: Trainer, draws: Sequence[Draw]) -> tuple[float, float]:
 
 def _fits(trainer: Trainer, draw: Draw) -> AbstractContextManager[None]:
     doing = "while learning rates were tried"
-    return fits_update(trainer.fabric.device, draw, trainer.settings, doing)
+    return fits_update(trainer.device, draw, trainer.settings, doing)
 
 
 def _restore(trainer: Trainer, start: Sequence[torch.Tensor]) -> None:

@@ -1,44 +1,29 @@
-"""Device, threads and repeatability of a training run, through Lightning Fabric."""
+"""Device, threads and repeatability of a training run."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.precision.precision import Precision
 
-from pestle.foundations.devices import fabric_device
+from pestle.foundations.devices import find_device
 from pestle.foundations.memory import keep_freed_memory
 from pestle.settings.run import TrainSettings
 
 
-class KeepPrecision(Precision):
-    """Fabric must not touch dtypes: the network's is set by Pestle and total energies stay
-    float64 (Fabric's own plugins cast inputs and outputs)."""
+def make_ready(settings: TrainSettings) -> torch.device:
+    """Set torch's threads, how the process keeps its memory, and that runs repeat.
 
-    def convert_input(self, data: Any) -> Any:
-        return data
-
-    def convert_output(self, data: Any) -> Any:
-        return data
-
-
-def make_fabric(settings: TrainSettings) -> Fabric:
-    """Fabric on the device that was asked for, started; sets torch's threads and how the process
-    keeps its memory.
+    Returns:
+        The device that was asked for.
 
     Raises:
-        PestleError: the device does not exist here.
+        PestleError: it does not exist here.
     """
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     keep_freed_memory()
-    accelerator, devices = fabric_device(settings.device)
-    fabric = Fabric(accelerator=accelerator, devices=devices, plugins=[KeepPrecision()])
-    make_repeatable(on_cpu=accelerator == "cpu")
-    fabric.launch()
-    return fabric
+    device = find_device(settings.device)
+    make_repeatable(on_cpu=device.type == "cpu")
+    return device
 
 
 def make_repeatable(*, on_cpu: bool) -> None:

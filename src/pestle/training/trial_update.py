@@ -28,17 +28,17 @@ def timed_update(trainer: Trainer) -> tuple[float, float]:
     seconds = []
     for draw in draws:
         started = time.perf_counter()
-        with fits_update(trainer.fabric.device, draw, trainer.settings, "in a trial update"):
+        with fits_update(trainer.device, draw, trainer.settings, "in a trial update"):
             loss = trainer.compute_loss(draw, trainer.weights)
             if torch.isfinite(loss):
-                trainer.fabric.backward(loss, inputs=trainer.parameters)
-        if trainer.fabric.device.type == "cuda":
+                torch.autograd.backward(loss, inputs=trainer.parameters)
+        if trainer.device.type == "cuda":
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - started)
     trainer.optimizer.zero_grad(set_to_none=True)
     every = trainer.mixture.every
     mean = (seconds[1] + (every - 1) * seconds[-1]) / every
-    return mean, peak_memory(trainer.fabric.device)
+    return mean, peak_memory(trainer.device)
 
 
 def _largest_draw(trainer: Trainer) -> Draw:

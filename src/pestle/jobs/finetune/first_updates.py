@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lightning_fabric import Fabric
+import torch
 
 from pestle.jobs.finetune.preparation import Prepared
 from pestle.records.manifest import Plan, RateProbe
@@ -81,14 +81,14 @@ def fix_length(trainer: Trainer, prepared: Prepared) -> None:
 
 
 def settle_rate(
-    prepared: Prepared, data: TrainingData, fabric: Fabric
+    prepared: Prepared, data: TrainingData, device: torch.device
 ) -> tuple[RateProbe | None, Sequence[Keeper] | None]:
     """Replace `train.lr: auto` with a number.
 
     Args:
         prepared: the run; its settings are changed.
         data: graphs of the run.
-        fabric: the device and precision.
+        device: where training runs.
 
     Returns:
         The result of the rate search and the keepers of the run, which it has made; (`None`,
@@ -100,14 +100,14 @@ def settle_rate(
     train = prepared.settings.train
     if train.lr != "auto":
         return None, None
-    trainer = rate_trainer(prepared, data, fabric)
+    trainer = rate_trainer(prepared, data, device)
     probe = probe_rates(trainer)
     train.lr = probe.rate
     prepared.reasons["train.lr"] = reason_of(probe)
     return probe, trainer.keepers
 
 
-def rate_trainer(prepared: Prepared, data: TrainingData, fabric: Fabric) -> Trainer:
+def rate_trainer(prepared: Prepared, data: TrainingData, device: torch.device) -> Trainer:
     """Return a trainer for the rate search: it makes the same updates as the run and writes
     nothing.
     """
@@ -115,7 +115,7 @@ def rate_trainer(prepared: Prepared, data: TrainingData, fabric: Fabric) -> Trai
     # The value has no effect: the rate search uses its own optimisers.
     settings.train.lr = 1.0
     return Trainer(
-        fabric,
+        device,
         prepared.adaptation.model,
         prepared.adaptation.trainable,
         data,

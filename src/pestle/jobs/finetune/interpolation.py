@@ -101,7 +101,7 @@ def _figures(
         data.valid_frames,
         data.valid_graphs,
         trainer.weights,
-        lambda batch: batch.to(trainer.fabric.device),
+        lambda batch: batch.to(trainer.device),
     )
     if trainer.drift is None:
         return valid, None

@@ -58,7 +58,7 @@ from pestle.training.gate import Stage, zero_step_gate
 from pestle.training.keepers.interpolation import Interpolation
 from pestle.training.loggers import MetricsFile, make_loggers
 from pestle.training.loop import Trainer
-from pestle.training.setup import make_fabric
+from pestle.training.setup import make_ready
 from pestle.training.state import has_checkpoint
 
 
@@ -135,18 +135,18 @@ def _finetune(
 ) -> Manifest:
     """The same, in a folder that no other command writes to."""
     started = time.monotonic()
-    fabric = make_fabric(settings.train)
+    device = make_ready(settings.train)
     labels_file = labels_of_run(folder.path)
     prepared = prepare(
         settings,
-        fabric.device,
+        device,
         trust=trust,
         labels_file=labels_file,
         stored=read_broad(folder) if resume else None,
     )
     identity = run_identity(prepared)
     data = training_data(prepared)
-    probe, keepers = settle_rate(prepared, data, fabric)
+    probe, keepers = settle_rate(prepared, data, device)
 
     between = None
     if prepared.settings.keep.interpolate is not None:
@@ -158,7 +158,7 @@ def _finetune(
             save_child(folder.child, best, prepared.adaptation.trainable)
 
     trainer = Trainer(
-        fabric,
+        device,
         prepared.adaptation.model,
         prepared.adaptation.trainable,
         data,
@@ -175,7 +175,7 @@ def _finetune(
     begun = _begun(folder) if resume else None
     if begun is not None:
         manifest.record = going_on(manifest.record, begun, folder)
-    manifest.set(hardware=hardware(str(fabric.device)), plan=step_plan(trainer))
+    manifest.set(hardware=hardware(str(device)), plan=step_plan(trainer))
     if not resume:
         manifest.set(rate_probe=probe)
     manifest.set(gate=pass_gate(prepared))

@@ -46,7 +46,7 @@ def charts(measured: Measured[RssNumbers]) -> list[Chart]:
         for name, search in searches.items():
             crystals = search.crystals
             pairs = zip(crystals.volume, crystals.energy, strict=True)
-            drawn = [_within(volume, energy) for volume, energy in pairs]
+            drawn = [_within(x, y) for x, y in pairs if x is not None and y is not None]
             clouds.append(Series(name, [x for x, _ in drawn], [y for _, y in drawn]))
         found.append(
             Chart(
@@ -63,10 +63,8 @@ def charts(measured: Measured[RssNumbers]) -> list[Chart]:
     return found
 
 
-def _within(volume: float | None, energy: float | None) -> tuple[float | None, float | None]:
-    """Move a point to the bounds of the chart."""
-    if volume is None or energy is None:
-        return None, None
+def _within(volume: float, energy: float) -> tuple[float, float]:
+    """A point moved to the bounds of the chart."""
     return min(volume, DRAWN_VOLUME), max(-DRAWN_ENERGY, min(energy, DRAWN_ENERGY))
 
 
