@@ -217,7 +217,7 @@ def collate(graphs: Sequence[GraphBatch]) -> GraphBatch:
     """Join graphs (or batches) into one batch.
 
     Args:
-        graphs: graphs on one device with one dtype.
+        graphs: graphs on the CPU with one dtype.
 
     Returns:
         The batch; its graphs keep their order and their `frame` numbers.

@@ -339,7 +339,7 @@ def preflight(
         splits: frames of the run.
         foundation: makes the predictions.
         head: head of the foundation.
-        max_edges: largest number of edges in a batch; `None`: automatic.
+        max_edges: largest number of edges in a batch; by default the model's `edges_at_once`.
         known: predictions of this head that exist already.
         settings: settings of the run.
 
