@@ -1,4 +1,4 @@
-"""What a foundation's predictions say about labels: units, signs, levels of theory, outliers."""
+"""Evidence from a foundation's predictions on labels: units, signs, levels of theory, outliers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pestle.foundations.prediction import KnownPredictions, predict_frames
 from pestle.progress import progress
 from pestle.structures.frame import Frame, composition_matrix, elements_of, is_labelled
 
-# Gaps narrower than this (eV/atom) may be the foundation's own uneven errors between phases.
+# Smaller gaps (eV/atom) may come from errors of the foundation that differ between phases.
 MIN_GAP = 0.08
 # Frames whose force error is this many times the median of all, and above this many eV/Å.
 OUTLIER_FORCE_RATIO, OUTLIER_FORCE = 15.0, 2.0
@@ -70,18 +70,19 @@ def check_with_foundation(
     known: KnownPredictions | None = None,
     **options: Any,
 ) -> CheckReport:
-    """`check_frames`, with what predictions on a random sample of the frames say.
+    """Run `check_frames` with additional evidence from predictions on a random sample of the
+    frames.
 
     Args:
         splits: frames by split; all are sampled together.
         foundation: the model to compare with.
-        keys: label keys that the reader found; goes into the summary as it is.
-        head: its head; `None` where it has one only.
-        max_frames: frames predicted at most.
+        keys: label keys that the reader found; copied into the summary.
+        head: head of the foundation; `None` if it has only one.
+        max_frames: largest number of predicted frames.
         seed: seed of the sample.
         max_edges: edges in a batch; by default the model's `edges_at_once`.
-        known: predictions of that head so far; the new ones are added.
-        options: further ones of `check_frames`.
+        known: predictions of this head that exist already; the new ones are added.
+        options: other options of `check_frames`.
 
     Raises:
         PestleError: the head is unknown, or a prediction is not finite.

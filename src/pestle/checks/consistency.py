@@ -1,13 +1,13 @@
-"""Do energies, forces and stress belong together? Answered from the data alone.
+"""Consistency of energies, forces and stress, tested without a model.
 
-Between two frames of the same atoms the energies obey, exactly for a harmonic surface and nearly
-for neighbouring frames of any surface,
+Two frames a and b of the same atoms obey the following equation. It is exact for a harmonic surface
+and nearly exact for neighbouring frames of any surface:
 
     E_b − E_a = −½ (F_a + F_b) · (r_b − r_a) + ½ (V_a σ_a + V_b σ_b) : ε
 
-with σ in ASE's sign and ε the strain from cell a to cell b. The regression of the left side on the
-two terms of the right gives slopes of 1 where units and signs agree, and the ratio of the units
-where they do not (1.89 for Ha with Ha/Bohr, −1 for gradients instead of forces, and so on).
+σ has ASE's sign, and ε is the strain from cell a to cell b. The left side is fitted to the two
+terms on the right side. The slopes are 1 if units and signs agree. Otherwise they are the ratio of
+the units (1.89 for Ha with Ha/Bohr, −1 for gradients instead of forces, and so on).
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ class Step:
 
 
 def families_of(frames: Sequence[Frame]) -> list[list[int]]:
-    """Indices of frames that hold the same atoms in the same order, largest families first."""
+    """Return the indices of frames with the same atoms in the same order, largest families
+    first.
+    """
     found: dict[tuple, list[int]] = defaultdict(list)
     for k, frame in enumerate(frames):
         if len(frame) > 1 and frame.energy is not None and frame.forces is not None:
@@ -84,12 +86,14 @@ def families_of(frames: Sequence[Frame]) -> list[list[int]]:
 
 
 def step_between(a: Frame, b: Frame) -> Step | None:
-    """The step from a to b (molecules superposed first); `None` if the cells cannot be compared."""
+    """Return the step from a to b (molecules are superposed first); `None` if the cells differ
+    too much.
+    """
     if a.atoms.pbc.any():
         return _periodic_step(a, b)
     one = a.atoms.positions - a.atoms.positions.mean(axis=0)
     two = b.atoms.positions - b.atoms.positions.mean(axis=0)
-    # Kabsch: the proper rotation that lays b on a.
+    # Kabsch: the proper rotation that superposes b on a.
     left, _, right = np.linalg.svd(two.T @ one)
     flip = np.diag([1.0, 1.0, np.sign(np.linalg.det(left @ right))])
     rotation = left @ flip @ right
@@ -127,17 +131,20 @@ def _rms(moved: np.ndarray) -> float:
 
 
 def internal_forces(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
-    """(q, f) of a molecule: inverse distances [n_pairs] of its atoms, and forces along them.
+    """Return internal coordinates of a molecule and the forces along them.
 
-    Bonds that turn make straight lines between frames poor ways (a methyl group's hydrogens would
-    move through its inside); along inverse distances energies are much nearer to quadratic. The
-    distances are more than the degrees of freedom: of all f with F = Σ f ∂q/∂r the shortest is
-    taken.
+    The coordinates are inverse distances, in which energies are closer to quadratic. With Cartesian
+    coordinates, a straight path between frames is poor if groups rotate: the hydrogens of a methyl
+    group would move through its centre. There are more distances than degrees of freedom. Of all f
+    with F = Σ f ∂q/∂r the shortest is returned.
+
+    Returns:
+        q [n_pairs], inverse distances in 1/Å, and f [n_pairs].
     """
     positions = frame.atoms.positions
     i, j = np.triu_indices(len(positions), 1)
     way = positions[j] - positions[i]
-    # Atoms on top of each other are another check's business.
+    # Another check reports atoms on top of each other.
     inverse = 1 / np.maximum(np.linalg.norm(way, axis=1), 0.3)
     slope = -(inverse**3)[:, None] * way
     table = np.zeros((len(positions), 3, len(inverse)))
@@ -149,7 +156,13 @@ def internal_forces(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def nearest_pairs(frames: Sequence[Frame], members: Sequence[int], seed: int) -> list[tuple]:
-    """(i, j) for each frame of a family and the one nearest to it, among a sample of the family."""
+    """Return (i, j) for each sampled frame of a family and the frame closest to it.
+
+    Args:
+        frames: all frames.
+        members: indices of the family.
+        seed: seed of the sample.
+    """
     chosen = list(members)
     if len(chosen) > _MAX_FRAMES:
         # With each sampled frame its successor, in trajectories its nearest neighbour.
@@ -164,7 +177,7 @@ def nearest_pairs(frames: Sequence[Frame], members: Sequence[int], seed: int) ->
 
 
 def comparable(frame: Frame) -> np.ndarray:
-    """A vector whose differences tell frames of a family apart without superposing them."""
+    """Return a vector whose differences measure how different frames are, without superposition."""
     positions = frame.atoms.positions
     if frame.atoms.pbc.any():
         return positions.ravel()
@@ -176,7 +189,12 @@ def comparable(frame: Frame) -> np.ndarray:
 
 
 def neighbours_of(frames: Sequence[Frame], *, seed: int = 0) -> Neighbours:
-    """Energy differences between neighbouring frames, and the work of forces and stress."""
+    """Return energy differences between neighbouring frames, and the work of forces and stress.
+
+    Args:
+        frames: frames with energies and forces.
+        seed: seed of the sample of pairs.
+    """
     rows: list[tuple[float, float, float, int]] = []
     seen: set[int] = set()
     n_distances = 0
@@ -210,8 +228,17 @@ def neighbours_of(frames: Sequence[Frame], *, seed: int = 0) -> Neighbours:
 
 
 def slope_of_forces(change: np.ndarray, pairs: Neighbours) -> tuple[float, float]:
-    """(slope of energy changes on the work of the forces, correlation); the work of the stress,
-    whose unit may be another, is fitted beside it. Zeros where the pairs are too few."""
+    """Fit energy changes to the work of the forces.
+
+    The work of the stress, which may have another unit, is fitted at the same time.
+
+    Args:
+        change: [n_pairs] change of the energy.
+        pairs: the work of forces and stress.
+
+    Returns:
+        (slope, correlation); zeros if there are too few pairs.
+    """
     if len(change) < MIN_PAIRS:
         return 0.0, 0.0
     of_force, of_stress = _two_slopes(change, pairs.force_work, pairs.stress_work)
@@ -221,8 +248,15 @@ def slope_of_forces(change: np.ndarray, pairs: Neighbours) -> tuple[float, float
 
 
 def slope_of_stress(pairs: Neighbours) -> tuple[float, float]:
-    """(slope of what the forces leave of the energy changes on the work of the stress,
-    correlation), for energies and forces in eV and eV/Å."""
+    """Fit the remaining energy changes to the work of the stress, after the work of the forces is
+    removed.
+
+    Args:
+        pairs: neighbouring frames with energies in eV and forces in eV/Å.
+
+    Returns:
+        (slope, correlation); zeros if there are too few pairs.
+    """
     moved = pairs.stress_work != 0
     if np.count_nonzero(moved) < MIN_PAIRS:
         return 0.0, 0.0

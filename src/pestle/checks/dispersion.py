@@ -1,4 +1,4 @@
-"""Whether labels hold dispersion, and whether a foundation agrees with them."""
+"""Whether the labels include dispersion, and whether the foundation does too."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from pestle.structures.selection import word_of
 
 
 def dispersion_of_labels(frames: Sequence[Frame], stated: str = "unknown") -> str:
-    """`included`, `none` or `unknown`: as stated, else as the files say (`functional=PBE-D3`)."""
+    """Return `included`, `none` or `unknown`: as stated, else from the files
+    (`functional=PBE-D3`).
+    """
     if stated != "unknown":
         return stated
     labelled = [f for f in frames if is_labelled(f) and not f.is_isolated_atom]
@@ -24,7 +26,7 @@ def dispersion_of_labels(frames: Sequence[Frame], stated: str = "unknown") -> st
 def dispersion_findings(
     frames: Sequence[Frame], foundation: Foundation, head: str | None, stated: str = "unknown"
 ) -> list[Finding]:
-    """A warning where labels and foundation differ; nothing where either is unknown."""
+    """Return a warning if labels and foundation differ; nothing if either is unknown."""
     own, labels = dispersion_of(foundation, head), dispersion_of_labels(frames, stated)
     if "unknown" in (own, labels) or own == labels:
         return []

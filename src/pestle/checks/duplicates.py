@@ -1,4 +1,4 @@
-"""The same structure twice: inside a split, or in training and in validation or test."""
+"""Duplicate structures within a split, or in training and in validation or test."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ CONTRADICTION = 2e-3
 def duplicate_findings(
     splits: Mapping[str, Sequence[Frame]], pairs: Mapping[str, Sequence[Pairs]]
 ) -> list[Finding]:
-    """Leaks between splits (errors), duplicates within one (warnings), contradicting energies."""
+    """Find duplicates across splits (errors), within a split (warnings), and contradicting
+    energies.
+
+    Args:
+        splits: frames by split.
+        pairs: neighbour pairs of each frame, by split.
+    """
     split_of = [name for name, frames in splits.items() for _ in frames]
     frames = [f for group in splits.values() for f in group]
     near = [p for name in splits for p in pairs[name]]

@@ -1,4 +1,4 @@
-"""Structures as such: finite numbers, known elements, sensible cells, atoms kept apart."""
+"""Checks of structures without labels: finite numbers, known elements, valid cells, distances."""
 
 from __future__ import annotations
 
@@ -34,7 +34,15 @@ _NOBLE_GASES = {2, 10, 18, 36, 54, 86}
 def sound_frames(
     frames: Sequence[Frame], supported: Collection[int] | None
 ) -> tuple[list[Frame], list[Finding]]:
-    """(frames that the other checks can work on, what is wrong with the rest)."""
+    """Separate frames that the other checks can process from the rest.
+
+    Args:
+        frames: the frames.
+        supported: atomic numbers that the model knows; `None` if unknown.
+
+    Returns:
+        The valid frames, and findings on the others.
+    """
     broken: dict[str, list[Frame]] = {}
     unknown: list[Frame] = []
     flat: list[Frame] = []
@@ -104,7 +112,12 @@ def sound_frames(
 
 
 def distance_findings(frames: Sequence[Frame], pairs: Sequence[Pairs]) -> list[Finding]:
-    """Overlapping atoms, very short pairs, and coordinates that look like Bohr."""
+    """Find overlapping atoms, very short pairs, and coordinates that seem to be in Bohr.
+
+    Args:
+        frames: valid frames.
+        pairs: neighbour pairs of each frame.
+    """
     groups: dict[str, list[tuple[float, Frame, str]]] = {"overlap": [], "short": []}
     unbonded: list[Frame] = []
     considered = 0

@@ -1,9 +1,9 @@
-"""Steps in energy that the forces do not explain, between frames of the same atoms.
+"""Energy steps between frames of the same atoms that the forces do not explain.
 
-Walking from frame to neighbouring frame, the work of the forces accounts for nearly all of the
-change in energy (see `consistency`). What is left over, summed along the walk, is flat for labels
-of one calculation whatever the temperature, and falls on two levels where two calculations were
-mixed. Walks do not cross between isomers or phases: the steps would be too long.
+Between neighbouring frames, the work of the forces explains nearly all of the energy change (see
+`consistency`). The remainder is summed along a path through all frames. For labels of one
+calculation it is constant at any temperature. For a mixture of two calculations it has two levels.
+A path does not cross between isomers or phases, because such steps would be too long.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _LONG_STEP = 3.0
 def unexplained_offsets(
     frames: Sequence[Frame], members: Sequence[int], *, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What the forces leave of the energy differences within a family of frames of the same atoms.
+    """Return energy offsets within a family of the same atoms that the forces do not explain.
 
     Args:
-        frames: frames with energy and forces where `members` point.
+        frames: frames; those of the family have energy and forces.
         members: indices of the family.
-        seed: seed of the sample that the walk is laid through.
+        seed: seed of the sample of frames on the path.
 
     Returns:
-        offset [n_members] in eV/atom, from the median of the component, and component [n_members]:
-        frames are compared only within one; −1 where a frame has no neighbour.
+        Offset [n_members] in eV/atom, relative to the median of the component, and component
+        [n_members]. Frames are compared only within a component; −1 if a frame has no neighbour.
     """
     vectors = np.array([comparable(frames[k]) for k in members])
     n = len(members)
@@ -44,7 +44,7 @@ def unexplained_offsets(
         chosen = np.random.default_rng(seed).choice(n, _MAX_BACKBONE, replace=False)
         backbone = np.sort(chosen)
     distance = cdist(vectors[backbone], vectors[backbone])
-    # A distance of zero would read as "no edge".
+    # The sparse matrix would treat a distance of zero as a missing edge.
     tree = minimum_spanning_tree(distance + 1e-9).tocoo()
     jumps = np.zeros_like(distance)
     lengths = np.full(distance.shape, np.inf)

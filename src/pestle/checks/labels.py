@@ -1,4 +1,4 @@
-"""Labels as such: are they there, do the forces balance."""
+"""Basic checks of labels: whether they exist, and whether the forces balance."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FEW_FRAMES = 20
 
 
 def label_findings(splits: Mapping[str, Sequence[Frame]]) -> list[Finding]:
-    """Missing and partial labels, net forces. Frames without atoms are not expected here."""
+    """Find missing and partial labels and net forces; every frame must have atoms."""
     findings: list[Finding] = []
     for split, frames in splits.items():
         if not frames:
@@ -91,8 +91,8 @@ def _presence(split: str, where: str, frames: Sequence[Frame]) -> list[Finding]:
                 fix=fix,
             )
         )
-    # One atom has no forces to speak of: only frames of several atoms can lack them.
-    # What is there under another name is said by itself (unread.py).
+    # The force on a single atom is zero: forces can be missing only in frames of several atoms.
+    # unread.py reports labels under another name.
     no_forces = [
         f
         for f in body
@@ -134,7 +134,11 @@ def _kind(frame: Frame) -> str:
 
 
 def net_force(frame: Frame) -> tuple[float, float]:
-    """(|ΣF| in eV/Å, share of √n · rms|F|) of a frame with forces."""
+    """Return the net force of a frame with forces.
+
+    Returns:
+        |ΣF| in eV/Å, and |ΣF| divided by √n · rms|F|.
+    """
     forces = np.asarray(frame.forces)
     net = float(np.linalg.norm(forces.sum(axis=0)))
     random = float(np.sqrt((forces**2).sum()))

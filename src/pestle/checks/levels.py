@@ -1,9 +1,9 @@
-"""Labels of several levels of theory in one set, and frames far from all others.
+"""Labels of several levels of theory in one set, and energy outliers.
 
-Among frames of the same atoms the work of the forces can be taken out of the energies (`jumps`),
-and what is left shows two levels of theory sharply. Between different compositions there is only
-the energy per atom that a sum over elements leaves unexplained; without a foundation it also holds
-real differences between isomers and phases, so that only gaps larger than any of those count there.
+For frames of the same atoms, the work of the forces can be removed from the energies (`jumps`). The
+remainder shows two levels of theory clearly. For different compositions, only the energy per atom
+that a sum over elements does not explain can be used. Without a foundation it also contains real
+differences between isomers and phases. Only gaps that are larger than these count.
 """
 
 from __future__ import annotations
@@ -40,19 +40,31 @@ OUTLIER_FORCE_Z, OUTLIER_FORCE = 6.0, 15.0
 
 
 def energy_frames(frames: Sequence[Frame]) -> list[Frame]:
-    """Frames of several atoms with an energy."""
+    """Return the frames of several atoms with an energy."""
     return [f for f in frames if len(f) > 1 and f.energy is not None]
 
 
 def residual_of(frames: Sequence[Frame]) -> np.ndarray:
-    """Energy per atom [n] in eV beyond the composition, of frames with energies."""
+    """Return the energy per atom that the composition does not explain.
+
+    Args:
+        frames: frames with energies.
+
+    Returns:
+        [n] eV/atom.
+    """
     counts = composition_matrix(frames, elements_of(frames))
     energy = np.array([f.energy for f in frames], dtype=float)
     return composition_residual(energy, counts)
 
 
 def clusters_of(residual: np.ndarray, min_gap: float) -> list[np.ndarray]:
-    """Indices of the frames of each cluster, by ascending residual."""
+    """Return the indices of the frames in each cluster, in ascending order of the residual.
+
+    Args:
+        residual: [n] eV/atom.
+        min_gap: smallest gap between clusters, eV/atom.
+    """
     return split_at_gaps(
         residual,
         min_gap=min_gap,
@@ -62,7 +74,7 @@ def clusters_of(residual: np.ndarray, min_gap: float) -> list[np.ndarray]:
 
 
 def enough_frames(frames: Sequence[Frame]) -> bool:
-    """Whether the composition fit leaves enough freedom for statistics of its residual."""
+    """Whether there are enough frames, compared with elements, for statistics of the residual."""
     return len(frames) >= max(MIN_FRAMES, FRAMES_PER_ELEMENT * len(elements_of(frames)))
 
 
@@ -169,7 +181,14 @@ def mixed_finding(
 def outlier_findings(
     frames: Sequence[Frame], residual: np.ndarray, clusters: Sequence[np.ndarray], fit: str
 ) -> list[Finding]:
-    """Frames whose energy is far from the rest of their cluster."""
+    """Find frames whose energy is far from the rest of their cluster.
+
+    Args:
+        frames: frames with energies.
+        residual: [n] eV/atom.
+        clusters: indices of the frames of each cluster.
+        fit: the subtracted part of the energy, in words.
+    """
     far: list[tuple[float, float, Frame]] = []
     for members in clusters:
         z = robust_z(residual[members], 1e-3)
@@ -194,7 +213,7 @@ def outlier_findings(
 
 
 def force_outliers(frames: Sequence[Frame]) -> list[Finding]:
-    """Frames whose largest force is far beyond that of the others."""
+    """Find frames whose largest force is much larger than that of the others."""
     largest = np.array(
         [np.linalg.norm(np.asarray(f.forces), axis=1).max() for f in frames], dtype=float
     )

@@ -1,5 +1,4 @@
-"""Labels that are none: zeros that a reader or a script put where nothing was calculated, and one
-number repeated for structures that differ."""
+"""False labels: zeros for values that were never calculated, and one number for many structures."""
 
 from __future__ import annotations
 
@@ -134,8 +133,10 @@ def _severity(frames: Sequence[Frame]) -> str:
 
 
 def held_by_symmetry(frame: Frame) -> bool:
-    """Whether every atom has its neighbours of each element in directions that cancel, as forces
-    must then do."""
+    """Whether the directions to the neighbours of each element cancel for every atom.
+
+    The forces must then be zero.
+    """
     atoms = frame.atoms
     if len(atoms) > 1 and not atoms.pbc.any():
         return False  # the outermost atom has neighbours on one side only

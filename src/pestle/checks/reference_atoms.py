@@ -1,4 +1,4 @@
-"""What isolated atoms and compositions imply for the reference energies (E0s)."""
+"""Consequences of isolated atoms and compositions for the reference energies (E0s)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pestle.structures.frame import Frame, composition_matrix, elements_of, spli
 from pestle.structures.isolated import TAKEN, image_distance
 from pestle.structures.reading import is_reference_atom
 
-#: Neighbour cutoff (Å) of most foundations, where none is at hand to say its own.
+#: Neighbour cutoff (Å) of most foundations, used if the cutoff of the model is unknown.
 USUAL_CUTOFF = 6.0
 
 _WITHOUT = {
@@ -84,7 +84,7 @@ def reference_findings(
 
 
 def _taken(frames: Sequence[Frame]) -> list[Finding]:
-    """That single atoms of another name are taken as isolated ones."""
+    """Report single atoms of another name that are treated as isolated atoms."""
     atoms = [f for f in frames if any(note.startswith(TAKEN) for note in f.notes)]
     if not atoms:
         return []
@@ -108,7 +108,7 @@ def _taken(frames: Sequence[Frame]) -> list[Finding]:
 
 
 def _charged(frames: Sequence[Frame]) -> list[Finding]:
-    """That the energy of an ion is no E0."""
+    """Report that the energy of an ion is not an E0."""
     ions = [f for f in frames if f.is_isolated_atom and f.charge]
     if not ions:
         return []
@@ -125,7 +125,7 @@ def _charged(frames: Sequence[Frame]) -> list[Finding]:
 
 
 def _small_boxes(frames: Sequence[Frame], cutoff: float | None) -> list[Finding]:
-    """That isolated atoms stand so near to their images that they are not isolated."""
+    """Report isolated atoms that are too close to their images to be isolated."""
     reach = USUAL_CUTOFF if cutoff is None else cutoff
     distance = {id(f): image_distance(f.atoms) for f in frames if is_reference_atom(f)}
     near = [f for f in frames if distance.get(id(f), 2 * reach) < 2 * reach]

@@ -73,7 +73,7 @@ def finding(
 
 
 def sorted_findings(findings: Sequence[Finding]) -> list[Finding]:
-    """Errors first, then warnings, then notes; the order within each is kept."""
+    """Return errors first, then warnings, then notes; the order within each is kept."""
     return sorted(findings, key=lambda f: _ORDER[f.severity])
 
 
@@ -83,7 +83,7 @@ def count_of(frames: Sequence[object], total: int) -> str:
 
 
 def group_name(frames: Sequence[Frame]) -> str:
-    """How a set of frames would be called: their config types, or else their files, with counts."""
+    """Return a name for a set of frames: their config types, or else their files, with counts."""
     for key in ("config_type", "source"):
         counts: dict[str, int] = {}
         for frame in frames:

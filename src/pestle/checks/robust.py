@@ -1,4 +1,4 @@
-"""Robust statistics that the checks share: scales, fits and gaps that outliers cannot sway."""
+"""Robust statistics for the checks: scales, fits and gaps that do not depend on outliers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ _FIT_ITERATIONS = 30
 
 
 def mad(values: np.ndarray) -> float:
-    """Standard deviation estimated from the median absolute deviation."""
+    """Return the standard deviation, estimated from the median absolute deviation.
+
+    Args:
+        values: [n].
+    """
     values = np.asarray(values, dtype=float)
     if not len(values):
         return 0.0
@@ -23,7 +27,15 @@ def mad(values: np.ndarray) -> float:
 
 
 def robust_z(values: np.ndarray, floor: float) -> np.ndarray:
-    """Distance from the median in standard deviations, the latter at least `floor`."""
+    """Return the distance from the median in standard deviations.
+
+    Args:
+        values: [n].
+        floor: smallest standard deviation that is used.
+
+    Returns:
+        [n].
+    """
     return (values - np.median(values)) / max(mad(values), floor)
 
 
@@ -57,7 +69,15 @@ def composition_residual(energy: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def project_out(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Values per atom [n] minus their plain least-squares fit on the composition."""
+    """Return values per atom minus their least-squares fit to the composition.
+
+    Args:
+        values: [n].
+        counts: [n, n_elements] atoms of each element.
+
+    Returns:
+        [n].
+    """
     n_atoms = counts.sum(axis=1)
     fractions, target = counts / n_atoms[:, None], values / n_atoms
     target = target - np.median(target)
@@ -65,10 +85,16 @@ def project_out(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def slope_through_origin(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """(slope of y on x through the origin, correlation through the origin), robust.
+    """Return a robust slope and correlation of y on x through the origin.
 
-    The slope minimises Σ|y − slope·x|: the median of y/x weighted by |x|. The correlation is taken
-    over the pairs whose deviation is not extreme, so that single outliers do not hide it.
+    The slope minimises Σ|y − slope·x|: it is the median of y/x weighted by |x|. The correlation
+    excludes pairs with extreme deviations, so that single outliers do not hide it.
+
+    Args:
+        x, y: [n].
+
+    Returns:
+        (slope, correlation).
     """
     x, y = np.ravel(x).astype(float), np.ravel(y).astype(float)
     keep = x != 0

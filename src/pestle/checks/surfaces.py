@@ -1,8 +1,8 @@
-"""Several potential-energy surfaces in one set, by the word of the files themselves.
+"""Several potential-energy surfaces in one set, according to the files.
 
-The same atoms have another energy with another functional, charge, spin or grid of k-points. A
-model that is not told which is meant learns neither. Names of groups (`bulk`, `surface`, `train`)
-say nothing of that, and stop nothing.
+The energy of the same atoms depends on functional, charge, spin and k-point grid. A model that is
+not told which of them applies learns none of them. Names of groups (`bulk`, `surface`, `train`)
+contain no such information and are not an error.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def _spins(frames: Sequence[Frame]) -> Finding | None:
 
 
 def level_in(name: str) -> str:
-    """The level of theory that a name holds; empty where it holds none."""
+    """Return the level of theory that a name contains; empty if there is none."""
     word = name.lower().replace("ω", "w")
     if (whole := _letters(word)) in LEVELS:
         return whole
@@ -167,7 +167,7 @@ def level_in(name: str) -> str:
 
 
 def holds_dispersion(name: str) -> bool:
-    """Whether the name of a level of theory says that dispersion is included."""
+    """Whether the name of a level of theory includes dispersion."""
     level = level_in(name)
     return level in WITH_DISPERSION or bool(DISPERSION.intersection(level.split("+")))
 

@@ -1,4 +1,4 @@
-"""Units that labels come in, how likely each is before the data are looked at, and conversion."""
+"""Units of labels, their prior probability before the data are examined, and conversion."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Unit:
 
     @property
     def is_ours(self) -> bool:
-        """Whether the label is as Pestle wants it."""
+        """Whether the label has Pestle's unit, sign and shape."""
         return self.factor == 1.0 and self.shape == "total"
 
 
@@ -91,14 +91,14 @@ _STRESS_SURPRISE = {"eV/Å³": 0.0, "GPa": 3.0, "kbar": 3.0, "Ha/Bohr³": 5.0}
 
 
 def surprise_of_pair(energy: Unit, forces: Unit) -> float:
-    """How unlikely (nats) a pair of units is before the data are looked at."""
+    """Return minus the log of the prior probability of a pair of units, in nats."""
     pair = _PAIRS.get((energy.name, forces.name), _RARE_PAIR)
     sign = _OTHER_SIGN if forces.factor < 0 else 0.0
     return pair + sign + (_PER_ATOM if energy.shape == "per atom" else 0.0)
 
 
 def surprise_of_stress(unit: Unit) -> float:
-    """How unlikely (nats) a unit of stress is before the data are looked at."""
+    """Return minus the log of the prior probability of a unit of stress, in nats."""
     if unit.shape == "virial":
         return _VIRIAL + (2.0 if unit.factor > 0 else 0.0)
     sign = unit.factor < 0
@@ -115,7 +115,9 @@ class Units:
     stress: Unit = STRESSES[0]
 
     def in_eV(self, frame: Frame) -> Frame:
-        """The frame with its labels converted, so that thresholds in eV and Å apply."""
+        """Return the frame with labels converted to eV and Å, so that thresholds in these units
+        apply.
+        """
         energy, forces, stress = frame.energy, frame.forces, frame.stress
         if energy is not None and not self.energy.is_ours:
             size = len(frame) if self.energy.shape == "per atom" else 1

@@ -1,5 +1,7 @@
-"""What was in the files and is not in the labels: keys by other names, what the readers left out,
-and which of VASP's two energies was taken."""
+"""Content of the files that did not become labels.
+
+It covers unknown keys, parts that the readers left out, and the choice between VASP's two energies.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,7 @@ def _named(
 
 
 def advice(key: str, place: str, kind: str) -> str:
-    """What to type, or how to write it, so that a key is read."""
+    """Return what to type, or how to write a key, so that it is read."""
     if kind == "gradients":
         return "Gradients are forces of the opposite sign: write their negative as REF_forces."
     if kind == "per-atom energy":

@@ -1,4 +1,4 @@
-"""What each protocol of a qualification is given: the user's files, or those of the run."""
+"""Structures for each protocol of a qualification: the user's files, or the data of the run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pestle.structures.splits import read_splits
 
 @dataclass(frozen=True)
 class OfRun:
-    """What a run folder knows: its settings, manifest, held-out frames and isolated atoms."""
+    """Settings, manifest, held-out frames and isolated atoms of a run folder."""
 
     folder: Path
     settings: RunSettings
@@ -31,25 +31,27 @@ class OfRun:
 
 @dataclass(frozen=True)
 class Given:
-    """Structures by the input that they are for; inputs that hold none are left out.
+    """Structures by input; inputs without structures are left out.
 
     Attributes:
         sets: name of the input → sets.
-        typed: inputs that the user named files for.
+        typed: inputs for which the user named files.
     """
 
     sets: Mapping[str, Sets]
     typed: frozenset[str]
 
     def of(self, declared: Declaration) -> Sets:
-        """The sets that a protocol is given."""
+        """Return the sets that a protocol receives."""
         taken = declared.takes
         while taken is not None and not self.sets.get(taken.name):
             taken = taken.otherwise
         return self.sets[taken.name] if taken is not None else {}
 
     def lacking(self, declared: Declaration) -> tuple[str, str] | None:
-        """Why a protocol cannot be run on what was given, and what would help; `None` if it can."""
+        """Explain why a protocol cannot run with these structures, and what is missing; `None`
+        if it can.
+        """
         taken = declared.takes
         if taken is None or not taken.lacking or self.of(declared):
             return None
@@ -57,15 +59,20 @@ class Given:
 
 
 def read_run(model: str, *, with_data: bool = True) -> OfRun | None:
-    """The run that a model is the result of: its folder, or the folder `model` in it; `None` if it
-    is neither.
+    """Read the run that made a model.
+
+    The model must be a run folder or the folder `model` in it.
 
     Args:
-        model: as the user typed it.
-        with_data: read its held-out frames and isolated atoms; not needed where others are given.
+        model: the model as the user typed it.
+        with_data: whether held-out frames and isolated atoms are read; not needed if the user gives
+            others.
+
+    Returns:
+        The run; `None` if the model is neither of these folders.
 
     Raises:
-        PestleError: it is one, and its settings or data cannot be read.
+        PestleError: the settings or data of the run cannot be read.
     """
     path = Path(model)
     folder = RunFolder(path.resolve().parent if path.resolve().name == "model" else path)
@@ -94,11 +101,11 @@ def read_run(model: str, *, with_data: bool = True) -> OfRun | None:
 
 
 def read_given(run: OfRun | None, files: Mapping[str, Sequence[str]]) -> Given:
-    """Read the user's files; where no held-out data are given, those of the run are taken.
+    """Read the user's files; without held-out data, use those of the run.
 
     Args:
-        run: the run that the model is the result of.
-        files: input → files, as typed.
+        run: the run that made the model.
+        files: input → files, as the user typed them.
 
     Raises:
         PestleError: a file cannot be read.

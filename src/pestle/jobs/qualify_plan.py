@@ -1,4 +1,6 @@
-"""What a qualification runs: scope, observables, protocols and their settings; what is left out."""
+"""The plan of a qualification: scope, observables, protocols, their settings, and what is left
+out.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,10 @@ from pestle.settings.run_file import build
 
 
 def scope_of(asked: str | None, run: OfRun | None) -> Scope:
-    """What the model is for: as asked, else as the run was asked.
+    """Return the scope: the requested one, or else that of the run.
 
     Raises:
-        PestleError: neither says it, or there is no such scope.
+        PestleError: neither is given, or the scope does not exist.
     """
     scope = asked or (run.settings.scope if run is not None else None)
     if scope not in get_args(Scope):
@@ -32,7 +34,7 @@ def scope_of(asked: str | None, run: OfRun | None) -> Scope:
 
 
 def observables_of(given: Given, settings: ProbeSettings) -> list[str]:
-    """Observables that the user gave a reference for: they can be judged, and count."""
+    """Return the observables with a reference from the user: they can be judged and must be."""
     return [
         declared.name
         for declared in declarations()
@@ -42,11 +44,14 @@ def observables_of(given: Given, settings: ProbeSettings) -> list[str]:
 
 
 def settings_for(asked: Mapping[str, Any], *, full: bool) -> ProbeSettings:
-    """The settings of all protocols: full ones, or those of a first look; what was asked for goes
-    before both.
+    """Return the settings of all protocols.
+
+    Args:
+        asked: dotted name → value that the user requested; it replaces the default.
+        full: whether the defaults are the full settings instead of the quick ones.
 
     Raises:
-        PestleError: an unknown setting or a wrong value.
+        PestleError: a setting is unknown or has a wrong value.
     """
     quick: dict[str, Any] = {}
     if not full:
@@ -64,11 +69,20 @@ def protocols_to_run(
     run_too: Sequence[str],
     leave_out: Sequence[str],
 ) -> set[str]:
-    """Names of the protocols to run: needed ones, those that were asked for, by files or settings
-    too, and those that are run wherever possible.
+    """Return the names of the protocols to run.
+
+    These are the needed ones, those that the user requested by name, files or settings, and those
+    that run whenever possible.
+
+    Args:
+        needed: protocols that the scope needs.
+        given: the structures.
+        settings: settings of all protocols.
+        run_too: protocols that the user adds.
+        leave_out: protocols that the user leaves out.
 
     Raises:
-        PestleError: there is no such protocol, or one shall be run and left out.
+        PestleError: a protocol does not exist, or the user both adds it and leaves it out.
     """
     for name in (*run_too, *leave_out):
         protocol(name)  # an unknown one is an error
@@ -88,7 +102,7 @@ def protocols_to_run(
 
 
 def left_out(declared: Declaration, *, needed: bool, on_purpose: bool) -> NotTested:
-    """Why a protocol is not run, and how it would be."""
+    """Explain why a protocol is not run, and how to run it."""
     name = declared.name
     if on_purpose:
         return NotTested(name, needed, "it was left out", f"leave out --without {name}")
@@ -100,7 +114,7 @@ def left_out(declared: Declaration, *, needed: bool, on_purpose: bool) -> NotTes
 def extents(
     test: Protocol[Any], own: Any, asked: Mapping[str, Any], *, full: bool
 ) -> dict[str, str | None]:
-    """How much was calculated, and how much the full settings would."""
+    """Describe how much was calculated, and how much the full settings would calculate."""
     extent = test.extent(own)
     whole = None if full else test.extent(settings_for(asked, full=True).of(test.name))
     return {"extent": extent, "full_extent": None if whole == extent else whole}

@@ -1,8 +1,9 @@
-"""What a protocol is: calculate, analyse, show, assess. Each step reads what the one before wrote.
+"""The contract of a protocol, and what its functions receive.
 
-Raw results hold what is expensive, metrics the numbers that follow from them, charts and tables
-what is shown, findings what thresholds make of the numbers; a threshold or a plot therefore changes
-without calculating again.
+A protocol has four steps: calculate, analyse, show, assess. Each step reads what the step before it
+wrote. Raw results hold the expensive calculations. Metrics hold the numbers that follow from them.
+Charts and tables show the metrics, and findings compare them with thresholds. A threshold or a plot
+can therefore be changed without a new calculation.
 """
 
 from __future__ import annotations
@@ -28,15 +29,17 @@ Sets = Mapping[str, Sequence[Frame]]
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a protocol is given besides the potentials.
+    """The data that a protocol receives in addition to the potentials.
 
     Attributes:
-        elements: atomic numbers of the data that the model is for.
-        sets: name of a file or set → its structures with labels, isolated atoms included.
-        seed: of whatever is random.
+        elements: atomic numbers of the elements in the data that the model is made for.
+        sets: name of a file or set → its structures with labels, including isolated atoms.
+        seed: seed of all random numbers.
         candidate: name of the potential that is judged.
-        baseline: name of its foundation, which it is compared with; `None` without one.
-        known: atomic numbers that every potential of the test knows; `None` where one does not say.
+        baseline: name of its foundation, which it is compared with; `None` if there is no
+            foundation.
+        known: atomic numbers that every potential of the test knows; `None` if one of the
+            potentials does not declare its elements.
     """
 
     elements: tuple[int, ...]
@@ -53,36 +56,36 @@ class Inputs:
 
 
 def no_structures(_inputs: Inputs, _settings: Any) -> Sequence[Frame]:
-    """For protocols whose raw results depend on no given structure."""
+    """Return no structures: the default for protocols that use none of the given structures."""
     return ()
 
 
 def all_structures(inputs: Inputs, _settings: Any) -> Sequence[Frame]:
-    """For protocols whose raw results depend on all given structures."""
+    """Return all given structures, for protocols whose raw results depend on all of them."""
     return inputs.frames
 
 
 def data_elements(inputs: Inputs) -> Sequence[int]:
-    """For protocols about the elements of the data."""
+    """Return the elements of the data, for protocols that test these elements."""
     return inputs.elements
 
 
 def no_reference(_sets: Sets, _settings: Any) -> bool:
-    """For protocols that are no observable."""
+    """Return False: the default for protocols that do not measure an observable."""
     return False
 
 
 def never(_settings: Any) -> bool:
-    """For protocols whose settings neither ask for them nor give their structures."""
+    """Return False, for protocols whose settings neither request them nor name their structures."""
     return False
 
 
 def nothing_to_check(_inputs: Inputs, _settings: Any, _potentials: Sequence[Potential]) -> None:
-    """For protocols whose mistakes show at once."""
+    """Check nothing, for protocols that report mistakes early during the calculation."""
 
 
 def nothing_flagged(_raws: Mapping[str, RawFolder], _measured: Any) -> list[Flagged]:
-    """For protocols that find fault with no structure."""
+    """Return no structures, for protocols that do not flag single structures."""
     return []
 
 
@@ -91,32 +94,33 @@ class Protocol(Generic[N]):
     """One physical test.
 
     Attributes:
-        declaration: what it says of itself.
-        settings: its settings' class.
-        structures: (inputs, settings): the structures that its raw results depend on.
-        elements: atomic numbers that its raw results depend on; each potential must know them and
-            those of the structures.
-        calculate: (potential, inputs, settings, raw folder): writes raw results; goes on from those
-            that are there, so that a run that was killed and started again ends with the same
-            numbers as one that was not.
-        numbers: class of what its analysis gives, by which metrics.json is read again.
-        analyse: (name → raw folder, inputs, settings): the numbers of all potentials.
-        charts: of what was measured.
-        tables: of what was measured.
-        assess: (measured, thresholds of this protocol): findings on the candidate, the worst first.
-        extent: how much is calculated with these settings, in a few words.
-        quick: leaf names of settings → smaller values, for a first look in minutes.
-        flagged: (name → raw folder, measured): structures that it found fault with.
-        analysis_settings: settings that only `analyse` reads, so that changing them keeps the raw
+        declaration: name, question, inputs and thresholds of the protocol.
+        settings: the class of its settings.
+        structures: (inputs, settings) → the structures that the raw results depend on.
+        elements: (inputs) → atomic numbers that the raw results depend on. Each potential must know
+            these elements and those of the structures.
+        calculate: (potential, inputs, settings, raw folder): writes raw results. It continues from
+            existing raw results, so that a run that was killed and restarted gives the same numbers
+            as a run without interruption.
+        numbers: the class that `analyse` returns; metrics.json is read into this class.
+        analyse: (name → raw folder, inputs, settings) → the numbers of all potentials.
+        charts: (measured) → the charts.
+        tables: (measured) → the tables.
+        assess: (measured, thresholds of this protocol) → findings on the candidate, worst first.
+        extent: (settings) → a few words on how much is calculated.
+        quick: last part of a setting's name → smaller value, for a first result within minutes.
+        flagged: (name → raw folder, measured) → structures with conspicuous results.
+        analysis_settings: settings that only `analyse` reads. A change of these keeps the raw
             results.
-        replay_head: whether the replay head of a model that has one is tested too.
-        version: of the calculation; raised when it is changed so that raw results change.
-        packages: whose versions its raw results depend on, because they make its structures.
+        replay_head: whether the replay head of a model is tested too, if the model has one.
+        version: version of the calculation. It is raised when a change of the code changes the raw
+            results.
+        packages: packages that make the structures; the raw results depend on their versions.
         check: (inputs, settings, potentials): raises a PestleError for a mistake before anything is
             calculated or written.
-        has_reference: (sets, settings): whether they hold the reference of an observable.
-        asked_by: (settings): whether they ask for it, also where no scope needs it.
-        given_by: (settings): whether they say where its structures are, so that none are lacking.
+        has_reference: (sets, settings) → whether they contain the reference of an observable.
+        asked_by: (settings) → whether they request the protocol, even if no scope needs it.
+        given_by: (settings) → whether they name the structures, so that no structures are missing.
     """
 
     declaration: Declaration
@@ -143,10 +147,10 @@ class Protocol(Generic[N]):
 
     @property
     def name(self) -> str:
-        """As typed."""
+        """The name that a user types."""
         return self.declaration.name
 
     @property
     def question(self) -> str:
-        """That it answers."""
+        """The question that the protocol answers."""
         return self.declaration.question

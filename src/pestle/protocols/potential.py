@@ -1,7 +1,7 @@
-"""What a protocol may know of a model under test: energies, an ASE calculator, a torch-sim model.
+"""Access of protocols to a model under test: energies, an ASE calculator, a torch-sim model.
 
-Two kinds: a head of a foundation (or of its fine-tuned child), and any ASE calculator, whose
-behaviour a test or a user may know beforehand.
+A potential is a head of a foundation (or of a model fine-tuned from it), or any ASE calculator, for
+example one with known behaviour.
 """
 
 from __future__ import annotations
@@ -46,15 +46,29 @@ class Potential(ABC):
     def predict(
         self, frames: Sequence[Frame], on_progress: Callable[[int], None] | None = None
     ) -> list[FramePrediction]:
-        """Energies, forces and, where periodic, stresses; NaN where the model gives none."""
+        """Predict structures.
+
+        Args:
+            frames: the structures.
+            on_progress: called with the number of predicted structures.
+
+        Returns:
+            For each structure energy (eV), forces [n_atoms, 3] (eV/Å) and, if it is periodic,
+            stress [3, 3] (eV/Å³); NaN if the model gives none.
+        """
 
     @abstractmethod
     def calculator(self) -> Calculator:
-        """ASE calculator."""
+        """Return an ASE calculator."""
 
     @abstractmethod
     def batched(self, charge: float = 0.0, spin: float = 1.0) -> ModelInterface:
-        """torch-sim model: many structures at once, of one charge (e) and spin multiplicity."""
+        """Return a torch-sim model that predicts many structures at once.
+
+        Args:
+            charge: total charge of every structure, e.
+            spin: spin multiplicity of every structure.
+        """
 
 
 class ModelPotential(Potential):
@@ -142,11 +156,12 @@ class CalculatorPotential(Potential):
 
 
 class CalculatorModel(ModelInterface):
-    """torch-sim model over an ASE calculator: the structures of a state one after the other, in
-    float64 on the CPU.
+    """A torch-sim model that uses an ASE calculator for one structure after the other.
+
+    It calculates in float64 on the CPU.
 
     Args:
-        potential: the calculator.
+        potential: gives the calculator.
         charge, spin: of every structure; the calculator finds them in `atoms.info`.
     """
 
@@ -159,7 +174,14 @@ class CalculatorModel(ModelInterface):
         self._compute_stress = self._compute_forces = True
 
     def forward(self, state: ts.SimState | StateDict, **kwargs: object) -> dict[str, torch.Tensor]:
-        """`energy` [n_systems], `forces` [n_atoms, 3], `stress` [n_systems, 3, 3], eV and Å."""
+        """Predict the structures of a state.
+
+        Args:
+            state: structures in Å.
+
+        Returns:
+            `energy` [n_systems] eV, `forces` [n_atoms, 3] eV/Å, `stress` [n_systems, 3, 3] eV/Å³.
+        """
         if isinstance(state, dict):
             state = ts.SimState(**{"masses": torch.ones_like(state["positions"][:, 0]), **state})
         frames = []

@@ -1,7 +1,7 @@
-"""Predictions of many structures in a raw folder, in pieces that a stop does not undo.
+"""Predictions of many structures in a raw folder, in pieces, so that a stopped run can continue.
 
-Energies are kept with and without the E0s, so that those of another level of theory can be put in
-their place later.
+Energies are stored with and without the E0s, so that the E0s can be replaced later by those of
+another level of theory.
 """
 
 from __future__ import annotations
@@ -29,7 +29,12 @@ CALCULATOR_PIECE_ATOMS = 100
 
 
 def pieces(frames: Sequence[Frame], most: int | None = None) -> list[slice]:
-    """Consecutive frames of at most `most` atoms (by default `PIECE_ATOMS`), one frame at least."""
+    """Divide frames into consecutive pieces, each with at least one frame.
+
+    Args:
+        frames: the frames.
+        most: largest number of atoms in a piece; by default `PIECE_ATOMS`.
+    """
     most = most or PIECE_ATOMS
     found, start, atoms = [], 0, 0
     for k, frame in enumerate(frames):
@@ -43,10 +48,16 @@ def pieces(frames: Sequence[Frame], most: int | None = None) -> list[slice]:
 def calculate_predictions(
     potential: Potential, frames: Sequence[Frame], raw: RawFolder, title: str
 ) -> None:
-    """Predict what is not there yet, write it piece by piece, and finish the raw folder.
+    """Predict the missing structures, write them piece by piece, and finish the raw folder.
 
-    The pieces depend on the frames alone, so that a calculation that was stopped makes the same
-    batches as one that was not.
+    The pieces depend only on the frames, so that stopped and uninterrupted calculations use the
+    same batches.
+
+    Args:
+        potential: the potential.
+        frames: the structures.
+        raw: folder for the predictions.
+        title: title of the progress bar.
     """
     network = isinstance(potential, ModelPotential)
     parts = pieces(frames, PIECE_ATOMS if network else min(PIECE_ATOMS, CALCULATOR_PIECE_ATOMS))
@@ -67,7 +78,7 @@ def calculate_predictions(
 
 
 def read_predictions(raw: RawFolder, frames: Sequence[Frame]) -> list[FramePrediction]:
-    """What `calculate_predictions` wrote for these frames."""
+    """Return the predictions that `calculate_predictions` wrote for these frames."""
     found, ends_of_pieces = [], raw.facts["ends"]
     for k, (start, stop) in enumerate(pairwise([0, *ends_of_pieces])):
         piece, content = slice(start, stop), raw.read(_name(k))
@@ -86,20 +97,26 @@ def read_predictions(raw: RawFolder, frames: Sequence[Frame]) -> list[FramePredi
 
 
 def reference_energies(raw: RawFolder) -> dict[int, float] | None:
-    """E0s of the potential by atomic number, eV; `None` where it has none."""
+    """Return the E0s of the potential by atomic number, eV; `None` if it has none."""
     e0s = raw.facts["reference_energies"]
     return None if e0s is None else {int(z): float(e) for z, e in e0s.items()}
 
 
 def of_replay_head(raw: RawFolder) -> bool:
-    """Whether the predictions are those of a model's replay head."""
+    """Whether the predictions come from the replay head of a model."""
     return bool(raw.facts["replay_head"])
 
 
 def with_reference_energies(
     frames: Sequence[Frame], predictions: Sequence[FramePrediction], e0s: Mapping[int, float]
 ) -> list[FramePrediction]:
-    """The same predictions with these E0s (eV) in place of the potential's own."""
+    """Replace the E0s in predictions.
+
+    Args:
+        frames: the structures.
+        predictions: one for each structure.
+        e0s: atomic number → new E0, eV.
+    """
     return [
         replace(
             prediction,
@@ -122,7 +139,7 @@ class NotFinite(Numbers):
 
 
 def not_finite(frames: Sequence[Frame], predictions: Sequence[FramePrediction]) -> NotFinite | None:
-    """Frames on which a prediction is not finite; `None` where all are."""
+    """Find frames on which a prediction is not finite; `None` if all are finite."""
     bad = [f.where for f, p in zip(frames, predictions, strict=True) if not p.finite]
     return NotFinite(count=len(bad), first=bad[0]) if bad else None
 

@@ -1,8 +1,8 @@
-"""Raw results of a protocol for one potential: kept on disk, reused where nothing has changed.
+"""Raw results of a protocol for one potential: stored on disk and reused if nothing has changed.
 
-A folder with `key.json`, which says what the results depend on, and whatever the protocol writes
-beside it. It is called after that key, so that results of other settings are never touched. Every
-result carries a hash; one that is damaged is removed, and made anew like one that is not there yet.
+They are a folder with the files of the protocol and `key.json`, which lists everything that the
+results depend on. The folder is named after this key, so that results of other settings are never
+changed. Every result has a hash. A damaged result is removed and calculated again.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ KEY, DONE, TIMINGS = "key.json", "done.json", "timings.json"
 
 
 class RawFolder:
-    """Where the calculation of one protocol for one potential lies.
+    """The folder with the results of one protocol for one potential.
 
     Args:
-        path: the folder; made when something is written.
+        path: the folder; created when something is written.
         key: plain data that the results depend on: potential, settings, structures.
 
     Raises:
-        PestleError: there is something else in it.
+        PestleError: the folder contains something else.
     """
 
     def __init__(self, path: Path, key: dict[str, Any]) -> None:
@@ -50,8 +50,9 @@ class RawFolder:
             self._remove_damaged()
 
     def _stored_key(self) -> Any:
-        """The key in the folder; a damaged one can be told by the name of the folder, which is the
-        hash of it."""
+        """The key in the folder. If it is damaged, the folder name, which is its hash,
+        identifies it.
+        """
         try:
             return read_json(self.path / KEY)
         except Damaged:
@@ -61,8 +62,9 @@ class RawFolder:
             return self.key
 
     def _remove_damaged(self) -> None:
-        """Without its note that it is complete, the folder is calculated as far as it lacks
-        something."""
+        """Remove damaged results and the mark of completion, so that missing results are
+        calculated again.
+        """
         damaged = []
         for path in sorted(self.path.glob("*.npz")):
             try:
@@ -87,39 +89,43 @@ class RawFolder:
         return (self.path / DONE).is_file()
 
     def finish(self, **facts: Any) -> None:
-        """Note that it is, and what else should be known of it."""
+        """Mark the calculation as complete and store facts about it."""
         self._begin()
         write_json(self.path / DONE, facts, sealed=True)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What `finish` was given.
+        """Return the facts that were given to `finish`.
 
         Raises:
-            Damaged: it is not that any more.
+            Damaged: the file has changed since.
         """
         return read_json(self.path / DONE)
 
     def has(self, name: str) -> bool:
-        """Whether these arrays are there."""
+        """Whether arrays of this name exist."""
         return (self.path / f"{name}.npz").is_file()
 
     def write(self, name: str, **arrays: Any) -> None:
-        """Arrays under a name, complete or not at all."""
+        """Write arrays under a name, completely or not at all."""
         self._begin()
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)
         write_sealed(self.path / f"{name}.npz", buffer.getbuffer())
 
     def _begin(self) -> None:
-        """The key comes with the first result, so that a refused calculation leaves no folder."""
+        """Write the key with the first result, so that a calculation that was refused leaves no
+        folder.
+        """
         if not (self.path / KEY).exists():
             write_json(self.path / KEY, self.key, sealed=True)
 
     @property
     def seconds(self) -> float:
-        """Time that was spent on the results, as far as `spent` was told. It has a file of its own:
-        results are the same when they are made again, and times are not."""
+        """The time spent on the results, as reported to `spent`.
+
+        It has its own file, because a repeated calculation gives the same results but other times.
+        """
         try:
             return float(read_json(self.path / TIMINGS)["seconds"])
         except (Damaged, KeyError, TypeError, ValueError):
@@ -130,10 +136,10 @@ class RawFolder:
         write_json(self.path / TIMINGS, {"seconds": self.seconds + seconds})
 
     def read(self, name: str) -> dict[str, np.ndarray]:
-        """The arrays that were written under a name.
+        """Return the arrays that were written under a name.
 
         Raises:
-            Damaged: they are not those any more.
+            Damaged: the file has changed since.
         """
         stored = io.BytesIO(read_sealed(self.path / f"{name}.npz"))
         with np.load(stored, allow_pickle=False) as content:

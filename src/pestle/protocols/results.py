@@ -1,6 +1,6 @@
-"""What protocols hand on: charts, tables and flagged structures, as plain data.
+"""Output of protocols: charts, tables and flagged structures, as plain data.
 
-Nothing here knows how a terminal or a page shows it.
+It does not depend on how a terminal or a page shows it.
 """
 
 from __future__ import annotations

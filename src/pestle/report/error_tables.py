@@ -91,7 +91,9 @@ class Telling:
 
 
 def telling(folder: Results, models: Models) -> Telling | None:
-    """The errors that say most: on the test set, else on validation, else on training frames."""
+    """Return the errors on the most informative set: test, else validation, else training
+    frames.
+    """
     sets = folder.errors
     for name in set_names(sets):
         tuned = sets[name].get(models.tuned, {}).get("all")
@@ -118,7 +120,7 @@ def set_heading(name: str) -> str:
 
 
 def set_in_words(name: str) -> str:
-    """How a set is called in a sentence."""
+    """Return the name of a set for a sentence."""
     return f"{SETS[name].lower() if name in SETS else name} frames"
 
 
@@ -195,7 +197,7 @@ def _group(
 
 
 def is_worse(value: float | None, base: float | None) -> bool:
-    """Whether an RMSE is larger than the foundation's beyond what a few frames scatter."""
+    """Whether an RMSE exceeds the foundation's by more than the scatter of a few frames."""
     return value is not None and base is not None and value > (1 + WORSE_BY) * base > 0
 
 

@@ -28,7 +28,7 @@ Rows = list[tuple[str, str]]
 
 
 def _known(rows: Iterable[tuple[str, str]]) -> Rows:
-    """Those that have a value."""
+    """Return the rows that have a value."""
     return [(name, value) for name, value in rows if value and value != MISSING]
 
 
@@ -68,7 +68,7 @@ _SPLITS = {"train": "Training", "valid": "Validation", "test": "Test"}
 
 
 def data_table(folder: Results) -> dict[str, Any] | None:
-    """What is in the data in rows, splits in columns."""
+    """Return the content of the data as rows, with the splits as columns."""
     data = folder.manifest.data if folder.manifest is not None else None
     if data is None or not data.summary:
         return None
@@ -150,7 +150,7 @@ def replay(folder: Results) -> dict[str, Any] | None:
 
 
 def foundation(folder: Results) -> Rows:
-    """What the run started from."""
+    """Return rows about the foundation that the run started from."""
     if folder.manifest is None:
         return []
     facts = folder.manifest.foundation
@@ -197,7 +197,7 @@ PURPOSES = {
 
 
 def model_files(folder: Results) -> Rows:
-    """File and purpose of those that are there."""
+    """Return file and purpose of the model files that exist."""
     return [(name, text) for name, text in PURPOSES.items() if name in folder.files]
 
 
@@ -354,7 +354,7 @@ def versions(folder: Results) -> Rows:
 
 
 def commands(folder: Results) -> Rows:
-    """What was typed: title and command line of the run and of its tests."""
+    """Return title and command line of the run and of its tests."""
     run = folder.manifest.command if folder.manifest is not None else ""
     tests = folder.verdict.command if folder.verdict is not None else ""
     return _known([("The run", run), ("The tests", tests)])

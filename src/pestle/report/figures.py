@@ -1,4 +1,6 @@
-"""What all plots share: plain axes with units, one font, no title (the page has headings)."""
+"""Common properties of all plots: plain axes with units, one font, no title (the page has
+headings).
+"""
 
 from __future__ import annotations
 
@@ -59,13 +61,20 @@ CLOUD = 1500
 
 
 def limit_for(charts: Sequence[Chart]) -> int:
-    """Values that each series may keep so that a page with these charts stays small."""
+    """Return how many values each series may keep, so that a page with these charts stays small."""
     lengths = np.array([len(series.y) for chart in charts for series in chart.series])
     return next((n for n in STEPS if np.minimum(lengths, n).sum() <= PAGE_VALUES), STEPS[-1])
 
 
 def cloud(x: Sequence[float], y: Sequence[float], limit: int, *, diagonal: bool) -> np.ndarray:
-    """Indices of the points to keep: evenly, and with a diagonal the largest deviations from it."""
+    """Return the indices of the points to keep.
+
+    Args:
+        x, y: coordinates of the points.
+        limit: largest number of points.
+        diagonal: whether the points with the largest deviation from y = x are preferred; otherwise
+            the points are evenly chosen.
+    """
     limit = min(limit, CLOUD)
     if len(x) <= limit:
         return np.arange(len(x))
@@ -79,7 +88,9 @@ def cloud(x: Sequence[float], y: Sequence[float], limit: int, *, diagonal: bool)
 
 
 def line(y: Sequence[float | None], limit: int) -> np.ndarray:
-    """Indices to keep of a curve: the lowest and the highest of each stretch, and every gap."""
+    """Return the indices of a curve to keep: lowest and highest value of each section, and every
+    gap.
+    """
     if len(y) <= limit:
         return np.arange(len(y))
     values = np.array([np.nan if v is None else v for v in y], dtype=float)
@@ -93,7 +104,7 @@ def line(y: Sequence[float | None], limit: int) -> np.ndarray:
 
 
 def distribution(values: Sequence[float], limit: int) -> list[float]:
-    """Fewer values with the same quantiles, both ends included."""
+    """Return fewer values with the same quantiles, including the smallest and the largest."""
     ordered = np.sort(np.asarray(values, dtype=float))
     if len(ordered) > limit:
         ordered = ordered[np.linspace(0, len(ordered) - 1, limit).round().astype(int)]
@@ -135,12 +146,12 @@ class Figure:
 
 
 def for_script(text: str) -> str:
-    """JSON for a <script> element: `<` is escaped, so that no name in it can end the element."""
+    """Escape `<` in JSON for a <script> element, so that no name in it can end the element."""
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def shown(name: Any) -> str:
-    """A name as plotly must get it: it reads a subset of HTML in every text."""
+    """Escape a name for plotly, which interprets some HTML in every text."""
     return html.escape(str(name), quote=False)
 
 
@@ -187,7 +198,7 @@ def empty_plot(x_title: str, y_title: str) -> go.Figure:
 
 
 def rounded(values: list[Any]) -> list[float | None]:
-    """Six digits are more than a plot can show, and halve the page's data."""
+    """Round to six digits: a plot shows no more, and the page has half the size."""
     return [float(f"{v:.6g}") if isinstance(v, int | float) else None for v in values]
 
 

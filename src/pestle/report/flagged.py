@@ -1,4 +1,4 @@
-"""Structures that protocols found fault with: rows, and what the viewer draws."""
+"""Structures that protocols flagged: table rows, and the data of the viewer."""
 
 from __future__ import annotations
 
@@ -89,7 +89,9 @@ def _drawable(found: Flagged) -> bool:
 
 
 def _chosen(protocols: dict[str, ProtocolResults]) -> list[Flagged]:
-    """The structures of the viewer: from every protocol in turn, so that none is crowded out."""
+    """Choose structures for the viewer, one from every protocol in turn, so that each is
+    represented.
+    """
     queues = [[f for f in p.flagged if _drawable(f)] for p in protocols.values()]
     share = [0] * len(queues)
     while sum(share) < MAX_STRUCTURES and any(
@@ -102,7 +104,7 @@ def _chosen(protocols: dict[str, ProtocolResults]) -> list[Flagged]:
 
 
 def _not_drawn(protocols: dict[str, ProtocolResults], places: dict[int, int]) -> list[str]:
-    """What is in the files and not in the viewer."""
+    """Describe the structures that are in the files but not in the viewer."""
     lines = []
     for name, results in protocols.items():
         large = [f for f in results.flagged if len(f.atoms) > MAX_ATOMS]
@@ -122,7 +124,7 @@ def _formula(atoms: Atoms) -> str:
 
 
 def _drawn(found: Flagged, models: Models) -> dict[str, Any]:
-    """What the viewer needs of a structure, lengths in Å."""
+    """Return the data of a structure for the viewer, lengths in Å."""
     atoms = found.atoms
     periodic = bool(atoms.pbc.any()) and bool(np.isfinite(atoms.cell.array).all())
     return {

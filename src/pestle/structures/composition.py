@@ -1,9 +1,9 @@
-"""What the compositions of a data set can and cannot determine about atomic reference energies.
+"""Which atomic reference energies (E0s) the compositions of a data set determine.
 
-The energies of n frames fix the E0s only through counts @ E0. A vector v with counts @ v = 0 can be
-added to the E0s without changing a single total energy: along it the data say nothing. This file
-finds those directions exactly (integer arithmetic, so that a rank is never a matter of tolerance)
-and puts them into words.
+The E0s enter the energies of n frames only as counts @ E0. A vector v with counts @ v = 0 can be
+added to the E0s without changing any total energy: the data do not determine the E0s along v. This
+file finds these directions exactly (in integer arithmetic, so that the rank does not depend on a
+tolerance) and describes them in words.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _FLOAT_RANK_TOLERANCE = 1e-9
 # arise only when many elements meet in few frames of unrelated compositions.
 _MAX_COEFFICIENT = 100_000
 
-# Relations spelt out in one sentence; more would not be read.
+# Largest number of relations in one sentence.
 _MAX_GROUPS = 4
 
 
@@ -60,7 +60,7 @@ class NullSpace:
 
     @property
     def undetermined(self) -> tuple[str, ...]:
-        """Elements whose E0 is not determined on its own."""
+        """Elements whose single E0 is not determined."""
         touched = {symbol for vector in self.vectors for symbol in vector}
         return tuple(symbol for symbol in self.elements if symbol in touched)
 
@@ -146,15 +146,15 @@ def _shift(vector: dict[str, int | float]) -> str:
 
 
 def null_space_of(counts: np.ndarray, elements: Sequence[int | str]) -> NullSpace:
-    """The directions of reference energies that `counts` leaves undetermined.
+    """Find the directions of reference energies that `counts` leaves undetermined.
 
     Args:
-        counts: [n_frames, n_elements] atoms of each element in each frame (isolated atoms left
-            out, if the question is what the other frames determine).
+        counts: [n_frames, n_elements] atoms of each element in each frame. Leave isolated atoms out
+            to learn what the other frames determine.
         elements: atomic numbers or symbols of the columns.
 
     Raises:
-        ValueError: the number of columns is not that of the elements.
+        ValueError: the number of columns differs from the number of elements.
     """
     counts = np.asarray(counts, dtype=float)
     symbols = tuple(e if isinstance(e, str) else chemical_symbols[int(e)] for e in elements)

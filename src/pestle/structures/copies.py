@@ -1,13 +1,14 @@
-"""Frames that show the same structure.
+"""Frames that contain the same structure.
 
-Two frames are the same when they hold the same elements with the same charge, spin and head, and
-either all atoms coincide within `TOLERANCE` after a common translation and periodic wrapping, or,
-for reordered, rotated or differently cut copies, the lists of distances between each pair of
-elements agree within it (mirror images, which have the same energy, count as the same).
+Two frames are the same if they have the same elements, charge, spin and head, and if one of two
+conditions holds. Either all atoms coincide within `TOLERANCE` after a common translation and
+periodic wrapping. Or, for reordered, rotated or differently cut copies, the lists of distances
+between each pair of elements agree within it (mirror images have the same energy and count as the
+same).
 
-Candidates are found without comparing all pairs: the k-th shortest distance of a structure moves by
-at most 2δ when no atom moves by more than δ, so structures that are the same lie within 2δ of each
-other in a vector of such distances, and a k-d tree finds them.
+Candidates are found without comparing all pairs. If no atom moves by more than δ, the k-th shortest
+distance of a structure changes by at most 2δ. Structures that are the same therefore lie within 2δ
+of each other in a vector of such distances, and a k-d tree finds them.
 """
 
 from __future__ import annotations
@@ -33,7 +34,15 @@ _COMPONENTS = 16
 
 
 def fingerprint(pairs: Pairs, n_atoms: int) -> np.ndarray:
-    """[16] k-th shortest distances (Å), k = 1 … about 2 n_atoms; else the cutoff."""
+    """Return a vector of k-th shortest distances, for k from 1 to about 2 n_atoms.
+
+    Args:
+        pairs: pairs of atoms of the structure.
+        n_atoms: number of atoms.
+
+    Returns:
+        [16] Å; the cutoff if there are fewer than k pairs.
+    """
     ks = np.unique(np.geomspace(1, max(2 * n_atoms, 2), _COMPONENTS).astype(int)) - 1
     distances = np.full(ks[-1] + 1, pairs.cutoff)
     shortest = np.sort(pairs.distance)[: len(distances)]
@@ -91,7 +100,15 @@ def _same_in_order(a: Frame, b: Frame) -> bool:
 
 
 def same_groups(frames: Sequence[Frame], pairs: Sequence[Pairs]) -> list[list[int]]:
-    """Indices of frames that show the same structure, one list per structure seen twice or more."""
+    """Group frames that contain the same structure.
+
+    Args:
+        frames: the frames.
+        pairs: pairs of atoms of each frame.
+
+    Returns:
+        Indices of the frames, one list for each structure that occurs at least twice.
+    """
     families: dict[tuple, list[int]] = defaultdict(list)
     for k, frame in enumerate(frames):
         if len(frame) > 1 or frame.atoms.pbc.any():

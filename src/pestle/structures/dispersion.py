@@ -1,9 +1,8 @@
-"""Grimme's D3 dispersion correction: what it adds to energies, forces and stress, and how labels
-are freed from it.
+"""Grimme's D3 dispersion correction: its energies, forces and stress, and its removal from labels.
 
-The two-body energy with Becke–Johnson or zero damping (doi:10.1063/1.3382344,
-doi:10.1002/jcc.21759), as VASP (IVDW=12 and 11), ORCA and LAMMPS add it; the three-body term is
-left out, as they do. Calculated by simple-dftd3 (the package `dftd3`, extra `dispersion`).
+The two-body energy has Becke–Johnson or zero damping (doi:10.1063/1.3382344,
+doi:10.1002/jcc.21759), as in VASP (IVDW=12 and 11), ORCA and LAMMPS. The three-body term is left
+out, as in these programs. The package simple-dftd3 (`dftd3`, extra `dispersion`) calculates it.
 """
 
 from __future__ import annotations
@@ -42,10 +41,14 @@ class D3:
 
     @classmethod
     def of(cls, text: str, *, where: str = "data.subtract_dispersion") -> D3:
-        """From `pbe`, `pbe-d3(bj)`, `pbe-d3bj` or `pbe-d3(zero)`; damping is bj if none is named.
+        """Read `pbe`, `pbe-d3(bj)`, `pbe-d3bj` or `pbe-d3(zero)`; the default damping is bj.
+
+        Args:
+            text: the name.
+            where: the setting that an error message names.
 
         Raises:
-            PestleError: the package is missing, or has no parameters of this functional.
+            PestleError: the package is missing, or has no parameters for this functional.
         """
         found = _NAME.fullmatch(text.strip().lower())
         if found is None:
@@ -77,7 +80,10 @@ class D3:
         return kind[self.damping](method=self.functional, atm=False)
 
     def terms(self, atoms: Atoms) -> tuple[float, np.ndarray, np.ndarray | None]:
-        """What the correction adds.
+        """Calculate the correction of a structure.
+
+        Args:
+            atoms: the structure.
 
         Returns:
             Energy in eV, forces [n_atoms, 3] in eV/Å, and stress [3, 3] in eV/Å³ (ASE's sign),
@@ -127,14 +133,14 @@ def _library(where: str) -> Any:
 
 
 def without_dispersion(frames: Sequence[Frame], correction: D3) -> list[Frame]:
-    """The frames with the correction taken from energies, forces and stress.
+    """Subtract the correction from energies, forces and stress.
 
     Args:
-        frames: labels with the correction; those that are missing stay so.
-        correction: what they were calculated with.
+        frames: frames whose labels include the correction; missing labels stay missing.
+        correction: the correction in the labels.
 
     Raises:
-        PestleError: an element has no parameters; names the frame.
+        PestleError: an element has no parameters; the message names the frame.
     """
     freed = []
     with progress(f"taking {correction.name} from the labels", max(1, len(frames))) as bar:

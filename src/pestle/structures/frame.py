@@ -88,7 +88,7 @@ def is_labelled(frame: Frame) -> bool:
 
 
 def elements_of(frames: Iterable[Frame]) -> tuple[int, ...]:
-    """Atomic numbers that occur in the frames, ascending."""
+    """Return the atomic numbers that occur in the frames, in ascending order."""
     found: set[int] = set()
     for frame in frames:
         found.update(int(z) for z in np.unique(frame.numbers))
@@ -96,7 +96,15 @@ def elements_of(frames: Iterable[Frame]) -> tuple[int, ...]:
 
 
 def composition_matrix(frames: Sequence[Frame], elements: Sequence[int]) -> np.ndarray:
-    """Atom counts [n_frames, n_elements], the n_i^Z of the paper's Eq. 5 and 6."""
+    """Count the atoms of each element, n_i^Z in the paper's Eq. 5 and 6.
+
+    Args:
+        frames: the structures.
+        elements: atomic numbers of the columns.
+
+    Returns:
+        [n_frames, n_elements] atom counts.
+    """
     column = {z: k for k, z in enumerate(elements)}
     counts = np.zeros((len(frames), len(elements)))
     for row, frame in enumerate(frames):
@@ -106,7 +114,11 @@ def composition_matrix(frames: Sequence[Frame], elements: Sequence[int]) -> np.n
 
 
 def split_isolated_atoms(frames: Iterable[Frame]) -> tuple[list[Frame], list[Frame]]:
-    """(frames of interest, isolated reference atoms)."""
+    """Separate isolated reference atoms from all other frames.
+
+    Returns:
+        The other frames and the isolated atoms.
+    """
     rest: list[Frame] = []
     atoms: list[Frame] = []
     for frame in frames:
@@ -115,7 +127,13 @@ def split_isolated_atoms(frames: Iterable[Frame]) -> tuple[list[Frame], list[Fra
 
 
 def thinned(frames: Sequence[Frame], count: int, seed: int) -> list[Frame]:
-    """At most `count` frames, a seeded choice in file order."""
+    """Return at most `count` randomly chosen frames in the order of the file.
+
+    Args:
+        frames: the frames.
+        count: largest number of frames.
+        seed: seed of the choice.
+    """
     if len(frames) <= count:
         return list(frames)
     chosen = np.random.default_rng(seed).permutation(len(frames))[:count]
@@ -123,7 +141,7 @@ def thinned(frames: Sequence[Frame], count: int, seed: int) -> list[Frame]:
 
 
 def evenly(items: Sequence[T], count: int) -> list[T]:
-    """At most `count` items, evenly spaced, the first among them; all where there are no more."""
+    """Return at most `count` evenly spaced items, including the first; all if there are no more."""
     if len(items) <= count:
         return list(items)
     return [items[k * len(items) // count] for k in range(count)]

@@ -64,7 +64,7 @@ class GraphBatch:
 
     @property
     def n_atoms(self) -> torch.Tensor:
-        """Atoms of each graph, [n_graphs]."""
+        """Number of atoms in each graph, [n_graphs]."""
         return self.ptr[1:] - self.ptr[:-1]
 
     @property
@@ -73,11 +73,16 @@ class GraphBatch:
 
     @property
     def has_stress(self) -> bool:
-        """Whether any graph carries a stress label that counts."""
+        """Whether any graph has a stress label with a weight above zero."""
         return bool((self.stress_weight != 0).any())
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> GraphBatch:
-        """A copy on `device`; floats become `dtype`, except the total energies (float64)."""
+        """Return a copy on another device.
+
+        Args:
+            device: the device.
+            dtype: dtype of the floats; `None` keeps theirs. Total energies stay float64.
+        """
         moved = {}
         for item in fields(self):
             tensor = getattr(self, item.name)
@@ -86,7 +91,11 @@ class GraphBatch:
         return GraphBatch(**moved)
 
     def with_head(self, head: int) -> GraphBatch:
-        """The same structures, all predicted by one head."""
+        """Return the same structures, assigned to one head.
+
+        Args:
+            head: index of the head.
+        """
         return replace(self, head=torch.full_like(self.head, head))
 
 
@@ -102,16 +111,16 @@ def unlabelled(
     spin: Sequence[float],
     dtype: torch.dtype = torch.float64,
 ) -> GraphBatch:
-    """The batch of structures that have no labels, one after the other; frames 0, 1, ….
+    """Make the batch of several structures without labels; the frame numbers are 0, 1, ….
 
     Args:
-        numbers: [n_atoms] atomic numbers.
+        numbers: [n_atoms] atomic numbers of all structures, one after the other.
         positions: [n_atoms, 3] Å.
-        cells: [n_graphs, 3, 3] Å, rows.
+        cells: [n_graphs, 3, 3] Å, lattice vectors are rows.
         pbc: [n_graphs, 3] bool.
-        counts: [n_graphs] atoms.
-        pairs: their edges.
-        charge, spin: [n_graphs].
+        counts: [n_graphs] number of atoms in each structure.
+        pairs: the edges.
+        charge, spin: [n_graphs] total charge (e) and spin multiplicity.
         dtype: dtype of the floats (the total energy stays float64).
     """
     n_atoms, n_graphs = len(numbers), len(counts)
@@ -194,12 +203,25 @@ def make_graph(
 def make_graphs(
     frames: Sequence[Frame], cutoff: float, *, dtype: torch.dtype = torch.float64
 ) -> list[GraphBatch]:
-    """Graphs of many frames, numbered in their order."""
+    """Make the graphs of many frames, numbered in order.
+
+    Args:
+        frames: the structures with their labels.
+        cutoff: neighbour cutoff, Å.
+        dtype: dtype of the floats (the total energy stays float64).
+    """
     return [make_graph(f, cutoff, index=k, dtype=dtype) for k, f in enumerate(frames)]
 
 
 def collate(graphs: Sequence[GraphBatch]) -> GraphBatch:
-    """Join graphs (or batches) into one batch."""
+    """Join graphs (or batches) into one batch.
+
+    Args:
+        graphs: graphs on the CPU with one dtype.
+
+    Returns:
+        The batch; its graphs keep their order and their `frame` numbers.
+    """
     if len(graphs) == 1:
         return graphs[0]
     joined = {

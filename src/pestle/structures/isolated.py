@@ -1,7 +1,7 @@
-"""Which frames are single atoms without neighbours, whatever they are called.
+"""Recognition of single atoms without neighbours under any name.
 
-Such a frame gives an atom's reference energy (E0). `IsolatedAtom` is only mace's name for it:
-people write `isolated_atom`, `atom`, or no name at all.
+Such a frame gives the reference energy of an atom (E0). mace names it `IsolatedAtom`; other files
+use `isolated_atom`, `atom`, or no name.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from pestle.structures.frame import ISOLATED_ATOM, Frame
 LONE_DISTANCE = 8.0
 #: Begins the note of a frame that was recognised.
 TAKEN = "taken as an isolated atom"
-#: Names that say it; letters alone are compared.
+#: Names of isolated atoms; only letters are compared.
 _NAMES = ("isolatedatom", "isolated", "singleatom", "freeatom", "isoatom", "atomisolated")
 
 
 def image_distance(atoms: Atoms) -> float:
-    """Distance in Å from an atom to its nearest periodic image; infinite without any."""
+    """Return the distance in Å from an atom to its nearest periodic image; infinite if not
+    periodic.
+    """
     vectors = atoms.cell.array[atoms.pbc & atoms.cell.array.any(axis=1)]
     if not len(vectors):
         return np.inf
@@ -35,9 +37,11 @@ def image_distance(atoms: Atoms) -> float:
 
 
 def recognise(frame: Frame) -> None:
-    """Call a frame by mace's name, IsolatedAtom, if it is a single neutral atom without neighbours:
-    by the name it has, or because no image of it is within `LONE_DISTANCE`. A note keeps the name
-    that it had."""
+    """Rename a frame to IsolatedAtom if it is a single neutral atom without neighbours.
+
+    This is decided by its name, or because no image is closer than `LONE_DISTANCE`. A note keeps
+    the old name.
+    """
     if len(frame) != 1 or frame.config_type == ISOLATED_ATOM or frame.charge:
         return
     named = "".join(c for c in frame.config_type.lower() if c.isalpha()) in _NAMES

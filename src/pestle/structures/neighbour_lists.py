@@ -1,14 +1,15 @@
-"""Neighbours of atoms in motion: searched a skin further than the cutoff, and kept while they hold.
+"""Neighbour lists of moving atoms: searched beyond the cutoff by a skin, and reused while valid.
 
-What is kept are candidates; from them the pairs within the cutoff are taken anew every time, so
-that the result is that of `neighbours`, bit for bit, whenever the search was. A list is given up as
-soon as a pair that it lacks could be within the cutoff. With F the deformation from the cell of the
-search to the present one, x₀ the positions at the search, and u = x − x₀·F what the atoms moved
-beside it, a pair that was `cutoff + skin` apart or more is now at least
+A list stores candidate pairs. The pairs within the cutoff are selected from them at every call, so
+that the result equals that of `neighbours` bit for bit, whenever the search took place. A list is
+replaced as soon as a missing pair could be within the cutoff. Let F be the deformation from the
+cell of the search to the present cell, x₀ the positions at the search, and u = x − x₀·F the
+displacement of the atoms in addition to the deformation. Two atoms whose distance was `cutoff +
+skin` or more now have at least the distance
 
     (1 − ‖F − 1‖)·(cutoff + skin) − 2·max|u|
 
-apart. In a fixed cell: until an atom has moved by more than half the skin.
+In a fixed cell, a list is therefore valid until an atom has moved by more than half the skin.
 """
 
 from __future__ import annotations
@@ -20,20 +21,20 @@ import numpy as np
 
 from pestle.structures.neighbours import Pairs, completed, in_order, search, squared_lengths
 
-#: Å. At 300 K atoms of a solid hardly ever leave half of it, and there are twice as many candidates
-#: as pairs.
+#: Skin, Å. At 300 K atoms of a solid rarely move by more than half of it, and there are twice as
+#: many candidates as pairs.
 SKIN = 1.0
 
 
 class NeighbourLists:
-    """Neighbours of systems that move, of one or of many together.
+    """Neighbour lists of one or several moving systems.
 
-    Systems need no names: a list is right for every system that it holds for, and whether it does
-    is seen from the positions. Systems that leave the batch take theirs with them.
+    Systems need no names. The positions show whether a list is valid for a system. If systems leave
+    the batch, the lists of the others are kept.
 
     Args:
-        cutoff: Å.
-        skin: Å.
+        cutoff: neighbour cutoff, Å.
+        skin: additional distance of the search, Å.
     """
 
     def __init__(self, cutoff: float, skin: float = SKIN) -> None:
@@ -43,13 +44,15 @@ class NeighbourLists:
     def pairs(
         self, positions: np.ndarray, cells: np.ndarray, pbc: np.ndarray, counts: np.ndarray
     ) -> Pairs:
-        """All pairs nearer than the cutoff, system after system, each in the order of `neighbours`.
+        """Return all pairs closer than the cutoff, one system after the other, in the order of
+        `neighbours`.
 
         Args:
             positions: [n_atoms, 3] Å, of all systems one after the other, wrapped or not.
-            cells: [n_systems, 3, 3] Å, rows; those without periodicity are not read.
+            cells: [n_systems, 3, 3] Å, rows; vectors along directions that are not periodic are
+                ignored.
             pbc: [n_systems, 3] bool.
-            counts: [n_systems] atoms.
+            counts: [n_systems] number of atoms.
         """
         if not pbc.all():
             cells = np.stack([completed(*system) for system in zip(cells, pbc, strict=True)])
@@ -76,7 +79,12 @@ class NeighbourLists:
     def _holds(
         self, kept: _Batch, positions: np.ndarray, cells: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Which lists hold [n_systems]; lattice vectors that atoms were moved by [n_atoms, 3]."""
+        """Check which lists are valid.
+
+        Returns:
+            [n_systems] whether the list is valid; [n_atoms, 3] lattice vectors that atoms were
+            moved by.
+        """
         left = np.full(len(cells), self.cutoff + self.skin)
         start, system = kept.positions, kept.system
         if (cells != kept.cells).any():
@@ -94,7 +102,7 @@ class NeighbourLists:
     def _realigned(
         self, positions: np.ndarray, cells: np.ndarray, pbc: np.ndarray, counts: np.ndarray
     ) -> _Batch:
-        """Lists of another batch: of the old ones, less those that left, where they hold."""
+        """Return the lists for a changed batch: valid lists of remaining systems are reused."""
         old, found = self._kept.lists, []
         left = max(0, len(old) - len(counts))
         for k, end in enumerate(np.cumsum(counts)):
@@ -113,13 +121,13 @@ class NeighbourLists:
 
 @dataclass(frozen=True)
 class _List:
-    """Candidates of one system, and how it was when they were searched.
+    """Candidate pairs of one system, and the state of the system when they were searched.
 
     Attributes:
         positions: [n_atoms, 3] Å.
-        cell: [3, 3] Å, with unit vectors in directions without periodicity.
+        cell: [3, 3] Å, with unit vectors along directions that are not periodic.
         pbc: [3] bool.
-        candidates: pairs nearer than cutoff and skin.
+        candidates: pairs closer than cutoff + skin.
     """
 
     positions: np.ndarray
@@ -128,7 +136,9 @@ class _List:
     candidates: Pairs
 
     def at_images(self, images: np.ndarray) -> _List:
-        """The same after atoms were moved by lattice vectors [n_atoms, 3], as wrapping does."""
+        """Return the list after atoms were moved by lattice vectors [n_atoms, 3], for example by
+        wrapping.
+        """
         edge_index, shifts = self.candidates.edge_index, self.candidates.shifts
         shifts = shifts + images[edge_index[0]] - images[edge_index[1]]
         positions = self.positions + images @ self.cell
@@ -136,7 +146,7 @@ class _List:
 
 
 class _Batch:
-    """Lists of several systems, joined; `parts` are the slices of their atoms."""
+    """Joined lists of several systems; `parts` are the slices of their atoms."""
 
     def __init__(self, lists: Sequence[_List]) -> None:
         self.lists = lists
@@ -163,18 +173,18 @@ class _Batch:
         )
 
     def is_of(self, counts: np.ndarray, pbc: np.ndarray) -> bool:
-        """Whether its systems have so many atoms and these periodicities."""
+        """Whether its systems have these numbers of atoms and these periodicities."""
         return np.array_equal(self.counts, counts) and bool(
             not self.lists or np.array_equal(self.pbc, pbc)
         )
 
     def any_of(self, atoms: np.ndarray) -> np.ndarray:
-        """Whether something holds for any atom of a system [n_systems]."""
+        """Return [n_systems]: whether the condition [n_atoms] is true for any atom of a system."""
         return np.bincount(self.system[atoms], minlength=len(self.lists)) > 0
 
 
 def _each(vectors: np.ndarray, matrices: np.ndarray, system: np.ndarray) -> np.ndarray:
-    """Row vectors [n_atoms, 3] times the matrix of their system."""
+    """Multiply row vectors [n_atoms, 3] by the matrix of their system."""
     if len(matrices) == 1:
         return vectors @ matrices[0]
     return np.matmul(vectors[:, None, :], matrices[system])[:, 0, :]

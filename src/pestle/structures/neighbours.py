@@ -1,8 +1,7 @@
 """Directed pairs of atoms within a cutoff.
 
-Which pairs there are and in which order they come follows from the structure alone, to the last
-bit. A list that was searched earlier and is kept (neighbour_lists.py) therefore gives the same
-graphs as a new search.
+The pairs and their order depend only on the structure, to the last bit. A stored list of an earlier
+search (neighbour_lists.py) therefore gives the same graphs as a new search.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ import numpy as np
 from ase.geometry import complete_cell
 from matscipy.neighbours import neighbour_list
 
-#: Å by which the search reaches further. It rounds distances in its own way; which pairs lie within
-#: the cutoff is decided from `squared_lengths`.
+#: Additional reach of the search, Å. The search rounds distances differently; `squared_lengths`
+#: decides which pairs are within the cutoff.
 MARGIN = 1e-6
-#: Å that it reaches at least: it keeps boxes as large as its reach for the whole cell in memory.
+#: Smallest reach, Å: the search keeps boxes of this size for the whole cell in memory.
 LEAST = 3.0
 
 
@@ -37,22 +36,22 @@ class Pairs:
         return len(self.shifts)
 
     def __getitem__(self, places: np.ndarray) -> Pairs:
-        """Those at some places [n]."""
+        """Return the pairs at some indices [n]."""
         return Pairs(self.edge_index.take(places, axis=1), self.shifts.take(places, axis=0))
 
     @cached_property
     def across(self) -> tuple[np.ndarray, np.ndarray]:
-        """Places of the pairs that have a translation [n], and their translations [3, n]."""
+        """Return the indices [n] of pairs with a translation, and their translations [3, n]."""
         places = np.flatnonzero(self.shifts.any(axis=1))
         return places, np.ascontiguousarray(self.shifts[places].T)
 
 
 def neighbours(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float) -> Pairs:
-    """All pairs nearer than the cutoff.
+    """Return all pairs closer than the cutoff.
 
     Args:
-        positions: [n_atoms, 3] Å, within the cell or not.
-        cell: [3, 3] Å, rows; those of directions without periodicity are not read.
+        positions: [n_atoms, 3] Å, inside the cell or not.
+        cell: [3, 3] Å, rows; vectors along directions that are not periodic are ignored.
         pbc: [3] bool.
         cutoff: Å.
     """
@@ -61,11 +60,11 @@ def neighbours(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff:
 
 
 def search(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, reach: float) -> Pairs:
-    """All pairs nearer than `reach`, and perhaps some that are further away (MARGIN, LEAST).
+    """Return all pairs closer than `reach`, and possibly some more distant ones (MARGIN, LEAST).
 
     Args:
-        positions: [n_atoms, 3] Å, within the cell or not.
-        cell: [3, 3] Å, rows; those of directions without periodicity are not read.
+        positions: [n_atoms, 3] Å, inside the cell or not.
+        cell: [3, 3] Å, rows; vectors along directions that are not periodic are ignored.
         pbc: [3] bool.
         reach: Å.
     """
@@ -90,7 +89,12 @@ def search(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, reach: floa
 
 
 def in_order(edge_index: np.ndarray, shifts: np.ndarray) -> Pairs:
-    """Pairs, sorted."""
+    """Return the pairs sorted by sender, then receiver, then translation.
+
+    Args:
+        edge_index: [2, n_pairs] sender and receiver.
+        shifts: [n_pairs, 3] lattice translations of the receiver.
+    """
     x, y, z = shifts.T
     return Pairs(edge_index, shifts)[np.lexsort((z, y, x, edge_index[1], edge_index[0]))]
 
@@ -98,16 +102,19 @@ def in_order(edge_index: np.ndarray, shifts: np.ndarray) -> Pairs:
 def squared_lengths(
     positions: np.ndarray, pairs: Pairs, cells: np.ndarray, batch: np.ndarray | None = None
 ) -> np.ndarray:
-    """Squared distances [n_pairs], Å².
+    """Return the squared distances of pairs.
 
-    Every pair is computed on its own, without products of matrices, whose last digits depend on how
-    many rows there are.
+    Every pair is calculated separately. Matrix products are avoided, because their last digits
+    depend on the number of rows.
 
     Args:
         positions: [n_atoms, 3] Å.
-        pairs: of which.
+        pairs: the pairs.
         cells: [n_systems, 3, 3] Å, rows.
-        batch: [n_atoms] system of each atom; needed where there are several.
+        batch: [n_atoms] system of each atom; needed if there are several systems.
+
+    Returns:
+        [n_pairs] Å².
     """
     sender, receiver = pairs.edge_index
     places, shifts = pairs.across
@@ -123,5 +130,10 @@ def squared_lengths(
 
 
 def completed(cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
-    """The cell [3, 3] with unit vectors in directions without periodicity."""
+    """Return the cell [3, 3] with unit vectors along directions that are not periodic.
+
+    Args:
+        cell: [3, 3] Å, rows.
+        pbc: [3] bool.
+    """
     return cell if pbc.all() else complete_cell(np.where(pbc[:, None], cell, 0.0))

@@ -1,4 +1,4 @@
-"""Pairs of atoms within a distance, as checks and comparisons of structures need them."""
+"""Pairs of atoms within a distance, for checks and comparisons of structures."""
 
 from __future__ import annotations
 
@@ -36,7 +36,12 @@ class Pairs:
 
 
 def pairs_within(frame: Frame, cutoff: float) -> Pairs:
-    """All pairs up to a distance, by a search that is linear in the number of atoms."""
+    """Return all pairs up to a distance; the search is linear in the number of atoms.
+
+    Args:
+        frame: the structure.
+        cutoff: the distance, Å.
+    """
     atoms = frame.atoms
     if not atoms.pbc.any():
         found = cKDTree(atoms.positions).query_pairs(cutoff, output_type="ndarray")

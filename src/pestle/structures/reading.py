@@ -1,8 +1,9 @@
-"""Labelled structures from files: which key holds which label, and in which shape.
+"""Reading of labelled structures from files: the keys and shapes of labels.
 
-Labels are looked for under the key the user named, else `REF_*` in info and arrays, else on ASE's
-calculator (where ASE puts `energy`, `forces` and `stress` on reading). What was found is counted
-per key, so that `pestle check` can say it.
+A label is searched under the key that the user named. Without such a key it is searched under
+`REF_*` in info and arrays, and then on ASE's calculator (where ASE puts `energy`, `forces` and
+`stress` when it reads a file). The labels are counted by key, so that `pestle check` can report
+them.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ GLOB_CHARACTERS = frozenset("*?[")
 
 @dataclass(frozen=True)
 class LabelKeys:
-    """Keys named by the user; `None` means REF_*, else ASE's calculator."""
+    """Keys that the user named; `None` means REF_*, then ASE's calculator."""
 
     energy: str | None = None
     forces: str | None = None
@@ -41,8 +42,9 @@ class LabelKeys:
 
 @dataclass
 class Reading:
-    """Frames of a set of files, how often each label was found under which key, and what the
-    readers left out."""
+    """The frames of several files, the number of labels under each key, and what the readers
+    left out.
+    """
 
     frames: list[Frame] = field(default_factory=list)
     notes: Notes = field(default_factory=Notes)
@@ -51,12 +53,15 @@ class Reading:
     )
 
     def key_counts(self) -> dict[str, dict[str, int]]:
-        """JSON-able form of `keys`."""
+        """The counts of `keys` in a form that JSON can store."""
         return {label: dict(counts) for label, counts in self.keys.items()}
 
 
 def expand_paths(patterns: Sequence[str]) -> list[Path]:
-    """Files behind paths and globs, in order, each once.
+    """Return the files that match paths and globs, in order and without repeats.
+
+    Args:
+        patterns: paths or globs.
 
     Raises:
         PestleError: a path does not exist or a pattern matches nothing.
@@ -85,15 +90,15 @@ def expand_paths(patterns: Sequence[str]) -> list[Path]:
 
 
 def read_frames(patterns: Sequence[str], keys: LabelKeys | None = None) -> Reading:
-    """Read all frames of some files.
+    """Read all frames of several files.
 
     Args:
         patterns: paths or globs.
-        keys: label keys named by the user.
+        keys: label keys that the user named.
 
     Raises:
         PestleError: a file is missing, unreadable or empty; a named key occurs in no frame; a
-            label has a shape that cannot be right.
+            label has an impossible shape.
     """
     keys = keys or LabelKeys()
     reading = Reading()
@@ -135,7 +140,7 @@ def _require_named_keys(reading: Reading, keys: LabelKeys, patterns: Sequence[st
 def _frame(
     atoms: Atoms, keys: LabelKeys, source: str, index: int, counts: dict[str, Counter[str]]
 ) -> Frame:
-    """One frame with its labels; the structure loses its calculator."""
+    """Return one frame with its labels; the structure no longer has its calculator."""
     where = f"{source} frame {index}"
     calculated = dict(atoms.calc.results) if atoms.calc is not None else {}
     info, arrays = atoms.info, atoms.arrays
@@ -163,7 +168,7 @@ def _frame(
         frame.energy_gap = energy_gap(frame.energy_key, frame.energy, calculated)
         counts["energy"][key] += 1
         read["energy"] = key, frame.energy
-    # Forces that stand in the comment line are read where they are asked for.
+    # Forces in the comment line are read only if the user named their key.
     places = {**info, **arrays} if keys.forces is not None else arrays
     forces, key = _find(keys.forces, "REF_forces", places, calculated, ("forces",))
     if forces is not None:
@@ -207,11 +212,11 @@ def _find(
     calculated: dict[str, Any],
     calculator_names: tuple[str, ...],
 ) -> tuple[Any, str]:
-    """(label, key it was found under); a key the user named is the only place looked at."""
+    """Return (label, key of the label); if the user named a key, only this key is searched."""
     if named is not None:
         if named in store:
             return store[named], named
-        # ASE moves `energy`, `forces` and `stress` from the file to its calculator.
+        # ASE moves `energy`, `forces` and `stress` of the file to its calculator.
         return (calculated.get(named), named) if named in calculator_names else (None, named)
     if default in store:
         return store[default], default
@@ -241,7 +246,7 @@ def _array(value: Any, shape: tuple[int, ...], key: str, where: str) -> np.ndarr
 
 
 def _stress_matrix(value: Any, key: str, where: str) -> np.ndarray:
-    """[3, 3] from 3×3, 9 numbers, or ASE's Voigt order xx yy zz yz xz xy."""
+    """Return the stress [3, 3] from 3×3, 9 numbers, or ASE's Voigt order xx yy zz yz xz xy."""
     try:
         flat = np.asarray(value, dtype=float).reshape(-1)
     except (TypeError, ValueError):
@@ -254,14 +259,16 @@ def _stress_matrix(value: Any, key: str, where: str) -> np.ndarray:
 
 
 def _stress_of_virials(value: Any, atoms: Atoms, key: str, where: str) -> np.ndarray | None:
-    """σ = −virial / V in ASE's sign; zero-volume cells have no stress."""
+    """Return σ = −virial / V in ASE's sign; `None` for a cell of zero volume, which has no
+    stress.
+    """
     matrix = _stress_matrix(value, key, where)
     volume = abs(np.linalg.det(atoms.cell.array))
     return -matrix / volume if volume > 0 else np.zeros((3, 3))
 
 
 def is_reference_atom(frame: Frame) -> bool:
-    """Whether a frame can give an E0: a labelled IsolatedAtom that is no ion."""
+    """Whether a frame can define an E0: a labelled IsolatedAtom that is not an ion."""
     return frame.is_isolated_atom and frame.energy is not None and not frame.charge
 
 

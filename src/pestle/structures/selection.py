@@ -1,7 +1,7 @@
-"""Frames chosen by what the file says of them: `head=pbe`, `charge=0`, `config_type=bulk,surface`.
+"""Selection of frames by their metadata: `head=pbe`, `charge=0`, `config_type=bulk,surface`.
 
 A key is `head`, `config_type`, `charge`, `spin`, or any entry of the comment line (`functional`,
-`kpts`, …). Frames that lack an entry have the word `absent` for it, but head Default and charge 0.
+`kpts`, …). A missing entry has the value `absent`; a missing head is Default, a missing charge 0.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Selection:
 
     @classmethod
     def of(cls, texts: Sequence[str]) -> Selection:
-        """From `KEY=VALUE` or `KEY=VALUE,VALUE` each, or `all` alone.
+        """Read conditions `KEY=VALUE` or `KEY=VALUE,VALUE`, or the single word `all`.
 
         Raises:
             PestleError: a text is neither.
@@ -67,13 +67,13 @@ class Selection:
         return cls(tuple(conditions))
 
     def require(self, frames: Sequence[Frame]) -> None:
-        """Every key and value must occur.
+        """Check that every key and value occurs.
 
         Args:
-            frames: all that were read, whatever they are for.
+            frames: all frames that were read.
 
         Raises:
-            PestleError: one does not; names the nearest, and those that do.
+            PestleError: one does not occur; the message names similar ones, and those that occur.
         """
         for key, values in self.conditions:
             known = keys_of(frames)
@@ -96,8 +96,11 @@ class Selection:
                     )
 
     def keep(self, frames: Sequence[Frame]) -> list[Frame]:
-        """The frames for which every condition holds, in their order. Isolated atoms have a charge,
-        spin and config_type of their own: these leave none out."""
+        """Return the frames that fulfil every condition, in their order.
+
+        Charge, spin and config_type of isolated atoms differ from the others, so these conditions
+        do not apply to isolated atoms.
+        """
         return [
             f
             for f in frames

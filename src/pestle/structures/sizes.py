@@ -1,6 +1,6 @@
-"""Whether an extended XYZ file can hold what its headers claim, before anything is read.
+"""Check, before reading, that an extended XYZ file is large enough for the atoms in its headers.
 
-A reader believes the number of atoms and of columns, and takes time and memory accordingly.
+A reader trusts the numbers of atoms and columns in a header, and needs time and memory for them.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ _PROPERTIES = re.compile(rb"""Properties\s*=\s*["'{]?([^\s"'}]+)""")
 
 
 def require_room_for_atoms(path: Path) -> None:
-    """The atoms of every frame must fit into the rest of the file, at one character a column.
+    """Check that the atoms of every frame fit into the rest of the file, with one character per
+    column.
 
     Raises:
-        PestleError: those of a frame do not; names it.
+        PestleError: the atoms of a frame do not fit; the message names the frame.
     """
     size, index = path.stat().st_size, 0
     with path.open("rb") as stream:

@@ -1,4 +1,4 @@
-"""Whether a frame can be worked with: finite numbers, known elements, a cell with a volume."""
+"""Whether a frame can be processed: finite numbers, known elements, a cell with a volume."""
 
 from __future__ import annotations
 
@@ -55,6 +55,6 @@ def has_unknown_element(frame: Frame) -> bool:
 
 
 def is_sound(frame: Frame) -> bool:
-    """Whether neighbours of its atoms can be searched and its labels be used."""
+    """Whether a neighbour search works for the frame and its labels can be used."""
     bad = not_finite_parts(frame)
     return not (bad or has_unknown_element(frame) or cell_is_flat(frame))

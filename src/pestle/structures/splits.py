@@ -89,10 +89,10 @@ def read_splits(data: DataSettings) -> Splits:
 
 
 def correction_of(data: DataSettings) -> D3 | None:
-    """The D3 correction that is taken from the labels.
+    """Return the D3 correction to subtract from the labels; `None` if there is none.
 
     Raises:
-        PestleError: the labels are said to hold none, or it cannot be calculated here.
+        PestleError: the labels are stated to contain none, or it cannot be calculated.
     """
     if data.subtract_dispersion is None:
         return None
@@ -106,10 +106,15 @@ def correction_of(data: DataSettings) -> D3 | None:
 
 
 def hold_out(frames: list[Frame], fraction: float, seed: int) -> tuple[list[Frame], list[Frame]]:
-    """A seeded random split (training, validation), both in file order.
+    """Split frames at random into training and validation, both in the order of the file.
+
+    Args:
+        frames: the frames.
+        fraction: share of the validation frames, 0 to 1.
+        seed: seed of the split.
 
     Raises:
-        PestleError: fewer than two frames, or copies of one structure only.
+        PestleError: there are fewer than two frames, or only copies of one structure.
     """
     if len(frames) < 2:
         raise PestleError(
@@ -123,7 +128,7 @@ def hold_out(frames: list[Frame], fraction: float, seed: int) -> tuple[list[Fram
     chosen: set[int] = set()
     copies = _copies(frames)
     for k in np.random.default_rng(seed).permutation(len(frames)).tolist():
-        # Copies of one structure go to one side: a model must not be judged on what it has seen.
+        # All copies of a structure go to one side: a model must not be judged on its training data.
         if len(chosen) < count and len(copies.get(k, [k])) < len(frames):
             chosen.update(copies.get(k, [k]))
     if not chosen or len(chosen) == len(frames):

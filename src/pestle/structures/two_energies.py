@@ -1,7 +1,7 @@
-"""Energies with smearing: programs give the free energy and one extrapolated to zero smearing.
+"""The two energies with smearing: the free energy and the energy extrapolated to zero smearing.
 
-Forces and stress are derivatives of the free energy. A model's forces are those of its energy, so
-that is the one it has to learn.
+Forces and stress are derivatives of the free energy. The forces of a model are derivatives of its
+energy, so the model must learn the free energy.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _OTHER = {"energy": "free_energy", "free_energy": "energy"}
 
 
 def energy_names(calculated: Mapping[str, Any], n_atoms: int) -> tuple[str, str]:
-    """Names of the energy among a calculator's results, the one to take first."""
+    """Return the names of the two energies in a calculator's results, the preferred one first."""
     energy, free = (_number(calculated.get(name)) for name in ("energy", "free_energy"))
     if energy is None or free is None:
         return "energy", "free_energy"
@@ -30,9 +30,15 @@ def energy_names(calculated: Mapping[str, Any], n_atoms: int) -> tuple[str, str]
 
 
 def energy_gap(key: str, energy: float, calculated: Mapping[str, Any]) -> float | None:
-    """eV by which the other one lies above the energy that was read from `key`.
+    """Return how far the other energy lies above the one that was read.
 
-    `None` where the calculator does not hold both, or they are the same.
+    Args:
+        key: name of the energy that was read.
+        energy: its value, eV.
+        calculated: results of the calculator.
+
+    Returns:
+        eV; `None` unless the calculator has both and they differ.
     """
     other = _number(calculated.get(_OTHER.get(key, "")))
     if other is None or _number(calculated.get(key)) is None:

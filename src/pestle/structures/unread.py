@@ -1,7 +1,7 @@
-"""Numbers that stand in a file and were not read: what they could be, and the option to read them.
+"""Numbers in a file that were not read: their possible meaning, and the option that reads them.
 
 Other programs write labels under other names than the default ones (`force`, `virial`,
-`dft_energy`). A name is never guessed at; what is there is said.
+`dft_energy`). Pestle does not guess from a name; it reports the numbers.
 """
 
 from __future__ import annotations
@@ -77,13 +77,13 @@ def unread_of(
     n_atoms: int,
     read: Mapping[str, tuple[str, Any]],
 ) -> tuple[Unread, ...]:
-    """Numbers of a frame, of the shape of a label, that were not read.
+    """Return the numbers of a frame that have the shape of a label and were not read.
 
     Args:
-        info, arrays, calculated: what the file holds.
-        n_atoms: of the frame.
-        read: label → (its key, its value as it was read); a key with the same value as the label
-            of its kind says nothing new and is not named.
+        info, arrays, calculated: content of the file.
+        n_atoms: number of atoms in the frame.
+        read: label → (its key, its value). A key with the same value as the label of its kind
+            contains nothing new and is left out.
     """
     used = {key.removeprefix("calculator: ") for key, _ in read.values()}
     found: list[Unread] = []
@@ -133,7 +133,9 @@ def _kind(key: str, value: Any, place: str, n_atoms: int) -> str | None:
 
 
 def name_kind(key: str) -> str | None:
-    """What a name says about its numbers, whatever the program that wrote it."""
+    """Return the kind of numbers that a name means, for any program; `None` if the name is
+    unknown.
+    """
     lower = key.lower()
     if lower in _CHARGE or lower in _SPIN:
         return "charge" if lower in _CHARGE else "spin"

@@ -1,7 +1,7 @@
-"""Frames to an extended XYZ file that `read_frames` reads back without loss.
+"""Frames in extended XYZ files that `read_frames` reads without loss.
 
 ASE's own writer rounds every per-atom number to 1e-8. Here each number keeps all its digits, so
-that hashes of the structures, and labels, are the same before and after. The comment line is ASE's.
+that labels and hashes of structures do not change. The comment line is ASE's.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from pestle.files import replacing
 from pestle.structures.frame import Frame
 
-#: Says who made the labels, where it was not the calculation the file came with.
+#: Names the model that made the labels, if they do not come from the original calculation.
 LABELLED_BY = "pestle_labels"
 
 # Written from the frame's own fields, and never from what was left over in info and arrays: a label

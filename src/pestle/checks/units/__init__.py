@@ -1,1 +1,1 @@
-"""Units that labels are in: evidence, one verdict for each property, one line for each."""
+"""Units of the labels: evidence, a verdict for each property, and one line for each verdict."""

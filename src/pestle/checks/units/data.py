@@ -1,10 +1,10 @@
-"""What the labels of the data say about each other's units, without a model.
+"""Evidence on units from the labels alone, without a model.
 
 - The work of the forces between neighbouring frames gives the ratio of energies to forces.
-- Energies of one composition scatter by about kT·√n while forces grow with √(kT): their ratio says
-  whether the energies are small for these forces.
-- Magnitudes of forces and stress: weak, and only where they are far too large.
-- In a cell with clusters in vacuum the stress is −Σ r⊗F / V exactly.
+- Energies of one composition scatter by about kT·√n, and forces grow with √(kT). Their ratio shows
+  whether the energies are too small for these forces.
+- The magnitudes of forces and stress are weak evidence. They count only if they are far too large.
+- In a cell with clusters in vacuum the stress is exactly −Σ r⊗F / V.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from pestle.structures.frame import Frame
 
 # rms |F| of thermal structures is 0.3–3 eV/Å. Relaxed ones have any smaller number.
 _TYPICAL_FORCE, _LARGER, _SMALLER = 0.9, 0.8, 1.6
-# Half of the frames with more than this (eV/Å) are hardly any structures.
+# If half of the frames have larger forces (eV/Å), the unit is probably wrong.
 _LARGE_FORCE = 8.0
 # √n · scatter(E) / Σ|F|² in Å²/eV: between 0.009 (ice, water) and 0.2 (rattled molecules). Several
 # basins and relaxed frames make it larger, nothing makes it much smaller.
@@ -50,25 +50,30 @@ _MIN_CLUSTER_CORRELATION = 0.9
 
 
 def width_of(correlation: float, least: float) -> float:
-    """Standard deviation of a slope (natural logarithm) with this correlation."""
+    """Return the standard deviation of the natural logarithm of a slope.
+
+    Args:
+        correlation: correlation coefficient of the data.
+        least: smallest standard deviation.
+    """
     return least + 0.75 * math.sqrt(max(0.0, 1.0 - correlation**2))
 
 
 def pair_evidence(pairs: Neighbours) -> list[Evidence]:
-    """The ratio of the units of energies and forces, with the sign of the forces."""
+    """Return evidence on the ratio of energy and force units, and on the sign of the forces."""
     measured, words = {}, ""
     for shape, change in (("total", pairs.change), ("per atom", pairs.change * pairs.n_atoms)):
         slope, correlation = slope_of_forces(change, pairs)
         if abs(correlation) < MIN_CORRELATION or slope == 0:
             continue
-        # Straight ways between frames lead over higher ground: slopes are too small, if anything.
+        # A straight path between two frames has higher energy, so slopes tend to be too small.
         wide = width_of(correlation, 0.08)
         measured[shape] = Measured(1 / slope, 0.08 + 0.6 * (wide - 0.08), wide)
         words = words or (
             f"energy differences between {len(change)} pairs of neighbouring frames are "
             f"{slope:.3g} times the work of the forces (correlation {correlation:.2f})"
         )
-    # Distant neighbours can run against their forces by chance, close ones cannot.
+    # Distant neighbours can differ against their forces by chance; close neighbours cannot.
     return [Evidence(RATIO, measured, words, 12.0, signed=True)] if measured else []
 
 
@@ -77,7 +82,9 @@ def _rms(frame: Frame) -> float:
 
 
 def force_evidence(frames: Sequence[Frame]) -> list[Evidence]:
-    """The size of the forces, weak: structures can be hot, broken or at rest."""
+    """Return evidence from the size of forces; it is weak, as structures can be hot, broken or
+    at rest.
+    """
     sizes = [_rms(f) for f in frames if f.forces is not None and len(f) > 1]
     typical = float(np.median(sizes)) if sizes else 0.0
     if typical == 0.0:
@@ -89,7 +96,7 @@ def force_evidence(frames: Sequence[Frame]) -> list[Evidence]:
 
 
 def scatter_evidence(frames: Sequence[Frame]) -> list[Evidence]:
-    """Are the energies of one composition spread as far as forces of this size mean?"""
+    """Compare the spread of energies of one composition with the size of the forces."""
     groups: dict[bytes, list[Frame]] = {}
     for frame in frames:
         if frame.energy is not None and frame.forces is not None and len(frame) > 1:
@@ -97,7 +104,7 @@ def scatter_evidence(frames: Sequence[Frame]) -> list[Evidence]:
     ratios, sizes = [], []
     for members in groups.values():
         forces = np.array([f.forces for f in members])
-        # A force that all frames share, far from any minimum, says nothing of how they scatter.
+        # A force that all frames share, far from a minimum, gives no information on their scatter.
         squares = float(((forces - forces.mean(axis=0)) ** 2).sum(axis=(1, 2)).mean())
         spread = mad(np.array([f.energy for f in members], dtype=float))
         if len(members) >= _MIN_GROUP and squares > 0 and spread > 0:
@@ -120,12 +127,12 @@ def scatter_evidence(frames: Sequence[Frame]) -> list[Evidence]:
 def stress_evidence(
     frames: Sequence[Frame], pairs: Neighbours | None, *, sure_of_sign: bool
 ) -> list[Evidence]:
-    """What the data say of the stress.
+    """Return evidence on the unit and the sign of the stress.
 
     Args:
-        frames: periodic frames with a stress; forces in eV/Å where they have any.
-        pairs: neighbouring frames with energies and forces in eV; `None` where these do not fit.
-        sure_of_sign: whether anything confirms the sign of the forces.
+        frames: periodic frames with a stress; forces, if present, in eV/Å.
+        pairs: neighbouring frames with energies and forces in eV; `None` if they are inconsistent.
+        sure_of_sign: whether the sign of the forces is confirmed.
     """
     sizes = np.array([np.abs(np.asarray(f.stress)).max() for f in frames])
     volumes = np.array([f.atoms.get_volume() for f in frames])
@@ -196,7 +203,7 @@ def _cluster_stress(frames: Sequence[Frame], sure_of_sign: bool) -> list[Evidenc
 
 
 def _traceless(tensor: np.ndarray) -> np.ndarray:
-    """Without the pressure, which plane waves that are too few shift by as much as they like."""
+    """Remove the pressure, which is arbitrary if there are too few plane waves."""
     return tensor - np.trace(tensor) / 3 * np.eye(3)
 
 
@@ -223,7 +230,7 @@ def _unwrapped(frame: Frame) -> np.ndarray | None:
         for k in order[1:]:
             found[k] = found[before[k]] + image[before[k], k]
         members = np.flatnonzero(label == one)
-        # Links through the boundary that the unwrapped cluster does not have: it is endless.
+        # Bonds through the boundary that are missing in the unwrapped cluster: it is infinite.
         inside = found[members][None] - found[members][:, None]
         near = distance[np.ix_(members, members)] < _VACUUM
         if np.abs(inside - image[np.ix_(members, members)])[near].max(initial=0.0) > 1e-6:

@@ -1,4 +1,4 @@
-"""Energies themselves tell their unit: totals of known atoms, and how strongly matter is bound."""
+"""Evidence on the unit of energies, from the totals of known atoms and from binding energies."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ _TOTAL_TOLERANCE, _VALENCE_TOLERANCE, _BINDING, _MIN_TOTAL = 0.01, 0.025, -4.5, 
 # alkali metals and molecules, −0.7, to carbon and refractory oxides, −9.
 TYPICAL_BINDING, _BINDING_WIDTH = -3.5, 0.75
 BINDING_RANGE = (-9.0, -0.7)
-# Nothing is bound by more than this (eV/atom).
+# No matter has a larger binding energy (eV/atom).
 _IMPOSSIBLE_BINDING = -20.0
 
 
 def atom_energies(frames: Sequence[Frame]) -> dict[int, float]:
-    """Energies of the isolated atoms by atomic number, as labelled."""
+    """Return the energies of the isolated atoms by atomic number, in the unit of the labels."""
     return {
         int(f.numbers[0]): f.energy for f in frames if f.is_isolated_atom and f.energy is not None
     }
 
 
 def energy_evidence(frames: Sequence[Frame]) -> list[Evidence]:
-    """What the energies of atoms and frames say about their own unit."""
+    """Return evidence from the energies of atoms and frames on their own unit."""
     atoms = atom_energies(frames)
     body = [f for f in frames if len(f) > 1 and f.energy is not None]
     found = [_atoms(atoms), _totals(body), _binding(body, atoms)]

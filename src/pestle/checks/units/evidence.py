@@ -1,9 +1,10 @@
-"""What one observation says about a unit: a measured factor, its width, and how far it is trusted.
+"""One observation on a unit: a measured factor, its uncertainty, and how much it is trusted.
 
-Every observation is brought to one form: the number that turns labels into Pestle's units was
-measured, once for each shape that a label may have (an energy may be of the cell or per atom). A
-candidate unit loses the squared distance of its factor in standard deviations of the logarithm,
-half of it, but never more than `limit`: one observation may be an accident of the data.
+Every observation has the same form. It measures the factor that converts labels to Pestle's units,
+separately for each shape that a label may have (an energy may be of the cell or per atom). The loss
+of a candidate unit is half the squared distance between its factor and the measured one, in
+standard deviations of the logarithm. The loss is at most `limit`, because one observation may be an
+accident of the data.
 """
 
 from __future__ import annotations
@@ -55,10 +56,10 @@ class Evidence:
     missing: float = 4.0
 
     def loss(self, first: Unit, second: Unit | None = None) -> float:
-        """Nats that a candidate loses; `second` is the unit of the forces beside an energy.
+        """Return the loss of a candidate, in nats.
 
         Args:
-            first: unit of the property, the energy where two are concerned.
+            first: unit of the property; if two properties are concerned, unit of the energy.
             second: unit of the forces.
         """
         one, two = _POWERS[self.about]

@@ -1,7 +1,8 @@
-"""What predictions of a model say about the units of labels.
+"""Evidence on the units of labels from predictions of a model.
 
-Foundations soften surfaces they do not know by up to a half, so that slopes are known to a factor
-of 1.5; units differ by 1.9 and more, and where two remain the ratio of energies to forces decides.
+Foundations underestimate the curvature of unfamiliar surfaces by up to a half, so that slopes are
+known to a factor of 1.5. Units differ by a factor of 1.9 or more. If two units remain possible, the
+ratio of energies to forces decides.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Predicted:
 
 
 def opinion_of(predicted: Predicted) -> Opinion:
-    """Evidence about energies, forces and stress from the predictions."""
+    """Return evidence on energies, forces and stress from the predictions."""
     found = [_forces(predicted), _energies(predicted), _totals(predicted), _stress(predicted)]
     return Opinion([item for item in found if item is not None])
 

@@ -1,10 +1,11 @@
 """One verdict for each property: all evidence is added up, and one unit or none is named.
 
-Energies and forces are judged together, because their ratio is the sharpest observation there is;
-the stress follows with energies and forces converted. A candidate's score is what it loses over all
-evidence (`Evidence.loss`) and by being rare (`tables`); the differences are natural logarithms of
-odds. A unit is called wrong when Pestle's own has less than one part in twenty of the odds, and
-the likeliest is named, with the others beside it, when it has most of the rest.
+Energies and forces are judged together, because their ratio is the most precise observation. The
+stress follows, with converted energies and forces. The score of a candidate unit is its loss over
+all evidence (`Evidence.loss`) plus a loss if it is rare (`tables`). Differences of scores are
+natural logarithms of odds. Pestle's own unit is called wrong if its share of the odds is below one
+in twenty. The most probable unit is then named if it has most of the remaining odds, with the
+others beside it.
 """
 
 from __future__ import annotations
@@ -113,7 +114,12 @@ def judge_energies_and_forces(
 
 
 def judge_stress(evidence: Sequence[Evidence], stress: Basis) -> Verdict:
-    """The verdict on the stress."""
+    """Return the verdict on the stress.
+
+    Args:
+        evidence: observations on the stress.
+        stress: the number of frames that support it.
+    """
     if not stress.n_frames:
         return Verdict(STRESSES[0])
     used = [item for item in evidence if item.about == STRESS]
@@ -137,7 +143,7 @@ def _verdict(
     ours, share = units[0], dict(zip(units, odds.tolist(), strict=True))
     if best == ours:
         return Verdict(ours)
-    # A handful of frames may be anything: not even a doubt is worth a line.
+    # A few frames are too little evidence, even for a doubt.
     if basis.n_frames < MIN_FRAMES or basis.n_distances < MIN_DISTANCES:
         return Verdict(ours)
     if share[ours] > _GIVEN_UP:
@@ -155,7 +161,7 @@ def _verdict(
 
 
 def called(unit: Unit) -> str:
-    """A unit as a chemist would say it."""
+    """Return the name of a unit as a chemist would write it."""
     if unit.shape == "virial":
         return f"{unit.name} (sign {'+' if unit.factor > 0 else '−'})"
     sign = " with the opposite sign" if unit.factor < 0 else ""

@@ -1,1 +1,1 @@
-"""`pestle finetune`, in the order of a run."""
+"""The job of `pestle finetune`."""

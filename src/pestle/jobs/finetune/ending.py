@@ -1,4 +1,4 @@
-"""The record of how a run ended: its figures, and the likely reason where they are bad."""
+"""The record of the end of a run: its results, and the likely reason if they are bad."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ LOWER, LONGER, HEAVIER = 10, 4, 10
 
 @dataclass(frozen=True)
 class Course:
-    """What is known of a run once its model is judged.
+    """What is known about a run after its model was judged.
 
     Attributes:
-        settings: complete, with absolute paths.
-        counters: where training stands.
-        budget: of the run.
-        convergence: whether there was more to learn; `None` where nothing could tell.
-        records: of metrics.jsonl.
-        failure: what ended training early; `None` where nothing did.
-        interpolation: of the manifest, where the kept model was put between start and child.
+        settings: complete settings with absolute paths.
+        counters: epochs and updates of the training.
+        budget: budget of the run.
+        convergence: whether training had converged; `None` if this is unknown.
+        records: lines of metrics.jsonl.
+        failure: the reason for an early end of training; `None` if there was none.
+        interpolation: as in the manifest, if the kept model lies between start and trained model.
     """
 
     settings: RunSettings
@@ -50,7 +50,7 @@ class Course:
 
     @property
     def in_words(self) -> str:
-        """What chose the model to keep: `validation loss`."""
+        """The name of the figure that chose the kept model: `validation loss`."""
         train = self.settings.train
         head = "replay head's" if train.best_head == REPLAY_HEAD else "validation"
         if self.settings.data.no_validation:
@@ -58,7 +58,7 @@ class Course:
         return f"{head} {train.best_metric}"
 
     def chosen_by(self, record: MetricsLine) -> float:
-        """The figure that chooses the model; infinity where it is no number."""
+        """Return the figure that chooses the model; infinity if it is not a number."""
         train = self.settings.train
         part = record.replay if train.best_head == REPLAY_HEAD else record.watched
         value = None if part is None else part.of(train.best_metric)
@@ -66,14 +66,22 @@ class Course:
 
     @property
     def drift(self) -> float | None:
-        """Force drift of the target head of the model that is kept, meV/Å; `None` where none was
-        watched."""
+        """Force drift of the target head of the kept model, meV/Å; `None` if drift was not
+        monitored.
+        """
         if self.interpolation is not None:
             return self.interpolation.drift
         return self.drift_at(self.counters.best_update)
 
     def drift_at(self, update: int) -> float | None:
-        """Force drift of the target head at an evaluation, meV/Å; `None` where none was watched."""
+        """Return the force drift of the target head at an evaluation.
+
+        Args:
+            update: number of the update.
+
+        Returns:
+            meV/Å; `None` if drift was not monitored.
+        """
         for record in self.records:
             if record.step == update and record.drift:
                 return record.drift[TARGET_HEAD].forces_rmse
@@ -88,15 +96,15 @@ def ending_of(
     own_labels: bool = False,
     n_drift: int = 0,
 ) -> Ending:
-    """The record of a run.
+    """Make the record of the end of a run.
 
     Args:
-        course: of the run.
-        sets: errors on the target's sets, the most telling first.
+        course: what is known about the run.
+        sets: errors on the target's sets, the most informative set first.
         replay: model → group → errors on the held-out replay structures; `None` for methods
-            without.
-        own_labels: whether the foundation made their labels.
-        n_drift: structures on which drift was watched.
+            without replay.
+        own_labels: whether the foundation made the labels of the replay structures.
+        n_drift: number of structures on which drift was monitored.
     """
     settings, best = course.settings, course.counters.best_update
     breadth = Breadth(
@@ -125,7 +133,7 @@ def _forces(by_model: Mapping[str, Mapping[str, FrameErrors]] | None, model: str
 
 
 def _kept_start(course: Course) -> Trouble:
-    """Why nothing that was trained was kept."""
+    """Explain why the run kept its starting model."""
     settings, counters = course.settings, course.counters
     values = {r.step: course.chosen_by(r) for r in course.records}
     start, later = values.get(0, math.inf), [v for step, v in values.items() if step > 0]
@@ -173,12 +181,12 @@ def _kept_start(course: Course) -> Trouble:
 
 
 def _longer(course: Course) -> str:
-    """The setting that makes training longer."""
+    """Return the setting that makes training longer."""
     return f"train.updates={LONGER * max(course.budget.updates, course.counters.step)}"
 
 
 def _unfinished(course: Course) -> Trouble | None:
-    """That the run ended while it still learned; `None` where it converged."""
+    """Report a run that ended while its errors still decreased; `None` if it converged."""
     over = course.counters.step >= course.budget.updates
     if (
         course.convergence is None
@@ -198,7 +206,7 @@ def _unfinished(course: Course) -> Trouble | None:
 
 
 def _worse(course: Course, sets: tuple[SetErrors, ...]) -> Trouble | None:
-    """What is worse than the foundation, and why; `None` for nothing."""
+    """Report what is worse than the foundation, and why; `None` if nothing is worse."""
     settings = course.settings
     bad = [one for one in sets if one.is_worse]
     if not bad:

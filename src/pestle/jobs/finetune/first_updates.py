@@ -1,4 +1,6 @@
-"""What is settled by trying the first updates of a run: rate, time and memory, and its length."""
+"""The first updates of a run: they determine learning rate, time, memory and the length of the
+run.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,11 @@ from pestle.training.trial_update import timed_update
 
 
 def step_plan(trainer: Trainer) -> Plan:
-    """Updates, what they come to, and time and memory from one timed update."""
+    """Return the number of updates and estimates of time and memory, from one timed update.
+
+    Args:
+        trainer: the trainer before its first update.
+    """
     seconds, memory = timed_update(trainer)
     budget, train = trainer.budget, trainer.settings.train
     # An evaluation needs no second derivatives: about a third of an update per batch of its frames.
@@ -43,7 +49,7 @@ def step_plan(trainer: Trainer) -> Plan:
 
 
 def ends_earlier(settings: RunSettings) -> str:
-    """When training ends before its last update, in words."""
+    """Describe the conditions that end training before its last update."""
     train = settings.train
     if settings.data.no_validation:
         return "never earlier: without validation frames nothing says when to stop"
@@ -58,8 +64,10 @@ def ends_earlier(settings: RunSettings) -> str:
 
 
 def fix_length(trainer: Trainer, prepared: Prepared) -> None:
-    """Write down how long a run is and how often it is evaluated where nobody said, so that a
-    longer budget changes neither."""
+    """Store the length of a run and the interval of evaluations, if the user gave none.
+
+    A longer budget of a resumed run then changes neither.
+    """
     budget, train = trainer.budget, prepared.settings.train
     if train.updates is None and train.epochs is None:
         train.updates = budget.updates
@@ -75,14 +83,19 @@ def fix_length(trainer: Trainer, prepared: Prepared) -> None:
 def settle_rate(
     prepared: Prepared, data: TrainingData, device: torch.device
 ) -> tuple[RateProbe | None, Sequence[Keeper] | None]:
-    """Put a number in the place of `train.lr: auto`.
+    """Replace `train.lr: auto` with a number.
+
+    Args:
+        prepared: the run; its settings are changed.
+        data: graphs of the run.
+        device: where training runs.
 
     Returns:
-        What the probe found and the keepers of the run, which it has made; twice `None` where the
-        rate is a number already.
+        The result of the rate search and the keepers of the run, which it has made; (`None`,
+        `None`) if the rate is a number already.
 
     Raises:
-        PestleError: the loss rises at every rate.
+        PestleError: the loss increases at every rate.
     """
     train = prepared.settings.train
     if train.lr != "auto":
@@ -95,9 +108,11 @@ def settle_rate(
 
 
 def rate_trainer(prepared: Prepared, data: TrainingData, device: torch.device) -> Trainer:
-    """A trainer to try rates with: it makes the run's updates and writes nothing."""
+    """Return a trainer for the rate search: it makes the same updates as the run and writes
+    nothing.
+    """
     settings = prepared.settings.model_copy(deep=True)
-    # Any rate will do: what is tried has optimisers of its own.
+    # The value has no effect: the rate search uses its own optimisers.
     settings.train.lr = 1.0
     return Trainer(
         device,

@@ -1,7 +1,7 @@
-"""Weight interpolation in a run: from its best model to the one that is judged.
+"""Weight interpolation in a run, between its starting model and its best trained model.
 
-The trained child is kept beside the checkpoint; the model folder is written from it again however
-often a run ends, so that nothing is interpolated twice.
+The trained model is stored beside the checkpoint. The model folder is always written from it, also
+if a run ends several times, so that no model is interpolated twice.
 """
 
 from __future__ import annotations
@@ -22,7 +22,13 @@ from pestle.training.loop import Trainer
 
 
 def save_child(path: Path, child: Foundation, trainable: tuple[str, ...]) -> None:
-    """Keep the trained weights of a model."""
+    """Store the trained weights of a model.
+
+    Args:
+        path: file to write.
+        child: the trained model.
+        trainable: names of its trained parameters.
+    """
     named = dict(child.named_parameters())
     buffer = io.BytesIO()
     torch.save({name: named[name].detach().cpu() for name in trainable}, buffer)
@@ -32,15 +38,16 @@ def save_child(path: Path, child: Foundation, trainable: tuple[str, ...]) -> Non
 def interpolate(
     trainer: Trainer, line: Interpolation, child_file: Path
 ) -> tuple[InterpolationFacts, EvaluatedErrors]:
-    """Put the trainer's model on the line between start and child, and say where.
+    """Set the trainer's model to a point between the starting model and the trained model.
 
     Args:
-        trainer: after training; its model ends as the one to keep.
+        trainer: the trainer after training; its model becomes the model to keep.
         line: made from the model before its first update.
-        child_file: what `save_child` wrote of the best model.
+        child_file: the file that `save_child` wrote for the best model.
 
     Returns:
-        Where that is and what was tried, and the errors there on the frames that are watched.
+        The chosen point with all points that were tried, and the errors at the chosen point on the
+        evaluated frames.
     """
     keep, budget = trainer.settings.keep, trainer.settings.train.max_drift
     auto = keep.interpolate == "auto"
@@ -84,7 +91,9 @@ def interpolate(
 def _figures(
     trainer: Trainer, line: Interpolation, child: dict[str, torch.Tensor], a: float
 ) -> tuple[EvaluatedErrors, float | None]:
-    """Validation errors of the target head at a coefficient, and drift of its forces (meV/Å)."""
+    """Return validation errors of the target head and drift of its forces (meV/Å) at a
+    coefficient.
+    """
     line.put(trainer.model, child, a)
     data = trainer.data
     valid = trainer.objective.evaluate(

@@ -1,4 +1,4 @@
-"""Errors of a finished run: foundation and best model on every set, as the protocol finds them."""
+"""Errors of a finished run: foundation and best model on every set, from the protocol `errors`."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from pestle.records.results import Measured
 from pestle.settings.probe import ErrorSettings
 from pestle.structures.frame import Frame, elements_of, is_labelled, thinned
 
-#: Training frames evaluated at the end; errors on more would say the same.
+#: Number of training frames that are evaluated at the end; more would not change the errors much.
 MAX_TRAIN_EVALUATED = 500
-#: What every report calls the model that it is about, and where it came from.
+#: Names of the judged model and of its foundation in every report.
 FINE_TUNED, FOUNDATION = "fine-tuned", "foundation"
-#: Sets that training saw nothing of, or no more than to choose the epoch.
+#: Sets that training did not use, or used only to choose the epoch.
 HELD_OUT = ("test", "valid")
 
 
@@ -49,13 +49,16 @@ class Judged:
 
 
 def judge(prepared: Prepared, best: Foundation, folder: RunFolder) -> Judged:
-    """Errors of the foundation (with the run's E0s) and of the best model on every set, written to
-    the folder of the protocol `errors`; raw results of a run that was stopped here are used again.
+    """Calculate the errors of the foundation (with the run's E0s) and of the best model on every
+    set.
+
+    They are written to the folder of the protocol `errors`. A run that was stopped here reuses its
+    raw results.
 
     Args:
         prepared: the run.
-        best: the model that it kept, on the run's device.
-        folder: of the run.
+        best: the model that the run kept, on the device of the run.
+        folder: folder of the run.
     """
     train = thinned(prepared.splits.train, MAX_TRAIN_EVALUATED, prepared.settings.train.seed)
     sets = {"test": prepared.splits.test, "valid": prepared.splits.valid, "train": train}
@@ -70,7 +73,7 @@ def judge(prepared: Prepared, best: Foundation, folder: RunFolder) -> Judged:
     found, raws = _measured(target, sets, prepared, out)
     of_replay = None
     if prepared.replay is not None:
-        # The replay head against the foundation itself: it has the foundation's own E0s.
+        # The replay head is compared with the unchanged foundation: both have the same E0s.
         head = prepared.foundation_head
         replay = Contenders(
             ModelPotential(FINE_TUNED, best, REPLAY_HEAD, max_edges=max_edges),
@@ -101,7 +104,7 @@ def _of_sets(
     for name, frames in there.items():
         own = numbers.sets[name][FINE_TUNED][ALL]
         base = numbers.sets[name][FOUNDATION][ALL]
-        # Against labels that it made itself the foundation has no error, and every model is worse.
+        # The foundation has no error on labels that it made itself, so every other model is worse.
         compared = not labels_are_its_own(base, numbers.forces_rms[name][ALL])
         lost = numbers.not_finite[name].get(FINE_TUNED)
         found.append(

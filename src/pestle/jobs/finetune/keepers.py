@@ -1,4 +1,4 @@
-"""Keepers of breadth in a run: which ones it can use, and what the plan says of them."""
+"""Keepers of breadth in a run: which ones it can use, and how the plan describes them."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from pestle.adaptation import method_of
 from pestle.errors import PestleError
 from pestle.settings.run import KeepSettings, RunSettings
 
-#: The settings that turn a keeper on.
+#: Settings that turn a keeper on.
 KEEPERS = ("l2sp", "ewc", "interpolate", "distil", "sparse")
 
 
 def keepers_on(keep: KeepSettings) -> list[str]:
-    """Names of the keepers that were asked for."""
+    """Return the names of the keepers that the user turned on."""
     return [name for name in KEEPERS if getattr(keep, name) is not None]
 
 
 def require_keepers(settings: RunSettings) -> None:
-    """Every keeper that was asked for must be one that the method can use.
+    """Check that the method can use every keeper that is turned on.
 
     Raises:
-        PestleError: it is not; names it.
+        PestleError: it cannot use a keeper; the error names it.
     """
     keep, method = settings.keep, method_of(settings)
     asked = keepers_on(keep)
@@ -52,7 +52,7 @@ def require_keepers(settings: RunSettings) -> None:
 
 
 def unused_keepers(settings: RunSettings) -> list[str]:
-    """Dotted names of settings that were changed although the keeper they belong to is off."""
+    """Return the dotted names of changed settings whose keeper is turned off."""
     keep, default = settings.keep, KeepSettings()
     belongs = {
         "ewc_structures": keep.ewc is not None,
@@ -66,11 +66,11 @@ def unused_keepers(settings: RunSettings) -> list[str]:
 
 
 def keeper_notes(settings: RunSettings, n_broad: int) -> list[str]:
-    """A line for every keeper that is on.
+    """Return one line for every keeper that is turned on.
 
     Args:
-        settings: of the run.
-        n_broad: structures on which `keep.ewc` asks the foundation.
+        settings: settings of the run.
+        n_broad: number of structures that `keep.ewc` uses.
     """
     keep, notes = settings.keep, []
     if keep.l2sp is not None:

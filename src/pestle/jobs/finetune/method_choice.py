@@ -1,4 +1,6 @@
-"""The method of a run whose user wrote `auto`: from scope, data and the replay at hand."""
+"""The choice of the method for `auto`, from the scope, the data and the available replay
+structures.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,11 @@ from pestle.structures.splits import Splits
 def with_method(
     settings: RunSettings, splits: Splits
 ) -> tuple[RunSettings, Circumstances | None, Choice | None]:
-    """The settings with a method in the place of `auto`, what it rests on, and why it was chosen.
+    """Replace the method `auto` in the settings.
+
+    Returns:
+        The settings with a method, the facts that the choice uses, and the choice with its reasons.
+        The last two are `None` if the user named a method.
 
     Raises:
         PestleError: no scope was given.
@@ -43,17 +49,20 @@ def with_labels_at_hand(
     head: str,
     frames: Sequence[Frame],
 ) -> tuple[RunSettings, Choice, ReplaySet | None]:
-    """The choice once the labels of the replay pools are known, and the structures selected.
+    """Repeat the choice after the labels of the replay pools are known.
 
     Args:
-        settings: with the method chosen so far.
-        case: what that choice rests on.
-        foundation: as loaded; the labels are compared with it.
-        head: its head.
+        settings: settings with the method chosen so far.
+        case: the facts that this choice uses.
+        foundation: as loaded; its predictions are compared with the labels.
+        head: head of the foundation.
         frames: all frames of the data.
 
+    Returns:
+        The settings, the choice, and the selected structures.
+
     Raises:
-        PestleError: a pool cannot be read, or nothing of it fits.
+        PestleError: a pool cannot be read, or none of its structures is suitable.
     """
     if not case.pool or not method_of(settings).replays:
         return settings, choose(case), None
@@ -74,7 +83,7 @@ def _chosen(settings: RunSettings, choice: Choice) -> RunSettings:
 def labels_of(
     chosen: ReplaySet, foundation: Foundation, head: str, settings: RunSettings
 ) -> PoolLabels:
-    """What is known of the labels of replay structures; the set's notes tell the figures."""
+    """Summarise the labels of replay structures; the notes of the set contain the numbers."""
     if any(frame.labelled_by is not None for frame in chosen.frames):
         return "pseudo"
     if any(frame.energy is None or frame.forces is None for frame in chosen.frames):
@@ -83,6 +92,6 @@ def labels_of(
     compare_labels(chosen, foundation, head, settings.train.seed, settings.train.eval_batch_edges)
     if len(chosen.warnings) == before:
         return "fit"
-    # Said by the reasons of the choice; the labels themselves are not used.
+    # The reasons of the choice report this already; the labels themselves are not used.
     del chosen.warnings[before:]
     return "misfit"

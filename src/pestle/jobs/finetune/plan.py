@@ -1,4 +1,4 @@
-"""The plan of a run: everything that is decided before the first update, as data and as text."""
+"""The plan of a run: all decisions before the first update, as data and as text."""
 
 from __future__ import annotations
 
@@ -27,7 +27,12 @@ from pestle.settings.run import RunSettings, walk
 
 
 def trainable_blocks(model: Foundation, trainable: Sequence[str]) -> dict[str, Block]:
-    """Numbers of trained and of all parameters, by part of the architecture."""
+    """Count trained and all parameters, by part of the architecture.
+
+    Args:
+        model: the model.
+        trainable: names of the trained parameters.
+    """
     wanted = set(trainable)
     sizes = {name: p.numel() for name, p in model.named_parameters()}
     return {
@@ -63,12 +68,12 @@ def explained_settings(settings: RunSettings, reasons: Mapping[str, str]) -> dic
     return explained
 
 
-#: Notes of the checks that say how the files were read; its warnings stand among the warnings.
+#: Notes of the checks on how files were read. Warnings of the checks are listed with all warnings.
 OF_READING = ("not-read", "read-as", "two-energies")
 
 
 def plan_lines(manifest: Manifest) -> list[str]:
-    """The plan as text: the same lines for --dry-run and at the head of every run's log."""
+    """Return the plan as text, for --dry-run and for the beginning of the log."""
     lines: list[str] = []
     foundation, method = manifest.foundation, manifest.method
     lines += [
@@ -149,7 +154,7 @@ def plan_lines(manifest: Manifest) -> list[str]:
 
 
 def dispersion_line(manifest: Manifest) -> str:
-    """Whether dispersion is in the labels and in what the foundation was trained on."""
+    """Describe whether the labels and the foundation's training data include dispersion."""
     data, foundation = manifest.data, manifest.foundation
     words = {
         "included": "the foundation holds it",
@@ -167,7 +172,7 @@ def dispersion_line(manifest: Manifest) -> str:
 
 
 def probe_lines(probe: RateProbe | None, plan: Plan) -> list[str]:
-    """What the probe of learning rates has cost; nothing where there was none."""
+    """Describe the cost of the search for a learning rate; empty if there was none."""
     if probe is None:
         return []
     rates = ", ".join(f"{trial.rate:g}" for trial in probe.trials)
@@ -180,7 +185,7 @@ def probe_lines(probe: RateProbe | None, plan: Plan) -> list[str]:
 
 
 def _method_lines(method: MethodFacts) -> list[str]:
-    """Method, why it was chosen, and what it did to the model."""
+    """Describe the method, the reason for it, and the changes to the model."""
     choice = method.choice
     if choice is None:
         return [f"Method: {method.name}", *(f"  {note}" for note in method.notes)]
@@ -194,7 +199,7 @@ def _method_lines(method: MethodFacts) -> list[str]:
 
 
 def _unused_groups(manifest: Manifest) -> tuple[str, ...]:
-    """Prefixes of settings that this run has no use for."""
+    """Return prefixes of settings that this run does not use."""
     unused = {
         "lora.": not METHODS[manifest.method.name].low_rank,
         "replay.": manifest.replay is None,
@@ -214,7 +219,7 @@ def _replay_lines(replay: ReplayFacts) -> list[str]:
 
 
 def gate_line(gate: Gate | None) -> str:
-    """What the zero-step gate found."""
+    """Describe the result of the zero-step gate."""
     if gate is None:
         return "Zero-step gate: not applied to random weights"
     return (

@@ -1,6 +1,7 @@
-"""Everything before the first update: data, checks, foundation, E0s, method.
+"""All steps before the first update: data, checks, foundation, E0s, method.
 
-Writes nothing but the file that keeps pseudolabels."""
+The only file that is written is the one that stores pseudolabels.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +50,7 @@ from pestle.training.loggers import require_loggers
 from pestle.training.objective import TrainingData
 from pestle.training.replay import GraphsOnDemand, ReplayData
 
-#: Training frames that are watched in the place of validation frames, where there are none.
+#: Number of training frames that are evaluated if there are no validation frames.
 MAX_TRAIN_WATCHED = 200
 
 
@@ -103,18 +104,18 @@ def prepare(
     labels_file: Path | None = None,
     stored: Stored | None = None,
 ) -> Prepared:
-    """Read, check, load, and adapt.
+    """Read the data, check them, load the foundation, and adapt it.
 
     Args:
-        settings: of the run.
-        device: where everything is predicted and trained.
-        trust: allow a foundation that is a `.model` file.
-        labels_file: keeps pseudolabels as they are made, and gives back those of a stopped run;
-            `None` keeps none.
+        settings: settings of the run.
+        device: device for predictions and training.
+        trust: whether a foundation may be a `.model` file.
+        labels_file: file that stores pseudolabels while they are made and that keeps those of a
+            stopped run; `None` stores none.
         stored: broad structures of a run that is resumed.
 
     Raises:
-        PestleError: anything a user can mend, an error of the preflight checks included.
+        PestleError: a mistake that a user can correct, or an error of the preflight checks.
         LabellingStopped: Ctrl-C or SIGTERM came while pseudolabels were made.
     """
     require_loggers(settings.log)
@@ -198,10 +199,11 @@ def prepare(
 
 
 def require_heads(settings: RunSettings) -> None:
-    """Heads and drift that the settings rely on must exist.
+    """Check that heads and drift exist if the settings need them.
 
     Raises:
-        PestleError: the replay head of a method without one, or a budget from scratch.
+        PestleError: the settings need the replay head of a method without one, or a drift budget
+            for training from scratch.
     """
     method = method_of(settings)
     if settings.train.best_head == REPLAY_HEAD and not method.replays:
@@ -226,8 +228,9 @@ def require_heads(settings: RunSettings) -> None:
 
 
 def unused_settings(settings: RunSettings) -> list[str]:
-    """A line for every LoRA, replay, drift or keeper setting that was changed although the run has
-    no use for it."""
+    """Return a line for every changed LoRA, replay, drift or keeper setting that the run does
+    not use.
+    """
     unused: list[str] = []
     method = method_of(settings)
     if not method.low_rank:
@@ -251,10 +254,10 @@ def _changed(group: str, given: BaseModel, default: BaseModel) -> list[str]:
 
 
 def require_foundation(settings: RunSettings) -> None:
-    """A run needs a foundation, also from scratch: it gives the shape.
+    """Check that a foundation is named; from scratch it defines the architecture.
 
     Raises:
-        PestleError: none was named.
+        PestleError: no foundation was named.
     """
     if not settings.foundation:
         raise PestleError(
@@ -265,11 +268,10 @@ def require_foundation(settings: RunSettings) -> None:
 
 
 def require_validation(splits: Splits, settings: RunSettings) -> None:
-    """The model to keep is chosen on the validation frames, if there are any: they must have what
-    it is chosen by.
+    """Check that validation frames have the labels by which the kept model is chosen.
 
     Raises:
-        PestleError: there are none, or none has the label.
+        PestleError: there are no validation frames, or none of them has the label.
     """
     if settings.data.no_validation:
         return
@@ -295,8 +297,16 @@ def require_validation(splits: Splits, settings: RunSettings) -> None:
 def descendant(
     foundation: Foundation, fingerprint: str, settings: RunSettings, frames: Sequence[Frame]
 ) -> Provenance:
-    """Provenance of a model made from a foundation: the licence stays, the level of theory and
-    what there is of dispersion are those of the new labels."""
+    """Return the provenance of a model that is made from a foundation.
+
+    The licence is the foundation's. Level of theory and dispersion are those of the new labels.
+
+    Args:
+        foundation: the foundation as loaded.
+        fingerprint: hash of the foundation.
+        settings: settings of the run.
+        frames: frames with the new labels.
+    """
     parent, method, data = foundation.provenance, settings.method, settings.data
     removed = "" if data.subtract_dispersion is None else D3.of(data.subtract_dispersion).name
     if method_of(settings).from_scratch:
@@ -323,10 +333,18 @@ def preflight(
     known: KnownPredictions,
     settings: RunSettings,
 ) -> CheckReport:
-    """The checks of `pestle check`, those that need predictions included.
+    """Run the checks of `pestle check`, including those that need predictions.
+
+    Args:
+        splits: frames of the run.
+        foundation: makes the predictions.
+        head: head of the foundation.
+        max_edges: largest number of edges in a batch; by default the model's `edges_at_once`.
+        known: predictions of this head that exist already.
+        settings: settings of the run.
 
     Raises:
-        PestleError: the checks found an error; the first is named.
+        PestleError: the checks found an error; the message names the first one.
     """
     named = splits.named()
     from_scratch = method_of(settings).from_scratch
@@ -357,7 +375,7 @@ def preflight(
 
 
 def licence_warning(foundation: Foundation) -> list[str]:
-    """A line for foundations whose licence forbids commercial use."""
+    """Return a line if the licence of the foundation forbids commercial use."""
     licence = foundation.provenance.licence
     if "non-commercial" not in licence.lower():
         return []
@@ -368,7 +386,10 @@ def licence_warning(foundation: Foundation) -> list[str]:
 
 
 def training_data(prepared: Prepared) -> TrainingData:
-    """Graphs of a run in the network's dtype; isolated atoms repeated and weighted as asked."""
+    """Make the graphs of a run in the network's dtype.
+
+    Isolated atoms are repeated and weighted as the settings say.
+    """
     model, settings = prepared.adaptation.model, prepared.settings
     weight = settings.data.isolated_atom_weight
     atoms = [
@@ -398,6 +419,6 @@ def training_data(prepared: Prepared) -> TrainingData:
         index = model.head_index(REPLAY_HEAD)
         on_demand = GraphsOnDemand(kept, model.cutoff, DTYPES[settings.train.dtype], index)
         data.replay = ReplayData(kept, on_demand, held, graphs(held, REPLAY_HEAD))
-    # Also with replay the head that will be used: replay holds the other one.
+    # With replay, too, this is the head that will be used; the replay structures are for the other.
     data.broad_graphs = graphs(prepared.ewc, TARGET_HEAD)
     return data

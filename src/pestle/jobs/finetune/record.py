@@ -1,4 +1,6 @@
-"""What the manifest and the model card say of a run, and the hash that a resumed run must share."""
+"""Content of the manifest and the model card of a run, and the hash that a resumed run must
+share.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,12 @@ from pestle.structures.reading import expand_paths
 
 
 def describe(prepared: Prepared, command: str) -> Manifest:
-    """The manifest before training."""
+    """Return the manifest before training.
+
+    Args:
+        prepared: the run.
+        command: the command line.
+    """
     foundation, adaptation = prepared.foundation, prepared.adaptation
     model = adaptation.model
     blocks = trainable_blocks(model, adaptation.trainable)
@@ -131,14 +138,28 @@ def data_files(data: DataSettings) -> list[tuple[str, Sequence[str]]]:
 def card_while_training(
     prepared: Prepared, manifest: Manifest, epoch: int | float, valid: EvaluatedErrors | None
 ) -> OfRun:
-    """What the card takes from a run that goes on: `epoch` and `valid` are of the model."""
+    """Return the part of the card that describes a run during training.
+
+    Args:
+        prepared: the run.
+        manifest: its manifest.
+        epoch: epoch of the model.
+        valid: validation errors of the model; `None` without validation frames.
+    """
     return _card_of(prepared, manifest, epoch).model_copy(update={"validation": valid})
 
 
 def card_after_training(
     prepared: Prepared, manifest: Manifest, errors: SetsOfErrors, ending: Ending
 ) -> OfRun:
-    """What the card takes from a run that has ended; `errors` are of all models."""
+    """Return the part of the card that describes a finished run.
+
+    Args:
+        prepared: the run.
+        manifest: its manifest.
+        errors: errors of all models.
+        ending: the record of the end of the run.
+    """
     training = manifest.of_training
     return _card_of(prepared, manifest, training.best_epoch).model_copy(
         update={
@@ -163,11 +184,14 @@ def _card_of(prepared: Prepared, manifest: Manifest, epoch: int | float) -> OfRu
 
 
 def run_identity(prepared: Prepared) -> str:
-    """Hash of what a resumed run must share: settings, data, E0s and foundation by their content,
-    whatever the names of their files."""
+    """Return the hash that a resumed run must share.
+
+    It depends on the settings and on the content of data, E0s and foundation, but not on file
+    names.
+    """
     settings = prepared.settings
     data = [[sha256(p) for p in expand_paths(files)] for _, files in data_files(settings.data)]
-    # Where it runs, what it logs to, and how long it trains may change when a run is resumed.
+    # A resumed run may change its device, its loggers and its length.
     fields = settings.model_dump(
         exclude={
             "foundation": True,
@@ -199,7 +223,7 @@ def run_identity(prepared: Prepared) -> str:
 
 
 def frames_digest(frames: Sequence[Frame]) -> str:
-    """Hash of structures and labels, in their order."""
+    """Return a hash of structures and labels; it depends on their order."""
     digest = hashlib.sha256()
     for f in frames:
         atoms = f.atoms

@@ -1,4 +1,4 @@
-"""Broad structures of a run: those the replay head is trained on, those drift is watched on."""
+"""Broad structures of a run, for training the replay head and for monitoring drift."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pestle.structures.writing import write_frames
 from pestle.training.budget import make_budget
 from pestle.training.mixing import target_repeats
 
-#: Replay structures held out at most; more would not tell more of the replay head.
+#: Largest number of held-out replay structures; more would not improve the estimate.
 MAX_VALID = 100
 
 
@@ -51,8 +51,10 @@ class Replay:
 
 @dataclass(frozen=True)
 class Stored:
-    """The broad structures that a run wrote when it began, labels included. A resumed run goes on
-    with exactly these, whatever has become of the pool, the machine or the generator."""
+    """The broad structures, with labels, that a run wrote at its beginning.
+
+    A resumed run uses exactly these, even if the pool, the machine or the generator has changed.
+    """
 
     train: list[Frame]
     valid: list[Frame]
@@ -68,10 +70,17 @@ def select_replay(
     *,
     need_labels: bool,
 ) -> ReplaySet:
-    """Read the pools and select from them, as the settings say.
+    """Read the pools and select replay structures.
+
+    Args:
+        settings: settings of the run.
+        foundation: as loaded, in the network's precision.
+        head: head of the foundation.
+        frames: all frames of the data; their elements are matched.
+        need_labels: whether the structures must have labels.
 
     Raises:
-        PestleError: no pool, none of it fits, or it lacks labels.
+        PestleError: there is no pool, none of its structures is suitable, or labels are missing.
     """
     return make_replay_set(
         settings.replay,
@@ -181,7 +190,11 @@ def never_seen(n_replay: int, settings: RunSettings, n_train: int) -> list[str]:
 def without_strong_forces(
     frames: Sequence[Frame], settings: ReplaySettings
 ) -> tuple[list[Frame], int]:
-    """The frames whose forces are all below the bound, and how many are not."""
+    """Select the frames whose forces are all below the bound.
+
+    Returns:
+        These frames, and the number of the others.
+    """
     kept = [
         f
         for f in frames
@@ -194,10 +207,15 @@ def without_strong_forces(
 def split_replay(
     frames: Sequence[Frame], settings: ReplaySettings, seed: int
 ) -> tuple[list[Frame], list[Frame]]:
-    """A seeded split (training, held out), both in their order.
+    """Divide structures at random into training and held-out structures, each in their order.
+
+    Args:
+        frames: replay structures.
+        settings: gives the held-out fraction.
+        seed: seed of the split.
 
     Raises:
-        PestleError: fewer than two structures are left.
+        PestleError: there are fewer than two structures.
     """
     if len(frames) < 2:
         raise PestleError(
@@ -218,9 +236,10 @@ def split_replay(
 def drift_structures(
     settings: RunSettings, foundation: Foundation, head: str, frames: Sequence[Frame]
 ) -> list[Frame]:
-    """Structures on which drift is watched; none where that was not asked for.
+    """Return the structures on which drift is monitored; none if it is not requested.
 
-    Those of a file are taken whatever their elements; generated ones hold the data's elements.
+    Structures of a file are used whatever their elements. Generated ones contain the data's
+    elements.
     """
     pool = settings.drift.structures
     if not pool and settings.train.max_drift is None:
@@ -236,7 +255,7 @@ def drift_structures(
         data_elements=data_elements(frames),
         foundation=foundation,
         head=head,
-        # Not the structures that a replay of the same generator would train on.
+        # These must differ from the structures that replay with the same generator would train on.
         seed=settings.train.seed + 1,
         elements_kept=settings.elements,
         max_edges=settings.train.eval_batch_edges,
@@ -250,9 +269,10 @@ def ewc_structures(
     frames: Sequence[Frame],
     replay: Replay | None,
 ) -> list[Frame]:
-    """Structures on which elastic weight consolidation asks the foundation; none where it is off.
+    """Return the structures for elastic weight consolidation; none if it is off.
 
-    Some of those that are replayed; without replay, generated ones of the data's elements.
+    They are a part of the replay structures. Without replay they are generated from the data's
+    elements.
     """
     if settings.keep.ewc is None:
         return []
@@ -264,7 +284,7 @@ def ewc_structures(
         data_elements=data_elements(frames),
         foundation=foundation,
         head=head,
-        # The seed of a replay, which there is not; drift is watched on other structures.
+        # This seed belongs to replay, which is not used here. Drift has other structures.
         seed=seed,
         elements_kept=settings.elements,
         max_edges=settings.train.eval_batch_edges,
@@ -274,7 +294,7 @@ def ewc_structures(
 def write_broad(
     folder: RunFolder, replay: Replay | None, drift: Sequence[Frame], ewc: Sequence[Frame]
 ) -> None:
-    """Replay structures with the labels that are trained on, and those of drift and EWC."""
+    """Write replay structures with their training labels, and the structures of drift and EWC."""
     if replay is not None:
         write_frames(folder.path / "replay" / "train.xyz", replay.train)
         write_frames(folder.path / "replay" / "valid.xyz", replay.valid)
@@ -285,7 +305,7 @@ def write_broad(
 
 
 def read_broad(folder: RunFolder) -> Stored:
-    """What `write_broad` wrote; empty lists for what is not there."""
+    """Read the files of `write_broad`; a missing file gives an empty list."""
 
     def frames(path: Path) -> list[Frame]:
         return read_frames([str(path)]).frames if path.is_file() else []

@@ -1,4 +1,4 @@
-"""A run that goes on: what may change, and what the manifest says of it."""
+"""Resuming a run: the settings that may change, and the manifest of the resumed run."""
 
 from __future__ import annotations
 
@@ -13,17 +13,22 @@ from pestle.settings.run import RunSettings
 from pestle.settings.run_file import build, read_own_run_file
 from pestle.training.state import updates_in
 
-#: What may change when a run goes on: where it runs, what it logs to, and how long it trains.
+#: Settings that a resumed run may change: its device, its loggers and its length.
 ELSEWHERE = ("train.device", "train.threads")
 FURTHER = ("train.updates", "train.epochs", "train.patience", "train.lr")
 
 
 def resume_settings(out: Path, overrides: Mapping[str, Any]) -> RunSettings:
-    """Settings of a run to go on with: its own, but for device, threads, loggers, length, patience
-    and learning rate.
+    """Return the settings of a resumed run.
+
+    Device, threads, loggers, length, patience and learning rate may change; all else stays.
+
+    Args:
+        out: run folder.
+        overrides: dotted name → new value.
 
     Raises:
-        PestleError: no run there, or an override that would make it another run.
+        PestleError: there is no run in the folder, or a change would make it another run.
     """
     folder = RunFolder(out)
     folder.require_run()
@@ -53,15 +58,15 @@ def resume_settings(out: Path, overrides: Mapping[str, Any]) -> RunSettings:
 
 
 def going_on(manifest: Manifest, begun: Manifest, folder: RunFolder) -> Manifest:
-    """The manifest of a run that goes on.
+    """Return the manifest of a resumed run.
 
-    The command that repeats the run is the one that began it, and what was found before the first
-    update stays; so do the reasons for settings that were not changed.
+    It keeps the original command, the results from before the first update, and the reasons for
+    settings that did not change.
 
     Args:
-        manifest: as it would be of a new run.
-        begun: as it was before.
-        folder: of the run.
+        manifest: the manifest that a new run would have.
+        begun: the manifest of the run before.
+        folder: folder of the run.
     """
     settings = {
         name: begun.settings[name]
@@ -81,7 +86,7 @@ def going_on(manifest: Manifest, begun: Manifest, folder: RunFolder) -> Manifest
 
 
 def _changes(begun: Manifest, settings: Mapping[str, Setting], folder: RunFolder) -> list[Change]:
-    """What a resumed run changes of length, patience and rate."""
+    """Return the changes of length, patience and learning rate."""
     done = updates_in(folder.checkpoint)
     return [
         Change(

@@ -1,4 +1,4 @@
-"""The foundation made ready for a run: reference energies, target head, elements to keep."""
+"""Preparation of the foundation for a run: reference energies, target head, selected elements."""
 
 from __future__ import annotations
 
@@ -24,10 +24,17 @@ def reference_energies(
     head: str,
     known: KnownPredictions,
 ) -> tuple[ReferenceEnergies, dict[str, ReferenceEnergies]]:
-    """E0s for the run, and every other method's for comparison; `known` are predictions of the
-    foundation's head so far.
+    """Return the E0s of a run, and the E0s of all methods for comparison.
 
-    From scratch there is no prediction worth reestimating with: E0s are isolated, else average.
+    From scratch there are no predictions to reestimate with; E0s are then `isolated` or else
+    `average`.
+
+    Args:
+        settings: settings of the run.
+        splits: frames.
+        foundation: as loaded.
+        head: head of the foundation.
+        known: predictions of this head that exist already.
     """
     from_scratch = method_of(settings).from_scratch
     setting = settings.e0s
@@ -47,7 +54,7 @@ def reference_energies(
     compared = compare(problem)
     if not from_scratch:
         return from_setting(problem, setting), compared
-    # Random weights predict nothing: neither choice nor figures may rest on the foundation's.
+    # Predictions of random weights have no meaning: E0s must not depend on them.
     problem.interaction = None
     e0s = from_setting(problem, setting)
     return e0s, compared
@@ -60,7 +67,11 @@ def make_start(
     frames: Sequence[Frame],
     e0s: ReferenceEnergies,
 ) -> tuple[Foundation, list[Stage]]:
-    """The foundation with the target head, the elements to keep and the E0s; and its stages."""
+    """Give the foundation the target head, the selected elements and the E0s.
+
+    Returns:
+        The foundation, and the stages of its changes for the zero-step gate.
+    """
     stages = [Stage("the foundation", foundation, head)]
     start = foundation
     if foundation.heads != (TARGET_HEAD,):

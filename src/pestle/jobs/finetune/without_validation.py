@@ -1,4 +1,4 @@
-"""A run without validation frames (`data.valid_fraction=0`): what it gives up, what it needs."""
+"""Runs without validation frames (`data.valid_fraction=0`): their limits and requirements."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pestle.errors import PestleError
 from pestle.foundations.interface import TARGET_HEAD
 from pestle.settings.run import RunSettings
 
-#: The first warning of such a run.
+#: The first warning of a run without validation frames.
 GIVES_UP = (
     "no frame is held out for validation, as asked: the last model is kept, whether or not an "
     "earlier one was better; nothing ends the run early; and the errors shown are on frames that "
@@ -16,10 +16,10 @@ GIVES_UP = (
 
 
 def require_last(settings: RunSettings) -> None:
-    """What a run without validation frames cannot do must not be asked for.
+    """Check that the settings of a run without validation frames need no validation frames.
 
     Raises:
-        PestleError: it was, or nobody said how long the run is.
+        PestleError: a setting needs them, or the length of the run is not given.
     """
     train = settings.train
     if not settings.data.no_validation:

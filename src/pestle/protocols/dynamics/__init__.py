@@ -1,1 +1,1 @@
-"""Molecular dynamics that goes on bit for bit after a stop, one structure or many at once."""
+"""Molecular dynamics of one or many structures; a stopped run continues bit for bit."""

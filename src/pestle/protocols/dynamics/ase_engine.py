@@ -1,7 +1,7 @@
-"""Molecular dynamics of one structure with ASE: its integrator, and any ASE calculator.
+"""Molecular dynamics of one structure with ASE's integrator and any ASE calculator.
 
-ASE's `LangevinBAOAB` is built anew at the beginning of every segment; positions, momenta, cell and
-the momentum of its piston are all the state that it has.
+Every segment makes a new `LangevinBAOAB` of ASE. Its complete state is positions, momenta, cell
+and the momentum of its piston.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ except ImportError as error:  # ASE before 3.27
 
 
 class AseMover(Mover):
-    """One body over one segment.
+    """Moves one structure through one segment with ASE.
 
     Args:
-        calculator: gives energy, forces and, for `npt`, stress.
-        bodies: the one body.
-        leg: which ensemble.
-        clock: time step, friction.
+        calculator: gives energy, forces and, for the ensemble `npt`, stress.
+        bodies: the structure, as a sequence of length one.
+        leg: gives the ensemble.
+        clock: gives time step and friction.
     """
 
     def __init__(
@@ -86,7 +86,11 @@ class AseMover(Mover):
 
     @classmethod
     def maker(cls, potential: Potential) -> Callable[[list[Body], Leg, Clockwork], Mover]:
-        """What makes the engine of a segment; the calculator is made once."""
+        """Return the function that makes the engine of a segment.
+
+        Args:
+            potential: provides the calculator, which is made once for all segments.
+        """
         calculator = potential.calculator()
         return lambda bodies, leg, clock: cls(calculator, bodies, leg, clock)
 
@@ -110,16 +114,16 @@ class AseMover(Mover):
 
 
 class _Broken(Exception):
-    """The body is lost in the middle of a step: (kind, reason)."""
+    """Signals that the body is lost in the middle of a step; holds (kind, reason)."""
 
     def __init__(self, why: tuple[str, str]) -> None:
         self.why = why
 
 
 class _Guarded(Calculator):
-    """A calculator that is not asked about atoms that flew apart, and whose NaN ends the run.
+    """A calculator that refuses atoms that flew apart and ends the run when it gives NaN.
 
-    Neighbours of atoms far away, or on top of each other, could fill the memory.
+    The neighbour list of atoms far away, or on top of each other, could fill the memory.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
@@ -134,7 +138,7 @@ class _Guarded(Calculator):
         self._twin.calc = inner
 
     def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
-        """Whether atoms moved or the cell changed, which is all that a run does to them."""
+        """Report moved atoms and a changed cell; nothing else changes during a run."""
         seen = self.atoms
         same = seen is not None and (
             np.array_equal(seen.positions, atoms.positions)
@@ -156,7 +160,7 @@ class _Guarded(Calculator):
         twin.positions[:] = self.atoms.positions
         twin.cell[:] = self.atoms.cell
         try:
-            # The most demanding first: many calculators compute the others along with it.
+            # The most expensive property first: many calculators compute the others along with it.
             stress = twin.get_stress(voigt=False) if self.stress else None
             forces = np.array(twin.get_forces(), dtype=float)
             energy = float(twin.get_potential_energy())

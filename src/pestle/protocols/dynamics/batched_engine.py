@@ -1,11 +1,16 @@
-"""Molecular dynamics of several structures at once through a torch-sim model.
+"""Molecular dynamics of several structures at once with a torch-sim model.
 
-The model is torch-sim's; the integrator is not, for three reasons (torch-sim 0.3.0). Its constant
-pressure drives the volume by the stress along x alone, as if a virial were a pressure, and predicts
-twice a step. Its noise is that of the global generator for the whole batch, so that taking out a
-structure that is lost changes the others. And its states have the precision of the model: positions
-of a float32 model would be rounded at every step. What stands here is the scheme of ASE's
-`LangevinBAOAB`, with its noise in the same order: both engines give the same trajectory.
+The model comes from torch-sim, the integrator does not. torch-sim 0.3.0 has three problems:
+
+- Its constant-pressure integrator drives the volume with the stress along x alone, treats a virial
+  as a pressure, and predicts twice in each step.
+- Its noise comes from the global generator for the whole batch. If a lost structure is removed, the
+  noise of the other structures changes.
+- Its states have the precision of the model. The positions of a float32 model would be rounded at
+  every step.
+
+This file implements the scheme of ASE's `LangevinBAOAB` and draws the noise in the same order. Both
+engines therefore give the same trajectory.
 """
 
 from __future__ import annotations
@@ -34,18 +39,18 @@ from pestle.protocols.dynamics.body import (
 )
 from pestle.protocols.potential import Potential
 
-#: What a torch-sim model gives.
+#: The outputs of a torch-sim model.
 KEYS = ("energy", "forces", "stress")
 
 
 class BatchMover(Mover):
-    """Bodies of one periodicity, charge and spin over one segment.
+    """Moves structures of one periodicity, charge and spin through one segment.
 
     Args:
-        model: predicts them all at once.
-        bodies: which.
-        leg: which ensemble.
-        clock: time step, friction.
+        model: predicts all structures at once.
+        bodies: the structures.
+        leg: gives the ensemble.
+        clock: gives time step and friction.
     """
 
     def __init__(
@@ -68,7 +73,11 @@ class BatchMover(Mover):
 
     @classmethod
     def maker(cls, potential: Potential) -> Callable[[list[Body], Leg, Clockwork], Mover]:
-        """What makes the engine of a segment; models are made once for each charge and spin."""
+        """Return the function that makes the engine of a segment.
+
+        Args:
+            potential: provides the models; one model is made for each charge and spin.
+        """
         models: dict[tuple[float, float], ModelInterface] = {}
 
         def make(bodies: list[Body], leg: Leg, clock: Clockwork) -> Mover:
@@ -84,7 +93,12 @@ class BatchMover(Mover):
         return found
 
     def step(self, bodies: Sequence[Body], temperature: float) -> None:
-        """B A O A of each body, one prediction of all, B of each."""
+        """Move the bodies by one time step: B A O A for each, one prediction for all, B for each.
+
+        Args:
+            bodies: the structures that still move.
+            temperature: temperature of the thermostat, K.
+        """
         before = {body.index: _kept(body) for body in bodies}
         whole = []
         for body in bodies:
@@ -109,14 +123,14 @@ class BatchMover(Mover):
     def _not_finite(
         self, energy: float, forces: np.ndarray, stress: np.ndarray
     ) -> tuple[str, str] | None:
-        """What is wrong with a prediction; `None` if nothing."""
+        """Describe what is wrong with a prediction; `None` if all its numbers are finite."""
         if not (np.isfinite(energy) and np.isfinite(forces).all()):
             return NOT_FINITE
         return None if not self._npt or np.isfinite(stress).all() else STRESS_NOT_FINITE
 
     # -- the scheme -----------------------------------------------------------------------------
     def _kick(self, body: Body) -> None:
-        """B: half a step of the momenta, the piston's too."""
+        """B: advance the momenta of atoms and piston by half a step."""
         if self._npt:
             body.piston += 0.5 * self.clock.dt * self._push[body.index]
         body.momenta = body.momenta + 0.5 * self.clock.dt * self._forces[body.index]
@@ -153,7 +167,7 @@ class BatchMover(Mover):
         body.cell, body.positions = body.cell * factor, body.positions * factor
 
     def _accept(self, body: Body, energy: float, forces: np.ndarray, stress: np.ndarray) -> None:
-        """Take over a prediction; the force on the piston is Quigley and Probert's Eq. 6."""
+        """Store a prediction; the force on the piston is Quigley and Probert's Eq. 6."""
         body.energy, self._forces[body.index] = energy, forces
         if self._npt:
             body.stress = mean_stress(stress)
@@ -164,7 +178,7 @@ class BatchMover(Mover):
 
     # -- the model ------------------------------------------------------------------------------
     def _predict(self, bodies: Sequence[Body]) -> list[tuple[Body, float, np.ndarray, np.ndarray]]:
-        """Energy, forces and stress of every body."""
+        """Return each body with its energy (eV), forces (eV/Å) and stress (eV/Å³)."""
         if not bodies:
             return []
         if self._batch is None or not self._batch.holds(bodies):
@@ -185,7 +199,7 @@ class BatchMover(Mover):
 
 
 class _Batch:
-    """Bodies as torch-sim's state, which is filled anew at every step."""
+    """Bodies as a torch-sim state, whose values are replaced at every step."""
 
     def __init__(self, model: ModelInterface, bodies: Sequence[Body]) -> None:
         self.model, self.bodies = model, list(bodies)
@@ -203,7 +217,7 @@ class _Batch:
         )
 
     def holds(self, bodies: Sequence[Body]) -> bool:
-        """Whether it is of these."""
+        """Whether the batch contains exactly these bodies."""
         return [b.index for b in bodies] == [b.index for b in self.bodies]
 
     def predict(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -218,10 +232,10 @@ class _Batch:
         return torch.tensor(np.concatenate([b.positions for b in self.bodies]), **self._put)
 
     def _cells(self) -> torch.Tensor:
-        # torch-sim's lattice vectors are columns.
+        # In torch-sim the lattice vectors are the columns of the cell.
         return torch.tensor(np.stack([b.cell.T for b in self.bodies]), **self._put)
 
 
 def _kept(body: Body) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """The state before a step; none of these arrays is changed in place."""
+    """Return the state before a step; none of these arrays is changed in place."""
     return body.positions, body.momenta, body.cell, body.piston

@@ -1,4 +1,4 @@
-"""A structure in motion, and what a run of molecular dynamics is made of."""
+"""The state of a moving structure, and the parameters of a molecular dynamics run."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ Ensemble = Literal["npt", "nvt", "nve"]
 
 @dataclass(frozen=True)
 class Leg:
-    """One stretch of a run.
+    """One part of a run, with one ensemble.
 
     Attributes:
-        name: `steady`, `ramp`, `nve`.
-        time: its length, ps.
-        ensemble: what is held constant besides the number of atoms.
-        temperature: of the thermostat at its beginning, K; in `nve` what the atoms' is compared
-            with.
-        temperature_end: of the thermostat at its end, K, with a straight line between; `None`: the
-            same all along.
-        pressure: of the piston, GPa.
+        name: `steady`, `ramp` or `nve`.
+        time: length of the leg, ps.
+        ensemble: the quantities that are held constant in addition to the number of atoms.
+        temperature: temperature of the thermostat at the beginning, K. In `nve` there is no
+            thermostat; the temperature of the atoms is compared with this value.
+        temperature_end: temperature of the thermostat at the end, K. It changes linearly in
+            between. `None`: it is constant.
+        pressure: pressure of the barostat, GPa.
     """
 
     name: str
@@ -41,26 +41,31 @@ class Leg:
     pressure: float = 0.0
 
     def at(self, share: float) -> float:
-        """Temperature of the thermostat after a share of the leg, K."""
+        """Return the temperature of the thermostat in K.
+
+        Args:
+            share: fraction of the leg that has passed, 0 to 1.
+        """
         end = self.temperature if self.temperature_end is None else self.temperature_end
         return self.temperature + share * (end - self.temperature)
 
 
 @dataclass(frozen=True)
 class Clockwork:
-    """How a run is integrated and cut up.
+    """Time step, coupling constants and intervals of a run.
 
     Attributes:
-        timestep: fs.
-        friction: of the Langevin thermostat, 1/fs.
-        every: time between two frames that are kept, ps.
-        segment: time after which the state is written, ps.
-        barostat: time constant τ of the piston, ps: its mass is 3·N·k_B·(300 K)·τ² (after Martyna,
-            Tobias and Klein, DOI 10.1063/1.467468; the temperature is fixed so that a ramp does not
-            change the mass), its friction 1/τ. A solid's volume then swings with a period of 0.2 to
-            0.8 τ.
-        engine: `auto`: torch-sim for several structures on a network; ASE for one, for any other
-            calculator, and for structures that are periodic in some directions only.
+        timestep: time step, fs.
+        friction: friction of the Langevin thermostat, 1/fs.
+        every: time between two stored frames, ps.
+        segment: time between two stored states, ps.
+        barostat: time constant τ of the piston, ps. The mass of the piston is 3·N·k_B·(300 K)·τ²
+            (after Martyna, Tobias and Klein, DOI 10.1063/1.467468), its friction is 1/τ. The
+            temperature in the mass is fixed, so that a ramp does not change the mass. The volume of
+            a solid oscillates with a period of 0.2 to 0.8 τ.
+        engine: `auto` chooses torch-sim for several structures on a network. It chooses ASE for one
+            structure, for any other calculator, and for structures that are periodic in only one or
+            two directions.
     """
 
     timestep: float
@@ -85,12 +90,12 @@ class Stop:
     """Where and why a structure was stopped.
 
     Attributes:
-        step: of the run, from 0.
-        time: ps since its beginning.
-        leg: its name.
+        step: number of the step in the run, from 0.
+        time: time since the beginning of the run, ps.
+        leg: name of the leg.
         kind: `not finite`, `runaway`, `overlap`, `temperature` or `volume`.
-        reason: in words, a clause about "it".
-        thermostat: its temperature then, K.
+        reason: a clause in words whose subject is "it".
+        thermostat: temperature of the thermostat at that time, K.
     """
 
     step: int
@@ -103,23 +108,23 @@ class Stop:
 
 @dataclass
 class Body:
-    """One structure in motion. eV, Å, u and ASE's unit of time.
+    """One moving structure. Units are eV, Å, u and ASE's unit of time.
 
     Attributes:
-        index: among the starting structures.
-        frame: that it started from.
-        masses: [n_atoms].
-        positions, momenta: [n_atoms, 3]; positions are never wrapped, so that a bond keeps its two
-            atoms and their cells.
-        cell: [3, 3], rows.
-        piston: momentum of the logarithm of the cell's length.
-        warmth: temperature averaged over the past, K (`Limits`).
-        energy: potential energy; NaN before the first prediction.
-        stress: GPa, a third of its trace; NaN before the first prediction, and unless at constant
-            pressure.
-        first_volume: Å³, of the start; NaN unless periodic in three directions.
-        stopped: where and why; `None` while it moves.
-        rng: its noise.
+        index: position among the starting structures.
+        frame: the starting structure.
+        masses: [n_atoms] u.
+        positions, momenta: [n_atoms, 3]. Positions are never wrapped into the cell, so that both
+            atoms of a bond stay next to each other.
+        cell: [3, 3] Å, lattice vectors are rows.
+        piston: momentum of the logarithm of the cell length.
+        warmth: running average of the temperature, K (see `Limits`).
+        energy: potential energy, eV; NaN before the first prediction.
+        stress: a third of the trace of the stress, GPa; NaN before the first prediction and in
+            ensembles other than constant pressure.
+        first_volume: volume at the start, Å³; NaN unless periodic in three directions.
+        stopped: where and why the structure was stopped; `None` while it moves.
+        rng: random generator of its noise.
     """
 
     index: int
@@ -138,7 +143,12 @@ class Body:
 
     @classmethod
     def of(cls, frame: Frame, index: int) -> Body:
-        """A structure at rest."""
+        """Return a structure at rest.
+
+        Args:
+            frame: the starting structure.
+            index: its position among the starting structures.
+        """
         atoms = frame.atoms
         return cls(
             index,
@@ -155,17 +165,19 @@ class Body:
 
     @property
     def kinetic_energy(self) -> float:
-        """eV."""
+        """Kinetic energy, eV."""
         return float(0.5 * np.sum(self.momenta**2 / self.masses[:, None]))
 
     @property
     def temperature(self) -> float:
-        """K, over 3·N degrees of freedom: Langevin noise moves the centre of mass too."""
+        """Temperature in K, with 3·N degrees of freedom: Langevin noise also moves the centre of
+        mass.
+        """
         return 2.0 * self.kinetic_energy / (3.0 * len(self) * units.kB)
 
     @property
     def volume(self) -> float:
-        """Å³; NaN unless periodic in three directions."""
+        """Volume in Å³; NaN unless periodic in three directions."""
         if not self.frame.is_periodic:
             return float("nan")
         return abs(float(np.linalg.det(self.cell)))
@@ -184,12 +196,17 @@ class Body:
         charge, spin = self.charge_and_spin
         made = Atoms(self.frame.numbers, self.positions, cell=self.cell, pbc=self.frame.atoms.pbc)
         made.set_masses(self.masses)
-        # As calculators call them.
+        # The names that calculators use.
         made.info = {"charge": charge, "total_charge": charge, "spin": spin, "total_spin": spin}
         return made
 
     def draw_momenta(self, temperature: float, rng: np.random.Generator) -> None:
-        """Maxwell–Boltzmann momenta, less those of the structure as a whole."""
+        """Draw Maxwell–Boltzmann momenta and remove the motion of the structure as a whole.
+
+        Args:
+            temperature: K.
+            rng: source of the random numbers.
+        """
         masses = self.masses[:, None]
         spread = np.sqrt(masses * units.kB * temperature)
         velocities = spread * rng.standard_normal(self.positions.shape) / masses
@@ -198,13 +215,13 @@ class Body:
             arms = self.positions - np.sum(masses * self.positions, axis=0) / masses.sum()
             turning = np.sum(masses * np.cross(arms, velocities), axis=0)
             inertia = np.sum(arms**2 * masses) * np.eye(3) - (masses * arms).T @ arms
-            # A linear molecule has no moment about its axis.
+            # A linear molecule has no moment of inertia about its axis.
             velocities -= np.cross(np.linalg.pinv(inertia, rcond=1e-9) @ turning, arms)
         self.momenta = masses * velocities
         self.warmth = self.temperature
 
     def state(self) -> dict[str, Any]:
-        """Arrays that the next segment starts from."""
+        """Return the arrays that the next segment starts from."""
         stop = "" if self.stopped is None else json.dumps(asdict(self.stopped))
         return {
             "positions": self.positions,
@@ -216,7 +233,11 @@ class Body:
         }
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Go on from them."""
+        """Set the body to a stored state.
+
+        Args:
+            arrays: as `state` returned them.
+        """
         self.positions, self.momenta = arrays["positions"], arrays["momenta"]
         self.cell, self.piston = arrays["cell"], float(arrays["piston"])
         self.warmth = float(arrays["warmth"])
@@ -225,36 +246,56 @@ class Body:
 
 
 def mean_stress(stress: np.ndarray) -> float:
-    """GPa, a third of the trace of a stress [3, 3] in eV/Å³; minus the pressure."""
+    """Return a third of the trace of the stress, which is minus the pressure.
+
+    Args:
+        stress: [3, 3] eV/Å³.
+
+    Returns:
+        The mean stress, GPa.
+    """
     return float(np.trace(stress)) / 3.0 / units.GPa
 
 
-#: A body that is lost, in which way, and in words.
+#: A lost body, the kind of the loss, and the reason in words.
 Lost = tuple[Body, str, str]
 
-#: An atom that moves so far in one step (Å) has been thrown out: at 800 K hydrogen moves 0.03 Å.
+#: An atom that moves this far in one step (Å) was ejected: at 800 K hydrogen moves 0.03 Å.
 FARTHEST = 1.0
 NOT_FINITE = ("not finite", "its energy or forces are not finite")
 STRESS_NOT_FINITE = ("not finite", "its stress is not finite")
 
 
 class Mover(ABC):
-    """An engine over one segment: bodies go in at its beginning and are up to date after each step.
+    """An engine for one segment. It receives the bodies at the beginning and updates them at each
+    step.
 
-    Bodies that are lost within a step (`lost`) are left as they were before it.
+    A body that is lost within a step (`lost`) keeps the state from before this step.
     """
 
     @abstractmethod
     def step(self, bodies: Sequence[Body], temperature: float) -> None:
-        """Move these bodies by a time step; the thermostat is at `temperature` (K)."""
+        """Move the bodies by one time step.
+
+        Args:
+            bodies: the bodies that still move.
+            temperature: temperature of the thermostat, K.
+        """
 
     @abstractmethod
     def lost(self) -> list[Lost]:
-        """Bodies lost since this was last asked."""
+        """Return the bodies that were lost since the last call."""
 
 
 def moved_too_far(before: np.ndarray, now: np.ndarray) -> str | None:
-    """What is wrong with a step, positions [n_atoms, 3] in Å; `None` if nothing."""
+    """Check how far the atoms moved in one step.
+
+    Args:
+        before, now: [n_atoms, 3] Å, positions before and after the step.
+
+    Returns:
+        What is wrong, in words; `None` if nothing is wrong.
+    """
     moved = np.abs(now - before).max()
     if moved <= FARTHEST:
         return None
@@ -265,17 +306,18 @@ def moved_too_far(before: np.ndarray, now: np.ndarray) -> str | None:
 
 @dataclass(frozen=True)
 class Limits:
-    """Hard signs of instability, at which a run ends at once.
+    """Limits of a stable simulation. A structure beyond one of them is stopped at once.
 
     Attributes:
-        hot: temperature of the atoms over that of the thermostat, averaged over the past with a
-            memory of twice the thermostat's: heat that it cannot carry off. (A start that is no
-            minimum of the model heats up for a moment.) What is compared with is at least 300 K,
-            since a structure from a warmer simulation warms a colder start, and wider for few
-            atoms, whose temperature fluctuates by √(2/3N): times 1 + 3·√(2/3N).
-        volume_change: relative change of the volume since the start.
-        overlap: distance over the sum of the covalent radii (ASE's, Cordero 2008,
-            DOI 10.1039/b801115j) below which two atoms overlap (paper A.5).
+        hot: highest ratio of the atoms' temperature to that of the thermostat. The atoms'
+            temperature is averaged over the past, with a memory of twice the thermostat's time
+            constant, because a start that is not a minimum of the model heats up for a short time.
+            The thermostat counts as at least 300 K, because a structure from a warmer simulation
+            can start warmer than a cold thermostat. The limit is multiplied by 1 + 3·√(2/3N),
+            because the temperature of N atoms fluctuates by √(2/3N).
+        volume_change: largest relative change of the volume since the start.
+        overlap: two atoms overlap if their distance divided by the sum of their covalent radii
+            (from ASE, Cordero 2008, DOI 10.1039/b801115j) is below this value (paper A.5).
     """
 
     hot: float = 3.0
@@ -283,19 +325,27 @@ class Limits:
     overlap: float = 0.5
 
     def hottest(self, thermostat: float, n_atoms: int) -> float:
-        """K, above which so many atoms are lost."""
+        """Return the highest temperature, K, that is allowed.
+
+        Args:
+            thermostat: temperature of the thermostat, K.
+            n_atoms: number of atoms in the structure.
+        """
         return self.hot * max(thermostat, 300.0) * (1.0 + 3.0 * (2.0 / (3.0 * n_atoms)) ** 0.5)
 
     def beyond(
         self, bodies: Sequence[Body], thermostat: float, clock: Clockwork, *, overlap: bool
     ) -> list[Lost]:
-        """Bodies beyond the limits, after a step.
+        """Find the bodies that are beyond the limits after a step.
 
         Args:
-            bodies: to look at; their `warmth` is brought up to date.
-            thermostat: its temperature, K.
-            clock: time step and friction.
-            overlap: whether to look for overlapping atoms too.
+            bodies: bodies to examine; their `warmth` is updated.
+            thermostat: temperature of the thermostat, K.
+            clock: gives time step and friction.
+            overlap: whether overlapping atoms are searched too.
+
+        Returns:
+            The lost bodies, each with kind and reason.
         """
         found: list[Lost] = []
         share = min(1.0, 0.5 * clock.friction * clock.timestep)
@@ -313,11 +363,15 @@ class Limits:
 
 
 def closest_overlap(atoms: Atoms, share: float) -> str | None:
-    """The two atoms that overlap most, in words; `None` where none do.
+    """Find the two atoms that overlap most.
 
     Args:
-        atoms: with any periodicity.
-        share: of the sum of the covalent radii, below which two atoms overlap.
+        atoms: a structure with any periodicity.
+        share: two atoms overlap if their distance is below this fraction of the sum of their
+            covalent radii.
+
+    Returns:
+        The two atoms and their distance, in words; `None` if no atoms overlap.
     """
     radii, cell = covalent_radii[atoms.numbers], atoms.cell.array
     pairs = search(atoms.positions, cell, atoms.pbc, 2.0 * share * radii.max())

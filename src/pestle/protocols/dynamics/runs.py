@@ -1,20 +1,21 @@
-"""Molecular dynamics of any potential, in pieces that go on where a stopped run left off.
+"""Molecular dynamics with any potential, in segments, so that a stopped run can continue.
 
-A run takes every starting structure through the same legs (constant pressure, volume or energy; a
-temperature that may rise). Two engines integrate one scheme, BAOAB for the atoms (Leimkuhler and
-Matthews, DOI 10.1063/1.4802990) with a Langevin piston on the volume (Quigley and Probert,
-DOI 10.1063/1.1755657; isotropic, the shape of the cell stays), in float64 whatever the precision of
-the model, and give the same trajectory up to rounding:
+A run takes every starting structure through the same legs (constant pressure, volume or energy; the
+temperature may rise). Two engines integrate the same scheme in float64, whatever the precision of
+the model, and give the same trajectory up to rounding. The scheme is BAOAB for the atoms
+(Leimkuhler and Matthews, DOI 10.1063/1.4802990) with a Langevin piston on the volume (Quigley and
+Probert, DOI 10.1063/1.1755657; isotropic, the shape of the cell is kept). The engines are:
 
 - `ase`: ASE's own `LangevinBAOAB`, one structure after the other (ase_engine.py);
-- `torch-sim`: many structures at once through a torch-sim model (batched_engine.py).
+- `torch-sim`: many structures at once with a torch-sim model (batched_engine.py).
 
-Velocity Verlet, without thermostat, is their leg `nve`.
+A leg `nve` is velocity Verlet without thermostat.
 
-A leg is cut into segments. A segment starts from what was written at the end of the one before
-(positions, momenta, cell, momentum of the piston; all of it float64) and draws its noise from a
-generator of its own, which seed, name of the run, structure and number of the segment determine. A
-run that was killed therefore ends with the numbers of one that was not: on a CPU to the last bit.
+A leg is divided into segments. Each segment starts from the state that the previous segment wrote
+(positions, momenta, cell, momentum of the piston; all in float64). It has its own random generator,
+which depends on the seed, the name of the run, the structure and the number of the segment. A run
+that was killed and restarted therefore gives the same numbers as a run without interruption; on a
+CPU they agree to the last bit.
 """
 
 from __future__ import annotations
@@ -56,31 +57,34 @@ def run_dynamics(
     title: str,
     limits: Limits | None = None,
 ) -> None:
-    """Run every structure through the legs; `read_trajectory(raw, name)` reads what came out.
+    """Run every structure through the legs; `read_trajectory(raw, name)` reads the result.
 
-    Momenta are drawn from the Maxwell–Boltzmann distribution of the first leg's temperature, the
-    centre of mass at rest; molecules do not rotate either. Constraints of the structures are not
-    kept. Structures that are not periodic in three directions run legs `npt` at constant volume.
+    Momenta are drawn from the Maxwell–Boltzmann distribution at the first leg's temperature. The
+    centre of mass is at rest, and molecules do not rotate. Constraints of the structures are
+    ignored. Structures that are not periodic in three directions run `npt` legs at constant volume.
 
-    A structure whose energy or forces are not finite, or that is beyond the limits, is stopped and
-    taken out, with step and reason; the others go on with their own noise.
+    A structure is stopped and removed if its energy or forces are not finite, or if it is beyond
+    the limits. Step and reason are stored. The other structures continue with unchanged noise.
 
-    Calling it again goes on from the last segment that was written, and returns at once where all
-    of them were.
+    A second call continues after the last segment that was written. It returns at once if all
+    segments exist.
 
     Args:
-        potential: moves the atoms.
-        starts: the structures, of two atoms or more; charge and spin 0 and 1 where not given.
-        legs: what follows on one another; those of no length are left out.
-        clock: time step and the like.
-        raw: takes segments `NAME-…` and, at the end, `trajectory-NAME-K.xyz` of each structure K.
-        name: of the run, distinct within `raw`.
-        seed: of momenta and noise.
-        title: of the progress bar.
-        limits: beyond which a structure is stopped; by default `Limits()`.
+        potential: gives the forces.
+        starts: starting structures with two or more atoms. Charge 0 and spin multiplicity 1 are
+            assumed if a structure gives none.
+        legs: the legs in order; legs of zero length are skipped.
+        clock: time step, coupling constants and intervals.
+        raw: folder for the segments `NAME-…` and, at the end, for `trajectory-NAME-K.xyz` of each
+            structure K.
+        name: name of the run, unique within `raw`.
+        seed: seed of momenta and noise.
+        title: title of the progress bar.
+        limits: a structure beyond these limits is stopped; by default `Limits()`.
 
     Raises:
-        PestleError: nothing to run, a single atom, or a structure that the engine cannot take.
+        PestleError: there is nothing to run, a structure is a single atom, or the engine cannot
+            simulate a structure.
     """
     legs = [leg for leg in legs if leg.time > 0]
     _check(starts, legs, name)
@@ -121,9 +125,10 @@ def _check(starts: Sequence[Frame], legs: Sequence[Leg], name: str) -> None:
 def _groups(
     potential: Potential, starts: Sequence[Frame], clock: Clockwork
 ) -> list[tuple[str, list[int]]]:
-    """(engine, numbers of the structures that it moves at once), in a fixed order.
+    """Return (engine, numbers of the structures that it moves at once), in a fixed order.
 
-    A batch has one periodicity, charge and spin, and no more edges than the model predicts at once.
+    All structures of a batch have the same periodicity, charge and spin. Together they have at most
+    as many edges as the model can predict at once.
     """
     engine = clock.engine
     if engine == "auto":
@@ -155,7 +160,7 @@ def _groups(
 def _batches(
     potential: Potential, starts: Sequence[Frame], members: Sequence[int]
 ) -> list[list[int]]:
-    """Structures whose starts have at most the `batch_edges` of a foundation together."""
+    """Divide structures into batches that have at most `batch_edges` edges each at the start."""
     if not isinstance(potential, ModelPotential):
         return [list(members)]
     model = potential.model
@@ -172,7 +177,7 @@ def _batches(
 
 
 def _engine(name: str, potential: Potential) -> Make:
-    """What makes the engine of a segment; imported only now, with its library."""
+    """Return the function that makes the engine of a segment; its library is imported only here."""
     if name == "ase":
         from pestle.protocols.dynamics.ase_engine import AseMover
 

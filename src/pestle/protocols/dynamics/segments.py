@@ -1,7 +1,7 @@
-"""The segments of a run of molecular dynamics: what is made, written and gone on from.
+"""The segments of a molecular dynamics run: how they are made, written and continued.
 
-State passes from one segment to the next through what is written only, also within one process: a
-run that was stopped and one that was not take the same way.
+Each segment reads its initial state from the file that the previous segment wrote, also within one
+process. Stopped and uninterrupted runs therefore follow the same path.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pestle.protocols.dynamics.body import Body, Clockwork, Leg, Limits, Lost, M
 from pestle.protocols.dynamics.trajectory import Recorder
 from pestle.protocols.raw import RawFolder
 
-#: Makes the engine of a segment.
+#: A function that makes the engine of a segment.
 Make = Callable[[list[Body], Leg, Clockwork], Mover]
 
-#: Steps between two looks for overlapping atoms.
+#: Steps between two searches for overlapping atoms.
 OVERLAP_EVERY = 10
 #: Seconds between two updates of the progress bar.
 SHOWN_EVERY = 0.5
@@ -30,14 +30,14 @@ SHOWN_EVERY = 0.5
 
 @dataclass(frozen=True)
 class Plan:
-    """What all structures of a run go through.
+    """The course that all structures of a run follow.
 
     Attributes:
-        name: of the run.
-        legs: each of some length.
-        clock: time step and the like.
-        limits: beyond which a structure is stopped.
-        seed: of momenta and noise.
+        name: name of the run.
+        legs: the legs, none of zero length.
+        clock: time step, coupling constants and intervals.
+        limits: a structure beyond these limits is stopped.
+        seed: seed of momenta and noise.
     """
 
     name: str
@@ -47,16 +47,20 @@ class Plan:
     seed: int
 
     def steps(self, length: float) -> int:
-        """Steps of so many ps; one at least."""
+        """Return the number of time steps in a time; at least one.
+
+        Args:
+            length: time, ps.
+        """
         return max(1, round(1e3 * length / self.clock.timestep))
 
     @property
     def total(self) -> int:
-        """Steps of a structure."""
+        """Number of time steps of one structure."""
         return sum(self.steps(leg.time) for leg in self.legs)
 
     def segments(self) -> Iterator[Segment]:
-        """One after the other; none reaches over the end of a leg."""
+        """Yield the segments in order; no segment crosses the end of a leg."""
         size, number, before = self.steps(self.clock.segment), 0, 0
         for k, leg in enumerate(self.legs):
             steps = self.steps(leg.time)
@@ -66,14 +70,21 @@ class Plan:
             before += steps
 
     def noise(self, index: int, number: int) -> np.random.Generator:
-        """Noise of one structure in segment `number` - 1 (0: its first momenta)."""
+        """Return the random generator of one structure in one segment.
+
+        Args:
+            index: position among the starting structures.
+            number: 0 for the initial momenta, k + 1 for segment k.
+        """
         key = (zlib.crc32(self.name.encode()), index, number)
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Steps `first` + 1 … `last` of leg number `leg`, which `before` steps precede."""
+    """Steps `first` + 1 … `last` of leg number `leg`; the run makes `before` steps before this
+    leg.
+    """
 
     number: int
     leg: int
@@ -83,14 +94,14 @@ class Segment:
 
 
 class Group:
-    """Structures that an engine moves together.
+    """Structures that one engine moves together.
 
     Args:
-        name: of what is written.
-        bodies: at their starts.
-        make: the engine.
-        plan: what they go through.
-        raw: takes what is written.
+        name: prefix of the written files.
+        bodies: the structures at their starts.
+        make: makes the engine of a segment.
+        plan: the course of the run.
+        raw: folder for the results.
         meter: the progress bar.
     """
 
@@ -107,7 +118,7 @@ class Group:
         self.raw, self.meter = raw, meter
 
     def run(self) -> None:
-        """All segments that are not there yet."""
+        """Make all segments that do not exist yet."""
         done = self._restore()
         if done == 0:
             for body in self.bodies:
@@ -134,11 +145,11 @@ class Group:
             self.raw.spent(time.perf_counter() - started)
 
     def _segment(self, number: int) -> str:
-        """Name of what a segment leaves."""
+        """Return the file name of a segment."""
         return f"{self.name}-{number:05d}"
 
     def _make(self, segment: Segment, bodies: list[Body], recorder: Recorder) -> None:
-        """The steps of one segment; bodies that are lost are stopped where they were."""
+        """Make the steps of one segment; a lost body stops at its last valid state."""
         plan, moving, number = self.plan, list(bodies), segment.leg
         leg = plan.legs[number]
         steps = plan.steps(leg.time)
@@ -175,15 +186,20 @@ class Group:
             self.meter.made(len(moving), len(bodies) - len(moving))
 
     def _state(self, done: int) -> dict[str, Any]:
-        """What the next segment starts from."""
+        """Return the state that the next segment starts from."""
         arrays: dict[str, Any] = {"done": done}
         for body in self.bodies:
             arrays |= {f"{key}_{body.index}": value for key, value in body.state().items()}
         return arrays
 
     def _restore(self) -> int:
-        """Put the bodies where the last segment left them; returns how many there are. Where one of
-        them is lost, all are made again."""
+        """Restore the bodies from the last stored segment.
+
+        If one of the segment files is lost, all segments are made again.
+
+        Returns:
+            The number of segments that exist.
+        """
         if not self.raw.has(f"{self.name}-state"):
             return 0
         arrays = self.raw.read(f"{self.name}-state")
@@ -196,11 +212,11 @@ class Group:
 
 
 class Meter:
-    """The progress bar: steps of all structures, and how fast they are.
+    """The progress bar: it counts the steps of all structures and shows the speed.
 
     Args:
         bar: counts steps.
-        timestep: fs.
+        timestep: time step, fs.
     """
 
     def __init__(self, bar: Task, timestep: float) -> None:
@@ -209,13 +225,18 @@ class Meter:
         self.started = self.shown = time.monotonic()
 
     def skip(self, steps: int) -> None:
-        """Steps that need not be made."""
+        """Count steps that already exist."""
         self.steps += steps
         if steps:
             self._show(time.monotonic())
 
     def made(self, moved: int, idle: int) -> None:
-        """One step of so many structures; the others of the segment were lost before."""
+        """Count one step.
+
+        Args:
+            moved: number of structures that moved.
+            idle: number of structures of the segment that were lost before.
+        """
         self.steps, self.moved = self.steps + moved + idle, self.moved + moved
         now = time.monotonic()
         if now - self.shown >= SHOWN_EVERY or self.steps == self.bar.total:

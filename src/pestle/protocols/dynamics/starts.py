@@ -1,4 +1,4 @@
-"""Where molecular dynamics starts from."""
+"""Starting structures and time step of molecular dynamics."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ from pestle.structures.frame import Frame, evenly, split_isolated_atoms
 
 
 def movable(frame: Frame) -> bool:
-    """Whether it has dynamics to speak of: a single atom has none."""
+    """Whether molecular dynamics of the frame makes sense: it does not for a single atom."""
     return len(frame) > 1
 
 
 def starting_structures(
     frames: Sequence[Frame], count: int, where: str, fix: str = "Give --data FILES."
 ) -> list[Frame]:
-    """At most `count` of the structures, evenly taken; single atoms do not count.
+    """Choose evenly spaced starting structures; single atoms are left out.
 
     Args:
-        frames: all that are given.
-        count: how many.
-        where, fix: of the error.
+        frames: all given structures.
+        count: largest number of structures.
+        where, fix: place and advice in the error message.
+
+    Returns:
+        At most `count` structures.
 
     Raises:
-        PestleError: there is none.
+        PestleError: there is no structure with two or more atoms.
     """
     starts = [frame for frame in split_isolated_atoms(frames)[0] if movable(frame)]
     if not starts:
@@ -34,5 +37,8 @@ def starting_structures(
 
 
 def default_timestep(frames: Sequence[Frame]) -> float:
-    """0.5 fs with hydrogen, 1 fs without: about a twentieth of the fastest vibration's period."""
+    """Return the default time step: 0.5 fs with hydrogen, 1 fs without.
+
+    This is about a twentieth of the period of the fastest vibration.
+    """
     return 0.5 if any((frame.numbers == 1).any() for frame in frames) else 1.0

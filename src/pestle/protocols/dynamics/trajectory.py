@@ -1,4 +1,4 @@
-"""Trajectories of molecular dynamics: how they are kept, read back and handed to users."""
+"""Trajectories of molecular dynamics: how they are stored, read and exported."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pestle.protocols.dynamics.body import Body, Clockwork, Leg, Stop
 from pestle.protocols.raw import RawFolder
 from pestle.structures.frame import Frame, evenly
 
-#: Frames of a structure that are written as extended XYZ at most, evenly taken.
+#: Largest number of frames of a structure that are written as extended XYZ, evenly spaced.
 MAX_XYZ_FRAMES = 500
 
 _SCALARS = ("step", "leg", "thermostat", "temperature", "potential", "total", "volume", "stress")
@@ -25,23 +25,24 @@ _SCALARS = ("step", "leg", "thermostat", "temperature", "potential", "total", "v
 
 @dataclass(frozen=True)
 class Run:
-    """What one structure did, frame by frame; the last frame of a stopped one is where it stopped.
+    """The trajectory of one structure. If it was stopped, the last frame is the point where it
+    stopped.
 
     Attributes:
         numbers: [n_atoms] atomic numbers.
-        pbc: [3] periodic along which cell vector.
+        pbc: [3] whether it is periodic along each cell vector.
         legs: names of the legs.
-        step: [n_frames] from 0.
+        step: [n_frames] number of the step, from 0.
         time: [n_frames] ps.
         leg: [n_frames] number of the leg.
-        thermostat, temperature: [n_frames] K.
-        potential, total: [n_frames] eV; total is potential and kinetic energy.
+        thermostat, temperature: [n_frames] temperature of the thermostat and of the atoms, K.
+        potential, total: [n_frames] potential and total energy (potential + kinetic), eV.
         volume: [n_frames] Å³; NaN unless periodic in three directions.
-        stress: [n_frames] GPa, a third of its trace in ASE's sign (negative: it swells); NaN unless
-            at constant pressure.
-        cells: [n_frames, 3, 3] Å, rows.
-        positions: [n_frames, n_atoms, 3] Å, float32, never wrapped.
-        stopped: where and why it was stopped; `None` if it came to the end.
+        stress: [n_frames] a third of the trace of the stress, GPa, in ASE's sign (negative: the
+            structure tends to expand); NaN in ensembles other than constant pressure.
+        cells: [n_frames, 3, 3] Å, lattice vectors are rows.
+        positions: [n_frames, n_atoms, 3] Å, float32, never wrapped into the cell.
+        stopped: where and why it was stopped; `None` if it reached the end.
     """
 
     numbers: np.ndarray
@@ -64,20 +65,20 @@ class Run:
         return len(self.step)
 
     def within(self, leg: str) -> np.ndarray:
-        """[n_frames] whether a frame is of this leg."""
+        """Return [n_frames] booleans: whether a frame belongs to the leg of this name."""
         return self.leg == (self.legs.index(leg) if leg in self.legs else -1)
 
     def atoms(self, frame: int) -> Atoms:
-        """One frame, without calculator."""
+        """Return one frame, without calculator."""
         return Atoms(self.numbers, self.positions[frame], cell=self.cells[frame], pbc=self.pbc)
 
 
 class Trajectory:
-    """All that a run of molecular dynamics left; structures are read one at a time.
+    """The stored results of a molecular dynamics run; each structure is read when it is needed.
 
     Args:
-        raw: where it lies.
-        name: of the run.
+        raw: folder of the results.
+        name: name of the run.
     """
 
     def __init__(self, raw: RawFolder, name: str) -> None:
@@ -92,11 +93,11 @@ class Trajectory:
 
     @property
     def where(self) -> list[str]:
-        """File and frame that each structure came from."""
+        """Return file and frame that each structure came from."""
         return list(self._setup["where"])
 
     def run(self, index: int) -> Run:
-        """What one structure did."""
+        """Return the trajectory of one structure."""
         group = next(g for g, members in enumerate(self._setup["groups"]) if index in members)
         parts: dict[str, list[np.ndarray]] = {}
         stopped = None
@@ -119,19 +120,27 @@ class Trajectory:
         )
 
     def runs(self) -> list[Run]:
-        """What all structures did."""
+        """Return the trajectories of all structures."""
         return [self.run(k) for k in range(len(self))]
 
     @property
     def simulated(self) -> float:
-        """ps of all structures together."""
+        """Return the simulated time, ps, summed over all structures."""
         groups = range(len(self._setup["groups"]))
         names = [name for group in groups for name in self._segments(group)]
         steps = sum(int(self._raw.read(name)["steps"]) for name in names)
         return steps * self.timestep / 1e3
 
     def write_xyz(self, path: Path, index: int, frame: Frame) -> None:
-        """One structure as extended XYZ, `MAX_XYZ_FRAMES` frames at most, the last among them."""
+        """Write one structure's trajectory as extended XYZ.
+
+        At most `MAX_XYZ_FRAMES` frames are written, always including the last one.
+
+        Args:
+            path: file to write.
+            index: number of the structure.
+            frame: its starting structure.
+        """
         run = self.run(index)
         images = []
         for k in some_frames(len(run), MAX_XYZ_FRAMES):
@@ -154,13 +163,19 @@ class Trajectory:
 
 
 def some_frames(total: int, most: int) -> list[int]:
-    """At most so many of 0 … total − 1, evenly taken, the last among them: there it shows what
-    became of a run that was lost."""
+    """Return evenly spaced indices of frames, always including the last one.
+
+    The last frame shows how a lost run ended.
+
+    Args:
+        total: number of frames.
+        most: largest number of indices.
+    """
     return [*evenly(range(total - 1), most - 1), total - 1]
 
 
 def read_trajectory(raw: RawFolder, name: str) -> Trajectory:
-    """The trajectory of the run of this name."""
+    """Return the trajectory of the run with this name."""
     return Trajectory(raw, name)
 
 
@@ -172,7 +187,7 @@ def write_setup(
     clock: Clockwork,
     groups: Sequence[tuple[str, list[int]]],
 ) -> None:
-    """What the segments do not say themselves."""
+    """Write the information that the segments do not contain."""
     setup = {
         "legs": [asdict(leg) for leg in legs],
         "timestep": clock.timestep,
@@ -186,10 +201,10 @@ def write_setup(
 
 
 class Recorder:
-    """Frames of one segment.
+    """Collects the frames of one segment.
 
     Args:
-        bodies: that move in it.
+        bodies: the bodies that move in it.
     """
 
     def __init__(self, bodies: Sequence[Body]) -> None:
@@ -198,7 +213,14 @@ class Recorder:
         self._stops = dict.fromkeys(self._shapes, "")
 
     def take(self, body: Body, leg: int, step: int, thermostat: float) -> None:
-        """Keep the body as it is."""
+        """Store the current state of a body.
+
+        Args:
+            body: the body.
+            leg: number of the leg.
+            step: number of the step, from 0.
+            thermostat: temperature of the thermostat, K.
+        """
         self._frames[body.index].append(
             {
                 "step": step,
@@ -215,12 +237,12 @@ class Recorder:
         )
 
     def stop(self, body: Body) -> None:
-        """Keep where and why it stopped."""
+        """Store where and why a body stopped."""
         assert body.stopped is not None
         self._stops[body.index] = json.dumps(asdict(body.stopped))
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """As they are written."""
+        """Return the arrays that are written to the file."""
         found: dict[str, np.ndarray] = {}
         for k, n_atoms in self._shapes.items():
             frames = self._frames[k]

@@ -1,4 +1,4 @@
-"""What the errors on held-out sets say of a candidate, and what to do about it."""
+"""Findings on the errors on held-out sets, with advice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pestle.records.verdict import LEVELS, Finding
 from pestle.records.wording import counted, figure, percent
 from pestle.structures.frame import ISOLATED_ATOM
 
-#: meV/atom of energy error that no model makes: the E0s are those of another level of theory.
+#: An energy error above this (meV/atom) means that the E0s come from another level of theory.
 OTHER_LEVEL = 5e3
 
 
@@ -65,10 +65,17 @@ class _OnSet:
 
 
 def assess(measured: Measured[ErrorsNumbers], thresholds: Mapping[str, Threshold]) -> list[Finding]:
-    """Up to four findings for every held-out set: forces and energies against the foundation's,
-    forces against their size, energies as they are; each where there are labels.
+    """Judge every held-out set with up to four findings, each only if there are labels for it.
 
-    The worst level comes first, and within it the largest figure.
+    They are: forces against the foundation, energies against the foundation, forces against the
+    size of the labels, and the absolute energy error.
+
+    Args:
+        measured: the numbers of all potentials.
+        thresholds: the limits of the findings, by name.
+
+    Returns:
+        Findings with the worst level first; within a level the largest figure is first.
     """
     found: list[Finding] = []
     for name in measured.numbers.held_out:
@@ -123,7 +130,7 @@ def _not_finite(data: _OnSet, lost: NotFinite, limit: Threshold) -> Finding:
 
 
 def _against_foundation(data: _OnSet, quantity: _Quantity, limit: Threshold) -> list[Finding]:
-    """The finding, if there is a label that both can be compared on."""
+    """Compare with the foundation, if both have errors on the same labels."""
     own, base, error = data.own, data.base, quantity.error
     mine, before = error(own[ALL]), error(base[ALL])
     if mine is None or not before or _of_another_level(quantity, before):
@@ -172,7 +179,9 @@ def _relative(data: _OnSet, mine: float, size: float, limit: Threshold) -> Findi
 
 
 def _energy(data: _OnSet, error: float, limit: Threshold) -> Finding:
-    """The candidate is for these labels: unlike those of others its E0s have to be theirs."""
+    """Judge the absolute energy error: the candidate is made for these labels, so its E0s must
+    fit them.
+    """
     level = limit.level(error)
     if error >= OTHER_LEVEL:
         text = (
@@ -208,7 +217,7 @@ def _worst_group(
     measure: Callable[[str], float | None],
     words: Callable[[float], str],
 ) -> str:
-    """A sentence on the group with the largest figure; empty where there is one group only."""
+    """Return a sentence on the group with the largest figure; empty if there is only one group."""
     named = {g: measure(g) for g in own if g not in (ALL, ISOLATED_ATOM)}
     known = {g: value for g, value in named.items() if value is not None}
     if len(known) < 2:

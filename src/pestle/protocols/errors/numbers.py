@@ -53,12 +53,13 @@ class ErrorsNumbers(Numbers):
     notes: list[str]
 
     def judged_on(self, held_out: Sequence[str], beside: ErrorsNumbers | None) -> ErrorsNumbers:
-        """The same with other held-out sets, and with the sets of another analysis.
+        """Return the same numbers with other held-out sets, and with the sets of another analysis.
 
         Args:
-            held_out: names of the sets that the candidate is judged on, of all that are there.
-            beside: an analysis of other sets, whose potentials may be other heads of the same
-                models. Its sets come after these; its notes are of those heads and are left out.
+            held_out: names of the sets that the candidate is judged on, from all sets of the
+                result.
+            beside: an analysis of other sets. Its potentials may be other heads of the same models.
+                Its sets are added at the end; its notes are about those heads and are left out.
         """
         if beside is None:
             return self.model_copy(update={"held_out": list(held_out)})

@@ -1,8 +1,8 @@
-"""The energy error of a foundation without the constant that new E0s alone would take away.
+"""The energy error of a foundation after a constant for each element is removed.
 
-Labels of another level of theory, or E0s of single atoms that a foundation does not share, shift
-all its energies by a constant for each element. A fine-tuned model learns that constant first and
-for nothing; a comparison with the foundation as it stands praises it for that.
+Labels of another level of theory, or E0s that differ from the foundation's, shift all energies by a
+constant for each element. A fine-tuned model learns these constants first and easily. A comparison
+with the unchanged foundation would count this as an improvement of the model.
 """
 
 from __future__ import annotations
@@ -21,16 +21,18 @@ from pestle.structures.frame import Frame, composition_matrix, elements_of
 def offset_by_element(
     frames: Sequence[Frame], predictions: Sequence[FramePrediction]
 ) -> dict[int, float]:
-    """The constant by which labels exceed predictions, fitted as `reestimate` fits its shift.
+    """Fit one constant per element to the differences between labels and predictions.
+
+    The fit is the same as the one that `reestimate` uses.
 
     Args:
-        frames: those to fit on: the training frames. Isolated atoms, frames without an energy and
-            those whose prediction is not finite are left out.
-        predictions: of each of them.
+        frames: the training frames. Isolated atoms, frames without an energy and frames whose
+            prediction is not finite are left out.
+        predictions: one for each frame.
 
     Returns:
-        Atomic number → eV, least squares of minimum norm over total energies (Eq. 6); empty where
-        there is nothing to fit.
+        Atomic number → constant, eV: least squares of minimum norm over total energies (Eq. 6).
+        Empty if there is nothing to fit.
     """
     members, gaps = [], []
     for frame, prediction in zip(frames, predictions, strict=True):
@@ -48,14 +50,15 @@ def offset_by_element(
 def energy_rmse_without(
     offset: Mapping[int, float], frames: Sequence[Frame], predictions: Sequence[FramePrediction]
 ) -> float | None:
-    """RMSE of the energies in meV/atom, isolated atoms left out, once the offset is added.
+    """Return the RMSE of the energies after the offset is added; isolated atoms are left out.
 
     Args:
-        offset: atomic number → eV; elements that it lacks have none.
-        frames, predictions: to judge.
+        offset: atomic number → eV; elements that are missing have no offset.
+        frames: frames with labels.
+        predictions: one for each frame.
 
     Returns:
-        `None` where no frame has an energy.
+        The RMSE, meV/atom; `None` if no frame has an energy.
     """
     pairs = [
         (f, replace(p, energy=p.energy + sum(offset.get(int(z), 0.0) for z in f.numbers)))

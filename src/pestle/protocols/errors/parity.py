@@ -1,4 +1,4 @@
-"""Parity plots: predictions against labels, thinned without losing the outliers."""
+"""Parity plots: predictions against labels, with fewer points but all large outliers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pestle.protocols.results import Chart, Series
 from pestle.records.wording import figure
 from pestle.structures.frame import Frame, evenly
 
-#: Points of a plot that are kept for a potential; more cannot be told apart.
+#: Points that a plot keeps for a potential; more points could not be distinguished.
 MAX_PARITY_POINTS = 1500
-#: Share of them that goes to the largest errors: outliers must not be thinned away.
+#: Share of these points that have the largest errors, so that outliers remain visible.
 WORST_SHARE = 0.1
 
 
@@ -53,13 +53,17 @@ _PLOTS = (
 
 
 def parity_points(frames: Sequence[Frame], predictions: Sequence[FramePrediction]) -> ParityPoints:
-    """Label and prediction of interaction energies (eV/atom) and force components (eV/Å).
+    """Return labels and predictions of interaction energies and force components.
 
-    The prediction's E0s are taken off both energies: totals of different compositions would hide
-    every error. Isolated atoms and what is not finite are left out.
+    The prediction's E0s are subtracted from both energies, because total energies of different
+    compositions would hide every error. Isolated atoms and values that are not finite are left out.
+
+    Args:
+        frames: frames with labels.
+        predictions: one for each frame.
 
     Returns:
-        At most `MAX_PARITY_POINTS` of each.
+        At most `MAX_PARITY_POINTS` energies (eV/atom) and as many force components (eV/Å).
     """
     energies, groups = [np.zeros((0, 2))], []
     components = [np.zeros((0, 2))]
@@ -86,7 +90,11 @@ def parity_points(frames: Sequence[Frame], predictions: Sequence[FramePrediction
 
 
 def _kept(points: np.ndarray) -> list[int]:
-    """Indices of the finite points that are kept, in order; [n, 2] label and prediction."""
+    """Return the sorted indices of the finite points that are kept.
+
+    Args:
+        points: [n, 2] label and prediction.
+    """
     finite = np.flatnonzero(np.isfinite(points).all(axis=1))
     if len(finite) <= MAX_PARITY_POINTS:
         return [int(k) for k in finite]
@@ -107,13 +115,13 @@ def parity_charts(
     errors: Mapping[str, Mapping[str, FrameErrors]],
     labels: Mapping[str, str],
 ) -> list[Chart]:
-    """Energies and force components of a set, each where there is any.
+    """Draw energies and force components of a set, each only if there are any.
 
     Args:
-        title: of the set.
-        points: potential → what is drawn.
+        title: title of the set.
+        points: potential → its points.
         errors: potential → group → errors.
-        labels: potential → what a reader is told.
+        labels: potential → its name in the chart.
     """
     charts = []
     for plot in _PLOTS:

@@ -1,7 +1,7 @@
 """Protocol `errors`: predictions against labels, by set and config_type (Table 4, Fig. 3, 7 and 8).
 
-The foundation is compared with the candidate's E0s in place of its own: those stand for the level
-of theory of the labels, and a constant for each element is not what a model is good or bad at.
+The foundation is compared with the candidate's E0s in place of its own. E0s belong to the level of
+theory of the labels, and a constant for each element says nothing about the quality of a model.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from pestle.structures.frame import Frame, is_labelled
 
 
 def check(inputs: Inputs, settings: ErrorSettings, potentials: Sequence[Potential]) -> None:
-    """Whether there is something to compare with.
+    """Check that there are labels to compare with.
 
     Raises:
-        PestleError: there is no set, or one without structures or without any label.
+        PestleError: there is no set, or a set has no structures or no labels.
     """
     if not inputs.sets:
         raise PestleError("no labelled structures were given", where="errors", fix="Give --data.")
@@ -56,14 +56,27 @@ def check(inputs: Inputs, settings: ErrorSettings, potentials: Sequence[Potentia
 def calculate(
     potential: Potential, inputs: Inputs, settings: ErrorSettings, raw: RawFolder
 ) -> None:
-    """Predictions of all structures."""
+    """Predict all structures.
+
+    Args:
+        potential: the potential.
+        inputs: its sets give the structures.
+        settings: settings of the protocol.
+        raw: folder for the predictions.
+    """
     calculate_predictions(potential, inputs.frames, raw, f"evaluating {potential.name}")
 
 
 def analyse(
     raws: Mapping[str, RawFolder], inputs: Inputs, settings: ErrorSettings
 ) -> ErrorsNumbers:
-    """Errors of every potential on every set; the candidate is judged on all of them."""
+    """Calculate the errors of every potential on every set; the candidate is judged on all sets.
+
+    Args:
+        raws: name of the potential → its predictions.
+        inputs: its sets give the labels.
+        settings: settings of the protocol.
+    """
     frames, said = inputs.frames, {}
     notes = []
     e0s = reference_energies(raws[inputs.candidate])
@@ -112,21 +125,24 @@ def analyse(
 
 
 def _in_order(raws: Mapping[str, RawFolder], inputs: Inputs) -> list[str]:
-    """From what fine-tuning started from to what came of it."""
+    """Return the potentials in order, from the baseline to the candidate."""
     others = [name for name in raws if name not in (inputs.candidate, inputs.baseline)]
     first = [inputs.baseline] if inputs.baseline is not None else []
     return [*first, *others, inputs.candidate]
 
 
 def _energy_rmse(frames: Sequence[Frame], predictions: Sequence[FramePrediction]) -> float | None:
-    """meV/atom. What single atoms are off by is a matter of the E0s, on which whole structures do
-    not depend as long as their sums fit."""
+    """Return the RMSE of the energies in meV/atom without isolated atoms.
+
+    Errors of isolated atoms come from the E0s. The energies of whole structures do not depend on
+    single E0s if the sums of E0s are right.
+    """
     pairs = [(f, p) for f, p in zip(frames, predictions, strict=True) if not f.is_isolated_atom]
     return frame_errors([f for f, _ in pairs], [p for _, p in pairs]).energy_rmse
 
 
 def charts(measured: Measured[ErrorsNumbers]) -> list[Chart]:
-    """Violins over the held-out sets, then two parity plots for each set."""
+    """Draw violins over the held-out sets, then two parity plots for each set."""
     numbers = measured.numbers
     found = violins({name: numbers.distribution[name] for name in numbers.held_out})
     for name, by_model in numbers.parity.items():
@@ -135,7 +151,7 @@ def charts(measured: Measured[ErrorsNumbers]) -> list[Chart]:
 
 
 def tables(measured: Measured[ErrorsNumbers]) -> list[Table]:
-    """One table for each set: a row for each group and potential."""
+    """Make one table for each set, with a row for each group and potential."""
     note = " ".join(measured.numbers.notes)
     return [error_table(name, by_model, note) for name, by_model in measured.numbers.sets.items()]
 

@@ -1,4 +1,4 @@
-"""Protocol `forgetting`: what is left of the foundation on its own distribution."""
+"""Protocol `forgetting`: how much a model still knows of the foundation's training distribution."""
 
 from pestle.protocols.declaration import Declaration, Input
 

@@ -1,8 +1,8 @@
-"""The structures on which forgetting is measured: labelled ones, or generated ones.
+"""The structures on which forgetting is measured: given structures with labels, or generated ones.
 
-Generated structures come in two halves. One holds the data's elements only: there a simulation of
-the candidate will go first. The other holds one to three elements each of all that the models under
-test know, pairs covered evenly: breadth is what a foundation is for.
+Half of the generated structures contain only elements of the data, because a user will simulate
+these first. The other half contain one to three elements each, from all elements that the models
+under test know, with all pairs covered evenly, because a foundation is made for a broad range.
 """
 
 from __future__ import annotations
@@ -24,24 +24,26 @@ from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.generation import generate
 from pestle.structures.generation.spacing import HEAVIEST
 
-#: Keeps these structures apart from those of replay and of the drift, which a run may have been
-#: trained or chosen on: they are made from the seed of the run and its successor.
+#: Makes these structures different from those of replay and drift, which are made from the seed of
+#: the run and from the next seed. A run may have been trained or chosen on those.
 STREAM = 10
 
 
 def labels_are_given(inputs: Inputs) -> bool:
-    """Whether labelled structures were given, so that none has to be made."""
+    """Whether structures with labels were given, so that none are generated."""
     return any(inputs.sets.values())
 
 
 def labelled_structures(inputs: Inputs) -> list[Frame]:
-    """Those given of which every potential knows all elements; without isolated atoms, which say
-    nothing but E0s, and without broken ones."""
+    """Return the given structures whose elements are known to every potential.
+
+    Isolated atoms are left out, because they test only the E0s. Broken structures are left out too.
+    """
     return _sorted_out(inputs)[0]
 
 
 def left_out(inputs: Inputs) -> str:
-    """What `labelled_structures` leaves out, in words; empty for nothing."""
+    """Describe the structures that `labelled_structures` leaves out; empty if there are none."""
     return _sorted_out(inputs)[1]
 
 
@@ -67,20 +69,32 @@ def _sorted_out(inputs: Inputs) -> tuple[list[Frame], str]:
 
 
 def elements_to_generate(inputs: Inputs) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Atomic numbers of the two halves: the data's, and all that every potential knows (the data's
-    again where one does not say what it knows)."""
+    """Return the elements of the two halves of the generated structures.
+
+    Returns:
+        Atomic numbers of the data, and atomic numbers that every potential knows. If a potential
+        does not declare its elements, the second are those of the data too.
+    """
     own = tuple(sorted(z for z in inputs.elements if z <= HEAVIEST))
     known = tuple(sorted(z for z in inputs.known or () if z <= HEAVIEST))
     return own, known if set(known) > set(own) else own
 
 
 def generated_structures(inputs: Inputs, count: int) -> tuple[list[Frame], list[bool]]:
-    """So many structures, and for each whether it is of the data's half."""
+    """Generate structures, half of them with the elements of the data.
+
+    Args:
+        inputs: gives elements and seed.
+        count: number of structures.
+
+    Returns:
+        The structures, and for each whether it belongs to the half with the data's elements.
+    """
     own, known = elements_to_generate(inputs)
     return _generated(own, known, count, inputs.seed)
 
 
-# The same for all potentials of a test, and again for the analysis.
+# Generated once: all potentials of a test and the analysis use the same structures.
 @lru_cache(maxsize=2)
 def _generated(
     own: Sequence[int], known: Sequence[int], count: int, seed: int
@@ -100,10 +114,17 @@ def _generated(
 
 
 def moderate(base: Sequence[FramePrediction], max_force: float) -> tuple[list[int], str]:
-    """Structures on which the foundation's forces are moderate, and a note on the others.
+    """Select the structures on which the foundation's forces are moderate.
+
+    Args:
+        base: predictions of the foundation, one for each structure.
+        max_force: largest force that is allowed, eV/Å.
+
+    Returns:
+        Indices of the selected structures, and a note on the others.
 
     Raises:
-        PestleError: fewer than two are left.
+        PestleError: fewer than two structures are left.
     """
     finite = [k for k, p in enumerate(base) if p.finite]
     kept = [

@@ -1,4 +1,4 @@
-"""How far predictions are from a reference, group by group and structure by structure."""
+"""Deviations of predictions from a reference, by group and by structure."""
 
 from __future__ import annotations
 
@@ -13,13 +13,18 @@ from pestle.protocols.against_labels import forces_rms
 from pestle.protocols.forgetting.numbers import GroupErrors, Moved
 from pestle.structures.frame import Frame
 
-#: eV/Å of RMS force. Deviations in structures with smaller forces are measured against this: they
-#: are near rest, where a small deviation is many times the force and still no loss.
+#: Smallest RMS force (eV/Å) that a deviation is divided by. Structures with smaller forces are near
+#: equilibrium: a small deviation is many times the force there, but it is not a loss.
 AT_REST = 0.05
 
 
 def labelled_by(frames: Sequence[Frame], predictions: Sequence[FramePrediction]) -> list[Frame]:
-    """The frames with these predictions as labels."""
+    """Return the frames with these predictions as labels.
+
+    Args:
+        frames: the structures.
+        predictions: one for each frame.
+    """
     return [
         replace(frame, energy=p.energy, forces=p.forces, stress=p.stress)
         for frame, p in zip(frames, predictions, strict=True)
@@ -31,15 +36,15 @@ def errors_and_shares(
     predictions: Sequence[FramePrediction],
     halves: Sequence[str],
 ) -> dict[str, GroupErrors] | None:
-    """Errors by config_type and by half.
+    """Calculate errors by config_type and by half of the generated structures.
 
     Args:
-        frames: with the reference as labels; `None` where there is none.
-        predictions: of them.
-        halves: for each frame the half that it belongs to; empty for none.
+        frames: frames with the reference as labels; `None` if there is no reference.
+        predictions: one for each frame.
+        halves: for each frame the half that it belongs to; empty if there are no halves.
 
     Returns:
-        group → errors; `None` without a reference.
+        Group → errors; `None` without a reference.
     """
     if frames is None:
         return None
@@ -57,7 +62,15 @@ def errors_and_shares(
 
 
 def median_error(frames: Sequence[Frame], predictions: Sequence[FramePrediction]) -> float | None:
-    """Force RMSE of the median frame, meV/Å; `None` where no frame has forces."""
+    """Return the median over the frames of the force RMSE.
+
+    Args:
+        frames: frames with the reference as labels.
+        predictions: one for each frame.
+
+    Returns:
+        meV/Å; `None` if no frame has forces.
+    """
     errors = [
         np.sqrt(np.mean((p.forces - f.forces) ** 2))
         for f, p in zip(frames, predictions, strict=True)
@@ -67,18 +80,18 @@ def median_error(frames: Sequence[Frame], predictions: Sequence[FramePrediction]
 
 
 def loss_of_forces(frames: Sequence[Frame], predictions: Sequence[FramePrediction]) -> Moved:
-    """How much of the foundation's forces is lost.
+    """Calculate how much of the foundation's forces the other potential has lost.
 
     Args:
-        frames: with the foundation's forces as labels.
-        predictions: of the other potential.
+        frames: frames with the foundation's forces as labels.
+        predictions: of the other potential, one for each frame.
     """
     size, deviation = np.zeros((2, len(frames)))
     for k, (frame, prediction) in enumerate(zip(frames, predictions, strict=True)):
         assert frame.forces is not None
         size[k] = max(AT_REST, np.sqrt(np.mean(frame.forces**2)))
         deviation[k] = np.sqrt(np.mean((prediction.forces - frame.forces) ** 2))
-    # A structure that is lost altogether: there is no worse one.
+    # The structure is completely lost; no other structure can be worse.
     order = np.where(np.isnan(deviation), np.inf, deviation)
     worst = int(order.argmax())
     return Moved(
@@ -90,7 +103,15 @@ def loss_of_forces(frames: Sequence[Frame], predictions: Sequence[FramePredictio
 
 
 def force_sizes(frames: Sequence[Frame], halves: Sequence[str]) -> dict[str, float | None]:
-    """Group → RMS of the force components, meV/Å."""
+    """Return the RMS of the force components of each group.
+
+    Args:
+        frames: frames with the reference as labels.
+        halves: for each frame the half that it belongs to; empty if there are no halves.
+
+    Returns:
+        Group → meV/Å; `None` if a group has no forces.
+    """
     found = forces_rms(frames)
     for half in dict.fromkeys(filter(None, halves)):
         members = [f for f, own in zip(frames, halves, strict=True) if own == half]

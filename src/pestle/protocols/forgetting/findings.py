@@ -1,4 +1,4 @@
-"""What errors and deviations on the pretraining distribution say of a candidate."""
+"""Findings on the errors and deviations on the pretraining distribution."""
 
 from __future__ import annotations
 
@@ -22,8 +22,12 @@ from pestle.records.wording import counted, figure, percent
 def assess(
     measured: Measured[ForgettingNumbers], thresholds: Mapping[str, Threshold]
 ) -> list[Finding]:
-    """One finding: the error against labels as a multiple of the foundation's, or without labels
-    the deviation from the foundation. Nothing where there are labels and no foundation."""
+    """Judge the candidate with one finding.
+
+    With labels, the figure is the candidate's error divided by the foundation's error. Without
+    labels, it is the deviation from the foundation. With labels but without a foundation, there is
+    no finding.
+    """
     numbers, about = measured.numbers, measured.about
     own = numbers.potentials[about.candidate]
     if own.not_finite is not None:
@@ -59,7 +63,7 @@ def _against_labels(
     head: PotentialNumbers | None,
     limit: Threshold,
 ) -> list[Finding]:
-    """The finding on forces, or where they have no labels on energies."""
+    """Judge the forces; if they have no labels, judge the energies."""
     assert own.against_labels is not None and base.against_labels is not None
     mine, before = own.against_labels[ALL], base.against_labels[ALL]
     of_head = head.against_labels[ALL] if head and head.against_labels else None
@@ -135,13 +139,13 @@ def _moved(
 
 
 def _advice(passed: bool, with_head: bool, of_head: float | None, unit: str) -> str:
-    """What to do, and what the replay head says.
+    """Advise what to do, and report the error of the replay head.
 
     Args:
         passed: whether nothing has to be done.
         with_head: whether the model has a replay head.
-        of_head: its error.
-        unit: of that.
+        of_head: error of the replay head.
+        unit: unit of this error.
     """
     text = f" Its replay head: {figure(of_head)} {unit}." if of_head is not None else ""
     if passed:

@@ -1,9 +1,10 @@
 """Protocol `forgetting`: what a model still knows of the pretraining distribution (Fig. 10).
 
-On labelled structures of that distribution, errors of foundation and candidate; without any, how
-far the candidate's forces have moved from the foundation's own on structures made for it. Energies
-are compared with the foundation's E0s: those of the candidate stand for another level of theory,
-and a constant for each element is nothing that was forgotten.
+With labelled structures of that distribution, it compares the errors of foundation and candidate.
+Without labels, it measures on generated structures how far the candidate's forces have moved from
+the foundation's forces. Energies are compared with the foundation's E0s: the candidate's E0s belong
+to another level of theory, and a constant for each element does not mean that something was
+forgotten.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ from pestle.structures.frame import Frame
 #: Groups of generated structures besides their kinds.
 OF_DATA, OF_ALL = "elements of the data", "all elements"
 
-#: What violins show where the foundation's own predictions are the reference.
+#: Quantity of the violins if the foundation's predictions are the reference.
 _DEVIATIONS = (
     Violin(
         "Deviation of the forces by structure",
@@ -72,10 +73,10 @@ _DEVIATIONS = (
 
 
 def check(inputs: Inputs, settings: ForgettingSettings, potentials: Sequence[Potential]) -> None:
-    """Whether there is something to compare with.
+    """Check that there is something to compare with.
 
     Raises:
-        PestleError: neither labels nor a foundation, or no structure that can be used.
+        PestleError: there are neither labels nor a foundation, or no structure can be used.
     """
     if not labels_are_given(inputs):
         if inputs.sets:
@@ -109,7 +110,7 @@ def check(inputs: Inputs, settings: ForgettingSettings, potentials: Sequence[Pot
 
 
 def structures(inputs: Inputs, settings: ForgettingSettings) -> list[Frame]:
-    """What is predicted: those given, or those made; none where `check` will object."""
+    """Return the given or generated structures; none if `check` will raise an error."""
     if labels_are_given(inputs):
         return labelled_structures(inputs)
     if inputs.baseline is None or not inputs.elements:
@@ -118,7 +119,9 @@ def structures(inputs: Inputs, settings: ForgettingSettings) -> list[Frame]:
 
 
 def elements(inputs: Inputs) -> list[int]:
-    """Elements of generated structures; of labelled ones they show in the structures."""
+    """Return the elements of generated structures; empty for given structures, which show their
+    own.
+    """
     if labels_are_given(inputs):
         return []
     return sorted({z for half in elements_to_generate(inputs) for z in half})
@@ -127,7 +130,14 @@ def elements(inputs: Inputs) -> list[int]:
 def calculate(
     potential: Potential, inputs: Inputs, settings: ForgettingSettings, raw: RawFolder
 ) -> None:
-    """Predictions of all structures; each potential those of the same."""
+    """Predict all structures; every potential predicts the same ones.
+
+    Args:
+        potential: the potential.
+        inputs: gives the structures, or elements and seed to generate them.
+        settings: settings of the protocol.
+        raw: folder for the predictions.
+    """
     frames = structures(inputs, settings)
     calculate_predictions(potential, frames, raw, f"predicting with {potential.name}")
 
@@ -135,7 +145,13 @@ def calculate(
 def analyse(
     raws: Mapping[str, RawFolder], inputs: Inputs, settings: ForgettingSettings
 ) -> ForgettingNumbers:
-    """Errors against labels, and deviations from the foundation."""
+    """Calculate errors against labels and deviations from the foundation.
+
+    Args:
+        raws: name of the potential → its predictions.
+        inputs: gives the structures, or elements and seed to generate them.
+        settings: settings of the protocol.
+    """
     frames = structures(inputs, settings)
     halves = _halves(inputs, settings)
     notes = [_origin(inputs, settings)]
@@ -191,7 +207,7 @@ def _origin(inputs: Inputs, settings: ForgettingSettings) -> str:
 
 
 def _halves(inputs: Inputs, settings: ForgettingSettings) -> list[str]:
-    """For each structure the half that it belongs to; empty where there are none."""
+    """Return for each structure the half that it belongs to; empty if there are no halves."""
     own, known = elements_to_generate(inputs)
     if labels_are_given(inputs) or own == known:
         return [""] * len(structures(inputs, settings))
@@ -207,8 +223,12 @@ def _on_one_level(
     frames: Sequence[Frame],
     said: Mapping[str, Sequence[FramePrediction]],
 ) -> tuple[dict[str, Sequence[FramePrediction]], str]:
-    """Energies with the E0s of the pretraining level of theory: the foundation's, else those of a
-    replay head, which has them from it. These two, and whoever has no E0s, stay as they are."""
+    """Convert energies to the E0s of the pretraining level of theory.
+
+    These E0s are the foundation's. If there is no foundation, they are those of a replay head,
+    which has the foundation's E0s. The foundation, the replay head and potentials without E0s are
+    unchanged.
+    """
     e0s = {name: reference_energies(raw) for name, raw in raws.items()}
     at_level = [name for name in raws if name == inputs.baseline or of_replay_head(raws[name])]
     source = min(
@@ -228,7 +248,7 @@ def _on_one_level(
 
 
 def charts(measured: Measured[ForgettingNumbers]) -> list[Chart]:
-    """Bars of the force error by group (Fig. 10), and violins by structure."""
+    """Draw bars of the force error by group (Fig. 10), and violins by structure."""
     numbers = measured.numbers
     by_labels = numbers.reference == "labels"
     shown = {
@@ -257,7 +277,9 @@ def charts(measured: Measured[ForgettingNumbers]) -> list[Chart]:
 
 
 def tables(measured: Measured[ForgettingNumbers]) -> list[Table]:
-    """Errors against labels, where there are any, and deviations from the foundation by group."""
+    """Make tables of errors against labels, if there are any, and of deviations from the
+    foundation.
+    """
     potentials = measured.numbers.potentials
     note = " ".join(measured.numbers.notes)
     found = []

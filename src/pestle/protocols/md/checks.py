@@ -1,8 +1,9 @@
-"""What became of a structure in molecular dynamics: bonds that broke, drift of the energy.
+"""Analysis of a structure in molecular dynamics: broken bonds, drift of the energy.
 
-A bond is a pair of non-metals within 1.2 sums of the covalent radii in the first structure. Bonds
-are watched only in molecules, groups of bonded atoms that do not go on through the cell's faces:
-ions and metals diffuse, and so may the atoms of a network. Hydrogen bonds are longer than 1.2 sums.
+A bond is a pair of non-metals closer than 1.2 times the sum of the covalent radii in the first
+structure. Only bonds in molecules are monitored. A molecule is a group of bonded atoms that does
+not continue through the faces of the cell. Ions, metals and the atoms of a network may diffuse.
+Hydrogen bonds are longer than 1.2 times the sum.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Bonds:
 
 
 def bonds_of(atoms: Atoms) -> Bonds:
-    """Bonds within molecules."""
+    """Return the bonds within molecules."""
     i, j, shift, length = neighbor_list(
         "ijSd", atoms, cutoff=BONDED * covalent_radii[atoms.numbers]
     )
@@ -103,9 +104,13 @@ class Broken:
 
 
 def first_broken(run: Run, stretch: float) -> Broken | None:
-    """The first bond longer than `stretch` times its first length, in two frames running.
+    """Return the first bond that is too long in two successive frames; `None` if there is none.
 
-    Positions are not wrapped, so that a bond keeps its two atoms and their cells.
+    Positions are not wrapped into the cell, so that both atoms of a bond stay next to each other.
+
+    Args:
+        run: the trajectory.
+        stretch: a bond is too long above this multiple of its first length.
     """
     bonds = bonds_of(run.atoms(0))
     if not len(bonds) or len(run) < 2:
@@ -129,18 +134,19 @@ def first_broken(run: Run, stretch: float) -> Broken | None:
 
 
 def drift(time: np.ndarray, energy: np.ndarray) -> tuple[float, float] | None:
-    """Slope of a line through the means of blocks, and the half-width of its 95 % interval.
+    """Return the slope of the energy, from a line through the means of blocks, and its uncertainty.
 
-    Energies of neighbouring frames scatter alike, those of Verlet's algorithm along with the
-    vibrations; the means of blocks longer than that are independent (Flyvbjerg and Petersen,
-    DOI 10.1063/1.457480). Few blocks: Student's t.
+    Energies of neighbouring frames are correlated. With Verlet's algorithm they also oscillate with
+    the vibrations. The means of blocks longer than these times are independent (Flyvbjerg and
+    Petersen, DOI 10.1063/1.457480). Because there are few blocks, Student's t is used.
 
     Args:
         time: [n], evenly spaced.
         energy: [n].
 
     Returns:
-        `None` of fewer than 5 frames.
+        Slope and half-width of its 95 % interval, in units of energy per time; `None` for fewer
+        than 5 frames.
     """
     blocks = int(np.clip(len(time) // BLOCK, FEWEST, MOST))
     if len(time) < blocks:

@@ -52,7 +52,7 @@ def _stability(
 
 
 def _simulated(found: PotentialNumbers, settings: MdSettings) -> str:
-    """How long stable runs were, and that a longer run may still fail."""
+    """State how long stable runs were, and that a longer run may still fail."""
     time, ramp = settings.time, settings.ramp_time
     stretches = []
     if time:
@@ -120,7 +120,7 @@ def _beside(base: PotentialNumbers | None, worse: bool) -> str:
 
 
 def story(run: RunNumbers) -> str:
-    """What happened to an unstable run, in one clause."""
+    """Describe in one clause what happened to an unstable run."""
     parts: dict[str | None, str]
     parts = {"steady": "the steady part", "nve": "the tail at constant energy", "ramp": "the ramp"}
     kelvin = "" if run.leg == "nve" else f" at {run.thermostat:.0f} K"

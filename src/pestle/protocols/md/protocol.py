@@ -1,8 +1,9 @@
-"""Protocol `md`: does molecular dynamics with the model stay stable (paper Table 1)?
+"""Protocol `md`: whether molecular dynamics with the model stays stable (paper Table 1).
 
-From each starting structure two runs: one at a steady temperature, with a tail at constant
-energy, and a ramp of the temperature. A run is unstable once a bond of a molecule breaks, atoms
-overlap, the temperature or the volume run away, or the model gives no number.
+Every starting structure has two runs: one at constant temperature, followed by a part at constant
+energy, and one with rising temperature. A run is unstable if a bond of a molecule breaks, if atoms
+overlap, if temperature or volume leave their limits, or if the model gives a value that is not
+finite.
 """
 
 from __future__ import annotations
@@ -42,16 +43,16 @@ SETTLED = 0.5
 
 
 def starts(inputs: Inputs, settings: MdSettings) -> list[Frame]:
-    """Structures that the runs start from.
+    """Return the starting structures of the runs.
 
     Raises:
-        PestleError: there is none.
+        PestleError: there are none.
     """
     return starting_structures(inputs.frames, settings.structures, "md")
 
 
 def parts(settings: MdSettings) -> dict[str, list[Leg]]:
-    """Name of a run → its legs; runs of no length are left out."""
+    """Return name of a run → its legs; runs of zero length are left out."""
     steady = Leg(
         "steady",
         settings.time,
@@ -73,8 +74,12 @@ def parts(settings: MdSettings) -> dict[str, list[Leg]]:
 
 
 def check(inputs: Inputs, settings: MdSettings, potentials: Sequence[Potential]) -> None:
-    """Raises a PestleError where there is nothing to run, where a structure is broken before it
-    starts, or a stress missing that a run needs."""
+    """Check the starting structures and the potentials.
+
+    Raises:
+        PestleError: there is nothing to run, a starting structure is broken, or a run needs a
+            stress that a potential does not give.
+    """
     for frame in starts(inputs, settings):
         broken = closest_overlap(frame.atoms, settings.overlap)
         if broken is not None:
@@ -92,7 +97,7 @@ def check(inputs: Inputs, settings: MdSettings, potentials: Sequence[Potential])
     if crystal is None or not any(leg.ensemble == "npt" for leg in legs):
         return
     for potential in potentials:
-        # A network always has one.
+        # A network always gives a stress.
         if isinstance(potential, ModelPotential) or potential.predict([crystal])[0].stress is not (
             None
         ):
@@ -105,7 +110,14 @@ def check(inputs: Inputs, settings: MdSettings, potentials: Sequence[Potential])
 
 
 def calculate(potential: Potential, inputs: Inputs, settings: MdSettings, raw: RawFolder) -> None:
-    """Trajectories of all structures."""
+    """Calculate the trajectories of all structures.
+
+    Args:
+        potential: the potential.
+        inputs: gives structures and seed.
+        settings: settings of the protocol.
+        raw: folder for the trajectories.
+    """
     frames = starts(inputs, settings)
     clock = Clockwork(
         timestep=settings.timestep or default_timestep(frames),
@@ -132,7 +144,7 @@ def calculate(potential: Potential, inputs: Inputs, settings: MdSettings, raw: R
 
 
 def analyse(raws: Mapping[str, RawFolder], _inputs: Inputs, settings: MdSettings) -> MdNumbers:
-    """What became of every run."""
+    """Return the result of every run."""
     return MdNumbers(potentials={name: _of_potential(raw, settings) for name, raw in raws.items()})
 
 
@@ -226,7 +238,7 @@ def _failure(run: Run, bond_stretch: float) -> tuple[int, str, str] | None:
 
 
 def flagged(raws: Mapping[str, RawFolder], measured: Measured[MdNumbers]) -> list[Flagged]:
-    """The structures at the moment at which they became unstable."""
+    """Return the structures at the time when they became unstable."""
     found = []
     for name, potential in measured.numbers.potentials.items():
         for run in potential.runs:
@@ -272,7 +284,7 @@ PROTOCOL = Protocol(
     quick={
         "structures": 2,
         "time": 0.25,
-        # A tail that could tell a drift from noise would take as long as all the rest.
+        # A part at constant energy that is long enough to detect drift would double the cost.
         "nve_time": 0.0,
         "ramp_time": 0.15,
         "every": 0.005,

@@ -1,4 +1,4 @@
-"""Protocol `neb`: reaction paths, given and relaxed."""
+"""Protocol `neb`: reaction paths on the given images and on a relaxed band."""
 
 from pestle.protocols.declaration import Declaration, Input
 

@@ -1,4 +1,4 @@
-"""Numbers of reactions on potentials: along the given images, and of the relaxed band."""
+"""Barriers and reaction energies along the given images and along the relaxed band."""
 
 from __future__ import annotations
 
@@ -29,7 +29,13 @@ ENDS = ("reactant", "product")
 
 
 def analyse(raws: Mapping[str, RawFolder], inputs: Inputs, settings: NebSettings) -> NebNumbers:
-    """Barriers and reaction energies of every potential and reaction."""
+    """Calculate barriers and reaction energies of every reaction on every potential.
+
+    Args:
+        raws: name of the potential → its raw results.
+        inputs: gives the reactions.
+        settings: settings of the protocol.
+    """
     given = reactions(inputs)
     found = {
         name: PotentialNumbers(
@@ -41,13 +47,13 @@ def analyse(raws: Mapping[str, RawFolder], inputs: Inputs, settings: NebSettings
 
 
 def profile(energy: np.ndarray, labels: np.ndarray | None = None, *, gaps: bool = False) -> Profile:
-    """Numbers of energies along a path.
+    """Calculate barrier and reaction energy from the energies along a path.
 
     Args:
-        energy: [n_images] eV relative to the first image; NaN where not known.
-        labels: [n_images] eV, the reference relative to its first image; NaN where not known.
-        gaps: whether there is a barrier although some images are not known: the highest of the
-            known ones counts.
+        energy: [n_images] eV relative to the first image; NaN where unknown.
+        labels: [n_images] eV, reference energies relative to the first image; NaN where unknown.
+        gaps: whether a barrier is given even if some images are unknown. It is then the highest
+            known image.
     """
     known = np.isfinite(energy)
     between = energy[1:-1][known[1:-1]]
@@ -72,7 +78,13 @@ def profile(energy: np.ndarray, labels: np.ndarray | None = None, *, gaps: bool 
 
 
 def relaxed_end(reaction: Reaction, which: str, raw: RawFolder) -> Atoms:
-    """The relaxed reactant or product."""
+    """Return the relaxed reactant or product.
+
+    Args:
+        reaction: the reaction.
+        which: `reactant` or `product`.
+        raw: raw results of the potential.
+    """
     atoms = reaction.end(which)
     content = raw.read(f"{which}-{reaction.slug}")
     atoms.set_positions(content["positions"], apply_constraint=False)
@@ -80,7 +92,12 @@ def relaxed_end(reaction: Reaction, which: str, raw: RawFolder) -> Atoms:
 
 
 def end_numbers(reaction: Reaction, raw: RawFolder) -> Ends:
-    """What became of the ends."""
+    """Describe the relaxation of reactant and product.
+
+    Args:
+        reaction: the reaction.
+        raw: raw results of the potential.
+    """
     ends: dict[str, EndNumbers] = {}
     late: list[str] = []
     reason, blocked = None, False
@@ -106,7 +123,13 @@ def end_numbers(reaction: Reaction, raw: RawFolder) -> Ends:
 
 
 def reaction_numbers(reaction: Reaction, raw: RawFolder, settings: NebSettings) -> ReactionNumbers:
-    """Numbers of one reaction on one potential."""
+    """Calculate all numbers of one reaction on one potential.
+
+    Args:
+        reaction: the reaction with its images.
+        raw: raw results of the potential.
+        settings: settings of the protocol.
+    """
     labels = reaction.reference
     energy = raw.read(f"path-{reaction.slug}")["energy"]
     path = profile(energy - energy[0], labels)

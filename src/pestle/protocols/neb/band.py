@@ -1,4 +1,4 @@
-"""The nudged elastic band of a reaction on a potential, in pieces that a stop cannot take apart."""
+"""The nudged elastic band of a reaction, relaxed in pieces so that a stopped run can continue."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from pestle.protocols.neb.path import chained, path_length, resampled
 from pestle.protocols.potential import Potential
 from pestle.settings.probe import NebSettings
 
-#: Steps of the optimiser between two states that are kept. It begins anew at each, with the time
-#: step that it had reached, so that a run that was stopped goes on as one that was not.
+#: Optimiser steps between two stored states. The optimiser restarts at each of them with its last
+#: time step, so that a stopped run and an uninterrupted run follow the same path.
 PIECE = 25
-#: The top image climbs once the largest force is below this many times the final one: before, the
-#: highest image is none near the saddle.
+#: The highest image climbs once the largest force is below this multiple of the final limit. Before
+#: that, the highest image is not yet near the saddle.
 LOOSE = 5.0
-#: Å between two atoms that meet.
+#: Two atoms closer than this (Å) collide.
 MEET = 0.3
-#: The optimiser's time step at the beginning of a stage, in ASE's units.
+#: Time step of the optimiser at the beginning of a stage, in ASE's units.
 TIMESTEP = 0.1
 #: Images between the ends that AutoNEB relaxes at a time.
 WINDOW = 3
@@ -39,18 +39,22 @@ WINDOW = 3
 def first_guess(
     given: Sequence[Atoms], energy: np.ndarray, start: Atoms, end: Atoms, count: int
 ) -> list[Atoms]:
-    """Images of a band, both ends included.
+    """Make the images of a band, including both ends.
 
     Args:
         given: reactant, images between, product.
-        energy: [n_given] of the potential on these, eV.
-        start, end: the relaxed ends, which the band begins and ends with.
-        count: of images. Where images between are given, they lie along these, one of them on the
-            highest (few images evenly spaced miss a narrow saddle); else evenly along the path of
-            the image-dependent pair potential (IDPP, DOI 10.1063/1.4878664).
+        energy: [n_given] energies of the potential on the given images, eV.
+        start, end: the relaxed reactant and product, which become the first and the last image.
+        count: number of images. If intermediate images are given, the new images follow them, and
+            one lies on the highest of them, because evenly spaced images can miss a narrow saddle.
+            Otherwise the images follow the path of the image-dependent pair potential (IDPP, DOI
+            10.1063/1.4878664) at even distances.
+
+    Returns:
+        `count` images.
 
     Raises:
-        BandError: there is no such path.
+        BandError: such a path does not exist.
     """
     path = chained([start, *given[1:-1], end])
     top = 1 + int(np.argmax(energy[1:-1])) if len(given) > 2 and has_top(energy) else None
@@ -68,7 +72,9 @@ def first_guess(
 
 
 def _around(path: Sequence[Atoms], top: int, count: int) -> list[Atoms]:
-    """`count` images along a path, one of them its image `top`, evenly on either side of it."""
+    """Return `count` images along a path: its image `top`, and evenly spaced images on both
+    sides.
+    """
     length = path_length(path)
     before = round((count - 1) * float(length[top] / length[-1]))
     before = min(max(before, 1), count - 2)
@@ -77,7 +83,11 @@ def _around(path: Sequence[Atoms], top: int, count: int) -> list[Atoms]:
 
 
 def has_top(energy: np.ndarray) -> bool:
-    """Whether an image between the ends is higher than both."""
+    """Whether an image between the ends is higher than both ends.
+
+    Args:
+        energy: [n_images] eV.
+    """
     return bool(energy[1:-1].max() > max(energy[0], energy[-1]))
 
 
@@ -90,20 +100,20 @@ def relax_band(
     *,
     guided: bool = False,
 ) -> None:
-    """Relax a band, then let its top climb, if an image is higher than both ends.
+    """Relax a band. If an image is higher than both ends, the highest image then climbs.
 
     Args:
-        potential: on which.
-        images: first guess; their ends are relaxed and stay.
-        settings: of the protocol.
-        state: the last one that was kept; `None` at the beginning.
-        guided: whether the guess follows images that were given between the ends: its top then
-            climbs from the beginning, since few images that slide down to either side lose a
-            narrow saddle.
-        keep: is given the state after every piece: `positions` [n_images, n_atoms, 3] Å, `energy`
-            [n_images] eV, `fmax` (eV/Å, the largest force of the band), `steps`, `final`
+        potential: the potential to relax on.
+        images: the first guess; its first and last image are relaxed already and stay fixed.
+        settings: settings of the protocol.
+        state: the last stored state; `None` at the beginning.
+        keep: called with the state after every piece: `positions` [n_images, n_atoms, 3] Å,
+            `energy` [n_images] eV, `fmax` (largest force of the band, eV/Å), `steps`, `final`
             (whether the second stage has begun), `converged`, `finished`, `timestep` (of the
             optimiser).
+        guided: whether the first guess follows given intermediate images. The highest image then
+            climbs from the beginning, because the images would otherwise slide down on both sides
+            and miss a narrow saddle.
 
     Raises:
         BandError: the potential gave NaN.
@@ -121,14 +131,14 @@ def relax_band(
         final, taken = bool(state["final"]), int(state["steps"])
         climb = final and has_top(state["energy"])
         band = NEB(images, k=settings.spring, climb=climb, method="improvedtangent")
-        # The first stage may take half of the steps, so that the second always has some.
+        # The first stage may use half of the steps, so that steps are left for the second stage.
         limit = settings.max_steps if final else -(-settings.max_steps // 2)
         small = settings.fmax if final else LOOSE * settings.fmax
         optimiser = FIRE(band, logfile=None, dt=float(state["timestep"]))
         calm = bool(optimiser.run(fmax=small, steps=min(PIECE, limit - taken)))
         taken += optimiser.nsteps
         energy = np.array([image.get_potential_energy() for image in images])
-        # A top that came up while the band relaxed has not climbed yet.
+        # If a highest image appeared while the band relaxed, it has not climbed yet.
         done = final and calm and climb == has_top(energy)
         state = {
             "positions": np.stack([image.positions for image in images]),
@@ -146,18 +156,21 @@ def relax_band(
 def automatic_band(
     potential: Potential, images: list[Atoms], settings: NebSettings
 ) -> dict[str, Any]:
-    """ASE's AutoNEB (Kolsbjerg, Groves, Hammer, DOI 10.1063/1.4961868): images are added where they
-    are needed, until there are `settings.images`; then the top climbs.
+    """Relax a band with ASE's AutoNEB (Kolsbjerg, Groves, Hammer, DOI 10.1063/1.4961868).
+
+    Images are added where they are needed, until there are `settings.images`. Then the highest
+    image climbs.
 
     Args:
-        potential: on which.
-        images: first guess of few images; their ends are relaxed and stay.
-        settings: of the protocol.
+        potential: the potential to relax on.
+        images: a first guess with few images; its first and last image are relaxed already and stay
+            fixed.
+        settings: settings of the protocol.
 
     Returns:
-        The state that `relax_band` keeps; `fmax` is that of the last few images that were relaxed:
-        those around the climbing one, or, where none is higher than both ends, the last ones added,
-        which are relaxed loosely.
+        The state as in `relax_band`. `fmax` is the largest force of the images that were relaxed
+        last. These are the images around the climbing image. If no image is higher than both ends,
+        they are the images that were added last, which are relaxed only loosely.
 
     Raises:
         BandError: the potential gave NaN.
@@ -169,8 +182,8 @@ def automatic_band(
         return runs[-1][1]
 
     _fix_ends(potential, images)
-    # AutoNEB hands its images over in files, says much on standard output and warns of ASE's own
-    # defaults.
+    # AutoNEB passes its images through files, prints much to standard output and warns about ASE's
+    # own defaults.
     with TemporaryDirectory() as folder, redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         prefix = Path(folder) / "image"
@@ -219,7 +232,7 @@ def _place(images: Sequence[Atoms], positions: Sequence[np.ndarray]) -> None:
 
 
 def _fix_ends(potential: Potential, images: Sequence[Atoms]) -> None:
-    """Give the ends their energies once and for all."""
+    """Calculate the energies of the two ends once and store them."""
     ends = [images[0], images[-1]]
     energy, forces = predict(potential, ends)
     for image, e, f in zip(ends, energy, forces, strict=True):

@@ -1,4 +1,4 @@
-"""The ends of a reaction on a potential: relaxed, and whether they are still what was given."""
+"""Relaxation of reactant and product, and a check that they keep their bonds."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pestle.protocols.neb.numbers import Change
 from pestle.protocols.neb.path import displacement, turned
 from pestle.protocols.potential import Potential
 
-#: In sums of covalent radii: two atoms are bonded below the first, and not above the second. What
-#: lies between counts as neither, so that a long bond that shrinks a little is no change.
+#: In sums of covalent radii: two atoms are bonded below the first value and not bonded above the
+#: second. Values in between count as neither, so that a slightly shorter long bond is not a change.
 BONDED, APART = 1.2, 1.5
-#: A structure has fallen apart when the widest gap in it grew by this factor and by this length, Å.
+#: A structure has fallen apart if its widest gap grew by this factor and by this length (Å).
 GAP_FACTOR, GAP_GROWTH = 1.5, 1.0
-#: Å: relaxed ends of which no atom lies farther apart are one minimum.
+#: Two relaxed ends are the same minimum if no atom differs by more than this distance (Å).
 MERGED = 0.1
 
 
@@ -28,10 +28,10 @@ def relax(potential: Potential, given: Atoms, fmax: float, max_steps: int) -> di
     """Relax one structure with BFGS at constant cell.
 
     Args:
-        potential: on which.
-        given: with charge and spin in its info; atoms that are fixed stay so.
-        fmax: largest force in eV/Å at which it ends.
-        max_steps: at most.
+        potential: the potential to relax on.
+        given: the structure, with charge and spin in its info; fixed atoms stay fixed.
+        fmax: the relaxation ends when the largest force is below this value, eV/Å.
+        max_steps: largest number of steps.
 
     Returns:
         `positions` [n, 3] Å, `energy` eV, `forces` [n, 3] eV/Å, `steps`, `converged`.
@@ -53,7 +53,7 @@ def relax(potential: Potential, given: Atoms, fmax: float, max_steps: int) -> di
 
 
 def changes(given: Atoms, relaxed: Atoms) -> Change:
-    """How a relaxation changed a structure."""
+    """Compare a structure before and after relaxation: displacement, bonds, fragments."""
     step = displacement(given, turned(given, relaxed))
     before, after = gap(given), gap(relaxed)
     apart = after > GAP_FACTOR * before and after > before + GAP_GROWTH
@@ -72,7 +72,15 @@ def changes(given: Atoms, relaxed: Atoms) -> Change:
 
 
 def lost(change: Change, which: str) -> str | None:
-    """Why a relaxed end is not the minimum that was given, in words; `None` where it is."""
+    """Explain why a relaxed end is a different minimum than the given structure.
+
+    Args:
+        change: how the relaxation changed the structure.
+        which: `reactant` or `product`.
+
+    Returns:
+        The reason in words; `None` if it is the same minimum.
+    """
     if change.apart is not None:
         return f"the {which} falls apart, down to a gap of {change.apart:.1f} Å"
     bonds = [f"{bond} formed" for bond in change.formed]
@@ -84,18 +92,18 @@ def lost(change: Change, which: str) -> str | None:
 
 
 def merged(reactant: Atoms, product: Atoms) -> bool:
-    """Whether two relaxed ends are one minimum."""
+    """Whether relaxed reactant and product are the same minimum."""
     step = displacement(reactant, turned(reactant, product))
     return bool(np.linalg.norm(step, axis=1).max() < MERGED)
 
 
 def gap(atoms: Atoms) -> float:
-    """The longest link, Å, of the shortest tree that joins all atoms; 0 for one atom."""
+    """Return the longest edge, Å, of the minimum spanning tree of all atoms; 0 for one atom."""
     tree = minimum_spanning_tree(atoms.get_all_distances(mic=bool(atoms.pbc.any())))
     return float(tree.data.max()) if tree.nnz else 0.0
 
 
 def _scaled_distances(atoms: Atoms) -> np.ndarray:
-    """Distances [n, n] in sums of the covalent radii."""
+    """Return distances [n, n] divided by the sum of the covalent radii."""
     radii = covalent_radii[atoms.numbers]
     return atoms.get_all_distances(mic=bool(atoms.pbc.any())) / (radii[:, None] + radii)

@@ -1,4 +1,4 @@
-"""ASE calculators of images that are predicted together."""
+"""ASE calculators for images that are predicted together in one batch."""
 
 from __future__ import annotations
 
@@ -14,23 +14,36 @@ from pestle.protocols.potential import Potential
 
 
 class BandError(Exception):
-    """What keeps a potential from a band, in words: nothing that a user typed is wrong."""
+    """A reason, in words, why a band cannot be calculated on a potential; not a mistake of the
+    user.
+    """
 
 
 def predict(potential: Potential, images: Sequence[Atoms]) -> tuple[np.ndarray, np.ndarray]:
-    """Energies [n_images] eV and forces [n_images, n_atoms, 3] eV/Å; NaN where there are none."""
+    """Predict all images in one batch.
+
+    Args:
+        potential: the potential.
+        images: structures with the same number of atoms.
+
+    Returns:
+        Energies [n_images] eV and forces [n_images, n_atoms, 3] eV/Å; NaN where a prediction
+        failed.
+    """
     said = potential.predict([frame_of(image, "image", k) for k, image in enumerate(images)])
     energy = np.array([p.energy for p in said], dtype=float)
     return energy, np.stack([np.asarray(p.forces, dtype=float) for p in said])
 
 
 class BatchCalculator(Calculator):
-    """Energy and forces of one image. Whoever of a group is asked first predicts all images of the
-    group that have moved in one batch: for molecules several times as fast as one by one.
+    """Energy and forces of one image of a group.
+
+    When the calculator of one image is asked, it predicts all images of the group that have moved
+    in one batch. For molecules this is several times as fast as one prediction for each image.
 
     Args:
-        potential: that predicts.
-        group: images whose calculators are of this class.
+        potential: makes the predictions.
+        group: the images whose calculators belong together.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces"]
@@ -41,7 +54,7 @@ class BatchCalculator(Calculator):
 
     @classmethod
     def attach(cls, potential: Potential, images: Sequence[Atoms]) -> None:
-        """Give every image one, all in one group."""
+        """Give every image a calculator; all images form one group."""
         for image in images:
             image.calc = cls(potential, images)
 

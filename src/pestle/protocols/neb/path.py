@@ -1,4 +1,4 @@
-"""Reaction paths: their length, and images along it."""
+"""Lengths of reaction paths, and interpolation of images along a path."""
 
 from __future__ import annotations
 
@@ -13,20 +13,38 @@ from ase.geometry import find_mic
 
 
 def displacement(start: Atoms, end: Atoms) -> np.ndarray:
-    """[n_atoms, 3] Å from one structure to another, by the nearest images where periodic."""
+    """Return the displacement of each atom from one structure to another.
+
+    Args:
+        start, end: structures with the same atoms in the same order.
+
+    Returns:
+        [n_atoms, 3] Å; the shortest vector between periodic images.
+    """
     step = end.positions - start.positions
     return find_mic(step, start.cell, start.pbc)[0] if start.pbc.any() else step
 
 
 def path_length(images: Sequence[Atoms]) -> np.ndarray:
-    """Length along the path, [n_images]: the sum of the images' root-sum-square steps in Å."""
+    """Return the length along the path at each image.
+
+    Args:
+        images: images without jumps across a periodic cell.
+
+    Returns:
+        [n_images] Å. The step between two images is the root of the summed squared displacements of
+        all atoms.
+    """
     steps = [np.linalg.norm(displacement(a, b)) for a, b in itertools.pairwise(images)]
     return np.concatenate([[0.0], np.cumsum(steps)])
 
 
 def turned(start: Atoms, end: Atoms) -> Atoms:
-    """A copy of `end`, turned and shifted onto `start` where that leaves its energy alone: several
-    atoms, free and not periodic."""
+    """Return a copy of `end`, rotated and shifted for the best overlap with `start`.
+
+    This is done only if it does not change the energy: several atoms, none fixed, not periodic.
+    Otherwise the copy is unchanged.
+    """
     copy = end.copy()
     if len(start) > 1 and not start.pbc.any() and not start.constraints:
         minimize_rotation_and_translation(start, copy)
@@ -34,14 +52,16 @@ def turned(start: Atoms, end: Atoms) -> Atoms:
 
 
 def fixed_atoms(atoms: Atoms) -> list[int]:
-    """Atoms that a constraint holds where they are."""
+    """Return the indices of the atoms that a constraint holds fixed."""
     held = [c.index.tolist() for c in atoms.constraints if isinstance(c, FixAtoms)]
     return [int(k) for indices in held for k in indices]
 
 
 def chained(images: Sequence[Atoms]) -> list[Atoms]:
-    """Copies, each turned onto the one before, and without jumps across a periodic cell; fixed
-    atoms stay where the first one has them."""
+    """Return copies of the images, each aligned with the previous one.
+
+    Jumps across a periodic cell are removed. Fixed atoms keep their positions of the first image.
+    """
     found = [images[0].copy()]
     for image in images[1:]:
         copy = turned(found[-1], image)
@@ -53,11 +73,12 @@ def chained(images: Sequence[Atoms]) -> list[Atoms]:
 
 
 def resampled(images: Sequence[Atoms], count: int) -> list[Atoms]:
-    """`count` images evenly spaced in length along the straight pieces between the given ones.
+    """Return `count` images that are evenly spaced along the straight lines between the given
+    images.
 
     Args:
-        images: without jumps across a periodic cell; the ends are kept.
-        count: ends included.
+        images: images without jumps across a periodic cell; the first and the last are kept.
+        count: number of images, including both ends.
     """
     length = path_length(images)
     positions = np.stack([image.positions for image in images])

@@ -1,8 +1,9 @@
 """Protocol `neb`: barriers and energies of reactions (paper 2.1, Fig. 3b, 4 and 6c).
 
-Two ways to a barrier: energies of the model on the images that were given, and a nudged elastic
-band between reactant and product relaxed with the model. The band is what a user of the model would
-find, so it is judged where it converged; on the given images the labels say how far off each is.
+A barrier is calculated in two ways: from the energies of the model on the given images, and from a
+nudged elastic band between reactant and product that is relaxed with the model. A user of the model
+would find the band. The band is therefore judged if it converged. On the given images, the labels
+show the error of each image.
 """
 
 from __future__ import annotations
@@ -31,10 +32,18 @@ from pestle.settings.probe import NebSettings
 
 
 def calculate(potential: Potential, inputs: Inputs, settings: NebSettings, raw: RawFolder) -> None:
-    """Energies of the given images, relaxed ends and the band of every reaction; the band also as
-    `band-REACTION.xyz`."""
+    """Calculate energies of the given images, relaxed ends and the band of every reaction.
+
+    The band is also written as `band-REACTION.xyz`.
+
+    Args:
+        potential: the potential.
+        inputs: gives the reactions.
+        settings: settings of the protocol.
+        raw: folder for the results.
+    """
     given = reactions(inputs)
-    # A bar counts steps that may be taken at most: two ends and a band.
+    # The bar counts the largest possible number of steps, for two ends and a band.
     each = 3 * settings.max_steps
     with progress(f"reactions on {potential.name}", each * len(given)) as bar:
         for k, reaction in enumerate(given):
@@ -76,7 +85,7 @@ def _end(
 def _band(
     potential: Potential, reaction: Reaction, settings: NebSettings, raw: RawFolder, show: Any
 ) -> None:
-    """The band, if it has ends."""
+    """Relax the band, if both ends exist."""
     name = f"band-{reaction.slug}"
     state = raw.read(name) if raw.has(name) else None
     if end_numbers(reaction, raw).blocked or (state is not None and "failed" in state):
@@ -104,7 +113,9 @@ def _band(
 
 
 def _write_band(potential: Potential, reaction: Reaction, raw: RawFolder) -> None:
-    """The band as extended XYZ, with energies under a key that is not read as a label."""
+    """Write the band as extended XYZ; the key of its energies is not one that is read as a
+    label.
+    """
     state = raw.read(f"band-{reaction.slug}")
     images = reaction.at(state["positions"])
     for k, (atoms, energy) in enumerate(zip(images, state["energy"], strict=True)):

@@ -1,4 +1,4 @@
-"""Reactions that the user gives: a set of structures each, reactant first and product last."""
+"""Reactions given by the user: one set of structures each, reactant first and product last."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from pestle.protocols.neb.path import displacement, fixed_atoms, turned
 from pestle.records.wording import counted
 from pestle.structures.frame import Frame, split_isolated_atoms
 
-#: Å: atoms that lie no farther apart lie in one place.
+#: Atoms closer than this (Å) have the same position.
 SAME = 1e-3
-#: Arrays of a structure that are none of its labels.
+#: Arrays of a structure that are not labels.
 KEPT = {"numbers", "positions", "masses", "tags", "initial_magmoms", "initial_charges"}
 
 
 @dataclass(frozen=True)
 class Reaction:
-    """A reaction with the images between reactant and product, if any were given.
+    """One reaction with its reactant, its product and any given images in between.
 
     Attributes:
-        name: of the set.
-        images: reactant, images between, product; charge and spin filled in, all of one kind.
+        name: name of the set.
+        images: reactant, images in between, product. Charge and spin are filled in. All images
+            have the same atoms.
     """
 
     name: str
@@ -36,24 +37,28 @@ class Reaction:
 
     @property
     def slug(self) -> str:
-        """The name as a file may be called."""
+        """The name of the reaction in a form that is valid in a file name."""
         return re.sub(r"[^\w.+-]+", "_", self.name)
 
     @property
     def reference(self) -> np.ndarray | None:
-        """`relative_labels` of the images."""
+        """Labels of the images as `relative_labels` gives them."""
         return relative_labels(self.images)
 
     def structures(self) -> list[Atoms]:
-        """Copies of the images for calculators, which find charge and spin in `atoms.info`."""
+        """Return copies of the images for calculators, with charge and spin in `atoms.info`."""
         return [charged(frame) for frame in self.images]
 
     def end(self, which: str) -> Atoms:
-        """A copy of the `reactant` or the `product`."""
+        """Return a copy of the `reactant` or the `product`."""
         return charged(self.images[0 if which == "reactant" else -1])
 
     def at(self, positions: Iterable[np.ndarray]) -> list[Atoms]:
-        """Structures of this reaction at other positions, [n_images, n_atoms, 3] Å."""
+        """Return structures of this reaction at other positions.
+
+        Args:
+            positions: [n_images, n_atoms, 3] Å.
+        """
         found = []
         for place in positions:
             atoms = self.end("reactant")
@@ -63,35 +68,42 @@ class Reaction:
 
 
 def relative_labels(images: Sequence[Frame]) -> np.ndarray | None:
-    """Labels relative to the first image, [n_images] eV, NaN where there is none; `None` without a
-    label of the first and one more image."""
+    """Return the energy labels relative to the first image.
+
+    Args:
+        images: the images of one reaction.
+
+    Returns:
+        [n_images] eV, NaN for an image without a label. `None` unless the first image and at least
+        one other image have a label.
+    """
     energy = np.array([np.nan if f.energy is None else f.energy for f in images])
     energy = energy - energy[:1]
     return energy if np.isfinite(energy[1:]).any() else None
 
 
 def has_reference(sets: Mapping[str, Sequence[Frame]]) -> bool:
-    """Whether the energies of a reaction can be judged."""
+    """Whether labels exist that the energies of a reaction can be compared with."""
     images = (split_isolated_atoms(frames)[0] for frames in sets.values())
     return any(relative_labels(own) is not None for own in images)
 
 
 def charged(frame: Frame) -> Atoms:
-    """The structure without labels, and total charge and spin in `atoms.info`, where given."""
+    """Return the structure without labels, with total charge and spin in `atoms.info` if given."""
     atoms = frame.atoms.copy()
     atoms.info = {}
     for name in set(atoms.arrays) - KEPT:
         del atoms.arrays[name]
     for name, value in (("charge", frame.charge), ("spin", frame.spin)):
         if value is not None:
-            # Some calculators take whole numbers only.
+            # Some calculators accept only whole numbers.
             number = int(value) if value == int(value) else value
             atoms.info |= {f"total_{name}": number, name: number}
     return atoms
 
 
 def frame_of(atoms: Atoms, source: str, index: int) -> Frame:
-    """A structure made here as a frame with the charge and spin that its info holds."""
+    """Return a generated structure as a frame, with the charge and spin of its info."""
     return Frame(
         atoms,
         charge=info_of(atoms, CHARGE_KEYS),
@@ -102,10 +114,14 @@ def frame_of(atoms: Atoms, source: str, index: int) -> Frame:
 
 
 def reactions(inputs: Inputs) -> list[Reaction]:
-    """The reactions of all sets; isolated atoms are left out.
+    """Return the reactions of all sets; isolated atoms are left out.
+
+    Args:
+        inputs: its sets hold one reaction each.
 
     Raises:
-        PestleError: there is none, or the structures of a set are not images of one reaction.
+        PestleError: there is no reaction, or the structures of a set are not images of one
+            reaction.
     """
     if not inputs.sets:
         raise PestleError(
@@ -127,11 +143,13 @@ def reactions(inputs: Inputs) -> list[Reaction]:
 
 
 def keyed(inputs: Inputs, _settings: object = None) -> Sequence[Frame]:
-    """The images for the digest that raw results depend on: which reaction they belong to and which
-    atoms are held fixed are told by the group, since the digest knows nothing else of it.
+    """Return the images in the form that enters the digest of the raw results.
+
+    The digest does not include the reaction of an image and its fixed atoms. Both are therefore
+    written into the group name (`config_type`) of the images.
 
     Raises:
-        PestleError: as `reactions`; before anything is written.
+        PestleError: as for `reactions`; before anything is written.
     """
     return [
         replace(frame, config_type=f"{reaction.name} {_constraints(frame)}")
@@ -145,7 +163,9 @@ def _constraints(frame: Frame) -> str:
 
 
 def _filled(frame: Frame) -> Frame:
-    """With the charge and spin that ASE's calculators look for in the info too."""
+    """Return the frame with charge and spin also in the info, where ASE's calculators look for
+    them.
+    """
     charge = info_of(frame.atoms, CHARGE_KEYS) if frame.charge is None else frame.charge
     spin = info_of(frame.atoms, SPIN_KEYS) if frame.spin is None else frame.spin
     return replace(frame, charge=charge, spin=spin)
@@ -171,7 +191,9 @@ def _require_a_reaction(name: str, images: Sequence[Frame]) -> None:
 
 
 def _difference(first: Frame, frame: Frame) -> tuple[str, str]:
-    """What makes a frame no image of the same reaction, and what to do; empty if nothing does."""
+    """Explain why a frame is not an image of the same reaction, and what to do; empty if it is
+    one.
+    """
     own, other = frame.atoms, first.atoms
     if sorted(own.numbers) != sorted(other.numbers):
         return (

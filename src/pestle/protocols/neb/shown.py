@@ -15,7 +15,7 @@ from pestle.records.results import Measured
 from pestle.records.verdict import LEVELS, Finding
 from pestle.records.wording import counted, fixed
 
-#: K at which an error of a barrier is told as one of a rate.
+#: Temperature (K) at which the error of a barrier is converted to an error of a rate.
 ROOM = 300.0
 
 Reactions = Mapping[str, ReactionNumbers]
@@ -23,7 +23,7 @@ Quantity = Literal["barrier", "reaction_energy"]
 
 
 def charts(measured: Measured[NebNumbers]) -> list[Chart]:
-    """Of each reaction: energies along the given images, and along the bands (Fig. 6c)."""
+    """Draw the energies of each reaction along the given images and along the bands (Fig. 6c)."""
     numbers = measured.numbers
     found = []
     for name, given in numbers.reactions.items():
@@ -59,14 +59,14 @@ def charts(measured: Measured[NebNumbers]) -> list[Chart]:
 
 
 def _reference(given: GivenReaction) -> list[Series]:
-    """The labels, where there are any."""
+    """Return the labels as a series, if there are any."""
     if given.reference is None:
         return []
     return [Series("reference", given.length, given.reference.energy, dashed=True)]
 
 
 def tables(measured: Measured[NebNumbers]) -> list[Table]:
-    """A row for each potential and reaction, and one for the labels."""
+    """Make a table with a row for each potential and reaction, and a row for the labels."""
     numbers = measured.numbers
     several = len(numbers.reactions) > 1
     columns = [Column("reaction")] if several else []
@@ -102,8 +102,10 @@ def tables(measured: Measured[NebNumbers]) -> list[Table]:
 
 
 def assess(measured: Measured[NebNumbers], thresholds: Mapping[str, Threshold]) -> list[Finding]:
-    """Errors of barriers and reaction energies, and relaxations that went wrong. Without any label
-    there are only findings on what went wrong, and no pass."""
+    """Judge the errors of barriers and reaction energies, and relaxations that failed.
+
+    If there are no labels, only failed relaxations give findings, and no finding is a pass.
+    """
     potentials, given = measured.numbers.potentials, measured.numbers.reactions
     mine = potentials[measured.about.candidate].reactions
     foundation = potentials.get(measured.about.baseline or "")
@@ -139,7 +141,7 @@ def _error(
     given: Mapping[str, GivenReaction],
     limit: Threshold,
 ) -> Finding | None:
-    """The worst error of a barrier or a reaction energy; `None` without labels."""
+    """Judge the largest error of a barrier or a reaction energy; `None` without labels."""
     known = {name: _value_and_error(what, r) for name, r in mine.items()}
     errors = {name: pair for name, pair in known.items() if pair is not None}
     if not errors:
@@ -169,7 +171,7 @@ def _error(
 
 
 def _value_and_error(what: Quantity, reaction: ReactionNumbers) -> tuple[float, float] | None:
-    """Of a barrier or a reaction energy, eV; `None` where the error is not known."""
+    """Return a barrier or a reaction energy and its error, eV; `None` if the error is unknown."""
     value, error = reaction.reaction_energy, reaction.reaction_energy_error
     if what == "barrier":
         value, error = reaction.barrier, reaction.barrier_error
@@ -179,8 +181,11 @@ def _value_and_error(what: Quantity, reaction: ReactionNumbers) -> tuple[float, 
 def _lost(
     mine: Reactions, base: Reactions, given: Mapping[str, GivenReaction], limit: Threshold
 ) -> Finding | None:
-    """Ends that are no minima of the model; `None` where none was relaxed. Without any label it is
-    not known that they are minima of the reference: a concern at most, and no pass."""
+    """Judge ends that are not minima of the model; `None` if no end was relaxed.
+
+    Without labels it is unknown whether the ends are minima of the reference. The finding is then
+    at most a concern, and never a pass.
+    """
     tried = {name: r for name, r in mine.items() if r.ends and not r.failed}
     if not tried:
         return None
@@ -208,7 +213,7 @@ def _lost(
 
 
 def _late(mine: Reactions, limit: Threshold) -> Finding | None:
-    """Relaxations that ran out of steps, where that is all that is wrong."""
+    """Report relaxations that reached the step limit, if nothing else is wrong."""
     late = {n: r.late for n, r in mine.items() if r.late and not (r.failed or r.lost)}
     if not late:
         return None
@@ -233,6 +238,6 @@ def _speed(error: float) -> str:
 
 
 def _factor(error: float) -> str:
-    """By how much a rate is off (Arrhenius, equal prefactors)."""
+    """Return the factor by which a rate is wrong (Arrhenius equation, equal prefactors)."""
     digits = abs(error) / (kB * ROOM) / math.log(10)
     return f"{10**digits:.0f}" if digits < 3 else f"10^{digits:.0f}"

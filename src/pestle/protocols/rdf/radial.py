@@ -1,9 +1,11 @@
-"""Partial radial distribution functions, their bootstrap errors, and the distance between two.
+"""Partial radial distribution functions, their bootstrap errors, and the distance between two of
+them.
 
-Convention: g_AB(r) = pairs found / pairs of an ideal gas of the same density. In one frame an ideal
-gas has N_A·N_B·(4π/3)(r₂³ − r₁³)/V ordered pairs between r₁ and r₂, and N_A·(N_A − 1)·… where A is
-B, so that g of an ideal gas is 1 in cells of any size. Found and ideal pairs are added up over the
-frames before they are divided: cells and compositions may change, and a frame counts by its pairs.
+Definition: g_AB(r) = pairs found / pairs of an ideal gas of the same density. In one frame an ideal
+gas has N_A·N_B·(4π/3)(r₂³ − r₁³)/V ordered pairs between r₁ and r₂. If A and B are the same
+element, N_A·N_B becomes N_A·(N_A − 1), so that g of an ideal gas is 1 in cells of any size. Found
+and ideal pairs are each summed over the frames before they are divided. The cell and the
+composition may therefore change, and each frame counts in proportion to its pairs.
 """
 
 from __future__ import annotations
@@ -21,24 +23,24 @@ from scipy.stats import wasserstein_distance
 from pestle.errors import PestleError
 from pestle.structures.frame import Frame
 
-#: Two elements: neighbours of the second around the first.
+#: Two elements: atoms of the second are neighbours of an atom of the first.
 Pair = tuple[int, int]
 
 
 def pair_name(pair: Pair) -> str:
-    """`(17, 8)` → "Cl-O"."""
+    """Return the name of a pair: `(17, 8)` → "Cl-O"."""
     return "-".join(chemical_symbols[z] for z in pair)
 
 
 def pair_of(text: str, where: str) -> Pair:
-    """ "Cl-O" → `(17, 8)`.
+    """Read a pair of elements: "Cl-O" → `(17, 8)`.
 
     Args:
         text: two chemical symbols with a hyphen (or dash) between them.
-        where: what an error names.
+        where: the place that an error message names.
 
     Raises:
-        PestleError: it is no pair of elements.
+        PestleError: the text is not a pair of elements.
     """
     symbols = [part.strip() for part in text.replace("–", "-").split("-")]
     if len(symbols) != 2 or not all(s in atomic_numbers and s != "X" for s in symbols):
@@ -47,21 +49,27 @@ def pair_of(text: str, where: str) -> Pair:
 
 
 def pairs_in(elements: Sequence[int]) -> list[Pair]:
-    """All pairs of elements, each with itself too, the heavier first: O around Cl, H around O."""
+    """Return all pairs of the elements, including each element with itself.
+
+    The heavier element comes first: O around Cl, H around O.
+
+    Args:
+        elements: atomic numbers.
+    """
     return list(combinations_with_replacement(sorted(set(elements), reverse=True), 2))
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """Pairs found in blocks of frames, by distance.
+    """Numbers of pairs by distance, in blocks of frames.
 
     Attributes:
         pairs: the pairs of elements.
-        edges: [n_bins + 1] Å.
+        edges: [n_bins + 1] edges of the bins, Å.
         found: [n_blocks, n_pairs, n_bins] ordered pairs, summed over the frames of a block.
-        ideal: [n_blocks, n_pairs, n_bins] those of an ideal gas.
-        centres: [n_blocks, n_pairs] atoms of the first element, summed over the frames.
-        n_frames: of all blocks.
+        ideal: [n_blocks, n_pairs, n_bins] ordered pairs of an ideal gas, summed in the same way.
+        centres: [n_blocks, n_pairs] atoms of the first element, summed over the frames of a block.
+        n_frames: number of frames in all blocks.
     """
 
     pairs: list[Pair]
@@ -73,7 +81,7 @@ class Histogram:
 
     @property
     def r(self) -> np.ndarray:
-        """[n_bins] middles of the bins, Å."""
+        """[n_bins] centres of the bins, Å."""
         return (self.edges[1:] + self.edges[:-1]) / 2
 
     @property
@@ -81,20 +89,35 @@ class Histogram:
         return len(self.found)
 
     def g(self) -> np.ndarray:
-        """[n_pairs, n_bins]; NaN for a pair that no frame has."""
+        """Return g [n_pairs, n_bins], without unit; NaN for a pair that does not occur in any
+        frame.
+        """
         return _ratio(self.found.sum(axis=0), self.ideal.sum(axis=0))
 
     def coordination(self) -> np.ndarray:
-        """[n_pairs, n_bins] mean number of neighbours up to the outer edge of each bin: atoms of
-        the second element around one of the first. Counted, not integrated: no density enters."""
+        """Return the mean number of neighbours within the outer edge of each bin.
+
+        Neighbours are atoms of the second element around one atom of the first. They are counted,
+        not integrated from g, so that no density is needed.
+
+        Returns:
+            [n_pairs, n_bins].
+        """
         within = np.cumsum(self.found.sum(axis=0), axis=1)
         return _ratio(within, np.broadcast_to(self.centres.sum(axis=0)[:, None], within.shape))
 
     def resampled(self, samples: int, rng: np.random.Generator) -> np.ndarray | None:
-        """g of bootstrap samples, [samples, n_pairs, n_bins]; `None` where there is one block only.
+        """Return g of bootstrap samples.
 
-        Of n blocks n − 1 are drawn with replacement, which makes the variance of a mean unbiased
-        for few blocks too (Rao and Wu 1988, DOI 10.1080/01621459.1988.10478591).
+        From n blocks, n − 1 are drawn with replacement. The variance of a mean is then unbiased
+        even for few blocks (Rao and Wu 1988, DOI 10.1080/01621459.1988.10478591).
+
+        Args:
+            samples: number of samples.
+            rng: source of the random numbers.
+
+        Returns:
+            [samples, n_pairs, n_bins]; `None` if there is only one block.
         """
         n = self.n_blocks
         if n < 2:
@@ -115,13 +138,13 @@ def histogram(
     """Count the pairs of one run, in blocks of consecutive frames.
 
     Args:
-        frames: periodic ones, in their order; cells and compositions may change.
-        pairs: which to count.
-        edges: [n_bins + 1] Å, evenly spaced from 0; the last no larger than `half_height`.
-        blocks: how many; fewer where there are fewer frames.
+        frames: periodic frames in order; cell and composition may change.
+        pairs: the pairs of elements to count.
+        edges: [n_bins + 1] Å, evenly spaced from 0; the last is not larger than `half_height`.
+        blocks: number of blocks; fewer if there are fewer frames.
 
     Raises:
-        PestleError: a frame is not periodic, or not finite.
+        PestleError: a frame is not periodic, or has values that are not finite.
     """
     n_bins = len(edges) - 1
     volumes = 4 / 3 * np.pi * np.diff(edges**3)
@@ -142,8 +165,12 @@ def histogram(
 def _count(
     frame: Frame, pairs: Sequence[Pair], edges: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Ordered pairs [n_pairs, n_bins], pairs of an ideal gas per volume [n_pairs] in 1/Å³, atoms of
-    the first elements [n_pairs]."""
+    """Count the pairs of one frame.
+
+    Returns:
+        Ordered pairs [n_pairs, n_bins]; pairs of an ideal gas per volume [n_pairs], 1/Å³; atoms of
+        the first element [n_pairs].
+    """
     needed = sorted({z for pair in pairs for z in pair})
     atoms, n_bins = frame.atoms, len(edges) - 1
     kept = np.isin(atoms.numbers, needed)
@@ -169,7 +196,7 @@ def _count(
 
 
 def joined(histograms: Sequence[Histogram]) -> Histogram:
-    """The blocks of several runs over the same pairs and bins, side by side."""
+    """Combine the blocks of several runs that have the same pairs and bins."""
     first = histograms[0]
     return Histogram(
         first.pairs,
@@ -182,11 +209,13 @@ def joined(histograms: Sequence[Histogram]) -> Histogram:
 
 
 def half_height(frame: Frame) -> float:
-    """Half the smallest height of the cell, Å: up to there no atom is counted with two images of
-    another, and none with its own.
+    """Return half of the smallest height of the cell, Å.
+
+    Up to this distance no atom is counted together with two images of another atom or with its own
+    image.
 
     Raises:
-        PestleError: the frame has no density, or is not finite.
+        PestleError: the frame has no density, or has values that are not finite.
     """
     atoms = frame.atoms
     if not (atoms.pbc.all() and atoms.cell.volume > 0):
@@ -204,19 +233,20 @@ def half_height(frame: Frame) -> float:
 
 
 def emd(r: np.ndarray, g: np.ndarray, reference: np.ndarray) -> float:
-    """Earth mover's distance between two radial distribution functions, in Å.
+    """Return the earth mover's distance between two radial distribution functions, Å.
 
-    The paper (section 3.4) leaves the normalisation open. Here each g, cut at the largest r, is
-    taken as a distribution over r (weights g, normalised to 1), and the distance is the first
-    Wasserstein distance between the two: the mean way in Å by which one has to be moved to become
-    the other. It sees positions and shapes of shells; a factor on the whole of g it does not see.
+    The paper (section 3.4) does not define the normalisation. Here each g, cut at the largest r, is
+    treated as a distribution over r: its values are weights with sum 1. The result is the first
+    Wasserstein distance, which is the mean distance in Å that weight must move to turn one
+    distribution into the other. It depends on positions and shapes of the shells. It does not
+    change if the whole g is multiplied by a factor.
 
     Args:
         r: [n] Å.
-        g, reference: [n] on that grid.
+        g, reference: [n] values at these r.
 
     Returns:
-        NaN where one of them is zero everywhere, or not finite.
+        The distance, Å; NaN if one of them is zero everywhere or has values that are not finite.
     """
     if not (np.isfinite(g).all() and np.isfinite(reference).all() and g.any() and reference.any()):
         return float("nan")
@@ -225,14 +255,14 @@ def emd(r: np.ndarray, g: np.ndarray, reference: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Distance:
-    """An earth mover's distance and what statistics leave of it, in Å.
+    """An earth mover's distance and its statistical uncertainty, Å.
 
     Attributes:
         value: the distance.
         error: its standard deviation; `None` without a bootstrap.
-        interval: where it lies with 95 %; `None` likewise.
-        noise: two samples of these sizes from one liquid are apart by less than this in
-            95 % of the cases; `None` likewise. A value below it may be chance.
+        interval: its 95 % confidence interval; `None` without a bootstrap.
+        noise: 95th percentile of the distance between two samples of these sizes from the same
+            liquid; `None` without a bootstrap. A smaller `value` may be chance.
     """
 
     value: float
@@ -248,16 +278,18 @@ def distance(
     g_samples: np.ndarray | None,
     reference_samples: np.ndarray | None,
 ) -> Distance:
-    """Distance of one pair with its bootstrap.
+    """Return the distance of one pair of elements with its bootstrap uncertainty.
 
-    The interval is the basic one, 2·value − quantiles (Davison and Hinkley 1997, section 5.2), cut
-    at zero: noise makes every distance larger, that of the samples twice, and plain quantiles would
-    leave a distance of zero out.
+    The interval is the basic bootstrap interval, 2·value − quantiles (Davison and Hinkley 1997,
+    section 5.2), cut at zero. Noise increases every distance, and the distances of bootstrap
+    samples contain it twice. An interval of plain quantiles would therefore exclude a distance of
+    zero.
 
     Args:
         r: [n] Å.
-        g, reference: [n].
-        g_samples, reference_samples: [samples, n] of each; `None` for one that has no error.
+        g, reference: [n] values at these r.
+        g_samples, reference_samples: [samples, n] bootstrap samples of each; `None` if there are
+            none.
     """
     value = emd(r, g, reference)
     if g_samples is None and reference_samples is None:
@@ -268,7 +300,7 @@ def distance(
     if others is None:
         others = np.broadcast_to(reference, (samples, len(r)))
     drawn = np.array([emd(r, one, other) for one, other in zip(ones, others, strict=True)])
-    # Both scatter about one and the same function: about the reference, as if g were its equal.
+    # Null hypothesis: both are samples of one function, which the reference estimates.
     chance = np.clip(reference + (ones - g) - (others - reference), 0.0, None)
     by_chance = np.array([emd(r, one, reference) for one in chance])
     drawn, by_chance = drawn[np.isfinite(drawn)], by_chance[np.isfinite(by_chance)]
@@ -280,8 +312,15 @@ def distance(
 
 
 def first_peak(r: np.ndarray, g: np.ndarray) -> tuple[float, float] | None:
-    """Position (Å) and height of the first maximum that rises by half the highest value or more;
-    `None` where there is none."""
+    """Return position and height of the first peak with a prominence of half the highest value.
+
+    Args:
+        r: [n] Å.
+        g: [n] values at these r.
+
+    Returns:
+        (position in Å, height); `None` if there is no such peak.
+    """
     if not (np.isfinite(g).all() and g.any()):
         return None
     peaks = find_peaks(np.concatenate([[0.0], g, [0.0]]), prominence=g.max() / 2)[0] - 1

@@ -1,5 +1,7 @@
-"""What radial distribution functions are compared with (a trajectory, structures or a table), for
-which pairs, and up to which distance."""
+"""The reference of radial distribution functions, the compared pairs, and the largest distance.
+
+The reference is a trajectory, a set of structures or a table.
+"""
 
 from __future__ import annotations
 
@@ -41,14 +43,14 @@ class Reference:
 
 
 def read_runs(patterns: Sequence[str], where: str) -> list[list[Frame]]:
-    """Frames of each file, a run of its own; isolated atoms are left out.
+    """Return the frames of each file as a separate run; isolated atoms are left out.
 
     Args:
         patterns: files or globs.
-        where: the setting that names them.
+        where: the setting that names them, for error messages.
 
     Raises:
-        PestleError: a file cannot be read, or holds nothing but single atoms.
+        PestleError: a file cannot be read, or contains only single atoms.
     """
     runs = []
     for path in expand_paths(patterns):
@@ -60,10 +62,14 @@ def read_runs(patterns: Sequence[str], where: str) -> list[list[Frame]]:
 
 
 def read_reference(patterns: Sequence[str], inputs: Inputs) -> Reference:
-    """The reference that the settings name, or the given structures in its place.
+    """Return the reference of the settings; if there is none, use the given structures.
+
+    Args:
+        patterns: files or globs of the setting; may be empty.
+        inputs: gives the structures.
 
     Raises:
-        PestleError: it cannot be read, or there is none.
+        PestleError: the reference cannot be read, or there is none.
     """
     tables = [pattern for pattern in patterns if pattern.lower().endswith(".csv")]
     if tables:
@@ -96,8 +102,16 @@ def read_reference(patterns: Sequence[str], inputs: Inputs) -> Reference:
 
 
 def of_compositions(reference: Reference, frames: Sequence[Frame]) -> Reference:
-    """Of structures that stand in, those of the compositions of some frames, if there are any: g
-    depends on the concentration. Any other reference as it is."""
+    """Limit a substitute reference to the compositions of some frames, because g depends on
+    concentration.
+
+    If no structure has these compositions, or if the reference is not a substitute, it is
+    unchanged.
+
+    Args:
+        reference: the reference.
+        frames: frames with the wanted compositions.
+    """
     if not reference.stands_in:
         return reference
     wanted = {composition(frame) for frame in frames}
@@ -110,17 +124,21 @@ def of_compositions(reference: Reference, frames: Sequence[Frame]) -> Reference:
 
 
 def composition(frame: Frame) -> tuple[tuple[int, int], ...]:
-    """Atomic numbers with their counts, in lowest terms."""
+    """Return atomic numbers with their counts, divided by their greatest common divisor."""
     counts = Counter(frame.numbers.tolist())
     common = math.gcd(*counts.values())
     return tuple(sorted((z, n // common) for z, n in counts.items()))
 
 
 def read_table(path: Path) -> dict[Pair, tuple[np.ndarray, np.ndarray]]:
-    """Functions from a table: a column `r` in Å, rising, and one for each pair, `Cl-O`.
+    """Read functions from a table with a rising column `r` in Å and one column for each pair,
+    `Cl-O`.
+
+    Returns:
+        Pair → (r [n] in Å, g [n]).
 
     Raises:
-        PestleError: it is no such table.
+        PestleError: the file is not such a table.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
@@ -160,15 +178,15 @@ def _frames(runs: Sequence[Sequence[Frame]]) -> str:
 def pairs_compared(
     asked: Sequence[str], frames: Mapping[str, Sequence[Frame]], reference: Reference
 ) -> list[Pair]:
-    """The pairs that were asked for, or all that the frames and the reference have.
+    """Return the requested pairs, or all pairs that both the frames and the reference have.
 
     Args:
-        asked: names; `O-Cl` is `Cl-O`.
+        asked: names of pairs; `O-Cl` means `Cl-O`.
         frames: name of a potential → its frames.
-        reference: what they are compared with.
+        reference: the reference.
 
     Raises:
-        PestleError: a pair is none, or there are no such atoms; no pair is left.
+        PestleError: a name is not a pair, its atoms do not occur, or no pair is left.
     """
     by_source = {f"the frames of {name}": _pairs_of(mine) for name, mine in frames.items()}
     if reference.table:
@@ -204,7 +222,7 @@ def _pairs_of(frames: Sequence[Frame]) -> list[Pair]:
 
 
 def most_pairs(frames: Sequence[Frame], pair: Pair) -> int:
-    """Pairs of two distinct atoms in the frame that has most of them."""
+    """Return the largest number of pairs of two different atoms in any frame."""
     most = 0
     for frame in frames:
         one, two = (int((frame.numbers == z).sum()) for z in pair)
@@ -215,14 +233,21 @@ def most_pairs(frames: Sequence[Frame], pair: Pair) -> int:
 def largest_distance(
     asked: float, frames: Sequence[Frame], reference: Reference
 ) -> tuple[float, str]:
-    """The largest distance that all frames and the reference reach, Å, and why it is not the one
-    asked for; an empty string where it is.
+    """Return the largest distance that all frames and the reference reach, and a note.
 
-    Half the smallest height of a cell is the limit, though images of atoms could be counted beyond:
-    what they add is not a property of the liquid, but of the cell.
+    The limit is half the smallest height of a cell. Images of atoms could be counted at larger
+    distances, but they describe the cell and not the liquid.
+
+    Args:
+        asked: the requested distance, Å.
+        frames: frames of the potentials.
+        reference: the reference.
+
+    Returns:
+        The distance, Å, and the reason if it differs from the requested one (otherwise empty).
 
     Raises:
-        PestleError: a frame is not periodic, or its cell too small.
+        PestleError: a frame is not periodic, or its cell is too small.
     """
     r_max, why = asked, ""
     for frame in (*frames, *(f for run in reference.runs for f in run)):

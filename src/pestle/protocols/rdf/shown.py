@@ -18,7 +18,7 @@ from pestle.records.wording import listed
 
 
 def charts(measured: Measured[RdfNumbers]) -> list[Chart]:
-    """One overlay for each pair, and the distances of all."""
+    """Draw the functions of each pair in one chart, and the distances of all pairs."""
     numbers = measured.numbers
     caption = f"The reference is {numbers.reference.text}. Bands: one standard deviation."
     found = []
@@ -68,7 +68,7 @@ def _functions(numbers: RdfNumbers, pair: str) -> dict[str, Function]:
 
 
 def tables(measured: Measured[RdfNumbers]) -> list[Table]:
-    """A row for each pair and potential, those of the reference first."""
+    """Make a table with a row for each pair and potential, the reference first."""
     columns = [
         Column("pair"),
         Column("model"),
@@ -93,7 +93,7 @@ def tables(measured: Measured[RdfNumbers]) -> list[Table]:
 
 
 def assess(measured: Measured[RdfNumbers], thresholds: Mapping[str, Threshold]) -> list[Finding]:
-    """Runs that became unstable, and the worst pair that can be judged."""
+    """Judge runs that became unstable, and the worst pair that can be judged."""
     found = measured.numbers.potentials[measured.about.candidate]
     findings = []
     if found.unstable:
@@ -179,7 +179,7 @@ def _is_unclear(function: ComparedFunction, limit: Threshold) -> bool:
 
 
 def _told(measured: Measured[RdfNumbers], pair: str, pairs: int) -> str:
-    """How far the candidate and its foundation are from the reference."""
+    """State how far the candidate and its foundation are from the reference."""
     potentials = measured.numbers.potentials
     function = potentials[measured.about.candidate].pairs[pair]
     foundation = potentials.get(measured.about.baseline or "")
@@ -197,7 +197,7 @@ def _far(pair: str, function: ComparedFunction) -> str:
 
 
 def _doubt(found: Mapping[str, ComparedFunction], unclear: Sequence[str], limit: Threshold) -> str:
-    """Why a pair cannot be judged, and what to do about it."""
+    """Explain why a pair cannot be judged, and what to do."""
     pair, more = unclear[0], unclear[1:]
     function = found[pair]
     if function.emd is None:
@@ -215,7 +215,7 @@ def _doubt(found: Mapping[str, ComparedFunction], unclear: Sequence[str], limit:
 
 
 def _peaks(mine: Function, reference: Function) -> str:
-    """Where the first peaks are, in words."""
+    """State the positions of the first peaks in words."""
     if not mine.first_peak or not reference.first_peak:
         return ""
     (r, g), (r_ref, g_ref) = mine.first_peak, reference.first_peak

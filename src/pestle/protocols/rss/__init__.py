@@ -1,4 +1,6 @@
-"""Protocol `rss`: random crystals relaxed under pressure, and those that implode."""
+"""Protocol `rss`: random crystals are relaxed under pressure, and crystals that implode are
+counted.
+"""
 
 from pestle.protocols.declaration import Declaration
 

@@ -1,9 +1,9 @@
-"""A step of FIRE for many crystals at once, on atoms and the logarithm of the deformation.
+"""A FIRE step for many crystals at once, on atoms and on the logarithm of the cell deformation.
 
-torch-sim's own step (0.3) takes the derivative of the matrix exponential in a Python loop, nine
-times for every crystal, which for small crystals takes as long as the network. Here it is one
-exponential of all. The state, its beginning and the steps are torch-sim's, up to rounding: ASE's
-FIRE (Bitzek et al., DOI 10.1103/PhysRevLett.97.170201) on its FrechetCellFilter.
+torch-sim's own step (0.3) differentiates the matrix exponential in a Python loop, nine times for
+every crystal. For small crystals this takes as long as the network. Here one matrix exponential is
+calculated for all crystals. The state, its initial values and the steps equal torch-sim's up to
+rounding: ASE's FIRE (Bitzek et al., DOI 10.1103/PhysRevLett.97.170201) on its FrechetCellFilter.
 """
 
 from __future__ import annotations
@@ -12,18 +12,21 @@ import torch
 from torch_sim.models.interface import ModelInterface
 from torch_sim.optimizers import FrechetCellFIREState
 
-#: Of FIRE, as in ASE and torch-sim: largest time step, steps downhill before it grows, by how much
-#: it grows and shrinks, mixing at the beginning, by how much it shrinks, longest step (Å).
+#: Parameters of FIRE as in ASE and torch-sim: largest time step, downhill steps before it grows,
+#: factors of growth and reduction, initial mixing, factor of its reduction, longest step (Å).
 DT_MAX, N_MIN, F_INC, F_DEC, ALPHA, F_ALPHA, MAX_STEP = 1.0, 5, 1.1, 0.5, 0.1, 0.99, 0.2
 
 
 def fire_step(model: ModelInterface, state: FrechetCellFIREState) -> FrechetCellFIREState:
-    """Move atoms and cells by one step; the state is changed and returned.
+    """Move atoms and cells by one step.
 
     Args:
         model: gives energies, forces and stresses.
-        state: as `torch_sim.frechet_cell_fire` begins with, or an earlier step returned; without
-            `hydrostatic_strain` and `constant_volume`.
+        state: the initial state of `torch_sim.frechet_cell_fire`, or the state after an earlier
+            step; without `hydrostatic_strain` and `constant_volume`. It is changed in place.
+
+    Returns:
+        The same state.
     """
     system, deformation = state.system_idx, state.deform_grad()
     forces, pull = _rows(state.forces, deformation, system), state.cell_forces
@@ -73,10 +76,17 @@ def fire_step(model: ModelInterface, state: FrechetCellFIREState) -> FrechetCell
 
 
 def exponential_gradient(matrices: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
-    """Derivatives by A of what has the derivatives G by exp(A), both [n, 3, 3].
+    """Return derivatives by the matrices A from derivatives by their exponentials exp(A).
 
     They are the upper right block of exp([[Aᵀ, G], [0, Aᵀ]]) (Al-Mohy and Higham,
     DOI 10.1137/080716426).
+
+    Args:
+        matrices: [n, 3, 3], A.
+        gradients: [n, 3, 3], G, the derivatives by exp(A).
+
+    Returns:
+        [n, 3, 3].
     """
     turned = matrices.mT
     upper = torch.cat([turned, gradients], dim=2)
@@ -85,7 +95,11 @@ def exponential_gradient(matrices: torch.Tensor, gradients: torch.Tensor) -> tor
 
 
 def _adapt(state: FrechetCellFIREState, downhill: torch.Tensor) -> None:
-    """Time step and mixing of every crystal, by whether it moved downhill [n_systems]."""
+    """Update time step and mixing of each crystal.
+
+    Args:
+        downhill: [n_systems] whether the crystal moved downhill in energy.
+    """
     faster = downhill & (state.n_pos > N_MIN)
     slower = torch.full_like(state.alpha, ALPHA)
     dt = torch.where(faster, (state.dt * F_INC).clamp(max=DT_MAX), state.dt)
@@ -98,10 +112,10 @@ def _adapt(state: FrechetCellFIREState, downhill: torch.Tensor) -> None:
 def _dot(
     a: torch.Tensor, b: torch.Tensor, c: torch.Tensor, d: torch.Tensor, system: torch.Tensor
 ) -> torch.Tensor:
-    """a·b over the atoms of every crystal plus c·d of its cell [n_systems]."""
+    """Return, for each crystal [n_systems], a·b over its atoms plus c·d over its cell."""
     return (c * d).sum(dim=(1, 2)).index_add(0, system, (a * b).sum(dim=1))
 
 
 def _rows(vectors: torch.Tensor, matrices: torch.Tensor, system: torch.Tensor) -> torch.Tensor:
-    """Row vectors [n_atoms, 3] times the matrix of their crystal."""
+    """Multiply row vectors [n_atoms, 3] by the matrix of their crystal."""
     return (vectors[:, None, :] @ matrices[system])[:, 0, :]

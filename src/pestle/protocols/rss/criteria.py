@@ -1,9 +1,9 @@
-"""Which relaxed crystals imploded: the four criteria of the paper's appendix A.5, and divergence.
+"""Detection of imploded crystals: the four criteria of the paper's appendix A.5, and divergence.
 
-Medians are those of the crystals of one composition at one pressure that did not diverge. Those of
-the foundation are used too: a potential on which most crystals implode hides it in its own. What
-the paper does not have is a limit to the median volume: molecules that drift apart, as they do at
-0.1 GPa, would make any solid among them look imploded.
+A median is taken over the crystals of one composition at one pressure that did not diverge. The
+medians of the foundation are used too. If most crystals implode on a potential, its own medians do
+not show it. In addition to the paper, the median volume has an upper limit: at 0.1 GPa molecules
+can drift apart, and any solid among them would then look imploded.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from pestle.settings.probe import RssSettings
 
-#: Criterion → what tables call it.
+#: Criterion → its name in tables.
 CRITERIA: Mapping[str, str] = {
     "overlap": "overlap",
     "volume": "volume",
@@ -27,15 +27,15 @@ CRITERIA: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Crystals:
-    """Of one composition at one pressure, relaxed with one potential.
+    """Crystals of one composition at one pressure, relaxed with one potential.
 
     Attributes:
-        status: [n] of the last relaxation.
-        first_energy: [n] eV/atom of the unrelaxed crystals, before the first cycle, which all
-            potentials share.
+        status: [n] result of the last relaxation.
+        first_energy: [n] energy of the unrelaxed crystals, eV/atom. They are the same crystals for
+            all potentials.
         energy: [n] eV/atom.
         volume: [n] Å³/atom.
-        overlap: [n] smallest distance over the sum of the covalent radii.
+        overlap: [n] smallest distance divided by the sum of the covalent radii.
     """
 
     status: np.ndarray
@@ -46,7 +46,7 @@ class Crystals:
 
     @property
     def diverged(self) -> np.ndarray:
-        """[n] whether the relaxation did."""
+        """[n] whether the relaxation diverged."""
         return self.status == "diverged"
 
     def __len__(self) -> int:
@@ -55,14 +55,14 @@ class Crystals:
 
 @dataclass(frozen=True)
 class Medians:
-    """What a crystal is compared with; NaN where there is nothing.
+    """The values that a crystal is compared with; NaN if there is no value.
 
     Attributes:
         volume: Å³/atom.
         energy: eV/atom.
         mad: median absolute deviation of the energy, eV/atom.
-        name: what a reader is told that they are.
-        volume_name: the same of the volume, where that is another.
+        name: name of these medians in texts.
+        volume_name: name of the volume in texts, if it differs from `name`.
     """
 
     volume: float
@@ -72,7 +72,11 @@ class Medians:
     volume_name: str = field(default="", compare=False)
 
     def limited(self, volume: float) -> Medians:
-        """The same with a volume of so many Å³/atom at most."""
+        """Return the same medians with an upper limit for the volume.
+
+        Args:
+            volume: the limit, Å³/atom.
+        """
         if not self.volume > volume:
             return self
         name = f"the {volume:.3g} Å³/atom that a median counts as at most"
@@ -80,7 +84,7 @@ class Medians:
 
 
 def medians(crystals: Crystals) -> Medians:
-    """Of the crystals that did not diverge."""
+    """Return the medians of the crystals that did not diverge."""
     taken = ~crystals.diverged
     if not taken.any():
         return Medians(np.nan, np.nan, np.nan)
@@ -91,10 +95,16 @@ def medians(crystals: Crystals) -> Medians:
 
 
 def foundation_medians(foundation: Crystals, crystals: Crystals) -> Medians:
-    """Of the foundation, with the energy on the scale of the potential of the given crystals.
+    """Return the medians of the foundation, with its energies shifted to those of another
+    potential.
 
-    Levels of theory may differ by hundreds of eV an atom. The shift is the median difference of the
-    energies of the unrelaxed crystals, which are the same for both.
+    The energies of two levels of theory may differ by hundreds of eV per atom. The shift is the
+    median difference of the energies of the unrelaxed crystals, which are the same for both
+    potentials.
+
+    Args:
+        foundation: the crystals on the foundation.
+        crystals: the same crystals on the other potential.
     """
     found = medians(foundation)
     shift = crystals.first_energy - foundation.first_energy
@@ -104,7 +114,16 @@ def foundation_medians(foundation: Crystals, crystals: Crystals) -> Medians:
 
 
 def screen(crystals: Crystals, middle: Medians, limits: RssSettings) -> dict[str, np.ndarray]:
-    """Criterion → [n] whether it applies. A comparison with NaN never does."""
+    """Apply all criteria. A comparison with NaN is never true.
+
+    Args:
+        crystals: the crystals to examine, n of them.
+        middle: the medians to compare with.
+        limits: settings with the limits of the criteria.
+
+    Returns:
+        Criterion → [n] whether it applies.
+    """
     below = middle.energy - crystals.energy
     dense = crystals.volume < limits.low_energy_volume * middle.volume
     return {
@@ -117,7 +136,17 @@ def screen(crystals: Crystals, middle: Medians, limits: RssSettings) -> dict[str
 
 
 def reason(crystals: Crystals, k: int, middle: Medians, limits: RssSettings) -> str:
-    """Why crystal k is flagged, with the figures; empty where it is not."""
+    """Explain with numbers why one crystal is flagged.
+
+    Args:
+        crystals: all crystals.
+        k: index of the crystal.
+        middle: the medians to compare with.
+        limits: settings with the limits of the criteria.
+
+    Returns:
+        The reason in words; empty if the crystal is not flagged.
+    """
     applies = {key: bool(mask[k]) for key, mask in screen(crystals, middle, limits).items()}
     of = middle.volume_name or middle.name
     small = f"volume {100 * crystals.volume[k] / middle.volume:.0f} % of {of}"

@@ -1,7 +1,7 @@
-"""What a random structure search starts from: compositions, random crystals, rattles, batches.
+"""The input of a random structure search: compositions, random crystals, rattling, batches.
 
-All depend on the seed, the composition and the number of the crystal alone, so that every potential
-starts from the same ones.
+All of them depend only on the seed, the composition and the number of the crystal, so that every
+potential starts from the same crystals.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from pestle.structures.generation.compositions import (
 from pestle.structures.generation.random_crystals import random_crystal
 from pestle.structures.generation.spacing import HEAVIEST, expected_edges, volume_guess
 
-#: Calls of the generator for one crystal, each with many draws of its own, before giving up.
+#: Largest number of calls of the generator for one crystal; each call makes many draws.
 _CALLS = 50
-#: What random numbers are for, so that no two purposes share them.
+#: Purposes of random numbers, so that no two purposes share the same numbers.
 _COMPOSITIONS, _CRYSTALS, _RATTLES = 1, 2, 3
 
 
 def compositions(inputs: Inputs, settings: RssSettings) -> list[Stoichiometry]:
-    """The given compositions, or drawn ones of the elements.
+    """Return the compositions of the settings, or draw some from the elements.
 
     Raises:
-        PestleError: no element is known, or a formula is none.
+        PestleError: no element is known, or a text is not a formula.
     """
     if settings.compositions:
         return list(dict.fromkeys(parse_formula(text) for text in settings.compositions))
@@ -47,10 +47,10 @@ def compositions(inputs: Inputs, settings: RssSettings) -> list[Stoichiometry]:
 
 
 def check(inputs: Inputs, settings: RssSettings, potentials: Sequence[Potential]) -> None:
-    """Whether every potential can take every composition.
+    """Check that every potential knows the elements of every composition.
 
     Raises:
-        PestleError: it cannot, or a composition is none.
+        PestleError: a potential lacks an element, or a text is not a formula.
     """
     for composition in compositions(inputs, settings):
         heavy = [z for z in composition.species if z > HEAVIEST]
@@ -79,11 +79,17 @@ def check(inputs: Inputs, settings: RssSettings, potentials: Sequence[Potential]
 
 
 def random_crystals(composition: Stoichiometry, settings: RssSettings, seed: int) -> list[Atoms]:
-    """The crystals that a search of this composition starts from, without contacts that are too
-    short, at about the volume that their atoms take in a solid.
+    """Make the crystals that the search of one composition starts from.
+
+    Their volume is about that of a solid, and no contact is too short.
+
+    Args:
+        composition: the composition.
+        settings: settings of the protocol.
+        seed: seed of the run.
 
     Raises:
-        PestleError: none was found.
+        PestleError: no crystal was found.
     """
     found = []
     for number in range(settings.structures):
@@ -112,13 +118,13 @@ def random_crystals(composition: Stoichiometry, settings: RssSettings, seed: int
 def rattled(
     atoms: Atoms, amplitude: float, seed: int, composition: Stoichiometry, number: int, cycle: int
 ) -> Atoms:
-    """A copy with normal displacements of a standard deviation in Å along x, y and z.
+    """Return a copy with normally distributed displacements along x, y and z.
 
     Args:
         atoms: the crystal.
-        amplitude: Å.
-        seed, composition, number: which crystal it is.
-        cycle: before which relaxation, from 1.
+        amplitude: standard deviation of each component, Å.
+        seed, composition, number: identify the crystal.
+        cycle: number of the relaxation that follows, from 1.
     """
     rng = _rng(_RATTLES, seed, composition, number, cycle)
     moved = atoms.copy()
@@ -127,11 +133,14 @@ def rattled(
 
 
 def batches(crystals: Sequence[Atoms], most_edges: float) -> list[range]:
-    """Numbers of the crystals that are relaxed together: successive ones, at least one each.
+    """Divide the crystals into batches that are relaxed together.
 
     Args:
-        crystals: at the start.
-        most_edges: neighbours that they may have together, at their volumes at rest.
+        crystals: the crystals at the start.
+        most_edges: largest number of neighbour pairs in a batch, at the volumes at rest.
+
+    Returns:
+        Ranges of consecutive crystals, each with at least one.
     """
     starts, edges = [0], 0.0
     for number, atoms in enumerate(crystals):

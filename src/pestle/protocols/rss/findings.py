@@ -1,4 +1,4 @@
-"""Findings of a random structure search: crystals that imploded, and crystals still moving."""
+"""Findings of a random structure search: imploded crystals and unfinished relaxations."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pestle.records.verdict import LEVELS, Finding, Level
 from pestle.records.wording import listed, percent
 from pestle.settings.probe import RssSettings
 
-#: Probability below which a difference of counts is no chance, and a share is excluded.
+#: A difference of counts, or a share, is significant if its probability is below this value.
 CHANCE = 0.05
-#: Share of crystals out of steps from which on a finding says so, below the threshold too.
+#: From this share of crystals out of steps, a finding reports them, even below the threshold.
 MANY = 0.2
 
 
 def assess(measured: Measured[RssNumbers], thresholds: Mapping[str, Threshold]) -> list[Finding]:
-    """Crystals that imploded beyond the foundation's share, and crystals still moving."""
+    """Judge imploded crystals against the foundation, and crystals that still move at the end."""
     found = [_imploded(measured, thresholds)]
     moving = _moving(measured, thresholds["still_moving"])
     found += [moving] if moving is not None else []
@@ -28,9 +28,9 @@ def assess(measured: Measured[RssNumbers], thresholds: Mapping[str, Threshold]) 
 
 
 def _imploded(measured: Measured[RssNumbers], thresholds: Mapping[str, Threshold]) -> Finding:
-    """At the pressure where that is worst.
+    """Judge the pressure with the worst result.
 
-    Without a foundation one on which no crystal implodes stands in.
+    Without a foundation, the comparison is with a potential on which no crystal implodes.
     """
     limit, searches = thresholds["flagged_change"], _searches(measured)
     foundation = measured.numbers.potentials.get(measured.about.baseline or "")
@@ -76,10 +76,13 @@ def _imploded(measured: Measured[RssNumbers], thresholds: Mapping[str, Threshold
 
 
 def _judged(number: int, before: int, n: int, limit: Threshold) -> tuple[Level, bool, float]:
-    """Level of a number of crystals out of n against the foundation's, whether that may be chance,
-    and the change of the share.
+    """Judge a number of crystals out of n against the number of the foundation.
 
-    What Fisher's exact test, one-sided, does not tell from chance is a concern at most.
+    A difference that Fisher's one-sided exact test cannot distinguish from chance is at most a
+    concern.
+
+    Returns:
+        The level, whether the difference may be chance, and the difference of the shares.
     """
     change = (number - before) / n
     level = limit.level(change)
@@ -91,13 +94,22 @@ def _judged(number: int, before: int, n: int, limit: Threshold) -> tuple[Level, 
 
 
 def upper_bound(number: int, n: int) -> float:
-    """Largest share of crystals that so many of n do not exclude: Clopper and Pearson's one-sided
-    bound at 95 % (Biometrika 26, 404, 1934; DOI 10.1093/biomet/26.4.404); of none about 3 / n."""
+    """Return the largest share of crystals that is compatible with a count, at 95 % confidence.
+
+    This is the one-sided bound of Clopper and Pearson (Biometrika 26, 404, 1934; DOI
+    10.1093/biomet/26.4.404). For a count of 0 it is about 3 / n.
+
+    Args:
+        number: the count.
+        n: number of crystals.
+    """
     return float(beta.ppf(1 - CHANCE, number + 1, n - number)) if number < n else 1.0
 
 
 def _moving(measured: Measured[RssNumbers], limit: Threshold) -> Finding | None:
-    """Crystals that ran out of steps in their last relaxation; `None` where they are few."""
+    """Report crystals that reached the step limit in their last relaxation; `None` if they are
+    few.
+    """
     search = max(_searches(measured), key=lambda search: search.out_of_steps / search.n)
     number, n = search.out_of_steps, search.n
     level = limit.level(number / n)
@@ -113,10 +125,10 @@ def _moving(measured: Measured[RssNumbers], limit: Threshold) -> Finding | None:
 
 
 def _at(searches: Sequence[PressureNumbers]) -> str:
-    """Their pressures: `0.1 and 50`."""
+    """List the pressures: `0.1 and 50`."""
     return listed([f"{search.pressure:g}" for search in searches])
 
 
 def _searches(measured: Measured[RssNumbers]) -> Sequence[PressureNumbers]:
-    """Numbers of the candidate at each pressure."""
+    """Return the numbers of the candidate at each pressure."""
     return measured.numbers.potentials[measured.about.candidate].pressures

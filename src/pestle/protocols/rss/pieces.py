@@ -1,4 +1,6 @@
-"""Raw results of a random structure search: pieces, each calculated and written in one go."""
+"""Raw results of a random structure search, in pieces that are calculated and written one by
+one.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +26,11 @@ class Piece:
     """A batch of crystals in one cycle.
 
     Attributes:
-        composition, pressure: of the crystals; GPa.
+        composition, pressure: composition and pressure (GPa) of the crystals.
         batch: number of the batch.
         members: numbers of its crystals.
         start: all random crystals of the composition.
-        cycle: from 0.
+        cycle: number of the cycle, from 0.
     """
 
     composition: Stoichiometry
@@ -40,27 +42,34 @@ class Piece:
 
     @property
     def name(self) -> str:
-        """Of its raw results."""
+        """Name of the raw results."""
         return piece_name(self.composition.formula, self.pressure, self.batch, self.cycle)
 
     @property
     def name_before(self) -> str:
-        """Of the raw results of the same batch in the cycle before."""
+        """Name of the raw results of the same batch in the previous cycle."""
         return piece_name(self.composition.formula, self.pressure, self.batch, self.cycle - 1)
 
 
 def piece_name(formula: str, pressure: float, batch: int, cycle: int) -> str:
-    """Of raw results."""
+    """Return the name of raw results.
+
+    Args:
+        formula: the composition.
+        pressure: GPa.
+        batch: number of the batch.
+        cycle: number of the cycle, from 0.
+    """
     return f"{formula}_{pressure:.12g}GPa_{batch}_{cycle}"
 
 
 def pressures(settings: RssSettings) -> list[float]:
-    """GPa, each once."""
+    """Return the different pressures of the settings, GPa."""
     return list(dict.fromkeys(settings.pressures))
 
 
 def pieces(inputs: Inputs, settings: RssSettings) -> Iterator[Piece]:
-    """All of them, in the order in which they are calculated."""
+    """Yield all pieces in the order of calculation."""
     for composition in compositions(inputs, settings):
         start = random_crystals(composition, settings, inputs.seed)
         for pressure in pressures(settings):
@@ -77,10 +86,21 @@ def calculated(
     raw: RawFolder,
     on_step: Callable[[int, int], None],
 ) -> dict[str, np.ndarray]:
-    """Arrays of one piece. The cycle before is read, so that a run that goes on after a stop does
-    what it would have done.
+    """Calculate the arrays of one piece.
 
-    A crystal that diverged in a cycle before stays as it last was.
+    The previous cycle is read from its file, so that a restarted run gives the same results. A
+    crystal that diverged in an earlier cycle keeps its last geometry.
+
+    Args:
+        piece: the piece.
+        model: gives energies, forces and stresses.
+        seed: seed of the run.
+        settings: settings of the protocol.
+        raw: folder with the previous cycle.
+        on_step: called after each step with the steps so far and the crystals that still move.
+
+    Returns:
+        Arrays as `packed` makes them.
     """
     atoms = [piece.start[number] for number in piece.members]
     rows: list[dict[str, Any]] = [{"status": ""} for _ in atoms]
@@ -107,9 +127,16 @@ def calculated(
 
 
 def figures(found: Relaxation, pressure: float) -> dict[str, Any]:
-    """What is kept of a crystal beside its geometry: energies in eV/atom (`enthalpy` at a pressure
-    in GPa), `volume` in Å³/atom, `overlap` as the smallest distance over the sum of the covalent
-    radii (images included), `force` in eV/Å."""
+    """Return the stored values of one crystal without its geometry.
+
+    Args:
+        found: the relaxed crystal.
+        pressure: GPa.
+
+    Returns:
+        Energies in eV/atom (`enthalpy` at the pressure), `volume` in Å³/atom, `overlap` (smallest
+        distance, with periodic images, divided by the sum of the covalent radii), `force` in eV/Å.
+    """
     atoms, size = found.atoms, len(found.atoms)
     volume = atoms.get_volume() / size
     return {
@@ -125,8 +152,16 @@ def figures(found: Relaxation, pressure: float) -> dict[str, Any]:
 
 
 def packed(rows: Sequence[dict[str, Any]], atoms: Sequence[Atoms]) -> dict[str, np.ndarray]:
-    """Columns [n] of the rows; `size` [n]; `numbers` [n_atoms] and `positions` [n_atoms, 3] of all
-    crystals, one after the other; `cells` [n, 3, 3]. Å."""
+    """Put crystals into arrays.
+
+    Args:
+        rows: values of each crystal.
+        atoms: the crystals, n of them.
+
+    Returns:
+        One array [n] for each value; `size` [n]; `numbers` [n_atoms] and `positions` [n_atoms, 3] Å
+        of all crystals, one after the other; `cells` [n, 3, 3] Å.
+    """
     return {key: np.array([row[key] for row in rows]) for key in rows[0]} | {
         "size": np.array([len(a) for a in atoms]),
         "numbers": np.concatenate([a.numbers for a in atoms]),
@@ -136,7 +171,7 @@ def packed(rows: Sequence[dict[str, Any]], atoms: Sequence[Atoms]) -> dict[str, 
 
 
 def unpacked(arrays: dict[str, np.ndarray]) -> tuple[list[dict[str, Any]], list[Atoms]]:
-    """Rows and crystals of what `packed` gave."""
+    """Return values and crystals from the arrays of `packed`."""
     plain = {"size", "numbers", "positions", "cells"}
     keys = [key for key in arrays if key not in plain]
     rows = [{key: arrays[key][k] for key in keys} for k in range(len(arrays["size"]))]

@@ -1,12 +1,13 @@
 """Protocol `rss`: random structure search, as in the paper's appendix A.5.
 
-Random crystals are relaxed, rattled and relaxed again under a pressure. Where a potential has lost
-its repulsion at short range, some of them implode; how many is compared with the foundation.
+Random crystals are relaxed, rattled and relaxed again under a pressure. If a potential has lost its
+repulsion at short range, some crystals implode. Their number is compared with the foundation.
 
-What A.5 leaves open is chosen here and is a setting: FIRE as optimizer, on atoms and cell together,
-its force threshold and step limit, the amplitude of the rattle, the number of atoms. A crystal
-whose relaxation ends at the step limit is counted, goes on to the next cycle and is screened like
-the others; one that diverges is flagged and stays as it last was. All crystals are neutral.
+Appendix A.5 does not define everything. The following choices are settings: FIRE as optimizer, on
+atoms and cell together, its force threshold and step limit, the amplitude of the rattle, and the
+number of atoms. A crystal whose relaxation ends at the step limit is counted, continues with the
+next cycle and is screened like the others. A crystal that diverges is flagged and keeps its last
+geometry. All crystals are neutral.
 """
 
 from __future__ import annotations
@@ -56,12 +57,19 @@ from pestle.settings.probe import RssSettings
 from pestle.structures.generation.compositions import Stoichiometry
 from pestle.structures.generation.spacing import atomic_volumes
 
-#: Flagged structures of a potential that are written at most; the others are counted.
+#: Largest number of flagged structures that are written for a potential; the others are counted.
 WRITTEN = 20
 
 
 def calculate(potential: Potential, inputs: Inputs, settings: RssSettings, raw: RawFolder) -> None:
-    """Relax, rattle and relax all crystals of all compositions at all pressures."""
+    """Relax, rattle and relax all crystals of all compositions at all pressures.
+
+    Args:
+        potential: a potential with a torch-sim model that gives stresses.
+        inputs: gives elements and seed.
+        settings: settings of the protocol.
+        raw: folder for the results.
+    """
     model, counts, done = potential.batched(), dict[str, int](), 0
     searches = len(compositions(inputs, settings)) * len(pressures(settings))
     total = searches * settings.structures * settings.cycles
@@ -83,7 +91,13 @@ def _tell(bar: Task, piece: Piece, done: int, step: int, moving: int) -> None:
 
 
 def analyse(raws: Mapping[str, RawFolder], inputs: Inputs, settings: RssSettings) -> RssNumbers:
-    """Crystals that imploded, by potential and pressure."""
+    """Count the crystals that imploded, by potential and pressure.
+
+    Args:
+        raws: name of the potential → its raw results.
+        inputs: gives elements, candidate and baseline.
+        settings: settings of the protocol.
+    """
     searched = compositions(inputs, settings)
     found = {}
     for name, raw in raws.items():
@@ -104,8 +118,11 @@ def analyse(raws: Mapping[str, RawFolder], inputs: Inputs, settings: RssSettings
 
 
 def _read(raw: RawFolder, formula: str, pressure: float, settings: RssSettings) -> Crystals:
-    """The crystals after the last cycle. What is kept of a cycle says where that one began: the
-    unrelaxed crystals are those of the first."""
+    """Return the crystals after the last cycle.
+
+    The results of a cycle contain the energies at its start. Those of the first cycle are the
+    energies of the unrelaxed crystals.
+    """
     last = _after(raw, formula, pressure, settings.cycles - 1)
     first = last if settings.cycles == 1 else _after(raw, formula, pressure, 0)
     columns = {
@@ -116,7 +133,7 @@ def _read(raw: RawFolder, formula: str, pressure: float, settings: RssSettings) 
 
 
 def _after(raw: RawFolder, formula: str, pressure: float, cycle: int) -> list[dict[str, Any]]:
-    """Arrays of all batches after a cycle."""
+    """Return the arrays of all batches after a cycle."""
     batches = range(raw.facts["batches"][formula])
     return [raw.read(piece_name(formula, pressure, k, cycle)) for k in batches]
 
@@ -164,14 +181,14 @@ def _composition(
 
 
 def _solid_volume(composition: Stoichiometry) -> float:
-    """Å³/atom, about what it takes in a solid at rest."""
+    """Return the approximate volume of the composition in a solid at rest, Å³/atom."""
     return float(
         np.average(atomic_volumes()[list(composition.species)], weights=composition.amounts)
     )
 
 
 def _counts(screens: Sequence[Mapping[str, np.ndarray]]) -> tuple[int, dict[str, int]]:
-    """Crystals that any of the screens flags, and how many by each criterion."""
+    """Count the crystals that any of the screens flags, in total and by criterion."""
     masks = {key: np.any([found[key] for found in screens], axis=0) for key in CRITERIA}
     flagged = np.any(list(masks.values()), axis=0)
     return int(flagged.sum()), {key: int(mask.sum()) for key, mask in masks.items()}
@@ -213,7 +230,7 @@ def _at_pressure(
 
 
 def flagged(raws: Mapping[str, RawFolder], measured: Measured[RssNumbers]) -> list[Flagged]:
-    """Those whose atoms are nearest to each other, WRITTEN of a potential at most."""
+    """Return the flagged structures with the closest atoms, at most WRITTEN for each potential."""
     settings = RssSettings.model_validate(measured.about.settings)
     found = []
     for name, potential in measured.numbers.potentials.items():
@@ -247,7 +264,7 @@ PROTOCOL = Protocol(
     tables=tables,
     assess=assess,
     extent=extent,
-    # With pestle-seed0 on H, C, F and Cl 4 of 20 crystals run out of these steps.
+    # With pestle-seed0 on H, C, F and Cl, 4 of 20 crystals reach this step limit.
     quick={
         "n_compositions": 2,
         "structures": 5,

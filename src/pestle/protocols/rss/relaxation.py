@@ -1,8 +1,9 @@
-"""Relaxation of many crystals at once: atoms and cells under a pressure, with torch-sim's FIRE.
+"""Relaxation of many crystals at once: atoms and cells under pressure, with torch-sim's FIRE.
 
-torch-sim's own driver calls a state that reached the step limit converged, keeps crystals that
-collapse, and names its pressure GPa while it takes eV/Å³ (version 0.3). Which crystal ends, when
-and as what, is decided here, after each step (cell_fire.py) from its forces.
+torch-sim's own driver (version 0.3) has three problems: it marks a state at the step limit as
+converged, it keeps collapsed crystals, and it documents its pressure in GPa although it takes
+eV/Å³. This file therefore decides after each step (cell_fire.py), from the forces, which crystal
+has ended and with which status.
 """
 
 from __future__ import annotations
@@ -24,34 +25,34 @@ from pestle.structures.generation.spacing import covalent_sums, nearest, volume_
 
 Status = Literal["relaxed", "out of steps", "diverged"]
 
-#: A crystal below this share of the volume that its atoms take in a solid at rest has collapsed:
-#: the edges of its graph would fill the memory. Caesium, one of the softest, keeps a fifth at 50
-#: GPa.
+#: A crystal has collapsed if its volume is below this share of the volume of a solid at rest: the
+#: edges of its graph would fill the memory. Caesium, one of the softest elements, still has a fifth
+#: of its volume at 50 GPa.
 COLLAPSED = 0.1
-#: So has one with two atoms nearer than this share of the sum of their covalent radii, which none
-#: comes back from: at the bottom of a hole in the potential it would move until the last step.
+#: A crystal has also collapsed if two atoms are closer than this share of the sum of their covalent
+#: radii. It never recovers: it would stay in a false minimum and move until the last step.
 OVERLAPPING = 0.2
-#: eV/Å; with forces beyond it the squares of velocities would soon not fit single precision.
+#: Largest force, eV/Å. With larger forces, squared velocities would soon overflow float32.
 RUNAWAY = 1e9
-#: Steps between two looks at the distances.
+#: Steps between two checks of the distances.
 _LOOK_EVERY = 10
 
 
 @dataclass(frozen=True)
 class Relaxation:
-    """What became of one crystal.
+    """The result of relaxing one crystal.
 
     Attributes:
-        status: `relaxed`; `out of steps`, finite but still moving; `diverged`, where energy or
-            forces were no finite numbers any more (or forces above RUNAWAY), or the crystal
-            collapsed (COLLAPSED, OVERLAPPING).
-        steps: that it took.
-        atoms: its last geometry with finite energy and forces; the first one where none has.
-        first_energy: energy of the geometry that it started from, eV.
-        energy: of `atoms`, eV; NaN where none was finite.
-        force: the largest force on an atom of `atoms`, or on its cell if that is larger, eV/Å. That
-            on the cell is the virial less the pressure's share, over the number of atoms, as in
-            ASE's cell filters.
+        status: `relaxed`; `out of steps`: finite but still moving; `diverged`: energy or forces
+            were not finite, forces were above RUNAWAY, or the crystal collapsed (COLLAPSED,
+            OVERLAPPING).
+        steps: number of steps.
+        atoms: the last geometry with finite energy and forces; the first geometry if there is none.
+        first_energy: energy of the first geometry, eV.
+        energy: energy of `atoms`, eV; NaN if no energy was finite.
+        force: the largest force on an atom of `atoms`, or on its cell if that is larger, eV/Å. The
+            force on the cell is the virial minus the contribution of the pressure, divided by the
+            number of atoms, as in ASE's cell filters.
     """
 
     status: Status
@@ -71,18 +72,21 @@ def relax(
     max_steps: int,
     on_step: Callable[[int, int], None] | None = None,
 ) -> list[Relaxation]:
-    """Relax crystals together; each leaves the batch when it has ended.
+    """Relax crystals together; each crystal leaves the batch when its relaxation ends.
 
-    The cell is deformed by the exponential of a matrix, as ASE's FrechetCellFilter does, so that it
-    never turns inside out. The numbers depend in their last digits on which crystals are together.
+    The cell is deformed by the exponential of a matrix, as in ASE's FrechetCellFilter, so that it
+    cannot be inverted. The last digits of the results depend on the other crystals of the batch.
 
     Args:
-        model: gives stresses.
-        crystals: all periodic in three directions.
+        model: gives energies, forces and stresses.
+        crystals: structures that are periodic in three directions.
         pressure: GPa.
-        fmax: largest force (`Relaxation.force`) of a relaxed crystal, eV/Å.
-        max_steps: steps at most.
+        fmax: a crystal is relaxed if its largest force (`Relaxation.force`) is below this, eV/Å.
+        max_steps: largest number of steps.
         on_step: called after each step with the steps so far and the crystals that still move.
+
+    Returns:
+        The result of each crystal, in order.
     """
     start = [right_handed(atoms) for atoms in crystals]
     first, _ = ts.frechet_cell_fire(model, scalar_pressure=pressure * units.GPa)
@@ -131,13 +135,13 @@ def relax(
 
 
 class _Moment:
-    """Where the crystals of a state are, copied to the CPU.
+    """Values of the crystals in a state, copied to the CPU.
 
     Attributes:
         energy: [n_systems] eV.
-        force: [n_systems] eV/Å, the largest on an atom or on the cell.
+        force: [n_systems] largest force on an atom or on the cell, eV/Å.
         volume: [n_systems] Å³.
-        finite: [n_systems], whether these three are numbers, and the force below RUNAWAY.
+        finite: [n_systems] whether these three are finite and the force is below RUNAWAY.
     """
 
     def __init__(self, state: FrechetCellFIREState) -> None:
@@ -154,7 +158,7 @@ class _Moment:
         self.finite = np.isfinite(self.energy) & np.isfinite(self.volume) & (self.force < RUNAWAY)
 
     def atoms(self, k: int, like: Atoms) -> Atoms:
-        """Crystal k; the given atoms where it never was one."""
+        """Return crystal k; the given atoms if its geometry was never valid."""
         if not self.finite[k]:
             return like.copy()
         positions = self._positions[self._systems == k]
@@ -162,5 +166,5 @@ class _Moment:
 
 
 def _overlaps(atoms: Atoms) -> bool:
-    """Whether two atoms, images included, lie within OVERLAPPING of each other."""
+    """Whether two atoms, including images, are closer than OVERLAPPING."""
     return nearest(atoms, covalent_sums()) < OVERLAPPING

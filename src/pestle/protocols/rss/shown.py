@@ -9,12 +9,12 @@ from pestle.records.results import Measured
 from pestle.records.wording import listed
 from pestle.settings.probe import RssSettings
 
-#: eV/atom above and below the median, and multiples of its volume, at which a chart ends.
+#: Bounds of a chart: eV/atom above and below the median, and multiples of the median volume.
 DRAWN_ENERGY, DRAWN_VOLUME = 10.0, 3.0
 
 
 def extent(settings: RssSettings) -> str:
-    """`10 compositions × 50 crystals at 0.1 and 50 GPa`."""
+    """Describe the size of a search: `10 compositions × 50 crystals at 0.1 and 50 GPa`."""
     kinds = len(settings.compositions) or settings.n_compositions
     plural = "s" if kinds > 1 else ""
     at = listed([f"{pressure:g}" for pressure in dict.fromkeys(settings.pressures)])
@@ -22,7 +22,9 @@ def extent(settings: RssSettings) -> str:
 
 
 def charts(measured: Measured[RssNumbers]) -> list[Chart]:
-    """For each pressure the share that imploded by composition, and volumes against energies."""
+    """Draw for each pressure the share that imploded by composition, and energies against
+    volumes.
+    """
     found = []
     potentials = measured.numbers.potentials
     of = "the foundation's medians" if measured.about.baseline else "the medians"
@@ -67,7 +69,7 @@ def _within(volume: float, energy: float) -> tuple[float, float]:
 
 
 def tables(measured: Measured[RssNumbers]) -> list[Table]:
-    """Counts by potential, pressure and criterion, and by composition."""
+    """Make tables of counts by potential, pressure and criterion, and by composition."""
     return [_by_criterion(measured), _by_composition(measured)]
 
 
@@ -111,7 +113,9 @@ def _by_composition(measured: Measured[RssNumbers]) -> Table:
 
 
 def _drawn(measured: Measured[RssNumbers]) -> str:
-    """Why fewer compositions were searched than asked for; empty where it is not so."""
+    """Explain why fewer compositions were searched than requested; empty if that is not the
+    case.
+    """
     asked = RssSettings.model_validate(measured.about.settings)
     if asked.compositions or len(measured.numbers.formulas) >= asked.n_compositions:
         return ""
@@ -121,6 +125,6 @@ def _drawn(measured: Measured[RssNumbers]) -> str:
 
 
 def _pressures(measured: Measured[RssNumbers]) -> list[float]:
-    """Pressures of the search, GPa."""
+    """Return the pressures of the search, GPa."""
     searches = measured.numbers.potentials[measured.about.candidate].pressures
     return [search.pressure for search in searches]

@@ -1,9 +1,9 @@
-"""Protocol `torsion`: energies along scans of a coordinate, a dihedral angle as a rule (Fig. 9).
+"""Protocol `torsion`: energies along scans of a coordinate, usually a dihedral angle (Fig. 9).
 
-Energies are relative to the frame in which the reference is lowest, of the model as of the
-reference: what is read from a scan are heights above its minimum, and public benchmarks on
-TorsionNet500 (DOI 10.1021/acs.jcim.1c01346) align there. One bad frame, that one, then shifts a
-whole curve; the RMSE with both curves about their means, which is never larger, is given beside it.
+All energies, of model and reference, are relative to the frame with the lowest reference energy. A
+user reads heights above the minimum from a scan, and public benchmarks on TorsionNet500 (DOI
+10.1021/acs.jcim.1c01346) use the same alignment. An error in this one frame shifts the whole curve.
+The RMSE with both curves relative to their means, which is never larger, is therefore given too.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ KCAL = kcal / mol
 
 
 def structures(inputs: Inputs, _settings: object = None) -> Sequence[Frame]:
-    """The labelled structures of all sets.
+    """Return the labelled structures of all sets.
 
     Raises:
         PestleError: there is none; before anything is written.
@@ -45,7 +45,14 @@ def structures(inputs: Inputs, _settings: object = None) -> Sequence[Frame]:
 def calculate(
     potential: Potential, inputs: Inputs, settings: TorsionSettings, raw: RawFolder
 ) -> None:
-    """Energies of all frames of all scans."""
+    """Calculate the energies of all frames of all scans.
+
+    Args:
+        potential: the potential.
+        inputs: its sets hold the scans.
+        settings: settings of the protocol.
+        raw: folder for the energies.
+    """
     scans(inputs, settings)  # mistakes in groups and angles before the work
     calculate_predictions(potential, structures(inputs), raw, f"scans with {potential.name}")
 
@@ -70,11 +77,11 @@ def analyse(
 
 
 def scan_numbers(scan: Scan, energy: np.ndarray) -> ScanNumbers:
-    """Numbers of one scan.
+    """Calculate the numbers of one scan.
 
     Args:
-        scan: with the reference.
-        energy: [n_frames] eV, of a potential.
+        scan: the scan with its reference.
+        energy: [n_frames] energies of a potential, eV.
     """
     lowest = int(np.argmin(scan.reference))
     curve = (energy - energy[lowest]) / KCAL

@@ -1,8 +1,9 @@
-"""Broad structures in any elements, made from a seed: no data, no labels, no network.
+"""Generation of diverse structures of any elements from a seed, without data, labels or network.
 
-For pseudolabelled replay, for watching drift and as starting points of searches. What such a set
-must have is structural diversity, not provenance (paper, appendix E): ordered and random crystals,
-molecules, clusters, pairs, and the repulsive wall, each over all elements and pairs of elements.
+The structures are used for pseudolabelled replay, for monitoring drift and as starting points of
+searches. Such a set needs structural diversity; the origin of the structures is not important
+(paper, appendix E). It contains ordered and random crystals, molecules, clusters, pairs and
+strongly compressed structures, each for all elements and pairs of elements.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from pestle.structures.generation.random_crystals import random_crystal
 from pestle.structures.generation.spacing import HEAVIEST, is_sound
 
 #: Kinds of structures, by the names that `config_type` gives them, and their shares.
-#: Ordered crystals come most often: they are what foundations were trained on, and every bond type
-#: occurs in them. Random crystals hold what no table does. Compressed cells teach the wall that
-#: naive fine-tuning loses (paper 3.4, A.5). In vacuum: molecules keep bonds and angles, dimers the
-#: bare pair curve, clusters many-body terms where no molecule of the elements is known.
+#: Ordered crystals are most frequent: foundations were trained on them, and they contain every bond
+#: type. Random crystals contain environments that no table has. Compressed cells show the repulsion
+#: that naive fine-tuning loses (paper 3.4, A.5). In vacuum, molecules show bonds and angles, dimers
+#: the pair curve, and clusters many-body terms if no molecule of the elements is known.
 SHARES = {
     "prototype": 0.30,
     "random crystal": 0.20,
@@ -35,10 +36,10 @@ SHARES = {
     "cluster": 0.08,
 }
 
-#: Atoms of periodic structures at most, ordinary and compressed: small cells, many of them.
+#: Largest numbers of atoms in ordinary and in compressed periodic structures: many small cells.
 MAX_ATOMS = {"prototype": 32, "random crystal": 24, "compressed": 16}
 
-#: Compositions tried for one structure before giving up.
+#: Largest number of compositions that are tried for one structure.
 TRIES = 50
 
 #: Sizes tried for one composition, each 0.6 of the last, until the bound on edges is kept.
@@ -48,7 +49,7 @@ _GOLDEN = (np.sqrt(5) - 1) / 2
 
 
 class _Generator:
-    """What has been made so far, and how the next structure of a kind is made."""
+    """Makes structures one after the other and counts those that it has made."""
 
     def __init__(self, elements: Sequence[int], seed: int) -> None:
         self.seed = seed
@@ -59,7 +60,7 @@ class _Generator:
         self.dimers: dict[tuple[int, int], float] = {}
 
     def shares(self) -> dict[str, float]:
-        """SHARES of what these elements allow: without a fitting molecule, clusters instead."""
+        """Return SHARES for these elements; if no molecule fits, its share goes to clusters."""
         shares = dict(SHARES)
         if not self.molecules:
             shares["cluster"] += shares.pop("molecule")
@@ -98,7 +99,7 @@ class _Generator:
 
 
 def _crystal(kind: str, species: Sequence[int], rng: np.random.Generator) -> Atoms | None:
-    """A distorted crystal of a kind within the bounds, of fewer atoms where it is dense."""
+    """Return a distorted crystal of a kind within the bounds; dense crystals have fewer atoms."""
     max_atoms: float = MAX_ATOMS[kind]
     for _ in range(_SIZES_TRIED):
         limit = max(int(max_atoms), 2, len(species))
@@ -115,7 +116,9 @@ def _crystal(kind: str, species: Sequence[int], rng: np.random.Generator) -> Ato
 
 
 def _sequence(shares: dict[str, float], count: int, rng: np.random.Generator) -> list[str]:
-    """A kind for each structure: every kind once if there is room, then by share; shuffled."""
+    """Return a kind for each structure: first every kind once if possible, then by share;
+    shuffled.
+    """
     kinds = list(shares)
     numbers = np.zeros(len(kinds), dtype=int)
     if count >= len(kinds):
@@ -186,7 +189,7 @@ def generate(
     kinds = _sequence(generator.shares(), count, np.random.default_rng([seed, 0]))
     frames = []
     for k, kind in enumerate(kinds):
-        # A stream of its own for each, so that a retry of one does not move the others.
+        # Each structure has its own random stream, so that a retry does not change the others.
         atoms = generator.structure(kind, np.random.default_rng([seed, 1, k]))
         frames.append(Frame(atoms, config_type=kind, source="generated", index=k))
         if on_progress is not None:

@@ -1,4 +1,6 @@
-"""Which elements the next structure holds, so that all elements and pairs are covered evenly."""
+"""Choice of the elements of the next structure, so that all elements and pairs are covered
+evenly.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +14,20 @@ from ase.formula import Formula
 
 from pestle.errors import PestleError
 
-#: Species of successive structures of one kind. Pairs come most often: every interaction of two
-#: elements is one of the things to keep, and a pair is the least that holds it.
+#: Numbers of elements of successive structures of one kind. Two are most frequent: the interaction
+#: of every two elements must be kept, and a structure of two elements is enough to contain it.
 SPECIES_CYCLE = (2, 1, 2, 3)
 
-#: Atoms of one species in a drawn formula unit at most.
+#: Largest number of atoms of one species in a drawn formula unit.
 MOST_OF_ONE = 4
-#: Draws in a row that give no new formula, after which there is taken to be none.
+#: After this many draws without a new formula, the search ends.
 _VAIN_DRAWS = 500
 
 
 class Coverage:
-    """How often elements and pairs occurred so far, in one kind of structure and in all of them.
+    """Counts of elements and pairs so far, in one kind of structure and in all kinds.
 
-    A pair of an element with itself stands for structures of that element alone.
+    The pair of an element with itself stands for structures of only that element.
     """
 
     def __init__(self, elements: Sequence[int], overall: Coverage | None = None) -> None:
@@ -35,7 +37,9 @@ class Coverage:
         self.overall = self if overall is None else overall
 
     def _pick(self, first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> int:
-        """The pair (a position in both arrays) that occurred least, first in this kind."""
+        """Return the least frequent pair (a position in both arrays), counted first within this
+        kind.
+        """
         overall = self.overall.pairs
         of_element = overall.sum(axis=0)
         keys = (
@@ -47,7 +51,11 @@ class Coverage:
         return int(np.lexsort(keys)[0])
 
     def pair(self, rng: np.random.Generator) -> tuple[int, int]:
-        """Two elements, maybe the same one twice."""
+        """Return two elements, possibly the same one twice.
+
+        Args:
+            rng: source of the random numbers.
+        """
         first, second = np.triu_indices(len(self.elements))
         k = self._pick(first, second, rng)
         return int(self.elements[first[k]]), int(self.elements[second[k]])
@@ -55,7 +63,12 @@ class Coverage:
     def species(
         self, rng: np.random.Generator, cycle: Sequence[int] = SPECIES_CYCLE
     ) -> tuple[int, ...]:
-        """One to three different elements, as many as the cycle says."""
+        """Return one to three different elements.
+
+        Args:
+            rng: source of the random numbers.
+            cycle: numbers of elements of successive structures.
+        """
         sizes = [size for size in cycle if size <= len(self.elements)]
         size = sizes[self.structures % len(sizes)]
         everything = np.arange(len(self.elements))
@@ -72,7 +85,11 @@ class Coverage:
         return tuple(int(self.elements[k]) for k in chosen)
 
     def add(self, numbers: np.ndarray) -> None:
-        """Count a structure."""
+        """Count a structure.
+
+        Args:
+            numbers: [n_atoms] atomic numbers.
+        """
         present = np.flatnonzero(np.isin(self.elements, numbers))
         for coverage in {id(c): c for c in (self, self.overall)}.values():
             if len(present) == 1:
@@ -85,11 +102,11 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Stoichiometry:
-    """What a formula unit holds, in lowest terms.
+    """The atoms of a formula unit, as smallest whole numbers.
 
     Attributes:
         species: atomic numbers, ascending.
-        amounts: atoms of each.
+        amounts: number of atoms of each species.
     """
 
     species: tuple[int, ...]
@@ -103,10 +120,10 @@ class Stoichiometry:
 
 
 def parse_formula(text: str) -> Stoichiometry:
-    """The stoichiometry of a formula such as Na2ClO.
+    """Return the stoichiometry of a formula such as Na2ClO.
 
     Raises:
-        PestleError: it is none, or holds what is no element.
+        PestleError: the text is not a formula, or contains an unknown element.
     """
     try:
         count = Formula(text).reduce()[0].count()
@@ -125,13 +142,14 @@ def parse_formula(text: str) -> Stoichiometry:
 def stoichiometries(
     elements: Sequence[int], count: int, rng: np.random.Generator, max_atoms: int
 ) -> list[Stoichiometry]:
-    """Different formulas of two and three species in turn, elements and pairs covered evenly.
+    """Return different formulas with alternately two and three species, covering elements and pairs
+    evenly.
 
     Args:
-        elements: atomic numbers; one alone gives its one formula.
-        count: formulas; fewer where there are no more.
-        rng: the source of the draws.
-        max_atoms: atoms of a formula unit at most, two or more.
+        elements: atomic numbers; a single element gives its only formula.
+        count: number of formulas; fewer are returned if no more exist.
+        rng: source of the random numbers.
+        max_atoms: largest number of atoms in a formula unit, at least two.
     """
     if len(elements) == 1:
         return [Stoichiometry((int(elements[0]),), (1,))]

@@ -1,4 +1,4 @@
-"""Distortions of structures: strain, rattling, and compression onto the repulsive wall."""
+"""Distortions of structures: strain, rattling, and compression to short distances."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PRESSED_VOLUMES = (0.4, 0.8)
 
 
 def scaled(atoms: Atoms, factor: float) -> Atoms:
-    """A copy with all lengths times a factor."""
+    """Return a copy with all lengths multiplied by a factor."""
     atoms = atoms.copy()
     if atoms.pbc.any():
         atoms.set_cell(atoms.cell.array * factor, scale_atoms=True)
@@ -45,7 +45,7 @@ def scaled(atoms: Atoms, factor: float) -> Atoms:
 
 
 def strained(atoms: Atoms, rng: np.random.Generator) -> Atoms:
-    """A copy under a random strain of all six components; the volume stays."""
+    """Return a copy with a random strain in all six components; the volume does not change."""
     atoms = atoms.copy()
     strain = np.clip(rng.normal(scale=STRAIN, size=(3, 3)), -2 * STRAIN, 2 * STRAIN)
     deformation = np.eye(3) + (strain + strain.T) / 2
@@ -55,18 +55,26 @@ def strained(atoms: Atoms, rng: np.random.Generator) -> Atoms:
 
 
 def rattled(atoms: Atoms, amplitude: float, rng: np.random.Generator) -> Atoms:
-    """A copy with normal displacements of a standard deviation in Å along x, y and z."""
+    """Return a copy with normally distributed displacements along x, y and z.
+
+    Args:
+        atoms: the structure.
+        amplitude: standard deviation of each component, Å.
+        rng: source of the random numbers.
+    """
     atoms = atoms.copy()
     atoms.positions += rng.normal(scale=amplitude, size=(len(atoms), 3))
     return atoms
 
 
 def distorted(atoms: Atoms, rng: np.random.Generator) -> Atoms:
-    """An ordinary crystal: another volume in VOLUMES, strained and rattled, no contact below WALL.
+    """Return an ordinary crystal with a random volume in VOLUMES, strained and rattled.
+
+    No contact is shorter than WALL.
 
     Args:
         atoms: a periodic structure at its guessed volume.
-        rng: the source of the draws.
+        rng: source of the random numbers.
     """
     crystal = strained(scaled(atoms, np.cbrt(rng.uniform(*VOLUMES))), rng)
     amplitude = rng.uniform(*RATTLE) * nearest(crystal)
@@ -75,22 +83,24 @@ def distorted(atoms: Atoms, rng: np.random.Generator) -> Atoms:
         if nearest(moved, contacts()) >= WALL:
             return moved
         amplitude /= 2
-    # Strain or volume alone went below the bound: give it the room it lacks.
+    # Strain or volume made a contact too short: expand the cell.
     return scaled(moved, max(1.0, 1.001 * WALL / nearest(moved, contacts())))
 
 
 def compressed(atoms: Atoms, rng: np.random.Generator) -> Atoms | None:
-    """A crystal scaled down, closest distance in COMPRESSED of the covalent sum and below WALL.
+    """Return a crystal whose closest distance is compressed to a share in COMPRESSED of the
+    covalent sum.
 
-    It is scaled until the closest distance is the one drawn, but not below a share of the guessed
-    volume in PRESSED_VOLUMES; from there on the closest two atoms are moved towards each other.
+    The distance is also below WALL. The crystal is scaled until it has the drawn closest distance,
+    but not below a drawn share of its guessed volume (PRESSED_VOLUMES). If that is not enough, the
+    two closest atoms are moved towards each other.
 
     Args:
-        atoms: a periodic structure of two atoms or more, no contact below WALL.
-        rng: the source of the draws.
+        atoms: a periodic structure of two or more atoms, without contacts below WALL.
+        rng: source of the random numbers.
 
     Returns:
-        the structure, or `None` where a third atom came in the way.
+        The structure; `None` if a third atom came too close.
     """
     # Where contacts are shorter than the covalent sum (d and f metals), the wall starts later.
     ratio = nearest(atoms, covalent_sums())
@@ -106,11 +116,11 @@ def compressed(atoms: Atoms, rng: np.random.Generator) -> Atoms | None:
 
 
 def pushed_together(atoms: Atoms, target: float) -> Atoms:
-    """A copy in which the closest two atoms were moved towards each other.
+    """Return a copy in which the two closest atoms were moved towards each other.
 
     Args:
-        atoms: a periodic structure of two atoms or more.
-        target: their distance afterwards, over the sum of their covalent radii.
+        atoms: a periodic structure of two or more atoms.
+        target: their final distance, divided by the sum of their covalent radii.
     """
     atoms = atoms.copy()
     first, second, vector = neighbours(atoms, float(atoms.cell.lengths().max()))

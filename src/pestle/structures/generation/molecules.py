@@ -1,4 +1,6 @@
-"""Structures in vacuum: molecules of the G2 set, random clusters, dimers from wall to cutoff."""
+"""Structures in vacuum: molecules of the G2 set, random clusters, and dimers at short to long
+distance.
+"""
 
 from __future__ import annotations
 
@@ -37,9 +39,15 @@ def _vacuum(numbers: Sequence[int] | np.ndarray, positions: np.ndarray) -> Atoms
 
 
 def fitting_molecules(elements: Sequence[int]) -> dict[tuple[int, ...], list[str]]:
-    """Names of G2 molecules of two atoms or more by their elements, all of which are in a set.
+    """Return the G2 molecules of two or more atoms whose elements are all in a set.
 
-    G2 is the G2/97 test set as ASE ships it (Curtiss et al. 1997, DOI 10.1063/1.473182).
+    G2 is the G2/97 test set as ASE provides it (Curtiss et al. 1997, DOI 10.1063/1.473182).
+
+    Args:
+        elements: atomic numbers of the set.
+
+    Returns:
+        Elements of the molecules → their names.
     """
     found: dict[tuple[int, ...], list[str]] = {}
     for name in g2.names:
@@ -51,7 +59,12 @@ def fitting_molecules(elements: Sequence[int]) -> dict[tuple[int, ...], list[str
 
 
 def molecule(name: str, rng: np.random.Generator) -> Atoms:
-    """A G2 molecule in vacuum, all bonds stretched or pressed by one factor, then rattled."""
+    """Return a G2 molecule in vacuum, with all lengths scaled by one factor, then rattled.
+
+    Args:
+        name: its name in the set.
+        rng: source of the random numbers.
+    """
     rest = g2[name]
     atoms = scaled(_vacuum(rest.numbers, rest.positions), rng.uniform(*STRETCH))
     amplitude = rng.uniform(*RATTLE)
@@ -65,7 +78,14 @@ def molecule(name: str, rng: np.random.Generator) -> Atoms:
 
 
 def cluster(species: Sequence[int], rng: np.random.Generator) -> Atoms:
-    """A random cluster in vacuum that holds every species: each atom is bound to an earlier one."""
+    """Return a random cluster in vacuum that contains every species.
+
+    Each atom is bound to an earlier one.
+
+    Args:
+        species: atomic numbers.
+        rng: source of the random numbers.
+    """
     size = int(rng.integers(max(CLUSTER_SIZES[0], len(species)), CLUSTER_SIZES[1] + 1))
     numbers = rng.permutation([*species, *rng.choice(species, size=size - len(species))])
     positions = np.zeros((1, 3))
@@ -76,19 +96,19 @@ def cluster(species: Sequence[int], rng: np.random.Generator) -> Atoms:
         length = rng.uniform(*CLUSTER_BONDS) * contacts()[numbers[anchor], z]
         place = positions[anchor] + direction / np.linalg.norm(direction) * length
         distances = np.linalg.norm(positions - place, axis=1)
-        # There is always room on the outside, so this ends.
+        # An atom always fits on the outside, so this loop ends.
         if (distances >= WALL * contacts()[numbers[: len(positions)], z]).all():
             positions = np.vstack([positions, place])
     return _vacuum(numbers, positions)
 
 
 def dimer(pair: tuple[int, int], place: float, rng: np.random.Generator) -> Atoms:
-    """Two atoms in vacuum, somewhere between well inside the wall and a broken bond.
+    """Return two atoms in vacuum, between strong repulsion and a broken bond.
 
     Args:
         pair: their atomic numbers.
-        place: where in that range, 0 to 1.
-        rng: the source of the direction.
+        place: position in the range of distances, 0 to 1.
+        rng: source of the random direction.
     """
     covalent = covalent_sums()[pair]
     # Noble gases: their covalent radii say little, so reach beyond the van der Waals contact.

@@ -123,7 +123,7 @@ def shape(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         cell [3, 3], fractional coordinates [n_atoms, 3], role of each atom [n_atoms] from 0.
     """
     kind = PROTOTYPES[name]
-    # Stand-ins for the roles; a scale at which ASE's tolerances mean nothing special.
+    # Placeholder elements for the roles, at a scale at which ASE's tolerances have no effect.
     atoms = crystal(
         [1 + "ABC".index(role) for role in kind.roles],
         basis=kind.sites,
@@ -163,7 +163,9 @@ def bond_length(a: int, b: int, around_a: float, around_b: float, in_metal: bool
 
 
 def at_rest(atoms: Atoms) -> Atoms:
-    """A copy of a crystal scaled so that its tightest kind of bond has its length at rest."""
+    """Return a copy of a crystal, scaled so that its most compressed kind of bond has its normal
+    length.
+    """
     numbers = atoms.numbers
     in_metal = all(is_metal(int(z)) for z in numbers)
     # Normalise first, so that this cutoff holds the first two or three shells whatever the type.
@@ -187,7 +189,10 @@ def at_rest(atoms: Atoms) -> Atoms:
 
 
 def fitting_prototypes(n_species: int) -> list[str]:
-    """Types that so many species fill, each at least one atom; one role takes any number."""
+    """Return the structure types that a number of species can fill, with at least one atom each.
+
+    A type with one role accepts any number of species.
+    """
     return [name for name, kind in PROTOTYPES.items() if len(set(kind.roles)) in (1, n_species)]
 
 

@@ -187,18 +187,18 @@ def random_crystal(
     amounts: Sequence[int] | None = None,
     shortest: float = SHORTEST_BOND,
 ) -> Atoms | None:
-    """A random crystal at about its guessed volume, no contact shorter than asked.
+    """Return a random crystal at about its guessed volume, without contacts that are too short.
 
     Args:
         species: atomic numbers, all different.
-        rng: the source of the draws.
-        max_atoms: atoms at most, two or more.
-        amounts: atoms of each species in a formula unit, of which the cell then holds a whole
-            number; `None`: as it comes.
+        rng: source of the random numbers.
+        max_atoms: largest number of atoms, at least two.
+        amounts: atoms of each species in a formula unit. The cell then contains a whole number of
+            formula units. `None`: any composition.
         shortest: shortest contact, as a share of `contacts`.
 
     Returns:
-        the primitive cell, or `None` where no draw of TRIES fitted.
+        The primitive cell; `None` if none of TRIES draws was valid.
     """
     for _ in range(TRIES):
         system, primitive, sites = _group(int(rng.integers(1, 231)))
