@@ -50,3 +50,10 @@ def test_a_number_that_nobody_knows_is_an_error(name: str) -> None:
     content = content_of(name) | {"rsme": 1.0}
     with pytest.raises(ValidationError, match="rsme"):
         Measured.from_json(content, protocol(name).numbers)
+
+
+def test_an_inner_field_that_is_not_known_is_an_error() -> None:
+    content = content_of("md")
+    content["potentials"]["EMT"]["runs"][0]["colour"] = "blue"
+    with pytest.raises(ValidationError, match="colour"):
+        Measured.from_json(content, protocol("md").numbers)
