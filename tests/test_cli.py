@@ -266,3 +266,23 @@ def test_results_need_a_folder_that_can_be_made(pestle: Any, tmp_path: Path) -> 
     for words in (("probe", "dimers", emt), ("qualify", emt, "--scope", "narrow")):
         code, _, err = pestle(*words, "--elements", "Cu", "-o", "data.xyz")
         assert code == 2 and "is a file, not a folder" in err
+
+
+def test_short_forms_are_settings(pestle: Any) -> None:
+    """What people change in every run; `--set` goes before them, and a wrong value is one line."""
+    words = ["finetune", "-f", "pestle-seed0", "-d", TRAIN, "--dry-run", "--epochs", "3"]
+    words += ["--lr", "2e-4", "--seed", "4", "--device", "cpu", "--set", "train.seed=5"]
+    code, out, _ = pestle(*words)
+    assert code == 0
+    lines = [line.split() for line in out.splitlines() if line.startswith("  train.")]
+    chosen = {line[0]: line[1] for line in lines}
+    expected = {"train.epochs": "3", "train.lr": "0.0002", "train.seed": "5", "train.device": "cpu"}
+    assert {name: chosen[name] for name in expected} == expected
+    code, _, err = pestle("finetune", "-f", "pestle-seed0", "-d", TRAIN, "--epochs", "0")
+    assert code == 2 and "train.epochs" in err and err.count("\n") == 1
+
+
+def test_help_and_version_have_short_names(pestle: Any) -> None:
+    assert pestle("-V") == pestle("--version")
+    code, out, _ = pestle("finetune", "-h")
+    assert code == 0 and "--resume" in out

@@ -59,6 +59,16 @@ def command(
     forces_key: ForcesKey = None,
     stress_key: StressKey = None,
     virials_key: VirialsKey = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", help="Short for --set train.epochs=N.")
+    ] = None,
+    lr: Annotated[str | None, typer.Option("--lr", help="Short for --set train.lr=RATE.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Short for --set train.seed=N.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="Short for --set train.device=NAME.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Run folder; by default runs/NAME.")
     ] = None,
@@ -92,7 +102,9 @@ def command(
         unknown_name_error,
     )
 
-    asked = parse_overrides(overrides or [])
+    short = {"epochs": epochs, "lr": lr, "seed": seed, "device": device}
+    in_short = [f"train.{name}={value}" for name, value in short.items() if value is not None]
+    asked = parse_overrides([*in_short, *(overrides or [])])
     for name, value in (
         ("foundation", foundation),
         ("head", head),
