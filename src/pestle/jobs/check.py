@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pestle.checks import CheckReport, check_frames
+from pestle.records.wording import counted
 from pestle.settings.run import RunSettings
 from pestle.settings.run_file import build
 from pestle.structures.dispersion import without_dispersion
@@ -87,11 +88,11 @@ def check_lines(report: CheckReport) -> list[str]:
         lines.append(split)
         lines += [f"  {name.replace('_', ' '):<18} {_value(v)}" for name, v in shown.items() if v]
     for title, findings in (
-        ("errors", report.errors),
-        ("warnings", report.warnings),
-        ("notes", report.notes),
+        ("error", report.errors),
+        ("warning", report.warnings),
+        ("note", report.notes),
     ):
-        lines += ["", f"{len(findings)} {title}"]
+        lines += ["", counted(len(findings), title)]
         for item in findings:
             lines.append(f"  [{item.code}] {item.message}")
             if item.frames:
