@@ -211,7 +211,10 @@ def _test(
         tested.not_tested.append(NotTested(test.name, True, why, ""))
     tested.findings += found
     for finding in found:
-        value = "not finite" if finding.value is None else f"{finding.value:.3g} {finding.unit}"
+        if finding.value is not None:
+            value = f"{finding.value:.3g} {finding.unit}"
+        else:  # what passed without a figure could not be told, and its sentence says why
+            value = "not finite" if finding.level == "fail" else "cannot be told"
         say(f"{finding.level.upper()}: {finding.quantity}, {value}")
     return TestedProtocol(
         level=worst([f.level for f in found]) if found else None,
