@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ import pestle
 from pestle.jobs.finetune.result import Plan
 from pestle.views import Table
 
+NOTEBOOK = Path(__file__).parents[1] / "docs" / "from_data_to_verdict.ipynb"
 DATA = Path(pestle.__file__).parent / "demo" / "data"
 TASK = {
     "foundation": "pestle-seed1",
@@ -117,3 +120,24 @@ def test_torch_sim_takes_a_run(run: pestle.Run):
     state = ts.io.atoms_to_state([atoms], model.device, model.dtype)
     energy = run.calculator().get_potential_energy(atoms)
     assert float(model(state)["energy"][0]) == pytest.approx(energy, abs=1e-4)
+
+
+def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Every cell of docs/from_data_to_verdict.ipynb, and the view of what each ends with."""
+    monkeypatch.chdir(tmp_path)
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    names: dict[str, object] = {}
+    shown = []
+    for cell in cells:
+        if cell["cell_type"] != "code":
+            continue
+        code = ast.parse("".join(cell["source"]).replace('"train.epochs": 10', '"train.epochs": 1'))
+        last = code.body[-1]
+        if isinstance(last, ast.Expr):
+            code.body.pop()
+        exec(compile(code, str(NOTEBOOK), "exec"), names)
+        if isinstance(last, ast.Expr):
+            shown.append(eval(compile(ast.Expression(last.value), str(NOTEBOOK), "eval"), names))
+    views = [value._repr_html_() for value in shown if hasattr(value, "_repr_html_")]
+    assert len(views) == len(shown) - 1  # the forces are an array
+    assert "barrier" in views[-1]
