@@ -335,7 +335,7 @@ def test_demo_judges_the_fine_tuned_model_beside_the_others(
     monkeypatch.setattr(demo, "SHOWN_TOO", ("dimers",))
     quick = {"neb.method": "path", "dimers.points": 20}
     monkeypatch.setattr(demo, "qualify", partial(demo.qualify, leave_out=["md"], settings=quick))
-    result = demo.run_demo(tmp_path / "demo")
+    result = demo.run_demo(tmp_path / "demo").to_json()
     assert Path(result["report"]).stat().st_size > 1e6
     assert result["scope"] == "narrow" and result["others"] == ["scratch"]
     assert (result["candidate"], result["baseline"]) == ("naive", "pestle-seed1")
