@@ -118,6 +118,7 @@ class Trainer:
 
     @property
     def counters(self) -> Counters:
+        """Progress of the run."""
         return self.state.counters
 
     # -- one update ---------------------------------------------------------------------------

@@ -145,9 +145,12 @@ class UniversalLoss(Loss):
     """
 
     def energy(self, residual: torch.Tensor, batch: GraphBatch) -> torch.Tensor:
+        """Return Σ w · Huber(ΔE / n_atoms) over the graphs."""
         return (batch.energy_weight * _huber(residual / batch.n_atoms, self.delta)).sum()
 
     def forces(self, residual: torch.Tensor, batch: GraphBatch) -> torch.Tensor:
+        """Return Σ w · Huber(ΔF) over components, with a width that depends on the reference force.
+        """
         norm = torch.linalg.vector_norm(batch.forces, dim=-1, keepdim=True)
         factor = torch.ones_like(norm)
         for bound, narrowed in reversed(FORCE_BANDS):
@@ -159,6 +162,7 @@ class UniversalLoss(Loss):
         return (batch.forces_weight[batch.batch, None] * value).sum()
 
     def stress(self, residual: torch.Tensor, batch: GraphBatch) -> torch.Tensor:
+        """Return Σ w · Huber(Δσ) over components."""
         return (batch.stress_weight[:, None, None] * _huber(residual, self.delta)).sum()
 
 
@@ -170,20 +174,25 @@ class HuberLoss(Loss):
     """
 
     def energy(self, residual: torch.Tensor, batch: GraphBatch) -> torch.Tensor:
+        """Return Σ w · Huber(ΔE) over the graphs."""
         return (batch.energy_weight * _huber(residual, self.delta)).sum()
 
     def forces(self, residual: torch.Tensor, batch: GraphBatch) -> torch.Tensor:
+        """Return Σ w · mean of Huber(|ΔF|) over the atoms of each graph."""
         value = _huber(torch.linalg.vector_norm(residual, dim=-1), self.delta)
         return (value * (batch.forces_weight / batch.n_atoms)[batch.batch]).sum()
 
     def stress(self, residual: torch.Tensor, batch: GraphBatch) -> torch.Tensor:
+        """Return Σ w · Huber(|Δσ|) over the graphs, with the Frobenius norm."""
         norm = torch.linalg.vector_norm(residual, dim=(-2, -1))
         return (batch.stress_weight * _huber(norm, self.delta)).sum()
 
     def force_count(self, batch: GraphBatch) -> int:
+        """Return the number of graphs, because forces are averaged within each graph."""
         return batch.n_graphs
 
     def stress_count(self, batch: GraphBatch) -> int:
+        """Return the number of graphs."""
         return batch.n_graphs
 
 
@@ -194,12 +203,15 @@ class MeanSquaredLoss(Loss):
     """
 
     def energy(self, residual: torch.Tensor, batch: GraphBatch) -> torch.Tensor:
+        """Return Σ w · (ΔE / n_atoms)² over the graphs."""
         return (batch.energy_weight * (residual / batch.n_atoms) ** 2).sum()
 
     def forces(self, residual: torch.Tensor, batch: GraphBatch) -> torch.Tensor:
+        """Return Σ w · ΔF² over components."""
         return (batch.forces_weight[batch.batch, None] * residual**2).sum()
 
     def stress(self, residual: torch.Tensor, batch: GraphBatch) -> torch.Tensor:
+        """Return Σ w · Δσ² over components."""
         return (batch.stress_weight[:, None, None] * residual**2).sum()
 
 
