@@ -11,7 +11,7 @@ from ase.build import bulk, molecule
 
 from pestle.checks import check_frames
 from pestle.checks.placeholders import placeholder_findings
-from pestle.checks.report import Finding
+from pestle.checks.report import CheckFinding
 from pestle.structures.frame import Frame
 
 
@@ -36,7 +36,7 @@ def rattled(name: str, count: int, size: float = 0.1) -> list[Atoms]:
     return found
 
 
-def findings(given: list[Frame]) -> dict[str, Finding]:
+def findings(given: list[Frame]) -> dict[str, CheckFinding]:
     return {f.code: f for f in placeholder_findings({"train": given})}
 
 

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Literal
 
 from pestle.adaptation.recipes import Recipe
 from pestle.errors import PestleError
+from pestle.settings.scope import Scope
 
 if TYPE_CHECKING:
     from pestle.foundations.interface import Foundation
     from pestle.settings.run import RunSettings
     from pestle.structures.frame import Frame
 
-#: Purpose of a model; the setting `scope`.
-Scope = Literal["narrow", "broad"]
 #: Amount of data for the range that they cover (numbers in `choice.py`). `scarce`: so few frames
 #: that an unconstrained method fails; `diverse`: several systems, with too few frames for each;
 #: `ample`: neither.

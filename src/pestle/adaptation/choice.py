@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pestle.adaptation.base import Amount, Method, Scope, Suited
+from pestle.adaptation.base import Amount, Method, Suited
 from pestle.adaptation.methods import METHODS
 from pestle.errors import PestleError
+from pestle.settings.scope import Scope
 
 #: Largest number of training frames that counts as extreme scarcity: with 5 frames multihead replay
 #: fails and replay with LoRA succeeds (A.2), with 60 every method that was tried works (Table 4).

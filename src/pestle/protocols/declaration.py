@@ -8,10 +8,8 @@ pydantic or ASE. The calculation is in `protocol.py` (base.py).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-#: What a model is meant for: configurations like those of its data, or also others.
-Scope = Literal["narrow", "broad"]
+from pestle.settings.scope import Scope
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pestle.protocols import declarations
-from pestle.protocols.declaration import Scope
 from pestle.records.verdict import LEVELS, Finding, NotTested, worst
 from pestle.records.wording import listed
+from pestle.settings.scope import Scope
 
 #: Scope → purpose for which a model is fit that has passed.
 MEANING = {

@@ -9,11 +9,11 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from pestle.records.base import Figure, Part, Record
+from pestle.settings.scope import Scope
 
 Level = Literal["pass", "concern", "fail"]
 #: From good to bad.
 LEVELS: tuple[Level, ...] = ("pass", "concern", "fail")
-Scope = Literal["narrow", "broad"]
 
 _STRICT = ConfigDict(extra="forbid")
 

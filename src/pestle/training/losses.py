@@ -149,8 +149,7 @@ class UniversalLoss(Loss):
         return (batch.energy_weight * _huber(residual / batch.n_atoms, self.delta)).sum()
 
     def forces(self, residual: torch.Tensor, batch: GraphBatch) -> torch.Tensor:
-        """Return Σ w · Huber(ΔF) over components, with a width that depends on the reference force.
-        """
+        """Return Σ w · Huber(ΔF) over components; the width depends on the reference force."""
         norm = torch.linalg.vector_norm(batch.forces, dim=-1, keepdim=True)
         factor = torch.ones_like(norm)
         for bound, narrowed in reversed(FORCE_BANDS):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from ase.data import chemical_symbols
 
@@ -12,9 +11,11 @@ from pestle.adaptation.replay import filters
 from pestle.adaptation.replay.pools import Pool, drop_unknown, drop_unlabelled
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
+from pestle.settings import scope as scopes
 from pestle.settings.run import ReplaySettings
 
-Scope = Literal["narrow", "broad"] | None
+#: Purpose of a model; `None` if it is not known.
+Scope = scopes.Scope | None
 
 
 @dataclass(frozen=True)
