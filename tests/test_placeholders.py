@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -57,7 +58,7 @@ def test_energies_that_are_all_zero() -> None:
 def test_one_energy_over_several_compositions() -> None:
     mixed = [*rattled("H2O", 2), *rattled("CH4", 2)]
     hit = findings(frames(*mixed, energy=-20.5))["alike-energies"]
-    assert hit.severity == "error" and "4 of 4 frames of 2 compositions" in hit.message
+    assert hit.severity == "error" and re.search("4 of 4 frames .*2 compositions", hit.message)
     some = frames(*mixed, *rattled("NH3", 20))
     for k in (0, 2, 3):
         some[k] = replace(some[k], energy=-20.5)
