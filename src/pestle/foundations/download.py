@@ -51,7 +51,9 @@ def download(
             to put where.
     """
     try:
-        with _open(url) as answer, replacing(path) as temporary:
+        _require_https(url)
+        opened = build_opener(_Secure).open(url, timeout=TIMEOUT)
+        with opened as answer, replacing(path) as temporary:
             digest = _copy(answer, temporary, url)
             check(temporary, digest)
     except (OSError, HTTPException, ValueError) as error:
@@ -71,12 +73,6 @@ class _Secure(HTTPRedirectHandler):
     ) -> Request | None:
         _require_https(newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _open(url: str) -> Any:
-    """Open the address and return the server's answer."""
-    _require_https(url)
-    return build_opener(_Secure).open(url, timeout=TIMEOUT)
 
 
 def _require_https(url: str) -> None:

@@ -52,16 +52,11 @@ class SafeModel:
     tensors: dict[str, torch.Tensor]
 
 
-def _sorted_json(value: Any) -> str:
-    """Return a value as JSON with sorted keys, the same text for the same content."""
-    return json.dumps(value, sort_keys=True, allow_nan=False)
-
-
 def fingerprint(model: SafeModel) -> str:
     """Return 16 hexadecimal digits of the SHA-256 of architecture, weights and E0s."""
     digest = hashlib.sha256()
     plain = [model.backend, model.architecture, model.elements, model.heads, model.e0s]
-    digest.update(_sorted_json(plain).encode())
+    digest.update(json.dumps(plain, sort_keys=True, allow_nan=False).encode())
     for name, tensor in sorted(model.tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         flat = tensor.detach().cpu().contiguous().reshape(-1)

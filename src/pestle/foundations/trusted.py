@@ -9,7 +9,6 @@ From then on it is loaded in place of every file with this hash, and nothing is 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,7 +65,8 @@ def hash_of(entry: str) -> str:
     Raises:
         PestleError: a record cannot be read.
     """
-    return next((record.sha256 for record in _records() if record.entry == entry), "")
+    records = (_read(path.parent) for path in sorted(store().glob(f"*/{RECORD}")))
+    return next((record.sha256 for record in records if record.entry == entry), "")
 
 
 def recall(digest: str, provenance: Provenance) -> Foundation | None:
@@ -138,12 +138,6 @@ def unpickle(
     except (OSError, CannotWrite) as error:
         say(f"warning: its safe form cannot be kept, so trust will be asked for again ({error})")
     return model
-
-
-def _records() -> Iterator[Record]:
-    """Read the records of all trusted files."""
-    for path in sorted(store().glob(f"*/{RECORD}")):
-        yield _read(path.parent)
 
 
 def _read(folder: Path) -> Record:
