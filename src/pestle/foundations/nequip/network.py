@@ -203,8 +203,7 @@ class Radial(torch.nn.Module):
 
 
 class LayerNorm(torch.nn.Module):
-    """This layer divides all blocks of an atom by one common norm and multiplies each channel by a
-    weight.
+    """This layer divides the blocks of an atom by one common norm and weights every channel.
 
     The square of the norm is Σ_l Σ_channels ⟨x²⟩ / ((2l + 1) · n_blocks), where ⟨⟩ is the mean over
     the components of l. No mean is subtracted.
