@@ -156,6 +156,8 @@ class NetworkFoundation(Foundation):
             placed, cell = positions, graphs.cell.detach().to(dtype)
             wanted = [positions]
             if stress:
+                # A symmetric strain deforms positions and cells together. The derivative of the
+                # energy with respect to it, divided by the volume, is the stress.
                 strain = positions.new_zeros(graphs.n_graphs, 3, 3).requires_grad_(True)
                 symmetric = 0.5 * (strain + strain.transpose(1, 2))
                 placed = positions + torch.einsum("ai,aij->aj", positions, symmetric[graphs.batch])

@@ -142,7 +142,7 @@ def select_heads(network: Network, names: Sequence[str], rows: Sequence[int]) ->
     if hasattr(network, "scale_shift"):
         for key in ("scale", "shift"):
             old = torch.atleast_1d(getattr(network.scale_shift, key).detach())
-            # One value may serve all heads, but mace needs one per head where there are several.
+            # The old network may have one value for all its heads; the new one gets one per head.
             values = old[list(rows)] if old.numel() == n_heads else old.expand(len(rows))
             description[key] = values.double().tolist()
             mapped[f"scale_shift.{key}"] = values

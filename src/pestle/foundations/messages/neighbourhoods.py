@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 
 import torch
 
-#: The receivers of a group have at least this share of the group's largest number of neighbours,
+#: Smallest share of the slots of a group that a receiver must fill with its neighbours. It does not
+#: apply to groups with few slots (see `SMALL`).
 FILLED = 0.8
-#: unless the group has fewer slots than this: then a further matrix product would cost more time
-#: than the padding does.
+#: Number of slots below which a group takes further receivers even if they fill few of its slots:
+#: another group would cost more time than the padding does.
 SMALL = 128
 #: Largest size in bytes of the intermediate results of a group. On a CPU with 0.5 MiB of L2 cache
 #: per core and 32 MiB of L3, a training step took the following times with limits of 0.5, 1, 2, 4

@@ -161,7 +161,7 @@ class Linear(torch.nn.Module):
         ]
 
     def forward(self, features: Blocks) -> Blocks:
-        """Apply the layer to features in blocks, [n_atoms, 2l + 1, channels] for each l."""
+        """Apply the layer to blocks [n_atoms, 2l + 1, channels], one for each l."""
         return [x @ w for x, w in zip(features, self.matrices(), strict=False)]
 
 
@@ -218,7 +218,7 @@ class LayerNorm(torch.nn.Module):
         self.weight = torch.nn.Parameter(torch.ones(sum(channels)))
 
     def forward(self, features: Blocks) -> Blocks:
-        """Normalise features in blocks, [n_atoms, 2l + 1, channels] for each l."""
+        """Normalise blocks [n_atoms, 2l + 1, channels], one for each l."""
         squares = [x.pow(2).sum(dim=(1, 2)) / (x.shape[1] ** 2) for x in features]
         scale = (torch.stack(squares).mean(dim=0) + NORM_EPS).rsqrt()[:, None, None]
         weights = self.weight.split(self.channels)
@@ -241,7 +241,7 @@ class Gate(torch.nn.Module):
         self.sizes = list(channels)
 
     def forward(self, features: Blocks) -> Blocks:
-        """Apply the gate to features in blocks, [n_atoms, 2l + 1, channels] for each l."""
+        """Apply the gate to blocks [n_atoms, 2l + 1, channels], one for each l."""
         scalars, *gates = features[0].split(self.sizes, dim=2)
         silu = torch.nn.functional.silu
         out = [silu(scalars) * SILU_FACTOR]

@@ -70,7 +70,7 @@ class Elements:
         ]
 
     def matrices(self, w: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Split the matrices of the elements by group."""
+        """Split the matrices [n_elements, n_in, n_out] of the elements by group."""
         return w.split([n for n, _ in self.groups])
 
 

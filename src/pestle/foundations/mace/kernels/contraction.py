@@ -1,5 +1,4 @@
-"""Compute mace's symmetric contraction with small matrix products (arXiv:2206.07697, Eq. 10 and
-11).
+"""Compute mace's symmetric contraction (arXiv:2206.07697, Eq. 10 and 11) as matrix products.
 
 The contraction evaluates polynomials of degree 1 to 3 of an atom's features, whose coefficients
 depend on element and channel. The coefficients come from mace's couplings, made symmetric in the
