@@ -33,11 +33,6 @@ def info_of(atoms: Atoms, keys: tuple[str, ...]) -> float | None:
     return None
 
 
-def _of(atoms: Atoms, name: str) -> np.ndarray:
-    """Return one of the attributes in `READ` as an array."""
-    return np.asarray(getattr(atoms, name))
-
-
 class FoundationCalculator(Calculator):
     """This ASE calculator gives the energy, forces and stress of one head of a model.
 
@@ -96,7 +91,9 @@ class FoundationCalculator(Calculator):
         seen = self.atoms
         if seen is None:
             return [*all_changes, "info"]
-        changes = [name for name in READ if not np.array_equal(_of(seen, name), _of(atoms, name))]
+        changes = [
+            name for name in READ if not np.array_equal(getattr(seen, name), getattr(atoms, name))
+        ]
         if (info_of(atoms, CHARGE_KEYS), info_of(atoms, SPIN_KEYS)) != self._charge_and_spin:
             changes.append("info")
         return changes

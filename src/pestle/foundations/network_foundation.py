@@ -167,10 +167,9 @@ class NetworkFoundation(Foundation):
                 graphs, columns, placed, cell, training=training
             )
             gradients = _gradients(energy.sum(), wanted, training)
-        e0s = self.e0s[graphs.head[graphs.batch], columns]
         prediction = Prediction(
             interaction_energy=energy,
-            reference_energy=e0s.new_zeros(graphs.n_graphs).index_add_(0, graphs.batch, e0s),
+            reference_energy=self._reference_sums(graphs, columns),
             node_energies=node_energies,
             forces=-gradients[0],
             stress=_stress(graphs, gradients[1]) if stress else None,
@@ -182,6 +181,11 @@ class NetworkFoundation(Foundation):
             if prediction.stress is not None:
                 prediction.stress = prediction.stress.detach()
         return prediction
+
+    def _reference_sums(self, graphs: GraphBatch, columns: torch.Tensor) -> torch.Tensor:
+        """Sum the E0s of the atoms of every graph for its head, [n_graphs] eV, float64."""
+        atoms = self.e0s[graphs.head[graphs.batch], columns]
+        return atoms.new_zeros(graphs.n_graphs).index_add_(0, graphs.batch, atoms)
 
     # -- reference energies ---------------------------------------------------------------------
     @property

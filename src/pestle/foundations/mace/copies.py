@@ -27,7 +27,7 @@ def clone(network: Network) -> Network:
     memo |= {id(m): m for m in network.modules() if _is_graph(m) and not _has_tensors(m)}
     # When a layer is copied, e3nn compiles the graphs named in its `__codegen__`. The names are
     # therefore taken away while the network is copied.
-    named = [m for m in network.modules() if _graphs_of(m)]
+    named = [m for m in network.modules() if _is_uncompiled(m)]
     held = [m.__dict__.pop("__codegen__") for m in named]
     try:
         made = copy.deepcopy(network, memo)
@@ -67,7 +67,7 @@ def _has_tensors(module: torch.nn.Module) -> bool:
     return any(True for _ in (*module.parameters(), *module.buffers()))
 
 
-def _graphs_of(layer: torch.nn.Module) -> bool:
-    """Return whether this is a layer of e3nn whose code is not compiled."""
+def _is_uncompiled(layer: torch.nn.Module) -> bool:
+    """Return whether a module is a layer of e3nn whose code is not compiled."""
     names = layer.__dict__.get("__codegen__", ())
     return bool(names) and all(_is_graph(getattr(layer, name)) for name in names)
