@@ -27,7 +27,10 @@ class Untrusted(PestleError):
 def load_foundation(
     name: str | Path, *, trust: bool = False, dtype: torch.dtype | None = None
 ) -> Foundation:
-    """Load a foundation model.
+    """Load a foundation model or a fine-tuned model.
+
+    >>> model = pestle.load("runs/mine")
+    >>> atoms.calc = model.calculator()
 
     Args:
         name: a name of the catalogue, a model folder, a run folder, or a file as the architecture's
