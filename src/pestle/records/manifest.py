@@ -392,6 +392,8 @@ class TrainingFacts(Part):
         epochs: done in all.
         steps: updates done in all.
         seconds: spent training (s), interruptions left out.
+        cpu_seconds: the same as processor time, of all threads (s); null in runs that an earlier
+            version began.
         finished: why it ended.
         kept: `best`, or `last` in a run without validation frames.
         convergence: null where nothing can tell.
@@ -405,6 +407,7 @@ class TrainingFacts(Part):
     epochs: int | float
     steps: int
     seconds: float
+    cpu_seconds: Figure = None
     finished: str = ""
     kept: Literal["best", "last"] = "best"
     convergence: Convergence | None = None

@@ -41,6 +41,8 @@ class ErrorsNumbers(Numbers):
         parity: set → potential → points of parity plots.
         held_out: names of the sets that the candidate is judged on.
         notes: what a reader of the numbers must know.
+        frames: set → hash of its frames and labels, by which errors of several models are known to
+            be on the same frames; earlier versions left it out.
     """
 
     sets: dict[str, dict[str, dict[str, FrameErrors]]]
@@ -51,6 +53,7 @@ class ErrorsNumbers(Numbers):
     parity: dict[str, dict[str, ParityPoints]]
     held_out: list[str]
     notes: list[str]
+    frames: dict[str, str] = {}
 
     def judged_on(self, held_out: Sequence[str], beside: ErrorsNumbers | None) -> ErrorsNumbers:
         """Return the same numbers with other held-out sets, and with the sets of another analysis.
@@ -72,4 +75,5 @@ class ErrorsNumbers(Numbers):
             parity=self.parity | beside.parity,
             held_out=list(held_out),
             notes=self.notes,
+            frames=self.frames | beside.frames,
         )
