@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pydantic import Field
+
 from pestle.metrics import FrameErrors
 from pestle.protocols.distributions import Distribution
 from pestle.protocols.predictions import NotFinite
@@ -53,7 +55,7 @@ class ErrorsNumbers(Numbers):
     parity: dict[str, dict[str, ParityPoints]]
     held_out: list[str]
     notes: list[str]
-    frames: dict[str, str] = {}
+    frames: dict[str, str] = Field(default_factory=dict)
 
     def judged_on(self, held_out: Sequence[str], beside: ErrorsNumbers | None) -> ErrorsNumbers:
         """Return the same numbers with other held-out sets, and with the sets of another analysis.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pestle.records.gathered import Cell, Column, Gathered, GatheredRun, JudgedOn, Row
+from pestle.records.gathered import Cell, Column, Gathered, JudgedOn, Row
 from pestle.records.verdict import Verdict
 from pestle.records.wording import counted, listed, number
 from pestle.report.error_tables import set_in_words

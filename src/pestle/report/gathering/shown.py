@@ -58,9 +58,9 @@ def blocks_of(gathered: Gathered) -> list[Block]:
         frames = {"frames": _frames(rows, first)} if first.group == ALL else {}
         blocks.append(Block(key, title, columns, rows, _seeds(rows) | frames))
     for about, title in (
-        ("breadth", "Breadth: what moved on structures unlike the data"),
+        ("breadth", "Breadth"),
         ("tests", "Verdict and tests"),
-        ("cost", "Cost of training, and of the tests"),
+        ("cost", "Cost"),
     ):
         columns = tuple(column for column in gathered.columns if column.about == about)
         rows = _with(gathered.rows, columns)

@@ -32,9 +32,9 @@ def with_best(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
     """The rows with their best figures marked.
 
     The smallest figure of a column is the best of the rows that were judged on equal frames, if
-    there are two at least beside foundations, which take part. Where the spread over seeds is known it must be smaller than each other
-    one by more than the spread of their difference; where it is not, figures that read the same are
-    equally good.
+    there are two at least beside foundations, which take part. Where the spread over seeds is
+    known it must be smaller than each other one by more than the spread of their difference; where
+    it is not, figures that read the same are equally good.
     """
     cells = [dict(row.cells) for row in rows]
     for column in columns:
