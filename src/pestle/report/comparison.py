@@ -55,8 +55,8 @@ def write_comparison(folders: Sequence[Path], out: Path) -> Path:
         others=[blocks[key] for key in ("breadth", "cost") if key in blocks],
         notes=gathered.notes,
         figures=figures,
-        names=names,
-        tests=_tests(together),
+        tested=[name for name, row in zip(names, together, strict=True) if _tested(row)],
+        tests=_tests([row for row in together if _tested(row)]),
         sentences=_sentences(runs),
     )
     write_text(out, text)
@@ -152,6 +152,10 @@ def _link(facts: RunFacts, out: Path) -> dict[str, Any]:
         # Relative, so that page and runs can be moved together.
         "href": quote(target) if report.is_file() else "",
     }
+
+
+def _tested(row: Together) -> bool:
+    return any(facts.findings for facts in row)
 
 
 def _tests(together: Sequence[Together]) -> list[dict[str, Any]]:
