@@ -70,10 +70,8 @@ def test_learning_curves_and_bars_of_all_runs(page: Page) -> None:
     assert bars["run"]["error_y"]["array"] == [pytest.approx(0.282843), None, None]
     assert bars["foundation"]["y"] == [454.0] * 3
     learnt = _traces(figures["forgetting figure<br>(of the RMS force)"])
-    assert (learnt["naive &amp; co"]["x"], learnt["naive &amp; co"]["y"]) == (
-        [48.4, 48.8],
-        [0.9, 0.7],
-    )
+    naive = learnt["naive &amp; co"]
+    assert (naive["x"], naive["y"]) == ([48.4, 48.8], [0.9, 0.7])
     assert "scratch" not in learnt
 
 

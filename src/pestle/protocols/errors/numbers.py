@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from pestle.metrics import FrameErrors
 from pestle.protocols.distributions import Distribution
@@ -56,6 +57,12 @@ class ErrorsNumbers(Numbers):
     held_out: list[str]
     notes: list[str]
     frames: dict[str, str] = Field(default_factory=dict)
+
+    @model_serializer(mode="wrap")
+    def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Results of earlier versions are written as they were read."""
+        content: dict[str, Any] = handler(self)
+        return content if self.frames else {k: v for k, v in content.items() if k != "frames"}
 
     def judged_on(self, held_out: Sequence[str], beside: ErrorsNumbers | None) -> ErrorsNumbers:
         """Return the same numbers with other held-out sets, and with the sets of another analysis.
