@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 import pestle
 from pestle.cli import app
 from pestle.errors import PestleError
-from pestle.jobs.report import gather_runs
 from pestle.records.gathered import Gathered
 from pestle.report import write_report
 from report_folders import make_results
@@ -112,11 +111,11 @@ def test_a_table_is_written_over_a_table_alone(runs: list[Path], tmp_path: Path)
     data.write_text("2\n\nH 0 0 0\nH 0 0 1\n")
     for option in ("csv", "latex"):
         with pytest.raises(PestleError, match="is there and is no table"):
-            gather_runs(runs, **{option: data})
+            pestle.gather(runs, **{option: data})
         target = tmp_path / f"table.{option}"
-        gather_runs(runs[:2], **{option: target})
+        pestle.gather(runs[:2], **{option: target})
         first = target.read_text()
-        gather_runs(runs, **{option: target})
+        pestle.gather(runs, **{option: target})
         assert target.read_text() != first
     assert data.read_text().startswith("2\n")
 
@@ -153,3 +152,12 @@ def test_a_narrow_terminal_gets_several_tables(
     assert tables and max(map(len, tables)) <= 60
     assert any("Errors: test frames, continued" in line for line in lines)
     assert any("48.60 ± 0.28" in line for line in tables)
+
+
+def test_in_python_several_runs_are_one_object(runs: list[Path]) -> None:
+    found = pestle.gather(runs)
+    assert repr(found) == "<4 runs in 3 rows>"
+    html = found._repr_html_()
+    assert "* 48.60 ± 0.28" in html and "naive &amp; co" in html
+    assert Gathered.of(found.to_json(), "a session") == found.table
+    assert found.csv().startswith("row,") and r"\toprule" in found.latex()

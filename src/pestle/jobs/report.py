@@ -9,12 +9,12 @@ from pestle.errors import PestleError
 from pestle.files import write_text
 from pestle.locks import locked_file, locked_folder
 from pestle.records.folder import require_file, require_folder
-from pestle.records.gathered import Gathered
 from pestle.records.reading import holds_results
 from pestle.report import write_comparison
 from pestle.report import write_report as write_page
 from pestle.report.gathering.files import CSV_BEGINS, LATEX_BEGINS, csv_of, latex_of
-from pestle.report.gathering.gather import gather
+from pestle.report.gathering.gather import gather as gather_folders
+from pestle.report.gathering.view import Comparison
 
 #: Where a comparison goes by default.
 COMPARISON = Path("comparison.html")
@@ -61,14 +61,16 @@ def write_report(folders: str | Path | Sequence[str | Path], out: str | Path | N
         return write_comparison(paths, target)
 
 
-def gather_runs(
+def gather(
     folders: str | Path | Sequence[str | Path],
     *,
     groups: bool = False,
     csv: str | Path | None = None,
     latex: str | Path | None = None,
-) -> Gathered:
+) -> Comparison:
     """Gather run folders into one table; runs that differ by seed alone are one row.
+
+    >>> pestle.gather(["runs/naive-0", "runs/naive-1", "runs/lora-0"])
 
     Args:
         folders: of runs, or of tests of a model; whatever made them.
@@ -77,8 +79,8 @@ def gather_runs(
         latex: file for the table as LaTeX, in parts that fit a page, with rules of booktabs.
 
     Returns:
-        The table: means and standard deviations over seeds, in eV-based units (meV/atom, meV/Å),
-        with the best of each column where rows were judged on equal frames.
+        The comparison, with means and standard deviations over seeds (meV/atom, meV/Å), and the
+        best of each column where rows were judged on equal frames.
 
     Raises:
         PestleError: a folder holds neither a run nor results, is named twice, or a file is there
@@ -95,16 +97,18 @@ def gather_runs(
     ]
     for target, begins, option, _ in wanted:
         _require_own(target, begins, option)
-    found = gather(paths, groups=groups)
+    found = gather_folders(paths, groups=groups)
     for target, _, _, write in wanted:
         with locked_file(target):
             write_text(target, write(found))
-    return found
+    return Comparison(found)
 
 
 def write_figures(folders: str | Path | Sequence[str | Path], out: str | Path) -> list[Path]:
     """Write each plot of the page as SVG and PDF, as wide as a column of a paper, and its data as
     CSV.
+
+    >>> pestle.write_figures("runs/mine", "figures")
 
     Args:
         folders: of runs, or of tests of a model; of several the plots that compare them.
