@@ -392,11 +392,15 @@ class TrainingFacts(Part):
         epochs: number of epochs done.
         steps: number of updates done.
         seconds: training time (s), without interruptions.
+        cpu_seconds: processor time of all threads (s), without interruptions; left out in runs that
+            an earlier version began.
         finished: why training ended.
         kept: `best`, or `last` in a run without validation frames.
         convergence: null if it cannot be judged.
         drift_budget: null if no limit was given.
     """
+
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"cpu_seconds"})
 
     best_epoch: int | float
     best_update: int | None = None
@@ -405,6 +409,7 @@ class TrainingFacts(Part):
     epochs: int | float
     steps: int
     seconds: float
+    cpu_seconds: Figure = None
     finished: str = ""
     kept: Literal["best", "last"] = "best"
     convergence: Convergence | None = None

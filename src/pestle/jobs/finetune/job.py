@@ -15,7 +15,7 @@ from pestle.adaptation.low_rank import LowRankModel
 from pestle.adaptation.replay.pools import is_file_pool
 from pestle.energies.reference_energies import METHODS
 from pestle.errors import Interrupted, PestleError
-from pestle.files import Damaged, DiskFull
+from pestle.files import Damaged, DiskFull, finite
 from pestle.foundations import catalogue, load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
 from pestle.jobs.finetune.ending import Course, ending_of
@@ -351,6 +351,7 @@ def _train_and_judge(
             epochs=trainer.budget.epochs_after(counters.step),
             steps=counters.step,
             seconds=counters.seconds,
+            cpu_seconds=finite(counters.cpu_seconds),
             finished=counters.finished or (failure.line if failure else ""),
             kept="last" if no_validation else "best",
             convergence=convergence,
