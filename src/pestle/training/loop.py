@@ -40,9 +40,6 @@ from pestle.training.optimizer import Schedule, make_average, make_optimizer
 from pestle.training.state import Counters, TrainingState
 from pestle.training.watching import Clock, evaluation_line
 
-#: Seconds between checkpoints of a run that goes well; an interruption always writes one.
-CHECKPOINT_SECONDS = 60.0
-
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -368,7 +365,7 @@ class Trainer:
                 c.loss_batches += 1
                 c.seconds = clock.seconds()
                 bar.to(c.step, f"loss {loss:.4g}")
-                if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                if time.monotonic() - saved >= self.settings.train.checkpoint_seconds:
                     self._save()
                     saved = time.monotonic()
                 if self._stop_requested:

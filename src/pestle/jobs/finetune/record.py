@@ -31,12 +31,17 @@ from pestle.records.manifest import (
     MethodFacts,
     ReplayFacts,
     SetsOfErrors,
+    Subset,
 )
 from pestle.records.metrics import EvaluatedErrors
 from pestle.records.parts import AtomicEnergies, File, FoundationFacts
 from pestle.settings.run import DataSettings
 from pestle.structures.frame import Frame
 from pestle.structures.reading import expand_paths
+
+#: Settings of the training subset. Without one they say nothing, and runs that were begun before
+#: there were any can be resumed.
+OF_SUBSET = ("train_fraction", "train_count", "subset_seed")
 
 
 def describe(prepared: Prepared, command: str) -> Manifest:
@@ -61,6 +66,7 @@ def describe(prepared: Prepared, command: str) -> Manifest:
                 for name, patterns in data_files(prepared.settings.data)
             },
             held_out=prepared.splits.held_out,
+            subset=_subset(prepared),
             keys=prepared.splits.keys,
             dispersion=model.provenance.dispersion,
             dispersion_removed=model.provenance.dispersion_removed,
@@ -97,6 +103,14 @@ def describe(prepared: Prepared, command: str) -> Manifest:
         settings=explained_settings(prepared.settings, prepared.reasons),
         warnings=tuple(prepared.warnings),
     )
+
+
+def _subset(prepared: Prepared) -> Subset | None:
+    """The part of the training frames that is trained on; `None` for all of them."""
+    data, splits = prepared.settings.data, prepared.splits
+    if not data.takes_subset:
+        return None
+    return Subset(n_frames=len(splits.train), n_given=splits.n_train_given, seed=data.subset_seed)
 
 
 def _files(paths: Sequence[Path]) -> tuple[File, ...]:
@@ -196,10 +210,11 @@ def run_identity(prepared: Prepared) -> str:
         exclude={
             "foundation": True,
             "e0s": True,
-            "data": {"train", "valid", "test"},
+            "data": {"train", "valid", "test", *(() if settings.data.takes_subset else OF_SUBSET)},
             "train": {
                 "device",
                 "threads",
+                "checkpoint_seconds",
                 "updates",
                 "epochs",
                 "eval_interval",
