@@ -123,13 +123,15 @@ class DataFacts(Part):
     Attributes:
         files: split → its files.
         held_out: whether the validation frames are a seeded fraction of the training frames.
-        subset: the part of the training frames that is trained on; null for all of them.
+        subset: the part of the training frames that is trained on; left out for all of them.
         keys: split → label → key under which it was found → frames.
         dispersion: whether the labels hold dispersion: included, none, unknown.
         dispersion_removed: the correction that was taken from them; empty for none.
         summary: split → what is in it.
         findings: of the checks.
     """
+
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"subset"})
 
     files: dict[str, tuple[File, ...]] = Field(default_factory=dict)
     held_out: bool = False
