@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pestle.jobs.qualify import qualify
     from pestle.jobs.replay import replay
     from pestle.jobs.report import write_report
+    from pestle.study.job import run_study
 
 __all__ = [
     "PestleError",
@@ -38,6 +39,7 @@ __all__ = [
     "probe",
     "qualify",
     "replay",
+    "run_study",
     "write_report",
 ]
 
@@ -53,6 +55,7 @@ _HOMES = {
     "probe": ("pestle.jobs.probe", "probe"),
     "qualify": ("pestle.jobs.qualify", "qualify"),
     "replay": ("pestle.jobs.replay", "replay"),
+    "run_study": ("pestle.study.job", "run_study"),
     "write_report": ("pestle.jobs.report", "write_report"),
 }
 

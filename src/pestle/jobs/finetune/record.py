@@ -18,6 +18,7 @@ from pestle.files import sha256
 from pestle.foundations.capabilities import arithmetic_of
 from pestle.foundations.dispersion import dispersion_of
 from pestle.jobs.finetune.judging import FINE_TUNED
+from pestle.jobs.finetune.paths import data_files
 from pestle.jobs.finetune.plan import explained_settings, trainable_blocks
 from pestle.jobs.finetune.preparation import Prepared
 from pestle.records.card import OfRun
@@ -35,7 +36,6 @@ from pestle.records.manifest import (
 )
 from pestle.records.metrics import EvaluatedErrors
 from pestle.records.parts import AtomicEnergies, File, FoundationFacts
-from pestle.settings.run import DataSettings
 from pestle.structures.frame import Frame
 from pestle.structures.reading import expand_paths
 
@@ -140,13 +140,6 @@ def _element_note(prepared: Prepared) -> list[str]:
     if kept == all_of_them:
         return []
     return [f"cut down to the {kept} elements of the data; the other {all_of_them - kept} are lost"]
-
-
-def data_files(data: DataSettings) -> list[tuple[str, Sequence[str]]]:
-    """(split, patterns) of the splits that are given as files."""
-    return [
-        (n, p) for n, p in (("train", data.train), ("valid", data.valid), ("test", data.test)) if p
-    ]
 
 
 def card_while_training(
