@@ -16,11 +16,11 @@ from pestle.errors import Interrupted, PestleError
 from pestle.files import Damaged, DiskFull
 from pestle.foundations import load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
+from pestle.jobs.finetune.data_settings import with_absolute_paths
 from pestle.jobs.finetune.ending import Course, ending_of
 from pestle.jobs.finetune.first_updates import fix_length, settle_rate, step_plan
 from pestle.jobs.finetune.interpolation import interpolate, save_child
 from pestle.jobs.finetune.judging import judge
-from pestle.jobs.finetune.paths import with_absolute_paths
 from pestle.jobs.finetune.plan import plan_lines
 from pestle.jobs.finetune.preparation import Prepared, prepare, training_data
 from pestle.jobs.finetune.record import (
