@@ -13,7 +13,7 @@ from pestle.adaptation import method_of, require_method
 from pestle.adaptation.adapter_file import save_adapter
 from pestle.adaptation.low_rank import LowRankModel
 from pestle.errors import Interrupted, PestleError
-from pestle.files import Damaged, DiskFull
+from pestle.files import Damaged, DiskFull, finite
 from pestle.foundations import load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
 from pestle.jobs.finetune.data_settings import with_absolute_paths
@@ -349,6 +349,7 @@ def _train_and_judge(
             epochs=trainer.budget.epochs_after(counters.step),
             steps=counters.step,
             seconds=counters.seconds,
+            cpu_seconds=finite(counters.cpu_seconds),
             finished=counters.finished or (failure.line if failure else ""),
             kept="last" if no_validation else "best",
             convergence=convergence,
