@@ -82,10 +82,8 @@ def table(
     columns = [Column(key=axis, about="settings", heading=axis, kind="text") for axis in rows]
     places: list[tuple[Column, Key, Filled]] = []
     for pivot in pivots:
-        for filled in values:
-            places.append(
-                (_column(name, _head(asked.columns, pivot), filled.column), pivot, filled)
-            )
+        head = _head(asked.columns, pivot)
+        places += [(_column(name, head, filled.column), pivot, filled) for filled in values]
     found = [
         _row(key, rows, members, asked.columns, places)
         for key, members in grouped(whole, rows).items()
