@@ -410,8 +410,8 @@ class TrainingFacts(Part):
         epochs: number of epochs done.
         steps: number of updates done.
         seconds: training time (s), without interruptions.
-        cpu_seconds: the same as processor time of all threads (s); left out in runs that an
-            earlier version began.
+        cpu_seconds: processor time of all threads (s), without interruptions; left out in runs that
+            an earlier version began.
         finished: why training ended.
         kept: `best`, or `last` in a run without validation frames.
         convergence: null if it cannot be judged.

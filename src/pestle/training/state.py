@@ -36,8 +36,8 @@ class Counters:
         waited: evaluations since the best one.
         evaluations: number of evaluations in metrics.jsonl.
         seconds: training time without interruptions.
-        cpu_seconds: the same as processor time of all threads; NaN after a checkpoint of an
-            earlier version, which does not contain it.
+        cpu_seconds: processor time of all threads, without interruptions; NaN after a checkpoint of
+            an earlier version, which does not contain it.
         loss_sum, loss_batches: sum and number of training losses since the last evaluation.
         norm_sum: sum of the gradient norms since the last evaluation.
         finished: why training ended; empty before.

@@ -17,7 +17,7 @@ class Clock:
 
     Args:
         before: seconds of training before an interruption.
-        cpu_before: the same as processor time.
+        cpu_before: processor time of training before an interruption (s).
     """
 
     def __init__(self, before: float, cpu_before: float) -> None:
@@ -29,7 +29,7 @@ class Clock:
         return self._before + time.monotonic() - self._started
 
     def cpu_seconds(self) -> float:
-        """Return the processor time so far, of all threads of this process."""
+        """Return the processor time of all threads of this process so far (s)."""
         return self._cpu_before + time.process_time() - self._cpu_started
 
 
