@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pestle.jobs.qualify import qualify
     from pestle.jobs.replay import replay
     from pestle.jobs.report import gather, write_figures, write_report
+    from pestle.study.job import run_study
 
 __all__ = [
     "PestleError",
@@ -47,6 +48,7 @@ __all__ = [
     "probe",
     "qualify",
     "replay",
+    "run_study",
     "torch_sim_model",
     "write_figures",
     "write_report",
@@ -66,6 +68,7 @@ _HOMES = {
     "probe": ("pestle.jobs.probe", "probe"),
     "qualify": ("pestle.jobs.qualify", "qualify"),
     "replay": ("pestle.jobs.replay", "replay"),
+    "run_study": ("pestle.study.job", "run_study"),
     "torch_sim_model": ("pestle.foundations.torch_sim", "torch_sim_model"),
     "write_figures": ("pestle.jobs.report", "write_figures"),
     "write_report": ("pestle.jobs.report", "write_report"),

@@ -40,9 +40,6 @@ from pestle.training.optimizer import Schedule, make_average, make_optimizer
 from pestle.training.state import Counters, TrainingState
 from pestle.training.watching import Clock, evaluation_line
 
-#: Seconds between regular checkpoints; an interrupted run always writes one.
-CHECKPOINT_SECONDS = 60.0
-
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -389,7 +386,7 @@ class Trainer:
                 c.loss_batches += 1
                 c.seconds, c.cpu_seconds = clock.seconds(), clock.cpu_seconds()
                 bar.to(c.step, f"loss {loss:.4g}")
-                if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                if time.monotonic() - saved >= self.settings.train.checkpoint_seconds:
                     self._save()
                     saved = time.monotonic()
                 if self._stop_requested:
