@@ -33,6 +33,8 @@ def run_study(
 ) -> StudyState:
     """Do what is left of a study: cells that are finished are kept, interrupted ones go on.
 
+    >>> pestle.run_study("study.yaml", workers=2)
+
     Args:
         study: STUDY.yaml.
         given: NAME=VALUE each: variables of the study, or settings of every run.
