@@ -104,39 +104,62 @@ def test_the_verdict_comes_first(page: Page, results: Path) -> None:
     sections = [a["id"] for tag, a in page.tags if tag == "section"]
     assert sections == [
         "verdict",
-        "asked",
         "protocol-forgetting",
         "protocol-dimers",
         "protocol-rss",
         "protocol-neb",
         "flagged",
+        "tests",
+        "asked",
         "provenance",
     ]
 
 
-def test_findings_are_listed_the_worst_first(page: Page) -> None:
+def test_findings_are_listed_the_worst_first_and_those_that_count_before_others(
+    page: Page,
+) -> None:
     text = page.text("verdict")
-    order = ["14 of 500 random crystals", "atoms found", "dimers found", "md found"]
-    places = [text.index(words) for words in order]
+    order = ["14 of 500 random crystals", "dimers found", "Beyond the broad scope", "atoms found"]
+    places = [text.index(words) for words in [*order, "Passed", "md found"]]
     assert places == sorted(places)
     assert "rss figure: 0.0280 of the structures · concern from 0.001, fail from 0.02" in text
-    assert text.count("does not count for the broad scope") == 1
     assert "atoms figure: —" in text
+    assert "2 fails, 1 concern, 1 pass" in page.text("head")
+
+
+def test_every_finding_stands_once_on_the_page(results: Path) -> None:
+    """Wherever it is quoted: in the verdict, in the section of its test, in the ending."""
+    found = verdict()
+    reason = found.findings[1].sentence
+    sentence = f"naive is not fit for what it was made for. {reason} (1 more like it)"
+    changed(found, sentence=sentence).write(results / "verdict.json")
+    page = Page(write_report(results).read_text())
+    assert "naive is not fit for what it was made for." in page.text("head")
+    for one in found.findings:
+        assert page.text().count(one.sentence) == 1, one.protocol
+    anchors = {a["id"] for _, a in page.tags if "id" in a}
+    links = {a["href"] for tag, a in page.tags if tag == "a"}
+    assert {f"#{a}" for a in anchors if a.startswith("finding-")} >= {"#finding-1", "#finding-4"}
+    assert {link[1:] for link in links if link.startswith("#")} <= anchors
+
+
+def test_the_index_names_every_section(page: Page) -> None:
+    sections = [a["id"] for tag, a in page.tags if tag == "section"]
+    links = [a["href"] for tag, a in page.tags if tag == "a" and a.get("href") != "#verdict"]
+    assert [f"#{name}" for name in sections if name != "verdict"] == links[: len(sections) - 1]
 
 
 def test_what_was_not_tested_and_what_was_left_out(page: Page) -> None:
     text = page.text("verdict")
     # What the scope needs stands first.
     assert text.index("Forgetting needed for this scope") < text.index("no path was given")
-    assert page.cells("left-out", "Random")[1:] == [
+    assert page.cells("tested", "Random")[3:] == [
         "2 compositions × 4 crystals",
         "10 compositions × 50 crystals",
+        "1m 23s",
     ]
-    assert [r["cells"][0]["text"] for r in page.rows if r["table"] == "left-out"][1:] == [
-        "Random structure search"
-    ]
+    assert page.cells("tested", "Dimers")[4] == "the same"
     assert page.cells("tested", "Zero-step")[1:3] == ["no judgement", "no"]
-    assert page.cells("tested", "Random")[4] == "1m 23s"
 
 
 @pytest.mark.parametrize("level", ["pass", "concern", "fail", "incomplete"])
@@ -188,7 +211,7 @@ def test_a_protocol_has_question_findings_and_extent(page: Page) -> None:
     text = page.text("protocol-rss")
     assert text.startswith("Random structure search ✕ FAIL What does rss ask?")
     assert "Calculated: 2 compositions × 4 crystals. Full settings: 10 comp" in text
-    assert "14 of 500 random crystals imploded." in text
+    assert "Findings: rss figure (fail)" in text
     assert "4 flagged structures" in text
 
 
