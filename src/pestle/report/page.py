@@ -16,13 +16,14 @@ from pestle.records.ending import WORSE_BY
 from pestle.report import charts, contents, facts
 from pestle.report.curves import learning_curves, replay_watched
 from pestle.report.drift import drift_section
-from pestle.report.error_tables import error_tables, table_rows
+from pestle.report.error_tables import error_tables
 from pestle.report.figures import DARK, Figure, limit_for
 from pestle.report.flagged import flagged_section
 from pestle.report.models import REFERENCE, Models, models_of
 from pestle.report.notices import check_notes, notices
 from pestle.report.overview import asked, overview
 from pestle.report.reading import ProtocolResults, Results, read_results
+from pestle.report.tables import table_rows
 from pestle.report.verdict import badge, findings, how_to_qualify, verdict
 
 
