@@ -69,6 +69,9 @@ def bars(plot: go.Figure, chart: Chart, series: Sequence[Series], models: Models
             text=written if any(written) else None,
             textposition="outside",
             textangle=0,
+            # A figure is as large as the others, however narrow its bar.
+            constraintext="none",
+            textfont={"size": 11},
             cliponaxis=False,
             hovertemplate="%{x}: %{customdata:.4g}",
             **named(one, models),

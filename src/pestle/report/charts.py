@@ -16,8 +16,10 @@ from pestle.report.traces import DASHED, categories_of, lines, points, violins
 
 #: Charts that are drawn of one protocol; the rest is named.
 MAX_CHARTS = 60
-#: Letters that the y axis of a chart has room for, and names of categories below one of half width.
-Y_LETTERS, X_LETTERS = {"wide": 40, "half": 26, "small": 20}, 50
+#: Letters that the title of an axis has room for in a line, on a phone as well, and names of
+#: categories below a chart of half width.
+Y_LETTERS = {"wide": 40, "half": 26, "small": 20}
+TITLE_LETTERS, X_LETTERS = 32, 50
 
 
 def figures_of(
@@ -53,7 +55,8 @@ def _finite(series: Series) -> bool:
 
 
 def _figure(chart: Chart, models: Models, name: str, limit: int) -> Figure:
-    plot = empty_plot(shown(chart.x_label), _broken(chart.y_label, Y_LETTERS[chart.size]))
+    x_title = broken(chart.x_label, TITLE_LETTERS)
+    plot = empty_plot(x_title, broken(chart.y_label, Y_LETTERS[chart.size]))
     order = potentials_in([chart], models)
     series = sorted((s for s in chart.series if _finite(s)), key=lambda s: order.index(s.name))
     # What the page is about is drawn last, on top of the others.
@@ -97,7 +100,7 @@ def _legend(plot: go.Figure, order: list[str]) -> None:
             trace.meta = None
 
 
-def _broken(text: str, letters: int) -> str:
+def broken(text: str, letters: int) -> str:
     """In two lines where one is too long for the height of a plot."""
     if len(text) <= letters or " " not in text:
         return shown(text)

@@ -169,7 +169,7 @@ def empty_plot(x_title: str, y_title: str) -> go.Figure:
         "exponentformat": "power",
         "minexponent": 5,
         "separatethousands": True,
-        "title": {"standoff": 8},
+        "title": {"standoff": 8, "font": {"size": 13}},
     }
     plot = go.Figure()
     plot.update_layout(
