@@ -230,7 +230,7 @@ def follow_links(chromium: Browser, _shots: Path) -> str:
         time.sleep(0.1)
         seen = chromium.run(
             "var place = document.querySelector(arguments[0]);"
-            "return Boolean(place) && place.getClientRects().length > 0 "
+            "return Boolean(place) && place.checkVisibility({ contentVisibilityAuto: true }) "
             "&& !place.querySelector(':scope > details:not([open])');",
             target,
         )

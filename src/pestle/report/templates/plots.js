@@ -66,8 +66,13 @@ var pestlePlots = (function () {
     });
   }
 
-  // In a closed section a plot has no size: it is drawn when the section is opened.
-  function isOpen(source) { return placeOf(source).getClientRects().length > 0; }
+  // A plot of a closed section is drawn when that is opened: then it has a size, and takes no time before.
+  function isOpen(source) {
+    for (var part = source.closest("details"); part; part = part.parentElement.closest("details")) {
+      if (!part.open) { return false; }
+    }
+    return true;
+  }
   function inSight(source) {
     var box = placeOf(source).getBoundingClientRect();
     return box.bottom > 0 && box.top < window.innerHeight;
