@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -186,9 +187,11 @@ def test_what_is_taken_from_labels_is_what_was_added(
 
 def test_evaluate_and_check_take_it_from_the_labels(corrected: tuple[Path, list[Frame]]) -> None:
     files = [str(corrected[0])]
-    found = evaluate("pestle-seed0", files, subtract_dispersion="pbe", dtype="float64")["all"]
+    found = evaluate("pestle-seed0", files, subtract_dispersion="pbe", dtype="float64").to_json()[
+        "all"
+    ]
     assert found["energy_rmse"] < 1e-3 and found["forces_rmse"] < 1e-3
-    assert evaluate("pestle-seed0", files, dtype="float64")["all"]["energy_rmse"] > 10
+    assert evaluate("pestle-seed0", files, dtype="float64").to_json()["all"]["energy_rmse"] > 10
 
     def said(**more: Any) -> list[str]:
         report = check(files, foundation="pestle-seed0", **more)
@@ -212,8 +215,9 @@ def test_what_is_said_to_be_absent_is_not_taken_away(tmp_path: Path) -> None:
     settings = DataSettings(train=["a.xyz"], dispersion="none", subtract_dispersion="pbe")
     ase.io.write(tmp_path / "a.xyz", molecule("H2O"), format="extxyz")
     settings.train = [str(tmp_path / "a.xyz")]
-    with pytest.raises(PestleError, match="there is none to take away"):
+    with pytest.raises(PestleError, match="dispersion=none") as refused:
         read_splits(settings)
+    assert refused.value.where == "data.subtract_dispersion"
 
 
 # -- models --------------------------------------------------------------------------------------
@@ -251,7 +255,7 @@ def test_labels_and_foundation_that_differ(seed0: Foundation) -> None:
     assert "has to unlearn it" in " ".join(one.message.split())
     with pytest.raises(PestleError, match="would count it twice"):
         other.calculator(dispersion="pbe")
-    with pytest.raises(PestleError, match="no correction was taken from the labels of other"):
+    with pytest.raises(PestleError, match=r"correction.* other"):
         other.calculator(dispersion="removed")
 
 
@@ -268,13 +272,12 @@ def test_a_run_keeps_what_was_taken_away(
         "train.updates": 2,
         "train.threads": 1,
     }
-    manifest = pestle.finetune(asked, "run")
-    assert "holds none; pbe-d3(bj) was taken from the labels" in "\n".join(
-        plan_lines(Manifest.of(manifest, "manifest"))
-    )
+    manifest = pestle.finetune(asked, "run").to_json()
+    plan = "\n".join(plan_lines(Manifest.of(manifest, "manifest")))
+    assert re.search(r"holds none; pbe-d3\(bj\) .*labels", plan)
     card = json.loads(Path("run/model/card.json").read_text())
     assert (card["dispersion"], card["dispersion_removed"]) == ("none", "pbe-d3(bj)")
-    assert "pbe-d3(bj) was taken from the labels" in Path("run/report.html").read_text()
+    assert "pbe-d3(bj)" in Path("run/report.html").read_text()
     model = pestle.load("run")
     assert model.provenance.dispersion_removed == "pbe-d3(bj)"
     atoms = salt()
@@ -321,7 +324,7 @@ def test_a_card_says_what_the_user_said(tmp_path: Path) -> None:
             "data.dispersion": stated,
             "train.updates": 1,
         }
-        manifest = pestle.finetune(asked, tmp_path / "run", dry_run=True)
+        manifest = pestle.finetune(asked, tmp_path / "run", dry_run=True).to_json()
         assert manifest["data"]["dispersion"] == stated
         warned = any("the labels hold dispersion" in text for text in manifest["warnings"])
         assert warned == (stated == "included")

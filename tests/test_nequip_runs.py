@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_a_run_gives_a_model_and_a_file_of_its_own(task: dict[str, Any], tmp_path: Path) -> None:
-    manifest = pestle.finetune(task | {"method": "naive"}, tmp_path / "run")
+    manifest = pestle.finetune(task | {"method": "naive"}, tmp_path / "run").to_json()
     assert manifest["status"] == "finished"
     model = pestle.load(tmp_path / "run")
     written = load_foundation(tmp_path / "run" / "model" / "pestle.nqx")
@@ -76,7 +77,7 @@ def test_resume_equals_no_interruption_with_replay_and_lora(
 ) -> None:
     settings = task | {"method": "pseudolabel-lora", "replay.count": 12, "lora.rank": 2}
     pestle.finetune(settings, tmp_path / "whole")
-    assert "no pestle-heads.nqx: .nqx files hold one head" in capsys.readouterr().err
+    assert re.search("no pestle-heads.nqx: .*one head", capsys.readouterr().err)
     original = Trainer._record
 
     def stop_after(trainer: Trainer, *arguments: Any) -> None:

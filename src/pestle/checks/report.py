@@ -8,6 +8,7 @@ from typing import Any
 
 from pestle.checks.unit_tables import Units
 from pestle.structures.frame import Frame
+from pestle.views import Shown, Table
 
 # Frames named in one finding; the full number is always given beside them.
 MAX_FRAMES_NAMED = 10
@@ -16,7 +17,7 @@ _ORDER = {"error": 0, "warning": 1, "note": 2}
 
 
 @dataclass
-class Finding:
+class CheckFinding:
     """One thing that is wrong with the data, or worth knowing.
 
     Attributes:
@@ -36,28 +37,48 @@ class Finding:
     fix: str = ""
 
 
-@dataclass
-class CheckReport:
+@dataclass(repr=False)
+class CheckReport(Shown):
     """What is in the data (`summary`, JSON-able) and what is wrong with it (`findings`).
 
     `units` are those that the labels are in, as far as the evidence says.
     """
 
     summary: dict[str, Any]
-    findings: list[Finding]
+    findings: list[CheckFinding]
     units: Units = field(default_factory=Units)
 
     @property
-    def errors(self) -> list[Finding]:
+    def errors(self) -> list[CheckFinding]:
         return [f for f in self.findings if f.severity == "error"]
 
     @property
-    def warnings(self) -> list[Finding]:
+    def warnings(self) -> list[CheckFinding]:
         return [f for f in self.findings if f.severity == "warning"]
 
     @property
-    def notes(self) -> list[Finding]:
+    def notes(self) -> list[CheckFinding]:
         return [f for f in self.findings if f.severity == "note"]
+
+    def __repr__(self) -> str:
+        return f"<CheckReport: {self.lines()[0]}>"
+
+    def lines(self) -> list[str]:
+        """The counts of frames and findings."""
+        frames = ", ".join(
+            f"{summary['n_frames']} {split}" for split, summary in self.summary["splits"].items()
+        )
+        counts = {"error": self.errors, "warning": self.warnings, "note": self.notes}
+        words = [f"{len(found)} {word}{'s' * (len(found) != 1)}" for word, found in counts.items()]
+        return [f"{frames} frames; {', '.join(words)}"]
+
+    def tables(self) -> list[Table]:
+        """The findings, errors first."""
+        rows = [
+            [f.severity, f.code, f"{f.message} {f.fix}".rstrip(), ", ".join(f.frames[:3])]
+            for f in sorted_findings(self.findings)
+        ]
+        return [Table("findings", ["severity", "kind", "finding", "frames"], rows)] if rows else []
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain dictionaries, lists, numbers and strings."""
@@ -66,13 +87,13 @@ class CheckReport:
 
 def finding(
     severity: str, code: str, message: str, frames: Sequence[Frame] = (), *, fix: str = ""
-) -> Finding:
+) -> CheckFinding:
     """A finding about these frames, of which the first are named."""
     where = [frame.where for frame in frames[:MAX_FRAMES_NAMED]]
-    return Finding(severity, code, " ".join(message.split()), where, len(frames), fix)
+    return CheckFinding(severity, code, " ".join(message.split()), where, len(frames), fix)
 
 
-def sorted_findings(findings: Sequence[Finding]) -> list[Finding]:
+def sorted_findings(findings: Sequence[CheckFinding]) -> list[CheckFinding]:
     """Return errors first, then warnings, then notes; the order within each is kept."""
     return sorted(findings, key=lambda f: _ORDER[f.severity])
 
