@@ -15,7 +15,7 @@ import pytest
 from pestle.errors import PestleError
 from pestle.metrics import FrameErrors
 from pestle.protocols.results import Chart, Series
-from pestle.records.ending import Ending, Trouble
+from pestle.records.ending import Ending, SetErrors, Trouble
 from pestle.records.manifest import (
     Block,
     DataFacts,
@@ -594,13 +594,18 @@ def test_an_ending_that_the_verdict_judges_is_told_once(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     what = "the loss was still improving"
     trouble = Trouble(kind="unfinished", what=what, reason="it ended", advice="train on")
-    ending = Ending(method="naive", foundation="pestle-seed0", best_epoch=87, trouble=trouble)
+    sets = (SetErrors(name="test", forces=32.3, foundation_forces=412.0),)
+    ending = Ending(
+        method="naive", foundation="pestle-seed0", best_epoch=87, sets=sets, trouble=trouble
+    )
     page = _change(run, ending=ending)
-    assert page.text("head").count(what) == page.text().lower().count(what) == 1
+    # Where a sentence begins with it, it has a capital.
+    told = what.removeprefix("the ")
+    assert page.text("head").count(told) == page.text().count(told) == 1
     judged = finding("errors", "concern", None, sentence=f"NOT CONVERGED: {what}.")
     verdict(verdict="concern", findings=(judged,)).write(run / "verdict.json")
     page = Page(write_report(run).read_text())
-    assert what not in page.text("head") and page.text("verdict").count(what) == 1
+    assert told not in page.text("head") and page.text().count(told) == 1
     assert "finished: not converged" in page.text("head")
 
 

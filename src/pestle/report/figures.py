@@ -240,7 +240,8 @@ def _even(low: float, high: float) -> list[float]:
     """Round numbers in equal steps, at least three of them within the bounds."""
     rough = (high - low) / (MIN_LABELS + 1)
     power = 10.0 ** math.floor(math.log10(rough))
-    step = max(m * power for m in (1, 2, 2.5, 5) if m * power <= rough)
+    # A rough step that is a power of ten may lie below it by rounding.
+    step = max(m * power for m in (0.5, 1, 2, 2.5, 5) if m * power <= rough)
     places = range(max(1, int(low / step) - 1), int(high / step) + 3)
     return [float(f"{k * step:.12g}") for k in places]
 
