@@ -60,6 +60,7 @@
       if (link === here) { link.setAttribute("aria-current", "true"); } else { link.removeAttribute("aria-current"); }
     });
   }
+  mark();
   window.addEventListener("scroll", function () {
     if (!waiting) { waiting = true; window.requestAnimationFrame(mark); }
   }, { passive: true });
