@@ -28,7 +28,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
 #: CSS pixels of a desktop and of a phone.
-DESKTOP, PHONE = (1200, 900), (390, 844)
+DESKTOP, PHONE = (1280, 800), (390, 844)
 #: Height of a picture.
 PART = 2000
 #: Seconds that a page may take to draw everything.
@@ -60,12 +60,23 @@ class Browser:
     def open(self, page: Path) -> None:
         """Open a file and wait until all of it is drawn."""
         self.driver.get(page.resolve().as_uri())
+        self.drawn()
+        # A click must not chase what is still on its way.
+        self.run("document.documentElement.style.scrollBehavior = 'auto';")
+
+    def drawn(self) -> None:
+        """Wait until every plot of an open section is drawn."""
         self.wait(
             "typeof Plotly === 'undefined' || document.documentElement.dataset.drawn === 'yes'",
             "the plots are not drawn",
         )
-        # A click must not chase what is still on its way.
-        self.run("document.documentElement.style.scrollBehavior = 'auto';")
+
+    def open_all(self) -> None:
+        """Open every section and wait for its plots."""
+        self.run("document.querySelectorAll('details').forEach(part => { part.open = true; });")
+        # A plot is drawn once the browser has told of the opening.
+        time.sleep(0.2)
+        self.drawn()
 
     def run(self, script: str, *values: Any) -> Any:
         """Value of a JavaScript function's body."""
@@ -169,7 +180,8 @@ def check(page: Path, shots: Path) -> list[str]:
     shots.mkdir(parents=True, exist_ok=True)
     done = []
     steps: tuple[Callable[[Browser, Path], str], ...] = (
-        look_at_it, sort_tables, view_structures, darken, print_it, hold_it_in_a_hand
+        first_look, follow_links, print_it, look_at_it, sort_tables, view_structures, darken,
+        hold_it_in_a_hand,
     )  # fmt: skip
     with browser() as chromium:
         chromium.size(*DESKTOP)
@@ -180,6 +192,7 @@ def check(page: Path, shots: Path) -> list[str]:
     with browser(webgl=False) as chromium:
         chromium.size(*DESKTOP)
         chromium.open(page)
+        chromium.open_all()
         done.append(view_without_webgl(chromium, shots))
         nothing_wrong(chromium, "view_without_webgl")
     return [line for line in done if line]
@@ -193,8 +206,44 @@ def nothing_wrong(chromium: Browser, step: str) -> None:
         raise Wrong(f"{step}: the page asked for {requests[0]}")
 
 
+def first_look(chromium: Browser, shots: Path) -> str:
+    """What is seen before anything is opened."""
+    closed = chromium.run("return document.querySelectorAll('details:not([open])').length;")
+    height = chromium.run("return document.documentElement.scrollHeight;")
+    chromium.pictures(shots, "first")
+    return f"{height} pixels high, {closed} sections closed"
+
+
+def follow_links(chromium: Browser, _shots: Path) -> str:
+    """A link into a closed section opens it and leads there."""
+    links = chromium.run(
+        "return Array.from(document.querySelectorAll('a[href^=\"#\"]:not([data-place])'), "
+        "link => link.getAttribute('href'));"
+    )
+    for target in dict.fromkeys(links):
+        chromium.run("document.querySelectorAll('details').forEach(d => { d.open = false; });")
+        chromium.run(
+            "var links = document.querySelectorAll('a[href^=\"#\"]');"
+            "Array.from(links).find(a => a.getAttribute('href') === arguments[0]).click();",
+            target,
+        )
+        time.sleep(0.1)
+        seen = chromium.run(
+            "var place = document.querySelector(arguments[0]);"
+            "return Boolean(place) && place.checkVisibility({ contentVisibilityAuto: true }) "
+            "&& !place.querySelector(':scope > details:not([open])');",
+            target,
+        )
+        if not seen:
+            raise Wrong(f"a link leads to nothing that can be seen: {target}")
+    chromium.run("document.querySelectorAll('details').forEach(d => { d.open = false; });")
+    chromium.drawn()
+    return f"{len(set(links))} places are reached by links" if links else ""
+
+
 def look_at_it(chromium: Browser, shots: Path) -> str:
-    """Everything is drawn, and nothing stands out of the page."""
+    """Everything is drawn, and nothing stands out of the page or is cut off."""
+    chromium.open_all()
     _no_sideways_scrolling(chromium, "desktop")
     empty = chromium.run(
         "return Array.from(document.querySelectorAll('figure .plot')).filter("
@@ -202,9 +251,43 @@ def look_at_it(chromium: Browser, shots: Path) -> str:
     )
     if empty:
         raise Wrong(f"no plot in {empty[0]}")
+    _plots_can_be_read(chromium, "desktop")
+    clipped = chromium.run(
+        "return Array.from(document.querySelectorAll('body.run .box')).filter("
+        "box => box.scrollWidth > box.clientWidth + 1).map(box => box.getAttribute('aria-label'));"
+    )
+    if clipped:
+        raise Wrong(f"a table is wider than its box: {clipped[0]}")
     chromium.pictures(shots, "light")
     plots = len(chromium.driver.find_elements(By.CSS_SELECTOR, "figure .plot"))
     return f"light: {plots} plots drawn, no errors, no requests"
+
+
+#: Texts of plots that stand out of them, and axes whose labels tell no scale.
+_CUT = """
+return Array.from(document.querySelectorAll('figure .plot')).flatMap(function (place) {
+  var box = place.getBoundingClientRect();
+  return Array.from(place.querySelectorAll('.main-svg text')).filter(function (text) {
+    var r = text.getBoundingClientRect();
+    return text.textContent.trim() && r.width > 0 && (r.left < box.left - 1.5
+      || r.right > box.right + 1.5 || r.top < box.top - 1.5 || r.bottom > box.bottom + 1.5);
+  }).map(function (text) { return place.id + ': ' + text.textContent; });
+});"""
+_BARE = """
+return Array.from(document.querySelectorAll('figure .plot')).flatMap(function (place) {
+  return ['xaxis', 'yaxis'].filter(function (axis) {
+    return place._fullLayout[axis].type === 'log'
+      && place.querySelectorAll('.' + axis[0] + 'tick text').length < 3;
+  }).map(function (axis) { return place.id + ', ' + axis; });
+});"""
+
+
+def _plots_can_be_read(chromium: Browser, where: str) -> None:
+    cut, bare = chromium.run(_CUT), chromium.run(_BARE)
+    if cut:
+        raise Wrong(f"{where}: a text is cut off in {cut[0]}")
+    if bare:
+        raise Wrong(f"{where}: fewer than three labels in {bare[0]}")
 
 
 def _no_sideways_scrolling(chromium: Browser, where: str) -> None:
@@ -304,6 +387,7 @@ def _part(chromium: Browser, selector: str, file: Path) -> None:
 def darken(chromium: Browser, shots: Path) -> str:
     """A dark screen: the page and its plots turn dark, and light again."""
     chromium.scheme("dark")
+    chromium.drawn()
     light = [
         colour
         for colour in chromium.run(
@@ -317,6 +401,7 @@ def darken(chromium: Browser, shots: Path) -> str:
         raise Wrong(f"dark: a background is {light[0]}")
     chromium.pictures(shots, "dark")
     chromium.scheme("light")
+    chromium.drawn()
     return "dark: page and plots follow the system"
 
 
@@ -328,14 +413,27 @@ def _brightness(colour: str) -> float:
 
 def print_it(chromium: Browser, shots: Path) -> str:
     """On paper: everything is there without controls, and the screen comes back afterwards."""
+    closed = "document.querySelectorAll('details:not([open])').length"
+    before = chromium.run(f"return {closed};")
+    # What the page is like once its own scripts have made it ready.
+    chromium.run(
+        "window.addEventListener('beforeprint', function () { window.onPaper = ["
+        f"{closed}, document.querySelectorAll('figure .plot:not(:has(.main-svg))').length];"
+        "}, { once: true });"
+    )
     content = chromium.pdf()
     (shots / "print.pdf").write_bytes(content)
     if not content.startswith(b"%PDF"):
         raise Wrong("no PDF was printed")
+    shut, empty = chromium.run("return window.onPaper;")
+    if shut or empty:
+        raise Wrong(f"print: {shut} sections are closed, {empty} plots are not drawn")
+    if chromium.run(f"return {closed};") != before:
+        raise Wrong("print: sections stay open afterwards")
     chromium.command("Emulation.setEmulatedMedia", media="print")
     seen = chromium.run(
-        "return Array.from(document.querySelectorAll('nav, .viewer, button[data-copy]')).filter("
-        "part => part.offsetParent !== null).length;"
+        "return Array.from(document.querySelectorAll('nav, .viewer, .all, button[data-copy]'))"
+        ".filter(part => part.offsetParent !== null).length;"
     )
     chromium.command("Emulation.setEmulatedMedia", media="")
     if seen:
@@ -348,6 +446,9 @@ def hold_it_in_a_hand(chromium: Browser, shots: Path) -> str:
     chromium.size(*PHONE, phone=True)
     time.sleep(1.0)
     _no_sideways_scrolling(chromium, "phone")
+    chromium.open_all()
+    _no_sideways_scrolling(chromium, "phone")
+    _plots_can_be_read(chromium, "phone")
     chromium.pictures(shots, "phone")
     chromium.size(*DESKTOP)
     return f"phone: {PHONE[0]} pixels wide without scrolling sideways"

@@ -58,8 +58,12 @@ def test_a_report(recipe: ModuleType, page: Path, tmp_path: Path) -> None:
         assert said in done
     assert "without WebGL: a projection" in done
     assert "390 pixels wide" in done
+    assert "places are reached by links" in done
+    # One screen of verdict and figures, and a line for each section.
+    assert int(done.split()[0]) < 2200
     pictures = {path.name for path in (tmp_path / "shots").iterdir()}
-    assert {"light-01.png", "dark-01.png", "phone-01.png", "print.pdf", "viewer.png"} <= pictures
+    wanted = {"first-01.png", "light-01.png", "dark-01.png", "phone-01.png", "print.pdf"}
+    assert wanted | {"viewer.png"} <= pictures
 
 
 def test_a_plot_is_saved_as_picture_and_as_the_data_of_the_pictures_on_disk(
@@ -117,6 +121,7 @@ def test_numbers_are_sorted_by_value_and_nothing_stays_below(
 ) -> None:
     chromium.size(*recipe.DESKTOP)
     chromium.open(page)
+    chromium.open_all()
     column = (
         "return Array.from(document.querySelectorAll('#protocol-rss tbody tr'), "
         "row => row.cells[2].textContent);"
@@ -131,6 +136,51 @@ def test_numbers_are_sorted_by_value_and_nothing_stays_below(
     assert values == sorted(values)
     assert len(values) == 39
     assert down[:-1] == up[:-1][::-1]
+
+
+def test_a_plot_that_was_closed_fills_its_place(recipe: ModuleType, page: Path, chromium) -> None:
+    """Drawn at once it would have no size: it waits for its section, and for a new width."""
+    chromium.size(*recipe.DESKTOP)
+    chromium.open(page)
+    drawn = "return document.querySelectorAll('#protocol-neb .main-svg').length;"
+    widths = (
+        "var place = document.querySelector('#protocol-neb .plot');"
+        "var plot = place.querySelector('.main-svg');"
+        "return [place.clientWidth, Number(plot.getAttribute('width'))];"
+    )
+    assert chromium.run(drawn) == 0
+    for width in (1280, 390):
+        chromium.size(width, 800)
+        chromium.run("document.querySelector('#protocol-neb > details').open = true;")
+        chromium.wait("document.querySelector('#protocol-neb .main-svg')", "no plot")
+        chromium.wait(f"(function () {{ {widths} }})().reduce((a, b) => a === b)", "another width")
+        chromium.run("document.querySelector('#protocol-neb > details').open = false;")
+    assert chromium.run(widths)[1] < 390
+
+
+def test_a_phone_shows_verdict_and_sections(recipe: ModuleType, page: Path, chromium) -> None:
+    chromium.size(*recipe.PHONE, phone=True)
+    chromium.open(page)
+    assert chromium.run("return document.documentElement.scrollHeight;") < 3500
+    chromium.open_all()
+    # Each row of the tests is a block of name and value: nothing is wider than the phone.
+    cells = chromium.run(
+        "return Array.from(document.querySelectorAll('#tested td'), cell => "
+        "[cell.getBoundingClientRect().right, getComputedStyle(cell, '::before').content]);"
+    )
+    assert cells and all(right <= 390 for right, _ in cells)
+    assert {label for _, label in cells} >= {'"Outcome"', '"Calculated"', '"Time"'}
+
+
+def test_everything_is_reached_without_scripts(recipe: ModuleType, page: Path, chromium) -> None:
+    chromium.command("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        chromium.driver.get(page.resolve().as_uri())
+        chromium.click("#protocol-dimers summary")
+        found = chromium.driver.find_element("css selector", "#protocol-dimers table")
+        assert found.is_displayed() and "Cu-X0" in found.text
+    finally:
+        chromium.command("Emulation.setScriptExecutionDisabled", value=False)
 
 
 def test_the_check_sees_what_is_wrong(

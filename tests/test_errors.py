@@ -21,11 +21,11 @@ from pestle.foundations.interface import REPLAY_HEAD, Foundation
 from pestle.foundations.prediction import FramePrediction, predict_frames
 from pestle.jobs.potentials import Contenders
 from pestle.jobs.probe import probe, run_protocol
-from pestle.metrics import errors_by_group
+from pestle.metrics import FrameErrors, errors_by_group
 from pestle.protocols import predictions
 from pestle.protocols.base import Inputs
 from pestle.protocols.errors.numbers import ErrorsNumbers
-from pestle.protocols.errors.parity import MAX_PARITY_POINTS, parity_points
+from pestle.protocols.errors.parity import MAX_PARITY_POINTS, parity_charts, parity_points
 from pestle.protocols.errors.protocol import PROTOCOL
 from pestle.protocols.potential import ModelPotential, Potential
 from pestle.protocols.predictions import NotFinite
@@ -210,6 +210,32 @@ def test_thinning_keeps_outliers() -> None:
     assert error.max() == pytest.approx(50.01) and np.median(error) == pytest.approx(0.01, abs=1e-6)
     said[3].forces[0, 0] = np.nan
     assert np.isfinite(parity_points(frames, said).forces_pred).all()
+
+
+def test_a_foundations_offset_is_taken_off_its_parity_plot_and_said() -> None:
+    """Two compositions of another level of theory: constants of thousands of eV for two elements,
+    beside errors of 10 meV/atom."""
+    rng = np.random.default_rng(3)
+    frames, far, near = [], [], []
+    for k in range(40):
+        atoms = Atoms(f"H{1 + k % 3}O{1 + k % 2}")
+        n, energy = len(atoms), -3.0 * len(atoms) - 0.1 * k
+        frames.append(Frame(atoms, energy, None))
+        shift = 13.0 * (atoms.numbers == 1).sum() + 2040.0 * (atoms.numbers == 8).sum()
+        wrong = energy + 0.01 * n * rng.normal()
+        far.append(FramePrediction(wrong + shift, wrong + shift, None, None))
+        near.append(FramePrediction(wrong, wrong, None, None))
+    points = {"base": parity_points(frames, far), "own": parity_points(frames, near)}
+    errors = {name: {"all": FrameErrors(n_frames=40, energy_rmse=1.0)} for name in points}
+    chart = parity_charts("test", points, errors, {}, "base")[0]
+    base, own = chart.series
+    off = np.subtract(base.y, base.x)
+    assert 0.002 < np.sqrt(np.mean(off**2)) < 0.02
+    assert own.x == points["own"].energy_ref
+    assert "constant for each element by which base is off, up to" in chart.caption
+    # What is no offset stays.
+    [plain] = parity_charts("test", {"base": points["own"]}, errors, {}, "base")
+    assert plain.series[0].x == points["own"].energy_ref and "constant" not in plain.caption
 
 
 def test_labels_that_are_missing_are_left_out(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 from pestle.errors import PestleError
 from pestle.metrics import FrameErrors
 from pestle.protocols.results import Chart, Series
+from pestle.records.ending import Ending, SetErrors, Trouble
 from pestle.records.manifest import (
     Block,
     DataFacts,
@@ -48,7 +49,7 @@ from pestle.report.figures import (
     REPLAY_COLOUR,
     TUNED_COLOUR,
 )
-from report_folders import changed, dump, write_protocol
+from report_folders import changed, dump, finding, verdict, write_protocol
 from report_page import Page
 
 MODELS = ("foundation", "fine-tuned", "scratch")
@@ -351,6 +352,16 @@ def test_the_best_of_a_group_is_emphasised(page: Page) -> None:
             assert best == {row["model"] == "fine-tuned"}
 
 
+def test_one_group_is_told_once(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    groups = {"all": 40, "md300": 40}
+    _write_errors(run, {"test": {"fine-tuned": _errors(1.0, groups)}})
+    page = Page(write_report(run).read_text())
+    rows = [r for r in page.rows if r["table"] == "test"]
+    assert [r["group"] for r in rows if r["model"]] == ["all"]
+    assert "all: md300 40 frames" in page.text("protocol-errors")
+
+
 def test_sets_come_in_order(page: Page) -> None:
     sets = [a["data-set"] for _, a in page.tags if "data-set" in a]
     assert sets == ["test", "valid", "train"]
@@ -577,6 +588,25 @@ def test_worse_than_the_foundation_is_said(tmp_path: Path) -> None:
         (False, True),
         (True, False),
     ]
+
+
+def test_an_ending_that_the_verdict_judges_is_told_once(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    what = "the loss was still improving"
+    trouble = Trouble(kind="unfinished", what=what, reason="it ended", advice="train on")
+    sets = (SetErrors(name="test", forces=32.3, foundation_forces=412.0),)
+    ending = Ending(
+        method="naive", foundation="pestle-seed0", best_epoch=87, sets=sets, trouble=trouble
+    )
+    page = _change(run, ending=ending)
+    # Where a sentence begins with it, it has a capital.
+    told = what.removeprefix("the ")
+    assert page.text("head").count(told) == page.text().count(told) == 1
+    judged = finding("errors", "concern", None, sentence=f"NOT CONVERGED: {what}.")
+    verdict(verdict="concern", findings=(judged,)).write(run / "verdict.json")
+    page = Page(write_report(run).read_text())
+    assert told not in page.text("head") and page.text().count(told) == 1
+    assert "finished: not converged" in page.text("head")
 
 
 def test_non_commercial_licence_is_noticed(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from ase.build import bulk
 from pestle.checksums import writing_with_sums
 from pestle.jobs.probe import RESULTS
 from pestle.metrics import FrameErrors
-from pestle.protocols.results import Chart, Flagged, Series
+from pestle.protocols.results import Chart, Column, Flagged, Series, Table
 from pestle.report import write_report
 from pestle.report.charts import figures_of
 from pestle.report.figures import (
@@ -32,6 +32,7 @@ from pestle.report.figures import (
     distribution,
     limit_for,
     line,
+    log_axis,
 )
 from pestle.report.flagged import MAX_ATOMS, MAX_STRUCTURES
 from pestle.report.models import BASELINE_STYLE, CANDIDATE_STYLE, Models
@@ -94,39 +95,62 @@ def test_the_verdict_comes_first(page: Page, results: Path) -> None:
     sections = [a["id"] for tag, a in page.tags if tag == "section"]
     assert sections == [
         "verdict",
-        "asked",
         "protocol-forgetting",
         "protocol-dimers",
         "protocol-rss",
         "protocol-neb",
         "flagged",
+        "tests",
+        "asked",
         "provenance",
     ]
 
 
-def test_findings_are_listed_the_worst_first(page: Page) -> None:
+def test_findings_are_listed_the_worst_first_and_those_that_count_before_others(
+    page: Page,
+) -> None:
     text = page.text("verdict")
-    order = ["14 of 500 random crystals", "atoms found", "dimers found", "md found"]
-    places = [text.index(words) for words in order]
+    order = ["14 of 500 random crystals", "dimers found", "Beyond the broad scope", "atoms found"]
+    places = [text.index(words) for words in [*order, "Passed", "md found"]]
     assert places == sorted(places)
     assert "rss figure: 0.0280 of the structures · concern from 0.001, fail from 0.02" in text
-    assert text.count("does not count for the broad scope") == 1
     assert "atoms figure: —" in text
+    assert "2 fails, 1 concern, 1 pass" in page.text("head")
+
+
+def test_every_finding_stands_once_on_the_page(results: Path) -> None:
+    """Wherever it is quoted: in the verdict, in the section of its test, in the ending."""
+    found = verdict()
+    reason = found.findings[1].sentence
+    sentence = f"naive is not fit for what it was made for. {reason} (1 more like it)"
+    changed(found, sentence=sentence).write(results / "verdict.json")
+    page = Page(write_report(results).read_text())
+    assert "naive is not fit for what it was made for." in page.text("head")
+    for one in found.findings:
+        assert page.text().count(one.sentence) == 1, one.protocol
+    anchors = {a["id"] for _, a in page.tags if "id" in a}
+    links = {a["href"] for tag, a in page.tags if tag == "a"}
+    assert {f"#{a}" for a in anchors if a.startswith("finding-")} >= {"#finding-1", "#finding-4"}
+    assert {link[1:] for link in links if link.startswith("#")} <= anchors
+
+
+def test_the_index_names_every_section(page: Page) -> None:
+    sections = [a["id"] for tag, a in page.tags if tag == "section"]
+    links = [a["href"] for tag, a in page.tags if tag == "a" and a.get("href") != "#verdict"]
+    assert [f"#{name}" for name in sections if name != "verdict"] == links[: len(sections) - 1]
 
 
 def test_what_was_not_tested_and_what_was_left_out(page: Page) -> None:
     text = page.text("verdict")
     # What the scope needs stands first.
     assert text.index("Forgetting needed for this scope") < text.index("no path was given")
-    assert page.cells("left-out", "Random")[1:] == [
+    assert page.cells("tested", "Random")[3:] == [
         "2 compositions × 4 crystals",
         "10 compositions × 50 crystals",
+        "1m 23s",
     ]
-    assert [r["cells"][0]["text"] for r in page.rows if r["table"] == "left-out"][1:] == [
-        "Random structure search"
-    ]
+    assert page.cells("tested", "Dimers")[4] == "the same"
     assert page.cells("tested", "Zero-step")[1:3] == ["no judgement", "no"]
-    assert page.cells("tested", "Random")[4] == "1m 23s"
 
 
 @pytest.mark.parametrize("level", ["pass", "concern", "fail", "incomplete"])
@@ -178,7 +202,7 @@ def test_a_protocol_has_question_findings_and_extent(page: Page) -> None:
     text = page.text("protocol-rss")
     assert text.startswith("Random structure search ✕ FAIL What does rss ask?")
     assert "Calculated: 2 compositions × 4 crystals. Full settings: 10 comp" in text
-    assert "14 of 500 random crystals imploded." in text
+    assert "Findings: rss figure (fail)" in text
     assert "4 flagged structures" in text
 
 
@@ -252,6 +276,20 @@ def test_a_table_is_shown_as_it_is(page: Page) -> None:
     assert third[2] == "—"
     assert [c["sort"] for c in rows[2]["cells"]] == [None, None, "-0.75", "99", None]
     assert "Depth below two single atoms." in page.text("protocol-dimers")
+
+
+def test_rows_that_repeat_another_and_empty_columns_are_left_out(tmp_path: Path) -> None:
+    columns = [Column("group"), Column("model"), Column("n", "", 4), Column("drift", "eV", 3)]
+    rows = [["all", CANDIDATE, 5, None], ["bulk", CANDIDATE, 5, None]]
+    other = [*rows, ["slab", CANDIDATE, 2, None]]
+    other[0] = ["all", CANDIDATE, 7, 0.5]
+    tables = [Table("One group", columns, rows), Table("Two groups", columns, other)]
+    write_protocol(tmp_path, "forgetting", [], tables)
+    page = Page(write_report(tmp_path).read_text())
+    found = [[c["text"] for c in r["cells"]] for r in page.rows if r["section"]]
+    assert found[:2] == [["group", "model", "n"], ["bulk", "naive", "5"]]
+    assert [row[0] for row in found[2:]] == ["group", "all", "bulk", "slab"]
+    assert found[3][2:] == ["7", "0.500"]
 
 
 def test_a_long_table_is_cut_and_says_so(tmp_path: Path) -> None:
@@ -394,6 +432,65 @@ def test_bars_have_figures_patterns_and_errors() -> None:
     assert len(set(patterns)) == 2
     plain = replace(bar_chart(), series=[Series(CANDIDATE, ["a"], [2.346])])
     assert _drawn(plain)["data"][0]["text"] == ["2.35"]
+
+
+def _bars(base: list[float], own: list[float], label: str = "error (meV/Å)") -> Chart:
+    names = [f"group {k}" for k in range(len(own))]
+    series = [Series(BASELINE, names, base), Series(CANDIDATE, names, own)]
+    return Chart("a", "group", label, series, kind="bar")
+
+
+def test_bars_that_would_flatten_all_others_are_cut_with_their_figures_written() -> None:
+    figure = figures_of([_bars([12.4, 12504.8], [0.3, 0.1], "error (eV)")], MODELS, "c")[0]
+    drawn = json.loads(figure.json)
+    base, own = (_traces(drawn)[name] for name in ("pestle-seed0 (foundation)", "naive"))
+    top = drawn["layout"]["yaxis"]["range"][1]
+    # Models of one level are within an eV: their bars have a quarter of the height at least.
+    assert own["y"] == [0.3, 0.1] and max(own["y"]) > 0.15 * top
+    assert max(base["y"]) < top and base["text"] == ["12.4 ↑", "12,505 ↑"]
+    assert base["customdata"] == [12.4, 12504.8]
+    assert "Cut" in figure.caption and "pestle-seed0 (foundation)" in figure.caption
+    # Of the other sign.
+    below = _drawn(_bars([-900.0, 2.0], [1.0, 2.0]))
+    assert _traces(below)["pestle-seed0 (foundation)"]["text"][0] == "−900 ↓"
+    assert below["layout"]["yaxis"]["range"][0] < 0
+
+
+@pytest.mark.parametrize("base", [[30.0, 12.0], [0.0, 0.0]])
+def test_bars_that_can_be_compared_are_not_cut(base: list[float]) -> None:
+    figure = figures_of([_bars(base, [2.0, 3.0])], MODELS, "c")[0]
+    assert "range" not in json.loads(figure.json)["layout"]["yaxis"] and not figure.caption
+
+
+@pytest.mark.parametrize("low", [1e-9, 0.0123, 0.97, 440.0, 7e5])
+@pytest.mark.parametrize("ratio", [1.004, 1.07, 1.3, 2.0, 5.0, 30.0, 1e3, 1e12])
+def test_a_logarithmic_axis_has_three_labels_where_the_values_are(low: float, ratio: float) -> None:
+    high = low * ratio
+    axis = log_axis([low, high])
+    inside = [
+        text
+        for value, text in zip(axis["tickvals"], axis["ticktext"], strict=True)
+        if low * (1 - 1e-9) <= value <= high * (1 + 1e-9)
+    ]
+    assert 3 <= len(inside) <= 12
+    assert len(set(inside)) == len(inside)
+
+
+def test_one_value_on_a_logarithmic_axis_is_labelled_too() -> None:
+    axis = log_axis([300.0])
+    assert sum(30 <= value <= 3000 for value in axis["tickvals"]) >= 3
+
+
+def test_a_foundation_of_another_level_leaves_the_frame_to_the_others() -> None:
+    """Its labels, less its own E0s, are thousands of eV off."""
+    label = [-3.0 + 0.01 * k for k in range(20)]
+    far = [x - 2700 for x in label]
+    series = [Series(BASELINE, far, label), Series(CANDIDATE, label, label)]
+    chart = Chart("Energies", "x", "y", series, kind="points", diagonal=True)
+    figure = figures_of([chart], MODELS, "c")[0]
+    low, high = json.loads(figure.json)["layout"]["xaxis"]["range"]
+    assert -4 < low < -3.0 and -2.81 < high < -2
+    assert "Points outside the frame: 20 of pestle-seed0 (foundation)." in figure.caption
 
 
 def test_many_categories_take_the_width_of_the_page() -> None:

@@ -1,16 +1,14 @@
-"""Errors by set, group and model as rows, the best of each group emphasised; and the tables of
-protocols: cells of text as shown, and what they are sorted by."""
+"""Errors by set, group and model as rows, the best of each group emphasised."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pestle.metrics import FrameErrors
-from pestle.protocols.results import Table
 from pestle.records.ending import WORSE_BY
-from pestle.records.wording import MISSING, count, is_number, number
+from pestle.records.wording import count, number
 from pestle.report.facts import own_labels
 from pestle.report.models import Models
 from pestle.report.reading import REPLAY_SET, Results
@@ -65,14 +63,6 @@ _OWN_LABELS = (
     " The labels are the foundation's own predictions: its errors are rounding, and those of the "
     "replay head are what it forgot. So they are not ranked."
 )
-
-
-#: Rows that a page shows of a table, and of all tables of a protocol.
-MAX_ROWS, MAX_ALL_ROWS = 400, 2000
-#: A table with more rows scrolls in a box of its own.
-TALL = 24
-#: Letters after which a text goes on in the next line.
-READABLE = 36
 
 
 @dataclass(frozen=True)
@@ -138,6 +128,8 @@ def error_tables(folder: Results, models: Models) -> list[dict[str, Any]]:
         ]
         ranked = not (name == REPLAY_SET and own_labels(folder))
         groups = dict.fromkeys(group for groups in by_model.values() for group in groups)
+        # Where all frames are of one group, that one says the same as `all`.
+        only = list(groups)[1] if len(groups) == 2 and _same_frames(by_model, groups) else ""
         tables.append(
             {
                 "name": name,
@@ -146,7 +138,9 @@ def error_tables(folder: Results, models: Models) -> list[dict[str, Any]]:
                 "columns": [(q.heading, q.unit) for q in shown],
                 "groups": [
                     _group(by_model, group, shown, models, in_set=name, ranked=ranked)
+                    | ({"heading": f"{group}: {only}"} if only else {})
                     for group in sorted(groups, key=lambda group: group != "all")
+                    if group != only
                 ],
             }
         )
@@ -183,6 +177,7 @@ def _group(
                 )
     return {
         "name": group,
+        "heading": group,
         "n_frames": count(next(iter(values.values())).n_frames),
         "rows": [
             {
@@ -194,6 +189,12 @@ def _group(
             for model, cells in rows.items()
         ],
     }
+
+
+def _same_frames(by_model: ByModel, groups: Collection[str]) -> bool:
+    """Whether all groups of a set are as large, `all` among them."""
+    sizes = {by[group].n_frames for by in by_model.values() for group in by}
+    return "all" in groups and len(sizes) == 1
 
 
 def is_worse(value: float | None, base: float | None) -> bool:
@@ -216,69 +217,3 @@ def worse_than_foundation(folder: Results, models: Models) -> list[str]:
                         f"{number(new)} {q.unit}, foundation {number(old)}"
                     )
     return lines
-
-
-def table_rows(
-    tables: Sequence[Table], models: Models, labels: dict[str, str]
-) -> list[dict[str, Any]]:
-    """Title, columns and rows of each table.
-
-    Args:
-        tables: of one protocol.
-        models: styles of the potentials.
-        labels: potential → what a reader is told, as this protocol has it.
-    """
-    left, found = MAX_ALL_ROWS, []
-    for table in tables:
-        if not table.columns or not table.rows:
-            continue
-        rows = table.rows[: min(MAX_ROWS, left)]
-        left -= len(rows)
-        found.append(
-            {
-                "title": table.title,
-                "note": table.note,
-                "columns": [
-                    {
-                        "heading": c.heading,
-                        "unit": c.unit,
-                        "number": c.digits is not None,
-                        "letters": _letters([row[k] for row in rows]),
-                    }
-                    for k, c in enumerate(table.columns)
-                ],
-                "rows": [
-                    [
-                        _cell(value, column.digits, models, labels)
-                        for value, column in zip(row, table.columns, strict=True)
-                    ]
-                    for row in rows
-                ],
-                "total": len(table.rows),
-                "cut": len(rows) < len(table.rows),
-                "tall": len(rows) > TALL,
-            }
-        )
-    return found
-
-
-def _letters(cells: Sequence[Any]) -> int:
-    """Width of a column of text: that of its longest, up to what is read with ease."""
-    return min(max((len(v) for v in cells if isinstance(v, str)), default=0), READABLE)
-
-
-def _cell(value: Any, digits: int | None, models: Models, labels: dict[str, str]) -> dict[str, Any]:
-    """Text; `sort`: the value itself where it is a number; `colour` of a potential."""
-    cell: dict[str, Any] = {"text": MISSING, "sort": None, "colour": None}
-    if value is None:
-        return cell
-    if isinstance(value, bool):
-        return cell | {"text": "yes" if value else "no"}
-    if is_number(value):
-        text = count(value) if isinstance(value, int) else number(value, digits or 4)
-        return cell | {"text": text, "sort": repr(value)}
-    text = str(value)
-    if text in models.labels:
-        colour = models.style(text).colour
-        return cell | {"text": labels.get(text) or models.label(text), "colour": colour}
-    return cell | {"text": text}

@@ -80,6 +80,8 @@ def data_table(folder: Results) -> dict[str, Any] | None:
     if any(data.keys.get(split) for split in splits):
         cells = [_keys_in_words(data.keys.get(split, {})) for split in splits]
         rows.append({"field": "Keys of the labels", "cells": cells})
+    # What no split has needs no row.
+    rows = [row for row in rows if any(cell != MISSING for cell in row["cells"])]
     return {"splits": [_SPLITS.get(split, split) for split in splits], "rows": rows}
 
 

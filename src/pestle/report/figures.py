@@ -169,7 +169,7 @@ def empty_plot(x_title: str, y_title: str) -> go.Figure:
         "exponentformat": "power",
         "minexponent": 5,
         "separatethousands": True,
-        "title": {"standoff": 8},
+        "title": {"standoff": 8, "font": {"size": 13}},
     }
     plot = go.Figure()
     plot.update_layout(
@@ -202,13 +202,51 @@ def rounded(values: list[Any]) -> list[float | None]:
     return [float(f"{v:.6g}") if isinstance(v, int | float) else None for v in values]
 
 
-def log_axis(values: list[float]) -> dict[str, Any]:
-    """A logarithmic axis with labels at 1, 2, 5 of each decade, or at the decades if many.
+#: Labels that a logarithmic axis has within its values: at least, and about at most.
+MIN_LABELS, MAX_LABELS = 3, 8
 
-    Plotly's own labels name the decades in full and the rest by one digit, which few can read.
+
+def log_axis(values: Sequence[float]) -> dict[str, Any]:
+    """A logarithmic axis with at least three labels where the values lie.
+
+    Labels stand at the decades; where fewer than three of these lie between the smallest and the
+    largest value, at 1, 2, 5 of each, or at all digits, or in equal steps. Plotly's own labels name
+    the decades in full and the rest by one digit, which few can read.
+
+    Args:
+        values: all greater than zero.
     """
     low, high = math.log10(min(values)), math.log10(max(values))
-    steps = (1, 2, 5) if high - low < 2.5 else (1,)
-    decades = range(math.floor(low) - 1, math.ceil(high) + 2)
-    ticks = [m * 10.0**k for k in decades for m in steps]
-    return {"type": "log", "tickvals": ticks, "ticktext": [number(v, 1) for v in ticks]}
+    if high - low < 1e-6:
+        # What is one value is drawn over a decade on either side.
+        low, high = low - 1, high + 1
+    first, last = math.floor(low) - 1, math.ceil(high) + 1
+    step = max(1, math.ceil((high - low) / MAX_LABELS))
+    grids = [[10.0**k for k in range(first - first % step, last + step, step)]]
+    grids += [
+        [m * 10.0**k for k in range(first, last + 1) for m in digits]
+        for digits in ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8))
+    ]
+    grids.append(_even(10**low, 10**high))
+
+    def inside(ticks: list[float]) -> int:
+        return sum(low <= math.log10(tick) <= high for tick in ticks)
+
+    ticks = next((grid for grid in grids if inside(grid) >= MIN_LABELS), grids[-1])
+    return {"type": "log", "tickvals": ticks, "ticktext": [_exact(tick) for tick in ticks]}
+
+
+def _even(low: float, high: float) -> list[float]:
+    """Round numbers in equal steps, at least three of them within the bounds."""
+    rough = (high - low) / (MIN_LABELS + 1)
+    power = 10.0 ** math.floor(math.log10(rough))
+    # A rough step that is a power of ten may lie below it by rounding.
+    step = max(m * power for m in (0.5, 1, 2, 2.5, 5) if m * power <= rough)
+    places = range(max(1, int(low / step) - 1), int(high / step) + 3)
+    return [float(f"{k * step:.12g}") for k in places]
+
+
+def _exact(value: float) -> str:
+    """A round number in as many digits as it has."""
+    digits = (d for d in range(1, 9) if math.isclose(float(f"{value:.{d - 1}e}"), value))
+    return number(value, next(digits, 9))

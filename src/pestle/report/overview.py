@@ -36,7 +36,9 @@ def overview(folder: Results, models: Models) -> dict[str, Any]:
     when = folder.timings.when if folder.timings is not None else None
     if manifest is not None:
         when = manifest.finished or manifest.started
-    detail = manifest.status_detail if manifest is not None else ""
+    # Of a run that finished the detail stands with the machine and the times.
+    told = manifest is not None and manifest.status != "finished"
+    detail = manifest.status_detail if manifest is not None and told else ""
     ending = manifest.ending if manifest is not None else None
     return {
         "name": folder.name,
@@ -60,12 +62,14 @@ def status_of(folder: Results) -> tuple[str, str]:
 
 
 def _ending(ending: Ending, folder: Results) -> dict[str, Any]:
-    """Title and warning where something is wrong, and the three lines."""
+    """Title and warning where something is wrong that no finding tells, and the three lines."""
     lines, trouble = ending.lines(folder.path), ending.trouble
+    found = folder.verdict.findings if folder.verdict is not None else ()
+    if trouble is not None and any(trouble.what in finding.sentence for finding in found):
+        trouble = None
     return {
         "title": trouble.title.capitalize() if trouble else "",
         "warning": trouble.sentence[:1].upper() + trouble.sentence[1:] if trouble else "",
-        "next": lines["next"],
         "lines": [(about.capitalize(), line) for about, line in lines.items()],
     }
 
@@ -86,14 +90,17 @@ def _frames(manifest: Manifest, split: str) -> int:
 
 def sentence(folder: Results, models: Models) -> str:
     """What was done and what came of it, in plain words."""
-    if folder.manifest is None:
+    manifest = folder.manifest
+    if manifest is None:
         return f"A fine-tuning run: {_outcome(folder, models)}."
     link = "in the shape of" if folder.from_scratch else "of"
-    text = f"{folder.method_in_words} {link} {folder.manifest.foundation.name}"
-    if "train" in folder.manifest.data.summary:
-        frames = _frames(folder.manifest, "train")
+    text = f"{folder.method_in_words} {link} {manifest.foundation.name}"
+    if "train" in manifest.data.summary:
+        frames = _frames(manifest, "train")
         text += f" on {count(frames)} frame{'' if frames == 1 else 's'}"
-    return f"{text[0].upper()}{text[1:]}: {_outcome(folder, models)}."
+    text = f"{text[0].upper()}{text[1:]}"
+    # What was learned is the first line of an ending.
+    return f"{text}." if manifest.ending is not None else f"{text}: {_outcome(folder, models)}."
 
 
 def _outcome(folder: Results, models: Models) -> str:

@@ -13,16 +13,17 @@ from plotly.offline import get_plotlyjs
 from pestle import __version__
 from pestle.files import write_text
 from pestle.records.ending import WORSE_BY
-from pestle.report import charts, facts
+from pestle.report import charts, contents, facts
 from pestle.report.curves import learning_curves, replay_watched
 from pestle.report.drift import drift_section
-from pestle.report.error_tables import error_tables, table_rows
+from pestle.report.error_tables import error_tables
 from pestle.report.figures import DARK, Figure, limit_for
 from pestle.report.flagged import flagged_section
 from pestle.report.models import REFERENCE, Models, models_of
 from pestle.report.notices import check_notes, notices
 from pestle.report.overview import asked, overview
 from pestle.report.reading import ProtocolResults, Results, read_results
+from pestle.report.tables import table_rows
 from pestle.report.verdict import badge, findings, how_to_qualify, verdict
 
 
@@ -52,19 +53,23 @@ def render(folder: Results, models: Models) -> str:
     drift = drift_section(folder)
     sections = protocol_sections(folder, models)
     flagged = flagged_section(folder.protocols, models)
+    judged, replay, settings = verdict(folder), facts.replay(folder), facts.settings(folder)
     figures = curves + [f for s in sections for group in s["groups"] for f in group["figures"]]
     figures += [drift["figure"]] if drift and drift["figure"] else []
     return render_page(
         "report.html.j2",
+        index=contents.index(
+            folder, judged, sections, flagged, drift=drift is not None, replay=replay is not None
+        ),
+        briefs=contents.briefs(folder, models, judged, settings, found),
         draws=bool(figures) or bool(flagged and flagged.viewer),
         head=overview(folder, models),
         is_run=folder.is_run,
         missing=folder.missing,
-        verdict=verdict(folder),
+        verdict=judged,
         how_to_qualify=how_to_qualify(folder),
         asked=asked(folder, models),
         notices=found,
-        n_warnings=sum(n["severity"] != "note" for n in found),
         # Without a manifest "no warnings" would be a guess.
         checked=manifest is not None,
         worse_by=f"{WORSE_BY * 100:.0f} %",
@@ -87,11 +92,11 @@ def render(folder: Results, models: Models) -> str:
         low_rank=folder.method is not None and folder.method.low_rank,
         choice=manifest.method.choice if manifest is not None else None,
         heads=facts.heads(folder),
-        replay=facts.replay(folder),
+        replay=replay,
         model_files=facts.model_files(folder),
         blocks=facts.blocks(folder),
         foundation=facts.foundation(folder),
-        settings=facts.settings(folder),
+        settings=settings,
         commands=facts.commands(folder),
         provenance=facts.provenance(folder),
         versions=facts.versions(folder),
@@ -147,7 +152,7 @@ def protocol_sections(folder: Results, models: Models) -> list[dict[str, Any]]:
                 "badge": badge(judged.level) if judged is not None and judged.level else None,
                 "extent": judged.extent if judged is not None else "",
                 "full_extent": judged.full_extent if judged is not None else None,
-                "findings": findings(folder, name),
+                "found": findings(folder, name),
                 "groups": _groups(figures),
                 "legend": _legend(results.charts, models) if small else [],
                 "left_out": charts.left_out(results.charts),

@@ -36,13 +36,20 @@ def verdict(folder: Results) -> dict[str, Any] | None:
     if found is None:
         return None
     shipped = found.thresholds == "shipped"
+    rows = findings(folder)
+    passed = [row for row in rows if row["level"] == "pass"]
+    open_ones = [row for row in rows if row["level"] != "pass"]
     return {
         "badge": badge(found.verdict),
-        "sentence": found.sentence,
+        "sentence": conclusion(found),
         "scope": SCOPES[found.scope],
+        "scope_name": found.scope,
         "quick": found.quick,
         "thresholds": "those that Pestle ships" if shipped else found.thresholds,
-        "findings": findings(folder),
+        "tally": _tally(rows),
+        "counting": [row for row in open_ones if row["counts"]],
+        "beyond": [row for row in open_ones if not row["counts"]],
+        "passed": passed,
         "not_tested": [
             {
                 "title": protocol_title(entry.protocol),
@@ -52,18 +59,27 @@ def verdict(folder: Results) -> dict[str, Any] | None:
             }
             for entry in sorted(found.not_tested, key=lambda entry: not entry.needed)
         ],
-        # Protocols of which the quick settings calculated a part.
-        "left_out": [
-            {
-                "title": protocol_title(name),
-                "extent": part.extent or MISSING,
-                "full": part.full_extent,
-            }
-            for name, part in found.protocols.items()
-            if part.full_extent
-        ],
-        "tested": _tested(found, folder.timings.seconds if folder.timings is not None else {}),
+        "tested": _tested(folder, found),
     }
+
+
+def conclusion(found: Verdict) -> str:
+    """The verdict's sentence without the finding that it quotes, which the page tells below."""
+    for finding in found.findings:
+        before, quoted, _ = found.sentence.partition(finding.sentence)
+        if finding.sentence and quoted and before.strip():
+            return before.strip()
+    return found.sentence
+
+
+def _tally(rows: list[dict[str, Any]]) -> str:
+    """`1 fail, 2 concerns, 13 passes`."""
+    numbers = {level: sum(row["level"] == level for row in rows) for level in LEVELS}
+    return ", ".join(
+        f"{n} {level}{'' if n == 1 else 'es' if level == 'pass' else 's'}"
+        for level, n in numbers.items()
+        if n
+    )
 
 
 def how_to_qualify(folder: Results) -> str:
@@ -78,12 +94,14 @@ def findings(folder: Results, protocol: str | None = None) -> list[dict[str, Any
     if folder.verdict is None:
         return []
     order = list(LEVELS)
-    found = [f for f in folder.verdict.findings if protocol is None or f.protocol == protocol]
-    found.sort(key=lambda f: (order.index(f.level), not f.counts))
+    found = sorted(folder.verdict.findings, key=lambda f: (order.index(f.level), not f.counts))
     scope = folder.verdict.scope
     return [
         {
+            "anchor": f"finding-{k}",
             "badge": badge(f.level),
+            "level": f.level,
+            "counts": f.counts,
             "protocol": f.protocol,
             "title": protocol_title(f.protocol),
             "linked": f.protocol in folder.protocols,
@@ -93,7 +111,8 @@ def findings(folder: Results, protocol: str | None = None) -> list[dict[str, Any
             "limit": f.limit,
             "aside": "" if f.counts else f"does not count for the {scope} scope",
         }
-        for f in found
+        for k, f in enumerate(found, start=1)
+        if protocol is None or f.protocol == protocol
     ]
 
 
@@ -104,14 +123,17 @@ def figure_of(finding: CountedFinding) -> str:
     return f"{number(finding.value)} {finding.unit}".strip()
 
 
-def _tested(found: Verdict, seconds: dict[str, float]) -> list[dict[str, Any]]:
-    """Protocols that were run: outcome, extent and time."""
+def _tested(folder: Results, found: Verdict) -> list[dict[str, Any]]:
+    """Protocols that were run: outcome, extent and time; what full settings would calculate."""
+    seconds = folder.timings.seconds if folder.timings is not None else {}
     return [
         {
             "title": protocol_title(name),
+            "link": f"protocol-{name}" if name in folder.protocols else "",
             "badge": badge(part.level) if part.level else None,
             "needed": "yes" if part.needed else "no",
             "extent": part.extent or MISSING,
+            "full": part.full_extent,
             "time": duration(seconds[name]) if name in seconds else MISSING,
             "seconds": seconds.get(name),
         }

@@ -28,6 +28,9 @@ from pestle.structures.frame import Frame, split_isolated_atoms
 #: Largest scatter of errors, as a fraction of their mean, that counts as one constant of the
 #: network.
 SAME = 0.05
+#: Single atoms of two levels of theory may lie apart by more than this, eV; no fitted model is so
+#: far off.
+ANOTHER_LEVEL = 5.0
 
 
 class PotentialNumbers(Numbers):
@@ -123,7 +126,19 @@ def charts(measured: Measured[AtomsNumbers]) -> list[Chart]:
         Series(name, symbols, [p.errors.get(s) for s in symbols])
         for name, p in measured.numbers.potentials.items()
     ]
-    return [Chart("Errors of single atoms", "element", "error (eV)", series, kind="bar")]
+    about = measured.about
+    base = measured.numbers.potentials.get(about.baseline or "")
+    far = base is not None and any(abs(e or 0.0) > ANOTHER_LEVEL for e in base.errors.values())
+    caption = ""
+    if far:
+        caption = (
+            f"The atoms of {about.labels.get(about.baseline or '', about.baseline)} have the "
+            "energies of its own level of theory. Where one level counts all electrons and the "
+            "other those of valence they lie thousands of eV apart; that is no fault, and the "
+            "E0s of a run take it away."
+        )
+    title = "Errors of single atoms"
+    return [Chart(title, "element", "error (eV)", series, kind="bar", caption=caption)]
 
 
 def tables(measured: Measured[AtomsNumbers]) -> list[Table]:

@@ -241,7 +241,13 @@ def tables(measured: Measured[DimersNumbers]) -> list[Table]:
             one = found.pairs[pair]
             flags = "; ".join(one.flags) or "none"
             rows.append([pair, name, one.r_min, one.depth, one.wall, flags])
-    return [Table("Curves of two atoms", columns, rows)]
+    note = (
+        "Wall: energy at the shortest distance less that at the minimum. At distances far below "
+        "those of the training a network extrapolates: a wall of −10,000 eV says that there is "
+        "none, and the figure itself has no meaning. Atoms that come that close fall into each "
+        f"other. The charts end at ±{DRAWN:g} eV."
+    )
+    return [Table("Curves of two atoms", columns, rows, note)]
 
 
 def assess(measured: Measured[DimersNumbers], thresholds: Mapping[str, Threshold]) -> list[Finding]:

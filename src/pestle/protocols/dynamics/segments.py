@@ -246,4 +246,4 @@ class Meter:
         self.shown = now
         hours = max(1e-9, now - self.started) / 3600
         ps, rate = (n * self.timestep / 1e3 for n in (self.steps, self.moved / hours))
-        self.bar.to(self.steps, f"{ps:.3g} ps, {rate:.3g} ps/h")
+        self.bar.to(self.steps, f"{ps:.3g} ps, {rate:.3g} ps of dynamics per hour")

@@ -19,12 +19,15 @@ class ParityPoints(Numbers):
     Attributes:
         energy_ref, energy_pred: interaction energies, eV/atom.
         energy_group: config_type of each.
+        energy_offset: what a constant for each element, fitted to the errors of these frames, takes
+            off each error, eV/atom; empty where there are too few frames to fit it.
         forces_ref, forces_pred: components, eV/Å.
     """
 
     energy_ref: list[float]
     energy_pred: list[float]
     energy_group: list[str]
+    energy_offset: tuple[float, ...] = ()
     forces_ref: list[float]
     forces_pred: list[float]
 

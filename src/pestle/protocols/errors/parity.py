@@ -10,6 +10,7 @@ import numpy as np
 from pestle.foundations.prediction import FramePrediction
 from pestle.metrics import ALL, FrameErrors
 from pestle.protocols.errors.numbers import ParityPoints
+from pestle.protocols.errors.offset import offset_by_element
 from pestle.protocols.results import Chart, Series
 from pestle.records.wording import figure
 from pestle.structures.frame import Frame, evenly
@@ -66,6 +67,8 @@ def parity_points(frames: Sequence[Frame], predictions: Sequence[FramePrediction
         At most `MAX_PARITY_POINTS` energies (eV/atom) and as many force components (eV/Å).
     """
     energies, groups = [np.zeros((0, 2))], []
+    offset = offset_by_element(frames, predictions)
+    offsets: list[float] = []
     components = [np.zeros((0, 2))]
     for frame, prediction in zip(frames, predictions, strict=True):
         if frame.is_isolated_atom:
@@ -75,6 +78,9 @@ def parity_points(frames: Sequence[Frame], predictions: Sequence[FramePrediction
             pair = np.array([[frame.energy - e0s, prediction.interaction_energy]])
             energies.append(pair / len(frame))
             groups.append(frame.config_type)
+            # The offset is what must be added to the prediction.
+            shift = -sum(offset.get(int(z), 0.0) for z in frame.numbers)
+            offsets.append(shift / len(frame))
         if frame.forces is not None:
             pair = np.stack([np.ravel(frame.forces), np.ravel(prediction.forces)], axis=1)
             components.append(pair)
@@ -84,6 +90,9 @@ def parity_points(frames: Sequence[Frame], predictions: Sequence[FramePrediction
         energy_ref=_numbers(energy[kept, 0]),
         energy_pred=_numbers(energy[kept, 1]),
         energy_group=[groups[k] for k in kept],
+        energy_offset=tuple(_numbers(np.array(offsets)[kept]))
+        if len(groups) > 2 * len(offset)
+        else (),
         forces_ref=_numbers(forces[rest, 0]),
         forces_pred=_numbers(forces[rest, 1]),
     )
@@ -114,16 +123,32 @@ def parity_charts(
     points: Mapping[str, ParityPoints],
     errors: Mapping[str, Mapping[str, FrameErrors]],
     labels: Mapping[str, str],
+    baseline: str | None = None,
 ) -> list[Chart]:
     """Draw energies and force components of a set, each only if there are any.
+
+    A foundation of another level of theory is off by a constant for each element. Where that is
+    most of its error it is taken off, since it would press all other points together, and said.
 
     Args:
         title: title of the set.
         points: potential → its points.
         errors: potential → group → errors.
         labels: potential → its name in the chart.
+        baseline: the foundation.
     """
     charts = []
+    taken_off = ""
+    if baseline is not None and baseline in points and _mostly_offset(points[baseline]):
+        there = points[baseline]
+        level = [a + b for a, b in zip(there.energy_ref, there.energy_offset, strict=True)]
+        points = {**points, baseline: there.model_copy(update={"energy_ref": level})}
+        most = 1e3 * max(map(abs, there.energy_offset))
+        taken_off = (
+            f" Not drawn: the constant for each element by which {labels.get(baseline, baseline)} "
+            f"is off, up to {figure(most)} meV/atom. It is a difference of the levels of theory or "
+            "of the E0s; the RMSE holds it."
+        )
     for plot in _PLOTS:
         series = [
             Series(name, list(plot.labels(found)), list(plot.predictions(found)))
@@ -135,6 +160,7 @@ def parity_charts(
         rmse = {s.name: plot.rmse(errors[s.name][ALL]) for s in series}
         said = [f"{labels.get(n, n)} {figure(v)}" for n, v in rmse.items() if v is not None]
         caption = f"RMSE: {'; '.join(said)} {plot.unit}." if said else ""
+        caption += taken_off if plot is _PLOTS[0] else ""
         charts.append(
             Chart(
                 f"{plot.title}, {title}",
@@ -147,3 +173,12 @@ def parity_charts(
             )
         )
     return charts
+
+
+def _mostly_offset(points: ParityPoints) -> bool:
+    """Whether the offset, once it is taken off, leaves less than half of the energy error."""
+    if not points.energy_offset:
+        return False
+    error = np.subtract(points.energy_pred, points.energy_ref)
+    left = error - np.array(points.energy_offset)
+    return float(np.mean(left**2)) < 0.25 * float(np.mean(error**2))

@@ -147,7 +147,8 @@ def charts(measured: Measured[ErrorsNumbers]) -> list[Chart]:
     numbers = measured.numbers
     found = violins({name: numbers.distribution[name] for name in numbers.held_out})
     for name, by_model in numbers.parity.items():
-        found += parity_charts(name, by_model, numbers.sets[name], measured.about.labels)
+        about = measured.about
+        found += parity_charts(name, by_model, numbers.sets[name], about.labels, about.baseline)
     return found
 
 

@@ -131,10 +131,11 @@ def tables(measured: Measured[MdNumbers]) -> list[Table]:
             rows.append([*title, *means, run.drift, run.drift_error, what])
     note = (
         "Means over the second half of the steady part; drift ± half its 95 % interval. Atoms are "
-        "counted from 0. "
-        + "; ".join(
-            f"{name}: {potential.simulated:.4g} ps"
+        "counted from 0. Simulated in all: "
+        + ", ".join(
+            f"{potential.simulated:.4g} ps with {name}"
             for name, potential in measured.numbers.potentials.items()
         )
+        + "."
     )
     return [Table("Molecular dynamics", columns, rows, note)]

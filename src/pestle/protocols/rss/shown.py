@@ -109,7 +109,12 @@ def _by_composition(measured: Measured[RssNumbers]) -> Table:
                 part = potential.pressures[k].compositions[formula]
                 counts = [part.n, part.imploded, part.out_of_steps]
                 rows.append([formula, pressure, name, *counts, part.volume, part.energy])
-    return Table("Random crystals by composition", columns, rows, _drawn(measured))
+    note = (
+        "Median energies hold the E0s of each potential: those of potentials of different levels "
+        "of theory lie thousands of eV apart and are not to be compared."
+    )
+    note = " ".join(part for part in (note, _drawn(measured)) if part)
+    return Table("Random crystals by composition", columns, rows, note)
 
 
 def _drawn(measured: Measured[RssNumbers]) -> str:

@@ -1,4 +1,4 @@
-// Draws every <script data-plot>: first what is in sight, then the rest, on paper all at once.
+// Draws every <script data-plot> of an open section: first what is in sight; on paper all at once.
 var pestlePlots = (function () {
   "use strict";
   // On a touch screen a drag over a plot must scroll the page, not zoom the plot.
@@ -50,40 +50,67 @@ var pestlePlots = (function () {
   function placeOf(source) { return document.getElementById(source.dataset.plot); }
 
   var plots = Array.from(document.querySelectorAll("script[data-plot]"));
-  var drawn = new Set();
+  // Plot → how it is drawn: "screen", or "stale" where that was for paper or in other colours.
+  var drawn = new Map();
   function draw(source, onPaper) {
     var place = placeOf(source), figure = figureOf(source, onPaper);
-    if (drawn.has(source)) {
+    var before = drawn.has(source);
+    drawn.set(source, onPaper ? "stale" : "screen");
+    if (before) {
       Plotly.react(place, figure.data, figure.layout, config);
       return;
     }
-    drawn.add(source);
     Plotly.newPlot(place, figure.data, figure.layout, config).then(function () {
       makeScalable(place);
       place.on("plotly_afterplot", function () { makeScalable(place); });
     });
   }
 
+  // A plot of a closed section is drawn when that is opened: then it has a size, and takes no time before.
+  function isOpen(source) {
+    for (var part = source.closest("details"); part; part = part.parentElement.closest("details")) {
+      if (!part.open) { return false; }
+    }
+    return true;
+  }
   function inSight(source) {
     var box = placeOf(source).getBoundingClientRect();
     return box.bottom > 0 && box.top < window.innerHeight;
   }
+  var root = document.documentElement, timer = null;
   function next() {
-    var waiting = plots.filter(function (source) { return !drawn.has(source); });
+    timer = null;
+    var waiting = plots.filter(function (source) { return isOpen(source) && drawn.get(source) !== "screen"; });
     if (!waiting.length) {
-      document.documentElement.dataset.drawn = "yes";
+      root.dataset.drawn = "yes";
       return;
     }
     draw(waiting.find(inSight) || waiting[0], false);
-    window.setTimeout(next, 0);
+    timer = window.setTimeout(next, 0);
   }
-  next();
+  function drawOpen() {
+    root.dataset.drawn = "no";
+    if (timer === null) { next(); }
+  }
+  drawOpen();
+  document.addEventListener("toggle", function (event) {
+    if (!event.target.open) { return; }
+    // The window may have had another width when they were drawn.
+    plots.forEach(function (source) {
+      var place = placeOf(source);
+      if (drawn.get(source) === "screen" && event.target.contains(place) && isOpen(source)) { Plotly.Plots.resize(place); }
+    });
+    drawOpen();
+  }, true);
 
-  function redrawn(onPaper) {
-    return function () { plots.forEach(function (source) { draw(source, onPaper); }); };
+  function again() {
+    plots.forEach(function (source) { if (drawn.has(source)) { drawn.set(source, "stale"); } });
+    drawOpen();
   }
-  dark.addEventListener("change", redrawn(false));
-  window.addEventListener("beforeprint", redrawn(true));
-  window.addEventListener("afterprint", redrawn(false));
+  dark.addEventListener("change", again);
+  window.addEventListener("beforeprint", function () {
+    plots.forEach(function (source) { draw(source, true); });
+  });
+  window.addEventListener("afterprint", again);
   return { recoloured: recoloured, dark: dark };
 })();
