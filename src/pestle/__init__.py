@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from pestle.errors import PestleError
-    from pestle.foundations import load_foundation as load
+    from pestle.foundations import load
     from pestle.jobs.check import check
     from pestle.jobs.e0 import e0
     from pestle.jobs.evaluate import evaluate
@@ -49,7 +49,7 @@ _HOMES = {
     "export": ("pestle.jobs.export", "export"),
     "finetune": ("pestle.jobs.finetune.job", "finetune"),
     "label": ("pestle.jobs.label", "label"),
-    "load": ("pestle.foundations", "load_foundation"),
+    "load": ("pestle.foundations", "load"),
     "probe": ("pestle.jobs.probe", "probe"),
     "qualify": ("pestle.jobs.qualify", "qualify"),
     "replay": ("pestle.jobs.replay", "replay"),
