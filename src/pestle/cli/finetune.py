@@ -69,6 +69,13 @@ def command(
     device: Annotated[
         str | None, typer.Option("--device", help="Short for --set train.device=NAME.")
     ] = None,
+    parent: Annotated[
+        str | None,
+        typer.Option(
+            "--continue",
+            help="Run to continue: train on its frames and those of --data, from its model.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Run folder; by default runs/NAME.")
     ] = None,
@@ -110,6 +117,7 @@ def command(
         ("head", head),
         ("method", method),
         ("scope", scope),
+        ("parent.run", parent),
         ("data.train", data),
         ("data.valid", valid),
         ("data.test", test),
@@ -146,6 +154,9 @@ def command(
     if resume:
         assert out is not None
         settings = resume_settings(out, asked)
+    if out is None and settings.parent.run is not None:
+        folder = Path(settings.parent.run).expanduser().absolute()
+        out = folder.with_name(f"{folder.name}-continued")
     name = Path(settings.foundation).stem or "run"
     out = out or Path("runs") / f"{name}-{settings.method}"
     text = shlex.join(["pestle", *sys.argv[1:]])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -11,11 +11,13 @@ from pestle.records.base import Part, Record
 from pestle.records.ending import EndingInWords
 from pestle.records.metrics import EvaluatedErrors
 from pestle.records.parts import (
+    Ancestor,
     AtomicEnergies,
     Convergence,
     File,
     FoundationFacts,
     InterpolationFacts,
+    LabelLevel,
     Value,
 )
 
@@ -44,10 +46,13 @@ class OfRun(Part):
     """What a card takes from the run that made the model.
 
     Attributes:
-        foundation: where the model comes from.
+        run_id: of the run.
+        ancestry: the models that it was made from, the first foundation first.
+        foundation: where the model comes from; the last of the ancestors.
         method: how it was adapted.
         data: split → its files.
         reference_energies: of the target head, with their diagnostics.
+        level: what they say of the level of theory of the labels.
         settings: dotted name → value.
         warnings: one line each.
         interpolation: null without `keep.interpolate`.
@@ -63,10 +68,13 @@ class OfRun(Part):
         {"validation", "convergence", "errors", "ending"}
     )
 
+    run_id: str = ""
+    ancestry: tuple[Ancestor, ...] = ()
     foundation: FoundationFacts
     method: str
     data: dict[str, tuple[File, ...]] = Field(default_factory=dict)
     reference_energies: AtomicEnergies
+    level: LabelLevel = LabelLevel()
     settings: dict[str, Value] = Field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     interpolation: InterpolationFacts | None = None
@@ -111,4 +119,21 @@ class _OfModel(Record):
 class Card(OfRun, _OfModel):
     """What is known of a model: first of the model itself, then of the run that made it."""
 
-    format: int = 1
+    format: int = 2
+
+    @classmethod
+    def upgrade(cls, content: dict[str, Any]) -> dict[str, Any]:
+        """Format 1 knew of the foundation alone, not of what that was made from."""
+        foundation, e0s = content.get("foundation"), content.get("reference_energies")
+        if isinstance(foundation, dict) and "name" in foundation:
+            known = {k: foundation[k] for k in ("name", "fingerprint") if k in foundation}
+            content["ancestry"] = [known]
+        if isinstance(e0s, dict) and isinstance(e0s.get("e0s"), dict):
+            shifted = e0s.get("shift")
+            elements = list(shifted) if isinstance(shifted, dict) and shifted else list(e0s["e0s"])
+            atoms = {s: e0s["e0s"][s] for s in elements if s in e0s["e0s"]}
+            content["level"] = {
+                "elements": elements,
+                "isolated_atoms": atoms if e0s.get("method") == "isolated" else {},
+            }
+        return content

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from pestle.records.base import Part
+from pestle.records.old_sets import is_old
 from pestle.records.verdict import Finding
 from pestle.records.wording import counted, figure, listed, percent
 
@@ -26,6 +27,7 @@ SEVERAL = 1.5
 TITLES = {
     "start": "nothing learned",
     "worse": "worse than the foundation",
+    "lost": "worse than before on old sets",
     "unfinished": "not converged",
 }
 
@@ -34,11 +36,12 @@ class SetErrors(Part):
     """RMSE of the kept model and of the foundation on one set.
 
     Attributes:
-        name: test, valid or train.
+        name: test, valid or train, or one of a continued run (`old_sets`).
         energy: of the model, meV/atom, isolated atoms left out; `None` without labels.
         forces: of the model, meV/Å.
         foundation_energy: of the foundation with the E0s of the run, its constant offset for each
-            element taken off (`errors.offset`); `None` where there is nothing to compare with.
+            element taken off (`errors.offset`), but on a set of a continued run as it is; `None`
+            where there is nothing to compare with.
         foundation_forces: of the foundation.
         lost: frames on which the model is not finite.
     """
@@ -78,14 +81,16 @@ class SetErrors(Part):
 
     @property
     def words(self) -> str:
-        """`valid forces 52.3 meV/Å, foundation 401 (7.7 × smaller), energies …`."""
-        parts = []
+        """`valid forces 52.3 meV/Å, foundation 401 (7.7 × smaller), energies …`; on a set of a
+        continued run the other model is called `before`."""
+        parts, old_set = [], is_old(self.name)
+        who = "before" if old_set else "foundation"
         if self.forces is not None:
-            old = _against(self.forces, self.foundation_forces, "")
+            old = _against(self.forces, self.foundation_forces, who)
             parts.append(f"forces {figure(self.forces)} meV/Å{old}")
         if self.energy is not None:
-            how = " less its constant offset per element"
-            old = _against(self.energy, self.foundation_energy, how)
+            how = "" if old_set else " less its constant offset per element"
+            old = _against(self.energy, self.foundation_energy, who + how)
             parts.append(f"energies {figure(self.energy)} meV/atom{old}")
         if self.lost:
             parts.append(f"not finite on {counted(self.lost, 'frame')}")
@@ -138,7 +143,8 @@ class Trouble(Part):
 
     Attributes:
         kind: `start`: the kept model is the starting model; `worse`: it is worse than the
-            foundation on some set; `unfinished`: it was still improving when the run ended.
+            foundation on some set; `lost`: it is worse than the model that was continued, on the
+            old sets alone; `unfinished`: it was still improving when the run ended.
         what: what is wrong, as a clause.
         reason: the likely reason, as a clause.
         advice: what to do about it, as a sentence without its point.
@@ -146,7 +152,7 @@ class Trouble(Part):
         goes_on: whether this run can be resumed with them; else they are those of a new run.
     """
 
-    kind: Literal["start", "worse", "unfinished"]
+    kind: Literal["start", "worse", "lost", "unfinished"]
     what: str
     reason: str
     advice: str
@@ -168,13 +174,16 @@ class EndingInWords(Part):
     Attributes:
         warning: what is wrong with the model; left out where nothing is.
         learned: what was learned, on the most telling set.
+        kept: what became of what was learned before, on the sets of continued runs; left out where
+            there are none.
         breadth: what was measured of it; left out where nothing was.
     """
 
-    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"warning", "breadth"})
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"warning", "kept", "breadth"})
 
     warning: str | None = None
     learned: str
+    kept: str | None = None
     breadth: str | None = None
 
 
@@ -204,14 +213,21 @@ class Ending(Part):
     @property
     def learned(self) -> str:
         """What was learned, on the most telling set."""
+        new = [one for one in self.sets if not is_old(one.name)]
         if self.trouble is not None and self.trouble.kind == "start":
-            found = f" ({self.sets[0].own_words})" if self.sets else ""
+            found = f" ({new[0].own_words})" if new else ""
             return f"nothing, the kept model is the starting model{found}"
-        if not self.sets:
+        if not new:
             return "no set has labels to judge it by"
         # The most telling set first: without another, nothing is known of unseen frames.
-        seen = "; no error is on unseen frames" if self.sets[0].name == "train" else ""
-        return f"{self.sets[0].words}{seen}"
+        seen = "; no error is on unseen frames" if new[0].name == "train" else ""
+        return f"{new[0].words}{seen}"
+
+    @property
+    def kept(self) -> str:
+        """What became of what was learned before: every set of the continued runs; empty without
+        one."""
+        return "; ".join(one.words for one in self.sets if is_old(one.name))
 
     def warning(self, run: Path) -> str:
         """What stands before everything else; empty where nothing is wrong.
@@ -253,12 +269,17 @@ class Ending(Part):
         """What the card of the model says: it goes where the run folder does not."""
         warning = f"{self.trouble.title.upper()}: {self.trouble.sentence}" if self.trouble else None
         return EndingInWords(
-            warning=warning, learned=self.learned, breadth=self.breadth.words or None
+            warning=warning,
+            learned=self.learned,
+            kept=self.kept or None,
+            breadth=self.breadth.words or None,
         )
 
     def lines(self, run: Path) -> dict[str, str]:
-        """The three lines that end a run, by what they are about."""
-        return {"learned": self.learned, "breadth": self.cost(run), "next": self.next(run)}
+        """The lines that end a run, by what they are about: three, and what was kept of old sets
+        where a run was continued."""
+        old = {"kept": self.kept} if self.kept else {}
+        return {"learned": self.learned, **old, "breadth": self.cost(run), "next": self.next(run)}
 
     def finding(self, run: Path) -> Finding | None:
         """The concern of a verdict; `None` where nothing is wrong.
@@ -300,7 +321,7 @@ def worse_in_words(sets: tuple[SetErrors, ...]) -> str:
     if not said:
         return ""
     text = "; ".join(said)
-    if any("energies" in one.worse for one in sets):
+    if any("energies" in one.worse for one in sets if not is_old(one.name)):
         text += " (the foundation's energies less its constant offset per element)"
     return text
 
@@ -310,12 +331,12 @@ def _versus(new: float | None, old: float | None) -> str:
     return f"{figure(new)} against {figure(old)}"
 
 
-def _against(new: float, old: float | None, how: str) -> str:
+def _against(new: float, old: float | None, who: str) -> str:
     """`, foundation 401 (7.7 × smaller)`; empty without one."""
     if old is None:
         return ""
     if not old or not new:
-        return f", foundation{how} {figure(old)}"
+        return f", {who} {figure(old)}"
     ratio = max(old / new, new / old)
     which = "smaller" if new < old else "larger"
     if ratio < 1 + SAME:
@@ -324,4 +345,4 @@ def _against(new: float, old: float | None, how: str) -> str:
         change = f"{percent(abs(1 - new / old))} {which}"
     else:
         change = f"{float(f'{ratio:.2g}'):,g} × {which}"
-    return f", foundation{how} {figure(old)} ({change})"
+    return f", {who} {figure(old)} ({change})"

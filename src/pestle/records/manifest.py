@@ -16,6 +16,7 @@ from pestle.metrics import FrameErrors
 from pestle.records.base import Figure, Part, Record
 from pestle.records.ending import Ending
 from pestle.records.parts import (
+    Ancestor,
     AtomicEnergies,
     Convergence,
     File,
@@ -411,6 +412,36 @@ class TrainingFacts(Part):
     drift_budget: DriftBudget | None = None
 
 
+class OldRun(Part):
+    """A run that is continued: its training frames are trained on again, its other sets judged.
+
+    Attributes:
+        name: what its sets are called by.
+        run_id: of the run; empty where nobody noted it.
+        files: split (train, valid, test) → its files.
+        settings: dotted name of a setting of the data → value that they are read with.
+    """
+
+    name: str
+    run_id: str = ""
+    files: dict[str, tuple[File, ...]] = Field(default_factory=dict)
+    settings: dict[str, Value] = Field(default_factory=dict)
+
+
+class Continued(Part):
+    """What a run trains on and judges again.
+
+    Attributes:
+        runs: whose frames these are, the oldest first.
+        n_frames: old training frames.
+        weight: of each in the loss, where a new one has 1.
+    """
+
+    runs: tuple[OldRun, ...]
+    n_frames: int
+    weight: float
+
+
 #: Set → model → group → errors.
 SetsOfErrors = dict[str, dict[str, dict[str, FrameErrors]]]
 
@@ -420,6 +451,7 @@ class Manifest(Record):
 
     Attributes:
         pestle: version that made the run.
+        run_id: hash of settings, data and foundation; a resumed run has the same.
         command: that began it.
         started: in UTC.
         finished: in UTC; null while it runs.
@@ -428,6 +460,11 @@ class Manifest(Record):
         versions: of Python, Pestle and the packages that can change a result.
         data: files, labels, findings.
         foundation: where the model comes from.
+        ancestry: the models that this one is made from, the first foundation first; `foundation` is
+            the last of them.
+        continued: the runs that are continued; null where there are only new frames.
+        offer: how to train also on the frames of the run that made the foundation; empty where no
+            run did, or where that is done.
         reference_energies: E0s in use.
         reference_energies_compared: method → what it would have given.
         method: how the foundation was adapted.
@@ -451,8 +488,9 @@ class Manifest(Record):
 
     LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"training", "errors", "ending"})
 
-    format: int = 2
+    format: int = 3
     pestle: str
+    run_id: str = ""
     command: str = ""
     started: str
     finished: str | None = None
@@ -461,6 +499,9 @@ class Manifest(Record):
     versions: dict[str, str] = Field(default_factory=dict)
     data: DataFacts
     foundation: FoundationFacts
+    ancestry: tuple[Ancestor, ...] = ()
+    continued: Continued | None = None
+    offer: str = ""
     reference_energies: AtomicEnergies
     reference_energies_compared: dict[str, AtomicEnergies] = Field(default_factory=dict)
     method: MethodFacts
@@ -481,11 +522,16 @@ class Manifest(Record):
 
     @classmethod
     def upgrade(cls, content: dict[str, Any]) -> dict[str, Any]:
-        """Format 1, which has no number.
+        """Formats 1, which has no number, and 2, which knew of the foundation alone, not of what
+        that was made from.
 
         Early runs kept the checks' whole summary, and said in their ending whether the foundation
         was trusted, which counts for nothing.
         """
+        foundation = content.get("foundation")
+        if isinstance(foundation, dict) and "name" in foundation:
+            known = {k: foundation[k] for k in ("name", "fingerprint") if k in foundation}
+            content["ancestry"] = [known]
         data, ending = content.get("data"), content.get("ending")
         if isinstance(data, dict) and isinstance(data.get("summary"), dict):
             splits = data["summary"].get("splits", data["summary"])

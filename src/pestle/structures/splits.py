@@ -27,7 +27,8 @@ WITHOUT = (
 
 @dataclass
 class Splits:
-    """The frames of a run. Isolated atoms given for training or validation are kept apart."""
+    """The frames of a run. Isolated atoms given for training or validation are kept apart.
+    `old_tests` are test sets of continued runs by their names."""
 
     train: list[Frame] = field(default_factory=list)
     valid: list[Frame] = field(default_factory=list)
@@ -36,10 +37,12 @@ class Splits:
     keys: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     held_out: bool = False
     notes: Notes = field(default_factory=Notes)
+    old_tests: dict[str, list[Frame]] = field(default_factory=dict)
 
     def named(self) -> dict[str, list[Frame]]:
         """name → frames, as the checks and the report want them."""
         splits = {"train": [*self.train, *self.isolated], "valid": self.valid, "test": self.test}
+        splits |= self.old_tests
         return {name: frames for name, frames in splits.items() if frames}
 
 

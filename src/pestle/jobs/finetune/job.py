@@ -18,6 +18,7 @@ from pestle.errors import Interrupted, PestleError
 from pestle.files import Damaged, DiskFull
 from pestle.foundations import catalogue, load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
+from pestle.jobs.finetune.continuing import with_parent
 from pestle.jobs.finetune.ending import Course, ending_of
 from pestle.jobs.finetune.first_updates import fix_length, settle_rate, step_plan
 from pestle.jobs.finetune.interpolation import interpolate, save_child
@@ -100,6 +101,7 @@ def finetune(
     """
     if not isinstance(settings, RunSettings):
         settings = from_names(settings)
+    settings = with_parent(settings)
     require_method(settings)
     folder = RunFolder(Path(out))
     if resume:
@@ -171,7 +173,7 @@ def _finetune(
         keepers=keepers,
     )
     fix_length(trainer, prepared)
-    manifest = ManifestFile(folder.manifest, describe(prepared, command))
+    manifest = ManifestFile(folder.manifest, describe(prepared, command, identity))
     begun = _begun(folder) if resume else None
     if begun is not None:
         manifest.record = going_on(manifest.record, begun, folder)
@@ -402,6 +404,8 @@ def with_absolute_paths(settings: RunSettings) -> RunSettings:
     # A name of the catalogue wins over a file of that name, here as in loading.
     if catalogue.find(settings.foundation) is None and local.exists():
         settings.foundation = str(local.absolute())
+    if settings.parent.run is not None:
+        settings.parent.run = str(Path(settings.parent.run).expanduser().absolute())
     if isinstance(settings.e0s, str) and settings.e0s not in (*METHODS, "auto"):
         settings.e0s = str(Path(settings.e0s).expanduser().absolute())
     return settings
