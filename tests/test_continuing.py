@@ -106,7 +106,7 @@ def test_the_old_sets_are_judged_again(parent: Run, child: Run, files: dict[str,
 
 
 def test_what_was_lost_is_said(child: Run) -> None:
-    out, manifest = child
+    out, _ = child
     record = Manifest.of_run(out / "manifest.json")
     assert record.ending is not None
     lines = record.ending.lines(out)
@@ -166,7 +166,7 @@ def test_the_card_keeps_the_ancestors(parent: Run, child: Run) -> None:
     assert card.run_id not in ("", old.run_id)
     assert set(card.level.isolated_atoms) == {"H", "C", "F", "Cl"}
     page = (child[0] / "report.html").read_text()
-    assert card.ancestry[1].run_id in page and card.ancestry[0].fingerprint in page
+    assert card.ancestry[0].fingerprint in page and card.ancestry[1].fingerprint in page
 
 
 def test_a_grandchild_knows_both(child: Run, files: dict[str, str], tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_a_grandchild_knows_both(child: Run, files: dict[str, str], tmp_path: Pa
         "parent.run": str(child[0] / "model"),
         "data.valid_fraction": 0.2,
     }
-    with pytest.raises(PestleError, match="'old valid \\(second\\)'|'valid'"):
+    with pytest.raises(PestleError, match="'valid'"):
         pestle.finetune(asked, tmp_path / "leaked", dry_run=True)
     moved = ase.io.read(files["new"], ":")
     rng = np.random.default_rng(1)

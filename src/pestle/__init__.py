@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pestle.jobs.evaluate import evaluate
     from pestle.jobs.export import export
     from pestle.jobs.finetune.job import finetune
+    from pestle.jobs.finetune.seeds import finetune_seeds
     from pestle.jobs.label import label
     from pestle.jobs.probe import probe
     from pestle.jobs.qualify import qualify
@@ -33,6 +34,7 @@ __all__ = [
     "evaluate",
     "export",
     "finetune",
+    "finetune_seeds",
     "label",
     "load",
     "probe",
@@ -48,6 +50,7 @@ _HOMES = {
     "evaluate": ("pestle.jobs.evaluate", "evaluate"),
     "export": ("pestle.jobs.export", "export"),
     "finetune": ("pestle.jobs.finetune.job", "finetune"),
+    "finetune_seeds": ("pestle.jobs.finetune.seeds", "finetune_seeds"),
     "label": ("pestle.jobs.label", "label"),
     "load": ("pestle.foundations", "load"),
     "probe": ("pestle.jobs.probe", "probe"),
