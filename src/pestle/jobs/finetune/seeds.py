@@ -31,6 +31,7 @@ from pestle.progress import progress, say
 from pestle.records.folder import RunFolder, require_folder
 from pestle.records.manifest import Manifest
 from pestle.records.metrics import read_metrics
+from pestle.records.wording import counted
 from pestle.settings.run import RunSettings, walk
 from pestle.settings.run_file import build, from_names, read_own_run_file
 
@@ -183,7 +184,7 @@ def _train(
     queue, running, failed = list(waiting), list[_Running](), {}
     last_note = time.monotonic()
     plan = "one after the other" if at_once == 1 else f"{min(at_once, len(queue))} at a time"
-    say(f"training {len(queue)} members in {waiting[0].parent}, {plan}")
+    say(f"training {counted(len(queue), 'member')} in {waiting[0].parent}, {plan}")
     with _listening() as signals, progress("members", len(waiting)) as bar:
         try:
             while queue or running:
@@ -283,7 +284,7 @@ def _stop(running: Sequence[_Running], signals: Sequence[str]) -> None:
     """Have members write their checkpoints and end; at a second signal they end at once."""
     if not running:
         return
-    say(f"stopping {len(running)} member{'s' * (len(running) != 1)}")
+    say(f"stopping {counted(len(running), 'member')}")
     before = len(signals)
     for member in running:
         member.process.send_signal(signal.SIGTERM)
