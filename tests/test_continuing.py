@@ -60,7 +60,7 @@ def parent(tmp_path_factory: pytest.TempPathFactory, files: dict[str, str]) -> R
         "loss.energy": 7.0,
         "elements": "data",
     }
-    return out, pestle.finetune(asked, out)
+    return out, pestle.finetune(asked, out).to_json()
 
 
 def new(files: dict[str, str], **more: Any) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def new(files: dict[str, str], **more: Any) -> dict[str, Any]:
 def child(parent: Run, files: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Run:
     out = tmp_path_factory.mktemp("runs") / "second"
     asked = new(files, **{"parent.run": str(parent[0])})
-    return out, pestle.finetune(asked, out, command="pestle finetune --continue first")
+    return out, pestle.finetune(asked, out, command="pestle finetune --continue first").to_json()
 
 
 def test_the_child_keeps_the_e0s_of_its_parent(parent: Run, child: Run) -> None:
@@ -149,7 +149,7 @@ def test_everything_can_be_asked_for_otherwise(
 ) -> None:
     more = {"loss.energy": 3.0, "train.updates": 5, "method": "lora", "parent.weight": 2.0}
     asked = new(files, **{"parent.run": str(parent[0]), **more})
-    plan = pestle.finetune(asked, tmp_path / "dry", dry_run=True)
+    plan = pestle.finetune(asked, tmp_path / "dry", dry_run=True).to_json()
     for name, value in more.items():
         assert plan["settings"][name]["value"] == value, name
         assert plan["settings"][name]["reason"] == "asked for", name
@@ -177,14 +177,14 @@ def test_a_grandchild_knows_both(child: Run, files: dict[str, str], tmp_path: Pa
         "data.valid_fraction": 0.2,
     }
     with pytest.raises(PestleError, match="'valid'"):
-        pestle.finetune(asked, tmp_path / "leaked", dry_run=True)
+        pestle.finetune(asked, tmp_path / "leaked", dry_run=True).to_json()
     moved = ase.io.read(files["new"], ":")
     rng = np.random.default_rng(1)
     for atoms in moved:
         atoms.rattle(0.05, rng=rng)
     ase.io.write(tmp_path / "newer.xyz", moved, format="extxyz")
     asked["data.train"] = [str(tmp_path / "newer.xyz")]
-    plan = pestle.finetune(asked, tmp_path / "dry", dry_run=True)
+    plan = pestle.finetune(asked, tmp_path / "dry", dry_run=True).to_json()
     assert [run["name"] for run in plan["continued"]["runs"]] == ["first", "second"]
     assert plan["continued"]["n_frames"] == 40
     assert {"old test (first)", "old test (second)"} <= set(plan["data"]["summary"])
@@ -213,7 +213,7 @@ def test_new_frames_alone_are_offered_the_old_ones(
     parent: Run, files: dict[str, str], tmp_path: Path
 ) -> None:
     asked = new(files, foundation=str(parent[0]), **{"train.epochs": 1})
-    plan = pestle.finetune(asked, tmp_path / "dry", dry_run=True)
+    plan = pestle.finetune(asked, tmp_path / "dry", dry_run=True).to_json()
     assert f"pestle finetune --continue {parent[0]} --data {files['new']}" in plan["offer"]
     assert plan["data"]["summary"]["train"]["n_frames"] == 10
     assert plan["reference_energies"]["shift"] == dict.fromkeys(["H", "C", "F", "Cl"], 0.0)
@@ -236,13 +236,17 @@ def test_labels_of_another_level_get_their_own_e0s(
     """1.5 eV for each atom, which isolated atoms show, and without them the energies."""
     other = shifted(files["new"], tmp_path / "other.xyz", 1.5, atoms=atoms)
     asked = {"data.train": [other], "data.valid_fraction": 0.2, "train.epochs": 1}
-    plan = pestle.finetune(asked | {"foundation": str(parent[0])}, tmp_path / "a", dry_run=True)
+    plan = pestle.finetune(
+        asked | {"foundation": str(parent[0])}, tmp_path / "a", dry_run=True
+    ).to_json()
     e0s = plan["reference_energies"]
     assert e0s["method"] == method and "not kept from first" in e0s["reason"]
     if atoms:
         assert e0s["shift"]["C"] == pytest.approx(1.5)
     with pytest.raises(PestleError, match="different levels of theory"):
-        pestle.finetune(asked | {"parent.run": str(parent[0])}, tmp_path / "b", dry_run=True)
+        pestle.finetune(
+            asked | {"parent.run": str(parent[0])}, tmp_path / "b", dry_run=True
+        ).to_json()
 
 
 def test_no_run_and_another_foundation_are_refused(
@@ -262,6 +266,8 @@ def test_a_continued_run_is_resumed(child: Run) -> None:
     from pestle.jobs.finetune.resuming import resume_settings
 
     out, before = child
-    manifest = pestle.finetune(resume_settings(out, {"train.epochs": 3}), out, resume=True)
+    manifest = pestle.finetune(
+        resume_settings(out, {"train.epochs": 3}), out, resume=True
+    ).to_json()
     assert manifest["training"]["epochs"] == 3 and manifest["run_id"] == before["run_id"]
     assert manifest["settings"]["loss.energy"]["reason"] == "as in the continued run first"

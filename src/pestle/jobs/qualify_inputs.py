@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pestle.errors import PestleError
-from pestle.jobs.finetune.continuing import read_old
+from pestle.jobs.old_frames import read_old
 from pestle.jobs.probe import read_sets
 from pestle.protocols.base import Sets
 from pestle.protocols.declaration import HELD_OUT, ISOLATED_ATOMS, Declaration

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pestle.adaptation import METHODS
 from pestle.errors import PestleError
-from pestle.files import sha256
 from pestle.jobs.finetune.parent import Parent, read_parent
+from pestle.jobs.old_frames import SPLITS, read_old
 from pestle.records.manifest import Continued, Manifest, OldRun
-from pestle.records.old_sets import old_set
-from pestle.records.parts import File
-from pestle.settings.run import DataSettings, RunSettings, walk
+from pestle.settings.run import RunSettings, walk
 from pestle.settings.run_file import LENGTH, build
 from pestle.structures.frame import Frame
 from pestle.structures.splits import Splits, distinct_atoms, read_splits
@@ -34,8 +32,6 @@ _OF_METHOD = ("train.lr", "train.ema_decay", "train.clip", "train.schedule",
 AS_BEFORE = "as in the continued run"
 #: Weights of old frames that are chosen: below, they would say too little of what was learned.
 LEAST_WEIGHT = 0.1
-#: Splits of a run that have files of their own.
-_SPLITS = ("train", "valid", "test")
 
 
 @dataclass
@@ -56,27 +52,6 @@ class Data:
     judged: dict[str, list[Frame]]
     continued: Continued | None = None
     reason: str = ""
-
-
-@dataclass
-class Old:
-    """The frames of continued runs.
-
-    Attributes:
-        train, isolated: to train on.
-        valid: by set, to choose the model by.
-        test: by set.
-    """
-
-    train: list[Frame] = field(default_factory=list)
-    isolated: list[Frame] = field(default_factory=list)
-    valid: dict[str, list[Frame]] = field(default_factory=dict)
-    test: dict[str, list[Frame]] = field(default_factory=dict)
-
-    @property
-    def judged(self) -> dict[str, list[Frame]]:
-        """Set → frames that were not trained on."""
-        return {**self.test, **self.valid}
 
 
 def with_parent(settings: RunSettings) -> RunSettings:
@@ -194,63 +169,13 @@ def as_old_run(parent: Parent, manifest: Manifest) -> OldRun:
     return OldRun(
         name=parent.name,
         run_id=manifest.run_id,
-        files={n: f for n, f in manifest.data.files.items() if n in _SPLITS},
+        files={n: f for n, f in manifest.data.files.items() if n in SPLITS},
         settings={
             name.removeprefix("data."): entry.value
             for name, entry in manifest.settings.items()
-            if name.startswith("data.") and name.removeprefix("data.") not in _SPLITS
+            if name.startswith("data.") and name.removeprefix("data.") not in SPLITS
         },
     )
-
-
-def read_old(runs: Sequence[OldRun]) -> Old:
-    """Read the frames of continued runs as these read them.
-
-    Raises:
-        PestleError: a file is gone or changed since.
-    """
-    found = Old()
-    for run in runs:
-        for file in (file for files in run.files.values() for file in files):
-            require_unchanged(file, run)
-        known = set(DataSettings.model_fields) - set(_SPLITS)
-        asked = {name: value for name, value in run.settings.items() if name in known}
-        asked |= {split: [file.path for file in files] for split, files in run.files.items()}
-        splits = read_splits(DataSettings.model_validate(asked))
-        found.train += splits.train
-        found.isolated += splits.isolated
-        for split, frames, sets in (
-            ("valid", splits.valid, found.valid),
-            ("test", splits.test, found.test),
-        ):
-            if frames:
-                sets[old_set(split, run.name)] = frames
-    return found
-
-
-def require_unchanged(file: File, run: OldRun) -> None:
-    """A file of a continued run must be the one that it read.
-
-    Raises:
-        PestleError: it is gone, or its content is another.
-    """
-    path = Path(file.path)
-    fix = (
-        "Put it back as it was, or train on the new frames alone: --foundation in place of "
-        "--continue."
-    )
-    if not path.is_file():
-        raise PestleError(
-            f"is gone: the run {run.name}, which is continued, was trained with it",
-            where=str(path),
-            fix=fix,
-        )
-    if sha256(path) != file.sha256:
-        raise PestleError(
-            f"has changed since the run {run.name}, which is continued, was trained with it",
-            where=str(path),
-            fix=fix,
-        )
 
 
 def offer_of(parent: Parent | None, settings: RunSettings) -> str:

@@ -78,6 +78,10 @@ def finetune_seeds(
 ) -> Members:
     """Fine-tune the members of a committee, which differ by `train.seed` alone.
 
+    >>> settings = {"foundation": "medium-mpa-0", "data.train": ["frames.xyz"]}
+    >>> members = pestle.finetune_seeds(settings, out="runs/mine", seeds=3)
+    >>> atoms.calc = members.load().calculator()
+
     As many run at once as there are free cores, on one thread each where `train.threads` is not
     given; on a GPU one after the other. Members that are finished are left as they are.
 

@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pestle.foundations import load
+from pestle.foundations.committee import Committee
 from pestle.records.folder import RunFolder
 from pestle.records.manifest import Manifest
-from pestle.records.wording import figure
+from pestle.records.wording import counted, figure
+from pestle.views import Shown, Table
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,8 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Members:
-    """What `finetune_seeds` made.
+class Members(Shown):
+    """What `pestle.finetune_seeds` made.
 
     Attributes:
         folders: of the members that finished, by their seeds.
@@ -58,22 +61,43 @@ class Members:
     failed: Mapping[Path, str] = field(default_factory=dict)
     errors: Mapping[str, Mapping[str, Spread]] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"<Members: {self.lines()[0]}>"
+
+    def load(self) -> Committee:
+        """The members as a committee.
+
+        Raises:
+            PestleError: fewer than two finished.
+        """
+        return load([str(folder) for folder in self.folders])
+
     @property
     def load_line(self) -> str:
         """How Python loads them as a committee."""
         return f"pestle.load({json.dumps([str(f) for f in self.folders], ensure_ascii=False)})"
 
     def lines(self) -> list[str]:
-        """What the command says at its end."""
-        found = [f"{folder.name}: {why}" for folder, why in self.failed.items()]
+        """What the command says at its end: errors as mean and spread, and how to load them."""
         n = len(self.folders)
-        found.append(f"RMSE of {n} member{'s' * (n != 1)}, mean ± standard deviation:")
+        found = [f"{counted(n, 'member')}; RMSE as mean ± standard deviation"]
         for name, by_quantity in self.errors.items():
             said = ", ".join(f"{q} {spread.words}" for q, spread in by_quantity.items())
-            found.append(f"  {name}: {said}")
+            found.append(f"{name}: {said}")
+        found += [f"{folder.name} failed: {why}" for folder, why in self.failed.items()]
         if n > 1:
             found.append(f"committee: {self.load_line}")
         return found
+
+    def tables(self) -> list[Table]:
+        """RMSE of every member, a row for each set and quantity."""
+        rows = [
+            [name, f"{quantity} ({spread.unit})", *map(figure, spread.values), spread.words]
+            for name, by_quantity in self.errors.items()
+            for quantity, spread in by_quantity.items()
+        ]
+        headings = ["set", "RMSE", *(folder.name for folder in self.folders), "mean ± std"]
+        return [Table("members", headings, rows, figures=len(self.folders) + 1)]
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain data."""
