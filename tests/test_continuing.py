@@ -33,6 +33,10 @@ def part(folder: Path, name: str, group: str, *, atoms: bool = True, every: int 
     return str(path)
 
 
+def plan_of(asked: dict[str, Any], out: Path) -> dict[str, Any]:
+    return pestle.finetune(asked, out, dry_run=True).to_json()
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Old frames are the reactant complexes, new ones the product complexes."""
@@ -149,7 +153,7 @@ def test_everything_can_be_asked_for_otherwise(
 ) -> None:
     more = {"loss.energy": 3.0, "train.updates": 5, "method": "lora", "parent.weight": 2.0}
     asked = new(files, **{"parent.run": str(parent[0]), **more})
-    plan = pestle.finetune(asked, tmp_path / "dry", dry_run=True).to_json()
+    plan = plan_of(asked, tmp_path / "dry")
     for name, value in more.items():
         assert plan["settings"][name]["value"] == value, name
         assert plan["settings"][name]["reason"] == "asked for", name
@@ -177,14 +181,14 @@ def test_a_grandchild_knows_both(child: Run, files: dict[str, str], tmp_path: Pa
         "data.valid_fraction": 0.2,
     }
     with pytest.raises(PestleError, match="'valid'"):
-        pestle.finetune(asked, tmp_path / "leaked", dry_run=True).to_json()
+        plan_of(asked, tmp_path / "leaked")
     moved = ase.io.read(files["new"], ":")
     rng = np.random.default_rng(1)
     for atoms in moved:
         atoms.rattle(0.05, rng=rng)
     ase.io.write(tmp_path / "newer.xyz", moved, format="extxyz")
     asked["data.train"] = [str(tmp_path / "newer.xyz")]
-    plan = pestle.finetune(asked, tmp_path / "dry", dry_run=True).to_json()
+    plan = plan_of(asked, tmp_path / "dry")
     assert [run["name"] for run in plan["continued"]["runs"]] == ["first", "second"]
     assert plan["continued"]["n_frames"] == 40
     assert {"old test (first)", "old test (second)"} <= set(plan["data"]["summary"])
@@ -213,7 +217,7 @@ def test_new_frames_alone_are_offered_the_old_ones(
     parent: Run, files: dict[str, str], tmp_path: Path
 ) -> None:
     asked = new(files, foundation=str(parent[0]), **{"train.epochs": 1})
-    plan = pestle.finetune(asked, tmp_path / "dry", dry_run=True).to_json()
+    plan = plan_of(asked, tmp_path / "dry")
     assert f"pestle finetune --continue {parent[0]} --data {files['new']}" in plan["offer"]
     assert plan["data"]["summary"]["train"]["n_frames"] == 10
     assert plan["reference_energies"]["shift"] == dict.fromkeys(["H", "C", "F", "Cl"], 0.0)
