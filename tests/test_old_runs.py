@@ -97,6 +97,8 @@ def test_an_old_run_is_continued(run: str, old: Path, tmp_path: Path) -> None:
         atoms.rattle(0.05, seed=seed)
     ase.io.write(tmp_path / "new.xyz", new)
     asked = {"parent.run": str(old / run), "data.train": [str(tmp_path / "new.xyz")]}
+    if was["replay"] is not None:
+        asked["replay.pool"] = [str(old / "pool.xyz")]
     plan = pestle.finetune(asked | {"train.epochs": 1}, tmp_path / "dry", dry_run=True).to_json()
     summary = was["data"]["summary"]["train"]
     assert plan["continued"]["n_frames"] == summary["n_frames"] - summary["n_isolated_atoms"]
