@@ -116,10 +116,34 @@ class _OfModel(Record):
     reference_energies_ev: dict[str, float]
 
 
+#: More elements than this are counted, not listed.
+MANY = 20
+
+
 class Card(OfRun, _OfModel):
     """What is known of a model: first of the model itself, then of the run that made it."""
 
     format: int = 2
+
+    def lines(self) -> list[str]:
+        """What a reader is told of a model, a line each; the first is its name."""
+        said = {
+            "licence": self.licence,
+            "method": self.method,
+            "made from": " → ".join(one.words for one in self.ancestry),
+            "run": self.run_id,
+            "elements": " ".join(self.elements) if len(self.elements) <= MANY else "",
+            "heads": ", ".join(self.heads),
+            "E0s": f"{self.reference_energies.method} ({self.reference_energies.reason})",
+            "labels": f"of {' '.join(self.level.elements)}; dispersion: {self.dispersion}",
+        }
+        if len(self.elements) > MANY:
+            said["elements"] = f"{len(self.elements)}"
+        if self.ending is not None:
+            told = (self.ending.warning, self.ending.learned, self.ending.kept, self.ending.breadth)
+            names = ("warning", "learned", "kept", "breadth")
+            said |= {name: text for name, text in zip(names, told, strict=True) if text}
+        return [self.provenance.name, *(f"  {k + ':':<11}{v}" for k, v in said.items() if v)]
 
     @classmethod
     def upgrade(cls, content: dict[str, Any]) -> dict[str, Any]:
