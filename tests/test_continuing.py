@@ -223,6 +223,28 @@ def test_new_frames_alone_are_offered_the_old_ones(
     assert plan["reference_energies"]["shift"] == dict.fromkeys(["H", "C", "F", "Cl"], 0.0)
 
 
+def test_a_run_of_an_earlier_version_goes_on_with_its_e0s(
+    parent: Run, files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It began from a fine-tuned model with reestimated E0s, before these were kept."""
+    from pestle.files import write_json
+    from pestle.jobs.finetune.resuming import resume_settings
+
+    with monkeypatch.context() as before:
+        before.setattr("pestle.jobs.finetune.parent.Parent.learned", lambda *_: None)
+        out = tmp_path / "early"
+        began = pestle.finetune(new(files, foundation=str(parent[0]), **{"train.epochs": 1}), out)
+    was = began.to_json()
+    assert was["reference_energies"]["method"] == "reestimate"
+    for name in ("run_id", "ancestry", "continued", "offer"):
+        del was[name]
+    write_json(out / "manifest.json", was | {"format": 2}, sealed=True)
+    for _ in range(2):
+        longer = resume_settings(out, {"train.epochs": 2})
+        now = pestle.finetune(longer, out, resume=True).to_json()
+        assert now["reference_energies"]["e0s"] == was["reference_energies"]["e0s"]
+
+
 def shifted(path: str, out: Path, shift: float, *, atoms: bool) -> str:
     """Frames whose labels have another constant for each atom: another level of theory."""
     images = ase.io.read(path, ":") + (ase.io.read(DATA / "train.xyz", ":") if atoms else [])

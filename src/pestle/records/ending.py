@@ -17,8 +17,8 @@ from pestle.records.wording import counted, figure, listed, percent
 
 #: A model counts as worse than the foundation when its RMSE is larger by more than this share.
 WORSE_BY = 0.05
-#: The same on a set of a continued run, against the model before. Runs that differ by their seed alone
-#: are up to a tenth apart there; a smaller loss is told in the line `kept`, and is no warning.
+#: The same on a set of a continued run, against the model before. Runs that differ by their seed
+#: alone are up to a tenth apart there; a smaller loss is told in the line `kept`, as no warning.
 LOST_BY = 0.2
 #: Within this share two errors are the same.
 SAME = 0.005

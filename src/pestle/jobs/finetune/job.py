@@ -170,12 +170,15 @@ def _finetune(
     started = time.monotonic()
     device = make_ready(settings.train)
     labels_file = labels_of_run(folder.path)
+    begun = _begun(folder) if resume else None
     prepared = prepare(
         settings,
         device,
         trust=trust,
         labels_file=labels_file,
         stored=read_broad(folder) if resume else None,
+        # Before runs had an id, E0s of a fine-tuned model were chosen as of any foundation.
+        keep_e0s=begun is None or bool(begun.run_id),
     )
     identity = run_identity(prepared)
     data = training_data(prepared)
@@ -205,7 +208,6 @@ def _finetune(
     )
     fix_length(trainer, prepared)
     manifest = ManifestFile(folder.manifest, describe(prepared, command, identity))
-    begun = _begun(folder) if resume else None
     if begun is not None:
         manifest.record = going_on(manifest.record, begun, folder)
     manifest.set(hardware=hardware(str(device)), plan=step_plan(trainer))

@@ -115,6 +115,7 @@ def prepare(
     trust: bool = False,
     labels_file: Path | None = None,
     stored: Stored | None = None,
+    keep_e0s: bool = True,
 ) -> Prepared:
     """Read the data, check them, load the foundation, and adapt it.
 
@@ -125,6 +126,7 @@ def prepare(
         labels_file: file that stores pseudolabels while they are made and that keeps those of a
             stopped run; `None` stores none.
         stored: broad structures of a run that is resumed.
+        keep_e0s: whether a foundation that was fine-tuned before may keep its E0s.
 
     Raises:
         PestleError: a mistake that a user can correct, or an error of the preflight checks.
@@ -166,7 +168,7 @@ def prepare(
         foundation,
         head,
         known,
-        parent.learned(stated) if parent is not None else None,
+        parent.learned(stated) if parent is not None and keep_e0s else None,
         data.fresh,
     )
     start, stages = make_start(settings, foundation, head, frames, e0s)
