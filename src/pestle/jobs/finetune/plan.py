@@ -100,7 +100,7 @@ def plan_lines(manifest: Manifest) -> list[str]:
         old = manifest.continued
         lines.append(
             f"  {old.n_frames} of the training frames are those of "
-            f"{' and '.join(run.name for run in old.runs)}, each with weight {old.weight:g}"
+            f"{' and '.join(run.name for run in old.runs)}, each with weight {old.weight:.3g}"
         )
     lines.append(f"  {dispersion_line(manifest)}")
     if manifest.offer:
