@@ -416,10 +416,10 @@ class OldRun(Part):
     """A run that is continued: its training frames are trained on again, its other sets judged.
 
     Attributes:
-        name: what its sets are called by.
-        run_id: of the run; empty where nobody noted it.
+        name: name of the run in the names of its sets.
+        run_id: identifier of the run; empty if it is not recorded.
         files: split (train, valid, test) → its files.
-        settings: dotted name of a setting of the data → value that they are read with.
+        settings: name of a setting of the data → value for reading the files.
     """
 
     name: str
@@ -432,9 +432,9 @@ class Continued(Part):
     """What a run trains on and judges again.
 
     Attributes:
-        runs: whose frames these are, the oldest first.
-        n_frames: old training frames.
-        weight: of each in the loss, where a new one has 1.
+        runs: the runs, the oldest first.
+        n_frames: number of their training frames.
+        weight: weight of each of these frames in the loss; a new frame has 1.
     """
 
     runs: tuple[OldRun, ...]

@@ -57,10 +57,10 @@ class Ancestor(Part):
     """A model that another one was made from.
 
     Attributes:
-        name: of its weights.
-        fingerprint: hash of the model as it was loaded; empty where nobody noted it.
-        run_id: of the run that made it; empty for a published foundation, and where nobody noted
-            it.
+        name: name of its weights.
+        fingerprint: hash of the model as it was loaded; empty if it is not recorded.
+        run_id: identifier of the run that made it; empty for a published foundation, or if it is
+            not recorded.
     """
 
     name: str
@@ -80,7 +80,7 @@ class LabelLevel(Part):
     model compares its own labels with it.
 
     Attributes:
-        elements: chemical symbols whose E0 belongs to that level: those of the training data.
+        elements: chemical symbols of the training data, whose E0s belong to that level.
         isolated_atoms: symbol → energy of the isolated atom in the training data (eV).
     """
 
