@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from pestle.jobs.probe import probe
     from pestle.jobs.qualify import qualify
     from pestle.jobs.replay import replay
-    from pestle.jobs.report import write_report
+    from pestle.jobs.report import gather, write_figures, write_report
+    from pestle.study.job import run_study
 
 __all__ = [
     "PestleError",
@@ -43,12 +44,15 @@ __all__ = [
     "export",
     "finetune",
     "finetune_seeds",
+    "gather",
     "label",
     "load",
     "probe",
     "qualify",
     "replay",
+    "run_study",
     "torch_sim_model",
+    "write_figures",
     "write_report",
 ]
 
@@ -61,12 +65,15 @@ _HOMES = {
     "export": ("pestle.jobs.export", "export"),
     "finetune": ("pestle.jobs.finetune.job", "finetune"),
     "finetune_seeds": ("pestle.jobs.finetune.seeds", "finetune_seeds"),
+    "gather": ("pestle.jobs.report", "gather"),
     "label": ("pestle.jobs.label", "label"),
     "load": ("pestle.foundations", "load"),
     "probe": ("pestle.jobs.probe", "probe"),
     "qualify": ("pestle.jobs.qualify", "qualify"),
     "replay": ("pestle.jobs.replay", "replay"),
+    "run_study": ("pestle.study.job", "run_study"),
     "torch_sim_model": ("pestle.foundations.torch_sim", "torch_sim_model"),
+    "write_figures": ("pestle.jobs.report", "write_figures"),
     "write_report": ("pestle.jobs.report", "write_report"),
 }
 

@@ -23,6 +23,7 @@ from pestle.cli import (
     qualify,
     replay,
     report,
+    study,
 )
 from pestle.errors import Interrupted, PestleError
 
@@ -48,6 +49,7 @@ app.command("qualify")(qualify.command)
 app.command("report")(report.command)
 app.command("label")(label.command)
 app.command("replay")(replay.command)
+app.add_typer(study.app, name="study")
 
 
 #: Of `gc.set_threshold`; Python begins with 700, 10, 10.
@@ -55,7 +57,7 @@ GARBAGE_THRESHOLDS = (10_000, 20, 50)
 #: Exit code of a command that was interrupted.
 INTERRUPTED = 130
 #: Commands that keep what they have calculated, and go on from it when typed again.
-RESUMING = ("probe", "qualify", "label")
+RESUMING = ("probe", "qualify", "label", "study")
 
 
 def _version(show: bool) -> None:

@@ -23,7 +23,8 @@ from pestle.structures.frame import Frame
 from pestle.structures.splits import Splits, distinct_atoms, read_splits
 
 #: What a continued run does not take over: what makes it another run, and where it runs.
-_OWN = ("foundation", "head", "e0s", "data.train", "data.valid", "data.test", "train.device",
+_OWN = ("foundation", "head", "e0s", "data.train", "data.valid", "data.test",
+        "data.train_fraction", "data.train_count", "data.subset_seed", "train.device",
         "train.threads", "parent.run", "parent.weight", "log.tensorboard", "log.wandb")  # fmt: skip
 #: What belongs to a method, and is taken over with it alone.
 _OF_METHOD = ("train.lr", "train.ema_decay", "train.clip", "train.schedule",

@@ -19,6 +19,7 @@ from pestle.files import sha256
 from pestle.foundations.capabilities import arithmetic_of
 from pestle.foundations.dispersion import dispersion_of
 from pestle.jobs.finetune.continuing import offer_of
+from pestle.jobs.finetune.data_settings import OF_SUBSET, data_files
 from pestle.jobs.finetune.judging import FINE_TUNED
 from pestle.jobs.finetune.parent import ancestry_of
 from pestle.jobs.finetune.plan import explained_settings, trainable_blocks
@@ -34,11 +35,11 @@ from pestle.records.manifest import (
     MethodFacts,
     ReplayFacts,
     SetsOfErrors,
+    Subset,
 )
 from pestle.records.metrics import EvaluatedErrors
 from pestle.records.old_sets import old_set
 from pestle.records.parts import AtomicEnergies, File, FoundationFacts
-from pestle.settings.run import DataSettings
 from pestle.structures.frame import Frame
 from pestle.structures.reading import expand_paths
 
@@ -76,6 +77,7 @@ def describe(prepared: Prepared, command: str, identity: str) -> Manifest:
                 for split, files in run.files.items()
             },
             held_out=prepared.splits.held_out,
+            subset=_subset(prepared),
             keys=prepared.splits.keys,
             dispersion=model.provenance.dispersion,
             dispersion_removed=model.provenance.dispersion_removed,
@@ -117,6 +119,14 @@ def describe(prepared: Prepared, command: str, identity: str) -> Manifest:
     )
 
 
+def _subset(prepared: Prepared) -> Subset | None:
+    """The part of the training frames that is trained on; `None` for all of them."""
+    data, splits = prepared.settings.data, prepared.data.fresh
+    if not data.takes_subset:
+        return None
+    return Subset(n_frames=len(splits.train), n_given=splits.n_train_given, seed=data.subset_seed)
+
+
 def _files(paths: Sequence[Path]) -> tuple[File, ...]:
     return tuple(File(path=str(path), sha256=sha256(path)) for path in paths)
 
@@ -144,13 +154,6 @@ def _element_note(prepared: Prepared) -> list[str]:
     if kept == all_of_them:
         return []
     return [f"cut down to the {kept} elements of the data; the other {all_of_them - kept} are lost"]
-
-
-def data_files(data: DataSettings) -> list[tuple[str, Sequence[str]]]:
-    """(split, patterns) of the splits that are given as files."""
-    return [
-        (n, p) for n, p in (("train", data.train), ("valid", data.valid), ("test", data.test)) if p
-    ]
 
 
 def card_while_training(
@@ -217,10 +220,11 @@ def run_identity(prepared: Prepared) -> str:
         exclude={
             "foundation": True,
             "e0s": True,
-            "data": {"train", "valid", "test"},
+            "data": {"train", "valid", "test", *(() if settings.data.takes_subset else OF_SUBSET)},
             "train": {
                 "device",
                 "threads",
+                "checkpoint_seconds",
                 "updates",
                 "epochs",
                 "eval_interval",

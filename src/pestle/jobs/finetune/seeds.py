@@ -23,7 +23,8 @@ from typing import IO, Any
 from pestle.errors import Interrupted, PestleError
 from pestle.foundations.devices import find_device
 from pestle.jobs.finetune.continuing import with_parent
-from pestle.jobs.finetune.job import finetune, with_absolute_paths
+from pestle.jobs.finetune.data_settings import with_absolute_paths
+from pestle.jobs.finetune.job import finetune
 from pestle.jobs.finetune.member import STOPPED
 from pestle.jobs.finetune.seeds_result import Members, summary_of
 from pestle.locks import InUse, locked_folder
