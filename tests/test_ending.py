@@ -232,6 +232,29 @@ def course(
     return Course(settings, counters, budget, convergence(evaluations, 1, 0.05), records, failure)
 
 
+def test_what_a_continued_run_lost_is_said_apart() -> None:
+    """The new set is better and an old one 30 % worse: lost, with heavier old frames as advice. If
+    a new set is worse as well, this is what is said first."""
+    old = SetErrors(name="old test (a)", forces=13.0, foundation_forces=10.0, energy=1.0,
+                    foundation_energy=1.0)  # fmt: skip
+    more = {"parent.run": "a", "parent.weight": 0.25}
+    done = course([1.0, 0.5, 0.49, 0.49], 2, **more)
+    found = ending_of(done, [GOOD, old])
+    assert found.trouble is not None and found.trouble.kind == "lost"
+    assert found.trouble.settings == ("parent.weight=1",)
+    assert "13 against 10" in found.warning(Path("run"))
+    assert found.kept == "old test (a) forces 13 meV/Å, before 10 (30 % larger), energies 1 " \
+        "meV/atom, before 1 (the same)"  # fmt: skip
+    assert found.learned.startswith("valid") and "old" not in found.learned
+    finding = found.finding(Path("run"))
+    assert finding is not None and finding.value == pytest.approx(1.3)
+    bad = GOOD.model_copy(update={"forces": 40.0})
+    both = ending_of(done, [bad, old]).trouble
+    assert both is not None and both.kind == "worse"
+    kept = old.model_copy(update={"forces": 11.0})
+    assert ending_of(done, [GOOD, kept]).trouble is None
+
+
 GOOD = SetErrors(
     name="valid", energy=1.0, forces=10.0, foundation_energy=2.0, foundation_forces=20.0
 )

@@ -13,6 +13,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import ase.io
 import pytest
 
 import pestle
@@ -53,7 +54,8 @@ def content(path: Path) -> Any:
 
 @pytest.mark.parametrize("run", RUNS)
 def test_every_record_says_what_it_said(run: str) -> None:
-    """Nothing is lost, added or changed but the number of the format."""
+    """Nothing is lost or changed but the number of the format. Added are ancestors and the level of
+    the labels, which older records imply."""
     folder = OLD / run
     files = {"manifest.json": Manifest, "model/card.json": Card}
     if run == "naive":
@@ -62,11 +64,46 @@ def test_every_record_says_what_it_said(run: str) -> None:
         was, found = content(folder / name), kind.read(folder / name).in_file()
         assert found.pop("format") == kind.present_format(), name
         was.pop("format", None)
+        if "foundation" in was:
+            known = {name: was["foundation"][name] for name in ("name", "fingerprint")}
+            assert found.pop("ancestry") == [known | {"run_id": ""}], name
+            assert found.pop("run_id") == ""
+        if name == "manifest.json":
+            assert (found.pop("continued"), found.pop("offer")) == (None, "")
+        if name == "model/card.json":
+            level, e0s = found.pop("level"), was["reference_energies"]
+            assert level["elements"] == list(e0s["shift"])
+            assert set(level["isolated_atoms"]) == set(
+                e0s["shift"] if e0s["method"] == "isolated" else ()
+            )
         assert found == was, name
     lines = [json.loads(one.line) for one in read_metrics(folder / "metrics.jsonl")]
     for line in lines:
         del line["format"]
     assert lines == evaluations(folder / "metrics.jsonl")
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_an_old_run_is_continued(run: str, old: Path, tmp_path: Path) -> None:
+    """Its manifest names the data where they were; here they are where the tests keep them."""
+    path = old / run / "manifest.json"
+    was = content(path)
+    for files in was["data"]["files"].values():
+        for file in files:
+            file["path"] = str(old / Path(file["path"]).name)
+    write_json(path, was, sealed=True)
+    new = ase.io.read(old / "train.xyz", ":")
+    for seed, atoms in enumerate(new):
+        atoms.rattle(0.05, seed=seed)
+    ase.io.write(tmp_path / "new.xyz", new)
+    asked = {"parent.run": str(old / run), "data.train": [str(tmp_path / "new.xyz")]}
+    if was["replay"] is not None:
+        asked["replay.pool"] = [str(old / "pool.xyz")]
+    plan = pestle.finetune(asked | {"train.epochs": 1}, tmp_path / "dry", dry_run=True).to_json()
+    summary = was["data"]["summary"]["train"]
+    assert plan["continued"]["n_frames"] == summary["n_frames"] - summary["n_isolated_atoms"]
+    assert plan["ancestry"][0]["name"] == was["foundation"]["name"]
+    assert plan["method"]["name"] == was["method"]["name"]
 
 
 @pytest.mark.parametrize("run", RUNS)

@@ -19,7 +19,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from pestle.errors import PestleError
-    from pestle.foundations import load_foundation as load
+    from pestle.foundations import load
     from pestle.foundations.torch_sim import torch_sim_model
     from pestle.jobs.check import check
     from pestle.jobs.e0 import e0
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pestle.jobs.export import export
     from pestle.jobs.finetune.job import finetune
     from pestle.jobs.finetune.result import Run
+    from pestle.jobs.finetune.seeds import finetune_seeds
     from pestle.jobs.label import label
     from pestle.jobs.probe import probe
     from pestle.jobs.qualify import qualify
@@ -42,6 +43,7 @@ __all__ = [
     "evaluate",
     "export",
     "finetune",
+    "finetune_seeds",
     "gather",
     "label",
     "load",
@@ -62,9 +64,10 @@ _HOMES = {
     "evaluate": ("pestle.jobs.evaluate", "evaluate"),
     "export": ("pestle.jobs.export", "export"),
     "finetune": ("pestle.jobs.finetune.job", "finetune"),
+    "finetune_seeds": ("pestle.jobs.finetune.seeds", "finetune_seeds"),
     "gather": ("pestle.jobs.report", "gather"),
     "label": ("pestle.jobs.label", "label"),
-    "load": ("pestle.foundations", "load_foundation"),
+    "load": ("pestle.foundations", "load"),
     "probe": ("pestle.jobs.probe", "probe"),
     "qualify": ("pestle.jobs.qualify", "qualify"),
     "replay": ("pestle.jobs.replay", "replay"),

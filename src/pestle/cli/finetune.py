@@ -69,6 +69,22 @@ def command(
     device: Annotated[
         str | None, typer.Option("--device", help="Short for --set train.device=NAME.")
     ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            "--seeds",
+            min=1,
+            help="Train this many members, from --seed on, in OUT/seed-0, OUT/seed-1, …; "
+            "typed again, it goes on.",
+        ),
+    ] = None,
+    parent: Annotated[
+        str | None,
+        typer.Option(
+            "--continue",
+            help="Run to continue: train on its frames and those of --data, from its model.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Run folder; by default runs/NAME.")
     ] = None,
@@ -110,6 +126,7 @@ def command(
         ("head", head),
         ("method", method),
         ("scope", scope),
+        ("parent.run", parent),
         ("data.train", data),
         ("data.valid", valid),
         ("data.test", test),
@@ -125,6 +142,12 @@ def command(
     for name in tree:
         if name not in {*NO_SETTINGS, *(n.split(".")[0] for n, _ in walk())}:
             raise unknown_name_error(str(name))
+    if resume and seeds is not None:
+        raise PestleError(
+            "members go on when the command is typed again",
+            where="--resume",
+            fix="Leave out --resume; or resume one member: --resume -o OUT/seed-0.",
+        )
     if resume:
         if out is None:
             raise PestleError("--resume needs -o RUN_DIR: the run folder to go on with")
@@ -146,6 +169,9 @@ def command(
     if resume:
         assert out is not None
         settings = resume_settings(out, asked)
+    if out is None and settings.parent.run is not None:
+        folder = Path(settings.parent.run).expanduser().absolute()
+        out = folder.with_name(f"{folder.name}-continued")
     name = Path(settings.foundation).stem or "run"
     out = out or Path("runs") / f"{name}-{settings.method}"
     text = shlex.join(["pestle", *sys.argv[1:]])
@@ -169,4 +195,17 @@ def command(
         say(f"model:   {out / 'model'}")
         say(f"report:  {out / 'report.html'}")
 
+    if seeds is not None:
+        from pestle.jobs.finetune.seeds import finetune_seeds
+
+        members = finetune_seeds(
+            settings, out, seeds=seeds, trust=trust, dry_run=dry_run, command=text, show=show
+        )
+        if as_json and not dry_run:
+            print_json(members.to_json())
+        elif not dry_run:
+            typer.echo("\n".join(members.lines()))
+        if members.failed:
+            raise typer.Exit(1)
+        return
     finetune(settings, out, trust=trust, resume=resume, dry_run=dry_run, command=text, show=show)

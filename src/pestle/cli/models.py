@@ -1,19 +1,37 @@
-"""`pestle models`: the foundation models that can be named."""
+"""`pestle models`: the foundation models that can be named, and the card of a fine-tuned one."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from pestle.cli.options import Json
 
 
-def command(as_json: Json = False) -> None:
+def command(
+    model: Annotated[
+        Path | None,
+        typer.Argument(help="A run or model folder: print what is known of it, not the list."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """List foundation models: licence, level of theory, elements, size, whether cached."""
     from rich.table import Table
 
     from pestle.cli.output import print_json, print_table
     from pestle.foundations import catalogue
 
+    if model is not None:
+        from pestle.jobs.models import read_card
+
+        card = read_card(model)
+        if as_json:
+            print_json(card.to_json())
+        else:
+            typer.echo("\n".join(card.lines()))
+        return
     rows = catalogue.rows()
     if as_json:
         print_json(rows)

@@ -257,7 +257,7 @@ def estimate(
         raise PestleError(
             f"unknown method '{method}'", where="e0s", fix=f"Choose one of {', '.join(METHODS)}."
         )
-    return _diagnose(result, problem)
+    return diagnose(result, problem)
 
 
 def _need_foundation(problem: EnergyProblem, method: str) -> None:
@@ -358,7 +358,7 @@ def _start(problem: EnergyProblem) -> dict[int, float]:
     because E0s of foundations have different meanings (paper, 3.2.2).
     """
     own = problem.foundation_e0s
-    atoms = _lowest_atoms(problem)
+    atoms = lowest_atoms(problem)
     as_they_are = own | atoms
     less_self = own | {z: e - problem.self_energies.get(z, 0.0) for z, e in atoms.items()}
     return min(
@@ -369,10 +369,10 @@ def _start(problem: EnergyProblem) -> dict[int, float]:
 
 def _atoms_alone(problem: EnergyProblem, found: Mapping[int, float]) -> dict[int, float]:
     """Return labels of isolated atoms whose element is in no other frame to fit."""
-    return {z: e for z, e in _lowest_atoms(problem).items() if z not in found}
+    return {z: e for z, e in lowest_atoms(problem).items() if z not in found}
 
 
-def _lowest_atoms(problem: EnergyProblem) -> dict[int, float]:
+def lowest_atoms(problem: EnergyProblem) -> dict[int, float]:
     """Return the lowest energy of the isolated atoms of each element, eV."""
     atoms: dict[int, float] = {}
     for frame in problem.atoms:
@@ -382,7 +382,7 @@ def _lowest_atoms(problem: EnergyProblem) -> dict[int, float]:
     return atoms
 
 
-def _diagnose(result: ReferenceEnergies, problem: EnergyProblem) -> ReferenceEnergies:
+def diagnose(result: ReferenceEnergies, problem: EnergyProblem) -> ReferenceEnergies:
     """Add rank, null space, shifts, spreads and the zero-step error to a result."""
     used = np.flatnonzero(problem.counts.any(axis=0))
     counts = problem.counts[:, used]

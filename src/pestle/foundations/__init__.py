@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from pestle.errors import PestleError, nearest
 from pestle.foundations import backends, catalogue
@@ -15,22 +15,60 @@ from pestle.foundations import backends, catalogue
 if TYPE_CHECKING:
     import torch
 
+    from pestle.foundations.committee import Committee
     from pestle.foundations.interface import Foundation
 
-__all__ = ["Untrusted", "load_foundation"]
+#: Names of several models. A sequence of texts in general would be a text as well.
+Names = list[str] | list[Path] | list[str | Path] | tuple[str | Path, ...]
+
+__all__ = ["Untrusted", "load", "load_foundation"]
 
 
 class Untrusted(PestleError):
     """This error says that a pickled file is not trusted; the file was not opened."""
 
 
+@overload
+def load(name: str | Path, *, trust: bool = ..., dtype: torch.dtype | None = ...) -> Foundation: ...
+@overload
+def load(name: Names, *, trust: bool = ..., dtype: torch.dtype | None = ...) -> Committee: ...
+def load(
+    name: str | Path | Names,
+    *,
+    trust: bool = False,
+    dtype: torch.dtype | None = None,
+) -> Foundation | Committee:
+    """A model, or several as a committee.
+
+    >>> atoms.calc = pestle.load("runs/mine").calculator()
+    >>> atoms.calc = pestle.load(["runs/mine/seed-0", "runs/mine/seed-1"]).calculator()
+
+    Args:
+        name: a name of the catalogue, a model folder, a run folder, or a file as the architecture's
+            own programs publish it; a list of two or more of them gives a committee.
+        trust: unpickle a `.model` file, as for `load_foundation`.
+        dtype: precision of the networks; by default that of the files.
+
+    Returns:
+        The model; or the committee, whose calculator gives mean energies (eV) and forces (eV/Å),
+        each member's and their spreads.
+
+    Raises:
+        Untrusted: a file is a pickle that is not trusted.
+        PestleError: no such model, a file that cannot be read, or models that make no committee.
+    """
+    if isinstance(name, (str, Path)):
+        return load_foundation(name, trust=trust, dtype=dtype)
+    from pestle.foundations.committee import Committee
+
+    members = [load_foundation(one, trust=trust, dtype=dtype) for one in name]
+    return Committee(members, [str(one) for one in name])
+
+
 def load_foundation(
     name: str | Path, *, trust: bool = False, dtype: torch.dtype | None = None
 ) -> Foundation:
     """Load a foundation model or a fine-tuned model.
-
-    >>> model = pestle.load("runs/mine")
-    >>> atoms.calc = model.calculator()
 
     Args:
         name: a name of the catalogue, a model folder, a run folder, or a file as the architecture's

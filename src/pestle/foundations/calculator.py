@@ -78,6 +78,10 @@ class FoundationCalculator(Calculator):
         self._neighbours = NeighbourLists(foundation.cutoff)
         self._charge_and_spin: tuple[float | None, float | None] = (None, None)
 
+    def e0s_of(self, atoms: Atoms) -> np.ndarray:
+        """E0s of the atoms, [n_atoms] eV."""
+        return np.asarray(self._e0s[atoms.numbers])
+
     def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
         """List what the model reads and what has changed since the last prediction.
 

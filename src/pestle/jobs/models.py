@@ -11,6 +11,8 @@ from pestle.adaptation.adapter_file import load_adapter, read_header
 from pestle.errors import PestleError
 from pestle.foundations import Untrusted, catalogue, load_foundation
 from pestle.foundations.interface import Foundation
+from pestle.foundations.safe_files import CARD
+from pestle.records.card import Card
 
 
 def load_model(
@@ -44,6 +46,25 @@ def load_model(
     if dtype is None or dtype == merged.dtype:
         return merged
     return merged.with_dtype(dtype)
+
+
+def read_card(path: Path) -> Card:
+    """The card of a model that a run made.
+
+    Args:
+        path: run folder or model folder.
+
+    Raises:
+        PestleError: there is none, or it is damaged.
+    """
+    for place in (path, path / "model"):
+        if (place / CARD).is_file():
+            return Card.read(place / CARD)
+    raise PestleError(
+        f"it holds no model with a {CARD}, there or in model/",
+        where=str(path),
+        fix="Give a run or model folder; `pestle models` alone lists the foundations.",
+    )
 
 
 def _of_header(name: str, adapter: Path, *, trust: bool) -> Foundation:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pestle.errors import PestleError
+from pestle.jobs.old_frames import read_old
 from pestle.jobs.probe import read_sets
 from pestle.protocols.base import Sets
 from pestle.protocols.declaration import HELD_OUT, ISOLATED_ATOMS, Declaration
@@ -91,6 +92,8 @@ def read_run(model: str, *, with_data: bool = True) -> OfRun | None:
             fix="Give the held-out frames with --data FILES.",
         ) from error
     held_out = {"test": splits.test, "valid": splits.valid}
+    if manifest.continued is not None:
+        held_out |= read_old(manifest.continued.runs).judged
     return OfRun(
         folder.path,
         settings,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -11,11 +11,13 @@ from pestle.records.base import Part, Record
 from pestle.records.ending import EndingInWords
 from pestle.records.metrics import EvaluatedErrors
 from pestle.records.parts import (
+    Ancestor,
     AtomicEnergies,
     Convergence,
     File,
     FoundationFacts,
     InterpolationFacts,
+    LabelLevel,
     Value,
 )
 
@@ -44,10 +46,13 @@ class OfRun(Part):
     """Information from the run that made the model.
 
     Attributes:
-        foundation: the foundation of the model.
+        run_id: identifier of the run.
+        ancestry: the models that it was made from, starting with the first foundation.
+        foundation: the foundation of the model; the last of `ancestry`.
         method: method of adaptation.
         data: split → its files.
         reference_energies: E0s of the target head, with diagnostics.
+        level: information about the level of theory of the labels.
         settings: dotted name → value.
         warnings: one line each.
         interpolation: null without `keep.interpolate`.
@@ -63,10 +68,13 @@ class OfRun(Part):
         {"validation", "convergence", "errors", "ending"}
     )
 
+    run_id: str = ""
+    ancestry: tuple[Ancestor, ...] = ()
     foundation: FoundationFacts
     method: str
     data: dict[str, tuple[File, ...]] = Field(default_factory=dict)
     reference_energies: AtomicEnergies
+    level: LabelLevel = LabelLevel()
     settings: dict[str, Value] = Field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     interpolation: InterpolationFacts | None = None
@@ -108,7 +116,48 @@ class _OfModel(Record):
     reference_energies_ev: dict[str, float]
 
 
+#: More elements than this are counted, not listed.
+MANY = 20
+
+
 class Card(OfRun, _OfModel):
     """Information about a model, first about the model itself, then from the run that made it."""
 
-    format: int = 1
+    format: int = 2
+
+    def lines(self) -> list[str]:
+        """What a reader is told of a model, a line each; the first is its name."""
+        said = {
+            "licence": self.licence,
+            "method": self.method,
+            "made from": " → ".join(one.words for one in self.ancestry),
+            "run": self.run_id,
+            "elements": " ".join(self.elements) if len(self.elements) <= MANY else "",
+            "heads": ", ".join(self.heads),
+            "E0s": f"{self.reference_energies.method} ({self.reference_energies.reason})",
+            "labels": f"of {' '.join(self.level.elements)}; dispersion: {self.dispersion}",
+        }
+        if len(self.elements) > MANY:
+            said["elements"] = f"{len(self.elements)}"
+        if self.ending is not None:
+            told = (self.ending.warning, self.ending.learned, self.ending.kept, self.ending.breadth)
+            names = ("warning", "learned", "kept", "breadth")
+            said |= {name: text for name, text in zip(names, told, strict=True) if text}
+        return [self.provenance.name, *(f"  {k + ':':<11}{v}" for k, v in said.items() if v)]
+
+    @classmethod
+    def upgrade(cls, content: dict[str, Any]) -> dict[str, Any]:
+        """Format 1 knew of the foundation alone, not of what that was made from."""
+        foundation, e0s = content.get("foundation"), content.get("reference_energies")
+        if isinstance(foundation, dict) and "name" in foundation:
+            known = {k: foundation[k] for k in ("name", "fingerprint") if k in foundation}
+            content["ancestry"] = [known]
+        if isinstance(e0s, dict) and isinstance(e0s.get("e0s"), dict):
+            shifted = e0s.get("shift")
+            elements = list(shifted) if isinstance(shifted, dict) and shifted else list(e0s["e0s"])
+            atoms = {s: e0s["e0s"][s] for s in elements if s in e0s["e0s"]}
+            content["level"] = {
+                "elements": elements,
+                "isolated_atoms": atoms if e0s.get("method") == "isolated" else {},
+            }
+        return content

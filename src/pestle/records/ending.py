@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from pestle.records.base import Part
+from pestle.records.old_sets import is_old
 from pestle.records.verdict import Finding
 from pestle.records.wording import counted, figure, listed, percent
 
 #: A model counts as worse than the foundation if its RMSE is larger by more than this fraction.
 WORSE_BY = 0.05
+#: The same on a set of a continued run, against the model before. Runs that differ by their seed
+#: alone are up to a tenth apart there; a smaller loss is told in the line `kept`, as no warning.
+LOST_BY = 0.2
 #: Two errors count as equal if they differ by less than this fraction.
 SAME = 0.005
 #: Larger ratios of errors are given as a multiple, smaller ones in per cent.
@@ -26,6 +30,7 @@ SEVERAL = 1.5
 TITLES = {
     "start": "nothing learned",
     "worse": "worse than the foundation",
+    "lost": "worse than before on old sets",
     "unfinished": "not converged",
 }
 
@@ -34,13 +39,13 @@ class SetErrors(Part):
     """RMSE of the kept model and of the foundation on one set.
 
     Attributes:
-        name: test, valid or train.
+        name: test, valid or train, or a set of a continued run (`old_sets`).
         energy: RMSE of the model's energies without isolated atoms, meV/atom; `None` without
             labels.
         forces: RMSE of the model's forces, meV/Å.
         foundation_energy: RMSE of the foundation's energies with the E0s of the run, after
-            subtraction of a constant offset for each element (`errors.offset`); `None` if there is
-            no comparison.
+            subtraction of a constant offset for each element (`errors.offset`), but without this
+            subtraction on sets of a continued run; `None` if there is no comparison.
         foundation_forces: RMSE of the foundation's forces.
         lost: number of frames on which the model's prediction is not finite.
     """
@@ -60,7 +65,8 @@ class SetErrors(Part):
             "energies": (self.energy, self.foundation_energy),
         }
         ratios = {k: new / old for k, (new, old) in pairs.items() if new is not None and old}
-        return {name: ratio for name, ratio in ratios.items() if ratio > 1 + WORSE_BY}
+        limit = LOST_BY if is_old(self.name) else WORSE_BY
+        return {name: ratio for name, ratio in ratios.items() if ratio > 1 + limit}
 
     @property
     def is_worse(self) -> bool:
@@ -84,14 +90,18 @@ class SetErrors(Part):
 
     @property
     def words(self) -> str:
-        """The errors in words, e.g. `valid forces 52.3 meV/Å, foundation 401 (7.7 × smaller)`."""
-        parts = []
+        """The errors in words, e.g. `valid forces 52.3 meV/Å, foundation 401 (7.7 × smaller)`.
+
+        On sets of a continued run, the other model is called `before`.
+        """
+        parts, old_set = [], is_old(self.name)
+        who = "before" if old_set else "foundation"
         if self.forces is not None:
-            old = _against(self.forces, self.foundation_forces, "")
+            old = _against(self.forces, self.foundation_forces, who)
             parts.append(f"forces {figure(self.forces)} meV/Å{old}")
         if self.energy is not None:
-            how = " less its constant offset per element"
-            old = _against(self.energy, self.foundation_energy, how)
+            how = "" if old_set else " less its constant offset per element"
+            old = _against(self.energy, self.foundation_energy, who + how)
             parts.append(f"energies {figure(self.energy)} meV/atom{old}")
         if self.lost:
             parts.append(f"not finite on {counted(self.lost, 'frame')}")
@@ -145,7 +155,8 @@ class Trouble(Part):
 
     Attributes:
         kind: `start`: the kept model is the starting model; `worse`: it is worse than the
-            foundation on some set; `unfinished`: it was still improving when the run ended.
+            foundation on some set; `lost`: it is worse than the model that was continued, on the
+            old sets alone; `unfinished`: it was still improving when the run ended.
         what: what is wrong, as a clause.
         reason: the likely reason, as a clause.
         advice: what to do about it, as a sentence without full stop.
@@ -154,7 +165,7 @@ class Trouble(Part):
             run.
     """
 
-    kind: Literal["start", "worse", "unfinished"]
+    kind: Literal["start", "worse", "lost", "unfinished"]
     what: str
     reason: str
     advice: str
@@ -178,13 +189,15 @@ class EndingInWords(Part):
     Attributes:
         warning: what is wrong with the model; left out if nothing is.
         learned: errors on the most informative set.
+        kept: errors on the sets of continued runs; left out if there are none.
         breadth: measured changes of predictions on broad structures; left out if there are none.
     """
 
-    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"warning", "breadth"})
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"warning", "kept", "breadth"})
 
     warning: str | None = None
     learned: str
+    kept: str | None = None
     breadth: str | None = None
 
 
@@ -214,14 +227,20 @@ class Ending(Part):
     @property
     def learned(self) -> str:
         """Errors on the most informative set, in words."""
+        new = [one for one in self.sets if not is_old(one.name)]
         if self.trouble is not None and self.trouble.kind == "start":
-            found = f" ({self.sets[0].own_words})" if self.sets else ""
+            found = f" ({new[0].own_words})" if new else ""
             return f"nothing, the kept model is the starting model{found}"
-        if not self.sets:
+        if not new:
             return "no set has labels to judge it by"
         # The most informative set is first; if it is `train`, there are no unseen frames.
-        seen = "; no error is on unseen frames" if self.sets[0].name == "train" else ""
-        return f"{self.sets[0].words}{seen}"
+        seen = "; no error is on unseen frames" if new[0].name == "train" else ""
+        return f"{new[0].words}{seen}"
+
+    @property
+    def kept(self) -> str:
+        """Errors on all sets of continued runs, in words; empty without such sets."""
+        return "; ".join(one.words for one in self.sets if is_old(one.name))
 
     def warning(self, run: Path) -> str:
         """Return the warning that is shown first; empty if nothing is wrong.
@@ -271,16 +290,22 @@ class Ending(Part):
         """Return the texts for the card of the model, which does not need the run folder."""
         warning = f"{self.trouble.title.upper()}: {self.trouble.sentence}" if self.trouble else None
         return EndingInWords(
-            warning=warning, learned=self.learned, breadth=self.breadth.words or None
+            warning=warning,
+            learned=self.learned,
+            kept=self.kept or None,
+            breadth=self.breadth.words or None,
         )
 
     def lines(self, run: Path) -> dict[str, str]:
-        """Return the three lines at the end of a run, by topic.
+        """Return the lines at the end of a run, by topic.
+
+        There are three of them, and a fourth (`kept`) if the run continues another one.
 
         Args:
             run: the run folder as the user types it.
         """
-        return {"learned": self.learned, "breadth": self.cost(run), "next": self.next(run)}
+        old = {"kept": self.kept} if self.kept else {}
+        return {"learned": self.learned, **old, "breadth": self.cost(run), "next": self.next(run)}
 
     def finding(self, run: Path) -> Finding | None:
         """Return the concern for a verdict; `None` if nothing is wrong.
@@ -299,7 +324,11 @@ class Ending(Part):
             quantity, limit = "training", "concern while it still improves"
             return Finding("errors", "concern", quantity, None, "", limit, self.warning(run))
         quantity, unit = "largest error against the foundation's", "of the foundation's"
-        limit = f"concern from {1 + WORSE_BY:g} {unit}"
+        least = 1 + WORSE_BY
+        if self.trouble.kind == "lost":
+            quantity, unit = "largest error on old sets against that before", "of that before"
+            least = 1 + LOST_BY
+        limit = f"concern from {least:g} {unit}"
         ratios = [ratio for one in self.sets for ratio in one.worse.values()]
         value = None if any(one.lost for one in self.sets) else max(ratios)
         return Finding("errors", "concern", quantity, value, unit, limit, self.warning(run))
@@ -334,7 +363,7 @@ def worse_in_words(sets: tuple[SetErrors, ...]) -> str:
     if not said:
         return ""
     text = "; ".join(said)
-    if any("energies" in one.worse for one in sets):
+    if any("energies" in one.worse for one in sets if not is_old(one.name)):
         text += " (the foundation's energies less its constant offset per element)"
     return text
 
@@ -344,12 +373,12 @@ def _versus(new: float | None, old: float | None) -> str:
     return f"{figure(new)} against {figure(old)}"
 
 
-def _against(new: float, old: float | None, how: str) -> str:
-    """Return the foundation's error as text, such as `, foundation 401 (7.7 × smaller)`."""
+def _against(new: float, old: float | None, who: str) -> str:
+    """Return the other model's error as text, such as `, foundation 401 (7.7 × smaller)`."""
     if old is None:
         return ""
     if not old or not new:
-        return f", foundation{how} {figure(old)}"
+        return f", {who} {figure(old)}"
     ratio = max(old / new, new / old)
     which = "smaller" if new < old else "larger"
     if ratio < 1 + SAME:
@@ -358,4 +387,4 @@ def _against(new: float, old: float | None, how: str) -> str:
         change = f"{percent(abs(1 - new / old))} {which}"
     else:
         change = f"{float(f'{ratio:.2g}'):,g} × {which}"
-    return f", foundation{how} {figure(old)} ({change})"
+    return f", {who} {figure(old)} ({change})"

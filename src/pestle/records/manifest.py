@@ -16,6 +16,7 @@ from pestle.metrics import FrameErrors
 from pestle.records.base import Figure, Part, Record
 from pestle.records.ending import Ending
 from pestle.records.parts import (
+    Ancestor,
     AtomicEnergies,
     Convergence,
     File,
@@ -434,6 +435,36 @@ class TrainingFacts(Part):
     drift_budget: DriftBudget | None = None
 
 
+class OldRun(Part):
+    """A run that is continued: its training frames are trained on again, its other sets judged.
+
+    Attributes:
+        name: name of the run in the names of its sets.
+        run_id: identifier of the run; empty if it is not recorded.
+        files: split (train, valid, test) → its files.
+        settings: name of a setting of the data → value for reading the files.
+    """
+
+    name: str
+    run_id: str = ""
+    files: dict[str, tuple[File, ...]] = Field(default_factory=dict)
+    settings: dict[str, Value] = Field(default_factory=dict)
+
+
+class Continued(Part):
+    """What a run trains on and judges again.
+
+    Attributes:
+        runs: the runs, the oldest first.
+        n_frames: number of their training frames.
+        weight: weight of each of these frames in the loss; a new frame has 1.
+    """
+
+    runs: tuple[OldRun, ...]
+    n_frames: int
+    weight: float
+
+
 #: Set → model → group → errors.
 SetsOfErrors = dict[str, dict[str, dict[str, FrameErrors]]]
 
@@ -443,6 +474,7 @@ class Manifest(Record):
 
     Attributes:
         pestle: version that made the run.
+        run_id: hash of settings, data and foundation; a resumed run has the same.
         command: command that started it.
         started: time in UTC.
         finished: time in UTC; null while it runs.
@@ -451,6 +483,11 @@ class Manifest(Record):
         versions: versions of Python, Pestle and the packages that can change a result.
         data: files, labels and findings.
         foundation: the foundation of the model.
+        ancestry: the models that this one is made from, starting with the first foundation;
+            `foundation` is the last of them.
+        continued: the runs that are continued; null if there are only new frames.
+        offer: how to train also on the frames of the run that made the foundation; empty if no run
+            made it, or if that is done.
         reference_energies: E0s of the run.
         reference_energies_compared: method → E0s that it would have given.
         method: how the foundation was adapted.
@@ -474,8 +511,9 @@ class Manifest(Record):
 
     LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"training", "errors", "ending"})
 
-    format: int = 2
+    format: int = 3
     pestle: str
+    run_id: str = ""
     command: str = ""
     started: str
     finished: str | None = None
@@ -484,6 +522,9 @@ class Manifest(Record):
     versions: dict[str, str] = Field(default_factory=dict)
     data: DataFacts
     foundation: FoundationFacts
+    ancestry: tuple[Ancestor, ...] = ()
+    continued: Continued | None = None
+    offer: str = ""
     reference_energies: AtomicEnergies
     reference_energies_compared: dict[str, AtomicEnergies] = Field(default_factory=dict)
     method: MethodFacts
@@ -504,11 +545,15 @@ class Manifest(Record):
 
     @classmethod
     def upgrade(cls, content: dict[str, Any]) -> dict[str, Any]:
-        """Convert format 1, which has no number.
+        """Convert formats 1, which has no number, and 2, which has no ancestors.
 
         Early runs stored the whole summary of the checks, and in their ending whether the
         foundation was trusted, which is not used.
         """
+        foundation = content.get("foundation")
+        if isinstance(foundation, dict) and "name" in foundation:
+            known = {k: foundation[k] for k in ("name", "fingerprint") if k in foundation}
+            content["ancestry"] = [known]
         data, ending = content.get("data"), content.get("ending")
         if isinstance(data, dict) and isinstance(data.get("summary"), dict):
             splits = data["summary"].get("splits", data["summary"])

@@ -53,6 +53,41 @@ class FoundationFacts(Part):
     arithmetic: str = ""
 
 
+class Ancestor(Part):
+    """A model that another one was made from.
+
+    Attributes:
+        name: name of its weights.
+        fingerprint: hash of the model as it was loaded; empty if it is not recorded.
+        run_id: identifier of the run that made it; empty for a published foundation, or if it is
+            not recorded.
+    """
+
+    name: str
+    fingerprint: str = ""
+    run_id: str = ""
+
+    @property
+    def words(self) -> str:
+        """`pestle-seed0-naive (1f2e…, run 3c4d…)`."""
+        marks = [self.fingerprint, f"run {self.run_id}" if self.run_id else ""]
+        known = ", ".join(mark for mark in marks if mark)
+        return f"{self.name} ({known})" if known else self.name
+
+
+class LabelLevel(Part):
+    """What a model's E0s say of the level of theory of its labels. A run that goes on from the
+    model compares its own labels with it.
+
+    Attributes:
+        elements: chemical symbols of the training data, whose E0s belong to that level.
+        isolated_atoms: symbol → energy of the isolated atom in the training data (eV).
+    """
+
+    elements: tuple[str, ...] = ()
+    isolated_atoms: dict[str, float] = Field(default_factory=dict)
+
+
 class AtomicEnergies(Part):
     """Atomic reference energies (E0s) from one method, with diagnostics.
 

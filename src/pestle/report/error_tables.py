@@ -8,6 +8,7 @@ from typing import Any
 
 from pestle.metrics import FrameErrors
 from pestle.records.ending import WORSE_BY
+from pestle.records.old_sets import chose_the_model, is_old
 from pestle.records.wording import count, number
 from pestle.report.facts import own_labels
 from pestle.report.models import Models
@@ -59,6 +60,7 @@ _REMARKS = {
     REPLAY_SET: "The replay head on held-out replay structures; the foundation's row is the "
     "foundation itself, with its own E0s.",
 }
+_OF_OLD = "A set of a run that was continued, judged again: what was learned before, and is left."
 _OWN_LABELS = (
     " The labels are the foundation's own predictions: its errors are rounding, and those of the "
     "replay head are what it forgot. So they are not ranked."
@@ -93,19 +95,23 @@ def telling(folder: Results, models: Models) -> Telling | None:
 
 
 def set_names(sets: Mapping[str, Any]) -> list[str]:
-    """Names of the sets: the test set first, then others that were held out."""
-    last = ("valid", "train", REPLAY_SET)
-    free = [s for s in sets if s not in ("test", *last)]
-    return [s for s in ("test", *free, *last) if s in sets]
+    """Names of the sets: the test set first, then others that were held out; those of continued
+    runs after the run's own."""
+    last = ("train", REPLAY_SET)
+    old = [s for s in sets if is_old(s)]
+    free = [s for s in sets if s not in ("test", "valid", *old, *last)]
+    return [s for s in ("test", *free, "valid", *old, *last) if s in sets]
 
 
 def quotable(sets: Mapping[str, Any]) -> list[str]:
     """Sets that had no part in the training, in order."""
-    return [s for s in set_names(sets) if s not in ("valid", "train", REPLAY_SET)]
+    return [s for s in set_names(sets) if not chose_the_model(s) and s not in ("train", REPLAY_SET)]
 
 
 def set_heading(name: str) -> str:
     """Heading of a table or of plots about a set."""
+    if is_old(name):
+        return name.capitalize()
     return "Held-out replay structures" if name == REPLAY_SET else f"{SETS.get(name, name)} frames"
 
 
@@ -134,7 +140,8 @@ def error_tables(folder: Results, models: Models) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "title": set_heading(name),
-                "remark": _REMARKS.get(name, "") + ("" if ranked else _OWN_LABELS),
+                "remark": _REMARKS.get(name, _OF_OLD if is_old(name) else "")
+                + ("" if ranked else _OWN_LABELS),
                 "columns": [(q.heading, q.unit) for q in shown],
                 "groups": [
                     _group(by_model, group, shown, models, in_set=name, ranked=ranked)

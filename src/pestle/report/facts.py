@@ -155,7 +155,7 @@ def foundation(folder: Results) -> Rows:
     """Return rows about the foundation that the run started from."""
     if folder.manifest is None:
         return []
-    facts = folder.manifest.foundation
+    facts, ancestry = folder.manifest.foundation, folder.manifest.ancestry
     elements = f"{len(facts.elements)}: {' '.join(facts.elements)}" if facts.elements else ""
     several = len(facts.heads) > 1
     return _known(
@@ -169,6 +169,7 @@ def foundation(folder: Results) -> Rows:
             ("Cutoff", f"{facts.cutoff:g} Å" if facts.cutoff else ""),
             ("Precision", facts.dtype),
             ("Fingerprint", facts.fingerprint),
+            ("Made from", " → ".join(one.words for one in ancestry[:-1])),
         ]
     )
 

@@ -244,13 +244,27 @@ def _of_run(manifest: Manifest, folder: Results) -> list[tuple[str, str]]:
     return [
         ("Method", f"{spoken} ({name}){chosen}"),
         ("Foundation", start),
+        ("Made from", " → ".join(one.name for one in manifest.ancestry[:-1])),
         ("Data", f"{', '.join(frames)} frames" if frames else ""),
+        ("Continues", _continues(manifest)),
         ("Elements in the data", " ".join(in_training)),
         ("Dispersion", _dispersion(manifest)),
         ("Reference energies", e0s.method + (f": {e0s.reason}" if e0s.reason else "")),
         ("Length", length),
         ("Scope", scope),
     ]
+
+
+def _continues(manifest: Manifest) -> str:
+    """The runs whose frames are among the training frames; else how they could be."""
+    old = manifest.continued
+    if old is None:
+        return manifest.offer
+    names = " and ".join(run.name for run in old.runs)
+    return (
+        f"{names}: {count(old.n_frames)} of the training frames, each with weight "
+        f"{number(old.weight)} where a new one has 1"
+    )
 
 
 def _dispersion(manifest: Manifest) -> str:

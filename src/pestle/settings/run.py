@@ -498,6 +498,23 @@ class KeepSettings(Group):
     )
 
 
+class ParentSettings(Group):
+    """A run that is continued: its training frames are trained on again, its other sets judged again."""
+
+    run: str | None = setting(
+        None,
+        "Run folder to continue (--continue RUN): training starts from its model, on its training frames and those of "
+        "data.train; what it was asked for is the default of this run. None: only data.train.",
+    )
+    weight: float | None = setting(
+        None,
+        "Weight of each of its frames in the loss, where a new one has 1 (its own config_weight comes on top). None: "
+        "new frames over old ones, from 0.1 to 1, so that many old frames, which the model knows already, do not drown "
+        "few new ones.",
+        gt=0,
+    )
+
+
 class LogSettings(Group):
     """Where else the metrics go; metrics.jsonl is always written."""
 
@@ -547,6 +564,7 @@ class RunSettings(Group):
         unit="eV",
         source="paper 2.6, Eq. 5–6",
     )
+    parent: ParentSettings = setting(ParentSettings, "A continued run")
     data: DataSettings = setting(DataSettings, "Data")
     loss: LossSettings = setting(LossSettings, "Loss")
     train: TrainSettings = setting(TrainSettings, "Training")

@@ -38,6 +38,7 @@ class Splits:
         held_out: whether the validation frames were split off from the training files.
         n_train_given: number of training frames from which `train` was drawn.
         notes: notes of the readers.
+        old_tests: name of the set → test frames of a continued run.
     """
 
     train: list[Frame] = field(default_factory=list)
@@ -48,10 +49,12 @@ class Splits:
     held_out: bool = False
     n_train_given: int = 0
     notes: Notes = field(default_factory=Notes)
+    old_tests: dict[str, list[Frame]] = field(default_factory=dict)
 
     def named(self) -> dict[str, list[Frame]]:
         """Return name of the set → frames, without empty sets; isolated atoms belong to `train`."""
         splits = {"train": [*self.train, *self.isolated], "valid": self.valid, "test": self.test}
+        splits |= self.old_tests
         return {name: frames for name, frames in splits.items() if frames}
 
 

@@ -47,6 +47,8 @@ def with_absolute_paths(settings: RunSettings, base: Path | None = None) -> RunS
     known = not settings.foundation or catalogue.find(settings.foundation) is not None
     if not known and Path(local).exists():
         settings.foundation = local
+    if settings.parent.run is not None:
+        settings.parent.run = absolute(settings.parent.run)
     if isinstance(settings.e0s, str) and settings.e0s not in (*METHODS, "auto"):
         settings.e0s = absolute(settings.e0s)
     return settings

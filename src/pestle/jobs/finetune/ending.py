@@ -12,6 +12,7 @@ from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD
 from pestle.metrics import ALL, FrameErrors
 from pestle.records.ending import WORSE_BY, Breadth, Ending, SetErrors, Trouble, worse_in_words
 from pestle.records.metrics import MetricsLine
+from pestle.records.old_sets import is_old
 from pestle.records.parts import Convergence, InterpolationFacts
 from pestle.records.wording import figure
 from pestle.settings.run import RunSettings
@@ -20,6 +21,8 @@ from pestle.training.state import Counters
 
 #: What a new run takes: a rate this much lower, so much more training, energies that weigh more.
 LOWER, LONGER, HEAVIER = 10, 4, 10
+#: The same for frames of a continued run.
+HEAVIER_OLD = 4
 
 
 @dataclass(frozen=True)
@@ -205,6 +208,20 @@ def _unfinished(course: Course) -> Trouble | None:
     )
 
 
+def _lost(course: Course, sets: tuple[SetErrors, ...]) -> Trouble:
+    """Report what a continued run lost of what it had learned, and learned nowhere else."""
+    weight = course.settings.parent.weight
+    assert weight is not None
+    return Trouble(
+        kind="lost",
+        what=f"the model is worse than before {worse_in_words(sets)}",
+        reason=f"the new frames drew it away from the old ones, each of which has weight "
+        f"{figure(weight)} where a new one has 1",
+        advice="old frames weigh more",
+        settings=(f"parent.weight={float(f'{HEAVIER_OLD * weight:.2g}'):g}",),
+    )
+
+
 def _worse(course: Course, sets: tuple[SetErrors, ...]) -> Trouble | None:
     """Report what is worse than the foundation, and why; `None` if nothing is worse."""
     settings = course.settings
@@ -219,6 +236,8 @@ def _worse(course: Course, sets: tuple[SetErrors, ...]) -> Trouble | None:
     if course.failure is not None:
         advice = course.failure.fix or "Look at the frames that it names"
         return trouble(f"training broke off: {course.failure.what}", advice.rstrip("."))
+    if all(is_old(one.name) for one in bad):
+        return _lost(course, sets)
     lower = f"train.lr={settings.train.rate / LOWER:g}"
     if any(one.lost for one in bad):
         return trouble("training led the weights astray", "a lower learning rate", lower)

@@ -16,6 +16,7 @@ from pestle.errors import Interrupted, PestleError
 from pestle.files import Damaged, DiskFull, finite
 from pestle.foundations import load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
+from pestle.jobs.finetune.continuing import with_parent
 from pestle.jobs.finetune.data_settings import with_absolute_paths
 from pestle.jobs.finetune.ending import Course, ending_of
 from pestle.jobs.finetune.first_updates import fix_length, settle_rate, step_plan
@@ -129,6 +130,7 @@ def finetune(
     """
     if not isinstance(settings, RunSettings):
         settings = from_names(settings)
+    settings = with_parent(settings)
     require_method(settings)
     folder = RunFolder(Path(out))
     if resume:
@@ -166,12 +168,15 @@ def _finetune(
     started = time.monotonic()
     device = make_ready(settings.train)
     labels_file = labels_of_run(folder.path)
+    begun = _begun(folder) if resume else None
     prepared = prepare(
         settings,
         device,
         trust=trust,
         labels_file=labels_file,
         stored=read_broad(folder) if resume else None,
+        # Before runs had an id, E0s of a fine-tuned model were chosen as of any foundation.
+        keep_e0s=begun is None or bool(begun.run_id),
     )
     identity = run_identity(prepared)
     data = training_data(prepared)
@@ -200,8 +205,7 @@ def _finetune(
         keepers=keepers,
     )
     fix_length(trainer, prepared)
-    manifest = ManifestFile(folder.manifest, describe(prepared, command))
-    begun = _begun(folder) if resume else None
+    manifest = ManifestFile(folder.manifest, describe(prepared, command, identity))
     if begun is not None:
         manifest.record = going_on(manifest.record, begun, folder)
     manifest.set(hardware=hardware(str(device)), plan=step_plan(trainer))

@@ -22,6 +22,7 @@ from pestle.protocols.raw import RawFolder
 from pestle.records.ending import SetErrors
 from pestle.records.folder import RunFolder
 from pestle.records.manifest import SetsOfErrors
+from pestle.records.old_sets import is_old
 from pestle.records.results import Measured
 from pestle.settings.probe import ErrorSettings
 from pestle.structures.frame import Frame, elements_of, is_labelled, thinned
@@ -30,8 +31,6 @@ from pestle.structures.frame import Frame, elements_of, is_labelled, thinned
 MAX_TRAIN_EVALUATED = 500
 #: Names of the judged model and of its foundation in every report.
 FINE_TUNED, FOUNDATION = "fine-tuned", "foundation"
-#: Sets that training did not use, or used only to choose the epoch.
-HELD_OUT = ("test", "valid")
 
 
 @dataclass(frozen=True)
@@ -61,14 +60,14 @@ def judge(prepared: Prepared, best: Foundation, folder: RunFolder) -> Judged:
         folder: folder of the run.
     """
     train = thinned(prepared.splits.train, MAX_TRAIN_EVALUATED, prepared.settings.train.seed)
-    sets = {"test": prepared.splits.test, "valid": prepared.splits.valid, "train": train}
+    sets = {**prepared.data.judged, "train": train}
     max_edges = prepared.settings.train.eval_batch_edges
     out = folder.protocol(PROTOCOL.name)
 
     target = Contenders(
         ModelPotential(FINE_TUNED, best, TARGET_HEAD, max_edges=max_edges),
         ModelPotential(FOUNDATION, prepared.start, TARGET_HEAD, max_edges=max_edges),
-        labels={FOUNDATION: "foundation (with the E0s of this run)", FINE_TUNED: FINE_TUNED},
+        labels={FOUNDATION: _what_was_before(prepared), FINE_TUNED: FINE_TUNED},
     )
     found, raws = _measured(target, sets, prepared, out)
     of_replay = None
@@ -81,10 +80,17 @@ def judge(prepared: Prepared, best: Foundation, folder: RunFolder) -> Judged:
         )
         held = {"replay": prepared.replay.valid}
         of_replay = _measured(replay, held, prepared, out / "replay")[0].numbers
-    held_out = [name for name in HELD_OUT if name in found.numbers.sets]
+    held_out = [name for name in prepared.data.judged if name in found.numbers.sets]
     numbers = found.numbers.judged_on(held_out, of_replay)
     write_results(PROTOCOL, replace(found, numbers=numbers), raws, out)
     return Judged(numbers.sets, _of_sets(found.numbers, raws, sets))
+
+
+def _what_was_before(prepared: Prepared) -> str:
+    """What a reader is told of the model that the run started from."""
+    if prepared.data.continued is None or prepared.parent is None:
+        return "foundation (with the E0s of this run)"
+    return f"before (the model of {prepared.parent.name})"
 
 
 def _of_sets(
@@ -92,7 +98,8 @@ def _of_sets(
     raws: Mapping[str, RawFolder],
     sets: Mapping[str, Sequence[Frame]],
 ) -> tuple[SetErrors, ...]:
-    """Errors of the kept model and of the foundation, less its offset on the training frames."""
+    """Errors of the kept model and of the foundation, less its offset on the training frames; on
+    the sets of a continued run as it is: there it has learned that offset."""
     there = {name: frames for name, frames in sets.items() if name in numbers.sets}
     said, start = {}, 0
     everything = read_predictions(raws[FOUNDATION], [f for part in there.values() for f in part])
@@ -112,7 +119,9 @@ def _of_sets(
                 name=name,
                 energy=numbers.energy_rmse[name][FINE_TUNED],
                 forces=own.forces_rmse,
-                foundation_energy=energy_rmse_without(offset, frames, said[name])
+                foundation_energy=energy_rmse_without(
+                    {} if is_old(name) else offset, frames, said[name]
+                )
                 if compared
                 else None,
                 foundation_forces=base.forces_rmse if compared else None,

@@ -83,6 +83,7 @@ def plan_lines(manifest: Manifest) -> list[str]:
         f"parameters, cutoff {foundation.cutoff:g} Å, head {foundation.head}, "
         f"{foundation.dtype}",
         f"            runs with {foundation.arithmetic}",
+        *([f"            made from {_made_from(manifest)}"] if len(manifest.ancestry) > 1 else []),
         "",
         "Data",
     ]
@@ -100,7 +101,15 @@ def plan_lines(manifest: Manifest) -> list[str]:
             lines.append(f"  {item.message}. {item.fix}".rstrip())
     if "valid" not in manifest.data.summary:
         lines.append("  no validation frames, as asked: the last model is kept")
+    if manifest.continued is not None:
+        old = manifest.continued
+        lines.append(
+            f"  {old.n_frames} of the training frames are those of "
+            f"{' and '.join(run.name for run in old.runs)}, each with weight {old.weight:.3g}"
+        )
     lines.append(f"  {dispersion_line(manifest)}")
+    if manifest.offer:
+        lines.append(f"  {manifest.offer}")
     lines += ["", "Warnings"]
     lines += [f"  {text}" for text in manifest.warnings] or ["  none"]
 
@@ -176,6 +185,11 @@ def dispersion_line(manifest: Manifest) -> str:
     return f"dispersion: {words[foundation.dispersion]}; {labels}"
 
 
+def _made_from(manifest: Manifest) -> str:
+    """The foundation's own ancestors."""
+    return " → ".join(ancestor.name for ancestor in manifest.ancestry[:-1])
+
+
 def probe_lines(probe: RateProbe | None, plan: Plan) -> list[str]:
     """Describe the cost of the search for a learning rate; empty if there was none."""
     if probe is None:
@@ -209,6 +223,7 @@ def _unused_groups(manifest: Manifest) -> tuple[str, ...]:
         "lora.": not METHODS[manifest.method.name].low_rank,
         "replay.": manifest.replay is None,
         "drift.": manifest.drift is None,
+        "parent.": manifest.continued is None,
         "keep.": all(manifest.value(f"keep.{name}") is None for name in KEEPERS),
     }
     return tuple(prefix for prefix, without in unused.items() if without)

@@ -27,8 +27,10 @@ from pestle.foundations.capabilities import Kernels, require
 from pestle.foundations.devices import DTYPES
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation, Provenance
 from pestle.foundations.prediction import KnownPredictions
+from pestle.jobs.finetune.continuing import Data, read_data, reasons_of
 from pestle.jobs.finetune.keepers import keeper_notes, require_keepers, unused_keepers
 from pestle.jobs.finetune.method_choice import with_labels_at_hand, with_method
+from pestle.jobs.finetune.parent import Parent, level_of, read_parent
 from pestle.jobs.finetune.replay import (
     Replay,
     Stored,
@@ -38,13 +40,14 @@ from pestle.jobs.finetune.replay import (
 )
 from pestle.jobs.finetune.starting_model import make_start, reference_energies
 from pestle.jobs.finetune.without_validation import GIVES_UP, require_last
+from pestle.records.parts import LabelLevel
 from pestle.settings.run import DriftSettings, LoraSettings, ReplaySettings, RunSettings
 from pestle.structures.dispersion import D3
 from pestle.structures.frame import Frame, evenly
 from pestle.structures.graphs import GraphBatch, make_graph
 from pestle.structures.reading import is_reference_atom
 from pestle.structures.selection import Selection
-from pestle.structures.splits import Splits, read_splits
+from pestle.structures.splits import Splits
 from pestle.training.gate import Stage
 from pestle.training.loggers import require_loggers
 from pestle.training.objective import TrainingData
@@ -60,13 +63,15 @@ class Prepared:
 
     Attributes:
         settings, reasons: complete settings, and why those were chosen that the user left open.
-        splits: frames.
+        data: the frames, with those of continued runs.
         check: what the preflight found.
         foundation, foundation_head: as loaded, in the network's precision.
+        parent: the same as an earlier run left it; `None` where no run made it.
         known: what that head said of frames so far.
         fingerprint: hash of the foundation as it was loaded.
         start: the same made ready (head, elements, E0s): the run's baseline.
         e0s, compared: reference energies in use, and all that the data permit.
+        level: what they say of the level of theory of the labels.
         adaptation: the model to train.
         stages: from the foundation to that model, for the zero-step gate.
         warnings: one line each.
@@ -78,15 +83,17 @@ class Prepared:
 
     settings: RunSettings
     reasons: dict[str, str]
-    splits: Splits
+    data: Data
     check: CheckReport
     foundation: Foundation
     foundation_head: str
+    parent: Parent | None
     known: KnownPredictions
     fingerprint: str
     start: Foundation
     e0s: ReferenceEnergies
     compared: dict[str, ReferenceEnergies]
+    level: LabelLevel
     adaptation: Adaptation
     stages: list[Stage]
     warnings: list[str]
@@ -94,6 +101,11 @@ class Prepared:
     replay: Replay | None = None
     drift: list[Frame] = field(default_factory=list)
     ewc: list[Frame] = field(default_factory=list)
+
+    @property
+    def splits(self) -> Splits:
+        """The frames to train on and to choose the model by, and the new test frames."""
+        return self.data.splits
 
 
 def prepare(
@@ -103,6 +115,7 @@ def prepare(
     trust: bool = False,
     labels_file: Path | None = None,
     stored: Stored | None = None,
+    keep_e0s: bool = True,
 ) -> Prepared:
     """Read the data, check them, load the foundation, and adapt it.
 
@@ -113,15 +126,18 @@ def prepare(
         labels_file: file that stores pseudolabels while they are made and that keeps those of a
             stopped run; `None` stores none.
         stored: broad structures of a run that is resumed.
+        keep_e0s: whether a foundation that was fine-tuned before may keep its E0s.
 
     Raises:
         PestleError: a mistake that a user can correct, or an error of the preflight checks.
         LabellingStopped: Ctrl-C or SIGTERM came while pseudolabels were made.
     """
     require_loggers(settings.log)
-    splits = read_splits(settings.data)
-    settings, case, choice = with_method(settings, splits)
     require_foundation(settings)
+    parent = read_parent(settings.foundation)
+    data = read_data(settings, parent)
+    splits = data.splits
+    settings, case, choice = with_method(settings, splits)
     require_heads(settings)
     require_keepers(settings)
     require_last(settings)
@@ -145,7 +161,16 @@ def prepare(
     if case is not None:
         settings, choice, chosen = with_labels_at_hand(settings, case, foundation, head, frames)
         require_keepers(settings)
-    e0s, compared = reference_energies(settings, splits, foundation, head, known)
+    stated = dispersion_of_labels(frames, settings.data.dispersion_left)
+    e0s, compared, same_level = reference_energies(
+        settings,
+        splits,
+        foundation,
+        head,
+        known,
+        parent.learned(stated) if parent is not None and keep_e0s else None,
+        data.fresh,
+    )
     start, stages = make_start(settings, foundation, head, frames, e0s)
     has_atoms = any(is_reference_atom(f) for f in splits.isolated)
     settings, reasons = resolve(
@@ -155,6 +180,9 @@ def prepare(
         has_isolated_atoms=has_atoms,
         backend=foundation.backend,
     )
+    reasons = reasons_of(settings, parent) | reasons
+    if data.continued is not None:
+        settings.parent.weight, reasons["parent.weight"] = data.continued.weight, data.reason
     if settings.data.isolated_atom_repeats and not has_atoms:
         raise PestleError(
             "asked for, but the training data hold no IsolatedAtom frame with an energy",
@@ -192,9 +220,11 @@ def prepare(
     ewc = stored.ewc if stored is not None else []
     ewc = ewc or ewc_structures(settings, foundation, head, frames, replay)
     adaptation = replace(adaptation, notes=(*adaptation.notes, *keeper_notes(settings, len(ewc))))
+    trained_on = [*splits.train, *splits.isolated]
     return Prepared(
-        settings, reasons, splits, check, foundation, head, known, fingerprint, start, e0s,
-        compared, adaptation, stages, warnings, choice, replay, drift, ewc,
+        settings, reasons, data, check, foundation, head, parent, known, fingerprint, start, e0s,
+        compared, level_of(trained_on, e0s, parent, kept=same_level), adaptation, stages, warnings,
+        choice, replay, drift, ewc,
     )  # fmt: skip
 
 

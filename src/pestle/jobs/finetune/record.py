@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -17,8 +18,10 @@ from pestle.energies.reference_energies import ReferenceEnergies
 from pestle.files import sha256
 from pestle.foundations.capabilities import arithmetic_of
 from pestle.foundations.dispersion import dispersion_of
+from pestle.jobs.finetune.continuing import offer_of
 from pestle.jobs.finetune.data_settings import OF_SUBSET, data_files
 from pestle.jobs.finetune.judging import FINE_TUNED
+from pestle.jobs.finetune.parent import ancestry_of
 from pestle.jobs.finetune.plan import explained_settings, trainable_blocks
 from pestle.jobs.finetune.preparation import Prepared
 from pestle.records.card import OfRun
@@ -35,24 +38,31 @@ from pestle.records.manifest import (
     Subset,
 )
 from pestle.records.metrics import EvaluatedErrors
+from pestle.records.old_sets import old_set
 from pestle.records.parts import AtomicEnergies, File, FoundationFacts
 from pestle.structures.frame import Frame
 from pestle.structures.reading import expand_paths
 
+#: Digits of a run's hash that are its name among runs.
+RUN_ID_DIGITS = 16
 
-def describe(prepared: Prepared, command: str) -> Manifest:
+
+def describe(prepared: Prepared, command: str, identity: str) -> Manifest:
     """Return the manifest before training.
 
     Args:
         prepared: the run.
         command: the command line.
+        identity: hash that a resumed run must share.
     """
     foundation, adaptation = prepared.foundation, prepared.adaptation
+    continued = prepared.data.continued
     model = adaptation.model
     blocks = trainable_blocks(model, adaptation.trainable)
     checked = prepared.check.to_json()
     return Manifest(
         pestle=versions()["pestle"],
+        run_id=identity[:RUN_ID_DIGITS],
         command=command,
         started=now(),
         versions=versions(),
@@ -60,6 +70,11 @@ def describe(prepared: Prepared, command: str) -> Manifest:
             files={
                 name: _files(expand_paths(patterns))
                 for name, patterns in data_files(prepared.settings.data)
+            }
+            | {
+                old_set(split, run.name): files
+                for run in (continued.runs if continued is not None else ())
+                for split, files in run.files.items()
             },
             held_out=prepared.splits.held_out,
             subset=_subset(prepared),
@@ -83,6 +98,9 @@ def describe(prepared: Prepared, command: str) -> Manifest:
             dtype=prepared.settings.train.dtype,
             arithmetic=arithmetic_of(model),
         ),
+        ancestry=ancestry_of(prepared.parent, foundation, prepared.fingerprint),
+        continued=continued,
+        offer=offer_of(prepared.parent, prepared.settings),
         reference_energies=_energies(prepared.e0s),
         reference_energies_compared={k: _energies(v) for k, v in prepared.compared.items()},
         method=MethodFacts(
@@ -103,7 +121,7 @@ def describe(prepared: Prepared, command: str) -> Manifest:
 
 def _subset(prepared: Prepared) -> Subset | None:
     """The part of the training frames that is trained on; `None` for all of them."""
-    data, splits = prepared.settings.data, prepared.splits
+    data, splits = prepared.settings.data, prepared.data.fresh
     if not data.takes_subset:
         return None
     return Subset(n_frames=len(splits.train), n_given=splits.n_train_given, seed=data.subset_seed)
@@ -175,10 +193,13 @@ def card_after_training(
 
 def _card_of(prepared: Prepared, manifest: Manifest, epoch: int | float) -> OfRun:
     return OfRun(
+        run_id=manifest.run_id,
+        ancestry=manifest.ancestry,
         foundation=manifest.foundation,
         method=prepared.settings.method,
         data=manifest.data.files,
         reference_energies=manifest.reference_energies,
+        level=prepared.level,
         settings={name: entry.value for name, entry in manifest.settings.items()},
         warnings=manifest.warnings,
         interpolation=manifest.interpolation,
@@ -211,6 +232,7 @@ def run_identity(prepared: Prepared) -> str:
                 "lr",
             },
             "log": True,
+            "parent": True,
             "replay": {"pool"},
             "drift": {"structures"},
         }
@@ -222,7 +244,14 @@ def run_identity(prepared: Prepared) -> str:
         for frames in (replay.train if replay else [], replay.valid if replay else [])
     ]
     broad += [frames_digest(prepared.drift), frames_digest(prepared.ewc)]
-    text = json.dumps([fields, data, e0s, prepared.fingerprint, broad], sort_keys=True)
+    parts: list[Any] = [fields, data, e0s, prepared.fingerprint, broad]
+    continued = prepared.data.continued
+    if continued is not None:
+        files = [
+            [f.sha256 for f in group] for run in continued.runs for group in run.files.values()
+        ]
+        parts += [files, continued.weight]
+    text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -77,6 +77,7 @@ def going_on(manifest: Manifest, begun: Manifest, folder: RunFolder) -> Manifest
     }
     return manifest.with_entries(
         command=begun.command,
+        run_id=begun.run_id,
         started=begun.started,
         replay=begun.replay,
         rate_probe=begun.rate_probe,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pestle.adaptation import method_of
+from pestle.energies.kept import Learned, another_level, keep
 from pestle.energies.reference_energies import EnergyProblem, ReferenceEnergies, compare
 from pestle.energies.setting import from_setting
 from pestle.errors import PestleError
@@ -23,11 +24,14 @@ def reference_energies(
     foundation: Foundation,
     head: str,
     known: KnownPredictions,
-) -> tuple[ReferenceEnergies, dict[str, ReferenceEnergies]]:
+    learned: Learned | None = None,
+    fresh: Splits | None = None,
+) -> tuple[ReferenceEnergies, dict[str, ReferenceEnergies], bool]:
     """Return the E0s of a run, and the E0s of all methods for comparison.
 
-    From scratch there are no predictions to reestimate with; E0s are then `isolated` or else
-    `average`.
+    A model that was fine-tuned before keeps its E0s, unless the new labels are of another level of
+    theory. From scratch there are no predictions to reestimate with; E0s are then `isolated` or
+    else `average`.
 
     Args:
         settings: settings of the run.
@@ -35,6 +39,16 @@ def reference_energies(
         foundation: as loaded.
         head: head of the foundation.
         known: predictions of this head that exist already.
+        learned: what is known of the labels of a foundation that was fine-tuned before.
+        fresh: the new frames, where `splits` holds those of a continued run, too.
+
+    Returns:
+        The E0s, those of all methods, and whether the labels are taken to be of the level of theory
+        that the foundation was fine-tuned at.
+
+    Raises:
+        PestleError: the data do not permit the E0s, or the frames of a continued run are of another
+            level of theory than the new ones.
     """
     from_scratch = method_of(settings).from_scratch
     setting = settings.e0s
@@ -52,12 +66,28 @@ def reference_energies(
         known=known,
     )
     compared = compare(problem)
+    if not from_scratch and learned is not None:
+        new = fresh if fresh is not None else splits
+        why = another_level(problem, learned, [*new.train, *new.isolated])
+        if why and settings.parent.run is not None and setting == "auto":
+            raise PestleError(
+                f"the new frames and those of {learned.name} are of different levels of theory, "
+                f"and one model cannot learn both: {why}",
+                where="data.train",
+                fix="Train on the new frames alone, --foundation in place of --continue; or give "
+                "e0s yourself, if this is wrong.",
+            )
+        if setting == "auto" and not why and (problem.frames or problem.atoms):
+            return keep(problem, learned), compared, True
+        e0s = from_setting(problem, setting)
+        if setting == "auto" and why:
+            e0s.reason += f"; not kept from {learned.name}, because {why}"
+        return e0s, compared, not why
     if not from_scratch:
-        return from_setting(problem, setting), compared
+        return from_setting(problem, setting), compared, False
     # Predictions of random weights have no meaning: E0s must not depend on them.
     problem.interaction = None
-    e0s = from_setting(problem, setting)
-    return e0s, compared
+    return from_setting(problem, setting), compared, False
 
 
 def make_start(
