@@ -483,9 +483,21 @@ def test_stable_dynamics_pass_and_the_figures_are_there(tmp_path: Path) -> None:
         "Volume, steady part",
     }
     assert len(PROTOCOL.tables(probed.measured)[0].rows) == 4
-    assert PROTOCOL.extent(MdSettings()) == (
-        "8 structures: 250 ps npt at 300 K, 5 ps nve, ramp 50 → 800 K over 50 ps"
+
+
+def test_the_extent_names_the_ensembles_that_run() -> None:
+    """A molecule in vacuum has no pressure; where both are there, both are named."""
+    crystal = Frame(bulk("Cu", cubic=True))
+    vacuum = Frame(Atoms("H2", positions=[[0, 0, 0], [0, 0, 0.8]]))
+
+    def extent(*frames: Frame) -> str:
+        return PROTOCOL.extent(Inputs((1,), {"data": list(frames)}), MdSettings())
+
+    assert extent(crystal) == (
+        "1 structure: 250 ps npt at 300 K, 5 ps nve, ramp 50 → 800 K over 50 ps"
     )
+    assert "250 ps nvt at" in extent(vacuum) and "npt" not in extent(vacuum)
+    assert "npt (nvt where not periodic)" in extent(vacuum, crystal)
 
 
 MODULE = """

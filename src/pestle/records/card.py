@@ -40,6 +40,21 @@ class Origin(Part):
     dispersion_removed: str = ""
 
 
+class VerdictInWords(Part):
+    """What `pestle qualify` found of a model last.
+
+    Attributes:
+        verdict: pass, concern, fail or incomplete.
+        scope: what it was judged for.
+        use_for, not_for: what it may be used for and what not, in words.
+    """
+
+    verdict: str
+    scope: str
+    use_for: str
+    not_for: str
+
+
 class OfRun(Part):
     """What a card takes from the run that made the model.
 
@@ -57,10 +72,11 @@ class OfRun(Part):
             can tell.
         errors: only after the run: set → errors in all.
         ending: only after the run: how it ended.
+        verdict: only after `pestle qualify` of the run.
     """
 
     LEFT_OUT: ClassVar[frozenset[str]] = frozenset(
-        {"validation", "convergence", "errors", "ending"}
+        {"validation", "convergence", "errors", "ending", "verdict"}
     )
 
     foundation: FoundationFacts
@@ -75,6 +91,7 @@ class OfRun(Part):
     convergence: Convergence | None = None
     errors: dict[str, FrameErrors] | None = None
     ending: EndingInWords | None = None
+    verdict: VerdictInWords | None = None
 
 
 class _OfModel(Record):

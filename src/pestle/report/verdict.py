@@ -43,6 +43,7 @@ def verdict(folder: Results) -> dict[str, Any] | None:
         "quick": found.quick,
         "thresholds": "those that Pestle ships" if shipped else found.thresholds,
         "findings": findings(folder),
+        "use": found.use.lines if found.use is not None else {},
         "not_tested": [
             {
                 "title": protocol_title(entry.protocol),
@@ -74,12 +75,12 @@ def how_to_qualify(folder: Results) -> str:
 
 
 def findings(folder: Results, protocol: str | None = None) -> list[dict[str, Any]]:
-    """Findings, of one protocol or of all: the worst first, those that count before others."""
+    """Findings, of one protocol or of all: those that count first, of these the worst."""
     if folder.verdict is None:
         return []
     order = list(LEVELS)
     found = [f for f in folder.verdict.findings if protocol is None or f.protocol == protocol]
-    found.sort(key=lambda f: (order.index(f.level), not f.counts))
+    found.sort(key=lambda f: (not f.counts, order.index(f.level)))
     scope = folder.verdict.scope
     return [
         {

@@ -209,7 +209,8 @@ def _lost(
     level = limit.level(share)
     if level == "fail" and not labelled:
         level = "concern"
-    return Finding("neb", level, "ends that are no minima", share, limit.unit, limit.words, text)
+    limits = limit.words_for(level, share, "the path is labelled")
+    return Finding("neb", level, "ends that are no minima", share, limit.unit, limits, text)
 
 
 def _late(mine: Reactions, limit: Threshold) -> Finding | None:
