@@ -630,6 +630,10 @@ def test_a_bond_that_broke_may_be_a_reaction() -> None:
         "structure 3 (ts.xyz frame 3): lost its bond C0–F5 (1.40 → 2.31 Å) at 0.05 ps"
     )
     assert "issociation or reaction: look at trajectory-steady-3.xyz" in found.sentence
+    # Beside results that were just calculated: the file as it would be typed.
+    there = replace(measured([told("bond"), told()]), raws={"a": Path("my runs/raw/a")})
+    (typed, *_) = assess(there, read_thresholds()["md"])
+    assert "look at 'my runs/raw/a'/trajectory-steady-3.xyz" in typed.sentence
     assert "Not for dynamics" not in found.sentence and "reference en" not in found.sentence
     # Something worse beside it is named first, and the bond is told apart.
     found, _ = judged([told("bond"), told("volume", "ramp"), told()], [told(), told("bond")])

@@ -132,7 +132,7 @@ def command(
             raise PestleError(
                 "a resumed run takes its settings from the run folder",
                 where=str(run_file),
-                fix=f"Type `pestle finetune --resume -o {out}`.",
+                fix=f"Type `pestle finetune --resume -o {shlex.quote(str(out))}`.",
             )
     else:
         settings: RunSettings = build(tree, asked, where=str(run_file) if run_file else "settings")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -35,4 +36,4 @@ def command(
         asked["foundation"] = foundation
     with locked_file(out):
         write_text(out, template(build({}, asked), {"method": IN_WORDS}))
-    typer.echo(f"wrote {out}; start it with: pestle finetune {out} -o RUN_DIR")
+    typer.echo(f"wrote {out}; start it with: pestle finetune {shlex.quote(str(out))} -o RUN_DIR")

@@ -9,6 +9,7 @@ this hash is loaded from there, and nothing is unpickled.
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -147,4 +148,4 @@ def _read(folder: Path) -> Record:
 
 
 def _forget(folder: Path) -> str:
-    return f"Delete {folder}, and the model must be trusted again."
+    return f"Delete {shlex.quote(str(folder))}, and the model must be trusted again."
