@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from pestle.cli.output import print_table
 from pestle.cli.probe_tables import findings_table, not_tested_table
+from pestle.jobs.qualify import Qualification
 from pestle.progress import say
-from pestle.records.verdict import Verdict
 
 
-def print_verdict(result: Mapping[str, Any]) -> None:
+def print_verdict(result: Qualification) -> None:
     """Findings, first those that count for the scope, what was not tested, what a full test would
     add, the verdict, and what the model may be used for last."""
-    found = Verdict.of(
-        {name: said for name, said in result.items() if name in Verdict.model_fields}, "the verdict"
-    )
+    found = result.verdict
     counted = [finding for finding in found.findings if finding.counts]
     others = [finding for finding in found.findings if not finding.counts]
     print_table(findings_table(counted, f"findings that count for the {found.scope} scope"))
@@ -32,4 +27,4 @@ def print_verdict(result: Mapping[str, Any]) -> None:
     if found.use is not None:
         for about, line in found.use.lines.items():
             say(f"{about}:".ljust(12) + line)
-    say(f"report: {result['report']}")
+    say(f"report: {result.report}")
