@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pestle.adaptation import AUTO, IN_WORDS, METHODS
+from pestle.cli import completion
 from pestle.cli.options import (
     EnergyKey,
     ForcesKey,
@@ -51,6 +52,7 @@ def command(
             "--method",
             "-m",
             help=f"{', '.join(METHODS)}, or {AUTO} (with --scope).",
+            autocompletion=completion.methods,
         ),
     ] = None,
     scope: Scope = None,
@@ -74,7 +76,11 @@ def command(
     ] = None,
     overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", help="NAME=VALUE for any setting, e.g. --set train.lr=1e-4."),
+        typer.Option(
+            "--set",
+            help="NAME=VALUE of any setting, one or several: train.lr=1e-4 train.epochs=50.",
+            autocompletion=completion.settings,
+        ),
     ] = None,
     trust: Trust = False,
     resume: Annotated[
