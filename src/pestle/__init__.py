@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pestle.jobs.qualify import qualify
     from pestle.jobs.replay import replay
     from pestle.jobs.report import write_report
+    from pestle.jobs.trust import trust
 
 __all__ = [
     "PestleError",
@@ -47,6 +48,7 @@ __all__ = [
     "qualify",
     "replay",
     "torch_sim_model",
+    "trust",
     "write_report",
 ]
 
@@ -64,6 +66,7 @@ _HOMES = {
     "qualify": ("pestle.jobs.qualify", "qualify"),
     "replay": ("pestle.jobs.replay", "replay"),
     "torch_sim_model": ("pestle.foundations.torch_sim", "torch_sim_model"),
+    "trust": ("pestle.jobs.trust", "trust"),
     "write_report": ("pestle.jobs.report", "write_report"),
 }
 

@@ -23,6 +23,7 @@ from pestle.cli import (
     qualify,
     replay,
     report,
+    trust,
 )
 from pestle.cli.words import one_each
 from pestle.errors import Interrupted, PestleError
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.command)
 app.command("models")(models.command)
+app.command("trust")(trust.command)
 app.command("init")(init.command)
 app.command("check")(check.command)
 app.command("e0")(e0.command)

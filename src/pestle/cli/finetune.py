@@ -131,6 +131,10 @@ def command(
     for name in tree:
         if name not in {*NO_SETTINGS, *(n.split(".")[0] for n, _ in walk())}:
             raise unknown_name_error(str(name))
+    if run_file:
+        from pestle.jobs.run_paths import from_file
+
+        tree = from_file(tree, run_file.parent)
     if resume:
         if out is None:
             raise PestleError("--resume needs -o RUN_DIR: the run folder to go on with")

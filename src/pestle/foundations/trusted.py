@@ -70,6 +70,11 @@ def hash_of(entry: str) -> str:
     return next((record.sha256 for record in records if record.entry == entry), "")
 
 
+def is_trusted(digest: str) -> bool:
+    """Return whether a file with this SHA-256 was trusted on this machine."""
+    return (store() / digest / RECORD).is_file()
+
+
 def recall(digest: str, provenance: Provenance) -> Foundation | None:
     """Load the safe form of a trusted file.
 
@@ -83,9 +88,9 @@ def recall(digest: str, provenance: Provenance) -> Foundation | None:
     Raises:
         PestleError: the safe form or its record cannot be read or is damaged.
     """
-    folder = store() / digest
-    if not (folder / RECORD).is_file():
+    if not is_trusted(digest):
         return None
+    folder = store() / digest
     record = _read(folder)
     architecture = folder / safe_files.ARCHITECTURE
     if not architecture.is_file() or sha256(architecture) != record.architecture_sha256:
