@@ -105,9 +105,10 @@ def _with_foundation(settings: RunSettings, trust: bool) -> CheckReport:
     if unsplit is not None:
         text = f"a run needs validation frames, and {unsplit.what}"
         report.findings.append(finding("warning", "no-validation", text, fix=unsplit.fix or ""))
+    compared = None
     if not report.errors:
         frames = [frame for split in named.values() for frame in split]
-        e0s, _ = reference_energies(settings, splits, model, head, known)
+        e0s, compared = reference_energies(settings, splits, model, head, known)
         start, _ = make_start(settings, model, head, frames, e0s)
         report.findings += model_findings(e0s, start, frames, model)
     report.findings = sorted_findings(report.findings)
@@ -117,7 +118,7 @@ def _with_foundation(settings: RunSettings, trust: bool) -> CheckReport:
         head,
         known,
         stated=settings.data.dispersion_left,
-        sound=not report.errors,
+        compared=compared,
     )
     return report
 
@@ -171,9 +172,7 @@ def _foundation_lines(found: AgainstFoundation) -> list[str]:
         "elements": f"{covered} of the data known{missing}",
     }
     if found.offset:
-        table = ", ".join(
-            f"{symbol} {fixed(e, 4, sign=True)}" for symbol, e in found.offset.items()
-        )
+        table = ", ".join(f"{s} {fixed(e, 4, sign=True)}" for s, e in found.offset.items())
         sums = ", ".join(found.offset_undetermined)
         rows["offset"] = f"eV for each atom, added below: {table}"
         rows["offset"] += f" (of {sums} the data determine sums only)" if sums else ""
@@ -183,10 +182,7 @@ def _foundation_lines(found: AgainstFoundation) -> list[str]:
         return [*lines, "  errors             not calculated: the data have errors of their own"]
     titles = ("frames", "energy meV/atom", "forces meV/Å", "stress meV/Å³")
     figures = {
-        name: (
-            count(e.n_frames),
-            *(number(v) for v in (e.energy_rmse, e.forces_rmse, e.stress_rmse)),
-        )
+        name: [count(e.n_frames), *map(number, (e.energy_rmse, e.forces_rmse, e.stress_rmse))]
         for name, e in found.errors.items()
     }
     width = max(20, *(len(name) for name in figures))

@@ -46,6 +46,7 @@ def described(
     everything = [frame for frames in splits.values() for frame in frames]
     have = set(foundation.elements)
     elements = [z for z in elements_of(everything) if z]
+    names = {z: chemical_symbols[z] for z in elements}
     offset: dict[int, float] = {}
     undetermined: set[str] = set()
     errors: dict[str, FrameErrors] = {}
@@ -71,9 +72,9 @@ def described(
         level_of_labels=level_of_labels(everything),
         dispersion=dispersion_of(foundation, head),
         dispersion_of_labels=dispersion_of_labels(everything, stated),
-        covered=tuple(chemical_symbols[z] for z in elements if z in have),
-        not_covered=tuple(chemical_symbols[z] for z in elements if z not in have),
-        offset={chemical_symbols[z]: value for z, value in offset.items()},
+        covered=tuple(names[z] for z in elements if z in have),
+        not_covered=tuple(names[z] for z in elements if z not in have),
+        offset={names[z]: value for z, value in offset.items()},
         offset_undetermined=tuple(
             chemical_symbols[z] for z in elements if chemical_symbols[z] in undetermined
         ),
