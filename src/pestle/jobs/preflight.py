@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pestle.adaptation import method_of
-from pestle.checks import CheckReport, Finding
+from pestle.checks import CheckReport
 from pestle.checks.against_foundation import check_with_foundation
 from pestle.checks.dispersion import dispersion_findings
-from pestle.checks.report import finding
+from pestle.checks.report import Finding, finding
 from pestle.energies.reference_energies import ReferenceEnergies
 from pestle.energies.setting import fallback, given_elements
 from pestle.energies.single_atoms import single_atom_note
