@@ -23,6 +23,7 @@ from pestle.cli import (
     qualify,
     replay,
     report,
+    study,
     trust,
 )
 from pestle.cli.words import one_each
@@ -50,6 +51,7 @@ app.command("qualify")(qualify.command)
 app.command("report")(report.command)
 app.command("label")(label.command)
 app.command("replay")(replay.command)
+app.add_typer(study.app, name="study")
 
 
 #: Of `gc.set_threshold`; Python begins with 700, 10, 10.
@@ -57,7 +59,7 @@ GARBAGE_THRESHOLDS = (10_000, 20, 50)
 #: Exit code of a command that was interrupted.
 INTERRUPTED = 130
 #: Commands that keep what they have calculated, and go on from it when typed again.
-RESUMING = ("probe", "qualify", "label")
+RESUMING = ("probe", "qualify", "label", "study")
 
 
 def _version(show: bool) -> None:

@@ -8,7 +8,7 @@ from pestle.adaptation import method_of
 from pestle.checks import CheckReport
 from pestle.checks.against_foundation import check_with_foundation
 from pestle.checks.dispersion import dispersion_findings
-from pestle.checks.report import Finding, finding
+from pestle.checks.report import CheckFinding, finding
 from pestle.energies.reference_energies import ReferenceEnergies
 from pestle.energies.setting import fallback, given_elements
 from pestle.energies.single_atoms import single_atom_note
@@ -80,7 +80,7 @@ def require_sound(report: CheckReport) -> None:
 
 def model_findings(
     e0s: ReferenceEnergies, model: Foundation, frames: Sequence[Frame], foundation: Foundation
-) -> list[Finding]:
+) -> list[CheckFinding]:
     """Warnings about the model that training would begin with.
 
     Args:
@@ -98,6 +98,6 @@ def model_findings(
     return found
 
 
-def as_lines(findings: Sequence[Finding]) -> list[str]:
+def as_lines(findings: Sequence[CheckFinding]) -> list[str]:
     """Each finding with its advice in one line, as plans and cards list warnings."""
     return [f"{f.message}. {f.fix}" if f.fix else f.message for f in findings]

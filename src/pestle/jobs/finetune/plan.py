@@ -90,6 +90,11 @@ def plan_lines(manifest: Manifest) -> list[str]:
         lines.append(f"  {split:<6} {_split_line(summary)}")
     if manifest.data.held_out:
         lines.append("  validation frames are a seeded fraction of the training frames")
+    if (drawn := manifest.data.subset) is not None:
+        lines.append(
+            f"  {drawn.n_frames} of {drawn.n_given} training frames are used (data.subset_seed "
+            f"{drawn.seed})"
+        )
     for item in manifest.data.findings:
         if item.severity == "note" and item.code in OF_READING:
             lines.append(f"  {item.message}. {item.fix}".rstrip())
