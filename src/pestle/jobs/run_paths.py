@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pestle.adaptation.replay.pools import is_file_pool
 from pestle.energies.reference_energies import METHODS
 from pestle.errors import PestleError
 from pestle.foundations import catalogue
+from pestle.foundations.replay_catalogue import is_file_pool
 
 #: Where the working folder is the file's own, paths stay as they are written.
 HERE = Path()
