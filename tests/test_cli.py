@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +18,7 @@ from ase import Atoms
 
 from conftest import DATA
 from pestle import cli
+from pestle.cli.words import one_each
 
 
 def run(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, *words: str) -> Any:
@@ -286,3 +289,89 @@ def test_help_and_version_have_short_names(pestle: Any) -> None:
     assert pestle("-V") == pestle("--version")
     code, out, _ = pestle("finetune", "-h")
     assert code == 0 and "--resume" in out
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("x --set a=1 b.c=2 -o o", "x --set a=1 --set b.c=2 -o o"),
+        ("--set a=1 --set b=2", "--set a=1 --set b=2"),
+        ("--set=a=1 b=2 run", "--set=a=1 --set b=2 run"),
+        ("--set a b=2", "--set a --set b=2"),
+        ("-d a=b.xyz --set c=1", "-d a=b.xyz --set c=1"),
+        ("--set c=1 -- b=2", "--set c=1 -- b=2"),
+        ("--set", "--set"),
+        ("--set --json b=2", "--set --json --set b=2"),  # the parser says what is wrong
+    ],
+)
+def test_several_settings_after_one_option(typed: str, meant: str) -> None:
+    assert one_each(typed.split()) == meant.split()
+
+
+def test_settings_after_one_option_reach_the_run(pestle: Any) -> None:
+    words = ["finetune", "-f", "pestle-seed0", "-d", TRAIN, "--dry-run", "--json"]
+    code, out, _ = pestle(*words, "--set", "train.epochs=3", "loss.energy=2", "--seed", "4")
+    assert code == 0
+    chosen = {name: entry["value"] for name, entry in json.loads(out)["settings"].items()}
+    assert (chosen["train.epochs"], chosen["loss.energy"], chosen["train.seed"]) == (3, 2.0, 4)
+    code, _, err = pestle("probe", "dimers", "pestle-seed0", "--set", "dimers.points=9", "md.tim=1")
+    assert code == 2 and "md.tim: no such setting" in err
+
+
+def completed(text: str) -> list[str]:
+    """What bash's completion of `pestle` offers for the last word."""
+    env = os.environ | {"COMP_WORDS": text, "_PESTLE_COMPLETE": "complete_bash"}
+    env["COMP_CWORD"] = str(len(text.split()) - 1)
+    code = "import sys; sys.argv = ['pestle']\nfrom pestle.cli import app; app(prog_name='pestle')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=env, check=False
+    )
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("text", "offered"),
+    [
+        ("pestle che", "check"),
+        ("pestle finetune -f pestle-s", "pestle-seed0"),
+        ("pestle finetune -m free", "freeze-backbone"),
+        ("pestle finetune --set train.l", "train.lr="),
+        ("pestle qualify x --set md.tim", "md.timestep="),
+    ],
+)
+def test_tab_completes_commands_names_and_settings(text: str, offered: str) -> None:
+    found = completed(text)
+    assert offered in found and all(word.startswith(text.split()[-1]) for word in found)
+
+
+def test_the_shell_is_told_how_to_complete(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["pestle", "--show-completion", "bash"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 0 and "_PESTLE_COMPLETE=complete_bash" in capsys.readouterr().out
+
+
+def test_paths_in_a_run_file_are_relative_to_it(pestle: Any, tmp_path: Path) -> None:
+    for name in ("configs", "data"):
+        (tmp_path / name).mkdir()
+    shutil.copy(TRAIN, tmp_path / "data" / "train.xyz")
+    dry = ["finetune", "configs/mine.yaml", "--dry-run", "--json"]
+    assert pestle("init", "data/train.xyz", "-f", "pestle-seed0", "-o", "configs/mine.yaml")[0] == 0
+    tree = yaml.safe_load((tmp_path / "configs" / "mine.yaml").read_text())
+    assert tree["data"]["train"] == ["../data/train.xyz"] and tree["foundation"] == "pestle-seed0"
+    code, out, _ = pestle(*dry)
+    assert code == 0
+    (file,) = json.loads(out)["data"]["files"]["train"]
+    assert (tmp_path / file["path"]).samefile(tmp_path / "data" / "train.xyz")
+    # What is typed is relative to where it is typed.
+    assert pestle(*dry, "-d", "data/train.xyz")[0] == 0
+    # A file of the time when the working folder counted: the error says what to write.
+    tree["data"]["train"] = ["data/train.xyz"]
+    (tmp_path / "configs" / "mine.yaml").write_text(yaml.safe_dump(tree))
+    code, _, err = pestle(*dry)
+    assert code == 2 and "relative to the file. Write ../data/train.xyz" in err
+    tree["data"]["train"] = [TRAIN]
+    (tmp_path / "configs" / "mine.yaml").write_text(yaml.safe_dump(tree))
+    assert pestle(*dry)[0] == 0

@@ -490,8 +490,21 @@ def test_stable_dynamics_pass_and_the_figures_are_there(tmp_path: Path) -> None:
         "Volume, steady part",
     }
     assert len(PROTOCOL.tables(probed.measured)[0].rows) == 4
-    for fact in ("8 structures", "250 ps npt at 300 K", "5 ps nve", "50 → 800 K over 50 ps"):
-        assert fact in PROTOCOL.extent(MdSettings())
+
+
+def test_the_extent_names_the_ensembles_that_run() -> None:
+    """A molecule in vacuum has no pressure; where both are there, both are named."""
+    crystal = Frame(bulk("Cu", cubic=True))
+    vacuum = Frame(Atoms("H2", positions=[[0, 0, 0], [0, 0, 0.8]]))
+
+    def extent(*frames: Frame) -> str:
+        return PROTOCOL.extent(Inputs((1,), {"data": list(frames)}), MdSettings())
+
+    assert extent(crystal) == (
+        "1 structure: 250 ps npt at 300 K, 5 ps nve, ramp 50 → 800 K over 50 ps"
+    )
+    assert "250 ps nvt at" in extent(vacuum) and "npt" not in extent(vacuum)
+    assert "npt (nvt where not periodic)" in extent(vacuum, crystal)
 
 
 MODULE = """
@@ -622,6 +635,10 @@ def test_a_bond_that_broke_may_be_a_reaction() -> None:
     assert "structure 3 (ts.xyz frame 3)" in found.sentence
     assert re.search(r"bond C0–F5 \(1\.40 → 2\.31 Å\) at 0\.05 ps", found.sentence)
     assert re.search("reaction: .*trajectory-steady-3.xyz", found.sentence)
+    # Beside results that were just calculated: the file as it would be typed.
+    there = replace(measured([told("bond"), told()]), raws={"a": Path("my runs/raw/a")})
+    (typed, *_) = assess(there, read_thresholds()["md"])
+    assert "'my runs/raw/a'/trajectory-steady-3.xyz" in typed.sentence
     assert "Not for dynamics" not in found.sentence and "reference en" not in found.sentence
     # Something worse beside it is named first, and the bond is told apart.
     found, _ = judged([told("bond"), told("volume", "ramp"), told()], [told(), told("bond")])

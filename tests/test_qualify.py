@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from pestle.files import read_json
 from pestle.jobs.probe import probe
 from pestle.jobs.qualify import qualify
 from pestle.jobs.qualify_plan import settings_for
+from pestle.records.card import Card
+from pestle.records.verdict import Verdict
 from pestle.settings.probe import ProbeSettings
 
 SMALL = {
@@ -163,6 +166,13 @@ def test_a_run_folder_brings_its_own_foundation_data_and_gate(
     assert again == pytest.approx(before, rel=1e-4), "the foundation with the E0s of the run"
     page = (run / "report.html").read_text()
     assert result["findings"][0]["sentence"][:40] in page
+    use = Verdict.read(run / "verdict.json").use
+    assert use is not None and use.next.startswith("pestle finetune --resume"), "one epoch"
+    card = Card.read(run / "model" / "card.json").verdict
+    assert card is not None and (card.use_for, card.not_for) == (use.use_for, use.not_for)
+    assert all(html.escape(line) in page for line in use.lines.values())
+    counts = [finding["counts"] for finding in result["findings"]]
+    assert counts == sorted(counts, reverse=True), "what counts stands first"
 
 
 def test_settings_full_quick_and_asked_for() -> None:

@@ -599,6 +599,10 @@ def test_a_difference_that_may_be_chance_is_a_concern_at_most(worst, base, n, le
     assert ("the foundation" in finding.sentence) == (base is not None)
     assert ("may be chance" in finding.sentence) == (level == "concern")
     assert ("not for structure search" in finding.sentence) == (level == "fail")
+    # Beside a concern no limit is quoted by which it would have failed.
+    too_few = finding.value >= 0.02 and level == "concern"
+    assert ("too few to fail on" in finding.sentence) == too_few
+    assert ("only where" in finding.limit) == too_few
     assert ("replay would keep the wall" in finding.sentence) == (
         level == "fail" and base is not None
     )

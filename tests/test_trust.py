@@ -156,7 +156,7 @@ def test_an_adapter_grants_no_trust_to_the_file_that_it_names(
     for more in ((), ("--trust",)):
         code, err = command("evaluate", "a.safetensors", TRAIN, *more)
         assert code == 2 and "never trusted on this machine" in err and "a.safetensors" in err
-        assert f"pestle evaluate {path} DATA --trust" in err
+        assert f"pestle trust {path}" in err
 
 
 def test_an_adapter_finds_a_foundation_that_was_trusted(tmp_path: Path) -> None:
@@ -293,6 +293,66 @@ def test_a_file_that_was_trusted_is_loaded_from_its_safe_form(
     assert again.fingerprint() == first.fingerprint() and equal_predictions(again, first)
     elsewhere = shutil.copy(path, tmp_path / "other.model")
     assert load_foundation(elsewhere).provenance.name == "other"
+
+
+def test_trust_is_typed_once_and_holds_for_all_that_follows(
+    command: Callable[..., Any], tmp_path: Path, sealed: Callable[[], None], seed0: Foundation
+) -> None:
+    """Checks, predictions and runs from it need no flag; one byte more or less needs it again."""
+    path = tmp_path / "my model.model"
+    seed0.export(path)
+    (tmp_path / "my model.model.sha256").unlink()  # as a file from elsewhere
+    dry = ("finetune", "-f", path.name, "-d", TRAIN, "--set", "elements=data", "-o", "run")
+    code, err = command(*dry, "--dry-run")
+    assert code == 2 and "pestle trust 'my model.model'" in err
+    assert command("trust", path.name)[0] == 0
+    sealed()
+    assert command("trust", path.name)[0] == 0, "it is known, and not unpickled again"
+    for words in (
+        ("check", TRAIN, "-f", path.name),
+        ("evaluate", path.name, TRAIN),
+        (*dry, "--dry-run"),
+    ):
+        assert command(*words)[0] == 0, words
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    for words in (("evaluate", path.name, TRAIN), (*dry, "--dry-run")):
+        code, err = command(*words)
+        assert code == 2 and "pestle trust" in err, words
+
+
+def test_init_trusts_where_it_is_told_to(command: Callable[..., Any], tmp_path: Path) -> None:
+    path = a_model(tmp_path / "mine.model")
+    assert command("init", "-f", path.name, "--trust")[0] == 0
+    load_foundation(path)
+    assert "trust" not in yaml.safe_load((tmp_path / "run.yaml").read_text())
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nowhere.model", "no such file"),
+        ("pestle-seed0", "nothing of it needs trust"),
+        ("folder", "nothing of it needs trust"),
+        ("text.xyz", "no file of a model"),
+    ],
+)
+def test_trust_of_what_needs_none_is_one_line(
+    command: Callable[..., Any], tmp_path: Path, name: str, said: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "text.xyz").write_text("1\n\nH 0 0 0\n")
+    code, err = command("trust", name)
+    assert code == 2 and said in err and "Traceback" not in err
+
+
+def test_a_file_that_holds_no_model_is_not_remembered(
+    command: Callable[..., Any], tmp_path: Path
+) -> None:
+    hostile.write_model(tmp_path / "x.model", tmp_path / "elsewhere")
+    code, err = command("trust", "x.model")
+    assert code == 2 and "holds weights only" in err and not list(trusted.store().glob("*"))
 
 
 def test_what_is_remembered_says_what_and_since_when(

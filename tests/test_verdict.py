@@ -13,8 +13,9 @@ from pestle.jobs.qualify import qualify
 from pestle.jobs.qualify_inputs import Given
 from pestle.jobs.qualify_plan import observables_of, protocols_to_run, settings_for
 from pestle.protocols import declarations, inputs, names, protocol
+from pestle.protocols.base import Inputs
 from pestle.protocols.thresholds import Threshold, read_thresholds
-from pestle.protocols.verdict import by_level, conclude, needed_by
+from pestle.protocols.verdict import conclude, in_order, needed_by, use_of
 from pestle.protocols.zero_step.gate import assess_gate
 from pestle.records.manifest import Gate
 from pestle.records.verdict import Finding, NotTested
@@ -58,8 +59,52 @@ def test_the_worst_finding_decides_and_is_named() -> None:
     assert "md says fail." in verdict.sentence
     concern = said("narrow", [finding("errors", "concern"), finding("md", "pass")])
     assert concern.verdict == "concern" and "errors says concern." in concern.sentence
-    order = by_level([finding("a", "pass"), *found], {"errors": 0, "md": 1})
-    assert [f.level for f in order] == ["fail", "concern", "pass"]
+
+
+def test_what_counts_stands_before_a_worse_finding_that_does_not() -> None:
+    found = [
+        finding("rss", "fail"),
+        finding("md", "pass"),
+        finding("errors", "concern"),
+        finding("dimers", "concern"),
+    ]
+    order = in_order(found, needed_by("narrow", []))
+    assert [f.protocol for f in order] == ["errors", "md", "rss", "dimers"]
+
+
+def use(findings, missing=()):
+    absent = [NotTested(name, needed, "why", "how") for name, needed in missing]
+    return use_of(findings, absent, quick=True)
+
+
+def test_what_a_model_may_be_used_for_follows_from_what_it_passed() -> None:
+    found = [finding("errors", "pass"), finding("md", "concern"), finding("rss", "fail")]
+    lines = use(found, [("torsion", False)]).lines
+    uses = {declared.name: declared.use for declared in declarations()}
+    assert uses["errors"] in lines["Use it for"] and f"care: {uses['md']}" in lines["Use it for"]
+    assert lines["Not for"].startswith(f"{uses['rss']} (failed)")
+    assert uses["torsion"] in lines["Not for"].partition("not tested")[2]
+    # One bad finding of a protocol is enough, whatever else it found.
+    again = use([*found, finding("errors", "concern")])
+    assert uses["errors"] in again.with_care and uses["errors"] not in again.fit
+
+
+@pytest.mark.parametrize(
+    ("findings", "missing", "why"),
+    [
+        ([("errors", "fail"), ("md", "pass")], [], "errors failed"),
+        ([("md", "pass")], [("errors", True)], "errors not tested"),
+        ([("zero_step", "fail"), ("errors", "pass")], [], "zero-step failed"),
+    ],
+)
+def test_without_its_basis_a_model_is_fit_for_nothing(findings, missing, why: str) -> None:
+    found = use([finding(*one) for one in findings], missing)
+    assert found.use_for == f"nothing yet: {why}" and not found.fit
+
+
+def test_a_model_without_a_gate_may_still_be_used() -> None:
+    """A foundation or a calculator was made by no run, and its scope does not need one."""
+    assert use([finding("errors", "pass")], [("zero_step", False)]).fit
 
 
 def test_thresholds_by_hand() -> None:
@@ -69,6 +114,15 @@ def test_thresholds_by_hand() -> None:
     assert [limit.level(v) for v in values] == expected
     assert limit.words == "concern from 1, fail from 1.5"
     assert Threshold(None, None, "", "", "").level(1e9) == "pass"
+
+
+def test_a_quoted_limit_agrees_with_the_level() -> None:
+    """A figure beyond `fail` that is only a concern says what would make it fail."""
+    limit = Threshold(0.001, 0.02, "", "", "")
+    assert limit.words_for("concern", 0.01, "it is no chance") == limit.words
+    assert limit.words_for("fail", 0.1, "it is no chance") == limit.words
+    words = limit.words_for("concern", 0.1, "it is no chance")
+    assert words == "concern from 0.001, fail from 0.02 only where it is no chance"
 
 
 def test_every_protocol_declares_itself_and_is_documented() -> None:
@@ -184,5 +238,6 @@ def test_quick_settings_are_settings_and_smaller_ones(name: str) -> None:
     chosen = protocol(name)
     full = chosen.settings()
     quick = chosen.settings(**chosen.quick)
-    assert chosen.extent(full)
+    frame = Frame(Atoms("H2", positions=[[0, 0, 0], [0, 0, 0.8]]))
+    assert chosen.extent(Inputs((1,), {"data": [frame]}), full)
     assert quick != full or not chosen.quick

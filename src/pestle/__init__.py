@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pestle.jobs.qualify import qualify
     from pestle.jobs.replay import replay
     from pestle.jobs.report import gather, write_figures, write_report
+    from pestle.jobs.trust import trust
     from pestle.study.job import run_study
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "replay",
     "run_study",
     "torch_sim_model",
+    "trust",
     "write_figures",
     "write_report",
 ]
@@ -73,6 +75,7 @@ _HOMES = {
     "replay": ("pestle.jobs.replay", "replay"),
     "run_study": ("pestle.study.job", "run_study"),
     "torch_sim_model": ("pestle.foundations.torch_sim", "torch_sim_model"),
+    "trust": ("pestle.jobs.trust", "trust"),
     "write_figures": ("pestle.jobs.report", "write_figures"),
     "write_report": ("pestle.jobs.report", "write_report"),
 }

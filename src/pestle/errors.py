@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterable
 
 
@@ -38,7 +39,8 @@ class Interrupted(Exception):
 
     def __init__(self, by: str, folder: str) -> None:
         self.by, self.folder = by, folder
-        super().__init__(f"stopped by {by}; go on with: pestle finetune --resume -o {folder}")
+        again = f"pestle finetune --resume -o {shlex.quote(folder)}"
+        super().__init__(f"stopped by {by}; go on with: {again}")
 
 
 #: Names less alike than this (difflib's ratio) are no slips of the pen: in four letters one may be

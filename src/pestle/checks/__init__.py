@@ -41,6 +41,7 @@ def check_frames(
     embeds: Collection[str] = (),
     mixed: bool = False,
     opinion: Callable[[], Opinion] | None = None,
+    shown: Mapping[str, Sequence[Frame]] | None = None,
 ) -> CheckReport:
     """Everything that can be said about the data without a model, or with its opinion on units.
 
@@ -56,6 +57,7 @@ def check_frames(
         embeds: what the foundation is told of a frame: `charge`, `spin`.
         mixed: whether the user said that all frames are of one potential-energy surface.
         opinion: gives what a foundation says of the units; asked where the structures are sound.
+        shown: what the summary is about instead of the splits: the same frames by file.
     """
     findings: list[CheckFinding] = []
     sound: dict[str, list[Frame]] = {}
@@ -83,4 +85,4 @@ def check_frames(
     findings += unit_problems
     findings += level_findings([units.in_eV(f) for f in flat])
     findings += reference_findings(sound, method=e0_method, given=given_e0s, cutoff=cutoff)
-    return CheckReport(summary_of(splits, near, keys), sorted_findings(findings), units)
+    return CheckReport(summary_of(shown or splits, near, keys), sorted_findings(findings), units)

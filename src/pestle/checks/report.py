@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pestle.checks.unit_tables import Units
+from pestle.metrics import FrameErrors
 from pestle.structures.frame import Frame
 from pestle.views import Shown, Table
 
@@ -37,16 +38,56 @@ class CheckFinding:
     fix: str = ""
 
 
+@dataclass(frozen=True)
+class AgainstFoundation:
+    """A foundation beside the data.
+
+    Attributes:
+        name, head: of the foundation.
+        licence: of its weights; a fine-tuned model inherits it.
+        level_of_theory: that its labels were calculated at.
+        level_of_labels: what the files say of theirs; empty where they say nothing.
+        dispersion, dispersion_of_labels: whether its and the data's energies hold it: included,
+            none or unknown.
+        covered, not_covered: elements of the data that it knows, and those that it does not.
+        offset: symbol → eV that was added for each atom, so that energies of another level of
+            theory can be compared; empty where nothing could be compared.
+        offset_undetermined: elements of which the compositions determine sums only.
+        errors: `all` and every config_type → errors less that offset, without isolated atoms; empty
+            where the checks found errors in the data.
+    """
+
+    name: str
+    head: str
+    licence: str
+    level_of_theory: str
+    level_of_labels: str
+    dispersion: str
+    dispersion_of_labels: str
+    covered: tuple[str, ...]
+    not_covered: tuple[str, ...]
+    offset: Mapping[str, float]
+    offset_undetermined: tuple[str, ...]
+    errors: Mapping[str, FrameErrors]
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain data."""
+        plain = {name: value for name, value in vars(self).items() if name != "errors"}
+        return plain | {"errors": {name: e.model_dump() for name, e in self.errors.items()}}
+
+
 @dataclass(repr=False)
 class CheckReport(Shown):
     """What is in the data (`summary`, JSON-able) and what is wrong with it (`findings`).
 
-    `units` are those that the labels are in, as far as the evidence says.
+    `units` are those that the labels are in, as far as the evidence says; `foundation` is what was
+    found of the foundation, where one was given.
     """
 
     summary: dict[str, Any]
     findings: list[CheckFinding]
     units: Units = field(default_factory=Units)
+    foundation: AgainstFoundation | None = None
 
     @property
     def errors(self) -> list[CheckFinding]:
@@ -82,7 +123,10 @@ class CheckReport(Shown):
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain dictionaries, lists, numbers and strings."""
-        return {"summary": self.summary, "findings": [asdict(f) for f in self.findings]}
+        plain = {"summary": self.summary, "findings": [asdict(f) for f in self.findings]}
+        if self.foundation is None:
+            return plain
+        return plain | {"foundation": self.foundation.to_json()}
 
 
 def finding(

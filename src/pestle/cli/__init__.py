@@ -24,20 +24,22 @@ from pestle.cli import (
     replay,
     report,
     study,
+    trust,
 )
+from pestle.cli.words import one_each
 from pestle.errors import Interrupted, PestleError
 
 app = typer.Typer(
     name="pestle",
     help="Fine-tune a foundation interatomic potential and show whether it is fit for use.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo")(demo.command)
 app.command("models")(models.command)
+app.command("trust")(trust.command)
 app.command("init")(init.command)
 app.command("check")(check.command)
 app.command("e0")(e0.command)
@@ -99,7 +101,7 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        result = app(standalone_mode=False)
+        result = app(one_each(sys.argv[1:]), standalone_mode=False)
     except PestleError as error:
         return fail(error.line, error.exit_code)
     except Interrupted as stop:

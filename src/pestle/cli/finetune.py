@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pestle.adaptation import AUTO, IN_WORDS, METHODS
+from pestle.cli import completion
 from pestle.cli.options import (
     EnergyKey,
     ForcesKey,
@@ -51,6 +52,7 @@ def command(
             "--method",
             "-m",
             help=f"{', '.join(METHODS)}, or {AUTO} (with --scope).",
+            autocompletion=completion.methods,
         ),
     ] = None,
     scope: Scope = None,
@@ -90,7 +92,11 @@ def command(
     ] = None,
     overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", help="NAME=VALUE for any setting, e.g. --set train.lr=1e-4."),
+        typer.Option(
+            "--set",
+            help="NAME=VALUE of any setting, one or several: train.lr=1e-4 train.epochs=50.",
+            autocompletion=completion.settings,
+        ),
     ] = None,
     trust: Trust = False,
     resume: Annotated[
@@ -148,6 +154,10 @@ def command(
             where="--resume",
             fix="Leave out --resume; or resume one member: --resume -o OUT/seed-0.",
         )
+    if run_file:
+        from pestle.jobs.run_paths import from_file
+
+        tree = from_file(tree, run_file.parent)
     if resume:
         if out is None:
             raise PestleError("--resume needs -o RUN_DIR: the run folder to go on with")
@@ -155,7 +165,7 @@ def command(
             raise PestleError(
                 "a resumed run takes its settings from the run folder",
                 where=str(run_file),
-                fix=f"Type `pestle finetune --resume -o {out}`.",
+                fix=f"Type `pestle finetune --resume -o {shlex.quote(str(out))}`.",
             )
     else:
         settings: RunSettings = build(tree, asked, where=str(run_file) if run_file else "settings")

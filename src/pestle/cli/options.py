@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import typer
 from typer.models import ArgumentInfo
 
+from pestle.cli import completion
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Trust = Annotated[
     bool,
@@ -24,7 +26,12 @@ Head = Annotated[
 ]
 FoundationOption = Annotated[
     str | None,
-    typer.Option("--foundation", "-f", help="Catalogue name, model folder, .nqx or .model file."),
+    typer.Option(
+        "--foundation",
+        "-f",
+        help="Catalogue name, model folder, .nqx or .model file.",
+        autocompletion=completion.foundations,
+    ),
 ]
 EnergyKey = Annotated[str | None, typer.Option(help="Key of the total energy (eV).")]
 ForcesKey = Annotated[str | None, typer.Option(help="Key of the forces (eV/Å).")]
@@ -49,12 +56,22 @@ Files = Annotated[list[str], typer.Argument(help="Structure files or globs.")]
 Out = Annotated[Path | None, typer.Option("-o", "--out", help="Folder to write.")]
 Scope = Annotated[
     str | None,
-    typer.Option(help="narrow: configurations like those of the data. broad: also others."),
+    typer.Option(
+        help="narrow: configurations like those of the data. broad: also others.",
+        autocompletion=completion.scopes,
+    ),
 ]
 MaxEdges = Annotated[
     int | None, typer.Option(help="Edges in a batch at most; bounds the memory.", min=1)
 ]
-Against = Annotated[str | None, typer.Option("--against", help="The foundation to compare with.")]
+Against = Annotated[
+    str | None,
+    typer.Option(
+        "--against",
+        help="The foundation to compare with.",
+        autocompletion=completion.foundations,
+    ),
+]
 Also = Annotated[
     list[str] | None, typer.Option("--also", help="A further model to compare; several times.")
 ]
@@ -70,6 +87,15 @@ Potential = Annotated[
     typer.Argument(
         help="Run folder, model folder, .model or .nqx file, catalogue name, or "
         "calculator:MODULE:NAME of an ASE calculator (MODULE is imported)."
+    ),
+]
+#: Of physical tests.
+ProbeSet = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="NAME=VALUE of any setting, one or several: md.time=100 rss.structures=20.",
+        autocompletion=completion.probe_settings,
     ),
 ]
 Dtype = Annotated[str, typer.Option("--dtype", help="float32 or float64.")]

@@ -16,6 +16,7 @@ from pestle.cli.options import (
     Json,
     Out,
     Potential,
+    ProbeSet,
     Thresholds,
     Trust,
     asked_of,
@@ -40,9 +41,7 @@ OPTIONS = {
     "trust": Trust,
     "dtype": Dtype,
     "device": Device,
-    "settings": Annotated[
-        list[str] | None, typer.Option("--set", help="Any setting: dimers.points=50.")
-    ],
+    "settings": ProbeSet,
     "thresholds": Thresholds,
     "out": Out,
     "as_json": Json,

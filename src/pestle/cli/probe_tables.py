@@ -45,9 +45,9 @@ def _cell(value: Any, digits: int | None, labels: Mapping[str, str]) -> str:
     return str(value) if isinstance(value, int) else figure(float(value), digits)
 
 
-def findings_table(findings: Sequence[Finding]) -> Table:
+def findings_table(findings: Sequence[Finding], title: str = "findings") -> Table:
     """Findings with their level first and the threshold below."""
-    table = Table(title="findings", title_justify="left", box=box.SIMPLE)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE)
     for heading in ("level", "protocol", "finding"):
         table.add_column(heading, no_wrap=heading != "finding")
     for found in findings:

@@ -18,6 +18,7 @@ from pestle.cli.options import (
     Json,
     Out,
     Potential,
+    ProbeSet,
     Scope,
     Thresholds,
     Trust,
@@ -50,9 +51,7 @@ OPTIONS = {
     "trust": Trust,
     "dtype": Dtype,
     "device": Device,
-    "settings": Annotated[
-        list[str] | None, typer.Option("--set", help="Any setting: md.time=100.")
-    ],
+    "settings": ProbeSet,
     "thresholds": Thresholds,
     "out": Out,
     "as_json": Json,

@@ -5,6 +5,7 @@ Importing this package imports neither torch nor any backend; loading a model do
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
@@ -150,8 +151,9 @@ def _load_file(path: Path, *, trust: bool) -> Foundation:
             f"it is a pickled model (SHA-256 {digest}), and loading one runs code that its author "
             "put in it",
             where=str(path),
-            fix="If you trust where it comes from, say --trust on the command line; on this "
-            "machine it is not asked for again.",
+            fix="If you trust where it comes from, type once: pestle trust "
+            f"{shlex.quote(str(path))} (or say --trust in this command); on this machine it is not "
+            "asked for again.",
         )
     return trusted.unpickle(backend, path, digest, provenance, source="trusted by --trust")
 

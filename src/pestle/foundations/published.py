@@ -9,6 +9,7 @@ before.
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 from pestle.errors import PestleError
@@ -136,5 +137,5 @@ def _replaced(entry: Entry) -> str:
             "; if its publishers replaced it, fetch it yourself and give the file itself as the "
             f"foundation{flag}"
         )
-    folder = trusted.store() / trusted.hash_of(entry.name)
+    folder = shlex.quote(str(trusted.store() / trusted.hash_of(entry.name)))
     return f"; if its publishers replaced it, delete {folder}, which remembers the first one"

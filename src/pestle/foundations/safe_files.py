@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -146,7 +147,7 @@ def check_card(folder: Path) -> None:
         read_json(folder / CARD)
     except Damaged as error:
         run = folder.parent
-        anew = f"; pestle finetune --resume -o {run} writes it anew"
+        anew = f"; pestle finetune --resume -o {shlex.quote(str(run))} writes it anew"
         say(
             f"warning: {error.where}: {error.what}; the model is whole"
             f"{anew if (run / 'run.yaml').is_file() else ''}"

@@ -9,6 +9,7 @@ From then on it is loaded in place of every file with this hash, and nothing is 
 from __future__ import annotations
 
 import hashlib
+import shlex
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,6 +70,11 @@ def hash_of(entry: str) -> str:
     return next((record.sha256 for record in records if record.entry == entry), "")
 
 
+def is_trusted(digest: str) -> bool:
+    """Return whether a file with this SHA-256 was trusted on this machine."""
+    return (store() / digest / RECORD).is_file()
+
+
 def recall(digest: str, provenance: Provenance) -> Foundation | None:
     """Load the safe form of a trusted file.
 
@@ -82,9 +88,9 @@ def recall(digest: str, provenance: Provenance) -> Foundation | None:
     Raises:
         PestleError: the safe form or its record cannot be read or is damaged.
     """
-    folder = store() / digest
-    if not (folder / RECORD).is_file():
+    if not is_trusted(digest):
         return None
+    folder = store() / digest
     record = _read(folder)
     architecture = folder / safe_files.ARCHITECTURE
     if not architecture.is_file() or sha256(architecture) != record.architecture_sha256:
@@ -158,4 +164,4 @@ def _read(folder: Path) -> Record:
 
 def _forget(folder: Path) -> str:
     """Say how to have a model trusted again."""
-    return f"Delete {folder}, and the model must be trusted again."
+    return f"Delete {shlex.quote(str(folder))}, and the model must be trusted again."

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pestle.checks import CheckReport, check_frames
-from pestle.records.wording import counted
-from pestle.settings.run import RunSettings
+from pestle.checks.report import AgainstFoundation
+from pestle.records.wording import count, counted, fixed, number
+from pestle.settings.run import DataSettings, RunSettings
 from pestle.settings.run_file import build
 from pestle.structures.dispersion import without_dispersion
 from pestle.structures.readers import Notes
 from pestle.structures.reading import LabelKeys, read_frames
 from pestle.structures.selection import Selection
-from pestle.structures.splits import correction_of
+from pestle.structures.splits import NothingToHoldOut, Splits, correction_of, read_splits
 
 
 def check(
@@ -49,14 +50,28 @@ def check(
         PestleError: a file cannot be read, no frame has a key or value of the selection, or the
             foundation cannot be loaded.
     """
-    patterns = {"train": data, "valid": valid, "test": test}
+    keys = keys or LabelKeys()
+    files = {"train": list(data), "valid": list(valid), "test": list(test)}
+    about = {
+        **{f"data.{name}": given for name, given in files.items()},
+        **{f"data.{name}_key": key for name, key in vars(keys).items()},
+        "data.select": list(select),
+        "data.dispersion": dispersion,
+        "data.subtract_dispersion": subtract_dispersion,
+    }
+    if foundation is not None:
+        settings: RunSettings = build({}, about | {"foundation": foundation, "head": head})
+        return _with_foundation(settings, trust)
+    return _alone(build({}, about).data, keys)
+
+
+def _alone(asked: DataSettings, keys: LabelKeys) -> CheckReport:
+    """What can be said without a foundation."""
+    patterns = {"train": asked.train, "valid": asked.valid, "test": asked.test}
     readings = {name: read_frames(files, keys) for name, files in patterns.items() if files}
-    selection = Selection.of(select)
+    selection = Selection.of(asked.select)
     selection.require([frame for reading in readings.values() for frame in reading.frames])
     splits = {name: selection.keep(reading.frames) for name, reading in readings.items()}
-    about = {"data.dispersion": dispersion, "data.subtract_dispersion": subtract_dispersion}
-    settings: RunSettings = build({}, about)
-    asked = settings.data
     correction = correction_of(asked)
     if correction is not None:
         splits = {name: without_dispersion(f, correction) for name, f in splits.items()}
@@ -64,22 +79,63 @@ def check(
     notes = Notes()
     for reading in readings.values():
         notes.add(reading.notes)
-    if foundation is None:
-        return check_frames(splits, keys=found, notes=notes, mixed=selection.mixed)
+    return check_frames(splits, keys=found, notes=notes, mixed=selection.mixed)
 
-    from pestle.checks.against_foundation import check_with_foundation
-    from pestle.checks.dispersion import dispersion_findings
+
+def _with_foundation(settings: RunSettings, trust: bool) -> CheckReport:
+    """What a run with this foundation would say of the data, and how far its predictions are."""
+    from pestle.checks.dispersion import dispersion_of_labels
+    from pestle.checks.report import finding, sorted_findings
     from pestle.foundations import load_foundation
-    from pestle.foundations.devices import find_device
+    from pestle.foundations.devices import DTYPES, find_device
+    from pestle.foundations.prediction import KnownPredictions
+    from pestle.jobs.check_foundation import described
+    from pestle.jobs.finetune.parent import read_parent
+    from pestle.jobs.finetune.starting_model import make_start, reference_energies
+    from pestle.jobs.preflight import model_findings, preflight
 
-    model = load_foundation(foundation, trust=trust).to(find_device("auto"))
-    head = model.heads[model.head_index(head)]
-    report = check_with_foundation(
-        splits, model, keys=found, head=head, notes=notes, mixed=selection.mixed
+    splits, unsplit = _splits(settings)
+    model = load_foundation(settings.foundation, trust=trust)
+    model = model.with_dtype(DTYPES[settings.train.dtype]).to(find_device("auto"))
+    head = model.heads[model.head_index(settings.head)]
+    known, named = KnownPredictions(), splits.named()
+    shown = dict(named)
+    if splits.held_out:  # what is in the files, not what a run makes of them
+        shown = {"train": [*named["train"], *named["valid"]], "test": splits.test}
+    shown = {name: frames for name, frames in shown.items() if frames}
+    report = preflight(splits, model, head, known, settings, shown=shown)
+    if unsplit is not None:
+        text = f"a run needs validation frames, and {unsplit.what}"
+        report.findings.append(finding("warning", "no-validation", text, fix=unsplit.fix or ""))
+    compared = None
+    if not report.errors:
+        frames = [frame for split in named.values() for frame in split]
+        parent = read_parent(settings.foundation)
+        stated = dispersion_of_labels(frames, settings.data.dispersion_left)
+        learned = parent.learned(stated) if parent is not None else None
+        e0s, compared, _ = reference_energies(settings, splits, model, head, known, learned)
+        start, _ = make_start(settings, model, head, frames, e0s)
+        report.findings += model_findings(e0s, start, frames, model)
+    report.findings = sorted_findings(report.findings)
+    report.foundation = described(
+        named,
+        model,
+        head,
+        known,
+        stated=settings.data.dispersion_left,
+        compared=compared,
     )
-    everything = [frame for frames in splits.values() for frame in frames]
-    report.findings += dispersion_findings(everything, model, head, asked.dispersion_left)
     return report
+
+
+def _splits(settings: RunSettings) -> tuple[Splits, NothingToHoldOut | None]:
+    """The frames as a run would split them; where none can be held out all are for training, and
+    the reason stands beside them."""
+    try:
+        return read_splits(settings.data), None
+    except NothingToHoldOut as error:
+        data = settings.data.model_copy(update={"valid_fraction": 0.0})
+        return read_splits(data), error
 
 
 def check_lines(report: CheckReport) -> list[str]:
@@ -90,6 +146,8 @@ def check_lines(report: CheckReport) -> list[str]:
         shown = {**summary, "label keys": {k: v for k, v in keys.items() if v}}
         lines.append(split)
         lines += [f"  {name.replace('_', ' '):<18} {_value(v)}" for name, v in shown.items() if v]
+    if report.foundation is not None:
+        lines += ["", *_foundation_lines(report.foundation)]
     for title, findings in (
         ("error", report.errors),
         ("warning", report.warnings),
@@ -104,6 +162,39 @@ def check_lines(report: CheckReport) -> list[str]:
                 lines.append(f"      in {', '.join(item.frames)}{tail}")
             if item.fix:
                 lines.append(f"      {item.fix}")
+    return lines
+
+
+def _foundation_lines(found: AgainstFoundation) -> list[str]:
+    """The foundation beside the data, and a table of errors."""
+    missing = f"; not {', '.join(found.not_covered)}" if found.not_covered else ""
+    covered = "all" if not found.not_covered else ", ".join(found.covered) or "none"
+    rows = {
+        "licence": found.licence,
+        "level of theory": found.level_of_theory,
+        "  of the labels": found.level_of_labels or "the files do not say",
+        "dispersion": f"{found.dispersion}; of the labels {found.dispersion_of_labels}",
+        "elements": f"{covered} of the data known{missing}",
+    }
+    if found.offset:
+        table = ", ".join(f"{s} {fixed(e, 4, sign=True)}" for s, e in found.offset.items())
+        sums = ", ".join(found.offset_undetermined)
+        rows["offset"] = f"eV for each atom, added below: {table}"
+        rows["offset"] += f" (of {sums} the data determine sums only)" if sums else ""
+    lines = [f"foundation {found.name}, head {found.head}"]
+    lines += [f"  {name:<18} {text}" for name, text in rows.items()]
+    if not found.errors:
+        return [*lines, "  errors             not calculated: the data have errors of their own"]
+    titles = ("frames", "energy meV/atom", "forces meV/Å", "stress meV/Å³")
+    figures = {
+        name: [count(e.n_frames), *map(number, (e.energy_rmse, e.forces_rmse, e.stress_rmse))]
+        for name, e in found.errors.items()
+    }
+    width = max(20, *(len(name) for name in figures))
+    head = "  ".join(f"{title:>15}" for title in titles)
+    lines += ["", f"  {'RMSE less the offset':<{width}}  {head}"]
+    for name, cells in figures.items():
+        lines.append(f"  {name:<{width}}  " + "  ".join(f"{cell:>15}" for cell in cells))
     return lines
 
 

@@ -77,6 +77,6 @@ def _of_header(name: str, adapter: Path, *, trust: bool) -> Foundation:
             f"it says that it was made on {error.where}, which is a pickled model that was never "
             "trusted on this machine",
             where=str(adapter),
-            fix="If you trust where that file comes from, load it once by its name: pestle "
-            f"evaluate {shlex.quote(str(error.where))} DATA --trust.",
+            fix="If you trust where that file comes from, trust it once by its name: pestle "
+            f"trust {shlex.quote(str(error.where))}",
         ) from error

@@ -193,7 +193,8 @@ def measured(
         labels=dict(loaded.labels),
         elements=tuple(chemical_symbols[z] for z in inputs.elements),
     )
-    return Measured.of(about, chosen.analyse(raws, inputs, settings)), raws
+    found = Measured.of(about, chosen.analyse(raws, inputs, settings))
+    return replace(found, raws={name: raw.path for name, raw in raws.items()}), raws
 
 
 def write_results(

@@ -10,11 +10,13 @@ from typing import Any
 
 from pestle.adaptation import method_of
 from pestle.errors import PestleError
-from pestle.files import CannotWrite, sha256
+from pestle.files import CannotWrite, Damaged, sha256
 from pestle.foundations.interface import TARGET_HEAD
+from pestle.foundations.safe_files import CARD
 from pestle.jobs.potentials import Contenders, contenders, file_name, named_by_file
 from pestle.jobs.probe import elements_for, run_protocol
 from pestle.jobs.qualify_inputs import OfRun, read_given, read_run
+from pestle.jobs.qualify_next import next_step
 from pestle.jobs.qualify_plan import (
     extents,
     left_out,
@@ -30,8 +32,9 @@ from pestle.protocols import declarations, inputs, protocol
 from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.declaration import HELD_OUT, Declaration, Scope
 from pestle.protocols.thresholds import Threshold, read_thresholds
-from pestle.protocols.verdict import by_level, conclude, needed_by
+from pestle.protocols.verdict import conclude, in_order, needed_by, use_of
 from pestle.protocols.zero_step.gate import assess_gate
+from pestle.records.card import Card, VerdictInWords
 from pestle.records.folder import RunFolder, now, require_folder, versions
 from pestle.records.timings import Timings
 from pestle.records.verdict import (
@@ -75,10 +78,12 @@ class Qualification(Shown):
         return f"<Qualification of {self.verdict.candidate}: {self.lines()[0]}>"
 
     def lines(self) -> list[str]:
-        """The verdict, and where the page is."""
+        """The verdict, what the model may be used for, and where the page is."""
         found = self.verdict
         headline = f"{found.verdict.upper()} ({found.scope} scope): {found.sentence}"
-        return [headline, f"report: {self.report}"]
+        use = found.use.lines.items() if found.use is not None else ()
+        told = [f"{about}: {line}" for about, line in use]
+        return [headline, *told, f"report: {self.report}"]
 
     def tables(self) -> list[Table]:
         """The findings, the worst first, and what was not tested."""
@@ -186,19 +191,14 @@ def qualified(asked: Request) -> Qualification:
                 asked.dtype,
             )
             if part:
-                extent = extents(test, own, asked.settings or {}, full=asked.full)
+                of_it = inputs_of(declared)
+                extent = extents(test, of_it, own, asked.settings or {}, full=asked.full)
                 tested.protocols[name] = part.model_copy(update=extent)
         _ending(tested, run, asked.head)
-        verdict = _verdict(
-            tested,
-            scope,
-            loaded,
-            needed,
-            full=asked.full,
-            thresholds=asked.thresholds,
-            command=asked.command,
-        )
+        verdict = _verdict(tested, scope, loaded, needed, asked, run)
         verdict.write(RunFolder(folder).verdict, sealed=True)
+        if run is not None and run.folder == folder and asked.head in (None, TARGET_HEAD):
+            _to_card(verdict, RunFolder(folder).model / CARD)
         Timings(when=now(), seconds=tested.seconds).write(RunFolder(folder).timings, sealed=True)
         report = write_report(folder)
         return Qualification(verdict, folder, report)
@@ -259,7 +259,8 @@ def _test(
             value = f"{finding.value:.3g} {finding.unit}"
         else:  # what passed without a figure could not be told, and its sentence says why
             value = "not finite" if finding.level == "fail" else "cannot be told"
-        say(f"{finding.level.upper()}: {finding.quantity}, {value}")
+        aside = "" if needed else "  (does not count for this scope)"
+        say(f"{finding.level.upper()}: {finding.quantity}, {value}{aside}")
     return TestedProtocol(
         level=worst([f.level for f in found]) if found else None,
         needed=needed,
@@ -312,18 +313,15 @@ def _verdict(
     scope: Scope,
     loaded: Contenders,
     needed: Sequence[str],
-    *,
-    full: bool,
-    thresholds: str | Path | None,
-    command: str,
+    asked: Request,
+    run: OfRun | None,
 ) -> Verdict:
     """What verdict.json holds."""
-    rank = {declared.name: declared.place for declared in declarations()}
-    findings = by_level(tested.findings, rank)
+    findings, quick = in_order(tested.findings, needed), not asked.full
     concluded = conclude(
-        scope, loaded.candidate.name, findings, needed, tested.not_tested, quick=not full
+        scope, loaded.candidate.name, findings, needed, tested.not_tested, quick=quick
     )
-    return Verdict(
+    found = Verdict(
         verdict=concluded.verdict,
         sentence=concluded.sentence,
         scope=scope,
@@ -331,9 +329,9 @@ def _verdict(
         baseline=loaded.baseline.name if loaded.baseline else None,
         others=tuple(potential.name for potential in loaded.others),
         labels=loaded.labels,
-        quick=not full,
-        thresholds=str(thresholds) if thresholds is not None else "shipped",
-        command=command,
+        quick=quick,
+        thresholds=str(asked.thresholds) if asked.thresholds is not None else "shipped",
+        command=asked.command,
         findings=tuple(
             CountedFinding(**asdict(finding), counts=counts)
             for finding, counts in zip(findings, concluded.counted, strict=True)
@@ -342,6 +340,29 @@ def _verdict(
         not_tested=tuple(sorted(tested.not_tested, key=lambda entry: not entry.needed)),
         versions=versions(),
     )
+    use = use_of(findings, tested.not_tested, quick=quick)
+    step = next_step(found, asked, run)
+    return found.model_copy(update={"use": use.model_copy(update={"next": step})})
+
+
+def _to_card(verdict: Verdict, path: Path) -> None:
+    """Write the verdict on a run's target head into the card of its model, which goes where the run
+    folder does not."""
+    if not path.is_file():
+        return
+    try:
+        card = Card.read(path)
+    except Damaged as error:
+        say(f"warning: {error.where}: {error.what}; the verdict is not written there")
+        return
+    assert verdict.use is not None
+    said = VerdictInWords(
+        verdict=verdict.verdict,
+        scope=verdict.scope,
+        use_for=verdict.use.use_for,
+        not_for=verdict.use.not_for,
+    )
+    card.model_copy(update={"verdict": said}).write(path, sealed=True)
 
 
 def _folder(model: str, run: OfRun | None) -> Path:

@@ -10,7 +10,7 @@ from typing import Any, cast, get_args
 from pestle.errors import PestleError
 from pestle.jobs.qualify_inputs import Given, OfRun
 from pestle.protocols import declarations, names, protocol
-from pestle.protocols.base import Protocol
+from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.declaration import Declaration, Scope
 from pestle.records.verdict import NotTested
 from pestle.settings.probe import ProbeSettings
@@ -112,9 +112,9 @@ def left_out(declared: Declaration, *, needed: bool, on_purpose: bool) -> NotTes
 
 
 def extents(
-    test: Protocol[Any], own: Any, asked: Mapping[str, Any], *, full: bool
+    test: Protocol[Any], inputs: Inputs, own: Any, asked: Mapping[str, Any], *, full: bool
 ) -> dict[str, str | None]:
     """Describe how much was calculated, and how much the full settings would calculate."""
-    extent = test.extent(own)
-    whole = None if full else test.extent(settings_for(asked, full=True).of(test.name))
+    extent = test.extent(inputs, own)
+    whole = None if full else test.extent(inputs, settings_for(asked, full=True).of(test.name))
     return {"extent": extent, "full_extent": None if whole == extent else whole}

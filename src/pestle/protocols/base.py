@@ -107,7 +107,7 @@ class Protocol(Generic[N]):
         charts: (measured) → the charts.
         tables: (measured) → the tables.
         assess: (measured, thresholds of this protocol) → findings on the candidate, worst first.
-        extent: (settings) → a few words on how much is calculated.
+        extent: (inputs, settings) → a few words on how much is calculated.
         quick: last part of a setting's name → smaller value, for a first result within minutes.
         flagged: (name → raw folder, measured) → structures with conspicuous results.
         analysis_settings: settings that only `analyse` reads. A change of these keeps the raw
@@ -131,7 +131,7 @@ class Protocol(Generic[N]):
     charts: Callable[[Measured[N]], list[Chart]]
     tables: Callable[[Measured[N]], list[Table]]
     assess: Callable[[Measured[N], Mapping[str, Threshold]], list[Finding]]
-    extent: Callable[[Any], str]
+    extent: Callable[[Inputs, Any], str]
     structures: Callable[[Inputs, Any], Sequence[Frame]] = no_structures
     elements: Callable[[Inputs], Sequence[int]] = data_elements
     quick: Mapping[str, Any] = field(default_factory=dict)

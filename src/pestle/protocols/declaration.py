@@ -38,6 +38,29 @@ class Input:
 
 
 @dataclass(frozen=True)
+class Remedy:
+    """What helps a model that has failed a protocol.
+
+    Attributes:
+        words: what to do, as an imperative clause.
+        settings: NAME=VALUE of a run that would do it; none where no setting is enough.
+        with_replay: what to do instead where the run replays the foundation's data already.
+    """
+
+    words: str
+    settings: tuple[str, ...] = ()
+    with_replay: str = ""
+
+
+#: What keeps a model where its data do not reach.
+REPLAY = Remedy(
+    "replay keeps what the foundation knew",
+    settings=("method=pseudolabel",),
+    with_replay="train again with more replay (replay.count, replay.ratio) or a lower train.lr",
+)
+
+
+@dataclass(frozen=True)
 class Declaration:
     """The declaration of a protocol.
 
@@ -56,6 +79,10 @@ class Declaration:
             costs almost nothing.
         headline: whether its worst finding has a column in comparisons of several runs.
         of_run: whether the run itself measured it, so that nothing is calculated later.
+        use: what a model that passes may be used for, and one that fails may not, as a noun phrase.
+            Empty if the protocol is about no use of its own.
+        basis: whether a model that fails, or was not tested, may be used for nothing.
+        remedy: what helps a model that has failed; `None` if nothing is known to help.
     """
 
     name: str
@@ -69,6 +96,9 @@ class Declaration:
     where_possible: bool = False
     headline: bool = False
     of_run: bool = False
+    use: str = ""
+    basis: bool = False
+    remedy: Remedy | None = None
 
 
 #: Inputs that several protocols take.

@@ -51,6 +51,22 @@ class Threshold:
             f"{name} from {value:g}{unit}" for name, value in named if value is not None
         )
 
+    def words_for(self, level: Level, value: float | None, unless: str) -> str:
+        """The same beside a figure whose level is better than its size alone would have it.
+
+        Args:
+            level: what the finding got.
+            value: its figure.
+            unless: when the figure would fail after all, as a clause: `it is no chance`.
+
+        Returns:
+            `words` where the figure decided; else `concern from 0.001, fail from 0.02 only where it
+            is no chance`.
+        """
+        if self.level(value) == level:
+            return self.words
+        return f"{self.words} only where {unless}"
+
 
 def read_thresholds(path: Path | None = None) -> dict[str, dict[str, Threshold]]:
     """Read the thresholds of all protocols.

@@ -6,12 +6,12 @@ incomplete, unless another one failed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from pestle.protocols import declarations
-from pestle.records.verdict import LEVELS, Finding, NotTested, worst
+from pestle.records.verdict import LEVELS, Finding, Level, NotTested, Use, worst
 from pestle.records.wording import listed
 from pestle.settings.scope import Scope
 
@@ -108,11 +108,50 @@ def _spoken(names: Sequence[str]) -> list[str]:
     return [name.replace("_", "-") for name in dict.fromkeys(names)]
 
 
-def by_level(findings: Sequence[Finding], rank: Mapping[str, int]) -> list[Finding]:
-    """Sort findings: the worst first, then in the order of the protocols.
+def in_order(findings: Sequence[Finding], needed: Sequence[str]) -> list[Finding]:
+    """Sort findings: those that count first, then the worst, then in the order of the protocols.
 
     Args:
         findings: findings in any order.
-        rank: protocol → its place in the order.
+        needed: protocols that the verdict depends on.
     """
-    return sorted(findings, key=lambda f: (-LEVELS.index(f.level), rank.get(f.protocol, 99)))
+    rank = {declared.name: declared.place for declared in declarations()}
+
+    def place(finding: Finding) -> tuple[bool, int, int]:
+        level = -LEVELS.index(finding.level)
+        return finding.protocol not in needed, level, rank.get(finding.protocol, len(rank))
+
+    return sorted(findings, key=place)
+
+
+def use_of(findings: Sequence[Finding], not_tested: Sequence[NotTested], *, quick: bool) -> Use:
+    """What a model may be used for by what its tests found; nothing is said of what is next.
+
+    Args:
+        findings: of all protocols that were run, also of those that do not count for the scope.
+        not_tested: protocols that were not run.
+        quick: whether the settings were those of a first look.
+    """
+    levels: dict[str, Level] = {}
+    for finding in findings:
+        found = levels.get(finding.protocol, "pass")
+        levels[finding.protocol] = worst([found, finding.level])
+
+    def uses(level: Level | None) -> tuple[str, ...]:
+        return tuple(d.use for d in declarations() if d.use and levels.get(d.name) == level)
+
+    missing = {entry.protocol for entry in not_tested if entry.needed}
+    nothing = []
+    for declared in declarations():
+        if declared.basis and levels.get(declared.name) == "fail":
+            nothing.append(f"{declared.title.lower()} failed")
+        elif declared.basis and declared.name in missing - levels.keys():
+            nothing.append(f"{declared.title.lower()} not tested")
+    return Use(
+        fit=() if nothing else uses("pass"),
+        with_care=() if nothing else uses("concern"),
+        unfit=uses("fail"),
+        untested=uses(None),
+        nothing=", ".join(nothing),
+        first_look=quick,
+    )

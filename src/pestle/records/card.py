@@ -42,6 +42,21 @@ class Origin(Part):
     dispersion_removed: str = ""
 
 
+class VerdictInWords(Part):
+    """What `pestle qualify` found of a model last.
+
+    Attributes:
+        verdict: pass, concern, fail or incomplete.
+        scope: what it was judged for.
+        use_for, not_for: what it may be used for and what not, in words.
+    """
+
+    verdict: str
+    scope: str
+    use_for: str
+    not_for: str
+
+
 class OfRun(Part):
     """Information from the run that made the model.
 
@@ -62,10 +77,11 @@ class OfRun(Part):
             if this can be judged.
         errors: set → errors of all its frames; only after the run.
         ending: how the run ended; only after the run.
+        verdict: verdict on the model; only after `pestle qualify` of the run.
     """
 
     LEFT_OUT: ClassVar[frozenset[str]] = frozenset(
-        {"validation", "convergence", "errors", "ending"}
+        {"validation", "convergence", "errors", "ending", "verdict"}
     )
 
     run_id: str = ""
@@ -83,6 +99,7 @@ class OfRun(Part):
     convergence: Convergence | None = None
     errors: dict[str, FrameErrors] | None = None
     ending: EndingInWords | None = None
+    verdict: VerdictInWords | None = None
 
 
 class _OfModel(Record):

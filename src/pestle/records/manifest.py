@@ -6,6 +6,7 @@ that is not known yet is null.
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -576,7 +577,7 @@ class Manifest(Record):
         try:
             return cls.read(path)
         except Damaged as error:
-            fix = f"Write it anew: pestle finetune --resume -o {path.parent}"
+            fix = f"Write it anew: pestle finetune --resume -o {shlex.quote(str(path.parent))}"
             raise Damaged(error.what, where=error.where, fix=fix) from error
 
     @property

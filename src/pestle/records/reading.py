@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -135,7 +136,8 @@ def _record(kind: type[Read], path: Path, found: FolderRecords) -> Read | None:
         content = unsealed(content, path)
     except Damaged as error:
         command = "qualify" if kind is Verdict else "finetune --resume -o"
-        found.lacks(path.name, f"{error.what}; pestle {command} {found.path} writes it anew")
+        anew = f"pestle {command} {shlex.quote(str(found.path))} writes it anew"
+        found.lacks(path.name, f"{error.what}; {anew}")
         return None
     record, problems = kind.without_broken_parts(content, path.name)
     found.missing += problems

@@ -6,8 +6,10 @@ protocol's own `Numbers`, so that no number is looked up by name in a dictionary
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -67,10 +69,18 @@ class Measured(Generic[N]):
     Attributes:
         about: models, settings and names.
         numbers: result of the analysis, as it is read from a file.
+        raws: name of a potential → folder of its raw results, which findings name. Empty if the
+            results are read from a file.
     """
 
     about: About
     numbers: N
+    raws: Mapping[str, Path] = field(default_factory=dict, compare=False)
+
+    def typed(self, potential: str, name: str) -> str:
+        """A file of a potential's raw results, or several with `*`, as it would be typed."""
+        folder = self.raws.get(potential)
+        return name if folder is None else f"{shlex.quote(str(folder))}/{name}"
 
     @classmethod
     def of(cls, about: About, numbers: N) -> Measured[N]:

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from pestle.records.base import Figure, Part, Record
+from pestle.records.wording import listed
 from pestle.settings.scope import Scope
 
 Level = Literal["pass", "concern", "fail"]
@@ -95,6 +96,50 @@ class TestedProtocol(Part):
     full_extent: str | None = None
 
 
+class Use(Part):
+    """What a model may be used for, what not, and what to do next: the lines that end a verdict.
+
+    Attributes:
+        fit: uses whose tests it passed.
+        with_care: uses whose tests it passed with a concern.
+        unfit: uses whose tests it failed.
+        untested: uses that nothing was tested of.
+        nothing: why it is of no use yet, as a clause; empty where it is of some.
+        first_look: whether the settings were those of a first look.
+        next: what to do, as it would be typed or as a sentence.
+    """
+
+    fit: tuple[str, ...] = ()
+    with_care: tuple[str, ...] = ()
+    unfit: tuple[str, ...] = ()
+    untested: tuple[str, ...] = ()
+    nothing: str = ""
+    first_look: bool = False
+    next: str = ""
+
+    @property
+    def use_for(self) -> str:
+        """`molecular dynamics, as far as a first look can tell; with care: …`."""
+        if self.nothing:
+            return f"nothing yet: {self.nothing}"
+        parts = [listed(self.fit)] if self.fit else []
+        parts += [f"with care: {listed(self.with_care)}"] if self.with_care else []
+        look = " (by a first look)" if self.first_look and parts else ""
+        return "; ".join(parts) + look or "nothing that was tested"
+
+    @property
+    def not_for(self) -> str:
+        """`structure search (failed); not tested: torsions`."""
+        parts = [f"{listed(self.unfit)} (failed)"] if self.unfit else []
+        parts += [f"not tested: {listed(self.untested)}"] if self.untested else []
+        return "; ".join(parts) or "nothing that was tested"
+
+    @property
+    def lines(self) -> dict[str, str]:
+        """What the line is about → what it says."""
+        return {"Use it for": self.use_for, "Not for": self.not_for, "Next": self.next}
+
+
 class Verdict(Record):
     """Whether a model is fit for its purpose.
 
@@ -110,15 +155,17 @@ class Verdict(Record):
         quick: whether the settings were those of a first look.
         thresholds: file of thresholds, or `shipped`.
         command: the command.
-        findings: the worst first.
+        findings: those that count first, of these the worst first.
         protocols: protocol → what was calculated.
         not_tested: protocols that were not run, the needed ones first.
+        use: the lines that end the verdict; left out of verdicts of older versions.
         versions: versions of Python, Pestle and the packages that can change a result.
     """
 
     FIX: ClassVar[str] = "Write it anew with pestle qualify."
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"use"})
 
-    format: int = 2
+    format: int = 3
     verdict: Literal["pass", "concern", "fail", "incomplete"]
     sentence: str
     scope: Scope
@@ -132,9 +179,13 @@ class Verdict(Record):
     findings: tuple[CountedFinding, ...] = ()
     protocols: dict[str, TestedProtocol] = Field(default_factory=dict)
     not_tested: tuple[NotTested, ...] = ()
+    use: Use | None = None
     versions: dict[str, str] = Field(default_factory=dict)
 
     @classmethod
     def upgrade(cls, content: dict[str, Any]) -> dict[str, Any]:
-        """Convert format 1, which is the same without a number."""
+        """Convert formats 1 and 2, without `use`: findings that count stood among the others."""
+        findings = content.get("findings")
+        if isinstance(findings, list) and all(isinstance(found, dict) for found in findings):
+            content["findings"] = sorted(findings, key=lambda found: not found.get("counts", True))
         return content

@@ -50,6 +50,7 @@ def verdict(folder: Results) -> dict[str, Any] | None:
         "counting": [row for row in open_ones if row["counts"]],
         "beyond": [row for row in open_ones if not row["counts"]],
         "passed": passed,
+        "use": found.use.lines if found.use is not None else {},
         "not_tested": [
             {
                 "title": protocol_title(entry.protocol),
@@ -90,11 +91,11 @@ def how_to_qualify(folder: Results) -> str:
 
 
 def findings(folder: Results, protocol: str | None = None) -> list[dict[str, Any]]:
-    """Findings, of one protocol or of all: the worst first, those that count before others."""
+    """Findings, of one protocol or of all: those that count first, of these the worst."""
     if folder.verdict is None:
         return []
     order = list(LEVELS)
-    found = sorted(folder.verdict.findings, key=lambda f: (order.index(f.level), not f.counts))
+    found = sorted(folder.verdict.findings, key=lambda f: (not f.counts, order.index(f.level)))
     scope = folder.verdict.scope
     return [
         {

@@ -532,7 +532,7 @@ class RunSettings(Group):
 
     foundation: str = setting(
         "",
-        "Catalogue name (see `pestle models`), a Pestle model or run folder, a .nqx file, or a .model file with --trust.",
+        "Catalogue name (see `pestle models`), a Pestle model or run folder, a .nqx file, or a .model file that was trusted (`pestle trust FILE`).",
     )
     recipe: Literal["measured", "paper"] = setting(
         "measured",

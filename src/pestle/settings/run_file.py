@@ -338,6 +338,9 @@ def settings_page(choices: Choices) -> str:
         "is chosen for the method, the data and the foundation, and the plan gives the reason.",
         "This page is made from `src/pestle/settings/run.py` and `probe.py` by",
         "`python recipes/settings_page.py`.",
+        "",
+        "Paths in a run file are relative to the folder of the file, those on the command line to",
+        "where they are typed. A run writes its own `run.yaml` with absolute paths.",
     ]
     lines += _tables(RunSettings, "The run", choices)
     lines += ["", "# Settings of `pestle probe`"]

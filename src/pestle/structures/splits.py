@@ -25,6 +25,10 @@ WITHOUT = (
 )
 
 
+class NothingToHoldOut(PestleError):
+    """The frames leave none for validation."""
+
+
 @dataclass
 class Splits:
     """The frames of a run. Isolated atoms from training and validation files are separate.
@@ -169,10 +173,10 @@ def hold_out(frames: list[Frame], fraction: float, seed: int) -> tuple[list[Fram
         Training frames and validation frames.
 
     Raises:
-        PestleError: there are fewer than two frames, or only copies of one structure.
+        NothingToHoldOut: there are fewer than two frames, or only copies of one structure.
     """
     if len(frames) < 2:
-        raise PestleError(
+        raise NothingToHoldOut(
             f"{'one frame' if frames else 'no frames'} besides isolated atoms: none can be held "
             "out for validation",
             where="data.train",
@@ -187,7 +191,7 @@ def hold_out(frames: list[Frame], fraction: float, seed: int) -> tuple[list[Fram
         if len(chosen) < count and len(copies.get(k, [k])) < len(frames):
             chosen.update(copies.get(k, [k]))
     if not chosen or len(chosen) == len(frames):
-        raise PestleError(
+        raise NothingToHoldOut(
             "all frames show the same structure: none can be held out for validation",
             where="data.train",
             fix=f"Give a validation file (data.valid); or {WITHOUT}.",

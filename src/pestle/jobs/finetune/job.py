@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -151,7 +152,8 @@ def finetune(
             raise DiskFull(
                 error.what,
                 where=error.where,
-                fix=f"Make room, then go on with: pestle finetune --resume -o {folder.path}",
+                fix=f"Make room, then go on with: pestle finetune --resume -o "
+                f"{shlex.quote(str(folder.path))}",
             ) from error
 
 

@@ -16,11 +16,9 @@ from pestle.adaptation import Adaptation, Case, method_of, recipe_of
 from pestle.adaptation.choice import Choice
 from pestle.adaptation.recipes import resolve
 from pestle.checks import CheckReport
-from pestle.checks.against_foundation import check_with_foundation
-from pestle.checks.dispersion import dispersion_findings, dispersion_of_labels
+from pestle.checks.dispersion import dispersion_of_labels
 from pestle.energies.reference_energies import ReferenceEnergies, require_elements
-from pestle.energies.setting import fallback, given_elements
-from pestle.energies.single_atoms import single_atom_note, single_atoms_learnable
+from pestle.energies.single_atoms import single_atoms_learnable
 from pestle.errors import PestleError
 from pestle.foundations import capabilities, load_foundation
 from pestle.foundations.capabilities import Kernels, require
@@ -40,13 +38,13 @@ from pestle.jobs.finetune.replay import (
 )
 from pestle.jobs.finetune.starting_model import make_start, reference_energies
 from pestle.jobs.finetune.without_validation import GIVES_UP, require_last
+from pestle.jobs.preflight import as_lines, model_findings, preflight, require_sound
 from pestle.records.parts import LabelLevel
 from pestle.settings.run import DriftSettings, LoraSettings, ReplaySettings, RunSettings
 from pestle.structures.dispersion import D3
 from pestle.structures.frame import Frame, evenly
 from pestle.structures.graphs import GraphBatch, make_graph
 from pestle.structures.reading import is_reference_atom
-from pestle.structures.selection import Selection
 from pestle.structures.splits import Splits
 from pestle.training.gate import Stage
 from pestle.training.loggers import require_loggers
@@ -150,9 +148,9 @@ def prepare(
         require(foundation, Kernels).use_kernels(settings.train.kernels)
     head = foundation.heads[foundation.head_index(settings.head)]
 
-    max_edges = settings.train.eval_batch_edges
     known = KnownPredictions()
-    check = preflight(splits, foundation, head, max_edges, known, settings)
+    check = preflight(splits, foundation, head, known, settings)
+    require_sound(check)
     require_validation(splits, settings)
     frames = [f for split in splits.named().values() for f in split]
     require_elements(frames, foundation)
@@ -208,11 +206,9 @@ def prepare(
     adaptation.model.provenance = descendant(foundation, fingerprint, settings, frames)
     stages.append(Stage(f"the method {settings.method}", adaptation.model, TARGET_HEAD))
     warnings = [GIVES_UP] if settings.data.no_validation else []
-    warnings += [f"{f.message}. {f.fix}" if f.fix else f.message for f in check.warnings]
-    warnings += [f"E0s: {text}" for text in e0s.warnings]
-    warnings += single_atom_note(adaptation.model, frames)
+    warnings += as_lines(check.warnings)
+    warnings += as_lines(model_findings(e0s, adaptation.model, frames, foundation))
     warnings += [*unused_settings(settings), *(replay.warnings if replay else [])]
-    warnings += licence_warning(foundation)
     if choice is not None:
         reasons["method"] = "; ".join(choice.reasons)
     drift = stored.drift if stored is not None else []
@@ -353,66 +349,6 @@ def descendant(
         dispersion=dispersion_of_labels(frames, data.dispersion_left),
         dispersion_removed=removed,
     )
-
-
-def preflight(
-    splits: Splits,
-    foundation: Foundation,
-    head: str,
-    max_edges: int | None,
-    known: KnownPredictions,
-    settings: RunSettings,
-) -> CheckReport:
-    """Run the checks of `pestle check`, including those that need predictions.
-
-    Args:
-        splits: frames of the run.
-        foundation: makes the predictions.
-        head: head of the foundation.
-        max_edges: largest number of edges in a batch; by default the model's `edges_at_once`.
-        known: predictions of this head that exist already.
-        settings: settings of the run.
-
-    Raises:
-        PestleError: the checks found an error; the message names the first one.
-    """
-    named = splits.named()
-    from_scratch = method_of(settings).from_scratch
-    report = check_with_foundation(
-        named,
-        foundation,
-        keys=splits.keys,
-        head=head,
-        max_edges=max_edges,
-        known=known,
-        notes=splits.notes,
-        e0_method=fallback(settings.e0s, from_scratch=from_scratch),
-        given_e0s=given_elements(settings.e0s),
-        mixed=Selection.of(settings.data.select).mixed,
-    )
-    if not from_scratch:
-        everything = [frame for frames in named.values() for frame in frames]
-        stated = settings.data.dispersion_left
-        report.findings += dispersion_findings(everything, foundation, head, stated)
-    if report.errors:
-        first, more = report.errors[0], len(report.errors) - 1
-        where = ", ".join(first.frames[:3])
-        if first.n_frames > 3:
-            where += f" and {first.n_frames - 3} more"
-        others = f" ({more} more errors: run `pestle check`.)" if more else ""
-        raise PestleError(first.message, where=where or "data", fix=first.fix + others)
-    return report
-
-
-def licence_warning(foundation: Foundation) -> list[str]:
-    """Return a line if the licence of the foundation forbids commercial use."""
-    licence = foundation.provenance.licence
-    if "non-commercial" not in licence.lower():
-        return []
-    return [
-        f"the foundation is under {licence}: the fine-tuned model inherits it, and commercial use "
-        "is not allowed"
-    ]
 
 
 def training_data(prepared: Prepared) -> TrainingData:

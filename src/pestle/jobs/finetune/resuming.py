@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,19 +34,20 @@ def resume_settings(out: Path, overrides: Mapping[str, Any]) -> RunSettings:
     """
     folder = RunFolder(out)
     folder.require_run()
+    typed = shlex.quote(str(out))
     for name in overrides:
         if name not in (*ELSEWHERE, *FURTHER) and not name.startswith("log."):
             raise PestleError(
                 "cannot change when a run is resumed",
                 where=name,
-                fix=f"Start a new run from this one's model: --foundation {out} -o NEW_DIR.",
+                fix=f"Start a new run from this one's model: --foundation {typed} -o NEW_DIR.",
             )
     if overrides.get("train.lr") == "auto":
         raise PestleError(
             "auto tries rates on the model before its first update, and this run is past that",
             where="train.lr",
             fix="Give a number, or start a new run from this one's model: "
-            f"--foundation {out} -o NEW_DIR.",
+            f"--foundation {typed} -o NEW_DIR.",
         )
     done = updates_in(folder.checkpoint)
     if (overrides.get("train.updates") or done) < done:

@@ -194,6 +194,6 @@ PROTOCOL = Protocol(
     charts=charts,
     tables=tables,
     assess=assess,
-    extent=lambda _settings: "every element of the data",
+    extent=lambda _inputs, _settings: "every element of the data",
     replay_head=True,
 )

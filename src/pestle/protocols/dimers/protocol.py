@@ -308,6 +308,6 @@ PROTOCOL = Protocol(
     charts=charts,
     tables=tables,
     assess=assess,
-    extent=lambda settings: f"{settings.points} distances of every pair",
+    extent=lambda _inputs, settings: f"{settings.points} distances of every pair",
     quick={"points": 60},
 )

@@ -1,6 +1,6 @@
 """Protocol `errors`: predictions against labels on held-out sets, by group."""
 
-from pestle.protocols.declaration import HELD_OUT, Declaration
+from pestle.protocols.declaration import HELD_OUT, Declaration, Remedy
 
 DECLARATION = Declaration(
     name="errors",
@@ -9,4 +9,7 @@ DECLARATION = Declaration(
     place=10,
     takes=HELD_OUT,
     scopes=("narrow", "broad"),
+    use="energies and forces of configurations like its data",
+    basis=True,
+    remedy=Remedy("add labelled frames like those with the largest errors, and train again"),
 )

@@ -170,5 +170,5 @@ PROTOCOL = Protocol(
     charts=charts,
     tables=tables,
     assess=assess,
-    extent=lambda _settings: "every frame of every set",
+    extent=lambda _inputs, _settings: "every frame of every set",
 )

@@ -1,6 +1,6 @@
 """Protocol `md`: whether molecular dynamics stays stable."""
 
-from pestle.protocols.declaration import STRUCTURES, Declaration
+from pestle.protocols.declaration import STRUCTURES, Declaration, Remedy
 
 DECLARATION = Declaration(
     name="md",
@@ -11,4 +11,9 @@ DECLARATION = Declaration(
     scopes=("narrow", "broad"),
     replaced_in=("narrow",),
     headline=True,
+    use="molecular dynamics",
+    remedy=Remedy(
+        "label structures near the failures (flagged.xyz of the test), add them to the training "
+        "data, and train again"
+    ),
 )

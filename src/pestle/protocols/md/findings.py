@@ -27,11 +27,12 @@ def assess(measured: Measured[MdNumbers], thresholds: Mapping[str, Threshold]) -
     base = potentials.get(measured.about.baseline or "")
     settings = MdSettings.model_validate(measured.about.settings)
     drift = _drift(found, settings, thresholds["drift_mev_per_atom_per_ps"])
-    findings = [_stability(found, base, settings, thresholds["unstable_share"])]
+    findings = [_stability(measured, found, base, settings, thresholds["unstable_share"])]
     return sorted(findings + drift, key=lambda f: -LEVELS.index(f.level))
 
 
 def _stability(
+    measured: Measured[MdNumbers],
     found: PotentialNumbers,
     base: PotentialNumbers | None,
     settings: MdSettings,
@@ -39,7 +40,7 @@ def _stability(
 ) -> Finding:
     bad = [run for run in found.runs if not run.stable]
     if bad:
-        text = _lost(bad, found.n_runs, base)
+        text = _lost(measured, bad, found.n_runs, base)
     else:
         beside = ""
         if base:
@@ -74,7 +75,12 @@ def _simulated(found: PotentialNumbers, settings: MdSettings) -> str:
     return text + "What takes longer to break is not excluded."
 
 
-def _lost(bad: Sequence[RunNumbers], runs: int, base: PotentialNumbers | None) -> str:
+def _lost(
+    measured: Measured[MdNumbers],
+    bad: Sequence[RunNumbers],
+    runs: int,
+    base: PotentialNumbers | None,
+) -> str:
     """What became of unstable runs, and what to do.
 
     A bond that broke is not called an instability: a start near a transition state may react, and
@@ -95,11 +101,11 @@ def _lost(bad: Sequence[RunNumbers], runs: int, base: PotentialNumbers | None) -
             "near the failure or with replay."
         )
     if broken:
-        part, number = broken[0].part, broken[0].structure
+        name = f"trajectory-{broken[0].part}-{broken[0].structure}.xyz"
+        path = measured.typed(measured.about.candidate, name)
         text += (
-            f" {'The bond: d' if worse else 'D'}issociation or reaction: look at trajectory-{part}-"
-            f"{number}.xyz. If it should have held, train on structures near the break or with "
-            "replay."
+            f" {'The bond: d' if worse else 'D'}issociation or reaction: look at {path}. If it "
+            "should have held, train on structures near the break or with replay."
         )
     return text
 

@@ -35,6 +35,7 @@ from pestle.protocols.potential import ModelPotential, Potential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Flagged
 from pestle.records.results import Measured
+from pestle.records.wording import counted
 from pestle.settings.probe import MdSettings
 from pestle.structures.frame import Frame
 
@@ -251,12 +252,18 @@ def flagged(raws: Mapping[str, RawFolder], measured: Measured[MdNumbers]) -> lis
     return found
 
 
-def extent(settings: MdSettings) -> str:
-    """How much is calculated, in a few words."""
-    many = f"{settings.structures} structure{'s' * (settings.structures != 1)}"
+def extent(inputs: Inputs, settings: MdSettings) -> str:
+    """How much is calculated, in a few words, with the ensembles that are run: what is not periodic
+    has no pressure."""
+    frames = starts(inputs, settings)
+    periodic = {frame.is_periodic for frame in frames}
+    ensemble: str = settings.ensemble if True in periodic else "nvt"
+    if len(periodic) > 1 and ensemble != "nvt":
+        ensemble += " (nvt where not periodic)"
+    many = counted(len(frames), "structure")
     told = []
     if settings.time:
-        told.append(f"{settings.time:g} ps {settings.ensemble} at {settings.temperature:g} K")
+        told.append(f"{settings.time:g} ps {ensemble} at {settings.temperature:g} K")
     if settings.nve_time:
         told.append(f"{settings.nve_time:g} ps nve")
     if settings.ramp_time:

@@ -1,6 +1,6 @@
 """Protocol `neb`: reaction paths on the given images and on a relaxed band."""
 
-from pestle.protocols.declaration import Declaration, Input
+from pestle.protocols.declaration import Declaration, Input, Remedy
 
 PATH = Input(
     name="path",
@@ -18,4 +18,6 @@ DECLARATION = Declaration(
     takes=PATH,
     reference="--path FILE",
     headline=True,
+    use="barriers of the given reactions",
+    remedy=Remedy("label structures along the path, and train on them too"),
 )

@@ -124,7 +124,7 @@ def _write_band(potential: Potential, reaction: Reaction, raw: RawFolder) -> Non
         ase.io.write(temporary, images, format="extxyz")
 
 
-def _extent(settings: NebSettings) -> str:
+def _extent(_inputs: Inputs, settings: NebSettings) -> str:
     if settings.method == "path":
         return "the given images"
     return f"{settings.images} images, at most {settings.max_steps} steps"

@@ -110,12 +110,13 @@ def assess(measured: Measured[NebNumbers], thresholds: Mapping[str, Threshold]) 
     mine = potentials[measured.about.candidate].reactions
     foundation = potentials.get(measured.about.baseline or "")
     base = foundation.reactions if foundation else {}
+    bands = measured.typed(measured.about.candidate, "band-*.xyz")
     found = [
         finding
         for finding in (
             _failed(mine),
-            _error("barrier", mine, base, given, thresholds["barrier_error_ev"]),
-            _error("reaction_energy", mine, base, given, thresholds["reaction_error_ev"]),
+            _error("barrier", mine, base, given, thresholds["barrier_error_ev"], bands),
+            _error("reaction_energy", mine, base, given, thresholds["reaction_error_ev"], bands),
             _lost(mine, base, given, thresholds["lost_share"]),
             _late(mine, thresholds["unfinished_share"]),
         )
@@ -140,8 +141,10 @@ def _error(
     base: Reactions,
     given: Mapping[str, GivenReaction],
     limit: Threshold,
+    bands: str,
 ) -> Finding | None:
-    """Judge the largest error of a barrier or a reaction energy; `None` without labels."""
+    """Judge the largest error of a barrier or a reaction energy; `None` without labels. The relaxed
+    bands lie in `bands`."""
     known = {name: _value_and_error(what, r) for name, r in mine.items()}
     errors = {name: pair for name, pair in known.items() if pair is not None}
     if not errors:
@@ -164,7 +167,7 @@ def _error(
         if what == "barrier":
             text += f" Rates at 300 K are {_factor(error)} times too {_speed(error)}: train on "
             text += "labelled structures around the saddle"
-            text += ", such as those of raw/…/band-*.xyz." if reaction.band else "."
+            text += f", such as those of {bands}." if reaction.band else "."
         else:
             text += " Train on structures of both ends."
     return Finding("neb", level, f"error of the {words}", abs(error), limit.unit, limit.words, text)
@@ -209,7 +212,8 @@ def _lost(
     level = limit.level(share)
     if level == "fail" and not labelled:
         level = "concern"
-    return Finding("neb", level, "ends that are no minima", share, limit.unit, limit.words, text)
+    limits = limit.words_for(level, share, "the path is labelled")
+    return Finding("neb", level, "ends that are no minima", share, limit.unit, limits, text)
 
 
 def _late(mine: Reactions, limit: Threshold) -> Finding | None:

@@ -1,6 +1,6 @@
 """Protocol `rdf`: partial radial distribution functions against a reference."""
 
-from pestle.protocols.declaration import STRUCTURES, Declaration
+from pestle.protocols.declaration import STRUCTURES, Declaration, Remedy
 
 DECLARATION = Declaration(
     name="rdf",
@@ -10,4 +10,6 @@ DECLARATION = Declaration(
     takes=STRUCTURES,
     reference="--set rdf.reference=FILE",
     headline=True,
+    use="the structure of the simulated material",
+    remedy=Remedy("label frames of the simulation, add them to the training data, and train again"),
 )

@@ -288,7 +288,7 @@ def _made_here(raw: RawFolder, settings: RdfSettings) -> Source:
     return Source(runs, f"{counted(len(runs), 'run')} of {length}", unstable)
 
 
-def _extent(settings: RdfSettings) -> str:
+def _extent(_inputs: Inputs, settings: RdfSettings) -> str:
     if settings.trajectory:
         return "the given trajectory"
     runs = f"{counted(settings.structures, 'structure')} × {counted(settings.seeds, 'seed')}"

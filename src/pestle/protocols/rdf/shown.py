@@ -158,7 +158,8 @@ def _worst(measured: Measured[RdfNumbers], limit: Threshold) -> Finding:
     elif rare:
         text += f" These are rare: {', '.join(rare[:6])}. Name those that matter with rdf.pairs."
     quantity = f"distance of {pair}" if pair else "distance to the reference"
-    return Finding("rdf", level, quantity, value, limit.unit, limit.words, text)
+    limits = limit.words_for(level, value, "it is more than chance")
+    return Finding("rdf", level, quantity, value, limit.unit, limits, text)
 
 
 _ADVICE = {

@@ -2,7 +2,7 @@
 counted.
 """
 
-from pestle.protocols.declaration import Declaration
+from pestle.protocols.declaration import REPLAY, Declaration
 
 DECLARATION = Declaration(
     name="rss",
@@ -11,4 +11,6 @@ DECLARATION = Declaration(
     place=50,
     scopes=("broad",),
     headline=True,
+    use="structure search",
+    remedy=REPLAY,
 )

@@ -47,6 +47,7 @@ def _imploded(measured: Measured[RssNumbers], thresholds: Mapping[str, Threshold
 
     k = max(range(len(searches)), key=badness)
     level, chance, change = judged[k]
+    fails = limit.level(change) == "fail"
     number, n, where = searches[k].imploded, searches[k].n, searches[k : k + 1]
     if number:
         text = f"{number} of {n} random crystals imploded"
@@ -59,7 +60,8 @@ def _imploded(measured: Measured[RssNumbers], thresholds: Mapping[str, Threshold
         own = old if len(where) > 1 and len(set(old)) > 1 else old[k : k + 1]
         text += f", the foundation {listed([str(before) for before in own])}"
     if chance:
-        text += ": that may be chance; raise rss.structures"
+        few = f"{number} of {n} are too few to fail on" if fails else f"{number} of {n} are few"
+        text += f": that may be chance, {few}; raise rss.structures"
     elif level != "pass":
         text += ": not for structure search"
         text += "; replay would keep the wall" if base else ""
@@ -72,7 +74,8 @@ def _imploded(measured: Measured[RssNumbers], thresholds: Mapping[str, Threshold
     if moving >= MANY and thresholds["still_moving"].level(moving) == "pass":
         steps = RssSettings.model_validate(measured.about.settings).max_steps
         text += f". Up to {percent(moving)} were still moving after {steps} steps (rss.max_steps)"
-    return Finding("rss", level, "imploded crystals", change, limit.unit, limit.words, text + ".")
+    words = limit.words_for(level, change, "it is no chance (Fisher's exact test, 5 %)")
+    return Finding("rss", level, "imploded crystals", change, limit.unit, words, text + ".")
 
 
 def _judged(number: int, before: int, n: int, limit: Threshold) -> tuple[Level, bool, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pestle.protocols.base import Inputs
 from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.rss.criteria import CRITERIA
 from pestle.protocols.rss.numbers import RssNumbers
@@ -13,7 +14,7 @@ from pestle.settings.probe import RssSettings
 DRAWN_ENERGY, DRAWN_VOLUME = 10.0, 3.0
 
 
-def extent(settings: RssSettings) -> str:
+def extent(_inputs: Inputs, settings: RssSettings) -> str:
     """Describe the size of a search: `10 compositions × 50 crystals at 0.1 and 50 GPa`."""
     kinds = len(settings.compositions) or settings.n_compositions
     plural = "s" if kinds > 1 else ""

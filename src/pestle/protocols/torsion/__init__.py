@@ -1,6 +1,6 @@
 """Protocol `torsion`: relative energies along scans of a dihedral angle."""
 
-from pestle.protocols.declaration import Declaration, Input
+from pestle.protocols.declaration import Declaration, Input, Remedy
 
 TORSIONS = Input(
     name="torsions",
@@ -18,4 +18,6 @@ DECLARATION = Declaration(
     takes=TORSIONS,
     reference="--torsions FILES",
     headline=True,
+    use="energies along the given torsions",
+    remedy=Remedy("label structures along the scans, and train on them too"),
 )

@@ -147,7 +147,7 @@ PROTOCOL = Protocol(
     charts=charts,
     tables=tables,
     assess=assess,
-    extent=lambda _settings: "every frame of every scan",
+    extent=lambda _inputs, _settings: "every frame of every scan",
     analysis_settings=("group", "angle"),
     has_reference=lambda sets, _settings: has_reference(sets),
 )

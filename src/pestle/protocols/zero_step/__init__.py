@@ -1,6 +1,6 @@
 """Protocol `zero_step`: result of the zero-step gate of a run, from before its first update."""
 
-from pestle.protocols.declaration import Declaration
+from pestle.protocols.declaration import Declaration, Remedy
 
 DECLARATION = Declaration(
     name="zero_step",
@@ -9,4 +9,6 @@ DECLARATION = Declaration(
     place=0,
     scopes=("narrow", "broad"),
     of_run=True,
+    basis=True,
+    remedy=Remedy("train it anew: it did not start from its foundation"),
 )

@@ -1,0 +1,95 @@
+"""What `pestle check -f` says of a foundation beside the data: errors by group, offset, levels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from ase.data import chemical_symbols
+
+from pestle.checks.dispersion import dispersion_of_labels
+from pestle.checks.report import AgainstFoundation
+from pestle.checks.surfaces import THEORY_KEYS
+from pestle.energies.reference_energies import ReferenceEnergies
+from pestle.foundations.dispersion import dispersion_of
+from pestle.foundations.interface import Foundation
+from pestle.foundations.prediction import KnownPredictions, predict_frames
+from pestle.metrics import FrameErrors, errors_by_group
+from pestle.progress import progress
+from pestle.structures.frame import Frame, elements_of
+from pestle.structures.selection import ABSENT, word_of
+
+#: Different words of the files for one thing that are named at most.
+WORDS = 4
+
+
+def described(
+    splits: Mapping[str, Sequence[Frame]],
+    foundation: Foundation,
+    head: str,
+    known: KnownPredictions,
+    *,
+    stated: str,
+    compared: Mapping[str, ReferenceEnergies] | None,
+) -> AgainstFoundation:
+    """What a foundation is beside the data, and how far its predictions are from the labels.
+
+    Args:
+        splits: frames by split.
+        foundation: the model.
+        head: its head.
+        known: predictions of this head that exist already.
+        stated: what the user said of dispersion in the labels: included, none or unknown.
+        compared: E0s by every method, of which the reestimated ones give the offset; `None` where
+            the checks found an error, and nothing is predicted.
+    """
+    everything = [frame for frames in splits.values() for frame in frames]
+    have = set(foundation.elements)
+    elements = [z for z in elements_of(everything) if z]
+    names = {z: chemical_symbols[z] for z in elements}
+    offset: dict[int, float] = {}
+    undetermined: set[str] = set()
+    errors: dict[str, FrameErrors] = {}
+    frames = [frame for frame in everything if not frame.is_isolated_atom]
+    if compared is not None and frames:
+        with progress("predicting with the foundation", len(frames)) as bar:
+            said = predict_frames(
+                foundation, frames, head=head, known=known, on_progress=bar.to, finite=True
+            )
+        if "reestimate" in compared:  # not where no frame has an energy
+            offset = compared["reestimate"].shift
+            undetermined = {s for sums in compared["reestimate"].null_space for s in sums}
+        moved = [
+            replace(p, energy=p.energy + sum(offset.get(int(z), 0.0) for z in f.numbers))
+            for f, p in zip(frames, said, strict=True)
+        ]
+        errors = errors_by_group(frames, moved)
+    return AgainstFoundation(
+        name=foundation.provenance.name,
+        head=head,
+        licence=foundation.provenance.licence,
+        level_of_theory=foundation.provenance.level_of_theory,
+        level_of_labels=level_of_labels(everything),
+        dispersion=dispersion_of(foundation, head),
+        dispersion_of_labels=dispersion_of_labels(everything, stated),
+        covered=tuple(names[z] for z in elements if z in have),
+        not_covered=tuple(names[z] for z in elements if z not in have),
+        offset={names[z]: value for z, value in offset.items()},
+        offset_undetermined=tuple(
+            chemical_symbols[z] for z in elements if chemical_symbols[z] in undetermined
+        ),
+        errors=errors,
+    )
+
+
+def level_of_labels(frames: Sequence[Frame]) -> str:
+    """What the files say of the level of theory: `functional=PBE, basis=def2-SVP`; empty for
+    nothing."""
+    found = []
+    for key in THEORY_KEYS:
+        words = dict.fromkeys(word_of(f, key) for f in frames if not f.is_isolated_atom)
+        named = [word for word in words if word != ABSENT]
+        if named:
+            more = f" and {len(named) - WORDS} more" if len(named) > WORDS else ""
+            found.append(f"{key}={' or '.join(named[:WORDS])}{more}")
+    return ", ".join(found)
