@@ -14,7 +14,7 @@ from typing import Any
 from pestle.jobs.finetune.job import finetune
 from pestle.jobs.qualify import qualify
 from pestle.locks import locked_folder
-from pestle.progress import say
+from pestle.progress import briefly, say
 from pestle.records.folder import RunFolder
 
 FOUNDATION = "pestle-seed1"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pestle.errors import PestleError, nearest
 from pestle.foundations import backends, catalogue
+from pestle.progress import stage
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +42,8 @@ def load_foundation(
         Untrusted: the file is a pickle that is not trusted.
         PestleError: no such model, or a file that cannot be read.
     """
-    foundation = _load(name, trust=trust)
+    with stage(f"loading the model {name}"):
+        foundation = _load(name, trust=trust)
     if dtype is not None and foundation.dtype != dtype:
         foundation = foundation.with_dtype(dtype)
     return foundation

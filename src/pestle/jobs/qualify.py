@@ -25,7 +25,7 @@ from pestle.jobs.qualify_plan import (
 )
 from pestle.jobs.qualify_request import REQUEST, Request
 from pestle.locks import InUse, Vanished, locked_folder
-from pestle.progress import say
+from pestle.progress import detail, duration, recording, say, stage
 from pestle.protocols import declarations, inputs, protocol
 from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.declaration import HELD_OUT, Declaration, Scope
@@ -90,7 +90,8 @@ def qualified(asked: Request) -> dict[str, Any]:
     scope = scope_of(asked.scope, run)
     folder = Path(asked.out) if asked.out is not None else _folder(asked.model, run)
     require_folder(folder)
-    with locked_folder(folder):
+    with recording() as log, locked_folder(folder):
+        log.write_to(RunFolder(folder).open_log())
         given = read_given(run, asked.files)
         settings = settings_for(asked.settings or {}, full=asked.full)
         needed = needed_by(scope, observables_of(given, settings))
@@ -156,7 +157,8 @@ def qualified(asked: Request) -> dict[str, Any]:
         )
         verdict.write(RunFolder(folder).verdict, sealed=True)
         Timings(when=now(), seconds=tested.seconds).write(RunFolder(folder).timings, sealed=True)
-        report = write_report(folder)
+        with stage("writing the report"):
+            report = write_report(folder)
         return verdict.in_file() | {"report": str(report), "out": str(folder)}
 
 
@@ -191,18 +193,17 @@ def _test(
 ) -> TestedProtocol | None:
     """Run one protocol and add its findings; `None`, and an entry of what was not tested, where it
     cannot be run on what was given."""
-    say(f"\n=== {test.name}: {test.question} ===")
     started = time.monotonic()
     try:
         own = settings.of(test.name)
-        with locked_folder(folder):
+        with locked_folder(folder), stage(f"{test.name}: {test.question}"):
             metrics = run_protocol(test, loaded, inputs, own, folder, dtype)
     except (CannotWrite, InUse, Vanished):
         raise  # says nothing of the model
     except PestleError as error:
         why = f"{error.where}: {error.what}" if error.where else error.what
         tested.not_tested.append(NotTested(test.name, needed, why, error.fix or ""))
-        say(f"not tested: {error.line}")
+        say(f"{test.name}: not tested, {error.line}")
         return None
     tested.seconds[test.name] = round(time.monotonic() - started, 1)
     found = test.assess(metrics, limits[test.name])
@@ -215,7 +216,9 @@ def _test(
             value = f"{finding.value:.3g} {finding.unit}"
         else:  # what passed without a figure could not be told, and its sentence says why
             value = "not finite" if finding.level == "fail" else "cannot be told"
-        say(f"{finding.level.upper()}: {finding.quantity}, {value}")
+        detail(f"{finding.level.upper()}: {finding.quantity}, {value}")
+    level = worst([finding.level for finding in found]).upper() if found else "nothing to judge"
+    say(f"{test.name}: {level}, {duration(tested.seconds[test.name])}")
     return TestedProtocol(
         level=worst([f.level for f in found]) if found else None,
         needed=needed,

@@ -114,14 +114,10 @@ class RunFolder:
             )
 
     def open_log(self) -> logging.Handler:
-        """Also write what the user is told to log.txt; remove the handler when done."""
+        """Open log.txt, which goes on where it holds something, for a `Recorder`."""
         self.path.mkdir(parents=True, exist_ok=True)
         handler = _LogFile(self.log, encoding="utf-8", errors="backslashreplace")
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-        logger = logging.getLogger("pestle")
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
-        logger.addHandler(handler)
         return handler
 
 

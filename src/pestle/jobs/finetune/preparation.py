@@ -29,6 +29,7 @@ from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation, P
 from pestle.foundations.prediction import KnownPredictions
 from pestle.jobs.finetune.keepers import keeper_notes, require_keepers, unused_keepers
 from pestle.jobs.finetune.method_choice import with_labels_at_hand, with_method
+from pestle.jobs.finetune.plan import read_lines
 from pestle.jobs.finetune.replay import (
     Replay,
     Stored,
@@ -38,6 +39,7 @@ from pestle.jobs.finetune.replay import (
 )
 from pestle.jobs.finetune.starting_model import make_start, reference_energies
 from pestle.jobs.finetune.without_validation import GIVES_UP, require_last
+from pestle.progress import say, stage
 from pestle.settings.run import DriftSettings, LoraSettings, ReplaySettings, RunSettings
 from pestle.structures.dispersion import D3
 from pestle.structures.frame import Frame, evenly
@@ -119,7 +121,10 @@ def prepare(
         LabellingStopped: Ctrl-C or SIGTERM came while pseudolabels were made.
     """
     require_loggers(settings.log)
-    splits = read_splits(settings.data)
+    with stage("reading the data"):
+        splits = read_splits(settings.data)
+    for line in read_lines(splits.named()):
+        say(line)
     settings, case, choice = with_method(settings, splits)
     require_foundation(settings)
     require_heads(settings)
@@ -145,8 +150,9 @@ def prepare(
     if case is not None:
         settings, choice, chosen = with_labels_at_hand(settings, case, foundation, head, frames)
         require_keepers(settings)
-    e0s, compared = reference_energies(settings, splits, foundation, head, known)
-    start, stages = make_start(settings, foundation, head, frames, e0s)
+    with stage("reference energies"):
+        e0s, compared = reference_energies(settings, splits, foundation, head, known)
+        start, stages = make_start(settings, foundation, head, frames, e0s)
     has_atoms = any(is_reference_atom(f) for f in splits.isolated)
     settings, reasons = resolve(
         settings,
@@ -176,7 +182,8 @@ def prepare(
                 labels_file=labels_file,
             )
     task = Case(start, TARGET_HEAD, splits.train, settings, foundation.reference_energies[head])
-    adaptation = method_of(settings).adapt(task)
+    with stage(f"adapting the foundation: {settings.method}"):
+        adaptation = method_of(settings).adapt(task)
     adaptation.model.provenance = descendant(foundation, fingerprint, settings, frames)
     stages.append(Stage(f"the method {settings.method}", adaptation.model, TARGET_HEAD))
     warnings = [GIVES_UP] if settings.data.no_validation else []
