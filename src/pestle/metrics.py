@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from pestle.foundations.prediction import FramePrediction
 from pestle.structures.frame import Frame
+from pestle.views import Table, figure
 
 #: The group of all frames.
 ALL = "all"
@@ -47,6 +48,61 @@ class FrameErrors(BaseModel):
     def figures(self) -> dict[str, float | None]:
         """The errors by the names of `UNITS`, for tables that show all of them."""
         return {name: getattr(self, name) for name in UNITS}
+
+
+def error_table(title: str, models: Mapping[str, Mapping[str, FrameErrors]]) -> Table:
+    """Errors side by side; quantities that no frame has a label of are left out.
+
+    Args:
+        title: of the table.
+        models: model → group → errors; the groups are the same for each model.
+    """
+    shown = [
+        name
+        for name in UNITS
+        if any(e.figures[name] is not None for groups in models.values() for e in groups.values())
+    ]
+    groups = dict.fromkeys(group for by_group in models.values() for group in by_group)
+    rows = [
+        [group, model, str(by_group[group].n_frames)]
+        + [figure(by_group[group].figures[name]) for name in shown]
+        for group in groups
+        for model, by_group in models.items()
+    ]
+    headings = [f"{name.replace('_', ' ')}\n{UNITS[name]}" for name in shown]
+    return Table(title, ["group", "model", "frames", *headings], rows, figures=1 + len(shown))
+
+
+def compact_error_table(
+    sets: Mapping[str, Mapping[str, Mapping[str, FrameErrors]]], *, groups: bool = False
+) -> Table:
+    """RMSEs on several sets in one table, `before → after` in a cell.
+
+    Args:
+        sets: set → two models, the foundation second → group → errors.
+        groups: whether every group of a set gets a row, where a set has several.
+    """
+    pairs = {name: tuple(models.values()) for name, models in sets.items()}
+    shown = [
+        name
+        for name in ("energy_rmse", "forces_rmse", "stress_rmse")
+        if any(of[ALL].figures[name] is not None for models in pairs.values() for of in models)
+    ]
+    rows = []
+    for set_name, (after, before) in pairs.items():
+        several = groups and len(after) > 2
+        for group in after if several else (ALL,):
+            old, new = before[group].figures, after[group].figures
+            rows.append(
+                [
+                    set_name if group == ALL else f"  {group}",
+                    str(after[group].n_frames),
+                    *(f"{figure(old[name], 3)} → {figure(new[name], 3)}" for name in shown),
+                ]
+            )
+    headings = [f"{name.removesuffix('_rmse')}, {UNITS[name]}" for name in shown]
+    title = "errors (RMSE), foundation → fine-tuned"
+    return Table(title, ["set", "frames", *headings], rows, figures=1 + len(shown))
 
 
 def _rmse_mae(parts: list[np.ndarray]) -> tuple[float | None, float | None]:

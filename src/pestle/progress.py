@@ -82,6 +82,8 @@ class Recorder:
             self._file.close()
 
 
+#: Whether only progress and warnings are shown: of a piece of work that another speaks for.
+_brief: ContextVar[bool] = ContextVar("brief", default=False)
 #: Of this thread.
 _recorders: ContextVar[tuple[Recorder, ...]] = ContextVar("recorders", default=())
 
@@ -98,6 +100,16 @@ def recording() -> Iterator[Recorder]:
         recorder.close()
 
 
+@contextmanager
+def briefly() -> Iterator[None]:
+    """A block that shows its warnings and its progress; what it says is for the log."""
+    token = _brief.set(True)
+    try:
+        yield
+    finally:
+        _brief.reset(token)
+
+
 def record(level: int, text: str) -> None:
     """Write a line to the log files alone."""
     for recorder in _recorders.get():
@@ -111,7 +123,7 @@ def _tell(level: int, text: str) -> None:
 
 def say(text: str = "") -> None:
     """A line for the user."""
-    _tell(logging.INFO, text)
+    _tell(logging.DEBUG if _brief.get() else logging.INFO, text)
 
 
 def detail(text: str = "") -> None:
@@ -126,7 +138,7 @@ def warn(text: str) -> None:
 
 def conclude(text: str) -> None:
     """A line of the end of a run, which is also shown with `--quiet`."""
-    _tell(ENDING, text)
+    _tell(logging.DEBUG if _brief.get() else ENDING, text)
 
 
 class Task:

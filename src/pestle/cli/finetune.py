@@ -92,7 +92,7 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Fine-tune a foundation model on labelled structures and judge the result."""
-    from pestle.cli.output import print_json, print_table, run_errors_table
+    from pestle.cli.output import print_json, print_table
     from pestle.errors import PestleError
     from pestle.settings.run import walk
     from pestle.settings.run_file import (
@@ -144,6 +144,7 @@ def command(
         from pestle.jobs.finetune.job import finetune
         from pestle.jobs.finetune.plan import plan_lines, short_plan
         from pestle.jobs.finetune.resuming import resume_settings
+        from pestle.metrics import compact_error_table
         from pestle.records.manifest import Manifest
 
     if resume:
@@ -163,11 +164,11 @@ def command(
                 more = "" if everything else " Every setting with its reason: --verbose."
                 typer.echo(f"Dry run: nothing was trained, no run folder was written.{more}")
             return
-        errors = manifest.to_json()["errors"]
         if as_json:
-            print_json(errors)
+            print_json(manifest.to_json()["errors"])
         elif logger.isEnabledFor(logging.INFO):
-            print_table(run_errors_table(errors, groups=logger.isEnabledFor(logging.DEBUG)))
+            every_group = logger.isEnabledFor(logging.DEBUG)
+            print_table(compact_error_table(manifest.errors or {}, groups=every_group))
         say(f"model:   {out / 'model'}")
         say(f"report:  {out / 'report.html'}")
 

@@ -43,7 +43,7 @@ def command(
 
     with stage("starting"):
         from pestle.cli.output import print_json
-        from pestle.jobs.label import label, label_line
+        from pestle.jobs.label import label
 
     result = label(
         structures,
@@ -57,6 +57,6 @@ def command(
         max_edges=max_edges,
     )
     if as_json:
-        print_json(result)
+        print_json(result.to_json())
     else:
-        typer.echo(label_line(result))
+        typer.echo(result.lines()[0])

@@ -28,7 +28,10 @@ class Untrusted(PestleError):
 def load_foundation(
     name: str | Path, *, trust: bool = False, dtype: torch.dtype | None = None
 ) -> Foundation:
-    """The foundation model of this name.
+    """The foundation model, or the fine-tuned model, of this name.
+
+    >>> model = pestle.load("runs/mine")
+    >>> atoms.calc = model.calculator()
 
     Args:
         name: a name of the catalogue, a model folder, a run folder, or a file as the architecture's

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from torch_sim.models.interface import ModelInterface
 from torch_sim.typing import StateDict
 
 from pestle.errors import PestleError
+from pestle.foundations import load_foundation
 from pestle.foundations.calculator import CHARGE_KEYS, SPIN_KEYS, info_of
 from pestle.foundations.interface import Foundation
 from pestle.foundations.torch_sim_systems import Systems
@@ -31,17 +33,27 @@ MAX_NEIGHBOURS = 5_000
 ROUNDING = 1e-5
 
 
-def torch_sim_model(foundation: Foundation, *, head: str | None = None) -> FoundationModel:
-    """A foundation model for torch-sim; `FoundationModel` has the options.
+def torch_sim_model(
+    model: Foundation | str | Path, *, head: str | None = None, trust: bool = False
+) -> FoundationModel:
+    """A model for torch-sim: batched relaxation and molecular dynamics.
+
+    >>> import torch_sim as ts
+    >>> model = pestle.torch_sim_model("runs/mine")
+    >>> ts.optimize(system=structures, model=model, optimizer=ts.Optimizer.fire)
 
     Args:
-        foundation: the model; its device and dtype are those of the states.
+        model: what `pestle.load` takes, or a model that it gave; its device and dtype are those of
+            the states.
         head: head that predicts; may be left out where there is one, or one called Default.
+        trust: allow a `.model` file.
 
     Raises:
-        PestleError: there is no such head, or none was named where it could be several.
+        PestleError: there is no such model or head, or no head was named where it could be several.
     """
-    return FoundationModel(foundation, head)
+    if not isinstance(model, Foundation):
+        model = load_foundation(model, trust=trust)
+    return FoundationModel(model, head)
 
 
 class FoundationModel(ModelInterface):

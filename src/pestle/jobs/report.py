@@ -19,6 +19,8 @@ COMPARISON = Path("comparison.html")
 def write_report(folders: str | Path | Sequence[str | Path], out: str | Path | None = None) -> Path:
     """Write the report of one folder, or a page that compares several.
 
+    >>> pestle.write_report(["runs/mine", "runs/other"], "comparison.html")
+
     Args:
         folders: of runs, or of tests of a model (`pestle qualify`); one or several.
         out: the file; by default report.html in the folder, and comparison.html in the current

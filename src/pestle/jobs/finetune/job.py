@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 from pestle.adaptation import method_of, require_method
 from pestle.adaptation.adapter_file import save_adapter
@@ -31,6 +31,7 @@ from pestle.jobs.finetune.record import (
     run_identity,
 )
 from pestle.jobs.finetune.replay import read_broad, write_broad
+from pestle.jobs.finetune.result import Plan, Run
 from pestle.jobs.finetune.resuming import going_on
 from pestle.labels.resumable import labels_of_run
 from pestle.locks import locked_folder
@@ -61,6 +62,32 @@ from pestle.training.setup import make_ready
 from pestle.training.state import has_checkpoint
 
 
+@overload
+def finetune(
+    settings: RunSettings | Mapping[str, Any],
+    out: str | Path,
+    *,
+    trust: bool = ...,
+    resume: bool = ...,
+    dry_run: Literal[False] = ...,
+    command: str = ...,
+    show: Callable[[Manifest], None] | None = ...,
+) -> Run: ...
+
+
+@overload
+def finetune(
+    settings: RunSettings | Mapping[str, Any],
+    out: str | Path,
+    *,
+    trust: bool = ...,
+    resume: bool = ...,
+    dry_run: bool,
+    command: str = ...,
+    show: Callable[[Manifest], None] | None = ...,
+) -> Run | Plan: ...
+
+
 def finetune(
     settings: RunSettings | Mapping[str, Any],
     out: str | Path,
@@ -70,8 +97,12 @@ def finetune(
     dry_run: bool = False,
     command: str = "",
     show: Callable[[Manifest], None] | None = None,
-) -> dict[str, Any]:
+) -> Run | Plan:
     """Fine-tune a foundation model and judge the result.
+
+    >>> settings = {"foundation": "medium-mpa-0", "data.train": ["frames.xyz"]}
+    >>> run = pestle.finetune(settings, out="runs/mine")
+    >>> atoms.calc = run.calculator()
 
     Args:
         settings: what to do, as `RunSettings` or as a table of dotted names, e.g.
@@ -87,7 +118,7 @@ def finetune(
             said, and after the warning, if there is one.
 
     Returns:
-        The manifest as plain data, with the names of manifest.json.
+        The run, or with `dry_run` its plan.
 
     Raises:
         PestleError: a mistake in settings or data, or another command writes to the folder.
@@ -112,7 +143,7 @@ def finetune(
             folder.require_new()  # another command may have been faster
         try:
             record = _finetune(settings, folder, log, trust, resume, dry_run, command, show)
-            return record.to_json()
+            return Plan(record) if dry_run else Run(folder.path)
         except DiskFull as error:
             if not folder.settings.exists():
                 raise
