@@ -43,13 +43,24 @@ LINES_APART, LINE_AT_LATEST = 4.0, 600.0
 class _Screen(logging.Handler):
     """Prints lines above the line of progress."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._printed = -LINE_AT_LATEST
+
     def emit(self, record: logging.LogRecord) -> None:
+        self._printed = time.monotonic()
         console.print(record.getMessage(), markup=False, soft_wrap=True)
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the last line."""
+        return time.monotonic() - self._printed
 
 
 logging.addLevelName(ENDING, "ENDING")
 logger = logging.getLogger("pestle")
-logger.addHandler(_Screen())
+_screen = _Screen()
+logger.addHandler(_screen)
 logger.propagate = False
 if logger.level == logging.NOTSET:
     logger.setLevel(logging.INFO)
@@ -84,6 +95,8 @@ class Recorder:
 
 #: Whether only progress and warnings are shown: of a piece of work that another speaks for.
 _brief: ContextVar[bool] = ContextVar("brief", default=False)
+#: Pieces of work that are going on, each a part of the one before it.
+_depth: ContextVar[int] = ContextVar("depth", default=0)
 #: Of this thread.
 _recorders: ContextVar[tuple[Recorder, ...]] = ContextVar("recorders", default=())
 
@@ -149,27 +162,36 @@ class Task:
         total: its length; `None` where it is not known.
         done: how much of it is there already.
         lines: how many lines it may take where there is no terminal.
+        apart: without a terminal, it says its name after so many seconds without a line.
     """
 
-    def __init__(self, title: str, total: int | None = None, done: int = 0, lines: int = 4) -> None:
+    def __init__(
+        self,
+        title: str,
+        total: int | None = None,
+        done: int = 0,
+        lines: int = 4,
+        apart: float = WORTH_A_LINE,
+    ) -> None:
         self.title, self.total, self.done, self.note = title, total, done, ""
-        self._first, self._lines = done, lines
-        self._started = self._last_line = time.monotonic()
+        self._first, self._lines, self._apart = done, lines, apart
+        self._started = time.monotonic()
+        self._due = False
         self._timer: threading.Timer | None = None
+        self._over = threading.Event()
 
     def to(self, done: int, note: str = "") -> None:
         """Say how far the work is."""
         before, self.done, self.note = self.done, done, note
         _line.update(self)
         total = self.total or 1
-        now = time.monotonic()
-        silent = now - self._last_line
-        of_lines = done * self._lines // total > before * self._lines // total
-        if done < total and ((of_lines and silent >= LINES_APART) or silent >= LINE_AT_LATEST):
-            self._last_line = now
-            record(logging.DEBUG, self._text(now))
+        self._due |= done * self._lines // total > before * self._lines // total
+        if done >= total:
+            return
+        if (self._due and _screen.silence >= LINES_APART) or _screen.silence >= LINE_AT_LATEST:
+            self._due = False
             if not console.is_terminal:
-                logger.info("%s", self._text(now))
+                logger.info("%s", self._text())
 
     def begin(self) -> None:
         """Say the name: at once to the log, and on a terminal; else where it takes longer."""
@@ -179,26 +201,35 @@ class Task:
         elif logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s", self.title)
         elif logger.isEnabledFor(logging.INFO):
-            self._timer = threading.Timer(WORTH_A_LINE, self._name)
-            self._timer.daemon = True
-            self._timer.start()
+            self._say_later(max(WORTH_A_LINE, self._apart - _screen.silence))
 
     def end(self) -> None:
         """The work is over."""
+        self._over.set()
         if self._timer is not None:
             self._timer.cancel()
         _line.remove(self)
 
-    def _name(self) -> None:
-        now = time.monotonic()
-        self._last_line = now
-        with suppress(BrokenPipeError):  # the work itself will meet it
-            logger.info("%s", self._text(now))
+    def _say_later(self, seconds: float) -> None:
+        self._timer = threading.Timer(seconds, self._say_name)
+        self._timer.daemon = True
+        self._timer.start()
 
-    def _text(self, now: float) -> str:
+    def _say_name(self) -> None:
+        wait = self._apart - _screen.silence
+        if self._over.is_set():
+            return
+        if wait > 0:
+            self._say_later(wait)
+            return
+        with suppress(BrokenPipeError):  # the work itself will meet it
+            logger.info("%s", self._text())
+
+    def _text(self) -> str:
         if self.total is None or self.done <= self._first:
             return f"{self.title} …"
-        seconds = (now - self._started) / (self.done - self._first) * (self.total - self.done)
+        finished, left = self.done - self._first, self.total - self.done
+        seconds = (time.monotonic() - self._started) / finished * left
         text = f"{self.title}: {self.done:,} of {self.total:,}, {duration(seconds)} left"
         return f"{text}  {self.note}" if self.note else text
 
@@ -279,11 +310,14 @@ def progress(title: str, total: int | None, done: int = 0, *, lines: int = 4) ->
         done: how many are there already.
         lines: how many lines of progress it may take where there is no terminal.
     """
-    task = Task(title, total, done, lines)
+    depth = _depth.get()
+    task = Task(title, total, done, lines, apart=LINES_APART if depth else WORTH_A_LINE)
+    token = _depth.set(depth + 1)
     task.begin()
     try:
         yield task
     finally:
+        _depth.reset(token)
         task.end()
 
 

@@ -230,7 +230,9 @@ def _finetune(
             detail(line)
         for line in short_plan(manifest.record):
             say(line)
-        say(f"{'all':<12}every setting with its reason, and what is not shown here: {folder.log}")
+        say(
+            f"{'more':<12}every setting with its reason, and all that is not shown here: {folder.log}"
+        )
         if not resume:
             write_broad(folder, prepared.replay, prepared.drift, prepared.ewc)
         # The settings last: a folder that holds them can be resumed.
