@@ -79,7 +79,7 @@ def compact_error_table(
     """RMSEs on several sets in one table, `before → after` in a cell.
 
     Args:
-        sets: set → two models, the foundation second → group → errors.
+        sets: set → two models, that before first → group → errors.
         groups: whether every group of a set gets a row, where a set has several.
     """
     pairs = {name: tuple(models.values()) for name, models in sets.items()}
@@ -89,7 +89,7 @@ def compact_error_table(
         if any(of[ALL].figures[name] is not None for models in pairs.values() for of in models)
     ]
     rows = []
-    for set_name, (after, before) in pairs.items():
+    for set_name, (before, after) in pairs.items():
         several = groups and len(after) > 2
         for group in after if several else (ALL,):
             old, new = before[group].figures, after[group].figures

@@ -45,7 +45,7 @@ class _Screen(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._printed = -LINE_AT_LATEST
+        self._printed = time.monotonic()
 
     def emit(self, record: logging.LogRecord) -> None:
         self._printed = time.monotonic()
@@ -139,6 +139,12 @@ def say(text: str = "") -> None:
     _tell(logging.DEBUG if _brief.get() else logging.INFO, text)
 
 
+def show(text: str) -> None:
+    """A line for the screen, in place of details that the log holds and `--verbose` shows."""
+    if not (_brief.get() or logger.isEnabledFor(logging.DEBUG)):
+        logger.info("%s", text)
+
+
 def detail(text: str = "") -> None:
     """A line for the log, and for a user who asked for everything."""
     _tell(logging.DEBUG, text)
@@ -162,7 +168,8 @@ class Task:
         total: its length; `None` where it is not known.
         done: how much of it is there already.
         lines: how many lines it may take where there is no terminal.
-        apart: without a terminal, it says its name after so many seconds without a line.
+        patience: without a terminal, it says its name after so many seconds, or before if
+            there was no line for `LINES_APART`.
     """
 
     def __init__(
@@ -171,10 +178,10 @@ class Task:
         total: int | None = None,
         done: int = 0,
         lines: int = 4,
-        apart: float = WORTH_A_LINE,
+        patience: float = WORTH_A_LINE,
     ) -> None:
         self.title, self.total, self.done, self.note = title, total, done, ""
-        self._first, self._lines, self._apart = done, lines, apart
+        self._first, self._lines, self._patience = done, lines, patience
         self._started = time.monotonic()
         self._due = False
         self._timer: threading.Timer | None = None
@@ -201,7 +208,7 @@ class Task:
         elif logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s", self.title)
         elif logger.isEnabledFor(logging.INFO):
-            self._say_later(max(WORTH_A_LINE, self._apart - _screen.silence))
+            self._say_name()
 
     def end(self) -> None:
         """The work is over."""
@@ -210,17 +217,16 @@ class Task:
             self._timer.cancel()
         _line.remove(self)
 
-    def _say_later(self, seconds: float) -> None:
-        self._timer = threading.Timer(seconds, self._say_name)
-        self._timer.daemon = True
-        self._timer.start()
-
     def _say_name(self) -> None:
-        wait = self._apart - _screen.silence
-        if self._over.is_set():
+        age = time.monotonic() - self._started
+        if self._over.is_set() or _screen.silence < age:  # a line of its own was enough
             return
+        patience = self._patience - age
+        wait = min(patience, LINES_APART - _screen.silence)
         if wait > 0:
-            self._say_later(wait)
+            self._timer = threading.Timer(wait, self._say_name)
+            self._timer.daemon = True
+            self._timer.start()
             return
         with suppress(BrokenPipeError):  # the work itself will meet it
             logger.info("%s", self._text())
@@ -311,7 +317,7 @@ def progress(title: str, total: int | None, done: int = 0, *, lines: int = 4) ->
         lines: how many lines of progress it may take where there is no terminal.
     """
     depth = _depth.get()
-    task = Task(title, total, done, lines, apart=LINES_APART if depth else WORTH_A_LINE)
+    task = Task(title, total, done, lines, patience=LINE_AT_LATEST if depth else WORTH_A_LINE)
     token = _depth.set(depth + 1)
     task.begin()
     try:

@@ -36,6 +36,7 @@ from pestle.jobs.finetune.resuming import going_on
 from pestle.labels.resumable import labels_of_run
 from pestle.locks import locked_folder
 from pestle.progress import Recorder, conclude, detail, recording, say, stage, warn
+from pestle.progress import show as show_line
 from pestle.records.ending import Ending
 from pestle.records.folder import RunFolder, hardware, now, require_folder
 from pestle.records.manifest import (
@@ -229,10 +230,8 @@ def _finetune(
         for line in plan_lines(manifest.record):
             detail(line)
         for line in short_plan(manifest.record):
-            say(line)
-        say(
-            f"{'more':<12}every setting with its reason, and all that is not shown here: {folder.log}"
-        )
+            show_line(line)
+        show_line(f"{'more':<12}every setting with its reason, and all else: {folder.log}")
         if not resume:
             write_broad(folder, prepared.replay, prepared.drift, prepared.ewc)
         # The settings last: a folder that holds them can be resumed.
