@@ -146,7 +146,7 @@ def test_the_command_says_how_to_go_on(
     assert cli._run() == 0
     said = capsys.readouterr()
     assert "going on from run.labels.partial" in said.err
-    assert said.out.endswith("Dry run: nothing was trained, no run folder was written.\n")
+    assert "Dry run: nothing was trained, no run folder was written." in said.out
 
 
 def test_where_no_file_can_be_kept_it_is_said(

@@ -8,6 +8,7 @@ from typing import Any
 from ase.data import atomic_numbers
 
 from pestle.adaptation import METHODS
+from pestle.checks import Finding
 from pestle.checks.summary import summary_of
 from pestle.foundations.capabilities import parts_of
 from pestle.foundations.interface import Foundation
@@ -15,6 +16,7 @@ from pestle.jobs.finetune.keepers import KEEPERS
 from pestle.progress import duration
 from pestle.records.manifest import (
     Block,
+    DataFinding,
     Gate,
     Manifest,
     MethodFacts,
@@ -92,9 +94,8 @@ def plan_lines(manifest: Manifest) -> list[str]:
         lines.append(f"  {split:<6} {_split_line(summary)}")
     if manifest.data.held_out:
         lines.append("  validation frames are a seeded fraction of the training frames")
-    for item in manifest.data.findings:
-        if item.severity == "note" and item.code in OF_READING:
-            lines.append(f"  {item.message}. {item.fix}".rstrip())
+    notes = [item for item in manifest.data.findings if item.severity == "note"]
+    lines += [f"  {line}" for line in reading_notes(notes)]
     if "valid" not in manifest.data.summary:
         lines.append("  no validation frames, as asked: the last model is kept")
     lines.append(f"  {dispersion_line(manifest)}")
@@ -162,6 +163,12 @@ def read_lines(splits: Mapping[str, Sequence[Frame]]) -> list[str]:
         f"read {name + ':':<7}{_split_line(SplitSummary.model_validate(summary)).lstrip()}"
         for name, summary in found.items()
     ]
+
+
+def reading_notes(notes: Sequence[Finding | DataFinding]) -> list[str]:
+    """Return what the readers left out or took for something else."""
+    said = [item for item in notes if item.code in OF_READING]
+    return [f"{item.message}. {item.fix}".rstrip() for item in said]
 
 
 #: Settings whose values the other lines of the short plan say.

@@ -29,7 +29,7 @@ from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation, P
 from pestle.foundations.prediction import KnownPredictions
 from pestle.jobs.finetune.keepers import keeper_notes, require_keepers, unused_keepers
 from pestle.jobs.finetune.method_choice import with_labels_at_hand, with_method
-from pestle.jobs.finetune.plan import read_lines
+from pestle.jobs.finetune.plan import read_lines, reading_notes
 from pestle.jobs.finetune.replay import (
     Replay,
     Stored,
@@ -39,7 +39,7 @@ from pestle.jobs.finetune.replay import (
 )
 from pestle.jobs.finetune.starting_model import make_start, reference_energies
 from pestle.jobs.finetune.without_validation import GIVES_UP, require_last
-from pestle.progress import say, stage
+from pestle.progress import say, show, stage
 from pestle.settings.run import DriftSettings, LoraSettings, ReplaySettings, RunSettings
 from pestle.structures.dispersion import D3
 from pestle.structures.frame import Frame, evenly
@@ -121,12 +121,12 @@ def prepare(
         LabellingStopped: Ctrl-C or SIGTERM came while pseudolabels were made.
     """
     require_loggers(settings.log)
+    require_foundation(settings)
     with stage("reading the data"):
         splits = read_splits(settings.data)
     for line in read_lines(splits.named()):
         say(line)
     settings, case, choice = with_method(settings, splits)
-    require_foundation(settings)
     require_heads(settings)
     require_keepers(settings)
     require_last(settings)
@@ -142,6 +142,8 @@ def prepare(
     max_edges = settings.train.eval_batch_edges
     known = KnownPredictions()
     check = preflight(splits, foundation, head, max_edges, known, settings)
+    for line in reading_notes(check.notes):
+        show(line)
     require_validation(splits, settings)
     frames = [f for split in splits.named().values() for f in split]
     require_elements(frames, foundation)
