@@ -15,7 +15,7 @@ import pestle
 from pestle.jobs.finetune.result import Plan
 from pestle.views import Table
 
-NOTEBOOK = Path(__file__).parents[1] / "docs" / "from_data_to_verdict.ipynb"
+NOTEBOOK = Path(__file__).parents[1] / "docs" / "tutorials" / "from_data_to_verdict.ipynb"
 DATA = Path(pestle.__file__).parent / "demo" / "data"
 TASK = {
     "foundation": "pestle-seed1",
