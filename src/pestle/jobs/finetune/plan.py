@@ -8,7 +8,7 @@ from typing import Any
 from ase.data import atomic_numbers
 
 from pestle.adaptation import METHODS
-from pestle.checks import Finding
+from pestle.checks.report import CheckFinding
 from pestle.checks.summary import summary_of
 from pestle.foundations.capabilities import parts_of
 from pestle.foundations.interface import Foundation
@@ -165,7 +165,7 @@ def read_lines(splits: Mapping[str, Sequence[Frame]]) -> list[str]:
     ]
 
 
-def reading_notes(notes: Sequence[Finding | DataFinding]) -> list[str]:
+def reading_notes(notes: Sequence[CheckFinding | DataFinding]) -> list[str]:
     """Return what the readers left out or took for something else."""
     said = [item for item in notes if item.code in OF_READING]
     return [f"{item.message}. {item.fix}".rstrip() for item in said]
