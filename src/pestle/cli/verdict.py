@@ -5,7 +5,7 @@ from __future__ import annotations
 from pestle.cli.output import print_table
 from pestle.cli.probe_tables import findings_table, not_tested_table
 from pestle.jobs.qualify import Qualification
-from pestle.progress import say
+from pestle.progress import conclude, detail
 
 
 def print_verdict(result: Qualification) -> None:
@@ -16,6 +16,6 @@ def print_verdict(result: Qualification) -> None:
         print_table(not_tested_table(found.not_tested))
     for name, part in found.protocols.items():
         if part.full_extent:
-            say(f"quick {name}: {part.extent}; with --full: {part.full_extent}")
-    say(f"\n{found.verdict.upper()}: {found.sentence}")
-    say(f"report: {result.report}")
+            detail(f"quick {name}: {part.extent}; with --full: {part.full_extent}")
+    conclude(f"\n{found.verdict.upper()}: {found.sentence}")
+    conclude(f"report: {result.report}")
