@@ -19,12 +19,12 @@ from pestle.foreign import off_screen
 from pestle.progress import briefly, conclude, detail, recording, say, stage, warn
 
 #: What the log of a run holds, and the screen shows with --verbose only.
-DETAILS = ("loss.huber_delta", "interaction 1", "update 0/4", "checking the data")
+DETAILS = ("loss.huber_delta", "interaction 1", "*best", "checking the data")
 
 
 @pytest.fixture
 def few(tmp_path: Path) -> list[str]:
-    """The words of a run of four updates."""
+    """The words of a run of a few updates."""
     for name, count in (("train", 6), ("valid", 3)):
         frames = ase.io.read(DATA / f"{name}.xyz", ":")
         atoms = [a for a in frames if len(a) == 1]
