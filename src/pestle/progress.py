@@ -35,9 +35,12 @@ console = Console(stderr=True, highlight=False)
 #: Level of the lines that end a run.
 ENDING = logging.WARNING + 5
 #: Without a terminal, a stage that is over within so many seconds is not worth a line.
-WORTH_A_LINE = 1.0
-#: Least and largest number of seconds between two lines of progress where there is no terminal.
-LINES_APART, LINE_AT_LATEST = 4.0, 600.0
+WORTH_A_LINE = 1.5
+#: Least number of seconds between two lines of progress where there is no terminal, and that for
+#: work that is a part of other work, which has said its name.
+LINES_APART, PARTS_APART = 4.0, 15.0
+#: Largest number of seconds between two lines of progress.
+LINE_AT_LATEST = 600.0
 
 
 class _Screen(logging.Handler):
@@ -168,8 +171,7 @@ class Task:
         total: its length; `None` where it is not known.
         done: how much of it is there already.
         lines: how many lines it may take where there is no terminal.
-        patience: without a terminal, it says its name after so many seconds, or before if
-            there was no line for `LINES_APART`.
+        part: whether it is a part of other work, which has said its name.
     """
 
     def __init__(
@@ -178,10 +180,11 @@ class Task:
         total: int | None = None,
         done: int = 0,
         lines: int = 4,
-        patience: float = WORTH_A_LINE,
+        part: bool = False,
     ) -> None:
         self.title, self.total, self.done, self.note = title, total, done, ""
-        self._first, self._lines, self._patience = done, lines, patience
+        self._first, self._lines, self._part = done, lines, part
+        self._apart = PARTS_APART if part else LINES_APART
         self._started = time.monotonic()
         self._due = False
         self._timer: threading.Timer | None = None
@@ -195,7 +198,7 @@ class Task:
         self._due |= done * self._lines // total > before * self._lines // total
         if done >= total:
             return
-        if (self._due and _screen.silence >= LINES_APART) or _screen.silence >= LINE_AT_LATEST:
+        if (self._due and _screen.silence >= self._apart) or _screen.silence >= LINE_AT_LATEST:
             self._due = False
             if not console.is_terminal:
                 logger.info("%s", self._text())
@@ -221,8 +224,9 @@ class Task:
         age = time.monotonic() - self._started
         if self._over.is_set() or _screen.silence < age:  # a line of its own was enough
             return
-        patience = self._patience - age
-        wait = min(patience, LINES_APART - _screen.silence)
+        wait = self._apart - _screen.silence
+        if not self._part:
+            wait = min(wait, WORTH_A_LINE - age)
         if wait > 0:
             self._timer = threading.Timer(wait, self._say_name)
             self._timer.daemon = True
@@ -317,7 +321,7 @@ def progress(title: str, total: int | None, done: int = 0, *, lines: int = 4) ->
         lines: how many lines of progress it may take where there is no terminal.
     """
     depth = _depth.get()
-    task = Task(title, total, done, lines, patience=LINE_AT_LATEST if depth else WORTH_A_LINE)
+    task = Task(title, total, done, lines, part=depth > 0)
     token = _depth.set(depth + 1)
     task.begin()
     try:

@@ -49,7 +49,7 @@ def _cell(value: Any, digits: int | None, labels: Mapping[str, str]) -> str:
 
 
 def findings_table(findings: Sequence[Finding]) -> Table:
-    """Findings with their level first and the threshold below; those that passed in one line,
+    """Findings with their level first and the threshold last; those that passed in one line,
     unless everything is asked for."""
     table = Table(title="findings", title_justify="left", box=box.SIMPLE)
     for heading in ("level", "protocol", "finding"):
@@ -61,7 +61,7 @@ def findings_table(findings: Sequence[Finding]) -> Table:
             continue
         level = Text(found.level.upper(), style=_STYLES[found.level])
         sentence = Text(found.sentence)
-        sentence.append(f"\n{found.limit}", style="dim")
+        sentence.append(f"  [{found.limit}]", style="dim")
         table.add_row(level, found.protocol, sentence)
     if passed and not everything:
         names = ", ".join(f"{name} ({n})" if n > 1 else name for name, n in passed.items())
