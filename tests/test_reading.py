@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import ase.db
 import ase.io
@@ -177,6 +179,42 @@ def test_seeded_split_keeps_isolated_atoms_in_training(tmp_path: Path) -> None:
     together = sorted(f.index for f in first.train + first.valid)
     assert together == list(range(20))
     assert [f.energy for f in first.named()["train"]][-1] == -13.6
+
+
+def test_a_smaller_part_of_the_training_frames_lies_in_a_larger_one(tmp_path: Path) -> None:
+    paths = make_split_files(tmp_path)
+    common: dict[str, Any] = {"train": paths, "valid_fraction": 0.25}
+    whole = read_splits(DataSettings(**common))
+    parts = [
+        read_splits(DataSettings(**common, **drawn, subset_seed=1))
+        for drawn in (
+            {"train_fraction": 0.1},  # of 15 frames
+            {"train_fraction": 0.3},
+            {"train_count": 9},
+            {"train_fraction": 1.0},
+        )
+    ]
+    drawn = [[f.index for f in part.train] for part in parts]
+    assert list(map(len, drawn)) == [2, 4, 9, 15]
+    for few, more in pairwise(drawn):
+        assert set(few) < set(more)
+    assert drawn[-1] == [f.index for f in whole.train]
+    for part in parts:  # what they are judged on is the same, and E0s stay determined
+        assert [f.index for f in part.valid] == [f.index for f in whole.valid]
+        assert len(part.isolated) == 1 and part.n_train_given == 15
+    other = read_splits(DataSettings(**common, train_count=4, subset_seed=2))
+    assert {f.index for f in other.train} != set(drawn[1])
+
+
+@pytest.mark.parametrize(
+    ("drawn", "words"),
+    [({"train_count": 16}, "15 are left"), ({"train_count": 2, "train_fraction": 0.5}, "both")],
+)
+def test_a_part_that_cannot_be_drawn_is_refused(
+    tmp_path: Path, drawn: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(PestleError, match=words):
+        read_splits(DataSettings(train=make_split_files(tmp_path), valid_fraction=0.25, **drawn))
 
 
 @pytest.mark.parametrize("name", ["a.db", "a.json"])

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from pestle.jobs.probe import probe
     from pestle.jobs.qualify import qualify
     from pestle.jobs.replay import replay
-    from pestle.jobs.report import write_report
+    from pestle.jobs.report import gather, write_figures, write_report
+    from pestle.study.job import run_study
 
 __all__ = [
     "PestleError",
@@ -41,12 +42,15 @@ __all__ = [
     "evaluate",
     "export",
     "finetune",
+    "gather",
     "label",
     "load",
     "probe",
     "qualify",
     "replay",
+    "run_study",
     "torch_sim_model",
+    "write_figures",
     "write_report",
 ]
 
@@ -58,12 +62,15 @@ _HOMES = {
     "evaluate": ("pestle.jobs.evaluate", "evaluate"),
     "export": ("pestle.jobs.export", "export"),
     "finetune": ("pestle.jobs.finetune.job", "finetune"),
+    "gather": ("pestle.jobs.report", "gather"),
     "label": ("pestle.jobs.label", "label"),
     "load": ("pestle.foundations", "load_foundation"),
     "probe": ("pestle.jobs.probe", "probe"),
     "qualify": ("pestle.jobs.qualify", "qualify"),
     "replay": ("pestle.jobs.replay", "replay"),
+    "run_study": ("pestle.study.job", "run_study"),
     "torch_sim_model": ("pestle.foundations.torch_sim", "torch_sim_model"),
+    "write_figures": ("pestle.jobs.report", "write_figures"),
     "write_report": ("pestle.jobs.report", "write_report"),
 }
 

@@ -232,3 +232,20 @@ def _identity(folder: Path) -> tuple[int, int]:
     except OSError:
         return -1, -1
     return found.st_dev, found.st_ino
+
+
+def is_held(file: Path) -> bool:
+    """Whether another process holds a lock; nothing is said or changed."""
+    from filelock import FileLock, Timeout
+
+    if not file.exists():
+        return False
+    lock = FileLock(file, blocking=False, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except (Timeout, RuntimeError):
+        return True
+    except OSError:
+        return False  # this file system knows no locks
+    lock.release()
+    return False

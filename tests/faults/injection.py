@@ -132,6 +132,7 @@ def settings_of(folder: Path, **more: Any) -> dict[str, Any]:
         "train.threads": 1,
         "train.batch_size": 3,
         "train.gate_frames": 2,
+        "train.checkpoint_seconds": 0,
         **more,
     }
 

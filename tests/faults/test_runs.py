@@ -31,14 +31,12 @@ from pestle.jobs.finetune.resuming import resume_settings
 from pestle.jobs.probe import RESULTS
 from pestle.jobs.report import write_report
 from pestle.structures.frame import Frame
-from pestle.training import loop
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         quick_ends(patch)
-        patch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)  # one after every update
         yield
 
 

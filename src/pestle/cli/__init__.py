@@ -23,6 +23,7 @@ from pestle.cli import (
     qualify,
     replay,
     report,
+    study,
 )
 from pestle.cli.options import with_verbosity
 from pestle.errors import Interrupted, PestleError
@@ -49,6 +50,7 @@ app.command("qualify")(with_verbosity(qualify.command))
 app.command("report")(report.command)
 app.command("label")(with_verbosity(label.command))
 app.command("replay")(with_verbosity(replay.command))
+app.add_typer(study.app, name="study")
 
 
 #: Of `gc.set_threshold`; Python begins with 700, 10, 10.
@@ -56,7 +58,7 @@ GARBAGE_THRESHOLDS = (10_000, 20, 50)
 #: Exit code of a command that was interrupted.
 INTERRUPTED = 130
 #: Commands that keep what they have calculated, and go on from it when typed again.
-RESUMING = ("probe", "qualify", "label")
+RESUMING = ("probe", "qualify", "label", "study")
 
 
 def _version(show: bool) -> None:

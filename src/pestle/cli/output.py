@@ -21,7 +21,10 @@ def print_json(content: Any) -> None:
 
 def print_table(table: Table | RichTable) -> None:
     """A table as wide as the terminal, or COLUMNS; long lines where there is neither."""
+    Console(width=width()).print(table.rich() if isinstance(table, Table) else table)
+
+
+def width() -> int:
+    """Letters of a line: of the terminal, or COLUMNS, or many where there is neither."""
     console = Console()
-    if not console.is_terminal:
-        console = Console(width=int(os.environ.get("COLUMNS") or 160))
-    console.print(table.rich() if isinstance(table, Table) else table)
+    return console.width if console.is_terminal else int(os.environ.get("COLUMNS") or 160)

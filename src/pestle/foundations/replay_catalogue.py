@@ -1,10 +1,19 @@
-"""List the published replay sets of all backends. This file imports neither torch nor a backend."""
+"""Names of replay pools: published sets of every backend, and the generator. Imports neither torch
+nor any backend."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from pestle.foundations.mace import replay_sets
+
+#: The pool that needs no file: structures made for the elements of the data.
+GENERATED = "generated"
+
+
+def is_file_pool(name: str) -> bool:
+    """Whether a pool is files, and not `generated` or a published set."""
+    return name != GENERATED and find_published(name) is None
 
 
 def published_sets() -> tuple[replay_sets.ReplayEntry, ...]:

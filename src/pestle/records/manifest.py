@@ -103,12 +103,27 @@ class DataFinding(Part):
     fix: str = ""
 
 
+class Subset(Part):
+    """A part of the training frames that is trained on.
+
+    Attributes:
+        n_frames: how many, isolated atoms left out.
+        n_given: training frames from which they were drawn.
+        seed: of the draw.
+    """
+
+    n_frames: int
+    n_given: int
+    seed: int
+
+
 class DataFacts(Part):
     """The data of a run.
 
     Attributes:
         files: split → its files.
         held_out: whether the validation frames are a seeded fraction of the training frames.
+        subset: part of the training frames that is trained on; left out for all of them.
         keys: split → label → key under which it was found → number of frames.
         dispersion: whether the labels include dispersion: included, none, unknown.
         dispersion_removed: correction that was subtracted from the labels; empty for none.
@@ -116,8 +131,11 @@ class DataFacts(Part):
         findings: findings of the checks.
     """
 
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"subset"})
+
     files: dict[str, tuple[File, ...]] = Field(default_factory=dict)
     held_out: bool = False
+    subset: Subset | None = None
     keys: dict[str, dict[str, dict[str, int]]] = Field(default_factory=dict)
     dispersion: str = "unknown"
     dispersion_removed: str = ""
@@ -392,11 +410,15 @@ class TrainingFacts(Part):
         epochs: number of epochs done.
         steps: number of updates done.
         seconds: training time (s), without interruptions.
+        cpu_seconds: processor time of all threads (s), without interruptions; left out in runs that
+            an earlier version began.
         finished: why training ended.
         kept: `best`, or `last` in a run without validation frames.
         convergence: null if it cannot be judged.
         drift_budget: null if no limit was given.
     """
+
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"cpu_seconds"})
 
     best_epoch: int | float
     best_update: int | None = None
@@ -405,6 +427,7 @@ class TrainingFacts(Part):
     epochs: int | float
     steps: int
     seconds: float
+    cpu_seconds: Figure = None
     finished: str = ""
     kept: Literal["best", "last"] = "best"
     convergence: Convergence | None = None

@@ -58,6 +58,23 @@ class DataSettings(Group):
         "frames.",
         ge=0,
     )
+    train_fraction: float | None = setting(
+        None,
+        "Fraction of the training frames that is used, drawn at random after the validation frames were held out; "
+        "isolated atoms always stay. Smaller fractions lie in larger ones. None: all.",
+        gt=0,
+        le=1,
+    )
+    train_count: int | None = setting(
+        None,
+        "The same as a number of frames. Not with data.train_fraction. None: all.",
+        ge=1,
+    )
+    subset_seed: int = setting(
+        0,
+        "Seed of that draw, apart from train.seed and data.split_seed.",
+        ge=0,
+    )
     select: Annotated[list[str], Field()] = setting(
         list,
         "Frames to use, KEY=VALUE or KEY=VALUE,VALUE each, where the files hold several levels of theory, charges or "
@@ -113,6 +130,11 @@ class DataSettings(Group):
     def dispersion_left(self) -> str:
         """Whether dispersion is in the energies that are trained on."""
         return "none" if self.subtract_dispersion is not None else self.dispersion
+
+    @property
+    def takes_subset(self) -> bool:
+        """Whether the run trains on a part of the training frames."""
+        return self.train_fraction is not None or self.train_count is not None
 
     @property
     def no_validation(self) -> bool:
@@ -286,6 +308,13 @@ class TrainSettings(Group):
         "CPU threads of torch. None: torch's choice, all cores. Alone on two idle cores 2 threads took 0.8 to 0.9 of the time of 1; beside another program 2 to 3 times as long. Give 1 to each of several runs on one machine.",
         source="docs/benchmarks.md",
         ge=1,
+    )
+    checkpoint_seconds: float = setting(
+        60.0,
+        "Time between two checkpoints: what a run loses at most where its machine stops or it is killed. Ctrl-C and "
+        "SIGTERM lose nothing. 0: a checkpoint after every update.",
+        unit="s",
+        ge=0,
     )
     gate_frames: int = setting(
         200, "Training frames that the zero-step gate predicts before the first update.", ge=1

@@ -36,6 +36,7 @@ class Splits:
         isolated: isolated atoms.
         keys: name of the set → label → key → number of labels that were read under it.
         held_out: whether the validation frames were split off from the training files.
+        n_train_given: number of training frames from which `train` was drawn.
         notes: notes of the readers.
     """
 
@@ -45,6 +46,7 @@ class Splits:
     isolated: list[Frame] = field(default_factory=list)
     keys: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     held_out: bool = False
+    n_train_given: int = 0
     notes: Notes = field(default_factory=Notes)
 
     def named(self) -> dict[str, list[Frame]]:
@@ -98,7 +100,41 @@ def read_splits(data: DataSettings) -> Splits:
     elif not data.valid:
         splits.train, splits.valid = hold_out(splits.train, data.valid_fraction, data.split_seed)
         splits.held_out = True
+    splits.n_train_given = len(splits.train)
+    if data.takes_subset:
+        splits.train = subset(splits.train, data)
     return splits
+
+
+def subset(frames: list[Frame], data: DataSettings) -> list[Frame]:
+    """Draw a part of the training frames; what is drawn for fewer frames lies in what is drawn
+    for more.
+
+    Args:
+        frames: all training frames.
+        data: the fraction or count, and the seed of the draw.
+
+    Returns:
+        The frames drawn, in the order of the file.
+
+    Raises:
+        PestleError: both a fraction and a count are given, or there are not so many frames.
+    """
+    if data.train_fraction is not None and data.train_count is not None:
+        raise PestleError(
+            "data.train_fraction and data.train_count both say how many frames to train on",
+            where="data.train_count",
+            fix="Leave out one of them.",
+        )
+    if data.train_count is not None and data.train_count > len(frames):
+        raise PestleError(
+            f"{data.train_count} frames are asked for, and {len(frames)} are left for training",
+            where="data.train_count",
+        )
+    count = data.train_count or max(1, round((data.train_fraction or 1) * len(frames)))
+    # The beginning of one permutation: fewer frames are always among more.
+    order = np.random.default_rng(data.subset_seed).permutation(len(frames))
+    return [frames[k] for k in sorted(order[:count].tolist())]
 
 
 def correction_of(data: DataSettings) -> D3 | None:

@@ -40,9 +40,6 @@ from pestle.training.optimizer import Schedule, make_average, make_optimizer
 from pestle.training.state import Counters, TrainingState
 from pestle.training.watching import Clock, errors_in_words, evaluation_line
 
-#: Seconds between regular checkpoints; an interrupted run always writes one.
-CHECKPOINT_SECONDS = 60.0
-
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -370,7 +367,7 @@ class Trainer:
 
     def _train(self) -> None:
         c = self.counters
-        clock = Clock(c.seconds)
+        clock = Clock(c.seconds, c.cpu_seconds)
         if c.evaluations == 0:
             with stage("evaluating the starting model"):
                 self._record(None, None)
@@ -393,9 +390,9 @@ class Trainer:
                 c.loss_sum += loss
                 c.norm_sum += norm
                 c.loss_batches += 1
-                c.seconds = clock.seconds()
+                c.seconds, c.cpu_seconds = clock.seconds(), clock.cpu_seconds()
                 bar.to(c.step, self._latest or f"loss {loss:.4g}")
-                if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                if time.monotonic() - saved >= self.settings.train.checkpoint_seconds:
                     self._save()
                     saved = time.monotonic()
                 if self._stop_requested:

@@ -6,6 +6,7 @@ The previous checkpoint is kept as `previous.pt`, in case the newest is damaged.
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ class Counters:
         waited: evaluations since the best one.
         evaluations: number of evaluations in metrics.jsonl.
         seconds: training time without interruptions.
+        cpu_seconds: processor time of all threads, without interruptions; NaN after a checkpoint of
+            an earlier version, which does not contain it.
         loss_sum, loss_batches: sum and number of training losses since the last evaluation.
         norm_sum: sum of the gradient norms since the last evaluation.
         finished: why training ended; empty before.
@@ -49,6 +52,7 @@ class Counters:
     waited: int = 0
     evaluations: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     loss_sum: float = 0.0
     loss_batches: int = 0
     norm_sum: float = 0.0
@@ -125,7 +129,7 @@ class TrainingState:
         self.optimizer.load_state_dict(content["optimizer"])
         self.average.load_state_dict(content["average"])
         self.schedule.load_state_dict(content["schedule"])
-        counters = content["counters"]
+        counters = {"cpu_seconds": math.nan, **content["counters"]}
         self.counters = Counters(**{**counters, "position": Position(**counters["position"])})
         self.lines = list(content["lines"])
         torch.set_rng_state(content["torch_rng"])

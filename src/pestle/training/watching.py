@@ -17,14 +17,20 @@ class Clock:
 
     Args:
         before: seconds of training before an interruption.
+        cpu_before: processor time of training before an interruption (s).
     """
 
-    def __init__(self, before: float) -> None:
+    def __init__(self, before: float, cpu_before: float) -> None:
         self._before, self._started = before, time.monotonic()
+        self._cpu_before, self._cpu_started = cpu_before, time.process_time()
 
     def seconds(self) -> float:
         """Return the training time so far."""
         return self._before + time.monotonic() - self._started
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time of all threads of this process so far (s)."""
+        return self._cpu_before + time.process_time() - self._cpu_started
 
 
 def peak_memory(device: torch.device) -> float:

@@ -13,13 +13,15 @@ from ase.data import chemical_symbols
 from pestle.adaptation.replay.composition import element_set, structures_by_element
 from pestle.checks.geometry import sound_frames
 from pestle.errors import PestleError, nearest
-from pestle.foundations.replay_catalogue import fetch_published, find_published, published_sets
+from pestle.foundations.replay_catalogue import (
+    GENERATED,
+    fetch_published,
+    find_published,
+    published_sets,
+)
 from pestle.progress import progress, stage
 from pestle.structures.frame import Frame, is_labelled, split_isolated_atoms
 from pestle.structures.reading import GLOB_CHARACTERS, LabelKeys, expand_paths, read_frames
-
-#: Name of the pool without a file: structures generated for the elements of the data.
-GENERATED = "generated"
 
 
 @dataclass
@@ -93,11 +95,6 @@ class Pool:
             "structures_by_element": structures_by_element(self.selected),
             "structures_by_group": dict(groups.most_common()),
         }
-
-
-def is_file_pool(name: str) -> bool:
-    """Whether a pool consists of files, and is not `generated` or a published set."""
-    return name != GENERATED and find_published(name) is None
 
 
 def read_pools(names: Sequence[str], keys: LabelKeys | None = None) -> list[Pool]:

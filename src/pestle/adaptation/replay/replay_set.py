@@ -9,10 +9,11 @@ from typing import Any
 from pestle.adaptation.replay.composition import structures_by_element
 from pestle.adaptation.replay.label_fit import LabelFit, label_fits, misfit_warnings
 from pestle.adaptation.replay.matching import Matching, Scope, matching_of
-from pestle.adaptation.replay.pools import GENERATED, Pool, generated_pool, read_pools
+from pestle.adaptation.replay.pools import Pool, generated_pool, read_pools
 from pestle.adaptation.replay.selection import Selector
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
+from pestle.foundations.replay_catalogue import GENERATED
 from pestle.settings.run import ReplaySettings
 from pestle.structures.frame import Frame, is_labelled
 from pestle.structures.reading import LabelKeys

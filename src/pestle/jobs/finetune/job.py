@@ -11,12 +11,11 @@ from typing import Any, Literal, overload
 from pestle.adaptation import method_of, require_method
 from pestle.adaptation.adapter_file import save_adapter
 from pestle.adaptation.low_rank import LowRankModel
-from pestle.adaptation.replay.pools import is_file_pool
-from pestle.energies.reference_energies import METHODS
 from pestle.errors import Interrupted, PestleError
-from pestle.files import Damaged, DiskFull
-from pestle.foundations import catalogue, load_foundation
+from pestle.files import Damaged, DiskFull, finite
+from pestle.foundations import load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
+from pestle.jobs.finetune.data_settings import with_absolute_paths
 from pestle.jobs.finetune.ending import Course, ending_of
 from pestle.jobs.finetune.first_updates import fix_length, settle_rate, step_plan
 from pestle.jobs.finetune.interpolation import interpolate, save_child
@@ -26,7 +25,6 @@ from pestle.jobs.finetune.preparation import Prepared, prepare, training_data
 from pestle.jobs.finetune.record import (
     card_after_training,
     card_while_training,
-    data_files,
     describe,
     run_identity,
 )
@@ -357,6 +355,7 @@ def _train_and_judge(
             epochs=trainer.budget.epochs_after(counters.step),
             steps=counters.step,
             seconds=counters.seconds,
+            cpu_seconds=finite(counters.cpu_seconds),
             finished=counters.finished or (failure.line if failure else ""),
             kept="last" if no_validation else "best",
             convergence=convergence,
@@ -429,23 +428,3 @@ def drift_budget_outcome(trainer: Trainer) -> DriftBudget | None:
         within=KeptModel(epoch=epochs(max(0, counters.best_update)), value=counters.best),
         without=KeptModel(epoch=epochs(max(0, free)), value=counters.best_without_budget),
     )
-
-
-def with_absolute_paths(settings: RunSettings) -> RunSettings:
-    """The same with absolute paths, so that run.yaml works from any folder."""
-    settings = settings.model_copy(deep=True)
-    for name, patterns in data_files(settings.data):
-        setattr(settings.data, name, [str(Path(p).expanduser().absolute()) for p in patterns])
-    settings.replay.pool = [_absolute_pool(name) for name in settings.replay.pool]
-    settings.drift.structures = [_absolute_pool(name) for name in settings.drift.structures]
-    local = Path(settings.foundation).expanduser()
-    # A name of the catalogue wins over a file of that name, here as in loading.
-    if catalogue.find(settings.foundation) is None and local.exists():
-        settings.foundation = str(local.absolute())
-    if isinstance(settings.e0s, str) and settings.e0s not in (*METHODS, "auto"):
-        settings.e0s = str(Path(settings.e0s).expanduser().absolute())
-    return settings
-
-
-def _absolute_pool(name: str) -> str:
-    return str(Path(name).expanduser().absolute()) if is_file_pool(name) else name

@@ -94,6 +94,11 @@ def plan_lines(manifest: Manifest) -> list[str]:
         lines.append(f"  {split:<6} {_split_line(summary)}")
     if manifest.data.held_out:
         lines.append("  validation frames are a seeded fraction of the training frames")
+    if (drawn := manifest.data.subset) is not None:
+        lines.append(
+            f"  {drawn.n_frames} of {drawn.n_given} training frames are used (data.subset_seed "
+            f"{drawn.seed})"
+        )
     notes = [item for item in manifest.data.findings if item.severity == "note"]
     lines += [f"  {line}" for line in reading_notes(notes)]
     if "valid" not in manifest.data.summary:

@@ -17,6 +17,7 @@ from pestle.energies.reference_energies import ReferenceEnergies
 from pestle.files import sha256
 from pestle.foundations.capabilities import arithmetic_of
 from pestle.foundations.dispersion import dispersion_of
+from pestle.jobs.finetune.data_settings import OF_SUBSET, data_files
 from pestle.jobs.finetune.judging import FINE_TUNED
 from pestle.jobs.finetune.plan import explained_settings, trainable_blocks
 from pestle.jobs.finetune.preparation import Prepared
@@ -31,10 +32,10 @@ from pestle.records.manifest import (
     MethodFacts,
     ReplayFacts,
     SetsOfErrors,
+    Subset,
 )
 from pestle.records.metrics import EvaluatedErrors
 from pestle.records.parts import AtomicEnergies, File, FoundationFacts
-from pestle.settings.run import DataSettings
 from pestle.structures.frame import Frame
 from pestle.structures.reading import expand_paths
 
@@ -61,6 +62,7 @@ def describe(prepared: Prepared, command: str) -> Manifest:
                 for name, patterns in data_files(prepared.settings.data)
             },
             held_out=prepared.splits.held_out,
+            subset=_subset(prepared),
             keys=prepared.splits.keys,
             dispersion=model.provenance.dispersion,
             dispersion_removed=model.provenance.dispersion_removed,
@@ -99,6 +101,14 @@ def describe(prepared: Prepared, command: str) -> Manifest:
     )
 
 
+def _subset(prepared: Prepared) -> Subset | None:
+    """The part of the training frames that is trained on; `None` for all of them."""
+    data, splits = prepared.settings.data, prepared.splits
+    if not data.takes_subset:
+        return None
+    return Subset(n_frames=len(splits.train), n_given=splits.n_train_given, seed=data.subset_seed)
+
+
 def _files(paths: Sequence[Path]) -> tuple[File, ...]:
     return tuple(File(path=str(path), sha256=sha256(path)) for path in paths)
 
@@ -126,13 +136,6 @@ def _element_note(prepared: Prepared) -> list[str]:
     if kept == all_of_them:
         return []
     return [f"cut down to the {kept} elements of the data; the other {all_of_them - kept} are lost"]
-
-
-def data_files(data: DataSettings) -> list[tuple[str, Sequence[str]]]:
-    """(split, patterns) of the splits that are given as files."""
-    return [
-        (n, p) for n, p in (("train", data.train), ("valid", data.valid), ("test", data.test)) if p
-    ]
 
 
 def card_while_training(
@@ -196,10 +199,11 @@ def run_identity(prepared: Prepared) -> str:
         exclude={
             "foundation": True,
             "e0s": True,
-            "data": {"train", "valid", "test"},
+            "data": {"train", "valid", "test", *(() if settings.data.takes_subset else OF_SUBSET)},
             "train": {
                 "device",
                 "threads",
+                "checkpoint_seconds",
                 "updates",
                 "epochs",
                 "eval_interval",

@@ -11,9 +11,9 @@ import numpy as np
 
 from pestle.adaptation import method_of
 from pestle.adaptation.replay import ReplaySet, data_elements, make_replay_set
-from pestle.adaptation.replay.pools import GENERATED, is_file_pool
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
+from pestle.foundations.replay_catalogue import GENERATED, is_file_pool
 from pestle.labels.labelling import FoundationLabeller
 from pestle.labels.resumable import label_resumably, partial_labels, stoppable
 from pestle.progress import warn

@@ -13,15 +13,16 @@ from pestle.settings.run import RunSettings
 from pestle.settings.run_file import build, read_own_run_file
 from pestle.training.state import updates_in
 
-#: Settings that a resumed run may change: its device, its loggers and its length.
-ELSEWHERE = ("train.device", "train.threads")
+#: Settings that a resumed run may change: its device, its checkpoints, its loggers and its length.
+ELSEWHERE = ("train.device", "train.threads", "train.checkpoint_seconds")
 FURTHER = ("train.updates", "train.epochs", "train.patience", "train.lr")
 
 
 def resume_settings(out: Path, overrides: Mapping[str, Any]) -> RunSettings:
     """Return the settings of a resumed run.
 
-    Device, threads, loggers, length, patience and learning rate may change; all else stays.
+    Device, threads, checkpoints, loggers, length, patience and learning rate may change; all else
+    stays.
 
     Args:
         out: run folder.

@@ -1,0 +1,52 @@
+"""The data in the settings of a run. Imports no torch: studies ask it for thousands of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pestle.energies.reference_energies import METHODS
+from pestle.foundations import catalogue
+from pestle.foundations.replay_catalogue import is_file_pool
+from pestle.settings.run import DataSettings, RunSettings
+
+#: Settings of the training subset. Without one they say nothing, and runs that were begun before
+#: there were any can be resumed.
+OF_SUBSET = ("train_fraction", "train_count", "subset_seed")
+
+
+def data_files(data: DataSettings) -> list[tuple[str, Sequence[str]]]:
+    """(split, patterns) of the splits that are given as files."""
+    return [
+        (n, p) for n, p in (("train", data.train), ("valid", data.valid), ("test", data.test)) if p
+    ]
+
+
+def with_absolute_paths(settings: RunSettings, base: Path | None = None) -> RunSettings:
+    """The same with absolute paths, so that run.yaml works from any folder.
+
+    Args:
+        settings: of a run.
+        base: folder from which paths lead; by default the current one.
+    """
+    settings = settings.model_copy(deep=True)
+
+    def absolute(name: str) -> str:
+        path = Path(name).expanduser()
+        return str((path if base is None else base / path).absolute())
+
+    def pool(name: str) -> str:
+        return absolute(name) if is_file_pool(name) else name
+
+    for name, patterns in data_files(settings.data):
+        setattr(settings.data, name, [absolute(pattern) for pattern in patterns])
+    settings.replay.pool = [pool(name) for name in settings.replay.pool]
+    settings.drift.structures = [pool(name) for name in settings.drift.structures]
+    # A name of the catalogue wins over a file of that name, here as in loading.
+    local = absolute(settings.foundation)
+    known = not settings.foundation or catalogue.find(settings.foundation) is not None
+    if not known and Path(local).exists():
+        settings.foundation = local
+    if isinstance(settings.e0s, str) and settings.e0s not in (*METHODS, "auto"):
+        settings.e0s = absolute(settings.e0s)
+    return settings

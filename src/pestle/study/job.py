@@ -1,0 +1,186 @@
+"""What `pestle study` and its further commands do."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from pestle.errors import PestleError
+from pestle.files import Damaged
+from pestle.locks import locked_folder
+from pestle.progress import duration, say
+from pestle.records.study import StudyPlan
+from pestle.study.engine import LOCAL, work_through
+from pestle.study.plan import Plan, asked_digest, distinct, plan
+from pestle.study.status import StudyState, state_of
+from pestle.study.study_file import Study, read_study
+
+#: What a study keeps in its folder besides plan.json and hashes.json.
+KEPT = ("runs", "cells", "shared", "parsl")
+
+
+def run_study(
+    study: str | Path,
+    *,
+    given: Sequence[str] = (),
+    out: str | Path | None = None,
+    engine: str = LOCAL,
+    workers: int | None = None,
+    retry: bool = False,
+    trust: bool = False,
+    dry_run: bool = False,
+) -> StudyState:
+    """Do what is left of a study: cells that are finished are kept, interrupted ones go on.
+
+    Args:
+        study: STUDY.yaml.
+        given: NAME=VALUE each: variables of the study, or settings of every run.
+        out: folder of the runs, in the place of what the file says.
+        engine: local, or a Python file that defines `config`, a `parsl.config.Config`; it is run.
+        workers: commands at a time with `local`; by default as many as there are cores.
+        retry: also do cells that failed.
+        trust: allow `.model` files.
+        dry_run: plan only.
+
+    Returns:
+        Where the study stands.
+
+    Raises:
+        PestleError: a mistake in the study, or another command runs it.
+        KeyboardInterrupt: Ctrl-C or SIGTERM came; the commands have written their checkpoints.
+    """
+    asked = read_study(study, given, out)
+    if dry_run:
+        found = plan(asked)
+        return state_of(found.record, asked.folder)
+    with locked_folder(asked.folder):
+        found = plan(asked)
+        found.record.write(asked.folder / "plan.json")
+        before = state_of(found.record, asked.folder)
+        states = {one.cell.name: one.state for one in before.cells}
+        wanted = [
+            cell
+            for cell in distinct(found.cells)
+            if states[cell.name] != "finished" and (retry or states[cell.name] != "failed")
+        ]
+        say(state_line(before))
+        if wanted:
+            work_through(
+                wanted, asked.folder, engine=engine, workers=workers, retry=retry, trust=trust
+            )
+        return state_of(found.record, asked.folder)
+
+
+def study_status(
+    study: str | Path, *, given: Sequence[str] = (), out: str | Path | None = None
+) -> StudyState:
+    """Where a study stands; nothing is written.
+
+    Args:
+        study, given, out: as in `run_study`.
+
+    Raises:
+        PestleError: a mistake in the study.
+    """
+    asked = read_study(study, given, out)
+    return state_of(planned(asked), asked.folder)
+
+
+def planned(study: Study) -> StudyPlan:
+    """The plan of the last `pestle study`, or a new one where the study has changed since."""
+    try:
+        found = StudyPlan.read(study.folder / "plan.json")
+        if found.asked == asked_digest(study):
+            return found
+    except Damaged:
+        pass
+    return plan(study).record
+
+
+def clean_study(
+    study: str | Path,
+    *,
+    given: Sequence[str] = (),
+    out: str | Path | None = None,
+    failed: bool = False,
+    everything: bool = False,
+    dry_run: bool = False,
+) -> list[Path]:
+    """Remove runs that the study no longer holds, and what was shared, once nothing needs it.
+
+    Args:
+        study, given, out: as in `run_study`.
+        failed: remove runs that failed, too, so that they begin anew.
+        everything: remove all that the study has made.
+        dry_run: say what would be removed.
+
+    Returns:
+        Files and folders that were, or would be, removed.
+
+    Raises:
+        PestleError: a mistake in the study, or another command runs it.
+    """
+    asked = read_study(study, given, out)
+    if not asked.folder.is_dir():
+        return []
+    with locked_folder(asked.folder):
+        gone = _to_remove(asked, plan(asked), failed=failed, everything=everything)
+        if not dry_run:
+            for path in gone:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return gone
+
+
+def _to_remove(asked: Study, found: Plan, *, failed: bool, everything: bool) -> list[Path]:
+    home = asked.folder
+    if everything:
+        names = (*KEPT, "plan.json", "hashes.json", "tables", "plots")
+        return [home / name for name in names if (home / name).exists()]
+    state = state_of(found.record, home)
+    kept = {one.cell.name for one in state.cells if not (failed and one.state == "failed")}
+    gone = [
+        path
+        for part in ("runs", "cells")
+        if (home / part).is_dir()
+        for path in sorted((home / part).iterdir())
+        if _cell_name(path, part) not in kept
+    ]
+    if not state.of("running", "interrupted", "waiting") and (home / "shared").is_dir():
+        gone.append(home / "shared")
+    return gone
+
+
+def _cell_name(path: Path, part: str) -> str:
+    """Name of the cell that a file or folder is of."""
+    name = path.name
+    if part == "runs":
+        return name.removesuffix(".labels.partial")
+    for ending in (".json", ".yaml", ".log"):
+        name = name.removesuffix(ending)
+    return name
+
+
+def state_line(state: StudyState) -> str:
+    """`12 cells: 3 finished, 9 waiting; about 2h 10m left`."""
+    counts = ", ".join(f"{count} {name}" for name, count in state.counts.items() if count)
+    left = state.seconds_left
+    time = f"; about {duration(left)} left" if left else ""
+    return f"{len(state.cells)} cells: {counts}{time}"
+
+
+def require_done(state: StudyState) -> None:
+    """A study must be done.
+
+    Raises:
+        PestleError: cells failed; names the first ones.
+    """
+    failures = state.of("failed")
+    if failures:
+        names = ", ".join(one.cell.name for one in failures[:3])
+        more = f" and {len(failures) - 3} more" if len(failures) > 3 else ""
+        raise PestleError(
+            f"{len(failures)} of {len(state.cells)} cells failed: {names}{more}",
+            where=str(state.folder),
+            fix="`pestle study status STUDY.yaml` shows why; `--retry` tries them again.",
+        )
