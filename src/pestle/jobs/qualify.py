@@ -135,7 +135,6 @@ def qualified(asked: Request) -> Qualification:
     folder = Path(asked.out) if asked.out is not None else _folder(asked.model, run)
     require_folder(folder)
     with recording() as log, locked_folder(folder):
-        log.write_to(RunFolder(folder).open_log())
         given = read_given(run, asked.files)
         settings = settings_for(asked.settings or {}, full=asked.full)
         needed = needed_by(scope, observables_of(given, settings))
@@ -161,6 +160,8 @@ def qualified(asked: Request) -> Qualification:
                 test.structures(inputs_of(declared), own)
                 test.check(inputs_of(declared), own, loaded.all())
 
+        # Mistakes were found by now: a refused call leaves no folder behind.
+        log.write_to(RunFolder(folder).open_log())
         tested = Tested()
         _zero_step(tested, run, limits["zero_step"], "zero_step" in needed)
         for declared in tests:
