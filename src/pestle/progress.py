@@ -48,11 +48,15 @@ class _Screen(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._printed = time.monotonic()
+        self.begin()
 
     def emit(self, record: logging.LogRecord) -> None:
         self._printed = time.monotonic()
         console.print(record.getMessage(), markup=False, soft_wrap=True)
+
+    def begin(self) -> None:
+        """Count silence from now on: a command begins."""
+        self._printed = time.monotonic()
 
     @property
     def silence(self) -> float:
@@ -62,8 +66,8 @@ class _Screen(logging.Handler):
 
 logging.addLevelName(ENDING, "ENDING")
 logger = logging.getLogger("pestle")
-_screen = _Screen()
-logger.addHandler(_screen)
+screen = _Screen()
+logger.addHandler(screen)
 logger.propagate = False
 if logger.level == logging.NOTSET:
     logger.setLevel(logging.INFO)
@@ -198,7 +202,7 @@ class Task:
         self._due |= done * self._lines // total > before * self._lines // total
         if done >= total:
             return
-        if (self._due and _screen.silence >= self._apart) or _screen.silence >= LINE_AT_LATEST:
+        if (self._due and screen.silence >= self._apart) or screen.silence >= LINE_AT_LATEST:
             self._due = False
             if not console.is_terminal:
                 logger.info("%s", self._text())
@@ -222,9 +226,9 @@ class Task:
 
     def _say_name(self) -> None:
         age = time.monotonic() - self._started
-        if self._over.is_set() or _screen.silence < age:  # a line of its own was enough
+        if self._over.is_set() or screen.silence < age:  # a line of its own was enough
             return
-        wait = self._apart - _screen.silence
+        wait = self._apart - screen.silence
         if not self._part:
             wait = min(wait, WORTH_A_LINE - age)
         if wait > 0:

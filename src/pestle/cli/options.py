@@ -97,10 +97,11 @@ def with_verbosity(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(*, quiet: bool, verbose: bool, **typed: Any) -> None:
         from pestle.errors import PestleError
-        from pestle.progress import logger
+        from pestle.progress import logger, screen
 
         if quiet and verbose:
             raise PestleError("--quiet and --verbose exclude each other", fix="Leave one out.")
+        screen.begin()
         before = logger.level
         if quiet or verbose:
             logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
