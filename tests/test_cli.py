@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -89,10 +90,15 @@ def test_bad_data_never_starts_a_run(pestle: Any, tmp_path: Path, fault: str, wo
         "finetune", "-f", "pestle-seed0", "--data", "train.xyz", "-o", "run", *more
     )
     assert code == 2 and out == ""
-    assert err.strip().count("\n") == 0 and err.startswith("error: ") and words in err
+    assert errors_in(err) == [err.splitlines()[-1]] and words in err
     assert sorted(p.name for p in tmp_path.iterdir()) == before
     code, _, _ = pestle("check", "train.xyz", *more, "-f", "pestle-seed0")
     assert code == 2
+
+
+def errors_in(err: str) -> list[str]:
+    """Lines of standard error besides those that say what was read and what is going on."""
+    return [line for line in err.splitlines() if not re.search(r"^read |…$", line)]
 
 
 TRAIN = str(DATA / "train.xyz")
@@ -144,7 +150,7 @@ def test_mistakes_are_one_line(
 ) -> None:
     code, out, err = pestle(*words)
     assert code == 2, err
-    assert out == "" and err.strip().count("\n") == 0 and expected in err
+    assert out == "" and errors_in(err) == [err.splitlines()[-1]] and expected in err
     assert not list(tmp_path.iterdir())
 
 
@@ -199,8 +205,12 @@ def test_evaluate_json(pestle: Any, demo_files: dict[str, str]) -> None:
 
 def test_dry_run_prints_the_plan_and_writes_nothing(pestle: Any, tmp_path: Path) -> None:
     words = ["finetune", "-f", "pestle-seed0", "--data", TRAIN, "-o", "run", "--dry-run"]
-    code, out, _ = pestle(*words)
+    code, out, err = pestle(*words)
     assert code == 0 and not list(tmp_path.iterdir())
+    assert out.count("\n") <= 15 and "read train: 58 frames" in err
+    for expected in ("Table 7", "updates at most", "memory", "isolated", "--verbose"):
+        assert expected in out
+    code, out, _ = pestle(*words, "--verbose")
     for expected in ("train.lr", "Table 7", "interaction 1", "Length", "memory", "isolated"):
         assert expected in out
     code, out, _ = pestle(*words, "--json")
@@ -273,7 +283,7 @@ def test_results_need_a_folder_that_can_be_made(pestle: Any, tmp_path: Path) -> 
 
 def test_short_forms_are_settings(pestle: Any) -> None:
     """What people change in every run; `--set` goes before them, and a wrong value is one line."""
-    words = ["finetune", "-f", "pestle-seed0", "-d", TRAIN, "--dry-run", "--epochs", "3"]
+    words = ["finetune", "-f", "pestle-seed0", "-d", TRAIN, "--dry-run", "-v", "--epochs", "3"]
     words += ["--lr", "2e-4", "--seed", "4", "--device", "cpu", "--set", "train.seed=5"]
     code, out, _ = pestle(*words)
     assert code == 0

@@ -357,7 +357,7 @@ def test_ctrl_c_and_resume_from_the_command_line(
     out = tmp_path / "interrupted"
     command = [sys.executable, "-m", "pestle", "finetune", "-f", "pestle-seed0", "-o", str(out)]
     command += ["--data", demo_files["train"], "--valid", demo_files["valid"]]
-    command += ["--set", "train.epochs=3", "--set", "train.threads=1"]
+    command += ["--set", "train.epochs=3", "--set", "train.threads=1", "--verbose"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     assert process.stderr is not None

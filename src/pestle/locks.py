@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pestle.errors import PestleError
-from pestle.progress import say
+from pestle.progress import say, warn
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -172,7 +172,7 @@ def _acquire(lock: FileLock, place: Path, waiting: str) -> bool:
                 raise PestleError(
                     f"cannot be written to ({error.strerror})", where=str(place)
                 ) from error
-            say(f"warning: {place}: this file system knows no locks; start no second command there")
+            warn(f"{place}: this file system knows no locks; start no second command there")
             return False
 
 

@@ -73,6 +73,38 @@ def error_table(title: str, models: Mapping[str, Mapping[str, FrameErrors]]) -> 
     return Table(title, ["group", "model", "frames", *headings], rows, figures=1 + len(shown))
 
 
+def compact_error_table(
+    sets: Mapping[str, Mapping[str, Mapping[str, FrameErrors]]], *, groups: bool = False
+) -> Table:
+    """RMSEs on several sets in one table, `before → after` in a cell.
+
+    Args:
+        sets: set → two models, that before first → group → errors.
+        groups: whether every group of a set gets a row, where a set has several.
+    """
+    pairs = {name: tuple(models.values()) for name, models in sets.items()}
+    shown = [
+        name
+        for name in ("energy_rmse", "forces_rmse", "stress_rmse")
+        if any(of[ALL].figures[name] is not None for models in pairs.values() for of in models)
+    ]
+    rows = []
+    for set_name, (before, after) in pairs.items():
+        several = groups and len(after) > 2
+        for group in after if several else (ALL,):
+            old, new = before[group].figures, after[group].figures
+            rows.append(
+                [
+                    set_name if group == ALL else f"  {group}",
+                    str(after[group].n_frames),
+                    *(f"{figure(old[name], 3)} → {figure(new[name], 3)}" for name in shown),
+                ]
+            )
+    headings = [f"{name.removesuffix('_rmse')}, {UNITS[name]}" for name in shown]
+    title = "errors (RMSE), foundation → fine-tuned"
+    return Table(title, ["set", "frames", *headings], rows, figures=1 + len(shown))
+
+
 def _rmse_mae(parts: list[np.ndarray]) -> tuple[float | None, float | None]:
     """RMSE and MAE in thousandths over all entries; `None` without any."""
     if not parts:

@@ -1,77 +1,345 @@
-"""What a user sees while work goes on: a bar with the time left, or plain lines in a log.
+"""How Pestle speaks while it works: lines, and one line of progress with the time left.
 
-Everything goes to standard error, so that a table or JSON on standard output stays clean.
+Everything goes to standard error, so that a table or JSON on standard output stays clean. Lines
+have a level of `logging`: details (DEBUG), what is usually shown (INFO), warnings, and the end of a
+run (ENDING, above warnings). The level of the logger `pestle` decides which of them are shown:
+`logging.getLogger("pestle").setLevel("WARNING")` is `--quiet`, and "DEBUG" is `--verbose`. The log
+file of a run gets every line, whatever is shown.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Task as Shown
+from rich.text import Text
 
 console = Console(stderr=True, highlight=False)
 
-#: Seconds between two lines of progress where there is no terminal.
-LINE_EVERY = 15.0
+#: Level of the lines that end a run.
+ENDING = logging.WARNING + 5
+#: Without a terminal, a stage that is over within so many seconds is not worth a line.
+WORTH_A_LINE = 1.5
+#: Least number of seconds between two lines of progress where there is no terminal, and that for
+#: work that is a part of other work, which has said its name.
+LINES_APART, PARTS_APART = 4.0, 15.0
+#: Largest number of seconds between two lines of progress.
+LINE_AT_LATEST = 600.0
 
 
-class Task:
-    """One piece of work with a known length."""
+class _Screen(logging.Handler):
+    """Prints lines above the line of progress."""
 
-    def __init__(self, title: str, total: int, bar: Progress | None, done: int = 0) -> None:
-        self.title, self.total, self.done = title, total, done
-        self._bar = bar
-        self._id: TaskID | None = (
-            bar.add_task(title, total=total, completed=done, note="") if bar else None
-        )
-        self._first = done
-        self._started = self._last_line = time.monotonic()
+    def __init__(self) -> None:
+        super().__init__()
+        self.begin()
 
-    def to(self, done: int, note: str = "") -> None:
-        """Say how far the work is."""
-        self.done = done
-        if self._bar is not None and self._id is not None:
-            self._bar.update(self._id, completed=done, note=note)
-            return
-        now = time.monotonic()
-        if now - self._last_line >= LINE_EVERY and done < self.total:
-            self._last_line = now
-            say(f"{self.title}: {done}/{self.total}{_left(self, now)}{'  ' + note if note else ''}")
+    def emit(self, record: logging.LogRecord) -> None:
+        self._printed = time.monotonic()
+        console.print(record.getMessage(), markup=False, soft_wrap=True)
+
+    def begin(self) -> None:
+        """Count silence from now on: a command begins."""
+        self._printed = time.monotonic()
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the last line."""
+        return time.monotonic() - self._printed
 
 
-def _left(task: Task, now: float) -> str:
-    finished = task.done - task._first
-    if finished <= 0:
-        return ""
-    seconds = (now - task._started) / finished * (task.total - task.done)
-    return f", {duration(seconds)} left"
+logging.addLevelName(ENDING, "ENDING")
+logger = logging.getLogger("pestle")
+screen = _Screen()
+logger.addHandler(screen)
+logger.propagate = False
+if logger.level == logging.NOTSET:
+    logger.setLevel(logging.INFO)
+
+
+class Recorder:
+    """Takes every line of a piece of work; keeps those that come before the log file is open."""
+
+    def __init__(self) -> None:
+        self._kept: list[logging.LogRecord] = []
+        self._file: logging.Handler | None = None
+
+    def take(self, record: logging.LogRecord) -> None:
+        """Write a line, or keep it."""
+        if self._file is None:
+            self._kept.append(record)
+        else:
+            self._file.handle(record)
+
+    def write_to(self, file: logging.Handler) -> None:
+        """Write what was kept, and from now on every line at once; the file is closed at the end of
+        `recording`."""
+        self._file = file
+        while self._kept:
+            file.handle(self._kept.pop(0))
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+
+#: Whether only progress and warnings are shown: of a piece of work that another speaks for.
+_brief: ContextVar[bool] = ContextVar("brief", default=False)
+#: Pieces of work that are going on, each a part of the one before it.
+_depth: ContextVar[int] = ContextVar("depth", default=0)
+#: Of this thread.
+_recorders: ContextVar[tuple[Recorder, ...]] = ContextVar("recorders", default=())
 
 
 @contextmanager
-def progress(title: str, total: int, done: int = 0) -> Iterator[Task]:
-    """Show the progress of a block."""
-    if not console.is_terminal:
-        yield Task(title, total, None, done)
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        TextColumn("{task.fields[note]}"),
-    )
-    with Progress(*columns, console=console, transient=False) as bar:
-        yield Task(title, total, bar, done)
+def recording() -> Iterator[Recorder]:
+    """A block whose lines go to a log file, once there is one."""
+    recorder = Recorder()
+    token = _recorders.set((*_recorders.get(), recorder))
+    try:
+        yield recorder
+    finally:
+        _recorders.reset(token)
+        recorder.close()
+
+
+@contextmanager
+def briefly() -> Iterator[None]:
+    """A block that shows its warnings and its progress; what it says is for the log."""
+    token = _brief.set(True)
+    try:
+        yield
+    finally:
+        _brief.reset(token)
+
+
+def record(level: int, text: str) -> None:
+    """Write a line to the log files alone."""
+    for recorder in _recorders.get():
+        recorder.take(logging.LogRecord("pestle", level, "", 0, text, None, None))
+
+
+def _tell(level: int, text: str) -> None:
+    record(level, text)
+    logger.log(level, "%s", text)
 
 
 def say(text: str = "") -> None:
-    """A line for the user, and for the run's log file if one is open."""
-    console.print(text, markup=False, soft_wrap=True)
-    logging.getLogger("pestle").info(text)
+    """A line for the user."""
+    _tell(logging.DEBUG if _brief.get() else logging.INFO, text)
+
+
+def show(text: str) -> None:
+    """A line for the screen, in place of details that the log holds and `--verbose` shows."""
+    if not (_brief.get() or logger.isEnabledFor(logging.DEBUG)):
+        logger.info("%s", text)
+
+
+def detail(text: str = "") -> None:
+    """A line for the log, and for a user who asked for everything."""
+    _tell(logging.DEBUG, text)
+
+
+def warn(text: str) -> None:
+    """A warning, which is also shown with `--quiet`."""
+    _tell(logging.WARNING, f"warning: {text}")
+
+
+def conclude(text: str) -> None:
+    """A line of the end of a run, which is also shown with `--quiet`."""
+    _tell(logging.DEBUG if _brief.get() else ENDING, text)
+
+
+class Task:
+    """One piece of work.
+
+    Args:
+        title: what is done.
+        total: its length; `None` where it is not known.
+        done: how much of it is there already.
+        lines: how many lines it may take where there is no terminal.
+        part: whether it is a part of other work, which has said its name.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        total: int | None = None,
+        done: int = 0,
+        lines: int = 4,
+        part: bool = False,
+    ) -> None:
+        self.title, self.total, self.done, self.note = title, total, done, ""
+        self._first, self._lines, self._part = done, lines, part
+        self._apart = PARTS_APART if part else LINES_APART
+        self._started = time.monotonic()
+        self._due = False
+        self._timer: threading.Timer | None = None
+        self._over = threading.Event()
+
+    def to(self, done: int, note: str = "") -> None:
+        """Say how far the work is."""
+        before, self.done, self.note = self.done, done, note
+        _line.update(self)
+        total = self.total or 1
+        self._due |= done * self._lines // total > before * self._lines // total
+        if done >= total:
+            return
+        if (self._due and screen.silence >= self._apart) or screen.silence >= LINE_AT_LATEST:
+            self._due = False
+            if not console.is_terminal:
+                logger.info("%s", self._text())
+
+    def begin(self) -> None:
+        """Say the name: at once to the log, and on a terminal; else where it takes longer."""
+        record(logging.DEBUG, self.title)
+        if console.is_terminal and logger.isEnabledFor(logging.INFO):
+            _line.add(self)
+        elif logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%s", self.title)
+        elif logger.isEnabledFor(logging.INFO):
+            self._say_name()
+
+    def end(self) -> None:
+        """The work is over."""
+        self._over.set()
+        if self._timer is not None:
+            self._timer.cancel()
+        _line.remove(self)
+
+    def _say_name(self) -> None:
+        age = time.monotonic() - self._started
+        if self._over.is_set() or screen.silence < age:  # a line of its own was enough
+            return
+        wait = self._apart - screen.silence
+        if not self._part:
+            wait = min(wait, WORTH_A_LINE - age)
+        if wait > 0:
+            self._timer = threading.Timer(wait, self._say_name)
+            self._timer.daemon = True
+            self._timer.start()
+            return
+        with suppress(BrokenPipeError):  # the work itself will meet it
+            logger.info("%s", self._text())
+
+    def _text(self) -> str:
+        if self.total is None or self.done <= self._first:
+            return f"{self.title} …"
+        finished, left = self.done - self._first, self.total - self.done
+        seconds = (time.monotonic() - self._started) / finished * left
+        text = f"{self.title}: {self.done:,} of {self.total:,}, {duration(seconds)} left"
+        return f"{text}  {self.note}" if self.note else text
+
+
+class _WithLength(ProgressColumn):
+    """A column that is empty for work of unknown length, or else the other way round."""
+
+    def __init__(self, column: ProgressColumn, *, known: bool = True) -> None:
+        self._column, self._known = column, known
+        super().__init__()
+
+    def render(self, task: Shown) -> object:  # type: ignore[override]  # rich: anything that prints
+        return self._column(task) if (task.total is not None) is self._known else Text()
+
+
+class _Line:
+    """The one line at the bottom of a terminal: of several pieces of work, which are parts of each
+    other, the innermost."""
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+        self._tasks: dict[Task, TaskID] = {}
+        self._lock = threading.RLock()
+
+    def add(self, task: Task) -> None:
+        with self._lock:
+            if self._bar is None:
+                self._bar = Progress(
+                    SpinnerColumn(),
+                    TextColumn("{task.description}", markup=False),
+                    _WithLength(BarColumn(bar_width=24)),
+                    _WithLength(TextColumn("{task.completed:,.0f}/{task.total:,.0f}")),
+                    _WithLength(TimeRemainingColumn(compact=True)),
+                    _WithLength(TimeElapsedColumn(), known=False),
+                    TextColumn("{task.fields[note]}", markup=False),
+                    console=console,
+                    transient=True,
+                    refresh_per_second=5,
+                    # A table on standard output must not be taken for a line of standard error.
+                    redirect_stdout=False,
+                    redirect_stderr=False,
+                )
+                self._bar.start()
+            for shown in self._tasks.values():
+                self._bar.update(shown, visible=False)
+            self._tasks[task] = self._bar.add_task(
+                task.title, total=task.total, completed=task.done, note=""
+            )
+            self._bar.refresh()
+
+    def update(self, task: Task) -> None:
+        with self._lock:
+            if self._bar is not None and task in self._tasks:
+                self._bar.update(self._tasks[task], completed=task.done, note=task.note)
+
+    def remove(self, task: Task) -> None:
+        with self._lock:
+            if self._bar is None or task not in self._tasks:
+                return
+            self._bar.remove_task(self._tasks.pop(task))
+            if self._tasks:
+                self._bar.update([*self._tasks.values()][-1], visible=True)
+            else:
+                self._bar.stop()
+                self._bar = None
+
+
+_line = _Line()
+
+
+@contextmanager
+def progress(title: str, total: int | None, done: int = 0, *, lines: int = 4) -> Iterator[Task]:
+    """A block of work whose length is known, or `None`.
+
+    Args:
+        title: what is done.
+        total: how many pieces of it there are.
+        done: how many are there already.
+        lines: how many lines of progress it may take where there is no terminal.
+    """
+    depth = _depth.get()
+    task = Task(title, total, done, lines, part=depth > 0)
+    token = _depth.set(depth + 1)
+    task.begin()
+    try:
+        yield task
+    finally:
+        _depth.reset(token)
+        task.end()
+
+
+@contextmanager
+def stage(title: str) -> Iterator[None]:
+    """A block of work of unknown length that can take longer than two seconds."""
+    with progress(title, None):
+        yield
 
 
 def duration(seconds: float) -> str:

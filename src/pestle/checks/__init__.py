@@ -22,6 +22,7 @@ from pestle.checks.surfaces import surface_findings
 from pestle.checks.units.evidence import Opinion
 from pestle.checks.units.findings import unit_findings
 from pestle.checks.unread import note_findings, unread_findings
+from pestle.progress import stage
 from pestle.structures.frame import Frame
 from pestle.structures.pairs import bonded_pairs
 from pestle.structures.readers.notes import Notes
@@ -29,6 +30,7 @@ from pestle.structures.readers.notes import Notes
 __all__ = ["CheckFinding", "CheckReport", "check_frames"]
 
 
+@stage("checking the data")
 def check_frames(
     splits: Mapping[str, Sequence[Frame]],
     *,

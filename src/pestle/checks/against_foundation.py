@@ -40,7 +40,7 @@ def _predict(
     max_edges: int | None,
     known: KnownPredictions | None,
 ) -> Predicted:
-    with progress("checking labels against the foundation", len(frames)) as bar:
+    with progress("checking: predicting with the foundation", len(frames)) as bar:
         said = predict_frames(
             foundation,
             frames,

@@ -40,9 +40,12 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Say what is in the data, what is wrong with it, and what it implies."""
-    from pestle.cli.output import print_json
-    from pestle.jobs.check import check
-    from pestle.structures.reading import LabelKeys
+    from pestle.progress import stage
+
+    with stage("starting"):
+        from pestle.cli.output import print_json
+        from pestle.jobs.check import check
+        from pestle.structures.reading import LabelKeys
 
     report = check(
         data,

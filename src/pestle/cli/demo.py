@@ -17,9 +17,12 @@ def command(
     as_json: Json = False,
 ) -> None:
     """The whole way in minutes, offline: fine-tune, judge, report, on embedded real data."""
-    from pestle.cli.output import print_json
-    from pestle.cli.verdict import print_verdict
-    from pestle.demo.run import run_demo
+    from pestle.progress import stage
+
+    with stage("starting"):
+        from pestle.cli.output import print_json
+        from pestle.cli.verdict import print_verdict
+        from pestle.demo.run import run_demo
 
     result = run_demo(out)
     if as_json:

@@ -35,9 +35,12 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Atomic reference energies of the data, with diagnostics, and all methods side by side."""
-    from pestle.cli.output import print_json
-    from pestle.jobs.e0 import e0
-    from pestle.structures.reading import LabelKeys
+    from pestle.progress import stage
+
+    with stage("starting"):
+        from pestle.cli.output import print_json
+        from pestle.jobs.e0 import e0
+        from pestle.structures.reading import LabelKeys
 
     keys = LabelKeys(energy=energy_key)
     result = e0(

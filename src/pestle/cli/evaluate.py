@@ -49,9 +49,12 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Errors of a model on labelled structures, by config_type."""
-    from pestle.cli.output import print_json, print_table
-    from pestle.jobs.evaluate import evaluate
-    from pestle.structures.reading import LabelKeys
+    from pestle.progress import stage
+
+    with stage("starting"):
+        from pestle.cli.output import print_json, print_table
+        from pestle.jobs.evaluate import evaluate
+        from pestle.structures.reading import LabelKeys
 
     found = evaluate(
         model,

@@ -56,8 +56,11 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Write a model as the files that ASE and LAMMPS load; nothing is overwritten."""
-    from pestle.cli.output import print_json
-    from pestle.jobs.export import export
+    from pestle.progress import stage
+
+    with stage("starting"):
+        from pestle.cli.output import print_json
+        from pestle.jobs.export import export
 
     result = export(
         model,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import sys
 import textwrap
@@ -113,7 +114,7 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Fine-tune a foundation model on labelled structures and judge the result."""
-    from pestle.cli.output import print_json
+    from pestle.cli.output import print_json, print_table
     from pestle.errors import PestleError
     from pestle.settings.run import walk
     from pestle.settings.run_file import (
@@ -170,11 +171,14 @@ def command(
     else:
         settings: RunSettings = build(tree, asked, where=str(run_file) if run_file else "settings")
 
-    from pestle.jobs.finetune.job import finetune
-    from pestle.jobs.finetune.plan import plan_lines
-    from pestle.jobs.finetune.resuming import resume_settings
-    from pestle.progress import say
-    from pestle.records.manifest import Manifest
+    from pestle.progress import logger, say, stage
+
+    with stage("starting"):
+        from pestle.jobs.finetune.job import finetune
+        from pestle.jobs.finetune.plan import plan_lines, short_plan
+        from pestle.jobs.finetune.resuming import resume_settings
+        from pestle.metrics import compact_error_table
+        from pestle.records.manifest import Manifest
 
     if resume:
         assert out is not None
@@ -191,17 +195,16 @@ def command(
             if as_json:
                 print_json(manifest.to_json())
             else:
-                typer.echo("\n".join(plan_lines(manifest)))
-                typer.echo("\nDry run: nothing was trained, no run folder was written.")
+                everything = logger.isEnabledFor(logging.DEBUG)
+                typer.echo("\n".join((plan_lines if everything else short_plan)(manifest)))
+                more = "" if everything else " Every setting with its reason: --verbose."
+                typer.echo(f"Dry run: nothing was trained, no run folder was written.{more}")
             return
         if as_json:
             print_json(manifest.to_json()["errors"])
-        else:
-            from pestle.cli.output import print_table
-            from pestle.metrics import error_table
-
-            for set_name, models in (manifest.errors or {}).items():
-                print_table(error_table(f"errors on {set_name}", models))
+        elif logger.isEnabledFor(logging.INFO):
+            every_group = logger.isEnabledFor(logging.DEBUG)
+            print_table(compact_error_table(manifest.errors or {}, groups=every_group))
         say(f"model:   {out / 'model'}")
         say(f"report:  {out / 'report.html'}")
 

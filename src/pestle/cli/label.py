@@ -39,8 +39,11 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Label structures with a model's own energies, forces and stresses; goes on after a stop."""
-    from pestle.cli.output import print_json
-    from pestle.jobs.label import label
+    from pestle.progress import stage
+
+    with stage("starting"):
+        from pestle.cli.output import print_json
+        from pestle.jobs.label import label
 
     result = label(
         structures,

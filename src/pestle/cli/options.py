@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+import logging
 from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature
 from pathlib import Path
@@ -100,6 +103,48 @@ ProbeSet = Annotated[
 ]
 Dtype = Annotated[str, typer.Option("--dtype", help="float32 or float64.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+
+
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Show only warnings, errors and the result."),
+]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose", "-v", help="Show everything: the whole plan, every evaluation and stage."
+    ),
+]
+
+
+def with_verbosity(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command that can last `--quiet` and `--verbose`, as its last options."""
+
+    @functools.wraps(command)
+    def run(*, quiet: bool, verbose: bool, **typed: Any) -> None:
+        from pestle.errors import PestleError
+        from pestle.progress import logger, screen
+
+        if quiet and verbose:
+            raise PestleError("--quiet and --verbose exclude each other", fix="Leave one out.")
+        screen.begin()
+        before = logger.level
+        if quiet or verbose:
+            logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
+        try:
+            command(**typed)
+        finally:
+            logger.setLevel(before)
+
+    own = inspect.signature(command, eval_str=True)
+    further = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=False, annotation=kind)
+        for name, kind in (("quiet", Quiet), ("verbose", Verbose))
+    ]
+    run.__signature__ = own.replace(  # type: ignore[attr-defined]
+        parameters=[*own.parameters.values(), *further]
+    )
+    return run
 
 
 def with_options(

@@ -51,10 +51,12 @@ OPTIONS = {
 @with_options(OPTIONS, REQUEST)
 def command(protocol: str, as_json: bool, **typed: Any) -> None:
     """One physical test of a model; raw results are kept and reused."""
-    from pestle.cli.output import print_json, print_table
-    from pestle.cli.probe_tables import findings_table, rich_table
-    from pestle.jobs.probe import probe
-    from pestle.progress import say
+    from pestle.progress import conclude, stage
+
+    with stage("starting"):
+        from pestle.cli.output import print_json, print_table
+        from pestle.cli.probe_tables import findings_table, rich_table
+        from pestle.jobs.probe import probe
 
     found = probe(protocol, **asked_of(typed))
     if as_json:
@@ -63,4 +65,4 @@ def command(protocol: str, as_json: bool, **typed: Any) -> None:
     for table in found.protocol.tables(found.measured):
         print_table(rich_table(table, found.to_json()["labels"]))
     print_table(findings_table(found.findings))
-    say(f"results: {found.folder}")
+    conclude(f"results: {found.folder}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +11,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from pestle.progress import logger
 from pestle.protocols.results import Table as Content
 from pestle.records.verdict import Finding, NotTested
 from pestle.views import figure
@@ -46,15 +49,23 @@ def _cell(value: Any, digits: int | None, labels: Mapping[str, str]) -> str:
 
 
 def findings_table(findings: Sequence[Finding], title: str = "findings") -> Table:
-    """Findings with their level first and the threshold below."""
+    """Findings with their level first and the threshold last; those that passed in one line,
+    unless everything is asked for."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE)
     for heading in ("level", "protocol", "finding"):
         table.add_column(heading, no_wrap=heading != "finding")
+    everything = logger.isEnabledFor(logging.DEBUG)
+    passed = Counter(found.protocol for found in findings if found.level == "pass")
     for found in findings:
+        if found.level == "pass" and not everything:
+            continue
         level = Text(found.level.upper(), style=_STYLES[found.level])
         sentence = Text(found.sentence)
-        sentence.append(f"\n{found.limit}", style="dim")
+        sentence.append(f"  [{found.limit}]", style="dim")
         table.add_row(level, found.protocol, sentence)
+    if passed and not everything:
+        names = ", ".join(f"{name} ({n})" if n > 1 else name for name, n in passed.items())
+        table.add_row(Text("PASS", style=_STYLES["pass"]), "", f"{names}; each: --verbose")
     if not findings:
         table.add_row("—", "", "Nothing could be judged: there is no label or reference for it.")
     return table

@@ -61,9 +61,12 @@ OPTIONS = {
 @with_options(OPTIONS, REQUEST)
 def command(as_json: bool, **typed: Any) -> None:
     """Whether a model is fit for its use: the tests that its scope needs, verdict, report."""
-    from pestle.cli.output import print_json
-    from pestle.cli.verdict import print_verdict
-    from pestle.jobs.qualify import qualify
+    from pestle.progress import stage
+
+    with stage("starting"):
+        from pestle.cli.output import print_json
+        from pestle.cli.verdict import print_verdict
+        from pestle.jobs.qualify import qualify
 
     result = qualify(**asked_of(typed), command=shlex.join(["pestle", *sys.argv[1:]]))
     if as_json:

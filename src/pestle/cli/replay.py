@@ -75,9 +75,12 @@ def command(
     as_json: Json = False,
 ) -> None:
     """A replay set: broad structures, matched to the elements of the data and selected."""
-    from pestle.cli.output import print_json, print_table
-    from pestle.jobs.replay import replay
-    from pestle.structures.reading import LabelKeys
+    from pestle.progress import stage
+
+    with stage("starting"):
+        from pestle.cli.output import print_json, print_table
+        from pestle.jobs.replay import replay
+        from pestle.structures.reading import LabelKeys
 
     made = replay(
         pool,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+
 from pestle.cli.output import print_table
 from pestle.cli.probe_tables import findings_table, not_tested_table
 from pestle.jobs.qualify import Qualification
-from pestle.progress import say
+from pestle.progress import conclude, detail, logger, say
 
 
 def print_verdict(result: Qualification) -> None:
@@ -18,13 +20,18 @@ def print_verdict(result: Qualification) -> None:
     if others:
         title = f"further findings, which do not count for the {found.scope} scope"
         print_table(findings_table(others, title))
-    if found.not_tested:
-        print_table(not_tested_table(found.not_tested))
+    everything = logger.isEnabledFor(logging.DEBUG)
+    shown = [entry for entry in found.not_tested if entry.needed or everything]
+    if shown:
+        print_table(not_tested_table(shown))
+    left = [entry.protocol for entry in found.not_tested if entry not in shown]
+    if left:
+        say(f"not tested, and not needed: {', '.join(left)} (how: --verbose)")
     for name, part in found.protocols.items():
         if part.full_extent:
-            say(f"quick {name}: {part.extent}; with --full: {part.full_extent}")
-    say(f"\n{found.verdict.upper()}: {found.sentence}")
+            detail(f"quick {name}: {part.extent}; with --full: {part.full_extent}")
+    conclude(f"\n{found.verdict.upper()}: {found.sentence}")
     if found.use is not None:
         for about, line in found.use.lines.items():
-            say(f"{about}:".ljust(12) + line)
-    say(f"report: {result.report}")
+            conclude(f"{about}:".ljust(12) + line)
+    conclude(f"report: {result.report}")

@@ -14,10 +14,10 @@ from typing import Any
 from pestle.jobs.finetune.job import finetune
 from pestle.jobs.qualify import Qualification, qualify
 from pestle.locks import locked_folder
-from pestle.progress import say
+from pestle.progress import briefly, say
 from pestle.records.folder import RunFolder
 
-FOUNDATION = "pestle-seed1"
+FOUNDATION, COMMAND = "pestle-seed1", "pestle demo"
 DATA = Path(__file__).parent / "data"
 
 #: Epochs of each method: about twenty seconds.
@@ -50,26 +50,30 @@ def run_demo(out: Path) -> Qualification:
     """
     RunFolder(out).require_new()
     with locked_folder(out):
-        for method in ("scratch", "naive"):
-            say(f"\n=== {method}: {EPOCHS} epochs, too few to converge, enough to compare ===")
-            asked = {
-                "foundation": FOUNDATION,
-                "method": method,
-                "scope": "narrow",
-                "data.train": [str(DATA / "train.xyz")],
-                "data.valid": [str(DATA / "valid.xyz")],
-                "data.test": [str(DATA / "test.xyz")],
-                "train.epochs": EPOCHS,
-                "train.eval_interval": 5,
-                # The demo's frames are so small that a second thread costs more than it brings.
-                "train.threads": 1,
-            }
-            finetune(asked, out / method, command="pestle demo")
+        asked = {
+            "foundation": FOUNDATION,
+            "scope": "narrow",
+            "data.train": [str(DATA / "train.xyz")],
+            "data.valid": [str(DATA / "valid.xyz")],
+            "data.test": [str(DATA / "test.xyz")],
+            "train.epochs": EPOCHS,
+            "train.eval_interval": 5,
+            # The demo's frames are so small that a second thread costs more than it brings.
+            "train.threads": 1,
+        }
+        say(f"1 of 3  training from scratch, {EPOCHS} epochs: too few to converge, to compare with")
+        with briefly():
+            scratch = finetune(asked | {"method": "scratch"}, out / "scratch", command=COMMAND)
+        if scratch.ending is not None:
+            say(f"learned: {scratch.ending.learned}")
+        say(f"2 of 3  fine-tuning the foundation, {EPOCHS} epochs of the same frames")
+        finetune(asked | {"method": "naive"}, out / "naive", command=COMMAND)
+        say("3 of 3  testing the fine-tuned model beside the foundation and the one from scratch")
         return qualify(
             str(out / "naive"),
             also=[str(out / "scratch")],
             path=[f"SN2 reaction={DATA / 'neb_mp2.xyz'}"],
             run_too=SHOWN_TOO,
             settings=LOOK,
-            command="pestle demo",
+            command=COMMAND,
         )

@@ -176,7 +176,8 @@ class EnergyProblem:
             from pestle.foundations.prediction import predict_frames
 
             require_elements(frames, foundation)
-            with progress("predicting energies", max(1, len(labelled))) as bar:
+            title = "reference energies: predicting with the foundation"
+            with progress(title, max(1, len(labelled))) as bar:
                 predictions = predict_frames(
                     foundation,
                     labelled,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, overload
 
 from pestle.errors import PestleError, nearest
 from pestle.foundations import backends, catalogue
+from pestle.progress import stage
 
 if TYPE_CHECKING:
     import torch
@@ -83,7 +84,8 @@ def load_foundation(
         Untrusted: the file is a pickle that is not trusted.
         PestleError: there is no such model, or its file cannot be read.
     """
-    foundation = _load(name, trust=trust)
+    with stage(f"loading the model {name}"):
+        foundation = _load(name, trust=trust)
     if dtype is not None and foundation.dtype != dtype:
         foundation = foundation.with_dtype(dtype)
     return foundation

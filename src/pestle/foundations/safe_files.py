@@ -22,7 +22,7 @@ from safetensors.torch import load, save
 from pestle.errors import PestleError
 from pestle.files import Damaged, read_json, write_bytes, write_json
 from pestle.foundations.interface import Provenance
-from pestle.progress import say
+from pestle.progress import warn
 
 FORMAT = 1
 ARCHITECTURE, WEIGHTS = "architecture.json", "weights.safetensors"
@@ -148,8 +148,8 @@ def check_card(folder: Path) -> None:
     except Damaged as error:
         run = folder.parent
         anew = f"; pestle finetune --resume -o {shlex.quote(str(run))} writes it anew"
-        say(
-            f"warning: {error.where}: {error.what}; the model is whole"
+        warn(
+            f"{error.where}: {error.what}; the model is whole"
             f"{anew if (run / 'run.yaml').is_file() else ''}"
         )
 

@@ -21,7 +21,7 @@ from pestle.errors import PestleError
 from pestle.files import CannotWrite, sha256, write_json
 from pestle.foundations import backends, catalogue, safe_files
 from pestle.foundations.interface import Foundation, Provenance
-from pestle.progress import say
+from pestle.progress import say, warn
 
 RECORD = "record.json"
 
@@ -142,7 +142,7 @@ def unpickle(
         # The record is written last: a folder without it is ignored.
         write_json(folder / RECORD, record.model_dump())
     except (OSError, CannotWrite) as error:
-        say(f"warning: its safe form cannot be kept, so trust will be asked for again ({error})")
+        warn(f"its safe form cannot be kept, so trust will be asked for again ({error})")
     return model
 
 

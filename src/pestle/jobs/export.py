@@ -27,7 +27,7 @@ from pestle.jobs.export_dispersion import (
 )
 from pestle.jobs.models import load_model
 from pestle.locks import locked_file
-from pestle.progress import say
+from pestle.progress import stage
 from pestle.records.folder import require_file
 from pestle.views import Shown, Table
 
@@ -151,8 +151,8 @@ def export(
         if to == "ase":
             require(written, OwnFile).export(files["ase"], head=None if all_heads else TARGET_HEAD)
         else:
-            say("writing and checking files for LAMMPS: takes up to a minute")
-            require(written, LammpsFiles).export_lammps(files)
+            with stage("writing and checking files for LAMMPS: takes up to a minute"):
+                require(written, LammpsFiles).export_lammps(files)
     digests = {kind: sha256(path) for kind, path in files.items()}
     notes += dispersion_notes(written.provenance, correction, to)
     if script is not None and correction is not None:

@@ -27,7 +27,7 @@ from pestle.jobs.qualify_plan import (
 )
 from pestle.jobs.qualify_request import REQUEST, Request
 from pestle.locks import InUse, Vanished, locked_folder
-from pestle.progress import say
+from pestle.progress import detail, duration, recording, say, stage
 from pestle.protocols import declarations, inputs, protocol
 from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.declaration import HELD_OUT, Declaration, Scope
@@ -139,7 +139,7 @@ def qualified(asked: Request) -> Qualification:
     scope = scope_of(asked.scope, run)
     folder = Path(asked.out) if asked.out is not None else _folder(asked.model, run)
     require_folder(folder)
-    with locked_folder(folder):
+    with recording() as log, locked_folder(folder):
         given = read_given(run, asked.files)
         settings = settings_for(asked.settings or {}, full=asked.full)
         needed = needed_by(scope, observables_of(given, settings))
@@ -165,6 +165,8 @@ def qualified(asked: Request) -> Qualification:
                 test.structures(inputs_of(declared), own)
                 test.check(inputs_of(declared), own, loaded.all())
 
+        # Mistakes were found by now: a refused call leaves no folder behind.
+        log.write_to(RunFolder(folder).open_log())
         tested = Tested()
         _zero_step(tested, run, limits["zero_step"], "zero_step" in needed)
         for declared in tests:
@@ -200,7 +202,8 @@ def qualified(asked: Request) -> Qualification:
         if run is not None and run.folder == folder and asked.head in (None, TARGET_HEAD):
             _to_card(verdict, RunFolder(folder).model / CARD)
         Timings(when=now(), seconds=tested.seconds).write(RunFolder(folder).timings, sealed=True)
-        report = write_report(folder)
+        with stage("writing the report"):
+            report = write_report(folder)
         return Qualification(verdict, folder, report)
 
 
@@ -235,18 +238,17 @@ def _test(
 ) -> TestedProtocol | None:
     """Run one protocol and add its findings; `None`, and an entry of what was not tested, where it
     cannot be run on what was given."""
-    say(f"\n=== {test.name}: {test.question} ===")
     started = time.monotonic()
     try:
         own = settings.of(test.name)
-        with locked_folder(folder):
+        with locked_folder(folder), stage(f"{test.name}: {test.question}"):
             metrics = run_protocol(test, loaded, inputs, own, folder, dtype)
     except (CannotWrite, InUse, Vanished):
         raise  # says nothing of the model
     except PestleError as error:
         why = f"{error.where}: {error.what}" if error.where else error.what
         tested.not_tested.append(NotTested(test.name, needed, why, error.fix or ""))
-        say(f"not tested: {error.line}")
+        say(f"{test.name}: not tested, {error.line}")
         return None
     tested.seconds[test.name] = round(time.monotonic() - started, 1)
     found = test.assess(metrics, limits[test.name])
@@ -259,8 +261,10 @@ def _test(
             value = f"{finding.value:.3g} {finding.unit}"
         else:  # what passed without a figure could not be told, and its sentence says why
             value = "not finite" if finding.level == "fail" else "cannot be told"
-        aside = "" if needed else "  (does not count for this scope)"
-        say(f"{finding.level.upper()}: {finding.quantity}, {value}{aside}")
+        detail(f"{finding.level.upper()}: {finding.quantity}, {value}")
+    level = worst([finding.level for finding in found]).upper() if found else "nothing to judge"
+    aside = "" if needed else "  (does not count for this scope)"
+    say(f"{test.name}: {level}, {duration(tested.seconds[test.name])}{aside}")
     return TestedProtocol(
         level=worst([f.level for f in found]) if found else None,
         needed=needed,

@@ -14,7 +14,7 @@ from pestle.errors import Interrupted
 from pestle.labels.labelling import Labelled, Labeller, label_with
 from pestle.labels.partial import PartialLabels
 from pestle.labels.signatures import structure_id
-from pestle.progress import progress, say
+from pestle.progress import progress, say, warn
 from pestle.structures.frame import Frame
 
 
@@ -58,7 +58,7 @@ def partial_labels(path: Path | None, labeller: str) -> PartialLabels | None:
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if folder.is_dir() and os.access(folder, os.W_OK):
         return PartialLabels(path, labeller)
-    say(f"warning: {path} cannot be written, so a stop would lose the labels")
+    warn(f"{path} cannot be written, so a stop would lose the labels")
     return None
 
 
@@ -111,11 +111,11 @@ def stoppable(partial: PartialLabels | None) -> Iterator[None]:
 def _resumable(partial: PartialLabels, frames: Sequence[Frame]) -> int:
     """Count the frames that a stopped run has labelled, and warn of labels that cannot be used."""
     if partial.note:
-        say(f"warning: {partial.note}")
+        warn(partial.note)
     here = [structure_id(frame) for frame in frames]
     other = len(partial.labels.keys() - set(here))
     if other:
-        say(f"warning: {partial.path}: {other} of its structures are not among these; not used")
+        warn(f"{partial.path}: {other} of its structures are not among these; not used")
     resumed = sum(structure in partial.labels for structure in here)
     if resumed:
         say(f"going on from {partial.path}: {resumed} of {len(frames)} structures are labelled")

@@ -19,7 +19,7 @@ import numpy as np
 from pestle.errors import PestleError
 from pestle.files import Damaged, read_json, read_sealed, write_json, write_sealed
 from pestle.locks import is_left_over
-from pestle.progress import say
+from pestle.progress import warn
 from pestle.structures.frame import Frame
 
 KEY, DONE, TIMINGS = "key.json", "done.json", "timings.json"
@@ -78,7 +78,7 @@ class RawFolder:
         if not damaged:
             return
         for path in damaged:
-            say(f"warning: {path} is damaged, and made anew")
+            warn(f"{path} is damaged, and made anew")
             path.unlink()
         (self.path / DONE).unlink(missing_ok=True)
 

@@ -125,18 +125,14 @@ class RunFolder:
             )
 
     def open_log(self) -> logging.Handler:
-        """Also write messages to the user to log.txt.
+        """Open log.txt, which goes on where it holds something.
 
         Returns:
-            The handler, which the caller removes at the end.
+            A handler for a `Recorder`, which closes it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         handler = _LogFile(self.log, encoding="utf-8", errors="backslashreplace")
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-        logger = logging.getLogger("pestle")
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
-        logger.addHandler(handler)
         return handler
 
 

@@ -20,6 +20,7 @@ from ase import Atoms
 from ase.stress import voigt_6_to_full_3x3_stress
 
 from pestle.errors import PestleError, nearest
+from pestle.progress import stage
 from pestle.structures.frame import ISOLATED_ATOM, Frame
 from pestle.structures.isolated import recognise
 from pestle.structures.readers import Notes, read_structures
@@ -101,9 +102,10 @@ def read_frames(patterns: Sequence[str], keys: LabelKeys | None = None) -> Readi
     keys = keys or LabelKeys()
     reading = Reading()
     for path in expand_paths(patterns):
-        found = read_structures(path, reading.notes)
-        for index, atoms in enumerate(found):
-            reading.frames.append(_frame(atoms, keys, str(path), index, reading.keys))
+        with stage(f"reading {path}"):
+            found = read_structures(path, reading.notes)
+            for index, atoms in enumerate(found):
+                reading.frames.append(_frame(atoms, keys, str(path), index, reading.keys))
         if not found:
             left_out = "; ".join(reading.notes.of(path))
             raise PestleError(

@@ -21,7 +21,7 @@ import torch
 from pestle.errors import Interrupted
 from pestle.foundations.devices import OutOfMemory
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
-from pestle.progress import progress, say
+from pestle.progress import detail, progress, say, stage
 from pestle.records.metrics import Drift, EvaluatedErrors, MetricsLine, Update, read_metrics
 from pestle.records.parts import Convergence
 from pestle.settings.run import RunSettings
@@ -38,7 +38,7 @@ from pestle.training.mixing import Draw, make_mixture
 from pestle.training.objective import Objective, TrainingData
 from pestle.training.optimizer import Schedule, make_average, make_optimizer
 from pestle.training.state import Counters, TrainingState
-from pestle.training.watching import Clock, evaluation_line
+from pestle.training.watching import Clock, errors_in_words, evaluation_line
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,8 @@ class Trainer:
         self.average = make_average(self.parameters, settings.train)
         self.state = TrainingState(model, self.optimizer, self.average, self.schedule)
         self._stop_requested = ""
+        #: Errors of the latest evaluation, for the line of progress.
+        self._latest = ""
 
     @property
     def counters(self) -> Counters:
@@ -251,7 +253,8 @@ class Trainer:
         self.state.lines.append(self.metrics.write(record))
         for logger in self.loggers:
             logger.write(record)
-        say(evaluation_line(record, self.budget.updates))
+        self._latest = ", ".join(errors_in_words(record.watched))
+        detail(evaluation_line(record, self.budget.updates))
 
     def _chosen_by(self, watched: EvaluatedErrors, replay: EvaluatedErrors | None) -> float | None:
         """Return the error by which the best model is chosen."""
@@ -314,7 +317,8 @@ class Trainer:
             PestleError: the checkpoint belongs to another run.
         """
         if resume:
-            self.state.load(self.checkpoint, self.identity)
+            with stage("reading the checkpoint"):
+                self.state.load(self.checkpoint, self.identity)
             # A finished run continues if budget, patience or learning rate have changed.
             if self.schedule.another_rate:
                 self.counters.waited = 0
@@ -365,13 +369,15 @@ class Trainer:
         c = self.counters
         clock = Clock(c.seconds, c.cpu_seconds)
         if c.evaluations == 0:
-            self._record(None, None)
-            self._save()
+            with stage("evaluating the starting model"):
+                self._record(None, None)
+                self._save()
         saved = time.monotonic()
-        with progress("training", self.budget.updates, done=c.step) as bar:
+        with progress("training", self.budget.updates, done=c.step, lines=10) as bar:
             while True:
                 # This includes a run that was stopped between an update and its evaluation.
                 if c.loss_batches and self.budget.evaluates_after(c.step):
+                    bar.to(c.step, "evaluating")
                     self._record_mean()
                     c.finished = self._why_to_stop()
                 if self._second_stage_is_due():
@@ -385,7 +391,7 @@ class Trainer:
                 c.norm_sum += norm
                 c.loss_batches += 1
                 c.seconds, c.cpu_seconds = clock.seconds(), clock.cpu_seconds()
-                bar.to(c.step, f"loss {loss:.4g}")
+                bar.to(c.step, self._latest or f"loss {loss:.4g}")
                 if time.monotonic() - saved >= self.settings.train.checkpoint_seconds:
                     self._save()
                     saved = time.monotonic()

@@ -15,7 +15,7 @@ import torch
 
 from pestle.errors import PestleError
 from pestle.files import Damaged, read_sealed, write_sealed
-from pestle.progress import say
+from pestle.progress import warn
 from pestle.training.mixing import Position
 
 FORMAT = 3
@@ -134,8 +134,8 @@ class TrainingState:
         self.lines = list(content["lines"])
         torch.set_rng_state(content["torch_rng"])
         if trouble:
-            say(
-                f"warning: {trouble}; going on from the checkpoint before it, {PREVIOUS}, after "
+            warn(
+                f"{trouble}; going on from the checkpoint before it, {PREVIOUS}, after "
                 f"{self.counters.step:,} updates"
             )
             # Otherwise the next checkpoint would keep the damaged one as the previous one.

@@ -61,9 +61,9 @@ def evaluation_line(record: MetricsLine, updates: int) -> str:
     parts = [done, f"epoch {record.epoch:>4g}", f"loss {_number(own.loss):.4e}"]
     if record.valid is None:
         parts.append("training frames:")
-    parts += _errors(own)
+    parts += errors_in_words(own)
     if record.replay is not None:
-        parts += ["replay:", *_errors(record.replay)]
+        parts += ["replay:", *errors_in_words(record.replay)]
     if record.drift is not None:
         moved = ", ".join(f"{_number(d.forces_rmse):.3g}" for d in record.drift.values())
         parts.append(f"drift {'/'.join(record.drift)} {moved} meV/Å")
@@ -76,8 +76,8 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def _errors(found: EvaluatedErrors) -> list[str]:
-    """Return the known RMSEs as text."""
+def errors_in_words(found: EvaluatedErrors) -> list[str]:
+    """Return the known RMSEs as text, `F 71.8 meV/Å`."""
     return [
         f"{label} {value:.3g} {unit}"
         for value, label, unit in (

@@ -19,12 +19,9 @@ from pestle.foundations.replay_catalogue import (
     find_published,
     published_sets,
 )
-from pestle.progress import progress, say
+from pestle.progress import progress, stage
 from pestle.structures.frame import Frame, is_labelled, split_isolated_atoms
 from pestle.structures.reading import GLOB_CHARACTERS, LabelKeys, expand_paths, read_frames
-
-#: Files of at least so many bytes are announced, because ASE reads about 5 MB a second.
-LARGE = 50_000_000
 
 
 @dataclass
@@ -126,11 +123,10 @@ def read_pools(names: Sequence[str], keys: LabelKeys | None = None) -> list[Pool
         seen.update(path.resolve() for path in new)
         if not new:
             continue
-        size = sum(path.stat().st_size for path in new)
-        if size > LARGE:
-            say(f"reading the pool {name} ({size / 1e6:.0f} MB)")
-        # Published sets have ASE's keys, independent of those of the user's files.
-        frames = read_frames([str(path) for path in new], None if published else keys).frames
+        size = sum(path.stat().st_size for path in new) / 1e6
+        with stage(f"reading the pool {name} ({size:,.1f} MB)"):
+            # Published sets have ASE's keys, independent of those of the user's files.
+            frames = read_frames([str(path) for path in new], None if published else keys).frames
         pools.append(_cleaned(name, frames, note))
     return pools
 

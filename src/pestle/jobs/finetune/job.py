@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shlex
 import time
 from collections.abc import Callable, Mapping
@@ -23,7 +22,7 @@ from pestle.jobs.finetune.ending import Course, ending_of
 from pestle.jobs.finetune.first_updates import fix_length, settle_rate, step_plan
 from pestle.jobs.finetune.interpolation import interpolate, save_child
 from pestle.jobs.finetune.judging import judge
-from pestle.jobs.finetune.plan import plan_lines
+from pestle.jobs.finetune.plan import plan_lines, short_plan
 from pestle.jobs.finetune.preparation import Prepared, prepare, training_data
 from pestle.jobs.finetune.record import (
     card_after_training,
@@ -36,7 +35,8 @@ from pestle.jobs.finetune.result import Plan, Run
 from pestle.jobs.finetune.resuming import going_on
 from pestle.labels.resumable import labels_of_run
 from pestle.locks import locked_folder
-from pestle.progress import say
+from pestle.progress import Recorder, conclude, detail, recording, say, stage, warn
+from pestle.progress import show as show_line
 from pestle.records.ending import Ending
 from pestle.records.folder import RunFolder, hardware, now, require_folder
 from pestle.records.manifest import (
@@ -140,11 +140,11 @@ def finetune(
         require_folder(folder.path)
     else:
         folder.require_new()
-    with locked_folder(folder.path):
+    with recording() as log, locked_folder(folder.path):
         if not (resume or dry_run):
             folder.require_new()  # another command may have been faster
         try:
-            record = _finetune(settings, folder, trust, resume, dry_run, command, show)
+            record = _finetune(settings, folder, log, trust, resume, dry_run, command, show)
             return Plan(record) if dry_run else Run(folder.path)
         except DiskFull as error:
             if not folder.settings.exists():
@@ -160,6 +160,7 @@ def finetune(
 def _finetune(
     settings: RunSettings,
     folder: RunFolder,
+    log: Recorder,
     trust: bool,
     resume: bool,
     dry_run: bool,
@@ -180,8 +181,11 @@ def _finetune(
         # Before runs had an id, E0s of a fine-tuned model were chosen as of any foundation.
         keep_e0s=begun is None or bool(begun.run_id),
     )
-    identity = run_identity(prepared)
-    data = training_data(prepared)
+    for warning in prepared.warnings:
+        warn(warning)
+    with stage("making the graphs"):
+        identity = run_identity(prepared)
+        data = training_data(prepared)
     probe, keepers = settle_rate(prepared, data, device)
 
     between = None
@@ -210,10 +214,12 @@ def _finetune(
     manifest = ManifestFile(folder.manifest, describe(prepared, command, identity))
     if begun is not None:
         manifest.record = going_on(manifest.record, begun, folder)
-    manifest.set(hardware=hardware(str(device)), plan=step_plan(trainer))
+    with stage("timing an update"):
+        manifest.set(hardware=hardware(str(device)), plan=step_plan(trainer))
     if not resume:
         manifest.set(rate_probe=probe)
-    manifest.set(gate=pass_gate(prepared))
+    with stage("zero-step gate: is the adapted model the foundation before its first update?"):
+        manifest.set(gate=pass_gate(prepared))
     manifest.set(timings=Preparation(preparation_s=round(time.monotonic() - started, 2)))
     if dry_run:
         if prepared.replay is not None and labels_file.exists():
@@ -223,11 +229,13 @@ def _finetune(
         return manifest.record
 
     # Whatever a user can have got wrong was found by now: a refused run leaves no folder behind.
-    handler = folder.open_log()
+    log.write_to(folder.open_log())
     try:
         for line in plan_lines(manifest.record):
-            say(line)
-        say()
+            detail(line)
+        for line in short_plan(manifest.record):
+            show_line(line)
+        show_line(f"{'more':<12}every setting with its reason, and all else: {folder.log}")
         if not resume:
             write_broad(folder, prepared.replay, prepared.drift, prepared.ewc)
         # The settings last: a folder that holds them can be resumed.
@@ -240,7 +248,7 @@ def _finetune(
         if show is not None:
             show(manifest.record)
         for about, line in ending.lines(folder.path).items():
-            say(f"{about}:".ljust(9) + line)
+            conclude(f"{about}:".ljust(9) + line)
         return manifest.record
     except (Interrupted, TrainingFailed):
         raise
@@ -250,9 +258,6 @@ def _finetune(
             with suppress(PestleError):  # the first error is the one to tell
                 manifest.update(status="aborted", status_detail=f"{type(error).__name__}: {error}")
         raise
-    finally:
-        logging.getLogger("pestle").removeHandler(handler)
-        handler.close()
 
 
 def _begun(folder: RunFolder) -> Manifest | None:
@@ -262,8 +267,8 @@ def _begun(folder: RunFolder) -> Manifest | None:
     try:
         return Manifest.of_run(folder.manifest)
     except Damaged as error:
-        say(
-            f"warning: {error.where}: {error.what}; it is written anew, without the command that "
+        warn(
+            f"{error.where}: {error.what}; it is written anew, without the command that "
             "began the run and the reasons for its settings"
         )
         return None
@@ -292,13 +297,14 @@ def watch_drift(prepared: Prepared) -> DriftWatch | None:
     """The drift watch of a run; `None` where none was asked for."""
     if not prepared.drift:
         return None
-    say(f"predicting {len(prepared.drift)} structures with the foundation, to watch drift")
-    return DriftWatch(
-        prepared.drift,
-        prepared.foundation,
-        prepared.foundation_head,
-        max_edges=prepared.settings.train.eval_batch_edges,
-    )
+    title = f"predicting {len(prepared.drift)} structures with the foundation, to watch drift"
+    with stage(title):
+        return DriftWatch(
+            prepared.drift,
+            prepared.foundation,
+            prepared.foundation_head,
+            max_edges=prepared.settings.train.eval_batch_edges,
+        )
 
 
 def _write_model(
@@ -366,7 +372,8 @@ def _train_and_judge(
         manifest.update(status="aborted", status_detail=failure.line, finished=now())
         raise failure
     if between is not None:
-        found, errors_there = interpolate(trainer, between, folder.child)
+        with stage("interpolating between the start and what was trained"):
+            found, errors_there = interpolate(trainer, between, folder.child)
         method = manifest.record.method
         note = f"interpolated at {found.coefficient:g} after training"
         method = method.model_copy(update={"notes": (*method.notes, note)})
@@ -376,7 +383,7 @@ def _train_and_judge(
         _write_model(trainer.model, epoch, valid, prepared, folder, manifest)
     # Read from the folder, as every later use of the run does.
     best = load_foundation(folder.path).to(prepared.start.device)
-    with locked_folder(folder.protocol("errors")):
+    with locked_folder(folder.protocol("errors")), stage("evaluating the model that was kept"):
         judged = judge(prepared, best, folder)
     errors = judged.errors
     ending = ending_of(
@@ -394,7 +401,8 @@ def _train_and_judge(
         own_labels=method_of(prepared.settings).pseudolabels,
         n_drift=len(prepared.drift),
     )
-    write_exports(folder.model, best, head=TARGET_HEAD)
+    with stage("writing the model"):
+        write_exports(folder.model, best, head=TARGET_HEAD)
     card = card_after_training(prepared, manifest.record, errors, ending)
     write_card(folder.model, best, head=TARGET_HEAD, card=card)
     manifest.update(
@@ -404,9 +412,10 @@ def _train_and_judge(
         errors=errors,
         ending=ending,
     )
-    write_report(folder.path)
+    with stage("writing the report"):
+        write_report(folder.path)
     if ending.trouble is not None:
-        say(f"\n{ending.warning(folder.path)}")
+        conclude(ending.warning(folder.path))
     if failure is not None:
         raise failure
     return ending

@@ -8,12 +8,15 @@ from typing import Any
 from ase.data import atomic_numbers
 
 from pestle.adaptation import METHODS
+from pestle.checks.report import CheckFinding
+from pestle.checks.summary import summary_of
 from pestle.foundations.capabilities import parts_of
 from pestle.foundations.interface import Foundation
 from pestle.jobs.finetune.keepers import KEEPERS
 from pestle.progress import duration
 from pestle.records.manifest import (
     Block,
+    DataFinding,
     Gate,
     Manifest,
     MethodFacts,
@@ -24,6 +27,7 @@ from pestle.records.manifest import (
     SplitSummary,
 )
 from pestle.settings.run import RunSettings, walk
+from pestle.structures.frame import Frame
 
 
 def trainable_blocks(model: Foundation, trainable: Sequence[str]) -> dict[str, Block]:
@@ -96,9 +100,8 @@ def plan_lines(manifest: Manifest) -> list[str]:
             f"  {drawn.n_frames} of {drawn.n_given} training frames are used (data.subset_seed "
             f"{drawn.seed})"
         )
-    for item in manifest.data.findings:
-        if item.severity == "note" and item.code in OF_READING:
-            lines.append(f"  {item.message}. {item.fix}".rstrip())
+    notes = [item for item in manifest.data.findings if item.severity == "note"]
+    lines += [f"  {line}" for line in reading_notes(notes)]
     if "valid" not in manifest.data.summary:
         lines.append("  no validation frames, as asked: the last model is kept")
     if manifest.continued is not None:
@@ -165,6 +168,69 @@ def plan_lines(manifest: Manifest) -> list[str]:
         gate_line(manifest.gate),
     ]
     return lines
+
+
+def read_lines(splits: Mapping[str, Sequence[Frame]]) -> list[str]:
+    """Return one line for each split, as soon as it was read."""
+    found = summary_of(splits, {}, None)["splits"]
+    return [
+        f"read {name + ':':<7}{_split_line(SplitSummary.model_validate(summary)).lstrip()}"
+        for name, summary in found.items()
+    ]
+
+
+def reading_notes(notes: Sequence[CheckFinding | DataFinding]) -> list[str]:
+    """Return what the readers left out or took for something else."""
+    said = [item for item in notes if item.code in OF_READING]
+    return [f"{item.message}. {item.fix}".rstrip() for item in said]
+
+
+#: Settings whose values the other lines of the short plan say.
+SHOWN_ELSEWHERE = (
+    "foundation", "method", "data.train", "data.valid", "data.test", "train.lr", "e0s"
+)  # fmt: skip
+
+
+def short_plan(manifest: Manifest) -> list[str]:
+    """Return what a user must know before training, in at most 14 lines; `plan_lines` says all."""
+    foundation, method, e0s = manifest.foundation, manifest.method, manifest.reference_energies
+    plan = manifest.plan
+    assert plan is not None
+    why = "; ".join(method.choice.reasons) if method.choice is not None else ""
+    share = method.n_trainable / max(1, method.n_parameters)
+    lines = {
+        "foundation": f"{foundation.name} ({foundation.level_of_theory}; licence "
+        f"{foundation.licence}), head {foundation.head}, {foundation.dtype}",
+        "method": f"{method.name}: trains {method.n_trainable:,} of {method.n_parameters:,} "
+        f"parameters ({share:.0%})",
+        "because": why,
+        "E0s": f"{e0s.method}: {e0s.reason}",
+    }
+    if e0s.zero_step_error_mev_per_atom is not None:
+        lines["E0s"] += f"; leave {e0s.zero_step_error_mev_per_atom:.3g} meV/atom (RMSE) to learn"
+    if manifest.replay is not None:
+        replay = manifest.replay
+        lines["replay"] = (
+            f"{replay.n_train:,} structures, {replay.n_valid} held out; labels: {replay.labels}"
+        )
+    rate = manifest.settings["train.lr"]
+    asked = [
+        f"{name}={_short(entry.value)}"
+        for name, entry in manifest.settings.items()
+        if entry.reason == "asked for" and name not in SHOWN_ELSEWHERE
+    ]
+    lines |= {
+        "rate": f"{_short(rate.value)}, {rate.reason}",
+        "asked for": ", ".join(asked),
+        "length": f"{plan.steps:,} updates at most ({plan.epochs:,.4g} epochs of "
+        f"{plan.steps_per_epoch:,}), an evaluation every {plan.updates_between_evaluations:,}",
+        "time": f"{plan.seconds_per_step * 1e3:.0f} ms an update, at most "
+        f"{duration(plan.estimated_seconds)} in all; memory {plan.memory_mib:,.0f} MiB",
+        "gate": gate_line(manifest.gate)
+        .removeprefix("Zero-step gate: ")
+        .removeprefix("Zero-step gate "),
+    }
+    return [f"{name:<12}{text}" for name, text in lines.items() if text]
 
 
 def dispersion_line(manifest: Manifest) -> str:

@@ -29,6 +29,7 @@ from pestle.jobs.finetune.continuing import Data, read_data, reasons_of
 from pestle.jobs.finetune.keepers import keeper_notes, require_keepers, unused_keepers
 from pestle.jobs.finetune.method_choice import with_labels_at_hand, with_method
 from pestle.jobs.finetune.parent import Parent, level_of, read_parent
+from pestle.jobs.finetune.plan import read_lines, reading_notes
 from pestle.jobs.finetune.replay import (
     Replay,
     Stored,
@@ -39,6 +40,7 @@ from pestle.jobs.finetune.replay import (
 from pestle.jobs.finetune.starting_model import make_start, reference_energies
 from pestle.jobs.finetune.without_validation import GIVES_UP, require_last
 from pestle.jobs.preflight import as_lines, model_findings, preflight, require_sound
+from pestle.progress import say, show, stage
 from pestle.records.parts import LabelLevel
 from pestle.settings.run import DriftSettings, LoraSettings, ReplaySettings, RunSettings
 from pestle.structures.dispersion import D3
@@ -133,8 +135,11 @@ def prepare(
     require_loggers(settings.log)
     require_foundation(settings)
     parent = read_parent(settings.foundation)
-    data = read_data(settings, parent)
+    with stage("reading the data"):
+        data = read_data(settings, parent)
     splits = data.splits
+    for line in read_lines(splits.named()):
+        say(line)
     settings, case, choice = with_method(settings, splits)
     require_heads(settings)
     require_keepers(settings)
@@ -151,6 +156,8 @@ def prepare(
     known = KnownPredictions()
     check = preflight(splits, foundation, head, known, settings)
     require_sound(check)
+    for line in reading_notes(check.notes):
+        show(line)
     require_validation(splits, settings)
     frames = [f for split in splits.named().values() for f in split]
     require_elements(frames, foundation)
@@ -160,16 +167,12 @@ def prepare(
         settings, choice, chosen = with_labels_at_hand(settings, case, foundation, head, frames)
         require_keepers(settings)
     stated = dispersion_of_labels(frames, settings.data.dispersion_left)
-    e0s, compared, same_level = reference_energies(
-        settings,
-        splits,
-        foundation,
-        head,
-        known,
-        parent.learned(stated) if parent is not None and keep_e0s else None,
-        data.fresh,
-    )
-    start, stages = make_start(settings, foundation, head, frames, e0s)
+    learned = parent.learned(stated) if parent is not None and keep_e0s else None
+    with stage("reference energies"):
+        e0s, compared, same_level = reference_energies(
+            settings, splits, foundation, head, known, learned, data.fresh
+        )
+        start, stages = make_start(settings, foundation, head, frames, e0s)
     has_atoms = any(is_reference_atom(f) for f in splits.isolated)
     settings, reasons = resolve(
         settings,
@@ -202,7 +205,8 @@ def prepare(
                 labels_file=labels_file,
             )
     task = Case(start, TARGET_HEAD, splits.train, settings, foundation.reference_energies[head])
-    adaptation = method_of(settings).adapt(task)
+    with stage(f"adapting the foundation: {settings.method}"):
+        adaptation = method_of(settings).adapt(task)
     adaptation.model.provenance = descendant(foundation, fingerprint, settings, frames)
     stages.append(Stage(f"the method {settings.method}", adaptation.model, TARGET_HEAD))
     warnings = [GIVES_UP] if settings.data.no_validation else []

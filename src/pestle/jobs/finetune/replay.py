@@ -16,7 +16,7 @@ from pestle.foundations.interface import Foundation
 from pestle.foundations.replay_catalogue import GENERATED, is_file_pool
 from pestle.labels.labelling import FoundationLabeller
 from pestle.labels.resumable import label_resumably, partial_labels, stoppable
-from pestle.progress import say
+from pestle.progress import warn
 from pestle.records.folder import RunFolder
 from pestle.settings.run import ReplaySettings, RunSettings
 from pestle.structures.frame import Frame, thinned
@@ -129,7 +129,7 @@ def prepare_replay(
     replay, notes = chosen.frames, list(chosen.notes)
     unseen = never_seen(len(replay), settings, n_train)
     for line in unseen:
-        say(f"warning: {line}")  # now, before an hour is spent on their labels
+        warn(line)  # now, before an hour is spent on their labels
     labels = "the pool's own"
     if pseudo:
         labeller = FoundationLabeller(

@@ -1,0 +1,74 @@
+"""Warnings and log lines of other packages: for the log of a run, not for the user's screen.
+
+torch, ASE, e3nn, cuequivariance and others warn of their own versions, of what they deprecate and
+of what they lack. A user of Pestle can do nothing about it. In a command these lines go to the log
+file of the run, where there is one, and to the screen with `--verbose`. Python callers decide for
+themselves with `warnings` and `logging`, as with any package.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from pestle.progress import detail
+
+#: Whether lines of other packages are kept off the screen.
+_off = False
+
+
+class _Logger(logging.Logger):
+    """A logger of another package. Many have a handler of their own for standard error, which does
+    not get their lines."""
+
+    def callHandlers(self, record: logging.LogRecord) -> None:
+        if _off:
+            _take(record)
+        else:
+            super().callHandlers(record)
+
+
+class _Rest(logging.Handler):
+    """Lines of loggers that were made before."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _take(record)
+
+
+def _take(record: logging.LogRecord) -> None:
+    if record.levelno >= logging.INFO:
+        detail(f"{record.name}: {record.getMessage()}")
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    text = " ".join(str(message).split())
+    detail(f"{category.__name__} of {filename}, line {lineno}: {text}")
+
+
+@contextmanager
+def off_screen() -> Iterator[None]:
+    """A block whose foreign lines do not reach the screen."""
+    global _off
+    root, rest = logging.getLogger(), _Rest()
+    before: tuple[Any, Any] = logging.getLoggerClass(), warnings.showwarning
+    _off = True
+    logging.setLoggerClass(_Logger)
+    warnings.showwarning = _show_warning
+    root.addHandler(rest)
+    try:
+        yield
+    finally:
+        _off = False
+        logging.setLoggerClass(before[0])
+        warnings.showwarning = before[1]
+        root.removeHandler(rest)

@@ -1,0 +1,174 @@
+"""What a user sees: short by default, everything in the log, nothing of other packages."""
+
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import pytest
+from rich.console import Console
+
+from pestle import cli, progress
+from pestle.demo.run import DATA
+from pestle.foreign import off_screen
+from pestle.progress import briefly, conclude, detail, recording, say, stage, warn
+
+#: What the log of a run holds, and the screen shows with --verbose only.
+DETAILS = ("loss.huber_delta", "interaction 1", "*best", "checking the data")
+
+
+@pytest.fixture
+def few(tmp_path: Path) -> list[str]:
+    """The words of a run of a few updates."""
+    for name, count in (("train", 6), ("valid", 3)):
+        frames = ase.io.read(DATA / f"{name}.xyz", ":")
+        atoms = [a for a in frames if len(a) == 1]
+        ase.io.write(tmp_path / f"{name}.xyz", [*frames[:count], *atoms], format="extxyz")
+    words = ["finetune", "-f", "pestle-seed0", "-d", str(tmp_path / "train.xyz")]
+    words += ["--valid", str(tmp_path / "valid.xyz"), "--epochs", "2", "--set", "elements=data"]
+    return [*words, "--set", "train.threads=1", "-o", str(tmp_path / "run")]
+
+
+@pytest.fixture
+def typed(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    def run(*words: str) -> tuple[str, str]:
+        monkeypatch.setattr(sys, "argv", ["pestle", *words])
+        capsys.readouterr()
+        assert cli._run() == 0
+        return capsys.readouterr()
+
+    return run
+
+
+def said_by(err: str) -> list[str]:
+    """Lines besides those of stages, which depend on how long they last."""
+    return [line for line in err.splitlines() if not line.endswith("…")]
+
+
+def test_a_run_is_short_and_its_log_holds_everything(
+    few: list[str], typed: Callable[..., Any], tmp_path: Path
+) -> None:
+    out, err = typed(*few)
+    lines = said_by(err)
+    assert lines[0].startswith("read train: 6 frames")
+    assert len(lines) + out.count("\n") < 35
+    assert out.count("frames") == 1, "one table of errors for all sets"
+    assert [line.partition(":")[0] for line in lines[-3:]] == ["learned", "breadth", "next"]
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert not any(text in err for text in DETAILS) and all(text in log for text in DETAILS)
+    assert log.index("loading the model pestle-seed0") < log.index("learned:")
+
+
+def test_quiet_shows_the_end_and_verbose_everything(
+    few: list[str], typed: Callable[..., Any], tmp_path: Path
+) -> None:
+    out, err = typed(*few, "--quiet")
+    assert out == ""
+    kinds = {line.partition(":")[0] for line in err.splitlines()}
+    assert {"learned", "breadth", "next"} <= kinds
+    others = kinds - {"learned", "breadth", "next", "warning"}
+    assert all(kind.isupper() for kind in others), "what is wrong with the model may stand there"
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert all(text in log for text in DETAILS), "what was not shown is in the log all the same"
+    _, err = typed(*few[:-1], str(tmp_path / "second"), "--verbose")
+    assert all(text in err for text in DETAILS)
+    assert progress.logger.level == logging.INFO, "a command leaves the level as it was"
+
+
+def test_python_callers_choose_by_the_level_of_the_logger(capsys: pytest.CaptureFixture) -> None:
+    shown = {}
+    before = progress.logger.level
+    try:
+        for level in ("DEBUG", "INFO", "WARNING", "CRITICAL"):
+            logging.getLogger("pestle").setLevel(level)
+            detail("detail")
+            say("line")
+            warn("careful")
+            conclude("end")
+            shown[level] = capsys.readouterr().err.split("\n")[:-1]
+    finally:
+        progress.logger.setLevel(before)
+    assert shown["DEBUG"] == ["detail", "line", "warning: careful", "end"]
+    assert shown["INFO"] == ["line", "warning: careful", "end"]
+    assert shown["WARNING"] == ["warning: careful", "end"] and shown["CRITICAL"] == []
+
+
+def test_other_packages_reach_the_log_and_not_the_screen(capfd: pytest.CaptureFixture) -> None:
+    """Also a package that gives its logger a handler for standard error, as torch does."""
+    kept: list[str] = []
+
+    class Kept(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            kept.append(record.getMessage())
+
+    with off_screen(), recording() as log:
+        noisy = logging.getLogger("a.noisy.package")
+        noisy.addHandler(logging.StreamHandler())
+        noisy.propagate = False
+        noisy.warning("no %s here", "accelerator")
+        noisy.debug("chatter")
+        logging.getLogger().warning("of the root logger")
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("old\ninterface", DeprecationWarning, stacklevel=1)
+        log.write_to(Kept())
+    assert capfd.readouterr() == ("", "")
+    assert kept[:2] == ["a.noisy.package: no accelerator here", "root: of the root logger"]
+    assert "old interface" in kept[2] and len(kept) == 3
+    noisy.warning("afterwards")
+    assert "afterwards" in capfd.readouterr().err, "Python callers decide for themselves"
+
+
+def test_work_without_a_terminal_takes_few_lines(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with stage("quick"):
+        pass
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(progress, "LINES_APART", 0.0)
+    with progress.progress("long", 1000, lines=10) as bar:
+        for k in range(1, 1001):
+            bar.to(k)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "long …" and len(lines) <= 11 and "900 of 1,000" in lines[-1]
+
+
+def test_what_lasts_says_its_name_before_it_ends(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "WORTH_A_LINE", 0.05)
+    with stage("slow"):
+        time.sleep(0.5)
+        assert capsys.readouterr().err == "slow …\n"
+
+
+def test_a_terminal_shows_one_line_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = StringIO()
+    console = Console(file=screen, force_terminal=True, width=80)
+    monkeypatch.setattr(progress, "console", console)
+    with stage("outer"):
+        assert "outer" in screen.getvalue()
+        with progress.progress("inner", 10) as bar:
+            bar.to(5, "half of it")
+            assert progress._line._bar is not None
+            progress._line._bar.refresh()
+            last = screen.getvalue().rpartition("\x1b[2K")[2]
+            assert "inner" in last and "5/10" in last and "half of it" in last
+            assert "outer" not in last, "one line, of what is going on"
+            say("a line above")
+    assert "a line above" in screen.getvalue()
+    left = screen.getvalue().rpartition("\x1b[2K")[2]
+    assert "outer" not in left and "inner" not in left
+
+
+def test_what_another_speaks_for_is_not_shown(capsys: pytest.CaptureFixture) -> None:
+    with briefly():
+        say("its own line")
+        conclude("its own end")
+        warn("still")
+    assert capsys.readouterr().err == "warning: still\n"
