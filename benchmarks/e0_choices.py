@@ -62,7 +62,7 @@ def main() -> None:
                 "train.threads": 1,
             },
             options.work / name,
-        )
+        ).to_json()
         models[name] = pestle.load(options.work / name)
         found = manifest["reference_energies"]
         errors = manifest["errors"]["test"]["fine-tuned"]["all"]

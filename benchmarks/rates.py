@@ -66,7 +66,9 @@ def runs(options: argparse.Namespace, settings: dict[str, Any]) -> None:
         folder = options.work / f"lr-{rate}"
         asked = {"train.lr": rate if rate == "auto" else float(rate), "train.eval_interval": 1}
         started = time.process_time()
-        manifest = pestle.finetune(settings | asked | {"train.epochs": options.epochs}, folder)
+        manifest = pestle.finetune(
+            settings | asked | {"train.epochs": options.epochs}, folder
+        ).to_json()
         seconds = time.process_time() - started
         with (folder / "metrics.jsonl").open() as lines:
             forces = [f"{json.loads(line)['valid']['forces_rmse']:.1f}" for line in lines]

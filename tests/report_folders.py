@@ -203,6 +203,7 @@ def write_protocol(
     *,
     notes: Sequence[str] = (),
     sets: SetsOfErrors | None = None,
+    numbers: dict[str, Any] | None = None,
     **more: Any,
 ) -> Path:
     """Files of one protocol, as `run_protocol` writes them.
@@ -212,10 +213,11 @@ def write_protocol(
         name: of the protocol.
         charts, tables, found: what it shows.
         notes, sets: numbers that the page shows.
+        numbers: others of the protocol.
         more: of `About`.
     """
     place = folder / "protocols" / name
-    content = about(name, **more).model_dump(mode="json") | {"notes": list(notes)}
+    content = about(name, **more).model_dump(mode="json") | {"notes": list(notes)} | (numbers or {})
     if sets is not None:
         content["sets"] = {
             one: {

@@ -76,7 +76,7 @@ def test_the_rank_that_the_user_names_wins(demo_train, tmp_path):
     }
     ranks = []
     for asked in ({}, {"lora.rank": 2}):
-        manifest = pestle.finetune(settings | asked, tmp_path / "run", dry_run=True)
+        manifest = pestle.finetune(settings | asked, tmp_path / "run", dry_run=True).to_json()
         assert manifest["method"]["name"] == "lora"
         ranks.append(manifest["settings"]["lora.rank"]["value"])
     assert ranks == [16, 2]
@@ -123,7 +123,7 @@ def test_labels_at_hand_are_compared_with_the_foundation(seed0, demo_train, tmp_
             "replay.pool": str(tmp_path / f"{kind}.xyz"),
             "train.dtype": "float64",
         }
-        manifest = pestle.finetune(settings, tmp_path / "run", dry_run=True)
+        manifest = pestle.finetune(settings, tmp_path / "run", dry_run=True).to_json()
         expected = "multihead" if kind == "multihead" else "pseudolabel"
         assert manifest["method"]["name"] == expected, kind
         assert manifest["replay"]["n_train"] + manifest["replay"]["n_valid"] == len(frames)

@@ -186,9 +186,11 @@ def test_what_is_taken_from_labels_is_what_was_added(
 
 def test_evaluate_and_check_take_it_from_the_labels(corrected: tuple[Path, list[Frame]]) -> None:
     files = [str(corrected[0])]
-    found = evaluate("pestle-seed0", files, subtract_dispersion="pbe", dtype="float64")["all"]
+    found = evaluate("pestle-seed0", files, subtract_dispersion="pbe", dtype="float64").to_json()[
+        "all"
+    ]
     assert found["energy_rmse"] < 1e-3 and found["forces_rmse"] < 1e-3
-    assert evaluate("pestle-seed0", files, dtype="float64")["all"]["energy_rmse"] > 10
+    assert evaluate("pestle-seed0", files, dtype="float64").to_json()["all"]["energy_rmse"] > 10
 
     def said(**more: Any) -> list[str]:
         report = check(files, foundation="pestle-seed0", **more)
@@ -268,7 +270,7 @@ def test_a_run_keeps_what_was_taken_away(
         "train.updates": 2,
         "train.threads": 1,
     }
-    manifest = pestle.finetune(asked, "run")
+    manifest = pestle.finetune(asked, "run").to_json()
     assert "holds none; pbe-d3(bj) was taken from the labels" in "\n".join(
         plan_lines(Manifest.of(manifest, "manifest"))
     )
@@ -321,7 +323,7 @@ def test_a_card_says_what_the_user_said(tmp_path: Path) -> None:
             "data.dispersion": stated,
             "train.updates": 1,
         }
-        manifest = pestle.finetune(asked, tmp_path / "run", dry_run=True)
+        manifest = pestle.finetune(asked, tmp_path / "run", dry_run=True).to_json()
         assert manifest["data"]["dispersion"] == stated
         warned = any("the labels hold dispersion" in text for text in manifest["warnings"])
         assert warned == (stated == "included")

@@ -135,7 +135,9 @@ def test_a_run_that_learned_nothing_says_so_first_and_everywhere(
     assert "finished: nothing learned" in head and "badge good" not in str(page.tags)
     assert head.index("train.lr=10 is too high") < head.index("Naive fine-tuning of")
 
-    verdict = qualify(str(out), path=[str(DATA / "neb_mp2.xyz")], settings={"neb.method": "path"})
+    verdict = qualify(
+        str(out), path=[str(DATA / "neb_mp2.xyz")], settings={"neb.method": "path"}
+    ).to_json()
     (said_so,) = [f for f in verdict["findings"] if "NOTHING LEARNED" in f["sentence"]]
     assert said_so["level"] == "concern" and said_so["counts"]
     assert verdict["verdict"] in ("concern", "fail")
@@ -169,7 +171,7 @@ def test_a_run_that_learned_ends_with_three_lines_and_no_warning(few: Path, tmp_
         "drift.structures": ["generated"],
         "drift.count": 8,
     }
-    manifest = pestle.finetune(settings, out, show=show)
+    manifest = pestle.finetune(settings, out, show=show).to_json()
     ending = Manifest.of(manifest, "manifest").ending
     assert ending is not None and ending.trouble is None and ending.finding(out) is None
     assert [one.name for one in ending.sets] == ["test", "valid", "train"]

@@ -414,7 +414,7 @@ def test_a_network_by_metrics_directly(seed0: Foundation, demo_files, tmp_path: 
     of_probe = probed.to_json()["sets"]["few"]["pestle-seed0"]
     evaluated = pestle.evaluate(
         "pestle-seed0", [few], out=tmp_path / "e", max_edges=500, dtype="float64"
-    )
+    ).to_json()
     for group, errors in expected.items():
         for name, value in errors.model_dump().items():
             for found in (of_probe, evaluated):
@@ -430,7 +430,7 @@ def test_isolated_atoms_count_in_the_errors_and_not_in_the_plots(
 ) -> None:
     """As `pestle evaluate` always did: they have a row of their own."""
     frames = read_frames([demo_files["train"]]).frames
-    evaluated = pestle.evaluate("pestle-seed0", [demo_files["train"]], dtype="float64")
+    evaluated = pestle.evaluate("pestle-seed0", [demo_files["train"]], dtype="float64").to_json()
     expected = errors_by_group(frames, predict_frames(seed0, frames))
     assert list(evaluated) == list(expected) and "IsolatedAtom" in evaluated
     assert evaluated["all"]["energy_rmse"] == pytest.approx(expected["all"].energy_rmse)

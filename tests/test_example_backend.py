@@ -59,7 +59,7 @@ def test_it_is_fine_tuned_naively_and_qualified(
     task: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
-    manifest = pestle.finetune(task | {"method": "naive"}, run)
+    manifest = pestle.finetune(task | {"method": "naive"}, run).to_json()
     assert manifest["status"] == "finished"
     assert "no file for other programs" in capsys.readouterr().err
     frames = read_frames([task["data.valid"]]).frames
@@ -72,7 +72,9 @@ def test_it_is_fine_tuned_naively_and_qualified(
         "md.structures": 1, "md.time": 0.02, "md.ramp_time": 0.02, "md.nve_time": 0.02,
         "md.every": 0.01, "md.segment": 0.02,
     }  # fmt: skip
-    result = pestle.qualify(str(run), scope="narrow", settings=settings, out=tmp_path / "out")
+    result = pestle.qualify(
+        str(run), scope="narrow", settings=settings, out=tmp_path / "out"
+    ).to_json()
     tested = {finding["protocol"] for finding in result["findings"]}
     assert {"errors", "md"} <= tested
     assert (tmp_path / "out" / "report.html").is_file()

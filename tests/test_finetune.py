@@ -65,7 +65,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]
 
     files = {name: str(DATA / f"{name}.xyz") for name in ("train", "valid", "test")}
     out = tmp_path_factory.mktemp("runs") / "naive"
-    return out, pestle.finetune(asked(files), out, command="pestle finetune …")
+    return out, pestle.finetune(asked(files), out, command="pestle finetune …").to_json()
 
 
 def test_run_folder_is_complete(run: tuple[Path, dict[str, Any]]) -> None:
@@ -104,7 +104,7 @@ def test_mace_calculator_gives_the_same_numbers(run: tuple[Path, dict[str, Any]]
 
 def test_evaluate_agrees_with_the_run(run: tuple[Path, dict[str, Any]], demo_files: dict) -> None:
     out, manifest = run
-    errors = pestle.evaluate(str(out), [demo_files["test"]])
+    errors = pestle.evaluate(str(out), [demo_files["test"]]).to_json()
     assert list(errors) == ["all", "reactant_complex", "product_complex"]
     reported = manifest["errors"]["test"]["fine-tuned"]
     for group, values in errors.items():
@@ -114,7 +114,7 @@ def test_evaluate_agrees_with_the_run(run: tuple[Path, dict[str, Any]], demo_fil
             assert value is None or value == pytest.approx(expected, rel=1e-9), (group, name)
     exported = pestle.evaluate(
         str(out / "model" / "pestle.model"), [demo_files["test"]], trust=True
-    )
+    ).to_json()
     assert exported["all"]["forces_rmse"] == pytest.approx(errors["all"]["forces_rmse"], rel=1e-9)
 
 
@@ -159,7 +159,7 @@ def test_rerunning_run_yaml_repeats_the_run(
 
 def test_dry_run_writes_nothing(demo_files: dict[str, str], tmp_path: Path) -> None:
     out = tmp_path / "dry"
-    plan = pestle.finetune(asked(demo_files), out, dry_run=True)
+    plan = pestle.finetune(asked(demo_files), out, dry_run=True).to_json()
     assert not out.exists()
     assert plan["plan"]["steps_per_epoch"] == 12 and plan["plan"]["steps"] == 24
     assert plan["plan"]["seconds_per_step"] > 0 and plan["plan"]["memory_mib"] > 0
@@ -178,7 +178,7 @@ def test_scratch_has_random_weights_and_its_own_e0s(
     demo_files: dict[str, str], tmp_path: Path
 ) -> None:
     out = tmp_path / "scratch"
-    manifest = pestle.finetune(asked(demo_files, method="scratch"), out)
+    manifest = pestle.finetune(asked(demo_files, method="scratch"), out).to_json()
     assert manifest["gate"] is None
     assert manifest["settings"]["train.lr"]["value"] == 1e-2
     assert manifest["reference_energies"]["method"] == "isolated"
@@ -188,7 +188,9 @@ def test_scratch_has_random_weights_and_its_own_e0s(
 
 def test_element_subset_survives_the_whole_way(demo_files: dict, tmp_path: Path) -> None:
     out = tmp_path / "cut"
-    manifest = pestle.finetune(asked(demo_files, elements="data", **{"train.epochs": 1}), out)
+    manifest = pestle.finetune(
+        asked(demo_files, elements="data", **{"train.epochs": 1}), out
+    ).to_json()
     assert pestle.load(out).elements == (1, 6, 9, 17)
     assert manifest["method"]["n_parameters"] < 100_000 or manifest["method"]["notes"]
     assert manifest["gate"]["forces"] < 1e-6
@@ -221,7 +223,7 @@ def test_resume_finds_local_files_from_another_folder(
     monkeypatch.chdir(tmp_path / "elsewhere")
     from pestle.jobs.finetune.resuming import resume_settings
 
-    manifest = pestle.finetune(resume_settings(Path("../run"), {}), "../run", resume=True)
+    manifest = pestle.finetune(resume_settings(Path("../run"), {}), "../run", resume=True).to_json()
     assert manifest["status"] == "finished"
     assert manifest["reference_energies"]["e0s"]["F"] == -2707.5
 
@@ -315,7 +317,7 @@ def test_periodic_frames_with_stress_go_the_whole_way(tmp_path: Path) -> None:
             "train.threads": 1,
         },
         tmp_path / "run",
-    )
+    ).to_json()
     errors = manifest["errors"]["valid"]
     tuned, before = errors["fine-tuned"]["all"], errors["foundation"]["all"]
     assert tuned["stress_rmse"] < before["stress_rmse"]
@@ -333,7 +335,7 @@ def test_demo_judges_the_fine_tuned_model_beside_the_others(
     monkeypatch.setattr(demo, "SHOWN_TOO", ("dimers",))
     quick = {"neb.method": "path", "dimers.points": 20}
     monkeypatch.setattr(demo, "qualify", partial(demo.qualify, leave_out=["md"], settings=quick))
-    result = demo.run_demo(tmp_path / "demo")
+    result = demo.run_demo(tmp_path / "demo").to_json()
     assert Path(result["report"]).stat().st_size > 1e6
     assert result["scope"] == "narrow" and result["others"] == ["scratch"]
     assert (result["candidate"], result["baseline"]) == ("naive", "pestle-seed1")
@@ -401,7 +403,7 @@ def test_a_finished_run_goes_on_with_a_longer_budget(
     assert refused.value.where == "train.lr"
     longer = resume_settings(short, {"train.updates": 24})
     assert (longer.train.updates, longer.train.epochs) == (24, None)
-    manifest = pestle.finetune(longer, short, resume=True)
+    manifest = pestle.finetune(longer, short, resume=True).to_json()
     pestle.finetune(asked(demo_files, **{**length, "train.epochs": 2}), straight)
     name = "model/weights.safetensors"
     first, second = load_file(short / name), load_file(straight / name)
@@ -417,13 +419,13 @@ def test_float32_network_still_reports_right_totals(
     demo_files: dict[str, str], tmp_path: Path
 ) -> None:
     out = tmp_path / "single"
-    manifest = pestle.finetune(asked(demo_files, **{"train.dtype": "float32"}), out)
+    manifest = pestle.finetune(asked(demo_files, **{"train.dtype": "float32"}), out).to_json()
     model = pestle.load(out)
     assert str(model.dtype) == "torch.float32"
     assert model.reference_energies["Default"][17] < -12_000
     errors = manifest["errors"]["test"]["fine-tuned"]["all"]
     exported = pestle.evaluate(
         str(out / "model" / "pestle.model"), [demo_files["test"]], trust=True
-    )
+    ).to_json()
     assert exported["all"]["energy_mae"] == pytest.approx(errors["energy_mae"], abs=0.02)
     assert np.isfinite(errors["forces_rmse"])

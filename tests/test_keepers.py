@@ -508,7 +508,7 @@ def test_a_run_with_keepers_and_interpolation(demo_files: dict[str, str], tmp_pa
             "drift.count": 4,
         },
     )
-    manifest = pestle.finetune(settings, out)
+    manifest = pestle.finetune(settings, out).to_json()
     found = manifest["interpolation"]
     curve = {entry["coefficient"]: entry for entry in found["curve"]}
     assert list(curve) == pytest.approx([k / 10 for k in range(11)])
@@ -526,7 +526,7 @@ def test_a_run_with_keepers_and_interpolation(demo_files: dict[str, str], tmp_pa
         expected = (1 - a) * start[name] + a * child[name]
         np.testing.assert_allclose(weight.detach().numpy(), expected.numpy(), atol=1e-10)
     valid = read_frames([demo_files["valid"]]).frames
-    errors = pestle.evaluate(str(out), [demo_files["valid"]])["all"]
+    errors = pestle.evaluate(str(out), [demo_files["valid"]]).to_json()["all"]
     assert len(valid) and errors["forces_rmse"] == pytest.approx(curve[a]["forces_rmse"], rel=1e-9)
     card = json.loads((out / "model" / "card.json").read_text())
     assert card["interpolation"]["coefficient"] == a
@@ -536,7 +536,7 @@ def test_a_run_with_keepers_and_interpolation(demo_files: dict[str, str], tmp_pa
     assert best_drift(read_results(out))[0] == number(curve[a]["drift"])
 
     fingerprint = kept.fingerprint()
-    again = pestle.finetune(settings, out, resume=True)
+    again = pestle.finetune(settings, out, resume=True).to_json()
     assert again["interpolation"]["coefficient"] == a
     assert pestle.load(out).fingerprint() == fingerprint
 
@@ -582,7 +582,7 @@ def test_a_run_with_replay_and_low_rank_updates(
             "keep.interpolate": 0.5,
         },
     )
-    manifest = pestle.finetune(settings, out)
+    manifest = pestle.finetune(settings, out).to_json()
     assert manifest["interpolation"]["coefficient"] == 0.5 and len(asked) == 1
     assert manifest["settings"]["train.lr"]["value"] == manifest["rate_probe"]["rate"]
     n_target = manifest["data"]["summary"]["train"]["n_frames"]

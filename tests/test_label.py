@@ -141,7 +141,7 @@ def test_labels_are_those_of_mace_torchs_own_calculator(head: str) -> None:
     three_heads.export(Path("one.model"), head=head)
     own = MACECalculator("one.model", device="cpu", default_dtype="float64")
     data = write("data.xyz", varied())
-    facts = pestle.label([data], "out.xyz", model="three", head=head, max_edges=60)
+    facts = pestle.label([data], "out.xyz", model="three", head=head, max_edges=60).to_json()
     assert facts["frames"] == facts["made"] == 6
     assert facts["with_energy"] == facts["with_forces"] == 6 and facts["with_stress"] == 2
     written = ase.io.read("out.xyz", index=":")
@@ -172,8 +172,8 @@ def test_charge_and_spin_reach_the_model() -> None:
 
 def test_the_precision_is_as_asked_and_part_of_the_identity(model: str) -> None:
     data = write("data.xyz", varied(2))
-    double = pestle.label([data], "double.xyz", model=model)
-    single = pestle.label([data], "single.xyz", model=model, dtype="float32")
+    double = pestle.label([data], "double.xyz", model=model).to_json()
+    single = pestle.label([data], "single.xyz", model=model, dtype="float32").to_json()
     fingerprint = foundation("residual").fingerprint()
     assert double["labelled_by"] == f"model:{fingerprint}:Default:float64"
     assert single["labelled_by"] == f"model:{fingerprint}:Default:float32"
@@ -193,7 +193,7 @@ def test_no_foreign_label_survives(model: str) -> None:
     }  # fmt: skip
     atoms.arrays |= {"REF_forces": forces, "dft_forces": forces}
     atoms.calc = SinglePointCalculator(atoms, energy=77.0, forces=forces, stress=np.full(6, 77.0))
-    facts = pestle.label([write("data.xyz", [atoms])], "out.xyz", model=model)
+    facts = pestle.label([write("data.xyz", [atoms])], "out.xyz", model=model).to_json()
     assert facts["replaced"] == facts["made"] == 1
     assert "77" not in Path("out.xyz").read_text()
     (frame,) = read_frames(["out.xyz"]).frames
@@ -404,7 +404,7 @@ def test_a_torn_last_record_is_made_again(
 ) -> None:
     partial = Path("out.xyz.partial")
     partial.write_bytes(partial.read_bytes()[:-cut])
-    facts = pestle.label(["data.xyz"], "out.xyz", model="model", max_edges=1)
+    facts = pestle.label(["data.xyz"], "out.xyz", model="model", max_edges=1).to_json()
     assert facts["resumed"] == 1 and facts["made"] == 3 and count_frames == [1, 1, 1]
     assert Path("out.xyz").read_bytes() == Path("whole.xyz").read_bytes()
 
@@ -412,7 +412,7 @@ def test_a_torn_last_record_is_made_again(
 def test_a_torn_header_is_no_beginning(half_done: list[Atoms], count_frames: list[int]) -> None:
     partial = Path("out.xyz.partial")
     partial.write_bytes(partial.read_bytes()[:20])
-    assert pestle.label(["data.xyz"], "out.xyz", model="model", max_edges=1)["made"] == 4
+    assert pestle.label(["data.xyz"], "out.xyz", model="model", max_edges=1).to_json()["made"] == 4
     assert Path("out.xyz").read_bytes() == Path("whole.xyz").read_bytes()
 
 
@@ -424,7 +424,7 @@ def test_labels_changed_in_the_partial_file_are_not_used(
     records = json.loads(first)
     records[0][2] += 1.0  # the energy
     partial.write_text("\n".join([header, json.dumps(records), second, ""]))
-    facts = pestle.label(["data.xyz"], "out.xyz", model="model", max_edges=1)
+    facts = pestle.label(["data.xyz"], "out.xyz", model="model", max_edges=1).to_json()
     assert facts["resumed"] == 0 and facts["made"] == 4
     assert "damaged" in capsys.readouterr().err
     assert Path("out.xyz").read_bytes() == Path("whole.xyz").read_bytes()
@@ -447,7 +447,7 @@ def test_the_partial_file_of_another_model_is_not_used(
     half_done: list[Atoms], count_frames: list[int], capsys: pytest.CaptureFixture
 ) -> None:
     foundation("density").save(Path("other"))
-    facts = pestle.label(["data.xyz"], "out.xyz", model="other")
+    facts = pestle.label(["data.xyz"], "out.xyz", model="other").to_json()
     assert facts["resumed"] == 0 and facts["made"] == 4 and sum(count_frames) == 4
     assert "of another model" in capsys.readouterr().err
     pestle.label(["data.xyz"], "direct.xyz", model="other")
@@ -458,7 +458,7 @@ def test_other_structures_in_the_partial_file_are_not_used(
     half_done: list[Atoms], capsys: pytest.CaptureFixture
 ) -> None:
     write("data.xyz", half_done[1:])
-    facts = pestle.label(["data.xyz"], "out.xyz", model="model", max_edges=1)
+    facts = pestle.label(["data.xyz"], "out.xyz", model="model", max_edges=1).to_json()
     assert facts["resumed"] == 1 and facts["made"] == 2
     assert "1 of its structures are not among these" in capsys.readouterr().err
     pestle.label(["data.xyz"], "direct.xyz", model="model", max_edges=1)
@@ -513,7 +513,7 @@ def test_any_calculator_labels(spec: str, make: Any) -> None:
     )
     path = list(sys.path)
     sys.modules.pop("mine", None)
-    facts = pestle.label([write("data.xyz", metals())], "out.xyz", calculator=spec)
+    facts = pestle.label([write("data.xyz", metals())], "out.xyz", calculator=spec).to_json()
     assert facts["made"] == facts["with_forces"] == 4 and facts["with_stress"] == 3
     assert facts["labelled_by"].startswith(f"calculator:{spec}:") and sys.path == path
     for atoms, frame in zip(
@@ -525,8 +525,8 @@ def test_any_calculator_labels(spec: str, make: Any) -> None:
         if atoms.pbc.all():
             assert np.abs(frame.stress - atoms.get_stress(voigt=False)).max() < 1e-9
         assert labels_by(facts["labelled_by"], frame) is not None
-    assert pestle.label(["data.xyz"], "out.xyz", calculator=spec)["finished_before"]
-    assert pestle.label(["out.xyz"], "again.xyz", calculator=spec)["reused"] == 4
+    assert pestle.label(["data.xyz"], "out.xyz", calculator=spec).to_json()["finished_before"]
+    assert pestle.label(["out.xyz"], "again.xyz", calculator=spec).to_json()["reused"] == 4
 
 
 @pytest.mark.parametrize("name", ["Energies", "Claims"])
@@ -544,7 +544,9 @@ def test_what_a_calculator_does_not_give_is_no_label(name: str) -> None:
     atoms = metals()[0]
     charged = atoms.copy()
     charged.info["total_charge"] = 3.0
-    facts = pestle.label([write("d.xyz", [atoms, charged])], "o.xyz", calculator=f"partly:{name}")
+    facts = pestle.label(
+        [write("d.xyz", [atoms, charged])], "o.xyz", calculator=f"partly:{name}"
+    ).to_json()
     assert (facts["with_energy"], facts["with_forces"], facts["with_stress"]) == (2, 0, 0)
     text = Path("o.xyz").read_text()
     assert "REF_forces" not in text and "REF_stress" not in text
@@ -561,17 +563,19 @@ def test_other_parameters_or_weights_are_another_calculator() -> None:
     for sigma in ("2.2", "2.3", "2.2"):
         Path("sigma").write_text(sigma)
         out = f"{len(ids)}.xyz"
-        ids.append(pestle.label([data], out, calculator="tuned:make")["labelled_by"])
+        ids.append(pestle.label([data], out, calculator="tuned:make").to_json()["labelled_by"])
     assert ids[0] == ids[2] != ids[1]
     foundation("residual").save(Path("weights"))
     Path("learned.py").write_text(
         "import pestle\ndef make():\n    return pestle.load('weights').calculator()\n"
     )
     crystal = write("crystal.xyz", varied(1))
-    before = pestle.label([crystal], "before.xyz", calculator="learned:make")["labelled_by"]
-    same = pestle.label([crystal], "same.xyz", calculator="learned:make")["labelled_by"]
+    before = pestle.label([crystal], "before.xyz", calculator="learned:make").to_json()[
+        "labelled_by"
+    ]
+    same = pestle.label([crystal], "same.xyz", calculator="learned:make").to_json()["labelled_by"]
     foundation("density").save(Path("weights"))
-    after = pestle.label([crystal], "after.xyz", calculator="learned:make")["labelled_by"]
+    after = pestle.label([crystal], "after.xyz", calculator="learned:make").to_json()["labelled_by"]
     assert before == same != after
 
 

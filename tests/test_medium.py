@@ -75,7 +75,7 @@ def test_medium_size_goes_the_whole_way(tmp_path: Path, elements: str) -> None:
             "train.threads": 1,
         },
         tmp_path / "run",
-    )
+    ).to_json()
     assert manifest["training"]["steps"] == 2
     assert manifest["gate"]["forces"] < 1e-2
     model = pestle.load(tmp_path / "run")

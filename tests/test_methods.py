@@ -118,7 +118,7 @@ def test_replay_with_lora_gives_files_that_can_be_used(few: dict[str, str], tmp_
     is the default; the adapter alone gives the model back on its foundation."""
     out = tmp_path / "run"
     settings = settings_for(few, "multihead-lora", replay__pool=[few["pool"]], train__lr=1e-2)
-    manifest = pestle.finetune(settings, out)
+    manifest = pestle.finetune(settings, out).to_json()
     model = pestle.load(out)
     assert model.heads == (REPLAY_HEAD, TARGET_HEAD)
     frames = read_frames([few["valid"]]).frames
@@ -142,8 +142,8 @@ def test_replay_with_lora_gives_files_that_can_be_used(few: dict[str, str], tmp_
     assert again.energy == own[TARGET_HEAD].energy
     np.testing.assert_array_equal(again.forces, own[TARGET_HEAD].forces)
     path = str(out / "model" / "adapter.safetensors")
-    of_adapter = pestle.evaluate(path, [few["valid"]], foundation="pestle-seed0")
-    assert of_adapter == pestle.evaluate(str(out), [few["valid"]])
+    of_adapter = pestle.evaluate(path, [few["valid"]], foundation="pestle-seed0").to_json()
+    assert of_adapter == pestle.evaluate(str(out), [few["valid"]]).to_json()
     with pytest.raises(PestleError, match="belongs to pestle-seed0"):
         pestle.evaluate(path, [few["valid"]], foundation=str(out))
     with pytest.raises(PestleError, match="needs its foundation"):
@@ -152,7 +152,7 @@ def test_replay_with_lora_gives_files_that_can_be_used(few: dict[str, str], tmp_
     assert set(manifest["errors"]["replay"]) == {"foundation", "fine-tuned"}
     assert manifest["errors"]["replay"]["foundation"]["all"]["forces_rmse"] < 1e-6
     # Without --head, evaluate takes the target head.
-    result = pestle.evaluate(str(out), [few["valid"]])
+    result = pestle.evaluate(str(out), [few["valid"]]).to_json()
     best = min(json.loads(line)["valid"]["loss"] for line in (out / "metrics.jsonl").open())
     assert manifest["training"]["best_value"] == best
     valid = manifest["errors"]["valid"]["fine-tuned"]["all"]
@@ -167,7 +167,7 @@ def test_pseudolabels_from_generated_structures_alone(few: dict[str, str], tmp_p
         few, "auto", scope="broad", replay__count=12, train__max_drift=1e4, drift__count=5
     )
     settings["data.train"] = few["train"]
-    manifest = pestle.finetune(settings, out)
+    manifest = pestle.finetune(settings, out).to_json()
     assert manifest["method"]["name"] == "pseudolabel-lora"  # ten frames are few
     assert any("10 training frames" in reason for reason in manifest["method"]["choice"]["reasons"])
     replayed = read_frames([str(out / "replay" / "train.xyz")]).frames
@@ -213,7 +213,7 @@ def test_a_resumed_replay_run_is_the_uninterrupted_one(
     begun = json.loads((tmp_path / "parts" / "manifest.json").read_text())
     resumed = pestle.finetune(
         resume_settings(tmp_path / "parts", {}), tmp_path / "parts", resume=True
-    )
+    ).to_json()
     assert resumed["replay"] == begun["replay"] and resumed["replay"]["files"]
     weights = [(tmp_path / n / "model" / "weights.safetensors") for n in ("whole", "parts")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
@@ -243,7 +243,7 @@ def test_what_cannot_work_never_starts(
 
 def test_settings_that_a_method_ignores_are_named(few: dict[str, str], tmp_path: Path) -> None:
     settings = settings_for(few, "naive", lora__rank=8, replay__ratio=2.0, drift__count=3)
-    manifest = pestle.finetune(settings, tmp_path / "run", dry_run=True)
+    manifest = pestle.finetune(settings, tmp_path / "run", dry_run=True).to_json()
     said = " ".join(manifest["warnings"])
     assert "lora.rank is set" in said and "replay.ratio is set" in said
     assert "drift.count is set" in said

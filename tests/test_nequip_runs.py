@@ -57,7 +57,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_a_run_gives_a_model_and_a_file_of_its_own(task: dict[str, Any], tmp_path: Path) -> None:
-    manifest = pestle.finetune(task | {"method": "naive"}, tmp_path / "run")
+    manifest = pestle.finetune(task | {"method": "naive"}, tmp_path / "run").to_json()
     assert manifest["status"] == "finished"
     model = pestle.load(tmp_path / "run")
     written = load_foundation(tmp_path / "run" / "model" / "pestle.nqx")

@@ -72,7 +72,9 @@ def test_every_record_says_what_it_said(run: str) -> None:
 @pytest.mark.parametrize("run", RUNS)
 def test_an_old_run_goes_on(run: str, old: Path) -> None:
     out = old / run
-    manifest = pestle.finetune(resume_settings(out, {"train.epochs": 3}), out, resume=True)
+    manifest = pestle.finetune(
+        resume_settings(out, {"train.epochs": 3}), out, resume=True
+    ).to_json()
     assert manifest["status"] == "finished" and manifest["training"]["epochs"] == 3
     assert manifest["command"] == "pestle finetune …", "the command that began it"
     (change,) = manifest["changes"]
@@ -87,7 +89,7 @@ def test_an_old_run_goes_on(run: str, old: Path) -> None:
 
 
 def test_an_old_run_is_qualified(old: Path) -> None:
-    found = qualify(str(old / "naive"), leave_out=["md"])
+    found = qualify(str(old / "naive"), leave_out=["md"]).to_json()
     was = content(OLD / "naive" / "verdict.json")
     assert found["protocols"]["zero_step"] == was["protocols"]["zero_step"]
     assert found["verdict"] == was["verdict"] == "fail"

@@ -57,7 +57,9 @@ def copper(tmp_path: Path) -> str:
 
 
 def test_a_sound_potential_passes_on_its_own_labels(copper: str, tmp_path: Path) -> None:
-    result = qualify(EMT, scope="narrow", data=[copper], settings=SMALL, out=tmp_path / "out")
+    result = qualify(
+        EMT, scope="narrow", data=[copper], settings=SMALL, out=tmp_path / "out"
+    ).to_json()
     levels = {finding["protocol"]: finding["level"] for finding in result["findings"]}
     assert levels["errors"] == "pass" and levels["md"] == "pass"
     assert result["verdict"] == "pass" and result["quick"]
@@ -91,19 +93,21 @@ def test_a_needed_test_that_judges_nothing_is_no_pass(copper: str, tmp_path: Pat
     ase.io.write(path, bare, format="extxyz")
     result = qualify(
         EMT, scope="narrow", data=[copper], path=[str(path)], settings=SMALL, out=tmp_path / "out"
-    )
+    ).to_json()
     assert "md" in result["protocols"] and result["protocols"]["md"]["needed"]
     assert not any(f["protocol"] == "neb" and f["level"] == "pass" for f in result["findings"])
 
 
 def test_what_the_scope_needs_and_lacks_makes_it_incomplete(copper: str, tmp_path: Path) -> None:
     asked = {"scope": "narrow", "data": [copper], "settings": SMALL}
-    result = qualify(EMT, **asked, leave_out=["md"], out=tmp_path / "out")
+    result = qualify(EMT, **asked, leave_out=["md"], out=tmp_path / "out").to_json()
     assert result["verdict"] == "incomplete"
     (entry,) = [e for e in result["not_tested"] if e["needed"]]
     assert entry["protocol"] == "md" and "left out" in entry["why"]
     # Without a foundation nothing says what was forgotten.
-    broad = qualify(EMT, **(asked | {"scope": "broad"}), leave_out=["rss"], out=tmp_path / "b")
+    broad = qualify(
+        EMT, **(asked | {"scope": "broad"}), leave_out=["rss"], out=tmp_path / "b"
+    ).to_json()
     missing = {e["protocol"] for e in broad["not_tested"] if e["needed"]}
     assert missing == {"rss", "forgetting"}
 
@@ -114,7 +118,9 @@ def test_wrong_labels_fail_and_the_sentence_says_so(copper: str, tmp_path: Path)
         atoms.arrays["REF_forces"] = -atoms.arrays["REF_forces"]
     wrong = tmp_path / "wrong.xyz"
     ase.io.write(wrong, frames, format="extxyz")
-    result = qualify(EMT, scope="narrow", data=[str(wrong)], settings=SMALL, out=tmp_path / "out")
+    result = qualify(
+        EMT, scope="narrow", data=[str(wrong)], settings=SMALL, out=tmp_path / "out"
+    ).to_json()
     assert result["verdict"] == "fail" and result["findings"][0]["protocol"] == "errors"
     assert "not fit for" in result["sentence"]
 
@@ -141,7 +147,7 @@ def test_a_run_folder_brings_its_own_foundation_data_and_gate(
         run_too=["forgetting", "dimers"],
         leave_out=["rss", "md"],
         settings=SMALL,
-    )
+    ).to_json()
     assert result["candidate"] == "naive" and result["baseline"] == "pestle-seed0"
     levels = {finding["protocol"] for finding in result["findings"]}
     assert {"zero_step", "errors", "neb", "forgetting", "dimers", "atoms"} <= levels

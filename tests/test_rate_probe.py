@@ -248,7 +248,7 @@ def test_a_probed_run_is_the_one_asked_for_the_rate(tmp_path: Path) -> None:
         "train.threads": 1,
         "elements": "data",
     }
-    probed = pestle.finetune({**asked, "train.lr": "auto"}, tmp_path / "auto")
+    probed = pestle.finetune({**asked, "train.lr": "auto"}, tmp_path / "auto").to_json()
     probe = probed["rate_probe"]
     assert probed["settings"]["train.lr"]["value"] == probe["rate"]
     assert probed["settings"]["train.lr"]["reason"].startswith("auto: a third of ")
@@ -287,7 +287,7 @@ def test_a_stopped_run_goes_on_with_the_rate_it_found(
         "train.eval_interval": 1,
         "train.threads": 1,
     }
-    whole = pestle.finetune(settings, tmp_path / "whole")
+    whole = pestle.finetune(settings, tmp_path / "whole").to_json()
     original = Trainer._record
 
     def stop_after(trainer: Trainer, *arguments: Any) -> None:
@@ -303,7 +303,7 @@ def test_a_stopped_run_goes_on_with_the_rate_it_found(
         "pestle.jobs.finetune.first_updates.probe_rates", lambda *_: pytest.fail("again")
     )
     resumed = resume_settings(tmp_path / "parts", {})
-    parts = pestle.finetune(resumed, tmp_path / "parts", resume=True)
+    parts = pestle.finetune(resumed, tmp_path / "parts", resume=True).to_json()
     assert parts["rate_probe"]["trials"] == list_of(whole["rate_probe"]["trials"])
     assert parts["settings"]["train.lr"] == whole["settings"]["train.lr"]
     assert whole["settings"]["train.lr"]["reason"].startswith("auto: a third of ")

@@ -1,4 +1,4 @@
-"""The report on protocols: verdict, charts, tables, flagged structures; several runs compared."""
+"""The report on protocols: verdict, charts, tables, flagged structures."""
 
 from __future__ import annotations
 
@@ -12,22 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 from ase.build import bulk
-from typer.testing import CliRunner
 
-import pestle
 from pestle.checksums import writing_with_sums
-from pestle.cli import app
-from pestle.errors import PestleError
 from pestle.jobs.probe import RESULTS
 from pestle.metrics import FrameErrors
 from pestle.protocols.results import Chart, Flagged, Series
-from pestle.records.manifest import DataFacts, Manifest, MethodFacts
-from pestle.records.metrics import EvaluatedErrors, MetricsLine
-from pestle.records.parts import AtomicEnergies, FoundationFacts
-from pestle.records.verdict import Level
 from pestle.report import write_report
 from pestle.report.charts import figures_of
-from pestle.report.comparison import distinct_names
 from pestle.report.figures import (
     CLOUD,
     DARK,
@@ -51,7 +42,6 @@ from report_folders import (
     bar_chart,
     changed,
     dump,
-    finding,
     flagged,
     line_chart,
     make_results,
@@ -577,141 +567,3 @@ def test_nothing_flagged_needs_no_viewer(tmp_path: Path) -> None:
     write_protocol(tmp_path, "dimers", small_charts(1))
     page = Page(write_report(tmp_path).read_text())
     assert not {"flagged", "viewer"} & {a.get("id") for _, a in page.tags}
-
-
-# -- several runs --------------------------------------------------------------------------------
-def _run(folder: Path, method: str, forces: float, share: float | None = None) -> Path:
-    """A run with errors, learning curve and, where a share was forgotten, a verdict."""
-    folder.mkdir(parents=True)
-    Manifest(
-        pestle="0.1.0",
-        started="2025-03-02T14:05:11+00:00",
-        status="finished",
-        data=DataFacts(),
-        foundation=FoundationFacts(name="seed"),
-        reference_energies=AtomicEnergies(method="isolated"),
-        method=MethodFacts(name=method),
-    ).write(folder / "manifest.json", sealed=True)
-    watched = [EvaluatedErrors(n_frames=7, forces_rmse=forces * (3 - k)) for k in range(3)]
-    lines = [
-        MetricsLine(epoch=k, step=k, seconds=k, lr=1e-3, valid=valid)
-        for k, valid in enumerate(watched)
-    ]
-    (folder / "metrics.jsonl").write_text("".join(line.line + "\n" for line in lines))
-    errors = FrameErrors(n_frames=7, energy_rmse=0.5, energy_mae=0.4, forces_rmse=forces)
-    before = changed(errors, forces_rmse=454.0)
-    sets = {"test": {BASELINE: {"all": before}, CANDIDATE: {"all": errors}}}
-    write_protocol(folder, "errors", sets=sets)
-    if share is not None:
-        level: Level = "fail" if share > 0.5 else "pass"
-        said = (
-            finding("forgetting", level, share, unit="of the RMS force"),
-            finding("md", "pass", 0.0),
-        )
-        verdict(verdict=level, findings=said).write(folder / "verdict.json")
-    return folder
-
-
-@pytest.fixture
-def runs(tmp_path: Path) -> list[Path]:
-    naive = _run(tmp_path / "runs" / "naive & co", "naive", 48.4, 0.9)
-    replay = _run(tmp_path / "runs" / "replay", "pseudolabel", 59.6, 0.05)
-    write_report(replay)
-    return [naive, replay, _run(tmp_path / "runs" / "scratch", "scratch", 75.1)]
-
-
-def test_runs_side_by_side(runs: list[Path], tmp_path: Path) -> None:
-    out = pestle.write_report(runs, tmp_path / "pages" / "all.html")
-    page = Page(out.read_text())
-    heads = [c["text"] for r in page.rows if r["table"] == "runs" for c in r["cells"]][:7]
-    assert heads == [
-        "Run",
-        "Verdict",
-        "Method",
-        "Foundation",
-        "E0s",
-        "Forgetting",
-        "Molecular dynamics",
-    ]
-    assert page.cells("runs", "naive & co")[1:6] == [
-        "✕ FAIL broad", "naive", "seed", "isolated", "0.900 of the RMS force✕ FAIL",
-    ]  # fmt: skip
-    assert page.cells("runs", "scratch")[1] == "not qualified yet"
-    assert page.cells("runs", "scratch")[5:] == ["—", "—"]
-    assert page.cells("errors-table", "replay")[1:] == [
-        "7 test frames", "0.500", "0.400", "0.500", "59.6", "—", "454",
-    ]  # fmt: skip
-    best = [
-        r
-        for r in page.rows
-        if r["table"] == "errors-table" and r["cells"][0]["text"] == "naive & co"
-    ]
-    assert "best" in best[0]["cells"][5]["class"]
-    assert page.cells("tests-table", "Forgetting")[2:5] == [
-        "0.900 of the RMS force✕ FAIL", "0.0500 of the RMS force✓ PASS", "—",
-    ]  # fmt: skip
-
-
-def test_learning_curves_and_bars_of_all_runs(runs: list[Path], tmp_path: Path) -> None:
-    page = Page(pestle.write_report(runs, tmp_path / "all.html").read_text())
-    figures = {figure["layout"]["yaxis"]["title"]["text"]: figure for figure in page.data.values()}
-    curves = _traces(figures["force RMSE, validation (meV/Å)"])
-    assert curves["scratch"]["y"] == pytest.approx([225.3, 150.2, 75.1])
-    assert len({t["line"]["color"] for t in curves.values()}) == 3
-    bars = _traces(figures["forces RMSE (meV/Å)"])
-    assert bars["run"]["y"] == [48.4, 59.6, 75.1]
-    assert bars["foundation"]["y"] == [454.0] * 3
-    learnt = _traces(figures["forgetting figure<br>(of the RMS force)"])
-    assert (learnt["replay"]["x"], learnt["replay"]["y"]) == ([59.6], [0.05])
-    assert "scratch" not in learnt
-
-
-def test_links_lead_to_the_reports_that_are_there(runs: list[Path], tmp_path: Path) -> None:
-    write_report(runs[0])
-    out = pestle.write_report(runs, tmp_path / "pages" / "all.html")
-    links = [
-        a["href"] for tag, a in Page(out.read_text()).tags if tag == "a" and ".html" in a["href"]
-    ]
-    assert links == ["../runs/naive%20%26%20co/report.html", "../runs/replay/report.html"]
-
-
-def test_runs_of_one_name_are_told_apart() -> None:
-    paths = [Path("/a/one/naive"), Path("/a/two/naive"), Path("/b/lora"), Path("/c/two/naive")]
-    assert distinct_names(paths) == ["one/naive", "a/two/naive", "lora", "c/two/naive"]
-
-
-def test_one_folder_gives_its_own_report(results: Path) -> None:
-    assert pestle.write_report(results) == results / "report.html"
-    assert pestle.write_report([results], results / "other.html") == results / "other.html"
-
-
-def test_mistakes_are_one_line(runs: list[Path], tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    for folders, out, words in (
-        ([], None, "no folder is given"),
-        ([tmp_path / "nowhere"], None, "no such folder"),
-        ([runs[0], tmp_path / "empty"], None, "neither a run nor results"),
-        ([runs[0], runs[0]], None, "named twice"),
-        (runs, runs[1] / "report.html", "the report of one of the runs"),
-        (runs, tmp_path, "is a folder"),
-    ):
-        before = (runs[1] / "report.html").read_bytes()
-        with pytest.raises(PestleError, match=words) as found:
-            pestle.write_report(folders, out)
-        assert "\n" not in found.value.line
-        assert (runs[1] / "report.html").read_bytes() == before
-
-
-def test_the_command(runs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    names = [str(run) for run in runs]
-    found = CliRunner().invoke(app, ["report", *names])
-    assert found.exit_code == 0, found.output
-    assert (tmp_path / "comparison.html").is_file()
-    assert not (runs[0] / "report.html").exists()
-    assert CliRunner().invoke(app, ["report", names[0]]).exit_code == 0
-    assert (runs[0] / "report.html").is_file()
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(PestleError) as error:
-        CliRunner().invoke(app, ["report", "empty"], catch_exceptions=False)
-    assert error.value.exit_code == 2

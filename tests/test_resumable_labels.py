@@ -104,7 +104,7 @@ def test_a_stopped_labelling_goes_on_in_the_run(
     assert not Path("run").exists() and Path("run.labels.partial").exists()
     with monkeypatch.context() as patch:
         after = watch(patch)
-        manifest = pestle.finetune(settings, "run")
+        manifest = pestle.finetune(settings, "run").to_json()
     assert after == whole[1:]
     assert bytes_of("run") == bytes_of("whole")
     notes = " ".join(manifest["replay"]["notes"])
@@ -122,7 +122,7 @@ def test_a_dry_run_keeps_the_labels_of_this_model(
     assert sum(labelled) == 12 and list(Path("runs").iterdir()) == [partial]
     assert f"{partial}: the pseudolabels are kept" in capsys.readouterr().err
     labelled.clear()
-    plan = pestle.finetune(settings | {"replay.count": 8}, "runs/mine", dry_run=True)
+    plan = pestle.finetune(settings | {"replay.count": 8}, "runs/mine", dry_run=True).to_json()
     assert labelled == [] and plan["replay"]["n_train"] + plan["replay"]["n_valid"] == 8
     said = capsys.readouterr().err
     assert "4 of its structures are not among these" in said and "8 of 8 structures" in said

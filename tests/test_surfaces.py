@@ -168,5 +168,5 @@ def test_check_and_evaluate(tmp_path: Path, seed0: Any) -> None:
     assert not check([str(path)], select=["all"]).errors
     with pytest.raises(PestleError, match="2 values of head, pbe"):
         evaluate("pestle-seed0", [str(path)])
-    found = evaluate("pestle-seed0", [str(path)], select=["head=r2scan"])
+    found = evaluate("pestle-seed0", [str(path)], select=["head=r2scan"]).to_json()
     assert found["all"]["n_frames"] == 1

@@ -367,7 +367,7 @@ def test_a_run_goes_on_without_the_flag_where_its_foundation_was_trusted(
     finetune(asked, tmp_path / "run", trust=True)
     assert "trust" not in yaml.safe_load((tmp_path / "run" / "run.yaml").read_text())
     settings = resume_settings(tmp_path / "run", {"train.epochs": 2})
-    manifest = finetune(settings, tmp_path / "run", resume=True)
+    manifest = finetune(settings, tmp_path / "run", resume=True).to_json()
     assert manifest["training"]["epochs"] == 2
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another machine"))
     with pytest.raises(Untrusted, match="say --trust"):

@@ -48,7 +48,7 @@ def test_the_last_model_is_kept(
         "train.schedule": "constant",
         "train.eval_interval": 1,
     }
-    manifest = pestle.finetune(asked(Path("a.xyz"), count, **more), "run")
+    manifest = pestle.finetune(asked(Path("a.xyz"), count, **more), "run").to_json()
     records = evaluations(Path("run/metrics.jsonl"))
     assert all("valid" not in r and r["train_frames"]["n_frames"] == count for r in records)
     assert all(r["best"] for r in records)
@@ -58,7 +58,7 @@ def test_the_last_model_is_kept(
     assert training["kept"] == "last" and training["best_update"] == training["steps"] == 6
     assert training["best_value"] == losses[-1] and training["convergence"] is None
     # The weights of the folder are those whose figures stand in the last line.
-    found = pestle.evaluate("run", ["a.xyz"])["all"]["forces_rmse"]
+    found = pestle.evaluate("run", ["a.xyz"]).to_json()["all"]["forces_rmse"]
     assert found == pytest.approx(records[-1]["train_frames"]["forces_rmse"], rel=1e-3)
     assert set(manifest["errors"]) == {"train"}
     # The plan, the log, the ending and the page say it.
@@ -82,14 +82,16 @@ def test_a_run_without_validation_resumes_exactly(
     pestle.finetune(asked(Path("a.xyz"), 2, **more, **{"train.updates": 4}), "parts")
     manifest = pestle.finetune(
         resume_settings(Path("parts"), {"train.updates": 6}), "parts", resume=True
-    )
+    ).to_json()
     assert manifest["training"]["best_update"] == 6
     first, second = (load_file(f"{name}/model/weights.safetensors") for name in ("whole", "parts"))
     assert all(torch.equal(first[k], second[k]) for k in first)
 
 
 def test_a_falling_rate_takes_the_place_of_plateaus(tmp_path: Path) -> None:
-    manifest = pestle.finetune(asked(tmp_path / "a.xyz", 2), tmp_path / "run", dry_run=True)
+    manifest = pestle.finetune(
+        asked(tmp_path / "a.xyz", 2), tmp_path / "run", dry_run=True
+    ).to_json()
     assert manifest["settings"]["train.schedule"]["value"] == "cosine"
     assert "no plateau can be seen" in manifest["settings"]["train.schedule"]["reason"]
     assert manifest["warnings"][0].startswith("no frame is held out for validation, as asked")

@@ -1,8 +1,13 @@
 """Pestle: PES Tuning, Learning and Evaluation.
 
-The jobs behind the commands are functions of the same name here; of `pestle report` it is
-`write_report`, because `pestle.report` is the package that makes the page. They are imported when
-first used, so that `import pestle` stays quick.
+>>> import pestle
+>>> pestle.check(["frames.xyz"], foundation="medium-mpa-0")  # what is in the data, what is wrong
+>>> run = pestle.finetune({"foundation": "medium-mpa-0", "data.train": ["frames.xyz"]}, "runs/mine")
+>>> pestle.qualify("runs/mine", scope="narrow")  # is it fit for its use?
+>>> atoms.calc = pestle.load("runs/mine").calculator()
+
+The commands are functions of the same name. Their results have a short `repr`, a view for notebooks
+and `to_json()`. Everything is imported when first used, so that `import pestle` stays quick.
 """
 
 from __future__ import annotations
@@ -15,47 +20,57 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from pestle.errors import PestleError
     from pestle.foundations import load_foundation as load
+    from pestle.foundations.torch_sim import torch_sim_model
     from pestle.jobs.check import check
     from pestle.jobs.e0 import e0
     from pestle.jobs.evaluate import evaluate
     from pestle.jobs.export import export
     from pestle.jobs.finetune.job import finetune
+    from pestle.jobs.finetune.result import Run
     from pestle.jobs.label import label
     from pestle.jobs.probe import probe
     from pestle.jobs.qualify import qualify
     from pestle.jobs.replay import replay
-    from pestle.jobs.report import write_report
+    from pestle.jobs.report import gather, write_figures, write_report
     from pestle.study.job import run_study
 
 __all__ = [
     "PestleError",
+    "Run",
     "check",
     "e0",
     "evaluate",
     "export",
     "finetune",
+    "gather",
     "label",
     "load",
     "probe",
     "qualify",
     "replay",
     "run_study",
+    "torch_sim_model",
+    "write_figures",
     "write_report",
 ]
 
 _HOMES = {
     "PestleError": ("pestle.errors", "PestleError"),
+    "Run": ("pestle.jobs.finetune.result", "Run"),
     "check": ("pestle.jobs.check", "check"),
     "e0": ("pestle.jobs.e0", "e0"),
     "evaluate": ("pestle.jobs.evaluate", "evaluate"),
     "export": ("pestle.jobs.export", "export"),
     "finetune": ("pestle.jobs.finetune.job", "finetune"),
+    "gather": ("pestle.jobs.report", "gather"),
     "label": ("pestle.jobs.label", "label"),
     "load": ("pestle.foundations", "load_foundation"),
     "probe": ("pestle.jobs.probe", "probe"),
     "qualify": ("pestle.jobs.qualify", "qualify"),
     "replay": ("pestle.jobs.replay", "replay"),
     "run_study": ("pestle.study.job", "run_study"),
+    "torch_sim_model": ("pestle.foundations.torch_sim", "torch_sim_model"),
+    "write_figures": ("pestle.jobs.report", "write_figures"),
     "write_report": ("pestle.jobs.report", "write_report"),
 }
 
@@ -65,3 +80,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'pestle' has no attribute '{name}'")
     module, attribute = _HOMES[name]
     return getattr(importlib.import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    """What Tab shows: the functions, not the folders of the source."""
+    return [*__all__, "__version__"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from pestle.foundations.prediction import FramePrediction
 from pestle.structures.frame import Frame
+from pestle.views import Table, figure
 
 #: The group of all frames.
 ALL = "all"
@@ -47,6 +48,29 @@ class FrameErrors(BaseModel):
     def figures(self) -> dict[str, float | None]:
         """The errors by the names of `UNITS`, for tables that show all of them."""
         return {name: getattr(self, name) for name in UNITS}
+
+
+def error_table(title: str, models: Mapping[str, Mapping[str, FrameErrors]]) -> Table:
+    """Errors side by side; quantities that no frame has a label of are left out.
+
+    Args:
+        title: of the table.
+        models: model → group → errors; the groups are the same for each model.
+    """
+    shown = [
+        name
+        for name in UNITS
+        if any(e.figures[name] is not None for groups in models.values() for e in groups.values())
+    ]
+    groups = dict.fromkeys(group for by_group in models.values() for group in by_group)
+    rows = [
+        [group, model, str(by_group[group].n_frames)]
+        + [figure(by_group[group].figures[name]) for name in shown]
+        for group in groups
+        for model, by_group in models.items()
+    ]
+    headings = [f"{name.replace('_', ' ')}\n{UNITS[name]}" for name in shown]
+    return Table(title, ["group", "model", "frames", *headings], rows, figures=1 + len(shown))
 
 
 def _rmse_mae(parts: list[np.ndarray]) -> tuple[float | None, float | None]:

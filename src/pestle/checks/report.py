@@ -8,6 +8,7 @@ from typing import Any
 
 from pestle.checks.unit_tables import Units
 from pestle.structures.frame import Frame
+from pestle.views import Shown, Table
 
 # Frames named in one finding; the full number is always given beside them.
 MAX_FRAMES_NAMED = 10
@@ -36,8 +37,8 @@ class Finding:
     fix: str = ""
 
 
-@dataclass
-class CheckReport:
+@dataclass(repr=False)
+class CheckReport(Shown):
     """What is in the data (`summary`, JSON-able) and what is wrong with it (`findings`).
 
     `units` are those that the labels are in, as far as the evidence says.
@@ -58,6 +59,26 @@ class CheckReport:
     @property
     def notes(self) -> list[Finding]:
         return [f for f in self.findings if f.severity == "note"]
+
+    def __repr__(self) -> str:
+        return f"<CheckReport: {self.lines()[0]}>"
+
+    def lines(self) -> list[str]:
+        """The counts of frames and findings."""
+        frames = ", ".join(
+            f"{summary['n_frames']} {split}" for split, summary in self.summary["splits"].items()
+        )
+        counts = {"error": self.errors, "warning": self.warnings, "note": self.notes}
+        words = [f"{len(found)} {word}{'s' * (len(found) != 1)}" for word, found in counts.items()]
+        return [f"{frames} frames; {', '.join(words)}"]
+
+    def tables(self) -> list[Table]:
+        """The findings, errors first."""
+        rows = [
+            [f.severity, f.code, f"{f.message} {f.fix}".rstrip(), ", ".join(f.frames[:3])]
+            for f in sorted_findings(self.findings)
+        ]
+        return [Table("findings", ["severity", "kind", "finding", "frames"], rows)] if rows else []
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain dictionaries, lists, numbers and strings."""

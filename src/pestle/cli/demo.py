@@ -23,6 +23,6 @@ def command(
 
     result = run_demo(out)
     if as_json:
-        print_json(result)
+        print_json(result.to_json())
         return
     print_verdict(result)

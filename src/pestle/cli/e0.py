@@ -50,12 +50,11 @@ def command(
         select=select or [],
     )
     if as_json:
-        others = {name: other.to_json() for name, other in result.compared.items()}
-        print_json({**result.chosen.to_json(), "compared": others})
+        print_json(result.to_json())
         return
 
-    from pestle.cli.e0_table import e0_lines, e0_table
     from pestle.cli.output import print_table
 
-    print_table(e0_table(result.problem, result.chosen, result.compared))
-    typer.echo("\n".join(e0_lines(result.chosen, result.compared)))
+    for table in result.tables():
+        print_table(table)
+    typer.echo("\n".join(result.lines()))

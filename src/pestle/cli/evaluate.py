@@ -49,11 +49,11 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Errors of a model on labelled structures, by config_type."""
-    from pestle.cli.output import error_table, print_json, print_table
+    from pestle.cli.output import print_json, print_table
     from pestle.jobs.evaluate import evaluate
     from pestle.structures.reading import LabelKeys
 
-    errors = evaluate(
+    found = evaluate(
         model,
         data,
         foundation=foundation,
@@ -68,6 +68,7 @@ def command(
         out=out,
     )
     if as_json:
-        print_json(errors)
+        print_json(found.to_json())
     else:
-        print_table(error_table(", ".join(data), {model: errors}))
+        for table in found.tables():
+            print_table(table)

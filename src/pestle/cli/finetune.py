@@ -158,14 +158,14 @@ def command(
                 typer.echo("\n".join(plan_lines(manifest)))
                 typer.echo("\nDry run: nothing was trained, no run folder was written.")
             return
-        errors = manifest.to_json()["errors"]
         if as_json:
-            print_json(errors)
+            print_json(manifest.to_json()["errors"])
         else:
-            from pestle.cli.output import error_table, print_table
+            from pestle.cli.output import print_table
+            from pestle.metrics import error_table
 
-            for set_name, models in errors.items():
-                print_table(error_table(set_name, models))
+            for set_name, models in (manifest.errors or {}).items():
+                print_table(error_table(f"errors on {set_name}", models))
         say(f"model:   {out / 'model'}")
         say(f"report:  {out / 'report.html'}")
 

@@ -40,7 +40,7 @@ def command(
 ) -> None:
     """Label structures with a model's own energies, forces and stresses; goes on after a stop."""
     from pestle.cli.output import print_json
-    from pestle.jobs.label import label, label_line
+    from pestle.jobs.label import label
 
     result = label(
         structures,
@@ -54,6 +54,6 @@ def command(
         max_edges=max_edges,
     )
     if as_json:
-        print_json(result)
+        print_json(result.to_json())
     else:
-        typer.echo(label_line(result))
+        typer.echo(result.lines()[0])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from typing import Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as RichTable
 
 from pestle.files import finite
+from pestle.views import Table
 
 
 def print_json(content: Any) -> None:
@@ -19,40 +19,12 @@ def print_json(content: Any) -> None:
     typer.echo(json.dumps(finite(content), indent=2, ensure_ascii=False))
 
 
-def print_table(table: Table) -> None:
+def print_table(table: Table | RichTable) -> None:
     """A table as wide as the terminal, or COLUMNS; long lines where there is neither."""
+    Console(width=width()).print(table.rich() if isinstance(table, Table) else table)
+
+
+def width() -> int:
+    """Letters of a line: of the terminal, or COLUMNS, or many where there is neither."""
     console = Console()
-    if not console.is_terminal:
-        console = Console(width=int(os.environ.get("COLUMNS") or 160))
-    console.print(table)
-
-
-def number(value: float | None, digits: int = 4) -> str:
-    """A figure with so many significant digits; an em dash for none."""
-    if value is None or value != value:
-        return "—"
-    return f"{value:.{digits}g}" if abs(value) < 1e5 else f"{value:,.0f}"
-
-
-def error_table(title: str, models: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
-    """Errors by model and group: RMSE and MAE of energy, forces and stress."""
-    from pestle.metrics import UNITS
-
-    table = Table(title=f"errors on {title}", title_justify="left")
-    table.add_column("group")
-    table.add_column("model")
-    table.add_column("frames", justify="right")
-    shown = [
-        name
-        for name in UNITS
-        if any(errors[name] is not None for groups in models.values() for errors in groups.values())
-    ]
-    for name in shown:
-        table.add_column(f"{name.replace('_', ' ')}\n{UNITS[name]}", justify="right")
-    groups = list(dict.fromkeys(g for by_group in models.values() for g in by_group))
-    for group in groups:
-        for model, by_group in models.items():
-            errors = by_group[group]
-            values = [number(errors[name]) for name in shown]
-            table.add_row(group, model, str(errors["n_frames"]), *values)
-    return table
+    return console.width if console.is_terminal else int(os.environ.get("COLUMNS") or 160)

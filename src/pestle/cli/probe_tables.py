@@ -9,9 +9,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from pestle.cli.output import number
 from pestle.protocols.results import Table as Content
 from pestle.records.verdict import Finding, NotTested
+from pestle.views import figure
 
 _STYLES = {"pass": "green", "concern": "yellow", "fail": "red"}
 
@@ -42,7 +42,7 @@ def _cell(value: Any, digits: int | None, labels: Mapping[str, str]) -> str:
         return "—"
     if isinstance(value, bool) or digits is None or isinstance(value, str):
         return labels.get(str(value), str(value))
-    return str(value) if isinstance(value, int) else number(float(value), digits)
+    return str(value) if isinstance(value, int) else figure(float(value), digits)
 
 
 def findings_table(findings: Sequence[Finding]) -> Table:

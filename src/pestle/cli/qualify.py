@@ -68,6 +68,6 @@ def command(as_json: bool, **typed: Any) -> None:
 
     result = qualify(**asked_of(typed), command=shlex.join(["pestle", *sys.argv[1:]]))
     if as_json:
-        print_json(result)
+        print_json(result.to_json())
         return
     print_verdict(result)

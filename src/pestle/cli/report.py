@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from pestle.cli.options import Json
+
 
 def command(
     folders: Annotated[
@@ -20,9 +22,47 @@ def command(
             help="File to write; by default report.html in the folder, or comparison.html.",
         ),
     ] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option(
+            "--figures",
+            metavar="DIR",
+            help="Folder for each plot of the page as SVG and PDF, with its data as CSV.",
+        ),
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="File for the table of the runs as CSV."),
+    ] = None,
+    latex: Annotated[
+        Path | None,
+        typer.Option("--latex", metavar="FILE", help="File for it as LaTeX (booktabs)."),
+    ] = None,
+    groups: Annotated[
+        bool, typer.Option("--groups", help="In the table, errors by config_type as well.")
+    ] = False,
+    as_json: Json = False,
 ) -> None:
-    """The page of a run written anew, or several runs compared on one page."""
-    from pestle.jobs.report import write_report
+    """The page of a run written anew, or several runs compared: a page and a table, in which runs
+    that differ by their seed alone are one row."""
+    from pestle.cli.output import print_json
+    from pestle.jobs.report import gather, write_figures, write_report
     from pestle.progress import say
 
-    say(f"report: {write_report(folders, out)}")
+    tabled = len(folders) > 1 or as_json or csv is not None or latex is not None
+    found = gather(folders, groups=groups, csv=csv, latex=latex) if tabled else None
+    page = write_report(folders, out)
+    written = write_figures(folders, figures) if figures is not None else []
+    if found is not None and as_json:
+        print_json(found.to_json())
+    elif found is not None:
+        from pestle.cli.gathered_table import print_gathered
+
+        print_gathered(found.table)
+    say(f"report: {page}")
+    for name, file in (("csv", csv), ("latex", latex)):
+        if file is not None:
+            say(f"{name}: {file}")
+    if figures is not None:
+        plots = sum(path.suffix == ".pdf" for path in written)
+        say(f"figures: {figures} ({plots} plots as .svg, .pdf and .csv; captions.md)")

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from pestle.cli.output import print_table
 from pestle.cli.probe_tables import findings_table, not_tested_table
+from pestle.jobs.qualify import Qualification
 from pestle.progress import say
-from pestle.records.verdict import Verdict
 
 
-def print_verdict(result: Mapping[str, Any]) -> None:
+def print_verdict(result: Qualification) -> None:
     """Findings, what was not tested, what a full test would add, and the verdict last."""
-    found = Verdict.of(
-        {name: said for name, said in result.items() if name in Verdict.model_fields}, "the verdict"
-    )
+    found = result.verdict
     print_table(findings_table(found.findings))
     if found.not_tested:
         print_table(not_tested_table(found.not_tested))
@@ -23,4 +18,4 @@ def print_verdict(result: Mapping[str, Any]) -> None:
         if part.full_extent:
             say(f"quick {name}: {part.extent}; with --full: {part.full_extent}")
     say(f"\n{found.verdict.upper()}: {found.sentence}")
-    say(f"report: {result['report']}")
+    say(f"report: {result.report}")

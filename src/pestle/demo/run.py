@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pestle.jobs.finetune.job import finetune
-from pestle.jobs.qualify import qualify
+from pestle.jobs.qualify import Qualification, qualify
 from pestle.locks import locked_folder
 from pestle.progress import say
 from pestle.records.folder import RunFolder
@@ -36,14 +36,14 @@ LOOK: dict[str, Any] = {
 }
 
 
-def run_demo(out: Path) -> dict[str, Any]:
+def run_demo(out: Path) -> Qualification:
     """Run the demo.
 
     Args:
         out: folder to write; must be new.
 
     Returns:
-        What `qualify` returns for the fine-tuned model: verdict, findings, the report's file.
+        The verdict on the fine-tuned model.
 
     Raises:
         PestleError: the folder holds something already.

@@ -1,4 +1,4 @@
-"""Foundation models: catalogue, interface, safe files, and the backends behind them.
+"""Load foundation models and use them: catalogue, contract, safe files, and the backends.
 
 Importing this package imports neither torch nor any backend; loading a model does.
 """
@@ -21,25 +21,28 @@ __all__ = ["Untrusted", "load_foundation"]
 
 
 class Untrusted(PestleError):
-    """A pickled file that nobody has trusted; it was not opened."""
+    """This error says that a pickled file is not trusted; the file was not opened."""
 
 
 def load_foundation(
     name: str | Path, *, trust: bool = False, dtype: torch.dtype | None = None
 ) -> Foundation:
-    """The foundation model of this name.
+    """Load a foundation model or a fine-tuned model.
+
+    >>> model = pestle.load("runs/mine")
+    >>> atoms.calc = model.calculator()
 
     Args:
         name: a name of the catalogue, a model folder, a run folder, or a file as the architecture's
             own programs publish it (`.model`, `.nqx`).
-        trust: unpickle a `.model` file, which runs code that its author put in it. A file that was
-            trusted on this machine before needs none: its safe form is loaded (`trusted`). What
-            models of the catalogue need is said in `published`.
-        dtype: precision of the network; by default that of the file.
+        trust: whether a `.model` file may be unpickled, which runs code that its author put in it.
+            It is not needed for a file that was trusted on this machine before: its safe form is
+            loaded (`trusted`). The rules for models of the catalogue are in `published`.
+        dtype: precision of the network; `None` means that of the file.
 
     Raises:
         Untrusted: the file is a pickle that is not trusted.
-        PestleError: no such model, or a file that cannot be read.
+        PestleError: there is no such model, or its file cannot be read.
     """
     foundation = _load(name, trust=trust)
     if dtype is not None and foundation.dtype != dtype:
@@ -48,6 +51,7 @@ def load_foundation(
 
 
 def _load(name: str | Path, *, trust: bool) -> Foundation:
+    """Load the model of a catalogue name, a folder or a file."""
     entry = catalogue.find(str(name)) if isinstance(name, str) else None
     if entry is not None:
         return _load_entry(entry, trust=trust)
@@ -74,6 +78,7 @@ def _load(name: str | Path, *, trust: bool) -> Foundation:
 
 
 def _load_file(path: Path, *, trust: bool) -> Foundation:
+    """Load the model of a single file, and say what to do if it is of another kind."""
     if path.suffix == ".safetensors":
         raise PestleError(
             "it is no whole model; an adapter needs its foundation",
@@ -114,11 +119,13 @@ def _load_file(path: Path, *, trust: bool) -> Foundation:
 
 
 def _starts_like_json(path: Path) -> bool:
+    """Return whether the first character of a file is an opening brace."""
     with path.open("rb") as stream:
         return stream.read(1) == b"{"
 
 
 def _load_entry(entry: catalogue.Entry, *, trust: bool) -> Foundation:
+    """Load a model of the catalogue, from Pestle's own files or from the cache."""
     if entry.folder is not None:
         embedded = _rebuild(entry.folder)
         embedded.provenance = replace(embedded.provenance, dispersion=entry.dispersion)
@@ -129,6 +136,7 @@ def _load_entry(entry: catalogue.Entry, *, trust: bool) -> Foundation:
 
 
 def _rebuild(folder: Path) -> Foundation:
+    """Rebuild the model of a model folder."""
     from pestle.foundations import safe_files
 
     model = safe_files.read(folder)

@@ -1,8 +1,8 @@
-"""The backends: which files each reads, and where its code is. Imports none of them before a model
-of theirs is loaded.
+"""List the backends: which files each one reads and where its code is.
 
-Two come with Pestle. A further one is a package that names its `Backend` in the entry point group
-`pestle.foundations`, or a script that calls `register`; `docs/backends.md` shows both.
+A backend is imported only when one of its models is loaded. Two backends come with Pestle. A
+further one is a package that names its `Backend` in the entry point group `pestle.foundations`, or
+a script that calls `register`; `docs/backends.md` shows both.
 """
 
 from __future__ import annotations
@@ -27,20 +27,21 @@ GROUP = "pestle.foundations"
 
 @dataclass(frozen=True)
 class Backend:
-    """One architecture.
+    """A backend reads the models of one architecture.
 
-    Functions are given as they are, or as MODULE:FUNCTION where their module is imported only when
-    a model is loaded.
+    A function is given as itself or as the string MODULE:FUNCTION. In the second case its module is
+    imported only when a model is loaded.
 
     Attributes:
-        name: as in architecture.json and in the catalogue; that of the entry point, too.
-        from_safe: rebuilds what `Foundation.save` wrote, SafeModel → Foundation; of a
-            `NetworkFoundation` it is the class's own `from_safe`.
-        suffixes: how the names of its published files end, e.g. `.nqx`; none where there are only
+        name: name in architecture.json, in the catalogue and of the entry point.
+        from_safe: function that makes a foundation of a `SafeModel`, which `Foundation.save` wrote.
+            For a `NetworkFoundation` it is the class's own `from_safe`.
+        suffixes: endings of the names of its published files, e.g. `.nqx`; empty if there are only
             model folders.
-        pickled: whether those files are pickles, which are only loaded when they are trusted.
-        from_file: loads such a file, (path, provenance=…) → Foundation; of pickles (content, path,
-            provenance=…), so that what was hashed is what is unpickled.
+        pickled: whether these files are pickles, which are loaded only if they are trusted.
+        from_file: function that loads such a file. It is called as `from_file(path, provenance=…)`.
+            For pickles it is `from_file(content, path, provenance=…)`, so that exactly the bytes
+            that were hashed are unpickled.
     """
 
     name: str
@@ -50,19 +51,36 @@ class Backend:
     from_file: str | Callable[..., Foundation] = ""
 
     def load_file(self, path: Path, provenance: Provenance) -> Foundation:
-        """The model of a published file that is no pickle."""
+        """Load a published file that is not a pickle.
+
+        Args:
+            path: the file.
+            provenance: where the model comes from; the model keeps it.
+        """
         return _function(self.from_file)(path, provenance=provenance)
 
     def unpickle(self, content: bytes, path: Path, provenance: Provenance) -> Foundation:
-        """The model of a pickled file from what it holds; only `trusted.unpickle` calls this."""
+        """Load a pickled file, which runs code from it.
+
+        Only `trusted.unpickle` may call this method.
+
+        Args:
+            content: the bytes of the file.
+            path: the file, for errors.
+            provenance: where the model comes from; the model keeps it.
+        """
         return _function(self.from_file)(content, path, provenance=provenance)
 
     def rebuild(self, model: SafeModel) -> Foundation:
-        """The model of a model folder."""
+        """Rebuild the model of a model folder.
+
+        Args:
+            model: the content of the folder, as `safe_files.read` gives it.
+        """
         return _function(self.from_safe)(model)
 
 
-#: Those that come with Pestle.
+#: The backends that come with Pestle.
 BACKENDS = (
     Backend(
         "mace",
@@ -78,18 +96,22 @@ BACKENDS = (
         from_file="pestle.foundations.nequip.foundation:from_nqx",
     ),
 )
-#: Those that `register` was told of, and those of packages that were needed so far.
+#: Further backends: registered ones, and those of packages that were needed so far.
 _further: dict[str, Backend] = {}
 
 
 def register(backend: Backend) -> None:
-    """Make an architecture known to this process, so that its models can be loaded.
+    """Make a backend known to this process, so that its models can be loaded.
 
-    Commands run in processes of their own: what they shall know comes from a package with an entry
-    point. Registering a name again replaces what it stood for.
+    Each command is a process of its own. A backend that commands should know has to come from a
+    package with an entry point. A second backend of the same name replaces the first.
+
+    Args:
+        backend: the backend.
 
     Raises:
-        PestleError: the name or the ending of a file belongs to a backend that Pestle brings.
+        PestleError: its name or one of its file endings belongs to a backend that comes with
+            Pestle, or it has file endings and no function that reads such files.
     """
     for own in BACKENDS:
         taken = [backend.name] if backend.name == own.name else []
@@ -109,19 +131,19 @@ def register(backend: Backend) -> None:
 
 
 def known_backends() -> tuple[Backend, ...]:
-    """Pestle's own and those that were registered or needed so far; imports nothing."""
+    """Return Pestle's backends and all that were registered or needed so far, without imports."""
     return (*BACKENDS, *_further.values())
 
 
 def backend(name: str, *, where: str = "") -> Backend:
-    """The backend of this name; imports the installed package that has it, where Pestle has not.
+    """Return the backend of this name; if necessary, import the installed package that has it.
 
     Args:
-        name: as in architecture.json.
-        where: what asks for it.
+        name: name in architecture.json.
+        where: the file or setting that asks for it, for the error.
 
     Raises:
-        PestleError: neither this version nor an installed package has such a backend.
+        PestleError: neither Pestle nor an installed package has such a backend.
     """
     for found in known_backends():
         if found.name == name:
@@ -141,11 +163,15 @@ def backend(name: str, *, where: str = "") -> Backend:
 
 
 def backend_of_file(path: Path) -> Backend:
-    """The backend that reads a file, by how its name ends. Packages are asked only where it is none
-    of Pestle's.
+    """Return the backend that reads a file, which the ending of the file's name decides.
+
+    Installed packages are asked only if no backend that is known already reads it.
+
+    Args:
+        path: the file; it is not opened.
 
     Raises:
-        PestleError: none does.
+        PestleError: no backend reads such files.
     """
     suffix = path.suffix.lower()
     for found in known_backends():
@@ -163,15 +189,15 @@ def backend_of_file(path: Path) -> Backend:
 
 
 def _from_package(entry: EntryPoint) -> Backend:
-    """The backend that an installed package names, registered.
+    """Import and register the backend that an installed package names.
 
     Raises:
-        PestleError: the package cannot be imported, or what it names is no backend of this name.
+        PestleError: the package cannot be imported, or what it names is not a backend of this name.
     """
     package = entry.dist.name if entry.dist is not None else entry.value
     try:
         found = entry.load()
-    except Exception as error:  # a package of others may raise anything
+    except Exception as error:  # a package by others may raise any error
         raise PestleError(
             f"it cannot be imported ({error})",
             where=f"package {package}, which has the backend {entry.name}",
@@ -188,7 +214,7 @@ def _from_package(entry: EntryPoint) -> Backend:
 
 
 def _function(address: str | Callable[..., Foundation]) -> Callable[..., Foundation]:
-    """The function that MODULE:FUNCTION names."""
+    """Return the function that MODULE:FUNCTION names, or the function that was given."""
     if not isinstance(address, str):
         return address
     module, name = address.split(":")

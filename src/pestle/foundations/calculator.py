@@ -1,4 +1,4 @@
-"""ASE calculator over any `Foundation`."""
+"""Provide an ASE calculator for any `Foundation`."""
 
 from __future__ import annotations
 
@@ -21,34 +21,35 @@ if TYPE_CHECKING:
 #: Keys of `atoms.info` that hold total charge and spin multiplicity.
 CHARGE_KEYS = ("total_charge", "charge")
 SPIN_KEYS = ("total_spin", "spin")
-#: What else a model reads of atoms.
+#: Attributes of `Atoms` that a model reads.
 READ = ("positions", "numbers", "cell", "pbc")
 
 
 def info_of(atoms: Atoms, keys: tuple[str, ...]) -> float | None:
-    """The number that `atoms.info` holds under one of these keys."""
+    """Return the number under the first of these keys that `atoms.info` has, or `None`."""
     for key in keys:
         if key in atoms.info:
             return float(atoms.info[key])
     return None
 
 
-def _of(atoms: Atoms, name: str) -> np.ndarray:
-    """One of READ."""
-    return np.asarray(getattr(atoms, name))
-
-
 class FoundationCalculator(Calculator):
-    """Energies (float64 totals), forces and, where it is defined, stress of one head.
+    """This ASE calculator gives the energy, forces and stress of one head of a model.
 
-    Total charge and spin multiplicity are read from `atoms.info` (`total_charge` or `charge`,
-    `total_spin` or `spin`).
+    Total energies are float64. There is a stress only for atoms that are periodic in all three
+    directions. Total charge (in e) and spin multiplicity are read from `atoms.info` (`total_charge`
+    or `charge`, `total_spin` or `spin`).
 
     Args:
-        foundation: the model; not copied.
-        head: name of the head, needed where there are several.
+        foundation: the model; it is used itself, not a copy.
+        head: name of the head, as for `Foundation.head_index`.
         dispersion: functional whose D3 correction is added to energy, forces and stress, or
-            `removed`; there are no shares of atoms (`energies`) then.
+            `removed` (see `Foundation.calculator`). With a correction there are no energies of
+            single atoms (`energies`).
+        kwargs: arguments of ASE's `Calculator`.
+
+    Raises:
+        PestleError: the head or functional is unknown, or the model already contains dispersion.
     """
 
     implemented_properties: ClassVar[list[str]] = [
@@ -78,14 +79,21 @@ class FoundationCalculator(Calculator):
         self._charge_and_spin: tuple[float | None, float | None] = (None, None)
 
     def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
-        """What the model reads and is no longer as it was at the last prediction.
+        """List what the model reads and what has changed since the last prediction.
 
-        Only this is compared, and exactly: ASE's own check, which allows for `tol`, takes longer.
+        Only what the model reads is compared, and exactly. ASE's own check, which allows for `tol`,
+        takes longer.
+
+        Args:
+            atoms: the atoms as they are now.
+            tol: not used.
         """
         seen = self.atoms
         if seen is None:
             return [*all_changes, "info"]
-        changes = [name for name in READ if not np.array_equal(_of(seen, name), _of(atoms, name))]
+        changes = [
+            name for name in READ if not np.array_equal(getattr(seen, name), getattr(atoms, name))
+        ]
         if (info_of(atoms, CHARGE_KEYS), info_of(atoms, SPIN_KEYS)) != self._charge_and_spin:
             changes.append("info")
         return changes
@@ -96,6 +104,13 @@ class FoundationCalculator(Calculator):
         properties: list[str] | None = None,
         system_changes: list[str] = all_changes,
     ) -> None:
+        """Predict all properties and store them in `results`; ASE calls this method.
+
+        Args:
+            atoms: the structure.
+            properties: not used; all properties are predicted at once.
+            system_changes: not used; the prediction always starts anew.
+        """
         super().calculate(atoms, properties or ["energy"], system_changes)
         charge, spin = info_of(self.atoms, CHARGE_KEYS), info_of(self.atoms, SPIN_KEYS)
         self._charge_and_spin = (charge, spin)
@@ -131,7 +146,7 @@ class FoundationCalculator(Calculator):
             self._add(self.correction)
 
     def _add(self, correction: D3) -> None:
-        """Add a correction to the results."""
+        """Add a dispersion correction to the results."""
         energy, forces, stress = correction.terms(self.atoms)
         for name, more in (("energy", energy), ("free_energy", energy), ("forces", forces)):
             self.results[name] = self.results[name] + more

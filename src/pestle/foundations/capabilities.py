@@ -1,9 +1,10 @@
-"""What a model may be able to do beyond the contract, and how to ask for it.
+"""Define what a model may be able to do beyond the contract, and how to ask for it.
 
-A capability is a class between `Foundation` and a model. A model has it by inheriting it and
-writing its methods; whoever needs it asks `require(model, Capability)`, which gives the model back
-or says in one line what it lacks and what to type instead. What to do without it where there is
-nothing to refuse is said beside the capability (`parts_of`, `arithmetic_of`).
+A capability is a subclass of `Foundation`. A model has the capability if it inherits from this
+class and writes its methods. Code that needs a capability calls `require(model, Capability)`. This
+returns the model, or raises an error of one line that says what the model lacks and what to type
+instead. Where the program can go on without a capability, a function of this file says how
+(`parts_of`, `arithmetic_of`).
 """
 
 from __future__ import annotations
@@ -23,10 +24,18 @@ from pestle.structures.graphs import GraphBatch
 
 @dataclass(frozen=True)
 class LinearBlock:
-    """One irrep block of a linear layer inside its flat weight.
+    """This record describes the block of one irrep in the flat weight of a linear layer.
 
-    The weight that acts on features is `path_weight * flat[offset : offset + n_in * n_out]`, viewed
-    as [n_in, n_out] (or [n_out, n_in] where `transposed`).
+    The matrix that acts on the features is `path_weight * flat[offset : offset + n_in * n_out]`,
+    viewed as [n_in, n_out], or as [n_out, n_in] if `transposed`.
+
+    Attributes:
+        irrep: the irrep in e3nn's notation, e.g. `1o`.
+        n_in: number of input channels.
+        n_out: number of output channels.
+        offset: index of the block's first number in the flat weight.
+        path_weight: normalisation factor that multiplies the stored weight.
+        transposed: whether the outputs come first in the stored block.
     """
 
     irrep: str
@@ -39,7 +48,13 @@ class LinearBlock:
 
 @dataclass(frozen=True)
 class LinearLayer:
-    """A linear layer by the dotted name of its weight parameter, with its irrep blocks."""
+    """This record describes a linear layer by its irrep blocks.
+
+    Attributes:
+        parameter: dotted name of the layer's weight, as `named_parameters` gives it.
+        kind: `scalar` or `equivariant`.
+        blocks: the irrep blocks in the order in which they stand in the weight.
+    """
 
     parameter: str
     kind: str  # "scalar" or "equivariant"
@@ -47,131 +62,165 @@ class LinearLayer:
 
 
 class Adapters(Foundation):
-    """Its linear layers can carry low-rank updates (LoRA)."""
+    """The linear layers of such a model can carry low-rank updates (LoRA)."""
 
     @abstractmethod
     def linear_layers(self) -> list[LinearLayer]:
-        """Every linear layer (scalar and equivariant) with its irrep blocks, which cover the weight
-        in order. Pytorch's own layers are one block of irrep `0e`, transposed, path weight 1."""
+        """List every linear layer, scalar or equivariant, with its irrep blocks.
+
+        The blocks of a layer cover its weight in order. A layer of PyTorch itself
+        (`torch.nn.Linear`) is one block with the irrep `0e`, transposed, with path weight 1.
+        """
 
 
 class Parts(Foundation):
-    """Its parameters are known by their place in the architecture, so that parts can be frozen."""
+    """The parameters of such a model are known by part, so that parts can be frozen."""
 
     @abstractmethod
     def parameter_groups(self) -> dict[str, list[str]]:
-        """Names of all parameters, each once, by part in the order of the forward pass:
-        `embedding`, `interaction 1`, `product 1`, … , `readout 1`, …"""
+        """Return the names of the parameters by part, in the order of the forward pass.
+
+        The parts are called `embedding`, `interaction 1`, `product 1`, … , `readout 1`, … ; every
+        parameter is in exactly one of them.
+        """
 
 
 class Heads(Foundation):
-    """Its body can carry several heads, each with a readout and E0s of its own."""
+    """The body of such a model can carry several heads, each with its own readout and E0s."""
 
     @abstractmethod
     def with_heads(self, heads: Mapping[str, str]) -> Self:
-        """Shared body with the heads new name → old name, each a copy of the old head's readout.
+        """Return a model with the same body and other heads.
+
+        Args:
+            heads: name of each new head and the name of the old head whose readout and E0s it
+                copies.
 
         Raises:
-            PestleError: no head was asked for, or an old one does not exist.
+            PestleError: no head was given, or an old head does not exist.
         """
 
 
 class ElementSelection(Foundation):
-    """It can be cut down to some of its elements."""
+    """Such a model can be reduced to some of its elements."""
 
     @abstractmethod
     def with_elements(self, elements: Sequence[int]) -> Self:
-        """Cut down to these atomic numbers; predictions on them are unchanged.
+        """Return a model for these elements only, with the same predictions for them.
+
+        Args:
+            elements: atomic numbers, in any order.
 
         Raises:
-            PestleError: none was asked for, or one that the model does not know.
+            PestleError: no element was given, or the model does not know one.
         """
 
 
 class RandomWeights(Foundation):
-    """Its shape can be trained from scratch."""
+    """A model of the same shape can be trained from scratch."""
 
     @abstractmethod
     def with_random_weights(self, seed: int, *, mean_neighbours: float, scale: float) -> Self:
-        """The same shape from scratch: random weights, no distance transform (paper, appendix A).
+        """Return a model of the same shape with random weights and without a distance transform.
+
+        These are the settings of the fine-tuning study for training from scratch (paper, appendix
+        A).
 
         Args:
-            seed: seed of the initialisation.
-            mean_neighbours: mean number of neighbours in the training data.
-            scale: scale of the interaction energy, the RMS force component in eV/Å.
+            seed: seed of the random weights.
+            mean_neighbours: mean number of neighbours of an atom in the training data.
+            scale: factor of the interaction energy; the RMS force component in eV/Å of the training
+                data.
         """
 
 
 class Descriptors(Foundation):
-    """It describes the environment of every atom."""
+    """Such a model can describe the environment of every atom by numbers."""
 
     @abstractmethod
     def descriptors(self, graphs: GraphBatch) -> torch.Tensor:
-        """Invariant descriptors [n_atoms, d] of the atoms' environments, without gradient."""
+        """Compute a rotationally invariant descriptor of every atom's environment.
+
+        Args:
+            graphs: structures on the model's device.
+
+        Returns:
+            [n_atoms, d], without gradient.
+        """
 
 
 class OwnFile(Foundation):
-    """It can be written as the file that its architecture's own programs load."""
+    """Such a model can be written as the file that its architecture's own programs load."""
 
-    #: How the names of those files end.
+    #: Ending of the names of such files.
     own_format: ClassVar[str]
-    #: Module, class and argument by which ASE loads such a file.
+    #: Module and class of the ASE calculator for such a file, and its argument for the path.
     own_calculator: ClassVar[tuple[str, str, str]]
-    #: Precision that those files are read in; `None` for that of the model.
+    #: Precision in which other programs read such a file; `None` means that of the model.
     own_dtype: ClassVar[torch.dtype | None] = None
 
     @abstractmethod
     def export(self, path: Path, *, head: str | None = None) -> None:
-        """Write such a file.
+        """Write the model as such a file.
 
         Args:
             path: file to write.
-            head: head to write alone; `None` means all of them.
+            head: name of the only head to write; `None` writes all of them.
 
         Raises:
-            PestleError: `export_obstacle` says why.
+            PestleError: the model cannot be written; `export_obstacle` says why.
         """
 
     def export_obstacle(self, *, head: str | None = None) -> str:
-        """Why `export` cannot write this model, as a clause; empty where it can."""
+        """Say why `export` cannot write this model.
+
+        Args:
+            head: as for `export`.
+
+        Returns:
+            The reason as a clause; empty if the model can be written.
+        """
         return ""
 
 
 class LammpsFiles(Foundation):
-    """It can be written as files that LAMMPS loads."""
+    """Such a model can be written as files that LAMMPS loads."""
 
-    #: Formats: name → how the names of their files end.
+    #: Ending of the file names of each format.
     lammps_formats: ClassVar[Mapping[str, str]]
 
     @abstractmethod
     def export_lammps(self, files: Mapping[str, Path], *, head: str | None = None) -> None:
-        """Write such files, each checked against `predict`; all of them or none.
+        """Write files for LAMMPS, each tested against `predict`.
+
+        Either all files are written or none.
 
         Args:
-            files: format, one of `lammps_formats`, → file to write.
-            head: head to write; `None` means the only one, or the one called Default.
+            files: file to write for each format (a key of `lammps_formats`).
+            head: name of the head to write; `None` means the only one or the one called Default.
 
         Raises:
-            PestleError: this model has no such file, or one fails its check.
+            PestleError: the model cannot be written in such a format, or a file failed its test.
         """
 
 
 class Kernels(Foundation):
-    """Its network can run with arithmetic that is not the architecture's own."""
+    """The network of such a model can run with other arithmetic than its architecture's own."""
 
-    #: By the names of `train.kernels`.
+    #: Names that the setting `train.kernels` takes besides `auto`.
     kernel_names: ClassVar[tuple[str, ...]] = ("pestle",)
-    #: The one it runs with, as asked for.
+    #: The name that was asked for.
     kernels: str = "auto"
 
     def use_kernels(self, name: str) -> None:
-        """Run with this arithmetic from now on; models made from this one do, too.
+        """Run the network with these kernels from now on; models made from this model do the same.
 
         Args:
-            name: `auto`, or one of `kernel_names`.
+            name: `auto` or one of `kernel_names`.
 
         Raises:
-            PestleError: the architecture has no such kernels, or a package they need is missing.
+            PestleError: the architecture has no such kernels, or a package that they need is
+                missing.
         """
         if name not in ("auto", *self.kernel_names):
             raise PestleError(
@@ -183,7 +232,7 @@ class Kernels(Foundation):
 
     @property
     def arithmetic(self) -> str:
-        """What the network runs with, as a clause."""
+        """Say what the network runs with, as a clause."""
         return "Pestle's kernels"
 
 
@@ -192,8 +241,13 @@ C = TypeVar("C", bound=Foundation)
 
 @dataclass(frozen=True)
 class _Lack:
-    """What a model without a capability is told: what it cannot, where that was asked, and what to
-    type instead."""
+    """This record is the error message for a model that lacks a capability.
+
+    Attributes:
+        what: what the model cannot do, as a relative clause.
+        where: the setting or option that asked for it.
+        instead: what the user can type instead.
+    """
 
     what: str
     where: str
@@ -245,17 +299,20 @@ _LACKS: dict[type[Foundation], _Lack] = {
 
 
 def require(model: Foundation, capability: type[C], *, where: str = "", instead: str = "") -> C:
-    """The model, known to have a capability.
+    """Return the model if it has a capability, and raise an error otherwise.
 
     Args:
         model: any foundation.
-        capability: one of the classes of this module.
-        where: what asks for it, where that is not what usually does.
-        instead: what the user can do without it, where that is not the usual advice.
+        capability: one of the classes of this file.
+        where: the setting or option that asks for it, if it is not the usual one.
+        instead: what the user can do instead, if it is not the usual advice.
+
+    Returns:
+        The same model, typed as having the capability.
 
     Raises:
-        PestleError: the model has not got it; one line that names the model, what it lacks and what
-            to type instead.
+        PestleError: the model lacks it; the error names the model, what it lacks and what to type
+            instead.
     """
     if isinstance(model, capability):
         return model
@@ -268,17 +325,20 @@ def require(model: Foundation, capability: type[C], *, where: str = "", instead:
 
 
 def capabilities_of(model: Foundation) -> tuple[type[Foundation], ...]:
-    """The capabilities that a model has, in the order of this module."""
+    """Return the capabilities that a model has, in the order of this file."""
     return tuple(capability for capability in _LACKS if isinstance(model, capability))
 
 
 def parts_of(model: Foundation) -> dict[str, list[str]]:
-    """Names of the parameters by part; one part, `network`, where the model knows none."""
+    """Return the names of a model's parameters by part.
+
+    A model without the capability `Parts` has one part, called `network`.
+    """
     if isinstance(model, Parts):
         return model.parameter_groups()
     return {"network": [name for name, _ in model.named_parameters()]}
 
 
 def arithmetic_of(model: Foundation) -> str:
-    """What the network runs with, as a clause."""
+    """Say what the network of any model runs with, as a clause."""
     return model.arithmetic if isinstance(model, Kernels) else "its own modules"

@@ -1,7 +1,8 @@
-"""Foundation models by name: licence, level of theory, elements, size, whether cached.
+"""List the foundation models that can be named: licence, level of theory, elements, size, address.
 
-Stated from mace-torch's own tables, Nequix's and the models' publications; a test compares the
-addresses with mace-torch's. Imports neither torch nor any backend, so that listing is quick.
+The entries follow mace-torch's own tables, those of Nequix, and the publications of the models; a
+test compares the addresses with mace-torch's. This file imports neither torch nor any backend, so
+that `pestle models` is quick.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ _MH_HEADS = (
     "omol",
     "omat_pbe",
 )
-#: SHA-256 of published files. Their publishers state none. These are the ones that at least two
-#: projects, independent of each other, have recorded for the file of this name and release; a model
-#: on which fewer agree is left out (of mh-1 two different files are about).
+#: SHA-256 of published files. Their publishers state none. Each one given here was recorded by at
+#: least two independent projects for the file of this name and release. A model for which fewer
+#: projects agree is left out (for mh-1 two different files are in circulation).
 _SHA256 = {
     "small": "2ddb079cee0e131eaaf6912ba581b394551ead283e95c99cfe78c605d10b5736",
     "medium": "01bfe22100139f424713cf921144e5509cbe353d67aa9fa1be9c6e1e0ed35845",
@@ -55,24 +56,24 @@ _SHA256 = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One foundation model that can be named.
+    """This record describes one foundation model that can be named.
 
     Attributes:
-        name: what users type.
+        name: name that users type.
         licence: licence of the weights.
-        level_of_theory: functional and data set it was trained on.
-        elements: how many elements, or which.
-        size: number of parameters, "?" where it is not published.
-        heads: names of the heads where there are several and they are known.
-        backend: name of the backend that reads it.
-        family: which of mace-torch's functions downloads it; empty for other models.
-        key: its name in that function.
-        url: where it is downloaded from.
-        sha256: of the file at that address; empty where it is not known (see `_SHA256`).
-        folder: model folder of an embedded model.
-        dispersion: whether the energies it was trained on hold dispersion (D3, VV10) beyond a
-            semilocal functional: included, none or unknown.
-        head_dispersion: (head, the same) where heads differ.
+        level_of_theory: functional and data set that the model was trained on.
+        elements: number of elements, or their symbols.
+        size: number of parameters; "?" if it is not published.
+        heads: names of the heads if there are several and their names are known.
+        backend: name of the backend that reads the model.
+        family: which of mace-torch's functions downloads the model; empty for other models.
+        key: name of the model in that function.
+        url: address of the file.
+        sha256: SHA-256 of the file at that address; empty if it is not known (see `_SHA256`).
+        folder: model folder of a model that comes with Pestle; `None` for others.
+        dispersion: whether the training energies contain dispersion (D3, VV10) beyond a semilocal
+            functional: `included`, `none` or `unknown`.
+        head_dispersion: pairs of a head's name and its `dispersion`, if heads differ.
     """
 
     name: str
@@ -92,39 +93,41 @@ class Entry:
 
     @property
     def commercial_use(self) -> bool:
-        """Whether the licence permits commercial use."""
+        """Return whether the licence permits commercial use."""
         return self.licence != ASL
 
     @property
     def cache_file(self) -> Path | None:
-        """Where the file is kept, for MACE models where mace-torch looks for it; `None` for
-        embedded models."""
+        """Return where the file of the model is kept; `None` for models that come with Pestle.
+
+        MACE models are kept where mace-torch looks for them.
+        """
         if not self.url:
             return None
         name = self.url.rsplit("/", 1)[-1]
-        if self.family in ("mp", "polar"):  # these names are cleaned, the others kept
+        if self.family in ("mp", "polar"):  # mace-torch removes other characters
             name = "".join(c for c in name if c.isalnum() or c == "_")
         bundled = _bundled(self)
         return bundled if bundled is not None else cache_folder() / name
 
     @property
     def cached(self) -> bool:
-        """Whether it can be loaded without network."""
+        """Return whether the model can be loaded without a network."""
         return self.cache_file is None or self.cache_file.is_file()
 
 
 def cache_home() -> Path:
-    """Folder in which every program of this user keeps a cache."""
+    """Return the folder in which the programs of this user keep their caches."""
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
 
 
 def cache_folder() -> Path:
-    """Folder of downloaded models: mace-torch's."""
+    """Return the folder of downloaded models, which is mace-torch's own."""
     return cache_home() / "mace"
 
 
 def _bundled(entry: Entry) -> Path | None:
-    """mace-torch may carry the file of its default model inside its package."""
+    """Find the file of mace-torch's default model inside its package, which may carry it."""
     if entry.name != "medium-mpa-0":
         return None
     spec = importlib.util.find_spec("mace")  # finds without importing
@@ -136,6 +139,15 @@ def _bundled(entry: Entry) -> Path | None:
 
 
 def _mp(name: str, path: str, theory: str, licence: str = MIT, **more: Any) -> Entry:
+    """Make the entry of a model that mace-torch's function `mace_mp` downloads.
+
+    Args:
+        name: name that users type, also in that function.
+        path: address of the file below the releases on GitHub, without `.model`.
+        theory: functional and data set.
+        licence: licence of the weights.
+        more: other fields of `Entry`.
+    """
     base = _FOUNDATIONS if path.startswith(("mace_matpes", "mace_mh")) else _RELEASES
     return Entry(
         name,
@@ -151,6 +163,13 @@ def _mp(name: str, path: str, theory: str, licence: str = MIT, **more: Any) -> E
 
 
 def _nequix(name: str, commit: str, theory: str) -> Entry:
+    """Make the entry of a Nequix model.
+
+    Args:
+        name: name that users type, also that of the file.
+        commit: commit of the Nequix repository that holds the file.
+        theory: functional and data set.
+    """
     url = f"https://github.com/atomicarchitects/nequix/raw/{commit}/models/{name}.nqx"
     return Entry(
         name,
@@ -166,7 +185,7 @@ def _nequix(name: str, commit: str, theory: str) -> Entry:
 
 _MPTRJ, _OMAT = "PBE+U (MPtrj)", "PBE+U (OMat24)"
 _MH = "several: PBE(+U), r2SCAN, ωB97M (OMat24, OMol25, MatPES, OC20, MP, SPICE)"
-#: SPICE's ωB97M has D3(BJ), OMol25's VV10; the others' functionals are bare.
+#: ωB97M of SPICE contains D3(BJ) and that of OMol25 VV10; the other functionals have no dispersion.
 _MH_DISPERSION = tuple(
     (head, "included" if head in ("spice_wB97M", "omol") else "none") for head in _MH_HEADS
 )
@@ -270,20 +289,23 @@ _BY_NAME = {entry.name: entry for entry in ENTRIES}
 
 
 def names() -> tuple[str, ...]:
-    """Every name of the catalogue."""
+    """Return every name of the catalogue."""
     return tuple(_BY_NAME)
 
 
 def find(name: str) -> Entry | None:
-    """The entry of this name, if there is one."""
+    """Return the entry of this name, or `None` if there is none."""
     return _BY_NAME.get(name)
 
 
 def entry(name: str) -> Entry:
-    """The entry of this name.
+    """Return the entry of this name.
+
+    Args:
+        name: name that a user typed.
 
     Raises:
-        PestleError: there is none.
+        PestleError: there is no such entry; the error suggests the nearest name.
     """
     found = find(name)
     if found is None:
@@ -296,7 +318,11 @@ def entry(name: str) -> Entry:
 
 
 def rows(select: Callable[[Entry], bool] = lambda _: True) -> list[dict[str, Any]]:
-    """The catalogue as plain data, one dictionary per model."""
+    """Return the catalogue as plain data, one dictionary per model.
+
+    Args:
+        select: function that says of an entry whether to list it; by default all are listed.
+    """
     return [
         {
             "name": e.name,

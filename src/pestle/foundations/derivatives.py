@@ -1,4 +1,4 @@
-"""What a hand-written derivative may leave out."""
+"""Find out which gradients a hand-written derivative need not compute."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ import torch
 
 
 def wanted(ctx: Any) -> tuple[bool, ...]:
-    """Which tensors given to a function need their gradient in the backward pass that is running.
+    """Return for each tensor argument of a function whether its gradient is needed now.
 
-    `ctx.needs_input_grad` says which could: the weights too, when only forces are asked for. The
-    function's arguments that are no tensors come first and are not in the answer.
+    "Now" means the backward pass that is running. `ctx.needs_input_grad` only says which gradients
+    could be needed; it includes those of the weights even if only forces are asked for.
+
+    Args:
+        ctx: context of a `torch.autograd.Function` whose arguments that are not tensors come first.
+
+    Returns:
+        One entry per tensor argument.
     """
     nodes = ctx.next_functions
     could = ctx.needs_input_grad[-len(nodes) :]
@@ -22,5 +28,8 @@ def wanted(ctx: Any) -> tuple[bool, ...]:
 
 
 def _will_run(node: Any) -> bool:
-    """Whether a node is on the way to what is asked for; of leaves torch does not tell."""
+    """Return whether the running backward pass needs the gradient that goes to this node.
+
+    torch does not tell this for leaves (nodes that accumulate a gradient); they count as needed.
+    """
     return "AccumulateGrad" in node.name() or torch._C._will_engine_execute_node(node)

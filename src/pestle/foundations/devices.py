@@ -1,4 +1,4 @@
-"""Devices and precisions by the names that users give them, and devices that are too small."""
+"""Find devices and precisions by the names that users type, and report a lack of memory."""
 
 from __future__ import annotations
 
@@ -19,10 +19,14 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 def find_device(name: str) -> torch.device:
-    """The torch device of a `train.device` name.
+    """Return the torch device of a name that `train.device` takes.
+
+    Args:
+        name: `auto`, `cpu`, `cuda` or `cuda:N`; `auto` means the first GPU, or the CPU if there is
+            none.
 
     Raises:
-        PestleError: it does not exist here.
+        PestleError: the name is unknown, or this machine has no such device.
     """
     if name == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
@@ -41,19 +45,19 @@ def find_device(name: str) -> torch.device:
     return torch.device("cpu" if kind == "cpu" else f"cuda:{int(number or 0)}")
 
 
-#: In messages of a plain RuntimeError that is a lack of memory: of the CPU, and of CUDA before its
-#: allocator has a say.
+#: Parts of the messages of plain RuntimeErrors that mean a lack of memory: on the CPU, and on a GPU
+#: if CUDA itself fails before torch's allocator is asked.
 _NO_MEMORY = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 class OutOfMemory(PestleError):
-    """The memory of a device is too small for a batch."""
+    """This error says that the memory of a device is too small for a batch."""
 
     exit_code = 1
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch raised this because a device has no memory left."""
+    """Return whether torch raised this error because a device has no memory left."""
     if isinstance(error, torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _NO_MEMORY)
@@ -63,16 +67,17 @@ def is_out_of_memory(error: BaseException) -> bool:
 def fits_memory(
     device: torch.device, *batches: GraphBatch, doing: str, where: str, fix: str
 ) -> Iterator[None]:
-    """A block that works on batches; running out of memory there is an error for the user.
+    """Turn a lack of memory inside a `with` block into an error for the user.
 
     Args:
-        device: that works on them.
-        batches: the batch, and the one that joins it.
+        device: the device that works on the batches.
+        batches: the batch, and a second one if it is joined with the first.
         doing: what is being done, e.g. "in a prediction".
-        where, fix: of the error.
+        where: `where` of the error.
+        fix: `fix` of the error.
 
     Raises:
-        OutOfMemory: instead of what torch raises.
+        OutOfMemory: torch ran out of memory.
     """
     try:
         yield
@@ -82,7 +87,7 @@ def fits_memory(
         asked = re.search(r"ried to allocate ([\d.]+ \w+)", str(error))
         tried = f" (tried to allocate {asked[1]})" if asked else ""
         sizes = ", joined by ".join(_size(batch) for batch in batches)
-        # The traceback holds the tensors of the failed pass; what comes next needs their memory.
+        # The traceback still holds the tensors of the failed pass. Free them for what comes next.
         clear_frames(error.__traceback__)
         raise OutOfMemory(
             f"out of memory on {device} {doing}, with {sizes}{tried}", where=where, fix=fix
@@ -90,15 +95,16 @@ def fits_memory(
 
 
 def _size(batch: GraphBatch) -> str:
+    """Say how many frames, atoms and edges a batch has."""
     frames = f"{batch.n_graphs} frame{'s' * (batch.n_graphs != 1)}"
     return f"{frames} of {len(batch.numbers):,} atoms and {batch.n_edges:,} edges"
 
 
 def repeatable_torchscript() -> None:
-    """Let compiled functions give the same numbers at every call on a CPU.
+    """Make compiled functions give the same numbers at every call on a CPU.
 
-    TorchScript's profiling executor re-optimises after its first calls, which changes results in
-    the last bits.
+    TorchScript's profiling executor optimises a function again after its first calls, which changes
+    the last digits of results. On a machine with a GPU nothing is changed.
     """
     if not torch.cuda.is_available():
         torch._C._set_graph_executor_optimize(False)

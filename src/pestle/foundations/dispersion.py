@@ -1,4 +1,4 @@
-"""Whether a model holds dispersion, and the correction that may be added to it."""
+"""Say whether a model contains dispersion, and find the correction that may be added to it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,18 @@ if TYPE_CHECKING:
 
 
 def dispersion_of(foundation: Foundation, head: str | None = None) -> str:
-    """`included`, `none` or `unknown`: what the labels were that a head was trained on."""
+    """Say whether the labels that a head was trained on contain dispersion.
+
+    Args:
+        foundation: the model.
+        head: name of the head, as for `Foundation.head_index`.
+
+    Returns:
+        `included`, `none` or `unknown`.
+
+    Raises:
+        PestleError: there is no such head, or no name was given and several heads are possible.
+    """
     name = foundation.heads[foundation.head_index(head)]
     entry = catalogue.find(foundation.provenance.name)
     by_head = dict(entry.head_dispersion) if entry is not None else {}
@@ -21,15 +32,16 @@ def dispersion_of(foundation: Foundation, head: str | None = None) -> str:
 
 
 def correction_for(foundation: Foundation, functional: str) -> D3:
-    """The correction to add to a model.
+    """Return the dispersion correction to add to a model.
 
     Args:
         foundation: the model.
-        functional: as `D3.of` reads it, or `removed`: what was taken from its training labels.
+        functional: name of the functional as `D3.of` reads it; or `removed`, which means the
+            correction that was subtracted from the model's training labels.
 
     Raises:
-        PestleError: the model holds dispersion already, nothing was removed, or the functional is
-            unknown.
+        PestleError: the model already contains dispersion, no correction was subtracted, or the
+            functional is unknown.
     """
     provenance = foundation.provenance
     if functional == "removed" and not provenance.dispersion_removed:

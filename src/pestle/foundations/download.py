@@ -1,4 +1,7 @@
-"""Downloads into the cache: over HTTPS only, and renamed to their place once they are checked."""
+"""Download files into the cache.
+
+Files come over HTTPS only, and get their final name only after they were checked.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,10 @@ from pestle.errors import PestleError
 from pestle.files import replacing
 from pestle.progress import progress
 
-#: Bytes that are read at once.
+#: Number of bytes that are read at once.
 CHUNK = 1 << 20
-#: Seconds without a byte after which a download has failed; nodes without network often only wait.
+#: Seconds without data after which a download has failed. On nodes without a network there is often
+#: no error, only silence.
 TIMEOUT = 60.0
 
 
@@ -28,25 +32,28 @@ def download(
     check: Callable[[Path, str], None],
     fix: str = "",
 ) -> str:
-    """Put what an address gives at `path`, whole and checked or not at all.
+    """Download a file, complete and checked, or not at all.
 
     Args:
-        url: the address; it and every address that it leads on to must be HTTPS.
+        url: the address; it and all addresses to which it redirects must be HTTPS.
         path: the file to write.
         name: what is downloaded, for errors.
         where: the setting that asks for it, for errors.
-        check: called with the temporary file and its SHA-256 before it is renamed; raises a
-            PestleError for what must not be kept.
-        fix: what to do without network, besides putting the file there.
+        check: function that is called with the temporary file and its SHA-256 before the file is
+            renamed; it raises a `PestleError` if the file must not be kept.
+        fix: further advice for a machine without a network, after that to put the file in place.
 
     Returns:
         SHA-256 of the file, hexadecimal.
 
     Raises:
-        PestleError: it could not be downloaded or did not pass; says which file to put where.
+        PestleError: the file could not be downloaded or failed the check; the error says which file
+            to put where.
     """
     try:
-        with _open(url) as answer, replacing(path) as temporary:
+        _require_https(url)
+        opened = build_opener(_Secure).open(url, timeout=TIMEOUT)
+        with opened as answer, replacing(path) as temporary:
             digest = _copy(answer, temporary, url)
             check(temporary, digest)
     except (OSError, HTTPException, ValueError) as error:
@@ -59,7 +66,7 @@ def download(
 
 
 class _Secure(HTTPRedirectHandler):
-    """Follows redirects to HTTPS addresses only."""
+    """This handler follows redirects to HTTPS addresses only."""
 
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
@@ -68,19 +75,14 @@ class _Secure(HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _open(url: str) -> Any:
-    """The server's answer."""
-    _require_https(url)
-    return build_opener(_Secure).open(url, timeout=TIMEOUT)
-
-
 def _require_https(url: str) -> None:
+    """Raise an `OSError` unless an address is HTTPS."""
     if not url.lower().startswith("https://"):
         raise OSError(f"{url} is no HTTPS address: anybody on the way could change the file")
 
 
 def _copy(answer: Any, path: Path, url: str) -> str:
-    """Write the answer to a file; its SHA-256."""
+    """Write the answer to a file and return its SHA-256."""
     if "text/html" in (answer.headers.get("Content-Type") or ""):
         raise OSError("a web page came in place of the file")
     announced = int(answer.headers.get("Content-Length") or 0)

@@ -1,10 +1,10 @@
-"""The contract: what every model gives the rest of Pestle.
+"""Define the contract: what every model gives the rest of Pestle.
 
-Every backend subclasses `Foundation`; what only some models can do (adapters, several heads, files
+Every backend subclasses `Foundation`. What only some models can do (adapters, several heads, files
 of their own programs) is in `capabilities`. A foundation is a `torch.nn.Module`: calling it on a
-`GraphBatch` is `predict`, its parameters are what training moves. Total energies are split in two,
-the interaction energy in the network's dtype and the reference sum ΣE0 in float64, because
-all-electron totals (1e4 to 1e5 eV) do not fit single precision.
+`GraphBatch` is the same as `predict`, and training changes its parameters. A total energy has two
+parts, the interaction energy in the network's dtype and the reference sum ΣE0 in float64, because
+all-electron total energies (1e4 to 1e5 eV) exceed the precision of float32.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
 
-#: Name of the head that serves the target data in every fine-tuned model (FIELD conventions).
+#: Name of the head for the target data in every fine-tuned model, as mace-torch calls it.
 TARGET_HEAD = "Default"
-#: Name of the head that replays what the foundation knows.
+#: Name of the head for the replay data, which stand for what the foundation was trained on.
 REPLAY_HEAD = "pt_head"
-#: Single precision costs about this fraction of |E0| per atom, however many atoms there are.
+#: Relative rounding error of float32: per atom, a total energy is off by about this times |E0|.
 FLOAT32_SPACING = 6e-8
-#: eV/atom of rounding that an exported file may cost.
+#: Largest rounding error that an exported file may have, in eV/atom.
 EXPORT_ROUNDING = 1e-5
 
 
 @dataclass
 class Prediction:
-    """What a model says of a batch.
+    """This class holds what a model predicts for a batch.
 
     Attributes:
-        interaction_energy: [n_graphs] eV, network dtype: total energy minus reference sum.
-        reference_energy: [n_graphs] eV, float64: sum of the E0s of the atoms for the graph's head.
+        interaction_energy: [n_graphs] eV, total energy minus reference sum, in the network's dtype.
+        reference_energy: [n_graphs] eV, float64, sum of the atoms' E0s for the head of the graph.
         node_energies: [n_atoms] eV, the atoms' shares of the interaction energy.
         forces: [n_atoms, 3] eV/Å.
-        stress: [n_graphs, 3, 3] eV/Å³ in ASE's sign, zero for graphs that are not periodic;
-            `None` unless asked for.
+        stress: [n_graphs, 3, 3] eV/Å³ with ASE's sign convention; zero for graphs that are not
+            periodic, `None` unless it was asked for.
     """
 
     interaction_energy: torch.Tensor
@@ -58,11 +58,15 @@ class Prediction:
 
     @property
     def energy(self) -> torch.Tensor:
-        """[n_graphs] total energy in eV, float64."""
+        """Return the total energies [n_graphs] in eV, float64."""
         return self.interaction_energy.double() + self.reference_energy
 
     def split(self, batches: Sequence[GraphBatch]) -> list[Prediction]:
-        """The predictions of the batches that this one was joined from, in their order."""
+        """Split the prediction of a joined batch into those of the batches that were joined.
+
+        Args:
+            batches: the batches, in the order in which they were joined.
+        """
         graphs = [b.n_graphs for b in batches]
         atoms = [int(b.ptr[-1]) for b in batches]
         parts = zip(
@@ -78,13 +82,17 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a model comes from; travels with it into every model made from it.
+    """This record says where a model comes from; models made from this model keep it.
 
     Attributes:
-        name, licence, level_of_theory: of the weights.
-        notes: one line each.
-        dispersion: whether the energies it was trained on hold dispersion: included, none, unknown.
-        dispersion_removed: the correction that was taken from them before; empty for none.
+        name: name of the model.
+        licence: licence of the weights.
+        level_of_theory: functional and data that the model was trained on.
+        notes: further remarks, one line each.
+        dispersion: whether the training energies contain dispersion: `included`, `none` or
+            `unknown`.
+        dispersion_removed: the dispersion correction that was subtracted from the labels before
+            training; empty if none was.
     """
 
     name: str
@@ -95,22 +103,22 @@ class Provenance:
     dispersion_removed: str = ""
 
 
-#: Edges of a batch on a CPU: larger ones take more memory there and are no faster.
+#: Largest number of edges in a batch on a CPU: larger batches need more memory and are no faster.
 CPU_BATCH_EDGES = 10_000
 
 
 class Foundation(torch.nn.Module, ABC):
-    """A pretrained interatomic potential, whatever its architecture.
+    """A foundation is a pretrained interatomic potential of any architecture.
 
-    A subclass gives what is abstract here and sets `backend` and `provenance`; the rest follows
-    from that and is overridden only where an architecture knows better.
-    `network_foundation.NetworkFoundation` gives most of it for a torch network, and
-    `pestle.testing.check_foundation` tells whether a model keeps the contract.
+    A subclass writes the abstract methods and sets `backend` and `provenance`. The other methods
+    follow from these; an architecture overrides them only where it has a better way.
+    `network_foundation.NetworkFoundation` already writes most of them for a torch network, and
+    `pestle.testing.check_foundation` tests whether a model keeps the contract.
     """
 
     #: Name of the backend in architecture.json.
     backend: str
-    #: Edges that a GPU may predict at once where nobody says: a few gigabytes of memory.
+    #: Number of edges that a GPU predicts at once by default; this takes a few gigabytes.
     batch_edges: int = 100_000
     provenance: Provenance
 
@@ -118,50 +126,59 @@ class Foundation(torch.nn.Module, ABC):
     @property
     @abstractmethod
     def elements(self) -> tuple[int, ...]:
-        """Atomic numbers the model knows, in the model's own order."""
+        """Return the atomic numbers that the model knows, in the model's own order."""
 
     @property
     @abstractmethod
     def heads(self) -> tuple[str, ...]:
-        """Names of the heads; several when one body serves several levels of theory."""
+        """Return the names of the heads.
+
+        A model has several heads if one network body serves several levels of theory.
+        """
 
     @property
     @abstractmethod
     def cutoff(self) -> float:
-        """Neighbour cutoff in Å."""
+        """Return the distance in Å up to which atoms are neighbours."""
 
     @property
     def dtype(self) -> torch.dtype:
-        """dtype of the network."""
+        """Return the dtype of the network."""
         return next(self.parameters()).dtype
 
     @property
     def device(self) -> torch.device:
-        """Device of the network."""
+        """Return the device that holds the network."""
         return next(self.parameters()).device
 
     @property
     def embeds(self) -> tuple[str, ...]:
-        """What the network is told of a structure besides atoms and cell: `charge`, `spin`."""
+        """Return which of `charge` and `spin` the network reads besides atoms and cell."""
         return ()
 
     @property
     def level_of_theory(self) -> str:
-        """Functional and data that the model was trained on."""
+        """Return the functional and data that the model was trained on."""
         return self.provenance.level_of_theory
 
     @property
     def edges_at_once(self) -> int:
-        """Edges that are predicted at once where nobody says: `batch_edges`, on a CPU
-        `CPU_BATCH_EDGES` at most."""
+        """Return how many edges are predicted at once if the user does not say.
+
+        This is `batch_edges`, and at most `CPU_BATCH_EDGES` on a CPU.
+        """
         on_cpu = self.device.type == "cpu"
         return min(self.batch_edges, CPU_BATCH_EDGES) if on_cpu else self.batch_edges
 
     def head_index(self, head: str | None) -> int:
-        """Index of a head by name; `None` means the only head, or the one called Default.
+        """Find the index of a head by its name.
+
+        Args:
+            head: name of the head; `None` means the only head or, if there are several, the head
+                called Default.
 
         Raises:
-            PestleError: the name is unknown, or none was given where it could be several.
+            PestleError: there is no such head, or no name was given and several heads are possible.
         """
         if head is None:
             if len(self.heads) == 1:
@@ -185,43 +202,60 @@ class Foundation(torch.nn.Module, ABC):
     def forward(
         self, graphs: GraphBatch, *, training: bool = False, stress: bool = False
     ) -> Prediction:
-        """`predict`, as torch calls it."""
+        """Call `predict`; torch calls this method when the model is called."""
         return self.predict(graphs, training=training, stress=stress)
 
     @abstractmethod
     def predict(
         self, graphs: GraphBatch, *, training: bool = False, stress: bool = False
     ) -> Prediction:
-        """Energies and forces of a batch on the model's device and in its dtype.
+        """Predict the energies and forces of a batch.
 
         Args:
-            graphs: structures, each with the index of its head; not changed.
-            training: keep the graph, so that forces and stress can be differentiated again.
-            stress: also give the stress.
+            graphs: structures on the model's device, each with the index of its head; not changed.
+            training: keep the computational graph, so that forces and stress can be differentiated
+                again with respect to the parameters.
+            stress: also compute the stress.
+
+        Returns:
+            Interaction energies [n_graphs] eV and forces [n_atoms, 3] eV/Å in the network's dtype,
+            and the other fields of `Prediction`.
 
         Raises:
-            PestleError: an element that the model does not know, with the frame's number.
+            PestleError: the model does not know an element; the error names the frame.
         """
 
     # -- reference energies ---------------------------------------------------------------------
     @property
     @abstractmethod
     def reference_energies(self) -> dict[str, dict[int, float]]:
-        """E0s in eV: head → atomic number → energy (float64)."""
+        """Return the E0s in eV (float64), first by head, then by atomic number."""
 
     @abstractmethod
     def with_reference_energies(self, head: str, e0s: Mapping[int, float]) -> Self:
-        """A copy in which one head has these E0s (eV); elements that are not named keep theirs.
+        """Return a copy of the model in which one head has other E0s.
+
+        Args:
+            head: name of the head.
+            e0s: new energies in eV by atomic number; elements that are not given keep theirs.
 
         Raises:
-            PestleError: no such head, or an element that the model does not know.
+            PestleError: there is no such head, or the model does not know an element.
         """
 
     def isolated_atom_energies(self, head: str | None = None) -> dict[int, float]:
-        """What a single atom really gives, atomic number → eV: its E0 plus what the network adds.
+        """Predict the energy of a single atom of every element.
+
+        This is the E0 plus what the network adds to it for an atom without neighbours.
+
+        Args:
+            head: name of the head, as for `head_index`.
+
+        Returns:
+            Energies in eV by atomic number.
 
         Raises:
-            PestleError: there is no such head, or none was named where it could be several.
+            PestleError: there is no such head, or no name was given and several heads are possible.
         """
         row = self.head_index(head)
         atoms = [Frame(Atoms(numbers=[z])) for z in self.elements]
@@ -231,38 +265,48 @@ class Foundation(torch.nn.Module, ABC):
 
     @property
     def needs_double(self) -> bool:
-        """Whether float32 is too coarse for total energies with these E0s (all-electron ones)."""
+        """Return whether float32 is too coarse for total energies with these E0s.
+
+        All-electron E0s are of this kind.
+        """
         largest = max(abs(e) for e0s in self.reference_energies.values() for e in e0s.values())
         return largest * FLOAT32_SPACING > EXPORT_ROUNDING
 
-    # -- new models from it (the foundation itself is never changed) ----------------------------
+    # -- new models made from this one, which itself is not changed -----------------------------
     def copy(self) -> Self:
-        """An independent copy, weights included."""
+        """Return an independent copy of the model with its weights."""
         return copy.deepcopy(self)
 
     def with_dtype(self, dtype: torch.dtype) -> Self:
-        """A copy in another precision (E0s stay float64)."""
+        """Return a copy of the model in another precision; the E0s stay float64."""
         return self.copy().to(dtype)
 
     # -- files ----------------------------------------------------------------------------------
     @abstractmethod
     def fingerprint(self) -> str:
-        """Hash of architecture, weights and E0s as they are now."""
+        """Return a hash of the architecture, weights and E0s as they are now."""
 
     @abstractmethod
     def save(self, folder: Path) -> None:
-        """Write architecture.json and weights.safetensors (no code in either), which
-        `load_foundation` reads through the backend's `from_safe` (`backends.Backend`)."""
+        """Write the model as `architecture.json` and `weights.safetensors`.
+
+        Neither file holds code. `load_foundation` reads them through the `from_safe` of the backend
+        (`backends.Backend`).
+
+        Args:
+            folder: folder to write to; it is made if it does not exist.
+        """
 
     @abstractmethod
     def calculator(self, *, head: str | None = None, dispersion: str | None = None) -> Calculator:
-        """ASE calculator of this model (`calculator.FoundationCalculator`).
+        """Make an ASE calculator of this model (`calculator.FoundationCalculator`).
 
         Args:
-            head: name of the head, needed where there are several.
-            dispersion: functional whose D3 correction is added (`pbe`, `pbe-d3(zero)`), or
-                `removed`: what was taken from the labels that the model was trained on.
+            head: name of the head, as for `head_index`.
+            dispersion: functional whose D3 correction is added, such as `pbe` or `pbe-d3(zero)`; or
+                `removed`, which adds the correction that was subtracted from the training labels.
 
         Raises:
-            PestleError: the head or functional is unknown, or the model holds dispersion already.
+            PestleError: the head or functional is unknown, or the model already contains
+                dispersion.
         """

@@ -1,4 +1,4 @@
-"""Memory that stays with the process between two batches."""
+"""Keep freed memory in the process from one batch to the next."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 
 @cache
 def keep_freed_memory() -> bool:
-    """Let the C library keep what is freed, for the next batch; whether it could be told so.
+    """Tell the C library to keep freed memory for the next batch.
 
-    glibc asks the system for every large tensor anew and gives it back when it is freed. The
-    system fills each page with zeros when it is touched again: in predictions of large batches
-    that took as long as the arithmetic. The peak of the memory stays what it was; the process only
-    holds on to it until its end. Numbers do not change, nor does the memory of a GPU. A program
-    that has chosen another allocator, or another C library, is left as it is.
+    By default glibc asks the operating system for the memory of every large tensor and returns it
+    when the tensor is freed. The system fills each page with zeros before it is used again, which
+    took as long as the arithmetic itself in predictions of large batches. The peak of the memory
+    use stays the same, but the process keeps this memory until it ends. Results and the memory of a
+    GPU are not affected. Nothing is changed if the program uses another C library or another
+    allocator.
+
+    Returns:
+        Whether the C library accepted this.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

@@ -1,4 +1,4 @@
-"""What the backends share: E0s kept apart from a network, and the derivatives of its energy."""
+"""Provide what all backends share: E0s kept apart from a network, and derivatives of its energy."""
 
 from __future__ import annotations
 
@@ -20,18 +20,22 @@ if TYPE_CHECKING:
 
 
 class NetworkFoundation(Foundation):
-    """A torch network that gives interaction energies, with its reference energies kept apart.
+    """This class makes a foundation of a torch network that gives interaction energies.
 
-    The E0s stay in float64 whatever the network's dtype. An architecture says what its network
-    makes of a batch (`interaction`), its `cutoff`, what fixes it but for its weights
-    (`description`) and how a network is made of that (`build`).
+    The reference energies (E0s) are kept apart from the network and stay in float64 whatever the
+    network's dtype. An architecture has to write four things: the energies of a batch
+    (`interaction`), its `cutoff`, a description of the network without its weights (`description`),
+    and how a network is made from this description (`build`).
 
     Args:
-        network: gives the energies; taken over, not copied.
+        network: the network; it is used itself, not a copy.
         elements: atomic numbers in the network's order.
-        heads: names of the heads.
+        heads: names of the heads in the network's order.
         e0s: [n_heads, n_elements] eV, float64.
-        provenance: where it comes from.
+        provenance: where the model comes from.
+
+    Raises:
+        PestleError: the table of E0s does not fit the numbers of heads and elements.
     """
 
     network: Any
@@ -64,10 +68,10 @@ class NetworkFoundation(Foundation):
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         kept = self.e0s
         super()._apply(fn, recurse)
-        self.e0s = kept.to(self.e0s.device)  # moved, never cast
+        self.e0s = kept.to(self.e0s.device)  # moved to the device, but kept in float64
         return self
 
-    # -- what a backend gives -------------------------------------------------------------------
+    # -- what a backend has to write ------------------------------------------------------------
     @abstractmethod
     def interaction(
         self,
@@ -78,30 +82,35 @@ class NetworkFoundation(Foundation):
         *,
         training: bool,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Interaction energies of graphs [n_graphs] and atoms [n_atoms], eV, network dtype.
+        """Compute the interaction energies of a batch, in the network's dtype.
 
         Args:
-            graphs: the batch; its positions and cells are not read.
-            columns: [n_atoms] position of the element in the model.
-            positions: [n_atoms, 3] Å; energies are differentiated by them.
-            cell: [n_graphs, 3, 3] Å.
-            training: whether derivatives will be differentiated again.
+            graphs: the batch; use `positions` and `cell` below in place of its own.
+            columns: [n_atoms] index of each atom's element in `elements`.
+            positions: [n_atoms, 3] Å; forces are derivatives with respect to these.
+            cell: [n_graphs, 3, 3] Å, lattice vectors in rows.
+            training: whether the derivatives will be differentiated again.
+
+        Returns:
+            The energies of the graphs [n_graphs] eV and those of the atoms [n_atoms] eV.
         """
 
     @abstractmethod
     def description(self) -> dict[str, Any]:
-        """What fixes the network but for its weights, as plain data."""
+        """Describe the network without its weights, as data that JSON can hold."""
 
     @classmethod
     @abstractmethod
     def build(cls, model: safe_files.SafeModel) -> torch.nn.Module:
-        """A network of the shape that `description` gave, with weights of any value.
+        """Make a network of the shape that `description` gave; its weights may have any value.
 
         Args:
-            model: what a model folder holds; its content is to be trusted in nothing.
+            model: the content of a model folder. It may come from anybody: check every entry before
+                it is used.
 
         Raises:
-            KeyError, TypeError, ValueError: an entry is missing or wrong.
+            KeyError, TypeError, ValueError: an entry is missing or wrong; the caller makes a
+                `PestleError` of it.
         """
 
     # -- what it covers -------------------------------------------------------------------------
@@ -115,10 +124,16 @@ class NetworkFoundation(Foundation):
 
     # -- what it predicts -----------------------------------------------------------------------
     def columns(self, graphs: GraphBatch) -> torch.Tensor:
-        """Position of every atom's element in the model, [n_atoms].
+        """Find the element of every atom in the model's list.
+
+        Args:
+            graphs: the batch.
+
+        Returns:
+            [n_atoms] index of each atom's element in `elements`.
 
         Raises:
-            PestleError: an element that the model does not know, with the frame's number.
+            PestleError: the model does not know an element; the error names it and the frame.
         """
         columns = self._column[graphs.numbers]
         if bool((columns < 0).any()):
@@ -141,6 +156,8 @@ class NetworkFoundation(Foundation):
             placed, cell = positions, graphs.cell.detach().to(dtype)
             wanted = [positions]
             if stress:
+                # A symmetric strain deforms positions and cells together. The derivative of the
+                # energy with respect to it, divided by the volume, is the stress.
                 strain = positions.new_zeros(graphs.n_graphs, 3, 3).requires_grad_(True)
                 symmetric = 0.5 * (strain + strain.transpose(1, 2))
                 placed = positions + torch.einsum("ai,aij->aj", positions, symmetric[graphs.batch])
@@ -166,6 +183,7 @@ class NetworkFoundation(Foundation):
         return prediction
 
     def _reference_sums(self, graphs: GraphBatch, columns: torch.Tensor) -> torch.Tensor:
+        """Sum the E0s of the atoms of every graph for its head, [n_graphs] eV, float64."""
         atoms = self.e0s[graphs.head[graphs.batch], columns]
         return atoms.new_zeros(graphs.n_graphs).index_add_(0, graphs.batch, atoms)
 
@@ -192,10 +210,16 @@ class NetworkFoundation(Foundation):
 
     # -- parts of new models --------------------------------------------------------------------
     def columns_of(self, elements: Sequence[int]) -> list[int]:
-        """Positions of these elements in the model, in the model's order.
+        """Find these elements in the model's list.
+
+        Args:
+            elements: atomic numbers, in any order.
+
+        Returns:
+            Their indices in `elements`, in ascending order.
 
         Raises:
-            PestleError: none was asked for, or one that the model does not know.
+            PestleError: no element was given, or the model does not know one.
         """
         unknown = [_symbol(z) for z in elements if z not in self._elements]
         if unknown or not elements:
@@ -208,10 +232,16 @@ class NetworkFoundation(Foundation):
         return [k for k, z in enumerate(self._elements) if z in set(elements)]
 
     def rows_of(self, heads: Mapping[str, str]) -> list[int]:
-        """Rows of the old heads that new ones are made from.
+        """Find the old heads from which new heads are made.
+
+        Args:
+            heads: name of each new head and the name of the old head that it copies.
+
+        Returns:
+            For each new head the index of its old head.
 
         Raises:
-            PestleError: none was asked for, or one that does not exist.
+            PestleError: no head was given, or an old head does not exist.
         """
         if not heads:
             raise PestleError("no head was asked for", where="heads")
@@ -219,7 +249,7 @@ class NetworkFoundation(Foundation):
 
     # -- files ----------------------------------------------------------------------------------
     def state(self) -> safe_files.SafeModel:
-        """The whole model as plain data and tensors."""
+        """Return the whole model as plain data and tensors."""
         return safe_files.SafeModel(
             backend=self.backend,
             architecture=self.description(),
@@ -231,7 +261,7 @@ class NetworkFoundation(Foundation):
         )
 
     def fingerprint(self) -> str:
-        """First 16 hexadecimal digits of the SHA-256 of architecture, weights and E0s."""
+        """Return 16 hexadecimal digits of the SHA-256 of architecture, weights and E0s."""
         return safe_files.fingerprint(self.state())
 
     def save(self, folder: Path) -> None:
@@ -239,14 +269,17 @@ class NetworkFoundation(Foundation):
 
     @classmethod
     def from_safe(cls, model: safe_files.SafeModel) -> Self:
-        """The model that `save` wrote.
+        """Rebuild the model that `save` wrote.
+
+        Args:
+            model: the content of the model folder.
 
         Raises:
             PestleError: the description or the weights do not fit this architecture.
         """
         try:
             network = cls.build(model)
-            # They have one precision, which is that of the model.
+            # All weights of a file have the same precision, which is that of the model.
             kinds = {t.dtype for t in model.tensors.values() if t.is_floating_point()}
             if len(kinds) == 1:
                 network = network.to(kinds.pop())
@@ -271,12 +304,15 @@ class NetworkFoundation(Foundation):
 
 
 def edge_vectors(graphs: GraphBatch, positions: torch.Tensor, cell: torch.Tensor) -> torch.Tensor:
-    """[n_edges, 3] Å, from sender to receiver.
+    """Compute the vectors from sender to receiver of all edges.
 
     Args:
-        graphs: the batch; its positions and cells are not read.
+        graphs: the batch; its own positions and cells are not used.
         positions: [n_atoms, 3] Å.
-        cell: [n_graphs, 3, 3] Å.
+        cell: [n_graphs, 3, 3] Å, lattice vectors in rows.
+
+    Returns:
+        [n_edges, 3] Å, in the dtype of `positions`.
     """
     sender, receiver = graphs.edge_index
     shifts = graphs.unit_shifts.to(positions.dtype)
@@ -285,15 +321,24 @@ def edge_vectors(graphs: GraphBatch, positions: torch.Tensor, cell: torch.Tensor
 
 
 def _symbol(z: int) -> str:
+    """Return the chemical symbol of an atomic number, which may be invalid."""
     return chemical_symbols[z] if 0 < z < len(chemical_symbols) else f"element {z}"
 
 
 def _gradients(
     energy: torch.Tensor, wanted: Sequence[torch.Tensor], training: bool
 ) -> list[torch.Tensor]:
-    """Derivatives of the total energy. An input without influence (no edge in the whole batch)
-    gives zeros that can be differentiated again."""
-    if not energy.requires_grad:  # no edge, and no weight that is trained
+    """Differentiate the total energy with respect to each wanted tensor.
+
+    If a tensor has no influence on the energy (no edge in the whole batch), its gradient is zero,
+    and these zeros can be differentiated again.
+
+    Args:
+        energy: scalar, the sum over the batch, in eV.
+        wanted: the positions and, if the stress is needed, the strain.
+        training: whether the gradients will be differentiated again.
+    """
+    if not energy.requires_grad:  # the batch has no edge, and no weight is trained
         return [torch.zeros_like(leaf) for leaf in wanted]
     found = torch.autograd.grad(energy, wanted, create_graph=training, allow_unused=True)
     return [
@@ -303,7 +348,15 @@ def _gradients(
 
 
 def _stress(graphs: GraphBatch, gradient: torch.Tensor) -> torch.Tensor:
-    """dE/dε over the volume, exactly zero for structures that have none."""
+    """Divide the derivative of the energy with respect to the strain by the volume.
+
+    Args:
+        graphs: the batch, with its cells.
+        gradient: [n_graphs, 3, 3] eV, dE/dε.
+
+    Returns:
+        [n_graphs, 3, 3] eV/Å³, exactly zero for structures that are not periodic.
+    """
     periodic = graphs.periodic[:, None, None]
     regular = torch.eye(3, dtype=gradient.dtype, device=gradient.device)
     volume = torch.linalg.det(torch.where(periodic, graphs.cell.to(gradient), regular)).abs()

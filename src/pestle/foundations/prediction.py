@@ -1,4 +1,4 @@
-"""Predict many frames with a model, in batches bounded by their edges."""
+"""Predict many frames with a model, in batches with a limited number of edges."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ from pestle.structures.graphs import GraphBatch, collate, make_graph
 
 @dataclass
 class FramePrediction:
-    """What a model says of one frame; eV, eV/Å, eV/Å³.
+    """This class holds what a model predicts for one frame.
 
-    `energy` is the total (float64), `interaction_energy` that total without the E0s. `stress` is
-    `None` for frames that are not periodic.
+    Attributes:
+        energy: total energy in eV, float64.
+        interaction_energy: total energy minus the sum of the E0s, in eV.
+        forces: [n_atoms, 3] eV/Å.
+        stress: [3, 3] eV/Å³; `None` for a frame that is not periodic.
     """
 
     energy: float
@@ -32,7 +35,7 @@ class FramePrediction:
 
     @property
     def finite(self) -> bool:
-        """Whether energy, forces and, where there is one, stress are numbers."""
+        """Return whether energy, forces and stress (if there is one) are finite numbers."""
         return bool(
             np.isfinite(self.energy)
             and np.isfinite(self.forces).all()
@@ -41,31 +44,43 @@ class FramePrediction:
 
 
 class KnownPredictions:
-    """What one head of a model said of frames before: `predict_frames` does not ask it again.
+    """This class remembers the predictions of one head of a model.
 
-    A frame is known by its identity, not by its content; nobody may move its atoms meanwhile.
+    `predict_frames` does not predict remembered frames again. A frame is recognised as the same
+    Python object, not by its content. Its atoms must not be moved as long as the predictions are
+    used.
     """
 
     def __init__(self) -> None:
         self._found: dict[int, tuple[Frame, FramePrediction]] = {}
 
     def add(self, frames: Sequence[Frame], predictions: Sequence[FramePrediction]) -> None:
-        """Keep the predictions of these frames."""
+        """Remember the predictions of these frames.
+
+        Args:
+            frames: the frames that were predicted.
+            predictions: one prediction per frame, in the same order.
+        """
         for frame, said in zip(frames, predictions, strict=True):
-            # The frame is kept, too: another one must not get its identity.
+            # The frame is kept as well. Otherwise Python could give its id to a new frame.
             self._found[id(frame)] = (frame, said)
 
     def unknown(self, frames: Sequence[Frame]) -> list[Frame]:
-        """The frames that nothing is known of."""
+        """Return those of the frames that have no remembered prediction."""
         return [frame for frame in frames if id(frame) not in self._found]
 
     def of(self, frames: Sequence[Frame]) -> list[FramePrediction]:
-        """The predictions of frames that are all known."""
+        """Return the predictions of frames that all have one, in the order of the frames."""
         return [self._found[id(frame)][1] for frame in frames]
 
 
 def batches_by_edges(graphs: Iterable[GraphBatch], max_edges: int) -> Iterator[GraphBatch]:
-    """Join consecutive graphs into batches of at most `max_edges` edges (one graph at least)."""
+    """Join consecutive graphs into batches with a limited number of edges.
+
+    Args:
+        graphs: graphs of single frames.
+        max_edges: largest number of edges in a batch; a graph that has more is a batch of its own.
+    """
     pending: list[GraphBatch] = []
     edges = 0
     for graph in graphs:
@@ -79,7 +94,12 @@ def batches_by_edges(graphs: Iterable[GraphBatch], max_edges: int) -> Iterator[G
 
 
 def per_frame(batch: GraphBatch, prediction: Prediction) -> list[FramePrediction]:
-    """Cut the prediction of a batch into its frames."""
+    """Split the prediction of a batch into those of its frames.
+
+    Args:
+        batch: the graphs that were predicted.
+        prediction: the prediction of this batch, on any device.
+    """
     energy = prediction.energy.detach().cpu().numpy()
     interaction = prediction.interaction_energy.detach().double().cpu().numpy()
     forces = prediction.forces.detach().double().cpu().numpy()
@@ -101,13 +121,16 @@ def per_frame(batch: GraphBatch, prediction: Prediction) -> list[FramePrediction
 def fits_prediction(
     batch: GraphBatch, frames: Sequence[Frame], device: torch.device, max_edges: int
 ) -> AbstractContextManager[None]:
-    """A block that predicts a batch; too little memory there is an error for the user.
+    """Turn a lack of memory while a batch is predicted into an error for the user.
 
     Args:
-        batch: its `frame` says which frames are in it.
-        frames: the list that `frame` counts in.
-        device: that predicts.
-        max_edges: edges that were allowed in a batch.
+        batch: the batch; its `frame` gives the index of each graph in `frames`.
+        frames: all frames that are predicted.
+        device: the device that predicts.
+        max_edges: largest number of edges that was allowed in a batch, for the advice in the error.
+
+    Returns:
+        A context manager for the prediction.
     """
     where, others = frames[int(batch.frame[0])].where, batch.n_graphs - 1
     return fits_memory(
@@ -125,16 +148,17 @@ def fits_prediction(
 def predict_batches(
     foundation: Foundation, frames: Sequence[Frame], head: int, max_edges: int | None
 ) -> Iterator[list[FramePrediction]]:
-    """Predictions of all frames in their order, a batch at a time.
+    """Predict all frames in their order and yield the predictions of one batch after another.
 
     Args:
-        foundation: the model; predicts on its own device and in its own dtype.
-        frames: structures (labels are not looked at).
+        foundation: the model; it predicts on its own device and in its own dtype.
+        frames: structures; their labels are not used.
         head: index of the head.
-        max_edges: edges per batch; by default the model's `edges_at_once`.
+        max_edges: largest number of edges in a batch; `None` means the model's `edges_at_once`.
 
     Raises:
-        OutOfMemory: a batch does not fit.
+        OutOfMemory: a batch does not fit into the memory of the device.
+        PestleError: the model does not know an element.
     """
     keep_freed_memory()
     max_edges = max_edges or foundation.edges_at_once
@@ -160,21 +184,25 @@ def predict_frames(
     known: KnownPredictions | None = None,
     finite: bool = False,
 ) -> list[FramePrediction]:
-    """Predictions of all frames, in their order.
+    """Predict all frames.
 
     Args:
-        foundation: the model; predicts on its own device and in its own dtype.
-        frames: structures (labels are not looked at).
-        head: head of the model; may be left out where there is one.
-        max_edges: edges per batch; by default the model's `edges_at_once`.
-        on_progress: called with the number of frames done after each batch.
-        known: of this head of this model; frames that are in it are not predicted, the others are
-            added to it.
-        finite: whether a prediction that is no number is an error.
+        foundation: the model; it predicts on its own device and in its own dtype.
+        frames: structures; their labels are not used.
+        head: name of the head, as for `Foundation.head_index`.
+        max_edges: largest number of edges in a batch; `None` means the model's `edges_at_once`.
+        on_progress: function that is called after each batch with the number of frames done so far.
+        known: earlier predictions of the same head of the same model. Frames in it are not
+            predicted again; the others are added to it.
+        finite: whether a prediction that is not a finite number is an error.
+
+    Returns:
+        One prediction per frame, in the order of the frames.
 
     Raises:
-        PestleError: a prediction is not finite, and `finite`; names the frames.
-        OutOfMemory: a batch does not fit.
+        OutOfMemory: a batch does not fit into the memory of the device.
+        PestleError: there is no such head, the model does not know an element, or `finite` is set
+            and a prediction is not finite; the error names the frames.
     """
     index = foundation.head_index(head)
     if known is not None:
@@ -205,6 +233,7 @@ def predict_frames(
 def _require_finite(
     foundation: Foundation, frames: Sequence[Frame], said: Sequence[FramePrediction]
 ) -> None:
+    """Raise a `PestleError` that names the frames whose prediction is not finite."""
     bad = [f.where for f, p in zip(frames, said, strict=True) if not p.finite]
     if bad:
         more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""

@@ -1,9 +1,9 @@
-"""Models of the catalogue: from the cache, downloaded where they are not there, by their hashes.
+"""Load models of the catalogue: from the cache, or downloaded if they are not there.
 
-A published `.model` file is a pickle. It is unpickled only where its hash is the one that the
-catalogue states, or Pestle downloads it in this very command, or the user trusts the file that is
-there. A file whose hash is another than the one stated, or the one that was trusted before, is
-never loaded.
+A published `.model` file is a pickle. It is unpickled only if its hash is the one in the catalogue,
+if Pestle downloaded it in this same command, or if the user trusts the file in the cache. A file is
+never loaded if its hash differs from the one in the catalogue or from the one that was trusted
+before.
 """
 
 from __future__ import annotations
@@ -21,28 +21,29 @@ from pestle.locks import lock_of_file, locked_file
 
 
 def load_published(entry: Entry, *, trust: bool) -> Foundation:
-    """The model of a catalogue entry that has an address.
+    """Load the model of a catalogue entry that has an address.
 
     Args:
-        entry: of the catalogue.
-        trust: unpickle a file that lies in the cache, whose hash is not known.
+        entry: the entry.
+        trust: whether a file in the cache may be unpickled although its hash is not known.
 
     Raises:
-        PestleError: it cannot be downloaded or read, is another file than it should be, or is not
-            trusted.
+        PestleError: the file cannot be downloaded or read, has another hash than it should have, or
+            is not trusted.
     """
     path = entry.cache_file
     assert path is not None
     busy = lock_of_file(path).exists() and os.access(path.parent, os.W_OK)
     if path.is_file() and not busy:
         return _load(entry, path, trust=trust)
-    # Until its hash is remembered: whoever waits must not meet a file that nobody knows yet.
+    # The lock is held until the hash is remembered. Otherwise a waiting command would find a file
+    # whose hash is not known yet, and would refuse it.
     with locked_file(path, waiting=f"downloads {entry.name}"):
         return _load(entry, path, trust=trust)
 
 
 def _load(entry: Entry, path: Path, *, trust: bool) -> Foundation:
-    """The model, downloaded if its file is not there."""
+    """Load the model, and download its file first if it is not there."""
     provenance = Provenance(
         name=entry.name,
         licence=entry.licence,
@@ -76,10 +77,17 @@ def _load(entry: Entry, path: Path, *, trust: bool) -> Foundation:
 
 
 def _source(entry: Entry, path: Path, digest: str, *, came: bool, trust: bool) -> str:
-    """What allows to unpickle the file.
+    """Say what allows to unpickle the file, as words for the record of trusted files.
+
+    Args:
+        entry: the entry of the catalogue.
+        path: the file.
+        digest: SHA-256 of the file.
+        came: whether this command downloaded the file.
+        trust: whether the user trusts a file that was found there.
 
     Raises:
-        PestleError: nothing does.
+        PestleError: nothing allows it.
     """
     if entry.sha256:
         return "the hash is the one in the catalogue"
@@ -98,7 +106,13 @@ def _source(entry: Entry, path: Path, digest: str, *, came: bool, trust: bool) -
 
 
 def _fetch(entry: Entry, path: Path, expected: str) -> str:
-    """Download the file; its SHA-256."""
+    """Download the file and return its SHA-256.
+
+    Args:
+        entry: the entry of the catalogue.
+        path: the file to write.
+        expected: the SHA-256 that it must have; empty if that is not known.
+    """
 
     def check(_: Path, digest: str) -> None:
         if expected and digest != expected:
@@ -115,7 +129,7 @@ def _fetch(entry: Entry, path: Path, expected: str) -> str:
 
 
 def _replaced(entry: Entry) -> str:
-    """What to do where the publishers gave the model another file, as a clause."""
+    """Say what to do if the publishers replaced the file of the model, as a clause."""
     if entry.sha256:
         flag = ", with --trust" if backends.backend(entry.backend).pickled else ""
         return (

@@ -17,19 +17,22 @@ def is_file_pool(name: str) -> bool:
 
 
 def published_sets() -> tuple[replay_sets.ReplayEntry, ...]:
-    """Every published set: name, level of theory, licence, address, file in the cache."""
+    """Return every published set: name, level of theory, licence, address, file in the cache."""
     return replay_sets.ENTRIES
 
 
 def find_published(name: str) -> replay_sets.ReplayEntry | None:
-    """The published set of this name, if there is one."""
+    """Return the published set of this name, or `None` if there is none."""
     return next((entry for entry in published_sets() if entry.name == name), None)
 
 
 def fetch_published(entry: replay_sets.ReplayEntry) -> Path:
-    """The set's file, downloaded if it is not in the cache yet.
+    """Return the file of a set, and download it first if it is not in the cache.
+
+    Args:
+        entry: the set.
 
     Raises:
-        PestleError: it could not be downloaded; says which file to put where.
+        PestleError: the file could not be downloaded; the error says which file to put where.
     """
     return replay_sets.fetch(entry)

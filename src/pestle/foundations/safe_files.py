@@ -1,6 +1,7 @@
-"""The model folder: `architecture.json` and `weights.safetensors`, no code in either.
+"""Write and read a model folder: `architecture.json` and `weights.safetensors`, without code.
 
-Backends turn themselves into a `SafeModel` and back; this file knows nothing of any of them.
+Backends turn their models into a `SafeModel` and back. This file is independent of the
+architectures.
 """
 
 from __future__ import annotations
@@ -24,17 +25,17 @@ from pestle.progress import say
 
 FORMAT = 1
 ARCHITECTURE, WEIGHTS = "architecture.json", "weights.safetensors"
-#: What is known of a model; it is not needed to rebuild it.
+#: The card describes a model for people; it is not needed to rebuild the model.
 CARD = "card.json"
 
 
 @dataclass(frozen=True)
 class SafeModel:
-    """A model as plain data and tensors.
+    """This class holds a model as plain data and tensors.
 
     Attributes:
-        backend: name of the backend that can rebuild it.
-        architecture: JSON-able description of the network.
+        backend: name of the backend that can rebuild the model.
+        architecture: description of the network, as data that JSON can hold.
         elements: atomic numbers in the model's order.
         heads: names of the heads.
         e0s: [n_heads][n_elements] eV.
@@ -51,15 +52,11 @@ class SafeModel:
     tensors: dict[str, torch.Tensor]
 
 
-def _sorted_json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, allow_nan=False)
-
-
 def fingerprint(model: SafeModel) -> str:
-    """First 16 hexadecimal digits of the SHA-256 of architecture, weights and E0s."""
+    """Return 16 hexadecimal digits of the SHA-256 of architecture, weights and E0s."""
     digest = hashlib.sha256()
     plain = [model.backend, model.architecture, model.elements, model.heads, model.e0s]
-    digest.update(_sorted_json(plain).encode())
+    digest.update(json.dumps(plain, sort_keys=True, allow_nan=False).encode())
     for name, tensor in sorted(model.tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         flat = tensor.detach().cpu().contiguous().reshape(-1)
@@ -68,10 +65,14 @@ def fingerprint(model: SafeModel) -> str:
 
 
 def write(folder: Path, model: SafeModel) -> None:
-    """Write the two files of a model; others in the folder stay.
+    """Write the two files of a model; other files in the folder stay as they are.
 
-    The hash of the weights in `architecture.json` ties the two together, so that a write cut short
-    between them is noticed when they are read.
+    `architecture.json` holds the hash of the weights, which connects the two files: if writing was
+    interrupted between them, reading notices it.
+
+    Args:
+        folder: folder to write to; it is made if it does not exist.
+        model: the model.
     """
     folder.mkdir(parents=True, exist_ok=True)
     # safetensors refuses tensors that share memory or are not contiguous.
@@ -94,6 +95,7 @@ def write(folder: Path, model: SafeModel) -> None:
 
 
 def _document(path: Path) -> dict[str, Any]:
+    """Read `architecture.json` and check its format number."""
     document = read_json(path)
     if "format" not in document:
         raise PestleError("it is not the architecture file of a Pestle model", where=str(path))
@@ -107,17 +109,22 @@ def _document(path: Path) -> dict[str, Any]:
 
 
 def _provenance(entry: Mapping[str, Any]) -> Provenance:
+    """Make the provenance of its entry in `architecture.json`."""
     known = {k: entry[k] for k in ("name", "licence", "level_of_theory")}
-    # Files of older versions do not say.
+    # Files of older versions lack these entries.
     known |= {k: entry[k] for k in ("dispersion", "dispersion_removed") if k in entry}
     return Provenance(**known, notes=tuple(entry.get("notes", ())))
 
 
 def require_finite(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
-    """The weights of a model must be numbers.
+    """Check that all weights of a model are finite numbers.
+
+    Args:
+        tensors: weights and buffers by name.
+        path: the file that holds them, for the error.
 
     Raises:
-        PestleError: one is not; names the tensor.
+        PestleError: a number is not finite; the error names its tensor.
     """
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
@@ -129,7 +136,10 @@ def require_finite(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
 
 
 def check_card(folder: Path) -> None:
-    """Say where the card of a model is damaged; the model itself has hashes of its own."""
+    """Warn the user if the card of a model is damaged.
+
+    This is no error: the model does not need the card, and its own files have hashes of their own.
+    """
     if not (folder / CARD).is_file():
         return
     try:
@@ -144,10 +154,13 @@ def check_card(folder: Path) -> None:
 
 
 def read(folder: Path) -> SafeModel:
-    """Read a model folder; runs no code from it.
+    """Read a model folder; this runs no code from it.
+
+    Args:
+        folder: the folder that holds `architecture.json` and `weights.safetensors`.
 
     Raises:
-        PestleError: a file is missing, damaged, or does not belong to the other one, or a weight
+        PestleError: a file is missing or damaged, the two files do not belong together, or a weight
             is not finite.
     """
     document = _document(folder / ARCHITECTURE)

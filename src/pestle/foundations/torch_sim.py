@@ -1,13 +1,14 @@
-"""torch-sim model over any `Foundation`: batched relaxation and molecular dynamics.
+"""Provide a torch-sim model of any `Foundation`, for batched relaxation and molecular dynamics.
 
-Written for torch-sim 0.3, whose states hold one `pbc` flag for all systems, cells as columns, and
-no charge.
+It is written for torch-sim 0.3. The states of that version have one `pbc` flag for all systems,
+lattice vectors in columns, and no charge.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from torch_sim.models.interface import ModelInterface
 from torch_sim.typing import StateDict
 
 from pestle.errors import PestleError
+from pestle.foundations import load_foundation
 from pestle.foundations.calculator import CHARGE_KEYS, SPIN_KEYS, info_of
 from pestle.foundations.interface import Foundation
 from pestle.foundations.torch_sim_systems import Systems
@@ -25,54 +27,68 @@ from pestle.structures.frame import Frame
 from pestle.structures.graphs import collate, make_graphs
 from pestle.structures.neighbour_lists import NeighbourLists
 
-#: Neighbours of an atom that no solid has: diamond has 160 within 6 Å.
+#: Number of neighbours of an atom that no real solid reaches: diamond has 160 within 6 Å.
 MAX_NEIGHBOURS = 5_000
-#: eV/atom that two predictions of one structure may differ by in single precision.
+#: Largest difference in eV/atom of two predictions of the same structure in float32.
 ROUNDING = 1e-5
 
 
-def torch_sim_model(foundation: Foundation, *, head: str | None = None) -> FoundationModel:
-    """A foundation model for torch-sim; `FoundationModel` has the options.
+def torch_sim_model(
+    model: Foundation | str | Path, *, head: str | None = None, trust: bool = False
+) -> FoundationModel:
+    """Make a torch-sim model of a foundation, for batched relaxation and molecular dynamics.
+
+    >>> import torch_sim as ts
+    >>> model = pestle.torch_sim_model("runs/mine")
+    >>> ts.optimize(system=structures, model=model, optimizer=ts.Optimizer.fire)
+
+    `FoundationModel` takes further options.
 
     Args:
-        foundation: the model; its device and dtype are those of the states.
-        head: head that predicts; may be left out where there is one, or one called Default.
+        model: what `pestle.load` takes, or a model that it gave; its device and dtype are also
+            those of the states.
+        head: name of the head that predicts, as for `Foundation.head_index`.
+        trust: whether a `.model` file may be unpickled, as for `pestle.load`.
 
     Raises:
-        PestleError: there is no such head, or none was named where it could be several.
+        PestleError: there is no such model or head, or no head was named and several are possible.
     """
-    return FoundationModel(foundation, head)
+    if not isinstance(model, Foundation):
+        model = load_foundation(model, trust=trust)
+    return FoundationModel(model, head)
 
 
 class FoundationModel(ModelInterface):
-    """One head of a foundation model, as torch-sim calls it.
+    """This torch-sim model predicts with one head of a foundation.
 
-    Called on a state of n systems it gives
+    Called with a state of n systems it returns
 
-    - `energy` [n_systems] eV: totals, *float64 whatever the dtype of the state*, because
-      all-electron totals do not fit float32;
-    - `forces` [n_atoms, 3] eV/Å and `stress` [n_systems, 3, 3] eV/Å³ (ASE's sign, zero without
-      periodic boundaries), in the dtype of the state.
+    - `energy` [n_systems] eV: total energies in *float64 whatever the dtype of the state*, because
+      all-electron total energies exceed the precision of float32;
+    - `forces` [n_atoms, 3] eV/Å and `stress` [n_systems, 3, 3] eV/Å³ (ASE's sign convention, zero
+      without periodic boundaries), in the dtype of the state.
 
-    A system that is not finite any more (atoms, cell, or what the network makes of them), or has
-    shrunk until its atoms have more than `max_neighbours` neighbours, gets the energy NaN and zero
-    forces and stress, so that it stands still while the others go on. Its neighbours would fill the
-    memory, and torch-sim can neither be stopped between two steps nor always bear NaN in a cell.
+    A system is lost if its positions, cell or prediction are no longer finite, or if it has
+    collapsed, so that its atoms have more than `max_neighbours` neighbours on average. A lost
+    system gets the energy NaN and zero forces and stress. It then stands still while the other
+    systems go on. This is necessary because the neighbours of a collapsed system would fill the
+    memory, torch-sim cannot be stopped between two steps, and it does not always accept NaN in a
+    cell.
 
-    torch-sim's optimizers and integrators do not pass a charge on, so one charge and one spin hold
-    for all systems; a state that has `charge` or `spin` [n_systems] itself goes before them.
+    torch-sim's optimizers and integrators do not pass on a charge. Therefore all systems have the
+    same charge and spin, unless the state itself has `charge` or `spin` [n_systems].
 
     Args:
-        foundation: the model; copied, since derivatives by weights are switched off here. Its
-            device and dtype are those of the states.
-        head: head that predicts; may be left out where there is one, or one called Default.
+        foundation: the model; it is copied, because derivatives with respect to the weights are
+            switched off here. Its device and dtype are also those of the states.
+        head: name of the head that predicts, as for `Foundation.head_index`.
         charge: total charge of every system, in e.
         spin: spin multiplicity of every system.
-        max_neighbours: mean number of neighbours above which a crystal has collapsed.
-        compute_stress: whether to give the stress.
+        max_neighbours: mean number of neighbours above which a crystal counts as collapsed.
+        compute_stress: whether to compute the stress.
 
     Raises:
-        PestleError: there is no such head, or none was named where it could be several.
+        PestleError: there is no such head, or no name was given and several heads are possible.
     """
 
     def __init__(
@@ -96,22 +112,22 @@ class FoundationModel(ModelInterface):
     # -- what torch-sim asks --------------------------------------------------------------------
     @property
     def device(self) -> torch.device:
-        """Device of the network."""
+        """Return the device that holds the network."""
         return self.foundation.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """dtype of the network."""
+        """Return the dtype of the network."""
         return self.foundation.dtype
 
     @property
     def head(self) -> str:
-        """Name of the head that predicts."""
+        """Return the name of the head that predicts."""
         return self.foundation.heads[self._row]
 
     @property
     def compute_stress(self) -> bool:
-        """Whether the stress is given."""
+        """Return whether the stress is computed."""
         return self._compute_stress
 
     @compute_stress.setter
@@ -120,7 +136,7 @@ class FoundationModel(ModelInterface):
 
     @property
     def compute_forces(self) -> bool:
-        """Whether the forces are given."""
+        """Return whether the forces are given."""
         return self._compute_forces
 
     @compute_forces.setter
@@ -128,11 +144,18 @@ class FoundationModel(ModelInterface):
         self._compute_forces = wanted
 
     def forward(self, state: ts.SimState | StateDict, **kwargs: object) -> dict[str, torch.Tensor]:
-        """Energies, forces and stresses of a state, which is not changed.
+        """Predict the energies, forces and stresses of a state.
+
+        Args:
+            state: the systems, as a state or as the dictionary of its fields; not changed.
+            kwargs: not used.
+
+        Returns:
+            `energy`, `forces` and `stress` with the shapes and units given above.
 
         Raises:
-            PestleError: an element that the model does not know, or a periodic system without a
-                volume; with the number of the system in the state.
+            PestleError: the model does not know an element, or a periodic system has no volume; the
+                error gives the number of the system in the state.
         """
         if isinstance(state, dict):
             state = ts.SimState(**{"masses": torch.ones_like(state["positions"][:, 0]), **state})
@@ -160,18 +183,19 @@ class FoundationModel(ModelInterface):
 
     # -- states ---------------------------------------------------------------------------------
     def state(self, structures: Sequence[Atoms] | Sequence[Frame]) -> ts.SimState:
-        """The state in which a simulation of these structures starts, at rest.
+        """Make the state in which a simulation of these structures starts, with atoms at rest.
 
-        Unlike torch-sim's own conversion it does not take a slab for a molecule or drop
-        constraints, gives a left-handed cell the right-handed one of the same lattice (torch-sim's
-        volumes have a sign, and its cell filters would pull where they should push), and sees to it
-        that elements, charge and spin are those of the model.
+        It differs from torch-sim's own conversion in three points. It does not take a slab for a
+        molecule, and it does not drop constraints: both are errors. A left-handed cell is replaced
+        by a right-handed one of the same lattice, because torch-sim's volumes have a sign, and its
+        cell filters would pull where they should push. Elements, charge and spin are checked
+        against the model.
 
         Args:
-            structures: all periodic in three directions, or none in any.
+            structures: all periodic in three directions, or none periodic in any direction.
 
         Raises:
-            PestleError: a structure that torch-sim or the model cannot take.
+            PestleError: torch-sim or the model cannot simulate a structure.
         """
         frames = [
             s if isinstance(s, Frame) else _frame(s, index=k) for k, s in enumerate(structures)
@@ -186,9 +210,9 @@ class FoundationModel(ModelInterface):
             [right_handed(f.atoms) for f in frames], self.device, self.dtype
         )
 
-    # -- how ------------------------------------------------------------------------------------
+    # -- checks ---------------------------------------------------------------------------------
     def _systems(self, state: ts.SimState) -> Systems:
-        """The systems of a state, checked."""
+        """Take the systems from a state and check them."""
         systems = Systems.of(state, charge=self.charge, spin=self.spin)
         wrong = systems.any_of(~np.isin(systems.numbers, self.foundation.elements))
         wrong |= systems.pbc.all(axis=1) & (systems.volumes == 0.0)
@@ -198,7 +222,7 @@ class FoundationModel(ModelInterface):
         return systems
 
     def _check(self, atoms: Atoms, where: str) -> None:
-        """Raises a PestleError unless the model can predict these atoms."""
+        """Raise a `PestleError` unless the model can predict these atoms."""
         unknown = sorted(set(atoms.numbers.tolist()) - set(self.foundation.elements))
         if unknown:
             symbols = ", ".join(chemical_symbols[z] for z in unknown)
@@ -215,7 +239,7 @@ class FoundationModel(ModelInterface):
             )
 
     def _check_charges(self, frames: Sequence[Frame]) -> None:
-        """Raises a PestleError where charge or spin of a structure would be lost and matter."""
+        """Raise a `PestleError` if the model reads a charge or spin that the state would lose."""
         foundation, made_for = self.foundation, (self.charge, self.spin)
         known = {made_for}
         for frame in frames:
@@ -228,7 +252,7 @@ class FoundationModel(ModelInterface):
             graphs = collate(make_graphs(twice, foundation.cutoff, dtype=foundation.dtype))
             graphs = graphs.with_head(self._row).to(foundation.device)
             own, lost = foundation.predict(graphs).interaction_energy.tolist()
-            if abs(own - lost) <= ROUNDING * len(frame):  # the model reads neither
+            if abs(own - lost) <= ROUNDING * len(frame):  # the model reads neither charge nor spin
                 continue
             raise PestleError(
                 f"it has charge {charge:g} and spin multiplicity {spin:g}, but torch-sim's states "
@@ -239,7 +263,11 @@ class FoundationModel(ModelInterface):
 
 
 def right_handed(atoms: Atoms) -> Atoms:
-    """The same atoms in a cell of positive determinant: -a, -b, -c span the lattice of a, b, c."""
+    """Return the same atoms in a right-handed cell, one with a positive determinant.
+
+    The lattice vectors -a, -b, -c span the same lattice as a, b, c. Atoms that are not periodic in
+    all directions are returned as they are.
+    """
     if not atoms.pbc.all() or np.linalg.det(atoms.cell.array) > 0:
         return atoms
     turned = atoms.copy()
@@ -248,13 +276,13 @@ def right_handed(atoms: Atoms) -> Atoms:
 
 
 def _frame(atoms: Atoms, index: int) -> Frame:
-    """A structure with the charge and spin that `FoundationCalculator` would read."""
+    """Make a frame with the charge and spin that `FoundationCalculator` would read."""
     charge, spin = info_of(atoms, CHARGE_KEYS), info_of(atoms, SPIN_KEYS)
     return Frame(atoms, charge=charge, spin=spin, source="structures", index=index)
 
 
 def _check_for_torch_sim(frame: Frame, first: Frame, cutoff: float) -> None:
-    """Raises a PestleError for what a state of torch-sim cannot hold."""
+    """Raise a `PestleError` if a state of torch-sim cannot hold this frame."""
     pbc = frame.atoms.pbc
     if pbc.any() and not pbc.all():
         raise PestleError(

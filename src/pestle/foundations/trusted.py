@@ -1,15 +1,14 @@
-"""Pickled models that were trusted once: the safe form of each, by the SHA-256 of its file.
+"""Keep the safe form of pickled models that were trusted once, by the SHA-256 of the file.
 
-Loading a pickle runs code that its author put in it. That happens once for a file: when a user says
---trust in the command, or when Pestle itself downloads the file of a catalogue entry. Its safe form
-(architecture.json and weights.safetensors, no code in either) is kept, and from then on a file with
-this hash is loaded from there, and nothing is unpickled.
+Loading a pickle runs code that its author put in it. This happens only once for a file: when the
+user gives --trust in the command, or when Pestle itself downloads the file of a catalogue entry.
+The safe form of the model (architecture.json and weights.safetensors, both without code) is kept.
+From then on it is loaded in place of every file with this hash, and nothing is unpickled.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,15 +26,16 @@ RECORD = "record.json"
 
 
 class Record(BaseModel):
-    """What is remembered of a trusted file.
+    """This record describes a trusted file.
 
     Attributes:
-        format: of this record.
-        sha256: of the pickled file.
-        architecture_sha256: of architecture.json of the safe form, which holds that of the weights.
-        entry: name of the catalogue entry whose file it is; `None` for other files.
-        source: what allowed it to be unpickled, as words.
-        when: in UTC.
+        format: number of this record's format.
+        sha256: SHA-256 of the pickled file.
+        architecture_sha256: SHA-256 of architecture.json of the safe form, which in turn holds that
+            of the weights.
+        entry: name of the catalogue entry that the file belongs to; `None` for other files.
+        source: what allowed to unpickle the file, as words.
+        when: time in UTC, ISO 8601.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,24 +49,38 @@ class Record(BaseModel):
 
 
 def store() -> Path:
-    """The folder that holds a folder for each trusted file, called by its hash."""
+    """Return the folder that has one subfolder per trusted file, named by the file's SHA-256."""
     return catalogue.cache_home() / "pestle" / "trusted"
 
 
 def hash_of(entry: str) -> str:
-    """SHA-256 remembered of a catalogue entry's file; empty where none is.
+    """Return the SHA-256 of the trusted file of a catalogue entry.
+
+    Args:
+        entry: name of the catalogue entry.
+
+    Returns:
+        The SHA-256; empty if no file of this entry was trusted.
 
     Raises:
         PestleError: a record cannot be read.
     """
-    return next((record.sha256 for record in _records() if record.entry == entry), "")
+    records = (_read(path.parent) for path in sorted(store().glob(f"*/{RECORD}")))
+    return next((record.sha256 for record in records if record.entry == entry), "")
 
 
 def recall(digest: str, provenance: Provenance) -> Foundation | None:
-    """The model of a file with this SHA-256 from its safe form; `None` where it is not trusted yet.
+    """Load the safe form of a trusted file.
+
+    Args:
+        digest: SHA-256 of the pickled file.
+        provenance: where the model comes from; it replaces the one that was kept.
+
+    Returns:
+        The model; `None` if no file with this SHA-256 was trusted.
 
     Raises:
-        PestleError: what is kept of it cannot be read or is damaged.
+        PestleError: the safe form or its record cannot be read or is damaged.
     """
     folder = store() / digest
     if not (folder / RECORD).is_file():
@@ -94,15 +108,15 @@ def unpickle(
     """Load a pickled file, which runs its author's code, and keep its safe form.
 
     Args:
-        backend: reads it.
+        backend: the backend that reads the file.
         path: the file.
-        digest: its SHA-256.
-        provenance: of the model.
-        source: what allows it, as words.
-        entry: name of the catalogue entry whose file it is.
+        digest: SHA-256 that the file had when it was trusted.
+        provenance: where the model comes from; the model keeps it.
+        source: what allows to unpickle the file, as words.
+        entry: name of the catalogue entry that the file belongs to.
 
     Raises:
-        PestleError: it cannot be read, or holds no model.
+        PestleError: the file changed, cannot be read, or holds no model.
     """
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != digest:
@@ -119,19 +133,15 @@ def unpickle(
             source=source,
             when=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        # The record last: without it the folder counts for nothing.
+        # The record is written last: a folder without it is ignored.
         write_json(folder / RECORD, record.model_dump())
     except (OSError, CannotWrite) as error:
         say(f"warning: its safe form cannot be kept, so trust will be asked for again ({error})")
     return model
 
 
-def _records() -> Iterator[Record]:
-    for path in sorted(store().glob(f"*/{RECORD}")):
-        yield _read(path.parent)
-
-
 def _read(folder: Path) -> Record:
+    """Read the record in a folder and check that it belongs there."""
     path = folder / RECORD
     try:
         record = Record.model_validate_json(path.read_text(encoding="utf-8"))
@@ -147,4 +157,5 @@ def _read(folder: Path) -> Record:
 
 
 def _forget(folder: Path) -> str:
+    """Say how to have a model trusted again."""
     return f"Delete {folder}, and the model must be trusted again."

@@ -31,6 +31,9 @@ def check(
 ) -> CheckReport:
     """Check labelled structures.
 
+    >>> report = pestle.check(["frames.xyz"], foundation="medium-mpa-0")
+    >>> report.errors, report.warnings
+
     Args:
         data: files or globs of the training (or only) frames.
         valid, test: files of the other splits; frames shared between splits are errors.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from pestle.jobs.models import load_model
 from pestle.jobs.potentials import Contenders
 from pestle.jobs.probe import run_protocol
 from pestle.locks import locked_folder
-from pestle.metrics import FrameErrors
+from pestle.metrics import ALL, UNITS, FrameErrors, error_table
 from pestle.progress import say
 from pestle.protocols.base import Inputs
 from pestle.protocols.errors.protocol import PROTOCOL
@@ -28,6 +29,51 @@ from pestle.structures.dispersion import D3, without_dispersion
 from pestle.structures.frame import elements_of
 from pestle.structures.reading import LabelKeys, read_frames
 from pestle.structures.selection import Selection
+from pestle.views import Shown, Table, figure
+
+
+@dataclass(frozen=True, repr=False)
+class Evaluation(Shown, Mapping[str, FrameErrors]):
+    """Errors of a model: a table from `all` and each config_type to errors.
+
+    Attributes:
+        model: as it was given.
+        data: files or globs as they were given.
+        groups: group → errors (meV/atom, meV/Å, meV/Å³).
+    """
+
+    model: str
+    data: tuple[str, ...]
+    groups: dict[str, FrameErrors]
+
+    def __getitem__(self, group: str) -> FrameErrors:
+        return self.groups[group]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.groups)
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def __repr__(self) -> str:
+        return f"<Evaluation of {self.model}: {self.lines()[0]}>"
+
+    def lines(self) -> list[str]:
+        errors = self.groups[ALL]
+        told = [
+            f"{name.replace('_rmse', '')} RMSE {figure(value, 3)} {UNITS[name]}"
+            for name, value in errors.figures.items()
+            if value is not None and name.endswith("_rmse")
+        ]
+        return [f"{', '.join(told)} on {errors.n_frames} frames"]
+
+    def tables(self) -> list[Table]:
+        title = f"errors on {', '.join(self.data)}"
+        return [error_table(title, {self.model: self.groups})]
+
+    def to_json(self) -> dict[str, dict[str, Any]]:
+        """Group → name of the error → value."""
+        return {group: errors.model_dump() for group, errors in self.groups.items()}
 
 
 def evaluate(
@@ -44,8 +90,11 @@ def evaluate(
     device: str = "auto",
     max_edges: int | None = None,
     out: Path | None = None,
-) -> dict[str, dict[str, Any]]:
+) -> Evaluation:
     """Errors of a model.
+
+    >>> found = pestle.evaluate("runs/mine", ["test.xyz"])
+    >>> found["all"].forces_rmse  # meV/Å
 
     Args:
         model: run folder, model folder, `.model` file (with trust), catalogue name, or an
@@ -63,8 +112,7 @@ def evaluate(
         out: folder for what `pestle probe errors` writes; by default nothing is kept.
 
     Returns:
-        `all` and each config_type → n_frames, energy_rmse, energy_mae (meV/atom), forces_rmse,
-        forces_mae (meV/Å), stress_rmse, stress_mae (meV/Å³); `None` where no frame has the label.
+        Group → errors; the groups are `all` and each config_type.
 
     Raises:
         PestleError: a file or model cannot be read, no frame has a label, or the frames are of
@@ -108,7 +156,7 @@ def evaluate(
             PROTOCOL, Contenders(potential), inputs, ErrorSettings(), folder, precision
         )
     groups: dict[str, FrameErrors] = found.numbers.sets["data"][potential.name]
-    return {group: errors.model_dump() for group, errors in groups.items()}
+    return Evaluation(model, tuple(data), dict(groups))
 
 
 @contextmanager

@@ -29,13 +29,14 @@ from pestle.jobs.models import load_model
 from pestle.locks import locked_file
 from pestle.progress import say
 from pestle.records.folder import require_file
+from pestle.views import Shown, Table
 
 #: Of a model whose head cannot be named anew.
 ONE_HEAD = f"Its head has to be called {TARGET_HEAD} where the model is made."
 
 
-@dataclass(frozen=True)
-class Exported:
+@dataclass(frozen=True, repr=False)
+class Exported(Shown):
     """What was written.
 
     Attributes:
@@ -67,6 +68,18 @@ class Exported:
     correction: str = ""
     sha256: dict[str, str] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"<Exported {self.lines()[0]}>"
+
+    def lines(self) -> list[str]:
+        """The model, and what the user should know about its files."""
+        return [f"{self.model}, head {self.head}, {self.dtype}", *self.notes]
+
+    def tables(self) -> list[Table]:
+        """The files."""
+        rows = [[kind, path] for kind, path in self.files.items()]
+        return [Table("files", ["kind", "file"], rows)]
+
     def to_json(self) -> dict[str, Any]:
         """The same as plain data."""
         return asdict(self)
@@ -85,6 +98,8 @@ def export(
     out: str | Path | None = None,
 ) -> Exported:
     """Write a model for another program.
+
+    >>> pestle.export("runs/mine", to="lammps").files
 
     Args:
         model: run folder, model folder, `.model` file (with trust), `.nqx` file, catalogue name,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,81 @@ from pestle.records.folder import require_file
 from pestle.structures.frame import Frame
 from pestle.structures.reading import read_frames
 from pestle.structures.writing import write_frames
+from pestle.views import Shown
 
 SUFFIXES = (".xyz", ".extxyz")
+
+
+@dataclass(frozen=True, repr=False)
+class LabelledFile(Shown):
+    """A file of labelled structures, and how it was made.
+
+    Attributes:
+        out: the file.
+        sha256: of the file.
+        labelled_by: id of the model or calculator.
+        frames: structures in it.
+        made: of these, labelled now.
+        resumed: labelled by a command that was stopped.
+        reused: came with these labels.
+        replaced: came with other labels.
+        with_energy, with_forces, with_stress: structures that have the label now.
+        finished_before: nothing was left to do.
+    """
+
+    out: str
+    sha256: str
+    labelled_by: str
+    frames: int
+    made: int
+    resumed: int
+    reused: int
+    replaced: int
+    with_energy: int
+    with_forces: int
+    with_stress: int
+    finished_before: bool
+
+    @classmethod
+    def of(
+        cls, labelled: Labelled, out: Path, *, resumed: int, finished_before: bool
+    ) -> LabelledFile:
+        """Count what a labelling did."""
+        frames = labelled.frames
+        return cls(
+            out=str(out),
+            sha256=sha256(out),
+            labelled_by=labelled.labelled_by,
+            frames=len(frames),
+            made=labelled.made,
+            resumed=resumed,
+            reused=labelled.reused - resumed,
+            replaced=labelled.replaced,
+            with_energy=sum(frame.energy is not None for frame in frames),
+            with_forces=sum(frame.forces is not None for frame in frames),
+            with_stress=sum(frame.stress is not None for frame in frames),
+            finished_before=finished_before,
+        )
+
+    def __repr__(self) -> str:
+        return f"<LabelledFile {self.lines()[0]}>"
+
+    def lines(self) -> list[str]:
+        """What was done, on one line."""
+        if self.finished_before:
+            return [f"{self.out}: already labelled ({self.frames} structures)"]
+        parts = [f"{self.made} labelled now"]
+        for number, text in (
+            (self.resumed, "labelled before the stop"),
+            (self.reused, "came with these labels"),
+            (self.replaced, "had other labels, which are gone"),
+        ):
+            parts += [f"{number} {text}"] * bool(number)
+        return [f"{self.out}: {self.frames} structures ({', '.join(parts)})"]
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return asdict(self)
 
 
 def label(
@@ -36,8 +110,10 @@ def label(
     dtype: str = "float64",
     device: str = "auto",
     max_edges: int | None = None,
-) -> dict[str, Any]:
+) -> LabelledFile:
     """Write structures with the labels of a model or a calculator.
+
+    >>> pestle.label(["broad.xyz"], "labelled.xyz", model="medium-mpa-0")
 
     Energies and forces, and stresses where a structure is periodic in three directions, replace
     whatever labels the structures came with. Each frame says in `pestle_labels` which model made
@@ -57,10 +133,7 @@ def label(
         max_edges: edges in a batch.
 
     Returns:
-        `out`, its `sha256`, `labelled_by` (id of model or calculator), `frames`, and of these
-        `made` (labelled now), `resumed` (labelled by a run that was stopped), `reused` (came with
-        these labels), `replaced` (came with others), `with_energy`, `with_forces`, `with_stress`;
-        `finished_before`: nothing was left to do.
+        The file, and how many structures were labelled.
 
     Raises:
         PestleError: a mistake in files, model or calculator; a structure that cannot be labelled;
@@ -77,26 +150,12 @@ def label(
         if out.exists():
             finished = _finished(out, frames, labeller.id)
             partial.remove()
-            return _facts(finished, out, resumed=0, finished_before=True)
+            return LabelledFile.of(finished, out, resumed=0, finished_before=True)
         with stoppable(partial):
             labelled, resumed = label_resumably(labeller, frames, partial, "labelling")
             write_frames(out, labelled.frames)
     partial.remove()
-    return _facts(labelled, out, resumed=resumed, finished_before=False)
-
-
-def label_line(facts: Mapping[str, Any]) -> str:
-    """What `label` did, on one line."""
-    if facts["finished_before"]:
-        return f"{facts['out']}: already labelled ({facts['frames']} structures)"
-    parts = [f"{facts['made']} labelled now"]
-    for name, text in (
-        ("resumed", "labelled before the stop"),
-        ("reused", "came with these labels"),
-        ("replaced", "had other labels, which are gone"),
-    ):
-        parts += [f"{facts[name]} {text}"] * bool(facts[name])
-    return f"{facts['out']}: {facts['frames']} structures ({', '.join(parts)})"
+    return LabelledFile.of(labelled, out, resumed=resumed, finished_before=False)
 
 
 def _labeller(
@@ -161,21 +220,3 @@ def _finished(out: Path, frames: Sequence[Frame], labeller: str) -> Labelled:
             fix="Remove it or choose another name with -o.",
         )
     return Labelled(found, labeller, reused=len(found), made=0, replaced=0)
-
-
-def _facts(labelled: Labelled, out: Path, *, resumed: int, finished_before: bool) -> dict[str, Any]:
-    frames = labelled.frames
-    return {
-        "out": str(out),
-        "sha256": sha256(out),
-        "labelled_by": labelled.labelled_by,
-        "frames": len(frames),
-        "made": labelled.made,
-        "resumed": resumed,
-        "reused": labelled.reused - resumed,
-        "replaced": labelled.replaced,
-        "with_energy": sum(frame.energy is not None for frame in frames),
-        "with_forces": sum(frame.forces is not None for frame in frames),
-        "with_stress": sum(frame.stress is not None for frame in frames),
-        "finished_before": finished_before,
-    }

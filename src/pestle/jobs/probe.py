@@ -28,18 +28,19 @@ from pestle.protocols.thresholds import read_thresholds
 from pestle.records.folder import require_folder
 from pestle.records.manifest import Manifest
 from pestle.records.results import About, Measured, N
-from pestle.records.verdict import Finding
+from pestle.records.verdict import Finding, worst
 from pestle.settings.probe import ProbeSettings
 from pestle.settings.run_file import build
 from pestle.structures.frame import Frame, elements_of
 from pestle.structures.reading import read_frames
+from pestle.views import Shown, Table
 
 #: What a protocol leaves for readers.
 RESULTS = ("metrics.json", "charts.json", "tables.json", "flagged.xyz")
 
 
-@dataclass(frozen=True)
-class Probed:
+@dataclass(frozen=True, repr=False)
+class Probed(Shown):
     """What came of one protocol.
 
     Attributes:
@@ -53,6 +54,20 @@ class Probed:
     measured: Measured[Any]
     findings: list[Finding]
     folder: Path
+
+    def __repr__(self) -> str:
+        return f"<Probed {self.lines()[0]}>"
+
+    def lines(self) -> list[str]:
+        """The protocol, its worst finding, and where the results lie."""
+        level = worst([finding.level for finding in self.findings]).upper()
+        judged = f"{level}, {len(self.findings)} findings" if self.findings else "nothing judged"
+        return [f"{self.protocol.name}: {judged}", f"results: {self.folder}"]
+
+    def tables(self) -> list[Table]:
+        """The findings."""
+        rows = [[f.level.upper(), f.sentence, f.limit] for f in self.findings]
+        return [Table("findings", ["level", "finding", "threshold"], rows)]
 
     def to_json(self) -> dict[str, Any]:
         """What metrics.json holds, with `findings` and the folder `out`."""
@@ -78,6 +93,8 @@ def probe(
     out: str | Path | None = None,
 ) -> Probed:
     """Run one protocol.
+
+    >>> pestle.probe("rss", "runs/mine", against="medium-mpa-0").findings
 
     Args:
         name: of the protocol.

@@ -44,6 +44,7 @@ from pestle.records.verdict import (
 )
 from pestle.report import write_report
 from pestle.settings.probe import ProbeSettings
+from pestle.views import Shown, Table
 
 
 @dataclass
@@ -56,8 +57,51 @@ class Tested:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def qualify(model: str, **options: Any) -> dict[str, Any]:
+@dataclass(frozen=True, repr=False)
+class Qualification(Shown):
+    """Whether a model is fit for its use.
+
+    Attributes:
+        verdict: findings, and what they come to.
+        out: folder of the results.
+        report: the page.
+    """
+
+    verdict: Verdict
+    out: Path
+    report: Path
+
+    def __repr__(self) -> str:
+        return f"<Qualification of {self.verdict.candidate}: {self.lines()[0]}>"
+
+    def lines(self) -> list[str]:
+        """The verdict, and where the page is."""
+        found = self.verdict
+        headline = f"{found.verdict.upper()} ({found.scope} scope): {found.sentence}"
+        return [headline, f"report: {self.report}"]
+
+    def tables(self) -> list[Table]:
+        """The findings, the worst first, and what was not tested."""
+        found = self.verdict
+        findings = [[f.level.upper(), f.protocol, f.sentence, f.limit] for f in found.findings]
+        shown = [Table("findings", ["level", "protocol", "finding", "threshold"], findings)]
+        missing = [
+            [n.protocol, "yes" if n.needed else "no", n.why, n.how] for n in found.not_tested
+        ]
+        if missing:
+            shown.append(Table("not tested", ["protocol", "needed", "why", "how"], missing))
+        return shown
+
+    def to_json(self) -> dict[str, Any]:
+        """What verdict.json holds, with `report` and `out`."""
+        return self.verdict.in_file() | {"report": str(self.report), "out": str(self.out)}
+
+
+def qualify(model: str, **options: Any) -> Qualification:
     """Test a model for what it will be used for, and say whether it is fit.
+
+    >>> found = pestle.qualify("runs/mine", scope="narrow")
+    >>> found.verdict.verdict  # pass, concern, fail or incomplete
 
     Args:
         model: the candidate: run folder, model folder, file, catalogue name, or
@@ -67,7 +111,7 @@ def qualify(model: str, **options: Any) -> dict[str, Any]:
             {inputs}
 
     Returns:
-        What verdict.json holds, with `report` and `out`.
+        The verdict, and where results and page lie.
 
     Raises:
         PestleError: a mistake in names, settings, models or data, or another command writes to
@@ -83,7 +127,7 @@ if qualify.__doc__:  # python -OO leaves it out
     )
 
 
-def qualified(asked: Request) -> dict[str, Any]:
+def qualified(asked: Request) -> Qualification:
     """The same of a request."""
     limits = read_thresholds(Path(asked.thresholds) if asked.thresholds is not None else None)
     run = read_run(asked.model, with_data=HELD_OUT.name not in asked.files)
@@ -157,7 +201,7 @@ def qualified(asked: Request) -> dict[str, Any]:
         verdict.write(RunFolder(folder).verdict, sealed=True)
         Timings(when=now(), seconds=tested.seconds).write(RunFolder(folder).timings, sealed=True)
         report = write_report(folder)
-        return verdict.in_file() | {"report": str(report), "out": str(folder)}
+        return Qualification(verdict, folder, report)
 
 
 def _contenders(asked: Request, run: OfRun | None) -> Contenders:

@@ -42,6 +42,8 @@ def replay(
 ) -> ReplaySet:
     """Select replay structures and write them as extended XYZ with the labels they have.
 
+    >>> pestle.replay(["pool.xyz"], ["frames.xyz"], out="replay.xyz", count=500)
+
     Args:
         pool: files or globs, names of published sets, `generated`.
         data: files or globs of the data whose elements are matched.

@@ -169,3 +169,9 @@ def structures_digest(frames: Sequence[Frame]) -> str:
             if label is not None:
                 digest.update(np.ascontiguousarray(label, dtype=float).tobytes())
     return digest.hexdigest()[:16]
+
+
+def set_digest(frames: Sequence[Frame]) -> str:
+    """Hash of a set of structures and labels, whatever their order; 16 hexadecimal digits."""
+    every = sorted(structures_digest([frame]) for frame in frames)
+    return hashlib.sha256("".join(every).encode()).hexdigest()[:16]

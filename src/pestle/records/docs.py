@@ -19,18 +19,20 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pestle.files import write_text
 from pestle.records.base import Part, Record
 from pestle.records.card import Card
+from pestle.records.gathered import Gathered
 from pestle.records.manifest import Manifest
 from pestle.records.metrics import MetricsLine
 from pestle.records.timings import Timings
 from pestle.records.verdict import Verdict
 
-#: File → its record.
+#: File, or what a command prints → its record.
 FILES: dict[str, type[Record]] = {
     "manifest.json": Manifest,
     "metrics.jsonl": MetricsLine,
     "model/card.json": Card,
     "verdict.json": Verdict,
     "timings.json": Timings,
+    "pestle report --json": Gathered,
 }
 #: Between these lines docs/run-folder.md holds the tables.
 BEGIN, END = "<!-- made by pestle.records.docs -->", "<!-- end of what is made -->"

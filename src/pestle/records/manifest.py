@@ -410,11 +410,15 @@ class TrainingFacts(Part):
         epochs: done in all.
         steps: updates done in all.
         seconds: spent training (s), interruptions left out.
+        cpu_seconds: the same as processor time, of all threads (s); left out in runs that an
+            earlier version began.
         finished: why it ended.
         kept: `best`, or `last` in a run without validation frames.
         convergence: null where nothing can tell.
         drift_budget: null where no budget was given.
     """
+
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"cpu_seconds"})
 
     best_epoch: int | float
     best_update: int | None = None
@@ -423,6 +427,7 @@ class TrainingFacts(Part):
     epochs: int | float
     steps: int
     seconds: float
+    cpu_seconds: Figure = None
     finished: str = ""
     kept: Literal["best", "last"] = "best"
     convergence: Convergence | None = None

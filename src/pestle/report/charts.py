@@ -133,6 +133,7 @@ def _scale(plot: go.Figure, chart: Chart, values: list[float]) -> None:
             }
             low, high = math.log10(min(positive)), math.log10(max(positive))
             plot.update_yaxes(range=[low - 0.1, high + 0.1])
+            plot.update_layout(meta={"logarithms": True})
         plot.update_yaxes(**axis)
     if chart.y_range is not None and not chart.diagonal:
         low, high = chart.y_range

@@ -80,7 +80,7 @@ def budget_sentence(folder: Results) -> str:
 
 def best_drift(folder: Results) -> tuple[str, str, str] | None:
     """Force drift of the target head in the model that was kept: value, unit, note."""
-    value = _kept_drift(folder)
+    value = kept_drift(folder)
     if value is None:
         return None
     limit = budget(folder)
@@ -90,7 +90,7 @@ def best_drift(folder: Results) -> tuple[str, str, str] | None:
     return number(value), "meV/Å", note
 
 
-def _kept_drift(folder: Results) -> float | None:
+def kept_drift(folder: Results) -> float | None:
     """Force drift of the target head, meV/Å, where interpolation came after training, behind it."""
     if folder.manifest is not None and folder.manifest.interpolation is not None:
         return folder.manifest.interpolation.drift

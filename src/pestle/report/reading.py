@@ -15,6 +15,7 @@ from pestle.adaptation import METHODS, Method
 from pestle.checksums import SUMS, require_sum
 from pestle.files import Damaged, finite, sha256
 from pestle.protocols import declarations
+from pestle.protocols.forgetting.numbers import GroupErrors
 from pestle.protocols.results import Chart, Flagged, Table
 from pestle.records.manifest import SetsOfErrors
 from pestle.records.reading import FolderRecords, read_folder
@@ -32,6 +33,18 @@ _ANEW = "the command that wrote it (pestle probe, qualify or finetune --resume) 
 T = TypeVar("T")
 
 
+class Forgotten(BaseModel):
+    """What a potential says on broad structures: errors by group, where they were measured.
+
+    Attributes:
+        against_labels: against labels.
+        against_foundation: against the foundation.
+    """
+
+    against_labels: dict[str, GroupErrors] | None = None
+    against_foundation: dict[str, GroupErrors] | None = None
+
+
 @dataclass
 class ProtocolResults:
     """What one protocol left; everything may be absent.
@@ -41,6 +54,8 @@ class ProtocolResults:
         about: its models and settings; `None` where metrics.json cannot be read.
         notes: what a reader of the numbers must know.
         errors: of the errors protocol alone.
+        frames: of the errors protocol alone: set → hash of its frames; empty in earlier results.
+        potentials: of the forgetting protocol alone: potential → what it forgot.
         charts, tables: of charts.json and tables.json.
         flagged: structures of flagged.xyz.
         digest: SHA-256 of metrics.json, by which a verdict knows what it judged.
@@ -50,6 +65,8 @@ class ProtocolResults:
     about: About | None = None
     notes: tuple[str, ...] = ()
     errors: SetsOfErrors = field(default_factory=dict)
+    frames: dict[str, str] = field(default_factory=dict)
+    potentials: dict[str, Forgotten] = field(default_factory=dict)
     charts: list[Chart] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     flagged: list[Flagged] = field(default_factory=list)
@@ -150,15 +167,24 @@ def protocol_place(name: str) -> tuple[int, str]:
 
 
 class _Written(BaseModel):
-    """The numbers of metrics.json that the page itself shows, beside what charts and tables hold.
+    """The numbers of metrics.json that the pages themselves show, beside what charts and tables
+    hold.
 
     Attributes:
         notes: of any protocol.
         sets: of the errors protocol: set → model → group → errors.
+        frames: of the errors protocol: set → hash of its frames.
+        potentials: of the forgetting protocol: potential → what it forgot.
     """
 
     notes: tuple[str, ...] = ()
     sets: SetsOfErrors = {}
+    frames: dict[str, str] = {}
+    potentials: dict[str, Forgotten] = {}
+
+
+#: Protocol → the numbers that are its own.
+_OWN = {"errors": ("sets", "frames"), "forgetting": ("potentials",)}
 
 
 def _protocol(folder: Path, missing: list[str]) -> ProtocolResults:
@@ -168,12 +194,12 @@ def _protocol(folder: Path, missing: list[str]) -> ProtocolResults:
     content = _content(folder / "metrics.json", f"{where}/metrics.json", missing)
     if isinstance(content, dict):
         fields = {name: content[name] for name in About.model_fields if name in content}
-        # Only the errors protocol's sets are errors by model and group.
-        shown = ("notes", "sets") if folder.name == "errors" else ("notes",)
+        shown = ("notes", *_OWN.get(folder.name, ()))
         try:
             found.about = About.model_validate(fields)
             written = _Written.model_validate({k: content[k] for k in shown if k in content})
-            found.notes, found.errors = written.notes, written.sets
+            found.notes, found.errors, found.frames = written.notes, written.sets, written.frames
+            found.potentials = written.potentials
         except ValidationError as error:
             missing.append(f"{where}/metrics.json cannot be shown ({_problem(error)})")
     elif content is not None:

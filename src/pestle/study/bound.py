@@ -1,4 +1,4 @@
-"""A command that stops when whoever started it dies: `python -m pestle.study.bound PID ARGUMENTS`.
+"""A command that stops when whoever started it dies: `python bound.py PARENT ARGUMENTS`.
 
 A study that is killed must not leave commands behind that go on without it. On Linux the system
 sends SIGTERM to them, on which they write a checkpoint and end; elsewhere they go on to their end,

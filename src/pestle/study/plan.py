@@ -16,7 +16,7 @@ from pestle.adaptation import METHODS, require_method
 from pestle.errors import PestleError
 from pestle.files import sha256
 from pestle.foundations.replay_catalogue import is_file_pool
-from pestle.jobs.finetune.paths import data_files, with_absolute_paths
+from pestle.jobs.finetune.data_settings import OF_SUBSET, data_files, with_absolute_paths
 from pestle.protocols import declarations, inputs
 from pestle.records.study import PlannedCell, StudyPlan
 from pestle.settings.run import RunSettings, known_names
@@ -262,8 +262,10 @@ class _Tests:
             test = digest([content, self.hashes.files([_file(one) for one in files])])
             steps.append(Step(name, digest([name, __version__, test]), tuple(arguments)))
             asked.append(test)
-        data = [parts[name] for name in ("foundation", "head", "data")]
-        return steps, digest(["baseline", __version__, data, asked]) if asked else ""
+        # The foundation is tested on the same frames whatever part of the others is trained on.
+        data = {name: part for name, part in parts["data"].items() if name not in OF_SUBSET}
+        about = [parts["foundation"], parts["head"], data]
+        return steps, digest(["baseline", __version__, about, asked]) if asked else ""
 
     def _asked(
         self, combination: Combination

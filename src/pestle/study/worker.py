@@ -23,6 +23,7 @@ from pestle.errors import PestleError
 from pestle.files import Damaged, read_json, write_text
 from pestle.locks import FOLDER_LOCK, is_held, locked_file
 from pestle.records.study import CellRecord, CellStatus, CellStep
+from pestle.study import bound
 from pestle.study.sharing import (
     hand_baseline,
     hand_labels,
@@ -228,7 +229,7 @@ def _test(
 def _call(arguments: Sequence[str], log: Path, options: Mapping[str, Any]) -> int:
     """A command of Pestle; what it says goes to a log. Returns its exit code."""
     trust = ["--trust"] if options["trust"] else []
-    command = [sys.executable, "-m", "pestle.study.bound", str(os.getpid()), *arguments, *trust]
+    command = [sys.executable, "-P", bound.__file__, str(os.getpid()), *arguments, *trust]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as stream:
         stream.write(f"$ pestle {' '.join([*arguments, *trust])}\n".encode())

@@ -342,7 +342,7 @@ class Trainer:
 
     def _train(self) -> None:
         c = self.counters
-        clock = Clock(c.seconds)
+        clock = Clock(c.seconds, c.cpu_seconds)
         if c.evaluations == 0:
             self._record(None, None)
             self._save()
@@ -363,7 +363,7 @@ class Trainer:
                 c.loss_sum += loss
                 c.norm_sum += norm
                 c.loss_batches += 1
-                c.seconds = clock.seconds()
+                c.seconds, c.cpu_seconds = clock.seconds(), clock.cpu_seconds()
                 bar.to(c.step, f"loss {loss:.4g}")
                 if time.monotonic() - saved >= self.settings.train.checkpoint_seconds:
                     self._save()

@@ -6,6 +6,7 @@ The checkpoint before it is kept as `previous.pt`, for the day on which the newe
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ class Counters:
         waited: evaluations since then.
         evaluations: lines in metrics.jsonl.
         seconds: time spent training, interruptions left out.
+        cpu_seconds: the same as processor time, of all threads; NaN after a checkpoint of an
+            earlier version, which does not say it.
         loss_sum, loss_batches: training loss since the last evaluation.
         norm_sum: sum of its gradient norms.
         finished: why training ended, once it has.
@@ -49,6 +52,7 @@ class Counters:
     waited: int = 0
     evaluations: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     loss_sum: float = 0.0
     loss_batches: int = 0
     norm_sum: float = 0.0
@@ -121,7 +125,7 @@ class TrainingState:
         self.optimizer.load_state_dict(content["optimizer"])
         self.average.load_state_dict(content["average"])
         self.schedule.load_state_dict(content["schedule"])
-        counters = content["counters"]
+        counters = {"cpu_seconds": math.nan, **content["counters"]}
         self.counters = Counters(**{**counters, "position": Position(**counters["position"])})
         self.lines = list(content["lines"])
         torch.set_rng_state(content["torch_rng"])

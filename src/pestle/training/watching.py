@@ -13,13 +13,23 @@ from pestle.records.metrics import EvaluatedErrors, MetricsLine
 
 
 class Clock:
-    """Seconds trained, counting those before an interruption."""
+    """Seconds trained, counting those before an interruption.
 
-    def __init__(self, before: float) -> None:
+    Args:
+        before: seconds before it.
+        cpu_before: the same as processor time.
+    """
+
+    def __init__(self, before: float, cpu_before: float) -> None:
         self._before, self._started = before, time.monotonic()
+        self._cpu_before, self._cpu_started = cpu_before, time.process_time()
 
     def seconds(self) -> float:
         return self._before + time.monotonic() - self._started
+
+    def cpu_seconds(self) -> float:
+        """Processor time, of all threads of this process."""
+        return self._cpu_before + time.process_time() - self._cpu_started
 
 
 def peak_memory(device: torch.device) -> float:

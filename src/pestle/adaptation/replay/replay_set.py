@@ -17,6 +17,7 @@ from pestle.foundations.replay_catalogue import GENERATED
 from pestle.settings.run import ReplaySettings
 from pestle.structures.frame import Frame, is_labelled
 from pestle.structures.reading import LabelKeys
+from pestle.views import Shown
 
 #: Structures selected where the user gives no count; the paper's sets hold 196 to 39,459 (A.3).
 DEFAULT_COUNT = 1000
@@ -29,8 +30,8 @@ GENERATED_PER_ELEMENT, MIN_GENERATED = 10, 300
 CANDIDATES = 3
 
 
-@dataclass
-class ReplaySet:
+@dataclass(repr=False)
+class ReplaySet(Shown):
     """Structures for the replay head.
 
     Attributes:
@@ -51,6 +52,14 @@ class ReplaySet:
     label_fits: list[LabelFit] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return f"<ReplaySet: {self.lines()[0]}>"
+
+    def lines(self) -> list[str]:
+        """The size of the set, how it was made, and warnings."""
+        headline = f"{len(self.frames)} structures, selected by {self.select}"
+        return [headline, *self.notes, *(f"warning: {text}" for text in self.warnings)]
 
     def to_json(self) -> dict[str, Any]:
         """Counts, composition, notes and warnings as plain data."""

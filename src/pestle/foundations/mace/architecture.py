@@ -1,7 +1,7 @@
-"""A MACE network as plain data and back: `describe` and `build`.
+"""Describe a MACE network as plain data (`describe`) and make it again (`build`).
 
-A description is JSON-able and names classes and functions only through the tables below, so that
-reading one never runs code from a file. Weights and buffers are not part of it.
+A description can be written as JSON. It names classes and functions only through the tables below,
+so that no code from a file runs when a description is read. Weights and buffers are not part of it.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ INTERACTIONS: dict[str, type] = {
         blocks.RealAgnosticResidualNonLinearInteractionBlock,
     )
 }
-# The linear readout of all layers but the last is implied; other readout classes cannot be given
-# to a MACE energy model (their signatures differ).
+# Classes of the last readout. All earlier layers have a linear readout. mace's other readout
+# classes have different arguments and cannot be used in its energy models.
 READOUTS: dict[str, type] = {
     cls.__name__: cls for cls in (blocks.NonLinearReadoutBlock, blocks.NonLinearBiasReadoutBlock)
 }
@@ -69,17 +69,22 @@ RADIAL_TYPES = {
     "chebyshev": radial.ChebychevBasis,
 }
 TRANSFORMS = {"Agnesi": radial.AgnesiTransform, "Soft": radial.SoftTransform}
-#: Modules whose tensors mace registers as buffers or, on request, as parameters.
+#: Modules whose tensors mace keeps as buffers or, if this is asked for, as trainable parameters.
 RADIAL_MODULES = (
     "radial_embedding.bessel_fn",
     "radial_embedding.distance_transform",
     "pair_repulsion_fn",
 )
-#: Buffers that older mace versions did not store; a rebuilt network computes them.
+#: Endings of buffers that older versions of mace did not store; a rebuilt network computes them.
 _DERIVED = ("output_mask", "weights_max_zeroed", "_zeroed")
 
 
 def unsupported(what: str) -> PestleError:
+    """Make the error for a model that Pestle cannot describe.
+
+    Args:
+        what: what is not supported, as a clause.
+    """
     return PestleError(
         f"this model cannot be described: {what}",
         fix="Pestle reads MACE energy models as mace-torch 0.3.16 builds them.",
@@ -87,6 +92,7 @@ def unsupported(what: str) -> PestleError:
 
 
 def _name_in(table: Mapping[str, Any], value: Any, role: str) -> str:
+    """Return the name of a value in a table; raise a `PestleError` if it is not there."""
     for name, known in table.items():
         if known is value:
             return name
@@ -94,7 +100,7 @@ def _name_in(table: Mapping[str, Any], value: Any, role: str) -> str:
 
 
 def _scalar_widths(interaction: Network) -> list[int]:
-    """Hidden widths of the radial network of one interaction."""
+    """Return the hidden widths of the radial network of one interaction."""
     net = interaction.conv_tp_weights
     if isinstance(net, FullyConnectedNet):
         return [int(h) for h in net.hs[1:-1]]
@@ -104,7 +110,7 @@ def _scalar_widths(interaction: Network) -> list[int]:
 
 
 def _readout(network: Network, n_heads: int) -> dict[str, Any]:
-    """Class, hidden irreps per head and gate of the last readout."""
+    """Describe the last readout: class, hidden irreps per head and gate."""
     last = network.readouts[-1]
     if isinstance(last, blocks.LinearReadoutBlock):
         if len(network.interactions) > 1:
@@ -123,6 +129,7 @@ def _readout(network: Network, n_heads: int) -> dict[str, Any]:
 
 
 def _radial(network: Network) -> dict[str, Any]:
+    """Describe the radial embedding: basis, cutoff, distance transform and trainable entries."""
     embedding = network.radial_embedding
     transform = getattr(embedding, "distance_transform", None)
     basis = embedding.bessel_fn
@@ -147,7 +154,7 @@ def _radial(network: Network) -> dict[str, Any]:
 
 
 def _module_at(network: Network, path: str) -> Network:
-    """Submodule by dotted path, or an empty module where there is none."""
+    """Return the submodule at a dotted path, or an empty module if there is none."""
     for part in path.split("."):
         if not hasattr(network, part):
             return torch.nn.Module()
@@ -156,6 +163,7 @@ def _module_at(network: Network, path: str) -> Network:
 
 
 def _correlation(product: Network) -> int:
+    """Return the correlation order of a product block."""
     contraction = getattr(product.symmetric_contractions, "contractions", None)
     if contraction is None:
         raise unsupported("it was converted for cuEquivariance; use the unconverted file")
@@ -163,10 +171,16 @@ def _correlation(product: Network) -> int:
 
 
 def describe(network: Network) -> dict[str, Any]:
-    """What `build` needs to make the same network again, as JSON-able data.
+    """Describe a network so that `build` can make the same network again.
+
+    Args:
+        network: an energy model of mace.
+
+    Returns:
+        Data that JSON can hold.
 
     Raises:
-        PestleError: a class, function or option that the tables do not know.
+        PestleError: the network has a class, function or option that the tables do not contain.
     """
     cls = _name_in(CLASSES, type(network), "model class")
     heads = [str(h) for h in (getattr(network, "heads", None) or ["Default"])]
@@ -217,7 +231,7 @@ def describe(network: Network) -> dict[str, Any]:
 
 
 def _arguments(description: Mapping[str, Any]) -> dict[str, Any]:
-    """Keyword arguments of the mace class."""
+    """Return the keyword arguments of the mace class."""
     d = description
     elements, heads = d["atomic_numbers"], d["heads"]
     copied = (
@@ -249,20 +263,27 @@ def _arguments(description: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build(description: Mapping[str, Any], *, seed: int = 0) -> Network:
-    """A network of this architecture with freshly initialised weights and zero E0s, on the CPU.
+    """Make a network with random weights and zero E0s on the CPU from its description.
 
-    The global random state and torch's default dtype are as before. Building the same network
-    again takes only the time of a copy.
+    torch's random state and default dtype are the same after it as before. The networks of the last
+    two descriptions are kept, and building one of these again takes only as long as a copy.
+
+    Args:
+        description: what `describe` gave.
+        seed: seed of the random weights.
 
     Raises:
-        PestleError: the description names something unknown, or misses an entry.
+        PestleError: the description names something unknown, or lacks an entry.
     """
     return clone(_built(json.dumps(description, sort_keys=True), seed))
 
 
-@lru_cache(maxsize=2)  # reading the best model back, a run builds one of its last two again
+@lru_cache(maxsize=2)  # a run that reads its best model back builds one of its last two again
 def _built(description: str, seed: int) -> Network:
-    """The network of a description as JSON. It is kept: only copies of it are handed out."""
+    """Make the network of a description given as JSON.
+
+    The result is kept for the next call. Callers must copy it and never change it.
+    """
     d = json.loads(description)
     try:
         dtype = {"float32": torch.float32, "float64": torch.float64}[d["dtype"]]
@@ -297,10 +318,15 @@ def _built(description: str, seed: int) -> Network:
 
 
 def load_tensors(network: Network, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Copy a complete state dict into a network of the same architecture, exactly.
+    """Copy a complete state dictionary into a network of the same architecture, without rounding.
+
+    Args:
+        network: the network; changed in place.
+        tensors: weights and buffers by name.
 
     Raises:
-        PestleError: names, shapes or kinds of numbers differ: the description is not faithful.
+        PestleError: names, shapes or precisions differ, which means that the description is not
+            that of these weights.
     """
     own = network.state_dict()
     missing = [k for k in own.keys() - tensors.keys() if not k.endswith(_DERIVED)]

@@ -1,8 +1,8 @@
-"""Constants that mace and e3nn compute anew for every network, computed once in a process.
+"""Compute constants of mace and e3nn only once in a process.
 
-They depend on irreps, an order and an activation function alone: the coupling coefficients of the
-products, and the second moments that scale activations. A build computes the same ones for several
-of its blocks, and the next build for all of its own.
+mace and e3nn compute them anew for every block of every network. They are the coupling coefficients
+of the products and the second moments that scale activation functions, and they depend only on
+irreps, an order and an activation function.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from pestle.foundations.mace.runtime import activation_scales, symmetric_contrac
 
 
 def _fresh(value: Any) -> Any:
-    """Copies of the tensors in a value: a network takes them over as its own."""
+    """Copy the tensors in a value, because a network uses them as its own."""
     if isinstance(value, torch.Tensor):
         return value.clone()
     return [_fresh(v) for v in value] if isinstance(value, list) else value
 
 
 def _once(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function that remembers the results of another one and returns copies of them."""
     computed = cache(function)
 
     @wraps(function)
@@ -34,7 +35,7 @@ def _once(function: Callable[..., Any]) -> Callable[..., Any]:
     return remembered
 
 
-#: Where the functions are looked up while a network is built.
+#: Module and name under which mace and e3nn find each function, and what replaces it.
 _REMEMBERED = [
     (symmetric_contraction, "U_matrix_real", _once(symmetric_contraction.U_matrix_real)),
     (activation_scales, "moment", _once(activation_scales.moment)),
@@ -43,7 +44,7 @@ _REMEMBERED = [
 
 @contextmanager
 def remembered_constants() -> Iterator[None]:
-    """A block in which networks that are built take these constants from memory."""
+    """Let networks that are built inside this `with` block take these constants from memory."""
     before = [getattr(module, name) for module, name, _ in _REMEMBERED]
     try:
         for module, name, function in _REMEMBERED:

@@ -1,4 +1,4 @@
-"""Writing a MACE foundation as the pickled file that mace's own programs load."""
+"""Write a MACE foundation as the pickled file that mace's own programs load."""
 
 from __future__ import annotations
 
@@ -19,18 +19,20 @@ Headed = TypeVar("Headed", bound=Heads)
 
 
 def with_default_head(foundation: Headed, head: str | None) -> Headed:
-    """A model that MACECalculator loads without `head=`.
+    """Return a model that MACECalculator can load without the argument `head`.
 
     Args:
         foundation: the model; not changed.
-        head: the head to keep alone; `None` keeps all of them, Default last.
+        head: name of the only head to keep, which is then called Default; `None` keeps all heads
+            and puts Default last.
 
     Raises:
-        PestleError: several heads, none of them named Default, and none chosen.
+        PestleError: there is no such head; or none was chosen, and none of several heads is called
+            Default.
     """
     heads = foundation.heads
     if heads == ("Default",) and head in (None, "Default"):
-        return foundation  # nothing to rename: building the network anew takes a second
+        return foundation  # nothing to rename, and building the network anew would take a second
     if head is not None:
         foundation.head_index(head)
         return foundation.with_heads({"Default": head})
@@ -44,7 +46,7 @@ def with_default_head(foundation: Headed, head: str | None) -> Headed:
             where="head",
             fix="Name the head to export, e.g. --head " + heads[0] + ".",
         )
-    # Programs that do not know a head's name take the last one.
+    # Programs that do not name a head use the last one.
     ordered = [name for name in heads if name != defaults[0]] + [defaults[0]]
     if ordered == list(heads):
         return foundation
@@ -52,7 +54,15 @@ def with_default_head(foundation: Headed, head: str | None) -> Headed:
 
 
 def single_head(foundation: Headed, head: str | None) -> Headed:
-    """The chosen head alone, called Default, on the CPU and in the precision to write."""
+    """Return a model with one head, called Default, on the CPU and in the precision to write.
+
+    Args:
+        foundation: the model; not changed.
+        head: name of the head to keep, as for `Foundation.head_index`.
+
+    Raises:
+        PestleError: there is no such head, or no name was given and several heads are possible.
+    """
     made = with_default_head(foundation, foundation.heads[foundation.head_index(head)])
     if made.needs_double and made.dtype != torch.float64:
         made = made.with_dtype(torch.float64)
@@ -62,7 +72,11 @@ def single_head(foundation: Headed, head: str | None) -> Headed:
 
 
 def module_for_export(foundation: NetworkFoundation) -> Network:
-    """An independent mace module with its E0s in float64, on the CPU."""
+    """Return an independent mace module on the CPU that holds its E0s, in float64.
+
+    Args:
+        foundation: a MACE foundation; not changed.
+    """
     network = compiled(foundation.network).cpu()
     if foundation.needs_double:
         network = network.double()
@@ -71,8 +85,13 @@ def module_for_export(foundation: NetworkFoundation) -> Network:
 
 
 def write(foundation: NetworkFoundation, path: Path) -> None:
-    """Write `path`, complete or not at all, and its hash beside it."""
-    buffer = io.BytesIO()  # torch says nothing of the disk when it writes to a file itself
+    """Write the file, complete or not at all, and its hash beside it.
+
+    Args:
+        foundation: a MACE foundation.
+        path: file to write.
+    """
+    buffer = io.BytesIO()  # torch's own errors do not say that a disk is full
     torch.save(module_for_export(foundation), buffer)
     content = buffer.getbuffer()
     with replacing_with_sum(path, size=len(content)) as temporary:

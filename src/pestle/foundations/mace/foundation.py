@@ -1,4 +1,4 @@
-"""MACE as a `Foundation`: prediction, reference energies, derived models."""
+"""Make a `Foundation` of a MACE network: prediction, reference energies, derived models."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from pestle.foundations.mace.runtime import Network, default_dtype, o3
 from pestle.foundations.network_foundation import NetworkFoundation
 from pestle.structures.graphs import GraphBatch
 
-#: Inputs of a joint embedding that a GraphBatch carries.
+#: Inputs of mace's joint embedding that a GraphBatch can give.
 EMBEDDABLE = ("total_charge", "total_spin")
 
 
@@ -54,15 +54,19 @@ class MaceFoundation(
     LammpsFiles,
     Kernels,
 ):
-    """A MACE network with its reference energies kept apart.
+    """This class makes a foundation of a MACE network.
 
-    The network's own E0s are zero, so the energy it returns *is* the interaction energy. The E0s
-    stay in float64 whatever the network's dtype.
+    The E0s inside the network are set to zero, so that the energy it returns *is* the interaction
+    energy. The foundation keeps the E0s in float64 whatever the network's dtype.
 
     Args:
-        network: a mace energy model; taken over, not copied.
-        provenance: where it comes from.
-        e0s: [n_heads, n_elements] eV, float64; by default those of the network.
+        network: an energy model of mace; it is used itself, not a copy, and changed as above.
+        provenance: where the model comes from.
+        e0s: [n_heads, n_elements] eV, float64; `None` means those of the network.
+
+    Raises:
+        PestleError: the network has a part that Pestle does not know, or reads something besides
+            charge and spin.
     """
 
     backend = "mace"
@@ -128,7 +132,14 @@ class MaceFoundation(
         positions: torch.Tensor,
         cell: torch.Tensor,
     ) -> dict[str, torch.Tensor]:
-        """The dictionary that a mace network reads; nothing in it belongs to `graphs`."""
+        """Make the dictionary that a mace network reads; mace may change its entries.
+
+        Args:
+            graphs: the batch; no tensor that mace changes is shared with it.
+            columns: [n_atoms] index of each atom's element in `elements`.
+            positions: [n_atoms, 3] Å.
+            cell: [n_graphs, 3, 3] Å, lattice vectors in rows.
+        """
         dtype = self.dtype
         sender_graph = graphs.batch[graphs.edge_index[0]]
         unit_shifts = graphs.unit_shifts.to(dtype)
@@ -166,11 +177,15 @@ class MaceFoundation(
     def predict(
         self, graphs: GraphBatch, *, training: bool = False, stress: bool = False
     ) -> Prediction:
-        with default_dtype(self.dtype):  # mace makes tensors of the default dtype on its way
+        with default_dtype(self.dtype):  # mace makes some tensors in the default dtype
             return super().predict(graphs, training=training, stress=stress)
 
     def _embedding_energies(self, data: Mapping[str, torch.Tensor]) -> torch.Tensor | float:
-        """Energy per atom that some networks read from the embedding and leave out of theirs."""
+        """Compute the energies [n_atoms] in eV that are read from the embedding.
+
+        Some networks have such a readout. mace counts it in the energy of the graph, but not in
+        those of the atoms.
+        """
         if not hasattr(self.network, "embedding_readout"):
             return 0.0
         features = {name: data[name] for name in self.network.embedding_specs}
@@ -189,7 +204,7 @@ class MaceFoundation(
         return torch.cat([features[:, part] for part in self._invariant_parts()], dim=1)
 
     def _invariant_parts(self) -> list[slice]:
-        """Where the scalars of each layer lie in the concatenated node features."""
+        """Return where the scalars of each layer stand in the concatenated features of an atom."""
         found, start = [], 0
         for product in self.network.products:
             irreps = o3.Irreps(str(product.linear.irreps_out))
@@ -208,7 +223,7 @@ class MaceFoundation(
 
     # -- new models from it ---------------------------------------------------------------------
     def _with(self, network: Network, e0s: torch.Tensor | None = None) -> MaceFoundation:
-        """A model of another network with this one's provenance (and E0s unless given)."""
+        """Make a model of another network, with this model's provenance and kernels."""
         e0s = self.e0s.detach().clone() if e0s is None else e0s
         made = MaceFoundation(network, provenance=self.provenance, e0s=e0s)
         made.use_kernels(self.kernels)
@@ -246,7 +261,7 @@ class MaceFoundation(
             "scale": [float(scale)] * n_heads,
             "shift": [0.0] * n_heads,
         }
-        if description["class"] == "MACE":  # the plain class has no scale to set
+        if description["class"] == "MACE":  # the class MACE has no scale that could be set
             description["class"] = "ScaleShiftMACE"
         return self._with(architecture.build(description, seed=seed))
 
@@ -275,7 +290,7 @@ class MaceFoundation(
             return architecture.build(described)
         except PestleError:
             raise
-        except Exception as error:  # mace and e3nn raise anything where entries are contradictory
+        except Exception as error:  # contradictory entries raise any kind of error in mace and e3nn
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise PestleError(
                 f"it cannot be rebuilt ({reason})",

@@ -1,12 +1,13 @@
-"""Writing a MACE foundation as the files that LAMMPS loads.
+"""Write a MACE foundation as the files that LAMMPS loads.
 
-Both are mace-torch's own: the pickled ML-IAP object (`pair_style mliap unified`) and the
-TorchScript module (`pair_style mace`). mace's converter is not called, because it wants CUDA
-libraries for the first and asks questions about heads. Every file is run on small structures before
-it gets its name (`lammps_check`).
+Both formats are mace-torch's own: the pickled ML-IAP object (`pair_style mliap unified`) and the
+TorchScript module (`pair_style mace`). mace's converter is not called, because it needs CUDA
+libraries for the first format and asks questions about heads. Every file is tested on small
+structures before it gets its name (`lammps_check`).
 
-Importing `mace.calculators` sets `TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD` for the rest of the process; it
-stays, because mace's calculator needs it and is imported only once.
+Importing `mace.calculators` sets the environment variable `TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD` for
+the rest of the process. It is not reset here, because mace's calculator needs it and is imported
+only once.
 """
 
 from __future__ import annotations
@@ -27,15 +28,18 @@ from pestle.foundations.mace.lammps_check import check
 from pestle.foundations.mace.runtime import default_dtype
 from pestle.foundations.network_foundation import NetworkFoundation
 
-#: Formats and how the names of their files end, as mace names them.
+#: Ending of the file names of each format, as mace names them.
 FORMATS = {"mliap": "-mliap_lammps.pt", "torchscript": "-lammps.pt"}
 
 
 def require_supported(foundation: NetworkFoundation) -> None:
-    """LAMMPS must have all that the model reads.
+    """Check that LAMMPS can give the model everything that it reads.
+
+    Args:
+        foundation: a MACE foundation.
 
     Raises:
-        PestleError: it reads charge and spin, or has a long-range part.
+        PestleError: the model reads charge and spin, or has a long-range part.
     """
     network, name = foundation.network, foundation.provenance.name
     if hasattr(network, "joint_embedding"):
@@ -54,7 +58,12 @@ def require_supported(foundation: NetworkFoundation) -> None:
 
 
 def write_mliap(single: NetworkFoundation, path: Path) -> None:
-    """Pickle mace's ML-IAP object; nothing in it is Pestle's."""
+    """Write mace's ML-IAP object as a pickle that holds no class of Pestle.
+
+    Args:
+        single: model with one head, called Default, on the CPU.
+        path: file to write.
+    """
     with redirect_stdout(io.StringIO()):
         from mace.calculators.lammps_mliap_mace import LAMMPS_MLIAP_MACE
 
@@ -62,18 +71,23 @@ def write_mliap(single: NetworkFoundation, path: Path) -> None:
     network.lammps_mliap = True
     with default_dtype(single.dtype):
         made = LAMMPS_MLIAP_MACE(network, head=TARGET_HEAD)
-    # mace reads this from MACE_ALLOW_CPU, but when the object is made, not when LAMMPS runs.
+    # mace reads this from MACE_ALLOW_CPU when the object is made, not when LAMMPS runs. Without it
+    # the file would refuse to run on a CPU.
     made.config.allow_cpu = True
-    buffer = io.BytesIO()  # torch says nothing of the disk when it writes to a file itself
+    buffer = io.BytesIO()  # torch's own errors do not say that a disk is full
     torch.save(made, buffer)
     path.write_bytes(buffer.getbuffer())
 
 
 def write_torchscript(single: NetworkFoundation, path: Path) -> None:
-    """Compile mace's LAMMPS module.
+    """Compile mace's LAMMPS module and write it.
+
+    Args:
+        single: model with one head, called Default, on the CPU.
+        path: file to write.
 
     Raises:
-        PestleError: TorchScript does not understand some block of this architecture.
+        PestleError: TorchScript cannot compile a block of this architecture.
     """
     with redirect_stdout(io.StringIO()):
         from e3nn.util import jit
@@ -82,7 +96,7 @@ def write_torchscript(single: NetworkFoundation, path: Path) -> None:
     module = LAMMPS_MACE(module_for_export(single), head=TARGET_HEAD)
     try:
         with default_dtype(single.dtype), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of blocks that TorchScript types loosely
+            warnings.simplefilter("ignore")  # TorchScript cannot type some blocks exactly
             compiled = jit.compile(module)
     except (RuntimeError, NotImplementedError) as error:
         blocks = sorted({type(block).__name__ for block in single.network.interactions})
@@ -99,15 +113,16 @@ _WRITERS = {"mliap": write_mliap, "torchscript": write_torchscript}
 
 
 def write(single: NetworkFoundation, files: Mapping[str, Path]) -> None:
-    """Write the files of a model, checked, and the hash of each beside it; all of them complete or
-    none.
+    """Write the files of a model, test them, and write the hash of each beside it.
+
+    Either all files are written or none.
 
     Args:
-        single: has one head, Default, and stands on the CPU (`exporting.single_head`).
-        files: format (a key of `FORMATS`) → file to write.
+        single: model with one head, called Default, on the CPU (`exporting.single_head`).
+        files: file to write for each format (a key of `FORMATS`).
 
     Raises:
-        PestleError: a file that was written does not give the foundation's energies and forces.
+        PestleError: a file cannot be made, or does not give the foundation's energies and forces.
     """
     with ExitStack() as stack:
         for name, path in files.items():

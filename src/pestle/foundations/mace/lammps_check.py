@@ -1,8 +1,8 @@
-"""Running mace's LAMMPS files as LAMMPS does, against the foundation they were made from.
+"""Run mace's LAMMPS files as LAMMPS does and compare them with the foundation they were made from.
 
-What LAMMPS passes in and what it makes of the output follow its sources: `pair_mace.cpp` of the
+The input that LAMMPS gives and its use of the output follow its source code: `pair_mace.cpp` of the
 ACEsuit branch, and `mliap_data.cpp`, `mliap_unified.cpp` and `mliap_unified_couple_kokkos.pyx` of
-LAMMPS (4 Jul 2026). torch's default dtype is float32 there, and so it is here.
+LAMMPS (4 Jul 2026). As in LAMMPS, torch's default dtype is float32 here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pestle.foundations.mace.runtime import default_dtype
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import GraphBatch, make_graph
 
-#: What a file may differ by, relative to the largest value of the quantity, and at least to 1.
+#: Allowed difference, relative to the largest value of a quantity or, if that is smaller, to 1.
 TOLERANCES = {torch.float64: 1e-7, torch.float32: 1e-4}
 #: Distance between neighbours in the test structures, Å.
 SPACING = 2.4
@@ -31,7 +31,14 @@ SPACING = 2.4
 
 @dataclass
 class Result:
-    """Energies (eV, of all atoms and of each), forces (eV/Å) and stress (eV/Å³) of a structure."""
+    """This class holds what a file gives for one structure.
+
+    Attributes:
+        energy: total energy in eV.
+        energies: [n_atoms] eV, energies of the atoms.
+        forces: [n_atoms, 3] eV/Å.
+        stress: [3, 3] eV/Å³; `None` for a structure that is not periodic.
+    """
 
     energy: float
     energies: np.ndarray
@@ -40,7 +47,14 @@ class Result:
 
 
 def samples(elements: tuple[int, ...], cutoff: float) -> list[Frame]:
-    """A crowded triclinic box, and a cluster beside one lone atom of every element."""
+    """Make two test structures that contain every situation a file has to handle.
+
+    They are a dense triclinic crystal, and a cluster beside one isolated atom of every element.
+
+    Args:
+        elements: atomic numbers that the model knows.
+        cutoff: neighbour cutoff in Å.
+    """
     generator = np.random.default_rng(0)
     corners = np.argwhere(np.ones((2, 2, 2))) * SPACING
     cell = 2 * SPACING * (np.eye(3) + np.tril(np.full((3, 3), 0.15), -1))
@@ -60,7 +74,12 @@ def samples(elements: tuple[int, ...], cutoff: float) -> list[Frame]:
 
 
 def expected(single: Foundation, frame: Frame) -> Result:
-    """What the foundation says."""
+    """Predict a structure with the foundation.
+
+    Args:
+        single: model with one head on the CPU.
+        frame: the structure.
+    """
     graph = make_graph(frame, single.cutoff, dtype=single.dtype)
     prediction = single.predict(graph, stress=True)
     stress = None if prediction.stress is None else prediction.stress[0].double().numpy()
@@ -76,12 +95,18 @@ def expected(single: Foundation, frame: Frame) -> Result:
 
 # -- pair_style mace ------------------------------------------------------------------------------
 def run_torchscript(path: Path, frames: Sequence[Frame]) -> list[Result]:
-    """Energies and forces as `pair_mace.cpp` gets them from the file."""
+    """Predict structures with a TorchScript file as `pair_mace.cpp` does.
+
+    Args:
+        path: the file.
+        frames: the structures.
+    """
     module = torch.jit.load(str(path), map_location="cpu")
     return [_run_torchscript(module, frame) for frame in frames]
 
 
 def _run_torchscript(module: Any, frame: Frame) -> Result:
+    """Predict one structure with the loaded module."""
     dtype = dict(module.named_parameters())["model.node_embedding.linear.weight"].dtype
     graph = make_graph(frame, float(module.r_max), dtype=dtype)
     n_atoms, known = len(frame), module.atomic_numbers.tolist()
@@ -107,7 +132,7 @@ def _run_torchscript(module: Any, frame: Frame) -> Result:
 
     if frame.is_periodic:
         parts = [call(torch.ones(n_atoms, dtype=torch.bool))]
-    else:  # on two processors: what is local to one is a ghost to the other, and LAMMPS adds up
+    else:  # as on two processors: each has the other's atoms as ghosts, and LAMMPS adds the results
         first = torch.arange(n_atoms) % 2 == 0
         parts = [call(first), call(~first)]
     virial = np.sum([p["virials"][0] for p in parts], axis=0)
@@ -121,9 +146,13 @@ def _run_torchscript(module: Any, frame: Frame) -> Result:
 
 # -- pair_style mliap -----------------------------------------------------------------------------
 class MliapData:
-    """The fields and calls of LAMMPS's `MLIAPDataPy` that mace uses.
+    """This class has the fields and methods of LAMMPS's `MLIAPDataPy` that mace uses.
 
-    Atoms beyond a periodic boundary are ghosts, numbered after the local ones.
+    Images of atoms beyond a periodic boundary are ghost atoms, numbered after the local atoms.
+
+    Args:
+        graph: the structure with its neighbours.
+        elements: [n_atoms] index of each atom's element in the model's list.
     """
 
     def __init__(self, graph: GraphBatch, elements: np.ndarray) -> None:
@@ -134,7 +163,7 @@ class MliapData:
         ghosts, which = np.unique(images[outside], axis=0, return_inverse=True)
         neighbour = receiver.copy()
         neighbour[outside] = len(elements) + which.reshape(-1)
-        #: Local atom that each atom, ghosts included, is or is an image of.
+        #: For every atom the local atom that it is or, for a ghost, whose image it is.
         self.owner = np.concatenate([np.arange(len(elements)), ghosts[:, 0]]).astype(int)
         positions, cell = graph.positions.double().numpy(), graph.cell[0].double().numpy()
         placed = positions[self.owner]
@@ -150,15 +179,34 @@ class MliapData:
         self.virial = np.zeros((3, 3))
 
     def forward_exchange(self, source: torch.Tensor, target: torch.Tensor, _width: int) -> None:
-        """Every atom, ghosts included, gets the values of its owner."""
+        """Copy the values of the local atoms to all atoms, including their ghosts.
+
+        Args:
+            source: [nlocal, width] values of the local atoms.
+            target: [ntotal, width]; filled in place.
+            _width: not used.
+        """
         target.copy_(source[self.owner])
 
     def reverse_exchange(self, source: torch.Tensor, target: torch.Tensor, _width: int) -> None:
-        """What ghosts gathered is added to their owners."""
+        """Add the values of all atoms, including ghosts, to their local atoms.
+
+        Args:
+            source: [ntotal, width] values of all atoms.
+            target: [nlocal, width]; filled in place.
+            _width: not used.
+        """
         target.zero_().index_add_(0, torch.as_tensor(self.owner), source)
 
     def update_pair_forces_gpu(self, pair_forces: torch.Tensor) -> None:
-        """Add dE/dr_ij to atom i, take it from atom j; the virial is −Σ r_ij dE/dr_ij."""
+        """Add pair forces to the forces and the virial.
+
+        dE/dr_ij is added to the force on atom i and subtracted from that on atom j; the virial is
+        −Σ r_ij dE/dr_ij.
+
+        Args:
+            pair_forces: [npairs, 3] dE/dr_ij in eV/Å.
+        """
         values = pair_forces.detach().numpy()
         np.add.at(self.forces, self.pair_i, values)
         np.subtract.at(self.forces, self.pair_j, values)
@@ -166,13 +214,19 @@ class MliapData:
 
 
 def run_mliap(path: Path, frames: Sequence[Frame]) -> list[Result]:
-    """Energies and forces as `pair_style mliap unified` gets them from the file."""
-    # A pickle, but one that was written by this process just now.
+    """Predict structures with an ML-IAP file as `pair_style mliap unified` does.
+
+    Args:
+        path: the file, which this process has just written.
+        frames: the structures.
+    """
+    # This unpickles a file, but one that this process has just written itself.
     unified = torch.load(path, map_location="cpu", weights_only=False)
     return [_run_mliap(unified, frame) for frame in frames]
 
 
 def _run_mliap(unified: Any, frame: Frame) -> Result:
+    """Predict one structure with the loaded object."""
     columns = {atomic_numbers[symbol]: k for k, symbol in enumerate(unified.element_types)}
     elements = np.array([columns[int(z)] for z in frame.numbers])
     data = MliapData(make_graph(frame, 2.0 * unified.rcutfac), elements)
@@ -192,21 +246,26 @@ RUNS: dict[str, Callable[[Path, Sequence[Frame]], list[Result]]] = {
     "mliap": run_mliap,
     "torchscript": run_torchscript,
 }
-#: LAMMPS's name of what reads each format.
+#: The pair style of LAMMPS that reads each format.
 READERS = {"mliap": "pair_style mliap unified", "torchscript": "pair_style mace"}
 
 
 def check(single: Foundation, name: str, path: Path) -> None:
-    """Compare a file of format `name` with the single-head foundation it was made from.
+    """Compare a file with the foundation it was made from.
+
+    Args:
+        single: model with one head on the CPU.
+        name: format of the file, a key of `RUNS`.
+        path: the file.
 
     Raises:
-        PestleError: it does not run, or gives other energies, forces or stress.
+        PestleError: the file does not run, or gives other energies, forces or stress.
     """
     frames = samples(single.elements, single.cutoff)
     try:
         with default_dtype(torch.float32):
             results = RUNS[name](path, frames)
-    except Exception as error:  # whatever a compiled program may raise
+    except Exception as error:  # a compiled program may raise any error
         reason = str(error).strip().splitlines() or [repr(error)]
         raise _failure(name, f"does not run ({reason[-1]})") from error
     tolerance = TOLERANCES[single.dtype]
@@ -227,13 +286,24 @@ def check(single: Foundation, name: str, path: Path) -> None:
 
 
 def deviation(wanted: np.ndarray | None, found: np.ndarray | None) -> float:
-    """Largest difference relative to the largest value (and at least to 1)."""
+    """Return the largest difference between two arrays, in relative terms.
+
+    It is relative to the largest wanted value or, if that is smaller, to 1.
+
+    Args:
+        wanted: array of the foundation; `None` if it has no such quantity.
+        found: array of the file, of the same shape; `None` if it has no such quantity.
+
+    Returns:
+        The difference; infinity if only one of the arrays exists.
+    """
     if wanted is None or found is None:
         return 0.0 if wanted is found else float("inf")
     return float(np.abs(wanted - found).max() / max(1.0, float(np.abs(wanted).max())))
 
 
 def _failure(name: str, what: str) -> PestleError:
+    """Make the error for a file of this format."""
     others = [other for other in RUNS if other != name]
     return PestleError(
         f"the file for {READERS[name]} that mace-torch makes of this model {what}; it was not kept",

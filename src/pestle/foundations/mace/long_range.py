@@ -1,4 +1,4 @@
-"""The settings that the long-range MACE classes (MACELES, PolarMACE) have beyond ScaleShiftMACE."""
+"""Describe what the long-range classes of mace (MACELES, PolarMACE) have beyond ScaleShiftMACE."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from pestle.foundations.mace.runtime import Network, extensions
 
-#: Arguments of `les.Les`, each kept by it as an attribute of the same name.
+#: Arguments of `les.Les`, which it stores as attributes of the same names.
 LES_ARGUMENTS = (
     "n_layers",
     "n_hidden",
@@ -26,7 +26,7 @@ LES_ARGUMENTS = (
     "use_atomic_alpha",
     "use_epsilon_r_scaling",
 )
-#: Arguments of PolarMACE, each kept by it as an attribute of the same name.
+#: Arguments of PolarMACE, which it stores as attributes of the same names.
 POLAR_ARGUMENTS = (
     "kspace_cutoff_factor",
     "atomic_multipoles_max_l",
@@ -41,7 +41,7 @@ POLAR_ARGUMENTS = (
     "return_electrostatic_potentials",
     "field_norm_factor",
 )
-#: The same, kept under a private name.
+#: Arguments of PolarMACE, which it stores as attributes with an underscore before the name.
 POLAR_PRIVATE_ARGUMENTS = (
     "field_feature_norms",
     "fixedpoint_update_config",
@@ -50,7 +50,14 @@ POLAR_PRIVATE_ARGUMENTS = (
 
 
 def describe(network: Network) -> dict[str, Any]:
-    """Entries that the description of a long-range model has in addition; empty for others."""
+    """Return the additional entries in the description of a long-range model.
+
+    Args:
+        network: an energy model of mace.
+
+    Returns:
+        Data that JSON can hold; empty for other models.
+    """
     if isinstance(network, extensions.MACELES):
         found = {n: getattr(network.les, n) for n in LES_ARGUMENTS if hasattr(network.les, n)}
         found |= {
@@ -66,7 +73,11 @@ def describe(network: Network) -> dict[str, Any]:
 
 
 def arguments(description: Mapping[str, Any]) -> dict[str, Any]:
-    """Keyword arguments of the mace class that `describe` recorded."""
+    """Return the keyword arguments of the mace class that `describe` recorded.
+
+    Args:
+        description: the whole description.
+    """
     if "les_arguments" in description:
         return {"les_arguments": dict(description["les_arguments"])}
     if "polar" in description:
@@ -76,7 +87,7 @@ def arguments(description: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_polar(network: Network) -> bool:
-    """Whether the network is told total charge and spin, for its electrostatics."""
+    """Return whether the network needs total charge and spin for its electrostatics."""
     return isinstance(network, extensions.PolarMACE)
 
 
@@ -84,14 +95,27 @@ def inputs(
     network: Network, cell: torch.Tensor, periodic: torch.Tensor, positions: torch.Tensor,
     batch: torch.Tensor, charge: torch.Tensor, spin: torch.Tensor,
 ) -> dict[str, torch.Tensor]:  # fmt: skip
-    """Entries that a long-range model reads from its batch besides those of ScaleShiftMACE."""
+    """Return what a long-range model reads besides the inputs of ScaleShiftMACE.
+
+    Args:
+        network: an energy model of mace.
+        cell: [n_graphs, 3, 3] Å, lattice vectors in rows.
+        periodic: [n_graphs] bool.
+        positions: [n_atoms, 3] Å.
+        batch: [n_atoms] index of each atom's graph.
+        charge: [n_graphs] total charge in e.
+        spin: [n_graphs] spin multiplicity.
+
+    Returns:
+        Entries of the dictionary that the network reads; empty for other models.
+    """
     if not isinstance(network, extensions.MACELES | extensions.PolarMACE):
         return {}
     n_graphs = cell.shape[0]
     pbc = periodic[:, None].expand(n_graphs, 3)
     if isinstance(network, extensions.MACELES):
         return {"pbc": pbc}
-    # Structures that are not periodic get a box around them: its size only has to be regular.
+    # A structure that is not periodic gets a box around it, because its own cell has no inverse.
     span = torch.zeros(n_graphs, dtype=cell.dtype, device=cell.device)
     radius = positions.detach().norm(dim=1) + float(network.r_max)
     span = span.scatter_reduce(0, batch, 2 * radius, reduce="amax")

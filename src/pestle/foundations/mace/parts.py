@@ -1,4 +1,4 @@
-"""The parts of a MACE network: parameters by place in the architecture, and its linear layers."""
+"""Name the parts of a MACE network and list its linear layers."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ _NUMBERED = re.compile(r"(interactions|products|readouts)\.(\d+)\.")
 
 
 def group_of(name: str) -> str:
-    """Part of the architecture that a parameter of a mace network belongs to.
+    """Return the part of the architecture that a parameter belongs to.
 
-    Besides the groups of the interface, `readout 0` is the readout of the embedding that some
-    charge-aware models have, and `long range` collects the electrostatics of MACELES and PolarMACE.
+    Besides the parts of `capabilities.Parts` there are two more. `readout 0` is the readout of the
+    embedding that some charge-aware models have. `long range` is the electrostatics of MACELES and
+    PolarMACE.
+
+    Args:
+        name: dotted name of the parameter in the mace network.
     """
     numbered = _NUMBERED.match(name)
     if numbered:
@@ -31,6 +35,7 @@ def group_of(name: str) -> str:
 
 
 def _order(group: str) -> tuple[int, int, int]:
+    """Return a key that sorts the parts in the order of the forward pass."""
     kind, _, number = group.rpartition(" ")
     if group == "embedding":
         return (0, 0, 0)
@@ -40,7 +45,12 @@ def _order(group: str) -> tuple[int, int, int]:
 
 
 def parameter_groups(network: Network, *, prefix: str) -> dict[str, list[str]]:
-    """Parameter names by group in the order of the forward pass; every parameter once."""
+    """Return the names of the parameters by part, in the order of the forward pass.
+
+    Args:
+        network: the mace network.
+        prefix: text that is put before every name.
+    """
     groups: dict[str, list[str]] = {}
     for name, _ in network.named_parameters():
         groups.setdefault(group_of(name), []).append(prefix + name)
@@ -48,10 +58,11 @@ def parameter_groups(network: Network, *, prefix: str) -> dict[str, list[str]]:
 
 
 def _equivariant_blocks(layer: o3.Linear) -> tuple[LinearBlock, ...]:
-    """One block per irrep of the output: inputs that feed the same output are one matrix.
+    """List the irrep blocks of a linear layer of e3nn.
 
-    e3nn stores a path per pair of input and output, [n_in, n_out] each; neighbouring paths into the
-    same output lie under each other and share their path weight.
+    e3nn stores one matrix [n_in, n_out] per pair of input and output (a path). Consecutive paths
+    into the same output with the same path weight lie below each other in the flat weight. They
+    form one matrix and become one block.
     """
     blocks: list[LinearBlock] = []
     offset, last_output = 0, None
@@ -71,15 +82,21 @@ def _equivariant_blocks(layer: o3.Linear) -> tuple[LinearBlock, ...]:
 
 
 def linear_layers(network: Network, *, prefix: str) -> list[LinearLayer]:
-    """Every linear layer with weights of its own, in the order of the network's modules."""
+    """List every linear layer that has weights of its own, in the order of the network's modules.
+
+    Args:
+        network: the mace network.
+        prefix: text that is put before every name.
+    """
     layers = []
     for name, module in network.named_modules():
         parameter = f"{prefix}{name}.weight"
         if isinstance(module, o3.Linear) and module.internal_weights and module.weight_numel:
             layers.append(LinearLayer(parameter, "equivariant", _equivariant_blocks(module)))
         elif isinstance(module, FullyConnectedLayer):
-            # e3nn normalises by the fan-in; a layer without activation also sets the variance of
-            # its output there, one with activation multiplies by it afterwards.
+            # e3nn divides the weight by the root of the number of inputs times their variance.
+            # Without an activation the factor also holds the standard deviation of the output; with
+            # one, the output is multiplied by that after the activation.
             variance = module.var_in if module.act is not None else module.var_in / module.var_out
             n_in, n_out = module.weight.shape
             block = LinearBlock("0e", n_in, n_out, 0, (n_in * variance) ** -0.5)

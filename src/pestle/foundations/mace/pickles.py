@@ -1,4 +1,4 @@
-"""Reading mace's own `.model` files, which are pickled programs, once they are trusted."""
+"""Read mace's own `.model` files, which are pickles, after they were trusted."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from pestle.foundations.safe_files import require_finite
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import collate, make_graphs
 
-#: A rebuilt network may differ from the file's by this much, relative, in float64.
+#: Largest relative difference in float64 between a rebuilt network and the one in the file.
 FIDELITY = 1e-10
 
 
 def _check_kind(content: bytes, path: Path) -> None:
-    """Say what a file is, if it is not a pickled module, before anything in it runs."""
+    """Raise a `PestleError` if a file is not a pickled module, before anything in it runs."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = archive.namelist()
@@ -42,18 +42,18 @@ def _check_kind(content: bytes, path: Path) -> None:
 
 
 def read_module(content: bytes, path: Path) -> Network:
-    """Unpickle a trusted file: this runs code that the file names.
+    """Unpickle a trusted file, which runs code that the file names.
 
     Args:
-        content: what the file holds.
+        content: the bytes of the file.
         path: the file, for errors.
 
     Raises:
-        PestleError: the file holds something else than a MACE model.
+        PestleError: the file cannot be loaded, or holds something else than a model.
     """
     _check_kind(content, path)
     try:
-        # The only place where Pestle lets a file run code; callers ask for trust before.
+        # Only here does Pestle let a file run code. Callers have made sure that it is trusted.
         found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=False)
     except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         raise PestleError(
@@ -76,7 +76,7 @@ def read_module(content: bytes, path: Path) -> Network:
 
 
 def _samples(network: Network) -> list[Frame]:
-    """A few random clusters and single atoms over the model's elements."""
+    """Make a few random clusters and single atoms of the model's elements."""
     numbers = np.array([int(z) for z in network.atomic_numbers])
     generator = np.random.default_rng(0)
     reach = float(network.r_max)
@@ -88,7 +88,7 @@ def _samples(network: Network) -> list[Frame]:
 
 
 def _assert_faithful(original: MaceFoundation, rebuilt: MaceFoundation, path: Path) -> None:
-    """Every head of both gives the same energies and forces in float64."""
+    """Raise a `PestleError` unless both models give the same energies and forces for every head."""
     graphs = collate(make_graphs(_samples(original.network), original.cutoff))
     for row, head in enumerate(original.heads):
         wanted = original.predict(graphs.with_head(row))
@@ -103,10 +103,19 @@ def _assert_faithful(original: MaceFoundation, rebuilt: MaceFoundation, path: Pa
 
 
 def from_pickle(content: bytes, path: Path, *, provenance: Provenance) -> MaceFoundation:
-    """The foundation in a trusted `.model` file, rebuilt from its description.
+    """Load the foundation in a trusted `.model` file and rebuild it from its description.
 
-    Rebuilding shows at once whether the model can be saved, cut down and trained; the rebuilt
-    network is compared with the one in the file before it is handed out.
+    Rebuilding shows at once whether the model can be saved, reduced and trained. The rebuilt
+    network is compared with the one in the file before it is returned.
+
+    Args:
+        content: the bytes of the file.
+        path: the file, for errors.
+        provenance: where the model comes from.
+
+    Raises:
+        PestleError: the file holds no MACE energy model, a weight is not finite, or the rebuilt
+            network gives other predictions.
     """
     module = read_module(content, path)
     if not hasattr(module, "atomic_energies_fn"):
@@ -126,6 +135,6 @@ def from_pickle(content: bytes, path: Path, *, provenance: Provenance) -> MaceFo
     made = MaceFoundation(network, provenance=provenance, e0s=e0s)
     with local_seed(0):
         original = MaceFoundation(module, provenance=made.provenance, e0s=e0s).to(torch.float64)
-        original.use_kernels("mace")  # the file as its own program runs it
+        original.use_kernels("mace")  # runs the network of the file as mace does
         _assert_faithful(original, made.with_dtype(torch.float64), path)
     return made

@@ -1,8 +1,8 @@
-"""The replay sets that mace-torch downloads by name (its `--pt_train_file`).
+"""List the replay sets that mace-torch downloads by name (its option `--pt_train_file`).
 
 Names, addresses and cache are those of `mace.tools.multihead_tools.assemble_replay_data`; a test
-compares them. The download itself is Pestle's: mace-torch's writes straight to the final name,
-where a broken download would be taken for the set from then on.
+compares them. Pestle downloads the files itself. mace-torch writes to the final name at once, so
+that a file whose download was interrupted would be used as the set from then on.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _NOT_STATED = "not stated by its publishers"
 
 @dataclass(frozen=True)
 class ReplayEntry:
-    """One published replay set.
+    """This record describes one published replay set.
 
     Attributes:
-        name: what users type.
+        name: name that users type.
         level_of_theory: functional and data set of its labels.
         licence: licence of the data.
-        url: where it is downloaded from.
-        note: what else is known of it, as a clause.
+        url: address of the file.
+        note: what else is known about the set, as a clause.
     """
 
     name: str
@@ -40,13 +40,13 @@ class ReplayEntry:
 
     @property
     def cache_file(self) -> Path:
-        """Where mace-torch keeps it."""
+        """Return where mace-torch keeps the file."""
         name = self.url.rsplit("/", 1)[-1]
         return cache_folder() / "".join(c for c in name if c.isalnum() or c == "_")
 
     @property
     def cached(self) -> bool:
-        """Whether it can be read without network."""
+        """Return whether the set can be read without a network."""
         return self.cache_file.is_file()
 
 
@@ -81,10 +81,13 @@ ENTRIES = (
 
 
 def fetch(entry: ReplayEntry) -> Path:
-    """The set's file in mace-torch's cache, downloaded if it is not there yet.
+    """Return the file of a set, and download it into mace-torch's cache if it is not there.
+
+    Args:
+        entry: the set.
 
     Raises:
-        PestleError: it could not be downloaded, or what came is no structure file.
+        PestleError: the file could not be downloaded, or is not a file of structures.
     """
     path = entry.cache_file
     if path.is_file():

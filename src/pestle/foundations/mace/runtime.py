@@ -1,10 +1,10 @@
-"""The one door to mace-torch and e3nn: import order, environment, default dtype, random numbers.
+"""Import mace-torch and e3nn for all files of this folder.
 
-Every file of this folder takes mace and e3nn from here. `mace` must come before `e3nn` (e3nn 0.4.4
-alone cannot read its own constants with torch 2.6 or newer), and importing mace sets
-`TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD` for the whole process, which would make every later `torch.load`
-without `weights_only=True` run code from its file. The variable is put back as it was.
-`mace.calculators` sets it again when it is imported, because its calculator needs it.
+`mace` must be imported before `e3nn`, because e3nn 0.4.4 alone cannot read its own constants with
+torch 2.6 or later. Importing mace sets the environment variable `TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`
+for the whole process. With it, every later `torch.load` without `weights_only=True` would run code
+from its file, so the variable is reset here. `mace.calculators` sets it again when it is imported,
+because its calculator needs it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pestle.foundations.devices import repeatable_torchscript
 
 _VARIABLE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 _before = os.environ.get(_VARIABLE)
-# mace prints which accelerations are missing; standard output is for tables and JSON.
+# mace prints which optional packages are missing, but standard output is for tables and JSON.
 with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
     warnings.simplefilter("ignore")
     import mace  # noqa: F401  (first: see above)
@@ -34,15 +34,15 @@ with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
     from mace.modules import blocks, extensions, models, radial, symmetric_contraction
     from mace.modules.symmetric_contraction import EmptyParam
 repeatable_torchscript()
-# e3nn's compiled blocks make TorchScript say this once for every one that is built.
+# TorchScript gives this warning for every block of e3nn that is compiled.
 warnings.filterwarnings("ignore", message="The TorchScript type system doesn't support")
 if _before is None:
     os.environ.pop(_VARIABLE, None)
 else:
     os.environ[_VARIABLE] = _before
 
-#: A mace network or a block of one. torch types every attribute of a module as tensor or module, so
-#: naming the class would say less than this.
+#: A mace network or a block of one. It is `Any`, because torch types every attribute of a module as
+#: a tensor or a module, so that the name of the class would not help the type checker.
 Network: TypeAlias = Any
 
 __all__ = [
@@ -66,7 +66,13 @@ __all__ = [
 
 @contextmanager
 def default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """torch's default dtype inside the block; mace builds, and masks heads, in that one."""
+    """Set torch's default dtype inside this `with` block.
+
+    mace builds networks and masks heads in the default dtype.
+
+    Args:
+        dtype: the dtype inside the block.
+    """
     before = torch.get_default_dtype()
     if before == dtype:
         yield
@@ -80,7 +86,7 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
 
 @contextmanager
 def uncompiled() -> Iterator[None]:
-    """A block in which e3nn generates the code of its layers but does not compile it."""
+    """Let e3nn generate the code of its layers inside this `with` block without compiling it."""
     before = get_optimization_defaults()["jit_script_fx"]
     set_optimization_defaults(jit_script_fx=False)
     try:
@@ -91,7 +97,13 @@ def uncompiled() -> Iterator[None]:
 
 @contextmanager
 def local_seed(seed: int) -> Iterator[None]:
-    """CPU random numbers from `seed` inside the block; the global state is as before after it."""
+    """Take torch's random numbers on the CPU from `seed` inside this `with` block.
+
+    After the block the random state is the same as before it.
+
+    Args:
+        seed: the seed.
+    """
     before = torch.random.get_rng_state()
     torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed the GPUs
     try:

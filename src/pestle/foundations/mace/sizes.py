@@ -1,4 +1,4 @@
-"""Whether the sizes of a described MACE network are those of a network, before one is built."""
+"""Check that a described MACE network has possible sizes, before it is built."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ import torch
 from pestle.errors import PestleError
 from pestle.foundations.mace.runtime import o3
 
-#: Bounds; what lies beyond is a damaged file. No published model comes near.
+#: Largest sizes: a file with larger ones is damaged. All published models are far below them.
 MAX_INTERACTIONS, MAX_CORRELATION, MAX_DEGREE, MAX_WIDTH, MAX_BASIS = 32, 6, 8, 8192, 1024
 MAX_HEADS, MAX_HIDDEN_LAYERS, MAX_TERMS = 200, 32, 64
 
 
 def require_sizes(description: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
-    """A network of this description must not need more numbers than its file holds.
+    """Check that a described network does not need more numbers than its file holds.
+
+    A damaged file could otherwise ask for more memory than there is.
 
     Args:
-        description: what `architecture.describe` gave, from a file.
+        description: the description of the network in a file (`architecture.describe`).
         tensors: the weights and buffers in the file.
 
     Raises:
-        PestleError: a size is none, or larger than the weights allow.
+        PestleError: a size is wrong or out of range, or the network needs more numbers.
     """
     try:
         needed = _least(description)
@@ -44,7 +46,7 @@ def require_sizes(description: Mapping[str, Any], tensors: Mapping[str, torch.Te
 
 
 def _least(d: Mapping[str, Any]) -> int:
-    """Numbers that the network holds at least, every size checked."""
+    """Check every size and return how many numbers the network has at least."""
     layers = _count(d, "num_interactions", 1, MAX_INTERACTIONS)
     degree = _count(d, "max_ell", 0, MAX_DEGREE)
     basis = _count(d, "num_bessel", 1, MAX_BASIS)
@@ -72,6 +74,7 @@ def _least(d: Mapping[str, Any]) -> int:
 
 
 def _multiplicities(text: Any, name: str) -> list[int]:
+    """Check irreps given as text and return their numbers of channels."""
     if not isinstance(text, str) or text.count("+") >= MAX_TERMS:
         raise ValueError(f"{name} are {text!r}")
     irreps = o3.Irreps(text)
@@ -84,16 +87,19 @@ def _multiplicities(text: Any, name: str) -> list[int]:
 
 
 def _count(d: Mapping[str, Any], name: str, least: int, most: int) -> int:
+    """Return an entry that must be a whole number from `least` to `most`."""
     return _within(d[name], name, least, most)
 
 
 def _within(value: Any, name: str, least: int, most: int) -> int:
+    """Return a value that must be a whole number from `least` to `most`."""
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise ValueError(f"{name} is {value!r}")
     return value
 
 
 def _number(value: Any, name: str) -> float:
+    """Return a value that must be a positive real number below 1e6."""
     if not isinstance(value, (int, float)) or not math.isfinite(value) or not 0 < value < 1e6:
         raise ValueError(f"{name} is {value!r}")
     return float(value)

@@ -1,9 +1,9 @@
-"""Fewer elements or other heads for a MACE network, with predictions unchanged.
+"""Reduce a MACE network to fewer elements or give it other heads.
 
-The network is rebuilt from its description and every entry of its state is mapped: entries with an
-element or head axis by the rules below, all others unchanged. An entry whose shape changed without
-a rule is an error. Path weights (e3nn normalises by fan-in) are read from both networks' own
-instructions, so that their ratio compensates whatever the normalisation is.
+Its predictions stay the same. The network is rebuilt from a changed description, and its weights
+are carried over: entries with an element or head axis by the rules below, all others unchanged. An
+entry whose shape changed without a rule is an error. e3nn's path weights depend on the number of
+inputs. They are read from the old and the new network, and their ratio makes up for the difference.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import torch
 from pestle.foundations.mace import architecture
 from pestle.foundations.mace.runtime import Network, blocks, o3
 
-#: Selects along both axes of a weight block [n_in, n_out] of a linear layer.
+#: A function that selects rows and columns of a matrix [n_in, n_out] of a linear layer.
 Selection = Callable[[torch.Tensor], torch.Tensor]
 #: Linear layers that read the one-hot element vector.
 _ONE_HOT_READERS = ("source_embedding", "target_embedding")
 
 
 def _linear(old: o3.Linear, new: o3.Linear, weights: Selection) -> torch.Tensor:
-    """Flat weight of `new` such that it acts as the selected part of `old`."""
+    """Return the flat weight of `new` with which it acts as the selected part of `old`."""
     flat, offset = [], 0
     old_paths = [i for i in old.instructions if i.i_in >= 0]
     new_paths = [i for i in new.instructions if i.i_in >= 0]
@@ -38,7 +38,10 @@ def _linear(old: o3.Linear, new: o3.Linear, weights: Selection) -> torch.Tensor:
 def _tensor_product(
     old: o3.TensorProduct, new: o3.TensorProduct, columns: Sequence[int]
 ) -> torch.Tensor:
-    """Flat weight of features × one-hot elements with the elements selected."""
+    """Return the flat weight of a product of features and one-hot elements.
+
+    Only the elements at the indices `columns` are kept.
+    """
     flat, offset = [], 0
     for before, after in zip(old.instructions, new.instructions, strict=True):
         size = prod(before.path_shape)
@@ -49,11 +52,11 @@ def _tensor_product(
 
 
 def _finish(old: Network, new: Network, mapped: dict[str, torch.Tensor]) -> Network:
-    """Load the mapped entries, and all others unchanged, into the new network."""
+    """Load the changed entries, and all others unchanged, into the new network."""
     mapped["atomic_energies_fn.atomic_energies"] = new.atomic_energies_fn.atomic_energies
     mapped["atomic_numbers"] = new.atomic_numbers
     state = {k: mapped.get(k, v) for k, v in old.state_dict().items()}
-    # Output masks belong to the shape of a layer, not to its weights.
+    # Output masks depend on the shape of a layer, so those of the new network are kept.
     fresh = new.state_dict()
     state |= {k: fresh[k] for k in state if k.endswith("output_mask")}
     architecture.load_tensors(new, {k: v.cpu() for k, v in state.items()})
@@ -61,7 +64,12 @@ def _finish(old: Network, new: Network, mapped: dict[str, torch.Tensor]) -> Netw
 
 
 def select_elements(network: Network, columns: Sequence[int]) -> Network:
-    """The same network for the elements at these positions of its list only."""
+    """Return the same network for some of its elements.
+
+    Args:
+        network: the network; not changed.
+        columns: indices of the elements to keep.
+    """
     description = architecture.describe(network)
     numbers = description["atomic_numbers"]
     description["atomic_numbers"] = [numbers[k] for k in columns]
@@ -92,7 +100,11 @@ def _map_readout(
     rows: Sequence[int],
     n_heads: int,
 ) -> None:
-    """Entries of one readout: outputs are heads, hidden units are heads × width, head first."""
+    """Add the entries of one readout to `mapped`.
+
+    The outputs of a readout are the heads. Its hidden units are n_heads blocks of equal width, one
+    per head.
+    """
     rows = list(rows)
     if isinstance(old, blocks.LinearReadoutBlock):
         mapped[f"{name}.linear.weight"] = _linear(old.linear, new.linear, lambda w: w[:, rows])
@@ -116,7 +128,13 @@ def _map_readout(
 
 
 def select_heads(network: Network, names: Sequence[str], rows: Sequence[int]) -> Network:
-    """The same body with heads of these names, each a copy of the old head at that position."""
+    """Return the same body with heads that are copies of old ones.
+
+    Args:
+        network: the network; not changed.
+        names: names of the new heads.
+        rows: for each new head the index of the old head to copy.
+    """
     description = architecture.describe(network)
     n_heads = len(description["heads"])
     description["heads"] = list(names)
@@ -124,7 +142,7 @@ def select_heads(network: Network, names: Sequence[str], rows: Sequence[int]) ->
     if hasattr(network, "scale_shift"):
         for key in ("scale", "shift"):
             old = torch.atleast_1d(getattr(network.scale_shift, key).detach())
-            # One value may serve every head; mace then indexes it by head only where heads > 1.
+            # The old network may have one value for all its heads; the new one gets one per head.
             values = old[list(rows)] if old.numel() == n_heads else old.expand(len(rows))
             description[key] = values.double().tolist()
             mapped[f"scale_shift.{key}"] = values

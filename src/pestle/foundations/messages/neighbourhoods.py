@@ -1,10 +1,11 @@
-"""Edges by the atom that receives them, padded: sums over neighbours become matrix products.
+"""Sort edges by the atom that receives them, so that sums over neighbours become matrix products.
 
-Atoms with about as many neighbours stand in one `Group`, so that little is padded. A place without
-a neighbour points to an edge that does not exist, whose harmonics are zero, hence its messages.
+Atoms with similar numbers of neighbours are put into one `Group` and padded to the same number of
+neighbour slots; this keeps the padding small. An empty slot points to an extra edge whose harmonics
+are zero, so its messages are zero too.
 
-Groups are bounded: what is made of an edge on the way to its message is many times larger than the
-edge itself, and a group's share of it should stay in the cache of a CPU.
+The size of a group is limited. The intermediate results of an edge are many times larger than the
+edge itself, and those of one group should fit into the cache of a CPU.
 """
 
 from __future__ import annotations
@@ -13,27 +14,30 @@ from dataclasses import dataclass, field
 
 import torch
 
-#: A group holds receivers with at least this part of its largest number of neighbours …
+#: Smallest share of the slots of a group that a receiver must fill with its neighbours. It does not
+#: apply to groups with few slots (see `SMALL`).
 FILLED = 0.8
-#: … unless there are fewer than so many places, where one more product costs more than the padding.
+#: Number of slots below which a group takes further receivers even if they fill few of its slots:
+#: another group would cost more time than the padding does.
 SMALL = 128
-#: Bytes that are made of the edges of a group, at most. On a CPU a step took, with 0.5, 1, 2, 4 and
-#: 8 MB: 773, 583, 450, 409, 421 ms (medium MACE shape, float32, 64 atoms) and 172, 160, 136, 124,
-#: 110 ms (pestle-seed0, float64, 48 atoms). In small groups calls cost more than the cache saves
-#: (L2 0.5 MiB a core, L3 32 MiB). On a GPU the bound is one of memory.
+#: Largest size in bytes of the intermediate results of a group. On a CPU with 0.5 MiB of L2 cache
+#: per core and 32 MiB of L3, a training step took the following times with limits of 0.5, 1, 2, 4
+#: and 8 MB: 773, 583, 450, 409, 421 ms (medium MACE shape, float32, 64 atoms) and 172, 160, 136,
+#: 124, 110 ms (pestle-seed0, float64, 48 atoms). With smaller groups the additional calls cost more
+#: time than the cache saves. On a GPU the limit only keeps the memory small.
 GROUP_BYTES = {"cpu": 8_000_000, "cuda": 1_000_000_000}
 
 
 @dataclass(frozen=True)
 class Group:
-    """Receivers with about as many neighbours.
+    """A group holds receivers that have similar numbers of neighbours.
 
     Attributes:
-        receiver: [n] which receivers.
-        edge: [n · n_places] edge of each place; the number of edges where there is none.
-        some_edge: the same, and the last edge where there is none.
-        sender: [n · n_places] sender of each place; any where there is none.
-        n_places: neighbours of a receiver, at most.
+        receiver: [n] indices of the receiving atoms.
+        edge: [n · n_places] index of the edge in each slot; n_edges in an empty slot.
+        some_edge: [n · n_places] the same, but the last real edge in an empty slot.
+        sender: [n · n_places] index of the sending atom in each slot; any atom in an empty slot.
+        n_places: number of slots of each receiver, the largest number of neighbours in the group.
     """
 
     receiver: torch.Tensor
@@ -44,8 +48,16 @@ class Group:
     _made: dict[tuple[str, int], torch.Tensor] = field(default_factory=dict, compare=False)
 
     def path_rows(self, n_paths: int) -> torch.Tensor:
-        """Rows of the places in a tensor with a row for each edge and path, path by path,
-        [n_paths · n · n_places]; made once for a batch."""
+        """Return the rows of this group's slots in a tensor with one row per edge and path.
+
+        The result is computed once for a batch and then kept.
+
+        Args:
+            n_paths: number of paths; the row of an edge and a path is edge · n_paths + path.
+
+        Returns:
+            [n_paths · n · n_places] indices, one path after another.
+        """
         key = ("paths", n_paths)
         if key not in self._made:
             path = torch.arange(n_paths, device=self.edge.device)[:, None]
@@ -53,8 +65,16 @@ class Group:
         return self._made[key]
 
     def sender_rows(self, dim: int) -> torch.Tensor:
-        """Rows of the senders in a tensor with a row for each atom and component, receiver by
-        receiver and component by component, [n · dim · n_places]; made once for a batch."""
+        """Return the rows of this group's senders in a tensor with one row per atom and component.
+
+        The result is computed once for a batch and then kept.
+
+        Args:
+            dim: number of components; the row of an atom and a component is atom · dim + component.
+
+        Returns:
+            [n · dim · n_places] indices, ordered by receiver, then component, then slot.
+        """
         key = ("senders", dim)
         if key not in self._made:
             sender = self.sender.view(len(self.receiver), 1, self.n_places)
@@ -65,12 +85,12 @@ class Group:
 
 @dataclass(frozen=True)
 class Neighbourhoods:
-    """All receivers of a batch that have a neighbour.
+    """This class holds the groups of all receivers in a batch that have a neighbour.
 
     Attributes:
-        groups: receivers by how many neighbours they have.
-        n_edges: of the batch.
-        n_receivers: with and without neighbours.
+        groups: the receivers, grouped by their number of neighbours.
+        n_edges: number of edges of the batch.
+        n_receivers: number of atoms of the batch, including those without neighbours.
     """
 
     groups: tuple[Group, ...]
@@ -81,12 +101,17 @@ class Neighbourhoods:
 def neighbourhoods(
     sender: torch.Tensor, receiver: torch.Tensor, n_receivers: int, bytes_per_edge: int
 ) -> Neighbourhoods:
-    """Sort the edges of a batch by their receivers.
+    """Sort the edges of a batch into groups of receivers.
 
     Args:
-        sender, receiver: [n_edges].
-        n_receivers: of the batch.
-        bytes_per_edge: that are made of an edge on the way to its message.
+        sender: [n_edges] index of the sending atom.
+        receiver: [n_edges] index of the receiving atom.
+        n_receivers: number of atoms of the batch.
+        bytes_per_edge: memory in bytes that the intermediate results of one edge need; it limits
+            the size of a group.
+
+    Returns:
+        The groups, those with the most neighbours first.
     """
     device = receiver.device
     limit = max(1, group_bytes(device) // bytes_per_edge)
@@ -113,16 +138,23 @@ def neighbourhoods(
 
 
 def group_bytes(device: torch.device) -> int:
-    """Bytes that may be made at once of a part of a batch."""
+    """Return how many bytes the intermediate results of one group may take on a device."""
     return GROUP_BYTES["cpu" if device.type == "cpu" else "cuda"]
 
 
 def bounds(degrees: list[int], limit: int) -> list[int]:
-    """Where each group ends in a falling list of how many places are needed; zeros are in none.
+    """Return the end of each group in a list of slot counts.
+
+    A group is closed when it would exceed `limit`, or when it has at least `SMALL` slots and the
+    next member would fill less than the share `FILLED` of its slots. Members that need no slot
+    belong to no group.
 
     Args:
-        degrees: places that each member needs, falling.
-        limit: places of a group, at most.
+        degrees: number of slots that each member needs, in descending order.
+        limit: largest number of slots in a group.
+
+    Returns:
+        For each group the index just behind its last member; empty if no member needs a slot.
     """
     ends, first = [], 0
     connected = sum(d > 0 for d in degrees)

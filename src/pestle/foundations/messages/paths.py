@@ -1,4 +1,4 @@
-"""The paths of a layer: what they couple, and where their weights and messages stand."""
+"""Describe the paths of a layer: what they couple and where their weights are stored."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from pestle.foundations.constants import Constant
 
 @dataclass(frozen=True, eq=False)
 class Path:
-    """A path by the places of what it couples.
+    """A path couples one block of the features with one block of the harmonics.
 
     Attributes:
-        block: of the features.
-        harmonics: first component of the block of the harmonics.
-        output: number of the message's block; paths may share one, next to each other in channels.
-        coupling: [d3, d2, d1] float64, components of output, harmonics and features.
+        block: index of the block of the features.
+        harmonics: index of the first component of the block of the harmonics.
+        output: index of the block of the message; paths with the same index are concatenated along
+            the channels.
+        coupling: [d3, d2, d1] float64, the coefficients C by the components of message, harmonics
+            and features.
     """
 
     block: int
@@ -28,19 +30,18 @@ class Path:
 
 
 class Paths:
-    """All paths of a layer.
+    """This class holds all paths of a layer in the order in which they are computed.
 
     Args:
-        paths: in any order; `order` says in which they stand here.
-        channels: of each block of the features.
-        components: of each block of the features.
-        n_harmonics: components of the harmonics.
+        paths: the paths in any order; `order` gives their order here.
+        channels: number of channels of each block of the features.
+        components: number of components of each block of the features.
+        n_harmonics: number of components of the spherical harmonics.
 
     Attributes:
-        order: numbers of the paths given, by block of the features. w has their columns in this
-            order, block by block, and so have the messages their channels.
-        outputs: for each block of the messages, in the order of their numbers: its number and the
-            places of its paths in `order`.
+        order: indices into the given paths, sorted by block of the features. The columns of the
+            weights w and the channels of the messages are in this order.
+        outputs: for each block of the messages its index and the positions of its paths in `order`.
     """
 
     def __init__(
@@ -58,12 +59,12 @@ class Paths:
             (output, [k for k, p in enumerate(self.paths) if p.output == output])
             for output in sorted({p.output for p in self.paths})
         ]
-        #: Places of the paths that start from each block of the features.
+        #: For each block of the features the positions of the paths that start from it.
         self.of_block = [
             [k for k, p in enumerate(self.paths) if p.block == block]
             for block in range(len(self.channels))
         ]
-        #: Columns of w for each block of the features, and of Q for each path.
+        #: Number of columns of w for each block of the features, and of Q for each path.
         self.weights = [len(own) * c for own, c in zip(self.of_block, self.channels, strict=True)]
         self.couplings = [p.coupling.shape[0] * p.coupling.shape[2] for p in self.paths]
         mixed = torch.zeros(n_harmonics, sum(self.couplings), dtype=torch.float64)
@@ -76,10 +77,17 @@ class Paths:
         self._mixed = Constant(mixed)
 
     def coupled(self, harmonics: torch.Tensor) -> torch.Tensor:
-        """Q of all paths, [n_edges, Σ d1 · d3], from the harmonics [n_edges, n_harmonics]."""
+        """Return the couplings Q of all paths.
+
+        Args:
+            harmonics: [n_edges, n_harmonics] spherical harmonics Y of the edges.
+
+        Returns:
+            [n_edges, Σ d1 · d3], where the sum runs over the paths.
+        """
         return harmonics @ self._mixed.like(harmonics)
 
     @property
     def numbers_per_edge(self) -> int:
-        """Numbers that are made of an edge: w x."""
+        """Return how many numbers the product w x has for one edge."""
         return sum(w * d for w, d in zip(self.weights, self.components, strict=True))

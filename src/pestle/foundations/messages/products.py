@@ -1,4 +1,7 @@
-"""The products that messages and their derivatives consist of, a group of receivers at a time."""
+"""Compute the products of which messages and their derivatives consist, for one group at a time.
+
+The letters Q, w, x, m and G are those of the equation in `pestle.foundations.messages`.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,16 @@ Tensors = list[torch.Tensor | None]
 
 
 class Edges:
-    """The tensors of a sum, to be looked at group by group; `None` where one is not there.
+    """This class gives the tensors of a message sum group by group.
+
+    Iterating over it yields one `Place` per group of receivers.
 
     Args:
-        paths, around: of the sum.
-        tensors: Q, w by block, x by block; or tangents of them.
+        paths: the paths of the layer.
+        around: the groups of receivers.
+        tensors: Q [n_edges, Σ d1 · d3], then w of every block [n_edges, n_paths · channels], then x
+            of every block [n_atoms, d1, channels]; or their tangents (directions of a derivative).
+            `None` stands for a tensor that is zero.
     """
 
     def __init__(
@@ -29,11 +37,11 @@ class Edges:
         self.like = next(x for x in tensors if x is not None)
         n = len(paths.channels)
         couplings = tensors[0]
-        # One row more, of zeros: the edge that does not exist.
+        # One additional row of zeros, to which empty slots point.
         self.couplings = None
         if couplings is not None:
             self.couplings = torch.cat([couplings, couplings.new_zeros(1, couplings.shape[1])])
-        #: By block, a row for each edge and path, and for each atom and component.
+        #: Per block, w with one row per edge and path, and x with one row per atom and component.
         self.weights, self.features = (
             [
                 None if x is None else x.reshape(-1, channels)
@@ -47,7 +55,7 @@ class Edges:
             yield Place(self, group)
 
     def new_messages(self) -> list[torch.Tensor]:
-        """Messages of zeros."""
+        """Return messages of zeros, one tensor [n_receivers, d3, channels] per block."""
         paths = self.paths
         return [
             self.like.new_zeros(
@@ -61,8 +69,14 @@ class Edges:
     def new_gradients(
         self, parts: tuple[bool, ...], *, couplings_set: bool, weights_set: bool
     ) -> Gradients:
-        """Gradients by Q, w and x, where they are wanted: zero, or not filled in if all edges of
-        them will be set."""
+        """Return memory for the gradients with respect to Q, w and x.
+
+        Args:
+            parts: for Q, each w and each x, whether its gradient is wanted.
+            couplings_set: whether every edge of the gradient with respect to Q will be set. If so,
+                the memory is left uninitialised, otherwise it is filled with zeros.
+            weights_set: the same for the gradients with respect to w.
+        """
         n, paths = self.around.n_edges + 1, self.paths
         blocks = len(paths.channels)
         couplings, weights = (
@@ -85,7 +99,11 @@ class Edges:
 
 @dataclass
 class Gradients:
-    """Gradients on their way; those by Q and w have a row for the edge that does not exist."""
+    """This class collects the gradients with respect to Q, w and x while the groups are computed.
+
+    The gradients with respect to Q and w have one row more than there are edges; empty slots write
+    to it.
+    """
 
     paths: Paths
     couplings: torch.Tensor | None
@@ -93,7 +111,7 @@ class Gradients:
     features: Tensors
 
     def finished(self) -> Tensors:
-        """By Q, w and x, in the shapes of the inputs."""
+        """Return the gradients in the shapes of Q, w and x, `None` where none is wanted."""
         return [
             None if self.couplings is None else self.couplings[:-1],
             *(None if g is None else g[:-1] for g in self.weights),
@@ -107,7 +125,11 @@ class Gradients:
 
 
 class Place:
-    """The edges of one group: n receivers with n_places each, Q zero where there is no edge."""
+    """This class holds the tensors of one group: n receivers with n_places neighbour slots each.
+
+    In empty slots Q is zero, so they add nothing to a message. A tensor is looked up only when it
+    is needed. G always means the gradient with respect to the messages.
+    """
 
     def __init__(self, at: Edges, group: Group) -> None:
         self.at, self.paths, self.group = at, at.paths, group
@@ -115,7 +137,7 @@ class Place:
 
     @cached_property
     def couplings(self) -> list[torch.Tensor]:
-        """Q by path, [n, d1 · n_places, d3]."""
+        """Return Q, one tensor [n, d1 · n_places, d3] per path."""
         assert self.at.couplings is not None
         rows = self.at.couplings.index_select(0, self.group.edge)
         return [
@@ -127,7 +149,10 @@ class Place:
 
     @cached_property
     def weights(self) -> list[torch.Tensor]:
-        """w by block, [n_paths, n, 1, n_places, channels]; of any edge where there is none."""
+        """Return w, one tensor [n_paths, n, 1, n_places, channels] per block of the features.
+
+        An empty slot has the weights of some other edge; its Q is zero.
+        """
         found = []
         for w, own, channels in zip(
             self.at.weights, self.paths.of_block, self.paths.channels, strict=True
@@ -141,13 +166,15 @@ class Place:
 
     @property
     def _senders(self) -> list[torch.Tensor]:
-        """Rows of the senders' x by block, [n · d1 · n_places]."""
+        """Return the rows of the senders in x, [n · d1 · n_places] per block."""
         return [self.group.sender_rows(dim) for dim in self.paths.components]
 
     @cached_property
     def sent(self) -> list[torch.Tensor]:
-        """x of the senders by block, [n, d1, n_places, channels]; zero for a block that has none,
-        as tangents may."""
+        """Return x of the senders, one tensor [n, d1, n_places, channels] per block.
+
+        A block that is `None`, as in tangents, gives zeros.
+        """
         found = []
         for x, rows, dim, channels in zip(
             self.at.features,
@@ -164,7 +191,11 @@ class Place:
         return found
 
     def of_receivers(self, given: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """G of the group's receivers by path, [n, d3, channels]."""
+        """Select G of this group's receivers, one tensor [n, d3, channels] per path.
+
+        Args:
+            given: G of the whole batch, [n_receivers, d3, channels] per block of the messages.
+        """
         found: list[torch.Tensor] = [self.at.like] * len(self.paths.paths)
         for g, (_, into) in zip(given, self.paths.outputs, strict=True):
             own = g.index_select(0, self.group.receiver)
@@ -176,7 +207,7 @@ class Place:
     # -- products -------------------------------------------------------------------------------
     @cached_property
     def products(self) -> list[torch.Tensor]:
-        """w x by block, [n_paths, n, d1, n_places, channels]."""
+        """Return w x, one tensor [n_paths, n, d1, n_places, channels] per block of the features."""
         return self.times(self.weights, self.sent)
 
     def times(
@@ -185,13 +216,19 @@ class Place:
         sent: list[torch.Tensor],
         onto: list[torch.Tensor] | None = None,
     ) -> list[torch.Tensor]:
-        """w x by block, added to what is there."""
+        """Multiply weights with features, which may be those of a tangent.
+
+        Args:
+            weights: w per block, in the shapes of `weights`.
+            sent: x per block, in the shapes of `sent`.
+            onto: tensors to which the products are added in place; `None` makes new ones.
+        """
         if onto is not None:
             return [o.addcmul_(w, x) for o, w, x in zip(onto, weights, sent, strict=True)]
         return [w * x for w, x in zip(weights, sent, strict=True)]
 
     def _by_path(self, products: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Of each path [n, d1 · n_places, channels]."""
+        """Split the products into one tensor [n, d1 · n_places, channels] per path."""
         return [part.flatten(1, 2) for block in products for part in block.unbind()]
 
     def add_messages(
@@ -200,7 +237,13 @@ class Place:
         couplings: list[torch.Tensor],
         products: list[torch.Tensor],
     ) -> None:
-        """Add the sums over the places to the messages."""
+        """Add the messages of this group's receivers to those of the batch.
+
+        Args:
+            found: messages of the batch, [n_receivers, d3, channels] per block; changed in place.
+            couplings: Q per path, in the shapes of `couplings`.
+            products: w x per block, in the shapes of `products`.
+        """
         made = [
             torch.bmm(q.transpose(1, 2), p)
             for q, p in zip(couplings, self._by_path(products), strict=True)
@@ -211,7 +254,12 @@ class Place:
     def by_products(
         self, couplings: list[torch.Tensor], given: list[torch.Tensor]
     ) -> list[torch.Tensor]:
-        """Gradient by w x: Σ_k Q G, in the shape of `products`."""
+        """Return the gradient with respect to w x, Σ_k Q G, in the shapes of `products`.
+
+        Args:
+            couplings: Q per path, in the shapes of `couplings`.
+            given: G per path, as `of_receivers` gives it.
+        """
         found = []
         for own, dim, channels in zip(
             self.paths.of_block, self.paths.components, self.paths.channels, strict=True
@@ -226,8 +274,18 @@ class Place:
     def by_weights(
         self, found: Gradients, by_products: list[torch.Tensor], sent: list[torch.Tensor]
     ) -> Tensors:
-        """Gradient by w where it is wanted: that by w x times x, over the components,
-        [n_paths, n, n_places, channels] by block."""
+        """Return the gradient with respect to w.
+
+        It is the gradient with respect to w x times x, summed over the components.
+
+        Args:
+            found: says for which blocks the gradient is wanted.
+            by_products: the gradient with respect to w x, as `by_products` gives it.
+            sent: x per block, in the shapes of `sent`.
+
+        Returns:
+            [n_paths, n, n_places, channels] per block, `None` where it is not wanted.
+        """
         return [
             None
             if wanted_ is None
@@ -236,7 +294,15 @@ class Place:
         ]
 
     def set_by_weights(self, found: Gradients, by_weights: Tensors) -> None:
-        """Set the gradient by w. Every edge stands in one place."""
+        """Write the gradient with respect to w into the rows of this group's edges.
+
+        Each edge stands in exactly one slot, so its row is written once and nothing has to be
+        added.
+
+        Args:
+            found: the gradients of the batch; changed in place.
+            by_weights: what the method `by_weights` gives.
+        """
         for total, g in zip(found.weights, by_weights, strict=True):
             if total is not None and g is not None:
                 rows = g.permute(1, 2, 0, 3).reshape(len(self.group.edge), -1)
@@ -245,7 +311,15 @@ class Place:
     def set_by_couplings(
         self, found: Gradients, products: list[torch.Tensor], given: list[torch.Tensor]
     ) -> None:
-        """Set the gradient by Q to Σ w x G. Every edge stands in one place."""
+        """Write the gradient with respect to Q into the rows of this group's edges.
+
+        It is Σ w x G, summed over the channels.
+
+        Args:
+            found: the gradients of the batch; changed in place.
+            products: w x per block, in the shapes of `products`.
+            given: G per path, as `of_receivers` gives it.
+        """
         assert found.couplings is not None
         made = [
             torch.bmm(p, g.transpose(1, 2))
@@ -259,8 +333,16 @@ class Place:
     def add_to_features(
         self, found: Gradients, by_products: list[torch.Tensor], weights: list[torch.Tensor]
     ) -> None:
-        """Add the gradients by x where they are wanted, that by w x times w over the paths, at the
-        senders."""
+        """Add the gradient with respect to x to the rows of the senders.
+
+        It is the gradient with respect to w x times w, summed over the paths.
+
+        Args:
+            found: the gradients of the batch; changed in place where the gradient with respect to x
+                is wanted.
+            by_products: the gradient with respect to w x, as `by_products` gives it.
+            weights: w per block, in the shapes of `weights`.
+        """
         for total, rows, g, w in zip(
             found.features, self._senders, by_products, weights, strict=True
         ):
@@ -270,4 +352,5 @@ class Place:
 
 
 def joined(parts: list[torch.Tensor], dim: int) -> torch.Tensor:
+    """Concatenate tensors along `dim`; a single tensor is returned as it is, without a copy."""
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=dim)

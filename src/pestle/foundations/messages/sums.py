@@ -1,4 +1,7 @@
-"""The sums over neighbours as a function with hand-written first and second derivatives."""
+"""Compute the sums over neighbours with hand-written first and second derivatives.
+
+The letters Q, w, x, m and G are those of the equation in `pestle.foundations.messages`.
+"""
 
 from __future__ import annotations
 
@@ -20,23 +23,26 @@ def message_sums(
     weights: Sequence[torch.Tensor],
     features: Sequence[torch.Tensor],
 ) -> tuple[torch.Tensor, ...]:
-    """The summed messages by block, as `Paths.outputs`: each [n_receivers, d3, channels].
+    """Sum the messages that every atom receives from its neighbours.
 
-    Twice differentiable by all its tensors.
+    The result can be differentiated twice with respect to all tensors given here.
 
     Args:
-        paths: of the layer.
-        around: neighbours of the receivers.
-        couplings: Q, [n_edges, Σ d1 · d3].
-        weights: w by block of the features, each [n_edges, n_paths · channels], its paths in the
-            order of `Paths.order`.
-        features: by block, each [n_atoms, d1, channels].
+        paths: the paths of the layer.
+        around: the neighbours of the atoms.
+        couplings: Q, [n_edges, Σ d1 · d3], as `Paths.coupled` gives it.
+        weights: w, one tensor [n_edges, n_paths · channels] per block of the features, with the
+            paths in the order of `Paths.order`.
+        features: x, one tensor [n_atoms, d1, channels] per block.
+
+    Returns:
+        One tensor [n_receivers, d3, channels] per block of the messages, as in `Paths.outputs`.
     """
     return _Sums.apply(paths, around, couplings, *weights, *features)
 
 
 class _Sums(torch.autograd.Function):
-    """The messages. Inputs: paths, around, Q, w by block, x by block."""
+    """This function computes the messages m from paths, around, Q, w per block and x per block."""
 
     @staticmethod
     def forward(ctx: Any, paths: Paths, around: Neighbourhoods, *tensors: torch.Tensor) -> Any:
@@ -65,7 +71,10 @@ class _Sums(torch.autograd.Function):
 
 
 class _Gradients(torch.autograd.Function):
-    """Gradients of Σ G·m by Q, w and x. Inputs: paths, around, parts wanted, G, Q, w, x."""
+    """This function computes the gradients of Σ G·m by Q, w and x.
+
+    Its inputs are paths, around, the parts wanted, and G, Q, w and x.
+    """
 
     @staticmethod
     def forward(
@@ -103,10 +112,12 @@ def _second(
     tangents: Sequence[torch.Tensor | None],
     needed: tuple[bool, ...],
 ) -> list[torch.Tensor | None]:
-    """Gradients of Σ tangent · (gradient of Σ G·m), by G, Q, w and x.
+    """Return the second derivatives: the gradients of Σ tangent · (gradient of Σ G·m).
 
-    m is linear in Q, w and x, so what is differentiated is its derivative along the tangents,
-    Σ G · (m(Q', w, x) + m(Q, w', x) + m(Q, w, x')).
+    They are with respect to G, Q, w and x.
+
+    m is linear in each of Q, w and x. What is differentiated here is therefore its derivative along
+    the tangents Q', w' and x', Σ G · (m(Q', w, x) + m(Q, w', x) + m(Q, w, x')).
     """
     n = len(paths.outputs)
     at, along = Edges(paths, around, saved[n:]), Edges(paths, around, tangents)
@@ -152,4 +163,5 @@ def _second(
 
 
 def _added(a: Tensors, b: Tensors) -> Tensors:
+    """Add the tensors of two lists in place, and give `None` where one of them is missing."""
     return [None if x is None or y is None else x.add_(y) for x, y in zip(a, b, strict=True)]

@@ -1,1 +1,1 @@
-"""NequIP-type networks (arXiv:2101.03164), as the Nequix foundation models publish them."""
+"""Run NequIP-type networks (arXiv:2101.03164) in the form of the published Nequix models."""

@@ -1,4 +1,4 @@
-"""NequIP-type networks as a `Foundation`: prediction, derived models, files."""
+"""Make a `Foundation` of a NequIP-type network: prediction, derived models, files."""
 
 from __future__ import annotations
 
@@ -41,21 +41,24 @@ class NequipFoundation(
     OwnFile,
     Kernels,
 ):
-    """A NequIP-type network with its reference energies kept apart.
+    """This class makes a foundation of a NequIP-type network.
 
     Args:
-        network: taken over, not copied.
+        network: the network; it is used itself, not a copy.
         elements: atomic numbers in the network's order.
-        heads: names of the heads.
+        heads: names of the heads in the network's order.
         e0s: [n_heads, n_elements] eV, float64.
-        provenance: where it comes from.
+        provenance: where the model comes from.
+
+    Raises:
+        PestleError: the network has another number of elements or heads.
     """
 
     backend = "nequip"
     own_format = ".nqx"
     own_calculator = ("nequix.calculator", "NequixCalculator", "model_path")
     own_dtype = torch.float32
-    # An edge of the published models takes 80 kB in float32, twice that in float64.
+    # An edge of the published models needs 80 kB of memory in float32 and twice that in float64.
     batch_edges = 25_000
 
     def __init__(
@@ -117,7 +120,7 @@ class NequipFoundation(
         elements: Sequence[int] | None = None,
         heads: Sequence[str] | None = None,
     ) -> NequipFoundation:
-        """A model of another network with this one's provenance."""
+        """Make a model of another network, with this model's provenance."""
         made = NequipFoundation(
             network,
             elements=self.elements if elements is None else elements,
@@ -188,10 +191,14 @@ class NequipFoundation(
 
 
 def from_nqx(path: Path, *, provenance: Provenance) -> NequipFoundation:
-    """The foundation of a published file, in float32.
+    """Load the foundation in a published `.nqx` file, in float32.
+
+    Args:
+        path: the file.
+        provenance: where the model comes from.
 
     Raises:
-        PestleError: it cannot be read, or holds another kind of network.
+        PestleError: the file cannot be read, or holds another kind of network.
     """
     network, elements, e0s = nqx.read(path)
     return NequipFoundation(

@@ -1,7 +1,8 @@
-"""The paths of a NequIP layer and its messages.
+"""Define the paths of a NequIP layer and compute its messages.
 
-Every path (l1, l2 → l3) couples the sender's block l1 with the harmonics of degree l2, channel by
-channel ("uvu"), and weighs each channel by the radial network.
+Each path (l1, l2 → l3) couples the sender's block l1 with the harmonics of degree l2 and gives a
+block of degree l3. It does so channel by channel (e3nn calls this "uvu") and multiplies each
+channel by a weight from the radial network.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from pestle.foundations.nequip.runtime import o3
 
 @dataclass(frozen=True)
 class Paths:
-    """The paths of a layer, in the order of their weights: by l3, then l1, then l2.
+    """This class lists the paths of a layer in the order of their weights: by l3, then l1, then l2.
 
     Attributes:
-        inputs: channels of the features by l1.
-        l3_max: highest degree that is put out.
-        lmax: highest degree of the harmonics.
+        inputs: number of channels of the features for each l1.
+        l3_max: highest degree of the messages.
+        lmax: highest degree of the spherical harmonics.
     """
 
     inputs: tuple[int, ...]
@@ -33,7 +34,11 @@ class Paths:
 
     @cached_property
     def triples(self) -> tuple[tuple[int, int, int], ...]:
-        """(l1, l2, l3) of every path."""
+        """Return (l1, l2, l3) of every path.
+
+        A path exists where the triangle rule holds and l1 + l2 + l3 is even, because the parity of
+        degree l is (-1)^l.
+        """
         return tuple(
             (l1, l2, l3)
             for l3 in range(self.l3_max + 1)
@@ -44,17 +49,17 @@ class Paths:
 
     @property
     def sizes(self) -> list[int]:
-        """Channels of every path."""
+        """Return the number of channels of every path."""
         return [self.inputs[l1] for l1, _, _ in self.triples]
 
     @property
     def n_weights(self) -> int:
-        """Weights of an edge: the channels of all paths."""
+        """Return the number of weights of one edge, which is the sum of all paths' channels."""
         return sum(self.sizes)
 
     @property
     def outputs(self) -> tuple[int, ...]:
-        """Channels of the messages by l3."""
+        """Return the number of channels of the messages for each l3."""
         return tuple(
             sum(self.inputs[l1] for l1, _, l3 in self.triples if l3 == degree)
             for degree in range(self.l3_max + 1)
@@ -62,11 +67,12 @@ class Paths:
 
 
 class Messages:
-    """Sum over neighbours of the weighted tensor products.
+    """This function sums weighted tensor products over the neighbours of every atom.
 
     Args:
-        paths: of the layer.
-        mean_neighbours: the sum is divided by its root.
+        paths: the paths of the layer.
+        mean_neighbours: mean number of neighbours of an atom; the sum is divided by its square
+            root.
     """
 
     def __init__(self, paths: Paths, mean_neighbours: float) -> None:
@@ -95,20 +101,31 @@ class Messages:
         weights: Sequence[torch.Tensor],
         around: Neighbourhoods,
     ) -> list[torch.Tensor]:
-        """Messages received by every atom, by l3, each [n_atoms, 2·l3 + 1, channels].
+        """Compute the messages that every atom receives.
 
         Args:
-            features: by l1, each [n_atoms, 2·l1 + 1, channels].
-            harmonics: [n_edges, (lmax + 1)²].
-            weights: by l1, [n_edges, n_weights] of the radial network, columns as `by_block` has
-                them.
-            around: neighbours of the atoms.
+            features: for each l1 a tensor [n_atoms, 2·l1 + 1, channels].
+            harmonics: [n_edges, (lmax + 1)²] spherical harmonics.
+            weights: for each l1 the weights from the radial network, [n_edges, n_paths · channels],
+                with the columns in the order of `by_block`.
+            around: the neighbours of the atoms.
+
+        Returns:
+            For each l3 a tensor [n_atoms, 2·l3 + 1, channels].
         """
         couplings = self.coupled.coupled(harmonics)
         return list(messages.message_sums(self.coupled, around, couplings, weights, features))
 
     def by_block(self, last: torch.Tensor) -> list[torch.Tensor]:
-        """Columns [n, n_weights] of the radial network's last layer for each l1."""
+        """Sort the columns of the radial network's last layer by l1.
+
+        Args:
+            last: [width, n_weights] weight of the last layer, with the columns in the order of
+                `Paths`.
+
+        Returns:
+            For each l1 the columns of the paths that start from it, [width, n_paths · channels].
+        """
         parts = last.split(self._sizes, dim=1)
         return [
             torch.cat([parts[self.coupled.order[k]] for k in own], dim=1)

@@ -1,8 +1,9 @@
-"""The network of a NequIP-type model: energies per atom from numbers, vectors and neighbours.
+"""Define the network of a NequIP-type model, which gives the energies of atoms.
 
-arXiv:2101.03164 with the layer norm and the sizes of Nequix (arXiv:2508.16067). Node features are
-lists of blocks, one for each l = 0, 1, …, as [n_atoms, 2l + 1, channels]; parity is (-1)^l
-throughout. Nothing here differentiates; the foundation does.
+The architecture is that of NequIP (arXiv:2101.03164) with the layer norm and the sizes of Nequix
+(arXiv:2508.16067). Features of atoms are lists of blocks, one tensor [n_atoms, 2l + 1, channels]
+for each l = 0, 1, …; the parity of degree l is (-1)^l. The network only gives energies; the
+foundation differentiates them.
 """
 
 from __future__ import annotations
@@ -19,33 +20,36 @@ from pestle.foundations.nequip.messages import Messages, Paths
 from pestle.foundations.nequip.runtime import o3
 
 Blocks = list[torch.Tensor]
-#: Bounds of sizes: what lies beyond is a damaged file. parts.py names degrees up to the highest.
+#: Largest sizes: a file with larger ones is damaged. parts.py names the degrees up to MAX_DEGREE.
 MAX_WIDTH, MAX_DEPTH, MAX_DEGREE = 4096, 32, 6
-#: 1/√⟨SiLU(z)²⟩ for a standard normal z as the published networks were trained with: the mean over
-#: a million quantiles. (The integral gives 1.676532; with it OMat energies are off by up to 6e-5
-#: eV/atom.)
+#: 1/√⟨SiLU(z)²⟩ for a standard normal z, with the value that the published networks were trained
+#: with: a mean over a million quantiles. (The exact integral is 1.676532; with it OMat energies
+#: would be wrong by up to 6e-5 eV/atom.)
 SILU_FACTOR = 1.676562056
-#: Under the root of the layer norm.
+#: Small number that is added under the square root of the layer norm.
 NORM_EPS = 1e-12
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What fixes the network but for its weights.
+    """This record holds everything that determines the network except its weights.
 
     Attributes:
         species: number of elements.
-        species_channels: channels that the species are embedded in.
-        channels: of the hidden features by l.
-        lmax: of the spherical harmonics.
-        layers: interaction layers; the last one puts out scalars only.
-        basis_size, radial_width, radial_depth: Bessel functions; width and number of the hidden
-            layers of the radial network.
-        cutoff: Å.
-        cutoff_power: p of the polynomial cutoff.
-        mean_neighbours: that sums over neighbours are divided by the root of.
-        layer_norm: whether every layer ends in one.
-        init_scale: variance of the radial network's hidden weights at first, times their fan-in.
+        species_channels: number of channels of the element embedding.
+        channels: number of channels of the hidden features for each l.
+        lmax: highest degree of the spherical harmonics.
+        layers: number of interaction layers; the last one gives only scalars.
+        basis_size: number of Bessel functions.
+        radial_width: width of the hidden layers of the radial network.
+        radial_depth: number of hidden layers of the radial network.
+        cutoff: neighbour cutoff in Å.
+        cutoff_power: power p of the polynomial cutoff.
+        mean_neighbours: mean number of neighbours; sums over neighbours are divided by its square
+            root.
+        layer_norm: whether every layer has a layer norm.
+        init_scale: variance of the random hidden weights of the radial network, times their number
+            of inputs.
         heads: number of readouts.
     """
 
@@ -68,7 +72,7 @@ class Shape:
         """Refuse sizes that no network has.
 
         Raises:
-            ValueError: one of them.
+            ValueError: a size is not a number or out of range.
         """
         counts = {
             "species": (self.species, 1, 200),
@@ -92,10 +96,15 @@ class Shape:
                 raise ValueError(f"{name} is {value}")
 
     def require_weights(self, held: int) -> None:
-        """A network of this shape must not need more weights than a file holds.
+        """Check that a network of this shape does not need more weights than a file holds.
+
+        A damaged file could otherwise ask for more memory than there is.
+
+        Args:
+            held: number of weights in the file.
 
         Raises:
-            ValueError: it does.
+            ValueError: the network needs more.
         """
         depth = max(0, self.radial_depth - 1)
         radial = self.basis_size * self.radial_width + depth * self.radial_width**2
@@ -105,27 +114,31 @@ class Shape:
             raise ValueError(f"a network of at least {needed:,} weights, and there are {held:,}")
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data."""
+        """Return the shape as data that JSON can hold."""
         return {**asdict(self), "channels": list(self.channels)}
 
     @classmethod
     def from_json(cls, plain: dict[str, Any]) -> Shape:
-        """From plain data.
+        """Make a shape from the data that `to_json` gave.
+
+        Args:
+            plain: the data, which may come from a damaged file.
 
         Raises:
-            TypeError, ValueError: an entry is missing, unknown, or no size of a network.
+            TypeError, ValueError: an entry is missing, unknown or out of range.
         """
         return cls(**{**plain, "channels": tuple(plain.get("channels", ()))})
 
 
 class Linear(torch.nn.Module):
-    """Equivariant linear layer: a matrix for every l that input and output share.
+    """This equivariant linear layer has one matrix for every l that input and output share.
 
-    One flat weight holds the blocks [n_in, n_out] in the order of l. A block acts as `weight /
-    √n_in`, e3nn's convention for one path.
+    One flat weight holds the matrices [n_in, n_out] in the order of l. A matrix acts on the
+    features as `weight / √n_in`, which is e3nn's convention for a single path.
 
     Args:
-        inputs, outputs: channels by l.
+        inputs: number of input channels for each l.
+        outputs: number of output channels for each l.
     """
 
     def __init__(self, inputs: Sequence[int], outputs: Sequence[int]) -> None:
@@ -136,11 +149,11 @@ class Linear(torch.nn.Module):
 
     @property
     def path_weights(self) -> tuple[float, ...]:
-        """1/√n_in of every block."""
+        """Return the factor 1/√n_in of every matrix."""
         return tuple(n_in**-0.5 for n_in, _ in self.shapes)
 
     def matrices(self) -> Blocks:
-        """[n_in, n_out] of every block, as it acts."""
+        """Return every matrix [n_in, n_out] with its factor, as it acts on the features."""
         parts = self.weight.split(self.sizes)
         return [
             part.view(shape) * factor
@@ -148,15 +161,24 @@ class Linear(torch.nn.Module):
         ]
 
     def forward(self, features: Blocks) -> Blocks:
+        """Apply the layer to blocks [n_atoms, 2l + 1, channels], one for each l."""
         return [x @ w for x, w in zip(features, self.matrices(), strict=False)]
 
 
 class Radial(torch.nn.Module):
-    """The weights of all paths from the radial basis: a network without biases, SiLU between."""
+    """This network computes the weights of all paths from the radial basis.
+
+    It has SiLU between its layers and no biases.
+
+    Args:
+        sizes: widths of its layers, from the number of Bessel functions to the number of path
+            weights.
+        init_scale: variance of the random hidden weights, times their number of inputs.
+    """
 
     def __init__(self, sizes: Sequence[int], init_scale: float) -> None:
         super().__init__()
-        # No activation follows the last layer, and none has to be made up for there.
+        # `init_scale` compensates for the activation after a layer; the last layer has none.
         variances = [init_scale] * (len(sizes) - 2) + [1.0]
         self.weights = torch.nn.ParameterList(
             torch.nn.Parameter(torch.randn(a, b) * math.sqrt(variance / a))
@@ -164,8 +186,16 @@ class Radial(torch.nn.Module):
         )
 
     def hidden(self, basis: torch.Tensor) -> torch.Tensor:
-        """Hidden units [n_edges, width] from [n_edges, basis_size]; zero for a basis of zero. The
-        weights of the paths are their product with the last of `weights`."""
+        """Compute the last hidden units, which are zero if the basis is zero.
+
+        The weights of the paths are the product of these units with the last of `weights`.
+
+        Args:
+            basis: [n_edges, basis_size] radial basis.
+
+        Returns:
+            [n_edges, radial_width].
+        """
         hidden = basis
         for weight in list(self.weights)[:-1]:
             hidden = torch.nn.functional.silu(hidden @ weight)
@@ -173,9 +203,13 @@ class Radial(torch.nn.Module):
 
 
 class LayerNorm(torch.nn.Module):
-    """Norm over all blocks together, without centring; one weight per channel.
+    """This layer divides the blocks of an atom by one common norm and weights every channel.
 
-    The square is Σ_l Σ_channels ⟨x²⟩ / ((2l + 1) · blocks), ⟨⟩ the mean over the components of l.
+    The square of the norm is Σ_l Σ_channels ⟨x²⟩ / ((2l + 1) · n_blocks), where ⟨⟩ is the mean over
+    the components of l. No mean is subtracted.
+
+    Args:
+        channels: number of channels for each l.
     """
 
     def __init__(self, channels: Sequence[int]) -> None:
@@ -184,6 +218,7 @@ class LayerNorm(torch.nn.Module):
         self.weight = torch.nn.Parameter(torch.ones(sum(channels)))
 
     def forward(self, features: Blocks) -> Blocks:
+        """Normalise blocks [n_atoms, 2l + 1, channels], one for each l."""
         squares = [x.pow(2).sum(dim=(1, 2)) / (x.shape[1] ** 2) for x in features]
         scale = (torch.stack(squares).mean(dim=0) + NORM_EPS).rsqrt()[:, None, None]
         weights = self.weight.split(self.channels)
@@ -191,9 +226,14 @@ class LayerNorm(torch.nn.Module):
 
 
 class Gate(torch.nn.Module):
-    """SiLU on the scalars of the output; the scalars beyond them gate the other blocks.
+    """This gate applies SiLU to the scalars and multiplies the other blocks by gates.
 
-    SiLU is normalised to unit second moment under a normal distribution.
+    The input has more scalars than the output. SiLU of the additional scalars gives the gates, one
+    per channel of the other blocks. SiLU is normalised so that its second moment is one for
+    normally distributed input.
+
+    Args:
+        channels: number of output channels for each l.
     """
 
     def __init__(self, channels: Sequence[int]) -> None:
@@ -201,6 +241,7 @@ class Gate(torch.nn.Module):
         self.sizes = list(channels)
 
     def forward(self, features: Blocks) -> Blocks:
+        """Apply the gate to blocks [n_atoms, 2l + 1, channels], one for each l."""
         scalars, *gates = features[0].split(self.sizes, dim=2)
         silu = torch.nn.functional.silu
         out = [silu(scalars) * SILU_FACTOR]
@@ -209,20 +250,21 @@ class Gate(torch.nn.Module):
 
 
 class Layer(torch.nn.Module):
-    """One interaction: messages from the neighbours, update, norm and gate.
+    """This layer sends messages between neighbours and updates the features of the atoms.
 
     Args:
-        inputs: channels of the features that come in, by l.
-        outputs: channels of the features that go out, by l.
-        shape: of the network.
-        embedded: the first linear layer is the species embedding, which stands before.
+        inputs: number of channels of the incoming features for each l.
+        outputs: number of channels of the outgoing features for each l.
+        shape: shape of the network.
+        embedded: whether this is the first layer. It has no `linear_up`, because the element
+            embedding takes its place.
     """
 
     def __init__(
         self, inputs: Sequence[int], outputs: Sequence[int], shape: Shape, *, embedded: bool
     ) -> None:
         super().__init__()
-        raw = [sum(outputs), *outputs[1:]]  # scalars and the gates of all other channels
+        raw = [sum(outputs), *outputs[1:]]  # the scalars include one gate per other channel
         self.paths = Paths(
             tuple(shape.species_channels for _ in inputs[:1]) if embedded else tuple(inputs),
             len(outputs) - 1,
@@ -245,14 +287,14 @@ class Layer(torch.nn.Module):
         harmonics: torch.Tensor,
         around: Neighbourhoods,
     ) -> Blocks:
-        """Features of the atoms after the layer.
+        """Compute the features of the atoms after the layer.
 
         Args:
-            features: what the skip connection reads.
-            sent: what is sent to the neighbours, before `linear_up`.
+            features: blocks that the skip connection reads, [n_atoms, 2l + 1, channels] for each l.
+            sent: blocks that are sent to the neighbours, before `linear_up`.
             basis: [n_edges, basis_size] radial basis.
-            harmonics: [n_edges, (lmax + 1)²].
-            around: neighbours of the atoms.
+            harmonics: [n_edges, (lmax + 1)²] spherical harmonics.
+            around: the neighbours of the atoms.
         """
         if self.linear_up is not None:
             sent = self.linear_up(sent)
@@ -268,11 +310,12 @@ class Layer(torch.nn.Module):
 
 
 class Network(torch.nn.Module):
-    """Interaction energies of atoms, in eV, and their invariant features.
+    """This network gives the interaction energies of atoms in eV, and their invariant features.
 
     Args:
-        shape: sizes.
-        scale, shift: eV by head; an atom's energy is scale · readout + shift.
+        shape: the sizes.
+        scale: eV, one number per head; an atom's energy is scale · readout + shift.
+        shift: eV, one number per head.
     """
 
     scale: torch.Tensor
@@ -295,18 +338,21 @@ class Network(torch.nn.Module):
 
     @property
     def stack(self) -> list[Layer]:
-        """The interaction layers in their order."""
+        """Return the interaction layers in their order."""
         return [layer for layer in self.layers if isinstance(layer, Layer)]
 
     def features(
         self, columns: torch.Tensor, vectors: torch.Tensor, edge_index: torch.Tensor
     ) -> list[torch.Tensor]:
-        """Scalars of every layer, each [n_atoms, channels].
+        """Compute the scalar features of every layer.
 
         Args:
-            columns: [n_atoms] position of the element in the model.
+            columns: [n_atoms] index of each atom's element in the model's list.
             vectors: [n_edges, 3] Å, from sender to receiver.
-            edge_index: [2, n_edges].
+            edge_index: [2, n_edges] indices of senders and receivers.
+
+        Returns:
+            For each layer a tensor [n_atoms, channels].
         """
         shape = self.shape
         lengths = torch.linalg.vector_norm(vectors, dim=1)
@@ -334,11 +380,16 @@ class Network(torch.nn.Module):
         edge_index: torch.Tensor,
         heads: torch.Tensor,
     ) -> torch.Tensor:
-        """Interaction energy of every atom, [n_atoms] eV, read by the head of each.
+        """Compute the interaction energy of every atom.
 
         Args:
-            columns, vectors, edge_index: as for `features`.
-            heads: [n_atoms] head that predicts the atom.
+            columns: as for `features`.
+            vectors: as for `features`.
+            edge_index: as for `features`.
+            heads: [n_atoms] index of the head that predicts the atom.
+
+        Returns:
+            [n_atoms] eV.
         """
         scalars = self.features(columns, vectors, edge_index)[-1]
         by_head = self.readout([scalars[:, None, :]])[0].squeeze(1)
@@ -347,14 +398,29 @@ class Network(torch.nn.Module):
 
 
 def bessel(lengths: torch.Tensor, size: int, cutoff: float) -> torch.Tensor:
-    """[n, size] 2/r_c · sin(kπr/r_c)/r for k = 1 … size."""
+    """Compute the Bessel basis 2/r_c · sin(kπr/r_c)/r for k = 1 … size (arXiv:2101.03164).
+
+    Args:
+        lengths: [n_edges] r in Å.
+        size: number of functions.
+        cutoff: r_c in Å.
+
+    Returns:
+        [n_edges, size] 1/Å².
+    """
     k = torch.arange(1, size + 1, dtype=lengths.dtype, device=lengths.device) * (math.pi / cutoff)
     return 2.0 / cutoff * torch.sin(lengths[:, None] * k) / lengths[:, None]
 
 
 def smooth_cutoff(x: torch.Tensor, p: float) -> torch.Tensor:
-    """The polynomial that goes from 1 at x = 0 to 0 at x = 1 with two vanishing derivatives
-    (arXiv:2003.03123, Eq. 8)."""
+    """Compute the polynomial cutoff of arXiv:2003.03123, Eq. 8.
+
+    It falls from 1 at x = 0 to 0 at x = 1, where its first two derivatives vanish too.
+
+    Args:
+        x: [n_edges] distance divided by the cutoff.
+        p: power of the polynomial.
+    """
     value = (
         1.0
         - (p + 1.0) * (p + 2.0) / 2.0 * x.pow(p)

@@ -1,4 +1,7 @@
-"""The `.nqx` files of Nequix models: settings on a line of JSON, then arrays. No code in either."""
+"""Read and write the `.nqx` files of Nequix models.
+
+A file has a line of JSON with the settings, then arrays in NumPy's format; neither holds code.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +21,21 @@ from pestle.errors import PestleError
 from pestle.foundations.nequip.network import MAX_DEGREE, Linear, Network, Shape
 from pestle.foundations.nequip.runtime import making, o3
 
-#: Settings whose other values would need another network.
+#: Settings that this network only supports with these values.
 FIXED = {"index_weights": False}
 
 
 def read(path: Path) -> tuple[Network, tuple[int, ...], list[float]]:
-    """Network (float32), atomic numbers, and E0s in eV (float64) of a file.
+    """Read a file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The network (float32), the atomic numbers, and the E0s in eV (float64) in the same order.
 
     Raises:
-        PestleError: it is no such file, is damaged, or holds another kind of network.
+        PestleError: it is not such a file, is damaged, or holds another kind of network.
     """
     try:
         with path.open("rb") as stream:
@@ -38,6 +47,7 @@ def read(path: Path) -> tuple[Network, tuple[int, ...], list[float]]:
 
 
 def _read(stream: BinaryIO) -> tuple[Network, tuple[int, ...], list[float]]:
+    """Read an open file; errors are those of Python, which `read` explains."""
     settings = _settings(stream.readline())
     elements = tuple(settings["atomic_numbers"])
     e0s = [_number(settings["atom_energies"], str(z)) for z in elements]
@@ -59,8 +69,11 @@ def _read(stream: BinaryIO) -> tuple[Network, tuple[int, ...], list[float]]:
 
 
 def _require_end(stream: BinaryIO) -> None:
-    """Behind the weights may stand single numbers, which some programs of the authors' wrote there,
-    and a line break; a further array would be a weight that this network does not have."""
+    """Check that the file holds no more weights.
+
+    Single numbers, which some programs of Nequix's authors wrote there, and a line break may follow
+    the weights. A further array would be a weight that this network does not have.
+    """
     while rest := stream.read(1).strip():
         stream.seek(-len(rest), 1)
         if np.lib.format.read_array(stream, allow_pickle=False).ndim:
@@ -68,7 +81,7 @@ def _require_end(stream: BinaryIO) -> None:
 
 
 def _settings(line: bytes) -> dict[str, Any]:
-    """The first line of a file."""
+    """Read and check the first line of a file."""
     try:
         settings = json.loads(line)
     except ValueError as error:
@@ -91,7 +104,7 @@ def _settings(line: bytes) -> dict[str, Any]:
 
 
 def _array(stream: BinaryIO, shape: tuple[int, ...]) -> np.ndarray:
-    """The next array."""
+    """Read the next array and check its shape and that its numbers are finite."""
     array = np.lib.format.read_array(stream, allow_pickle=False)
     if array.dtype.kind != "f":
         raise ValueError(f"an array holds {array.dtype} in place of real numbers")
@@ -103,7 +116,7 @@ def _array(stream: BinaryIO, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _number(settings: dict[str, Any], name: str, *, above: float = -math.inf) -> float:
-    """A real number of the settings."""
+    """Return a setting that must be a real number larger than `above`."""
     if name not in settings:
         raise ValueError(f"its settings lack {name}")
     value = settings[name]
@@ -113,6 +126,7 @@ def _number(settings: dict[str, Any], name: str, *, above: float = -math.inf) ->
 
 
 def _count(settings: dict[str, Any], name: str, *, least: int = 1) -> int:
+    """Return a setting that must be a whole number, at least `least`."""
     value = _number(settings, name, above=least - 1)
     if value != int(value):
         raise ValueError(f"{name} is {value}")
@@ -120,10 +134,13 @@ def _count(settings: dict[str, Any], name: str, *, least: int = 1) -> int:
 
 
 def shape_of(settings: dict[str, Any]) -> Shape:
-    """Sizes of the network from the settings of a file.
+    """Return the shape of the network that the settings of a file describe.
+
+    Args:
+        settings: the first line of the file.
 
     Raises:
-        ValueError: one is missing, or would need another network.
+        ValueError: a setting is missing or wrong, or would need another kind of network.
     """
     n_species, lmax = len(settings["atomic_numbers"]), _count(settings, "lmax", least=0)
     hidden = str(settings.get("hidden_irreps"))
@@ -155,7 +172,7 @@ def shape_of(settings: dict[str, Any]) -> Shape:
 
 
 def weights(network: Network) -> Iterator[torch.Tensor]:
-    """The network's weights in the order of a file, as views that can be written to."""
+    """Yield the network's weights in the order of a file, as views that can be written to."""
     for layer in network.stack:
         yield from layer.radial.weights
         yield from _matrices(layer.linear_up or network.embedding)
@@ -167,13 +184,22 @@ def weights(network: Network) -> Iterator[torch.Tensor]:
 
 
 def _matrices(linear: Linear) -> Iterator[torch.Tensor]:
+    """Yield the matrices of a linear layer as views of its flat weight."""
     for part, shape in zip(linear.weight.split(linear.sizes), linear.shapes, strict=True):
         yield part.view(shape)
 
 
 def write(path: Path, network: Network, elements: Sequence[int], e0s: Sequence[float]) -> None:
-    """Write a network with one head and all its elements as `read` and Nequix's own programs read
-    it, in float32, and its hash beside it."""
+    """Write a network in float32, so that `read` and Nequix's own programs can read it.
+
+    The hash of the file is written beside it.
+
+    Args:
+        path: file to write.
+        network: the network, with one head and all its elements.
+        elements: atomic numbers in the network's order.
+        e0s: E0s in eV in the same order.
+    """
     shape = network.shape
     letters = ("e", "o")
     settings = {

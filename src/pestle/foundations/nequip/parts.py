@@ -1,8 +1,8 @@
-"""Parts of a NequIP-type network by the names that freezing and low-rank adaptation use.
+"""Name the parts of a NequIP-type network, as freezing and low-rank adaptation need them.
 
-`embedding` is the species embedding. `interaction k` makes the messages of layer k (linear layers
-and radial network), `product k` updates the atoms with them (skip connection and norm); together
-they are layer k. The one readout is `readout 1`.
+`embedding` is the element embedding. `interaction k` computes the messages of layer k (linear
+layers and radial network). `product k` updates the atoms with these messages (skip connection and
+norm). Both together are layer k. The only readout is `readout 1`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,17 @@ from __future__ import annotations
 from pestle.foundations.capabilities import LinearBlock, LinearLayer
 from pestle.foundations.nequip.network import Linear, Network, Radial
 
-#: Degrees by the names of their irreps, with natural parity.
+#: Name of the irrep of each degree, with parity (-1)^l.
 _IRREPS = ("0e", "1o", "2e", "3o", "4e", "5o", "6e")
 
 
 def parameter_groups(network: Network, prefix: str = "") -> dict[str, list[str]]:
-    """Parameter names by part, in the order of the forward pass."""
+    """Return the names of the parameters by part, in the order of the forward pass.
+
+    Args:
+        network: the network.
+        prefix: text that is put before every name.
+    """
     groups: dict[str, list[str]] = {"embedding": [f"{prefix}embedding.weight"]}
     for k, layer in enumerate(network.stack):
         names = [f"{prefix}layers.{k}.{name}" for name, _ in layer.named_parameters()]
@@ -27,7 +32,14 @@ def parameter_groups(network: Network, prefix: str = "") -> dict[str, list[str]]
 
 
 def linear_layers(network: Network, prefix: str = "") -> list[LinearLayer]:
-    """Every linear layer with its irrep blocks; the matrices of the radial network are scalar."""
+    """List every linear layer with its irrep blocks.
+
+    The matrices of the radial network are scalar layers.
+
+    Args:
+        network: the network.
+        prefix: text that is put before every name.
+    """
     found = []
     for name, module in network.named_modules():
         if isinstance(module, Linear):
@@ -45,6 +57,7 @@ def linear_layers(network: Network, prefix: str = "") -> list[LinearLayer]:
 
 
 def _equivariant(parameter: str, linear: Linear) -> LinearLayer:
+    """Describe a `Linear` by its blocks."""
     blocks, offset = [], 0
     for degree, ((n_in, n_out), factor) in enumerate(
         zip(linear.shapes, linear.path_weights, strict=True)

@@ -1,4 +1,4 @@
-"""e3nn as this backend uses it, imported once, and torch's state where networks are made."""
+"""Import e3nn for this backend, and control torch's random state while networks are made."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 
 from pestle.foundations.devices import repeatable_torchscript
 
-# e3nn 0.4 keeps its constants in a file that torch 2.6 and later read only if told that a slice
-# in it is harmless.
+# e3nn 0.4 reads its constants from a file that contains a `slice`. torch 2.6 and later refuse such
+# a file unless they are told that a slice is safe.
 with torch.serialization.safe_globals([slice]):
     from e3nn import o3
 repeatable_torchscript()
@@ -20,8 +20,14 @@ __all__ = ["making", "o3"]
 
 @contextmanager
 def making(seed: int = 0) -> Iterator[None]:
-    """A block that makes a network: its random weights come from `seed`, in float32. torch's random
-    state and default dtype neither matter nor change."""
+    """Make a network inside this `with` block.
+
+    Its random weights come from `seed`, and they are float32. torch's random state and default
+    dtype have no influence, and they are the same after the block as before.
+
+    Args:
+        seed: seed of the random weights.
+    """
     state, dtype = torch.random.get_rng_state(), torch.get_default_dtype()
     torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed the GPUs
     torch.set_default_dtype(torch.float32)

@@ -1,4 +1,7 @@
-"""Fewer elements or other heads for a NequIP-type network, with predictions unchanged."""
+"""Reduce a NequIP-type network to fewer elements or give it other heads.
+
+Its predictions stay the same.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,14 @@ from pestle.foundations.nequip.runtime import making
 
 
 def select_elements(network: Network, columns: Sequence[int]) -> Network:
-    """The same network for the elements at these positions only.
+    """Return the same network for some of its elements.
 
-    The species stand before the embedding and before the first skip connection; the channels that
-    they are embedded in stay.
+    The elements enter at two places, the embedding and the first skip connection. The number of
+    channels of the embedding stays the same.
+
+    Args:
+        network: the network; not changed.
+        columns: indices of the elements to keep.
     """
     shape = replace(network.shape, species=len(columns))
     readers = {
@@ -27,7 +34,12 @@ def select_elements(network: Network, columns: Sequence[int]) -> Network:
 
 
 def select_heads(network: Network, rows: Sequence[int]) -> Network:
-    """The same body with heads that are copies of the old ones at these positions."""
+    """Return the same body with heads that are copies of old ones.
+
+    Args:
+        network: the network; not changed.
+        rows: for each new head the index of the old head to copy.
+    """
     rows = list(rows)
     shape = replace(network.shape, heads=len(rows))
     readout = network.readout
@@ -40,13 +52,17 @@ def select_heads(network: Network, rows: Sequence[int]) -> Network:
 
 
 def _rows(linear: Linear, rows: list[int]) -> torch.Tensor:
-    """Flat weight of a layer on scalars with fewer inputs, such that it acts as before: what is
-    stored is multiplied by 1/√n_in."""
+    """Return the flat weight of a layer that keeps some of its scalar inputs and acts as before.
+
+    The layer multiplies its weight by 1/√n_in. The stored numbers are changed to make up for the
+    smaller n_in.
+    """
     matrix = linear.weight.detach().view(linear.shapes[0])[rows]
     return (matrix * (len(rows) / linear.shapes[0][0]) ** 0.5).reshape(-1)
 
 
 def _loaded(shape: Shape, network: Network, mapped: dict[str, torch.Tensor]) -> Network:
+    """Make a network of this shape with the old weights, except those in `mapped`."""
     with making():
         new = Network(shape, [0.0] * shape.heads, [0.0] * shape.heads)
     new.to(network.readout.weight.device, network.readout.weight.dtype)

@@ -7,20 +7,20 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 from pestle.adaptation import method_of, require_method
 from pestle.adaptation.adapter_file import save_adapter
 from pestle.adaptation.low_rank import LowRankModel
 from pestle.errors import Interrupted, PestleError
-from pestle.files import Damaged, DiskFull
+from pestle.files import Damaged, DiskFull, finite
 from pestle.foundations import load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
+from pestle.jobs.finetune.data_settings import with_absolute_paths
 from pestle.jobs.finetune.ending import Course, ending_of
 from pestle.jobs.finetune.first_updates import fix_length, settle_rate, step_plan
 from pestle.jobs.finetune.interpolation import interpolate, save_child
 from pestle.jobs.finetune.judging import judge
-from pestle.jobs.finetune.paths import with_absolute_paths
 from pestle.jobs.finetune.plan import plan_lines
 from pestle.jobs.finetune.preparation import Prepared, prepare, training_data
 from pestle.jobs.finetune.record import (
@@ -30,6 +30,7 @@ from pestle.jobs.finetune.record import (
     run_identity,
 )
 from pestle.jobs.finetune.replay import read_broad, write_broad
+from pestle.jobs.finetune.result import Plan, Run
 from pestle.jobs.finetune.resuming import going_on
 from pestle.labels.resumable import labels_of_run
 from pestle.locks import locked_folder
@@ -60,6 +61,32 @@ from pestle.training.setup import make_ready
 from pestle.training.state import has_checkpoint
 
 
+@overload
+def finetune(
+    settings: RunSettings | Mapping[str, Any],
+    out: str | Path,
+    *,
+    trust: bool = ...,
+    resume: bool = ...,
+    dry_run: Literal[False] = ...,
+    command: str = ...,
+    show: Callable[[Manifest], None] | None = ...,
+) -> Run: ...
+
+
+@overload
+def finetune(
+    settings: RunSettings | Mapping[str, Any],
+    out: str | Path,
+    *,
+    trust: bool = ...,
+    resume: bool = ...,
+    dry_run: bool,
+    command: str = ...,
+    show: Callable[[Manifest], None] | None = ...,
+) -> Run | Plan: ...
+
+
 def finetune(
     settings: RunSettings | Mapping[str, Any],
     out: str | Path,
@@ -69,8 +96,12 @@ def finetune(
     dry_run: bool = False,
     command: str = "",
     show: Callable[[Manifest], None] | None = None,
-) -> dict[str, Any]:
+) -> Run | Plan:
     """Fine-tune a foundation model and judge the result.
+
+    >>> settings = {"foundation": "medium-mpa-0", "data.train": ["frames.xyz"]}
+    >>> run = pestle.finetune(settings, out="runs/mine")
+    >>> atoms.calc = run.calculator()
 
     Args:
         settings: what to do, as `RunSettings` or as a table of dotted names, e.g.
@@ -86,7 +117,7 @@ def finetune(
             said, and after the warning, if there is one.
 
     Returns:
-        The manifest as plain data, with the names of manifest.json.
+        The run, or with `dry_run` its plan.
 
     Raises:
         PestleError: a mistake in settings or data, or another command writes to the folder.
@@ -111,7 +142,7 @@ def finetune(
             folder.require_new()  # another command may have been faster
         try:
             record = _finetune(settings, folder, trust, resume, dry_run, command, show)
-            return record.to_json()
+            return Plan(record) if dry_run else Run(folder.path)
         except DiskFull as error:
             if not folder.settings.exists():
                 raise
@@ -318,6 +349,7 @@ def _train_and_judge(
             epochs=trainer.budget.epochs_after(counters.step),
             steps=counters.step,
             seconds=counters.seconds,
+            cpu_seconds=finite(counters.cpu_seconds),
             finished=counters.finished or (failure.line if failure else ""),
             kept="last" if no_validation else "best",
             convergence=convergence,

@@ -17,8 +17,8 @@ from pestle.energies.reference_energies import ReferenceEnergies
 from pestle.files import sha256
 from pestle.foundations.capabilities import arithmetic_of
 from pestle.foundations.dispersion import dispersion_of
+from pestle.jobs.finetune.data_settings import OF_SUBSET, data_files
 from pestle.jobs.finetune.judging import FINE_TUNED
-from pestle.jobs.finetune.paths import data_files
 from pestle.jobs.finetune.plan import explained_settings, trainable_blocks
 from pestle.jobs.finetune.preparation import Prepared
 from pestle.records.card import OfRun
@@ -38,10 +38,6 @@ from pestle.records.metrics import EvaluatedErrors
 from pestle.records.parts import AtomicEnergies, File, FoundationFacts
 from pestle.structures.frame import Frame
 from pestle.structures.reading import expand_paths
-
-#: Settings of the training subset. Without one they say nothing, and runs that were begun before
-#: there were any can be resumed.
-OF_SUBSET = ("train_fraction", "train_count", "subset_seed")
 
 
 def describe(prepared: Prepared, command: str) -> Manifest:

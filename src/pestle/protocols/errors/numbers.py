@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from pestle.metrics import FrameErrors
 from pestle.protocols.distributions import Distribution
@@ -41,6 +44,8 @@ class ErrorsNumbers(Numbers):
         parity: set → potential → points of parity plots.
         held_out: names of the sets that the candidate is judged on.
         notes: what a reader of the numbers must know.
+        frames: set → hash of its frames and labels, by which errors of several models are known to
+            be on the same frames; earlier versions left it out.
     """
 
     sets: dict[str, dict[str, dict[str, FrameErrors]]]
@@ -51,6 +56,13 @@ class ErrorsNumbers(Numbers):
     parity: dict[str, dict[str, ParityPoints]]
     held_out: list[str]
     notes: list[str]
+    frames: dict[str, str] = Field(default_factory=dict)
+
+    @model_serializer(mode="wrap")
+    def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Results of earlier versions are written as they were read."""
+        content: dict[str, Any] = handler(self)
+        return content if self.frames else {k: v for k, v in content.items() if k != "frames"}
 
     def judged_on(self, held_out: Sequence[str], beside: ErrorsNumbers | None) -> ErrorsNumbers:
         """Return the same numbers with other held-out sets, and with the sets of another analysis.
@@ -72,4 +84,5 @@ class ErrorsNumbers(Numbers):
             parity=self.parity | beside.parity,
             held_out=list(held_out),
             notes=self.notes,
+            frames=self.frames | beside.frames,
         )

@@ -26,7 +26,7 @@ from pestle.protocols.predictions import (
     reference_energies,
     with_reference_energies,
 )
-from pestle.protocols.raw import RawFolder
+from pestle.protocols.raw import RawFolder, set_digest
 from pestle.protocols.results import Chart, Table
 from pestle.records.results import Measured
 from pestle.settings.probe import ErrorSettings
@@ -121,6 +121,7 @@ def analyse(
         },
         held_out=list(inputs.sets),
         notes=notes,
+        frames={title: set_digest(members) for title, members in inputs.sets.items()},
     )
 
 

@@ -1,6 +1,6 @@
-"""The arithmetic that a mace network runs with: Pestle's, mace's own, or NVIDIA's cuEquivariance.
+"""Choose the arithmetic that a mace network runs with: Pestle's, mace's own, or cuEquivariance.
 
-The network itself, its weights, state and files stay mace's own whichever is chosen.
+The network itself, its weights, state and files stay mace's own, whichever is chosen.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pestle.foundations.messages.neighbourhoods import neighbourhoods
 
 
 class Kernels(ABC):
-    """A way to run a network.
+    """Kernels are a way to run a mace network.
 
     Args:
-        network: mace's; referred to, not changed.
+        network: mace's network; it is used itself and not changed.
     """
 
     def __init__(self, network: Network) -> None:
@@ -31,23 +31,27 @@ class Kernels(ABC):
     @property
     @abstractmethod
     def description(self) -> str:
-        """What runs, as a clause."""
+        """Say what runs, as a clause."""
 
     @abstractmethod
     def run(
         self, data: dict[str, torch.Tensor], columns: torch.Tensor, *, training: bool
     ) -> dict[str, torch.Tensor]:
-        """The network's forward pass, without its own derivatives.
+        """Run the forward pass of the network without its own derivatives.
 
         Args:
-            data: what the network reads.
-            columns: [n_atoms] position of each atom's element in the network's list.
+            data: the dictionary that the network reads.
+            columns: [n_atoms] index of each atom's element in the network's list.
             training: whether derivatives will be differentiated again.
+
+        Returns:
+            The dictionary that the network gives, among others `energy` [n_graphs] eV,
+            `node_energy` [n_atoms] eV and `node_feats`.
         """
 
 
 class MaceKernels(Kernels):
-    """mace's own modules."""
+    """These kernels are mace's own modules."""
 
     @property
     def description(self) -> str:
@@ -60,12 +64,18 @@ class MaceKernels(Kernels):
 
 
 class PestleKernels(Kernels):
-    """Pestle's arithmetic wherever it covers a layer (an interaction and its product)."""
+    """These kernels run Pestle's arithmetic in every layer that it covers.
+
+    A layer is an interaction and its product. Layers that are not covered run mace's own modules.
+
+    Args:
+        network: mace's network; it is used itself and not changed.
+    """
 
     def __init__(self, network: Network) -> None:
         super().__init__(network)
         self.layers: list[tuple[Network, Network, Layer]] = []
-        #: Why the other layers run mace's own modules, as clauses.
+        #: Reasons, as clauses, why the other layers run mace's own modules.
         self.not_covered: list[str] = []
         blocks = zip(network.interactions, network.products, strict=True)
         for k, (interaction, product) in enumerate(blocks):
@@ -90,7 +100,7 @@ class PestleKernels(Kernels):
 
     @contextmanager
     def _in_place(self, data: dict[str, torch.Tensor], columns: torch.Tensor) -> Iterator[None]:
-        """A block in which the `forward` of every covered block of the network is ours."""
+        """Replace `forward` in every covered block of the network inside this `with` block."""
         if not self.layers:
             yield
             return
@@ -111,11 +121,21 @@ class PestleKernels(Kernels):
 def forward(
     network: Network, data: dict[str, torch.Tensor], *, training: bool
 ) -> dict[str, torch.Tensor]:
-    """The forward pass of a mace network, without its own derivatives."""
+    """Run the forward pass of a mace network without its own derivatives.
+
+    Args:
+        network: mace's network.
+        data: the dictionary that the network reads.
+        training: whether derivatives will be differentiated again.
+
+    Returns:
+        The dictionary that the network gives.
+    """
     if not hasattr(network, "joint_embedding"):
         return network(data, training=training, compute_force=False)
-    # mace adds the joint embedding in place. Compiled linear layers with fewer elements than
-    # channels return a view of a leaf there, which autograd refuses to change.
+    # mace adds the joint embedding to the node embedding in place. If there are fewer elements than
+    # channels, the compiled node embedding may return a view of its weight, which autograd does not
+    # let anybody change. The hook gives mace a copy.
     hook = network.node_embedding.register_forward_hook(lambda _m, _i, out: out.clone())
     try:
         return network(data, training=training, compute_force=False)
@@ -124,10 +144,14 @@ def forward(
 
 
 def kernels(name: str, network: Network) -> Kernels:
-    """The kernels of a name that `train.kernels` takes; `auto` is Pestle's.
+    """Return the kernels of a name that `train.kernels` takes.
+
+    Args:
+        name: `mace`, `cuequivariance`, `pestle` or `auto`; the last two both mean Pestle's.
+        network: mace's network.
 
     Raises:
-        PestleError: a package is missing, or mace cannot convert the network.
+        PestleError: a package that the kernels need is not installed.
     """
     if name == "mace":
         return MaceKernels(network)

@@ -1,7 +1,7 @@
-"""The activation of radial networks with hand-written derivatives.
+"""Compute the activation of radial networks with hand-written derivatives.
 
-torch takes the first derivative of SiLU apart into five operations when it may be differentiated
-again, and each of these once more in the second derivative. Here it stays one.
+If the first derivative of SiLU may be differentiated again, torch splits it into five operations,
+and splits each of these in the second derivative. Here each derivative is one operation.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import torch
 
 
 def scaled_silu(x: torch.Tensor, scale: float) -> torch.Tensor:
-    """scale · x / (1 + exp(−x)), twice differentiable."""
+    """Compute scale · x / (1 + exp(−x)); it can be differentiated twice with respect to x."""
     return _Silu.apply(scale, x)
 
 
 class _Silu(torch.autograd.Function):
-    """Inputs: scale, x."""
+    """This function computes the scaled SiLU from scale and x."""
 
     @staticmethod
     def forward(ctx: Any, scale: float, x: torch.Tensor) -> torch.Tensor:
@@ -31,7 +31,7 @@ class _Silu(torch.autograd.Function):
 
 
 class _SiluGradient(torch.autograd.Function):
-    """g times the slope. Inputs: scale, g, x."""
+    """This function multiplies g with the slope of the scaled SiLU. Inputs: scale, g, x."""
 
     @staticmethod
     def forward(ctx: Any, scale: float, g: torch.Tensor, x: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,7 @@
-"""Linear layers with a matrix for each element, as products of a few padded matrices.
+"""Apply linear layers that have a matrix per element, with few products of padded matrices.
 
-Atoms stand sorted by element, elements with about as many atoms side by side and padded to the
-same number of places: a batched matrix product takes them together.
+Atoms are sorted by element. Elements with similar numbers of atoms are padded to the same number of
+slots, and one batched matrix product computes them together.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from pestle.foundations.messages.neighbourhoods import bounds
 
 @dataclass(frozen=True)
 class Elements:
-    """Which element every atom of a batch is.
+    """This class says which element every atom of a batch is.
 
     Attributes:
-        present: positions, in the model's list, of the elements that are there, the most frequent
-            first.
-        counts: how many atoms of each.
-        order: [n_atoms] atoms sorted by element.
-        place: [n_atoms] where each atom stands in that order.
-        groups: elements that are padded together: how many, and places of each of them.
-        padded: [n_atoms] where each atom stands among all places.
+        present: [n_elements] indices, in the model's list, of the elements in the batch; the most
+            frequent comes first.
+        counts: number of atoms of each of these elements.
+        order: [n_atoms] indices of the atoms, sorted by element.
+        place: [n_atoms] position of each atom in `order`.
+        groups: for each group of elements that are padded together, the number of elements and the
+            number of slots of each.
+        padded: [n_atoms] index of each atom's slot among all slots.
     """
 
     present: torch.Tensor
@@ -42,12 +43,26 @@ class Elements:
     padded: torch.Tensor
 
     def spread(self, x: torch.Tensor) -> torch.Tensor:
-        """Values of atoms [n_atoms, …] at their places, zero where there is no atom."""
+        """Put values of atoms into their slots; empty slots get zeros.
+
+        Args:
+            x: [n_atoms, …].
+
+        Returns:
+            [n_slots, …].
+        """
         n_places = sum(n * places for n, places in self.groups)
         return x.new_zeros(n_places, *x.shape[1:]).index_copy_(0, self.padded, x)
 
     def parts(self, spread: torch.Tensor) -> list[torch.Tensor]:
-        """Values at places [n_places, m, channels] by group, [n_elements, rows, channels] each."""
+        """Split values in slots by group.
+
+        Args:
+            spread: [n_slots, m, channels].
+
+        Returns:
+            For each group a tensor [n_elements of the group, slots · m, channels].
+        """
         sizes = [n * places for n, places in self.groups]
         return [
             part.reshape(n, -1, spread.shape[2])
@@ -55,12 +70,16 @@ class Elements:
         ]
 
     def matrices(self, w: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Matrices of the elements by group."""
+        """Split the matrices [n_elements, n_in, n_out] of the elements by group."""
         return w.split([n for n, _ in self.groups])
 
 
 def elements(columns: torch.Tensor) -> Elements:
-    """The elements of a batch, from the position of each atom's element in the model's list."""
+    """Sort the atoms of a batch by element.
+
+    Args:
+        columns: [n_atoms] index of each atom's element in the model's list.
+    """
     present, element, counts = torch.unique(columns, return_inverse=True, return_counts=True)
     by_size = torch.argsort(counts, descending=True, stable=True)
     rank = torch.empty_like(by_size)
@@ -71,7 +90,7 @@ def elements(columns: torch.Tensor) -> Elements:
     place[order] = torch.arange(len(order), device=order.device)
     numbers: list[int] = counts[by_size].tolist()
     groups, moved, first, start, atoms = [], [], 0, 0, 0
-    for last in bounds(numbers, len(columns) * len(numbers)):  # no bound but that of the padding
+    for last in bounds(numbers, len(columns) * len(numbers)):  # only the padding limits a group
         n_places = numbers[first]
         groups.append((last - first, n_places))
         for count in numbers[first:last]:
@@ -83,16 +102,19 @@ def elements(columns: torch.Tensor) -> Elements:
 
 
 class LinearByElement:
-    """mace's product of features with one-hot elements: a linear layer for each element.
+    """This class runs mace's product of features and one-hot elements.
+
+    Such a product is a linear layer with a matrix for each element.
 
     Args:
-        layer: an `o3.FullyConnectedTensorProduct` of features and element scalars.
+        layer: an `o3.FullyConnectedTensorProduct` of features and element scalars; its weight is
+            read at every call.
     """
 
     def __init__(self, layer: o3.TensorProduct) -> None:
         self.layer = layer
         self.out = [(ir.dim, mul) for mul, ir in layer.irreps_out]
-        #: Instructions next to each other whose weights have the same shape: these, that shape.
+        #: Consecutive instructions whose weights have the same shape, and this shape.
         self._runs = [
             (list(run), shape) for shape, run in groupby(layer.instructions, lambda i: i.path_shape)
         ]
@@ -108,15 +130,18 @@ class LinearByElement:
         ]
 
     def __call__(self, features: Sequence[torch.Tensor], which: Elements) -> Blocks:
-        """The layer of each atom's element.
+        """Apply to each atom the layer of its element.
 
         Args:
-            features: by block, each [n_atoms, 2l + 1, channels].
-            which: elements of the atoms.
+            features: one tensor [n_atoms, 2l + 1, channels] per input block.
+            which: the elements of the atoms.
+
+        Returns:
+            One tensor [n_atoms, 2l + 1, channels] per output block.
         """
         terms: list[Blocks] = [[] for _ in self.out]
         weight = self.layer.weight
-        # As a rule all shapes are the same; split has a costly derivative.
+        # Usually all shapes are the same. `split` is avoided then, because its derivative is slow.
         parts = (weight,) if len(self._sizes) == 1 else weight.split(self._sizes)
         for (run, shape), part, scale in zip(self._runs, parts, self._scales, strict=True):
             if not part.numel():
@@ -134,20 +159,23 @@ class LinearByElement:
 
 
 def products_by_element(which: Elements, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-    """Each atom's features times the matrix of its element, [n_atoms, m, n_out].
+    """Multiply each atom's features with the matrix of its element.
 
-    Twice differentiable.
+    The result can be differentiated twice with respect to x and w.
 
     Args:
-        which: elements of the atoms.
-        x: [n_atoms, m, n_in].
-        w: [n_elements, n_in, n_out], in the order of `which.present`.
+        which: the elements of the atoms.
+        x: [n_atoms, m, n_in] features.
+        w: [n_elements, n_in, n_out] matrices, in the order of `which.present`.
+
+    Returns:
+        [n_atoms, m, n_out].
     """
     return _Products.apply(which, x, w)
 
 
 def _times(which: Elements, spread: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-    """Values at places [n_places, m, n_in] times matrices, at the same places."""
+    """Multiply values in slots [n_slots, m, n_in] with the matrices of their elements."""
     made = [
         torch.bmm(x, matrices).view(-1, spread.shape[1], w.shape[2])
         for x, matrices in zip(which.parts(spread), which.matrices(w), strict=True)
@@ -156,7 +184,16 @@ def _times(which: Elements, spread: torch.Tensor, w: torch.Tensor) -> torch.Tens
 
 
 def _outer(which: Elements, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Sums over the atoms of each element of products of values at places, [n_elements, …]."""
+    """Sum products of two values in slots over the atoms of each element.
+
+    Args:
+        which: the elements of the atoms.
+        a: [n_slots, m, n_in].
+        b: [n_slots, m, n_out].
+
+    Returns:
+        [n_elements, n_in, n_out].
+    """
     made = [
         torch.bmm(x.transpose(1, 2), y) for x, y in zip(which.parts(a), which.parts(b), strict=True)
     ]
@@ -164,7 +201,7 @@ def _outer(which: Elements, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 class _Products(torch.autograd.Function):
-    """x w. Inputs: which, x, w."""
+    """This function computes x w from which, x and w."""
 
     @staticmethod
     def forward(ctx: Any, which: Elements, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
@@ -178,7 +215,10 @@ class _Products(torch.autograd.Function):
 
 
 class _ProductGradients(torch.autograd.Function):
-    """Gradients of Σ g x w by x and w. Inputs: which, parts wanted, g, x, w."""
+    """This function computes the gradients of Σ g x w with respect to x and w.
+
+    Its inputs are which, the parts wanted, and g, x and w.
+    """
 
     @staticmethod
     def forward(
@@ -203,7 +243,7 @@ class _ProductGradients(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, v: torch.Tensor | None, u: torch.Tensor | None) -> Any:
-        """Gradients of Σ v ∂(g x w)/∂x + Σ u ∂(g x w)/∂w by g, x and w."""
+        """Return the gradients of Σ v ∂(g x w)/∂x + Σ u ∂(g x w)/∂w with respect to g, x and w."""
         (g, x, w), which = ctx.saved_tensors, ctx.which
         parts = wanted(ctx)
         by_g = by_x = by_w = None

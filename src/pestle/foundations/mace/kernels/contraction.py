@@ -1,8 +1,8 @@
-"""mace's symmetric contraction (arXiv:2206.07697, Eq. 10 and 11) as products of small matrices.
+"""Compute mace's symmetric contraction (arXiv:2206.07697, Eq. 10 and 11) as matrix products.
 
-The contraction takes polynomials of degree 1 to 3 of an atom's features, with coefficients that
-depend on element and channel. They are formed from mace's couplings, made symmetric in the
-components, and mace's weights: once for an element of the batch, not for each atom.
+The contraction evaluates polynomials of degree 1 to 3 of an atom's features, whose coefficients
+depend on element and channel. The coefficients come from mace's couplings, made symmetric in the
+components, and mace's weights. They are computed once per element of the batch, not for each atom.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ MAX_CORRELATION = 3
 
 
 class Contraction:
-    """A `SymmetricContraction` of mace.
+    """This class runs a `SymmetricContraction` of mace.
 
     Args:
-        module: mace's; its weights are read at every call.
+        module: mace's module; its weights are read at every call.
     """
 
     def __init__(self, module: Network) -> None:
@@ -39,8 +39,10 @@ class Contraction:
         self.table = Table(self._couplings(), self.n_components, self.n_outputs)
 
     def _couplings(self) -> np.ndarray:
-        """[n_weights, n_outputs, n_components, n_monomials] symmetric coefficients; weights in the
-        order of `_weights`."""
+        """Return the symmetric couplings, [n_weights, n_outputs, n_components, n_monomials].
+
+        The weights are in the order of `_weights`.
+        """
         first, second = monomials(self.n_components)
         n = self.n_components
         n_monomials = len(first)
@@ -51,7 +53,7 @@ class Contraction:
                 u = u.reshape(size, *[n] * order, u.shape[-1])
                 axes = [(0, *[1 + a for a in p], order + 1) for p in permutations(range(order))]
                 u = np.mean([u.transpose(a) for a in axes], axis=0)
-                # The features and 1 as their last component: every monomial is a product of two.
+                # 1 counts as the last feature, so that every monomial is a product of two features.
                 rest = np.zeros((u.shape[-1], self.n_outputs, n, n_monomials))
                 own = slice(start, start + size)
                 if order == 3:
@@ -69,24 +71,27 @@ class Contraction:
         return np.concatenate(found)
 
     def _weights(self, which: Elements) -> torch.Tensor:
-        """Weights of the elements that are there, [n_elements, channels, n_weights]."""
+        """Return the weights of the elements in the batch, [n_elements, channels, n_weights]."""
         parts = [
             weight
             for part in self.module.contractions
             for weight in (part.weights_max, *part.weights)
         ]
-        if len(parts[0]) == 1:  # the same for all elements
+        if len(parts[0]) == 1:  # all elements have the same weights
             chosen = [w.expand(len(which.counts), -1, -1) for w in parts]
         else:
             chosen = [w.index_select(0, which.present) for w in parts]
         return torch.cat(chosen, dim=1).transpose(1, 2)
 
     def __call__(self, features: torch.Tensor, which: Elements) -> Blocks:
-        """The contraction by block of the output, each [n_atoms, 2l + 1, channels].
+        """Compute the contraction.
 
         Args:
             features: [n_atoms, components, channels].
-            which: elements of the atoms.
+            which: the elements of the atoms.
+
+        Returns:
+            One tensor [n_atoms, 2l + 1, channels] per output block.
         """
         coefficients = self.table.coefficients(self._weights(which))
         x = features.index_select(0, which.order).permute(2, 1, 0).contiguous()

@@ -1,5 +1,8 @@
-"""The convolution of a mace interaction: radial network, messages, sum over neighbours, and the
-linear layer that follows it."""
+"""Compute the convolution of a mace interaction.
+
+It consists of the radial network, the messages, the sum over neighbours, and the linear layer that
+follows.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +18,20 @@ from pestle.foundations.messages.neighbourhoods import Neighbourhoods
 
 
 class Convolution:
-    """`conv_tp_weights`, `conv_tp`, the sum over neighbours and a linear layer of an interaction.
+    """This class runs the convolution of an interaction.
 
     Args:
-        radial: mace's radial network.
-        product: mace's tensor product, each path with weights ("uvu").
-        linear: the linear layer on the messages.
+        radial: mace's radial network (`conv_tp_weights`).
+        product: mace's tensor product (`conv_tp`), whose paths all have weights ("uvu").
+        linear: mace's linear layer for the messages.
     """
 
     def __init__(self, radial: Network, product: o3.TensorProduct, linear: o3.Linear) -> None:
         self.radial, self.linear = radial, Linear(linear)
         inputs, harmonics, outputs = product.irreps_in1, product.irreps_in2, product.irreps_out
         starts = [part.start for part in harmonics.slices()]
-        # Outputs of the same irrep are read by the linear layer together: called as the first.
+        # The linear layer reads outputs of the same irrep together, so all of them get the index of
+        # the first one.
         irreps = [ir for _, ir in outputs]
         self._joined = [irreps.index(ir) for ir in irreps]
         degrees = (
@@ -49,15 +53,21 @@ class Convolution:
             n_harmonics=harmonics.dim,
         )
         self._sizes = [inputs[i.i_in1].mul for i in product.instructions]
-        #: Output block of the tensor product that each path leads to, in the order of `paths`.
+        #: Index of the tensor product's output block for each path, in the order of `paths`.
         self._outputs = [product.instructions[k].i_out for k in self.paths.order]
 
     def hidden(self, inputs: torch.Tensor, cutoff: torch.Tensor | None) -> torch.Tensor:
-        """Hidden units of the radial network [n_edges, width], with 1 last where it has a bias.
+        """Compute the last hidden units of the radial network.
+
+        If the network has biases, a unit of value 1 is added at the end before the cutoff is
+        applied.
 
         Args:
-            inputs: [n_edges, n] of the radial network.
-            cutoff: [n_edges, 1] factor of the weights, if mace applies it to them.
+            inputs: [n_edges, n_inputs] input of the radial network.
+            cutoff: [n_edges, 1] factor of the weights, if mace applies the cutoff function to them.
+
+        Returns:
+            [n_edges, width].
         """
         layers = list(self.radial if self._plain else self.radial.net)
         found = inputs
@@ -69,10 +79,14 @@ class Convolution:
 
     @property
     def _plain(self) -> bool:
+        """Return whether the radial network is e3nn's, which has no biases."""
         return isinstance(self.radial, FullyConnectedNet)
 
     def _last(self) -> list[torch.Tensor]:
-        """Last layer of the radial network by block of the features, [width, n_weights] each."""
+        """Return the last layer of the radial network.
+
+        It is split by block of the features into tensors [width, n_paths · channels].
+        """
         if self._plain:
             last = list(self.radial)[-1]
             scale = (last.h_in * last.var_in / last.var_out) ** -0.5
@@ -95,13 +109,16 @@ class Convolution:
         hidden: torch.Tensor,
         around: Neighbourhoods,
     ) -> Blocks:
-        """The messages after the linear layer, by block, each [n_atoms, 2l + 1, channels].
+        """Compute the messages after the linear layer.
 
         Args:
-            features: of the senders by block.
-            harmonics: [n_edges, components].
-            hidden: as `hidden` gives.
-            around: neighbours of the atoms.
+            features: one tensor [n_atoms, 2l + 1, channels] per block.
+            harmonics: [n_edges, (lmax + 1)²] spherical harmonics.
+            hidden: [n_edges, width], as the method `hidden` gives it.
+            around: the neighbours of the atoms.
+
+        Returns:
+            One tensor [n_atoms, 2l + 1, channels] per block.
         """
         couplings = self.paths.coupled(harmonics)
         weights = [hidden @ last for last in self._last()]
@@ -122,8 +139,11 @@ class Convolution:
 
 
 def _coefficients(product: o3.TensorProduct, l1: int, l2: int, l3: int) -> torch.Tensor:
-    """Clebsch–Gordan coefficients [2·l3 + 1, 2·l2 + 1, 2·l1 + 1] as mace's own module has them:
-    rounded to single precision if the network was made in it, whatever it was cast to since."""
+    """Return the Clebsch–Gordan coefficients of mace's own module, [2·l3 + 1, 2·l2 + 1, 2·l1 + 1].
+
+    They are float64. They are rounded to float32 if the network was made in float32, even if it was
+    converted to float64 later.
+    """
     for name, buffer in product.named_buffers():
         if name.rsplit(".", 1)[-1] == f"_w3j_{l1}_{l2}_{l3}":
             return buffer.detach().cpu().double().permute(2, 1, 0)
@@ -131,7 +151,7 @@ def _coefficients(product: o3.TensorProduct, l1: int, l2: int, l3: int) -> torch
 
 
 def _activated(layer: Network, x: torch.Tensor) -> torch.Tensor:
-    """A layer of e3nn's `FullyConnectedNet` with its activation."""
+    """Apply a layer of e3nn's `FullyConnectedNet` with its activation."""
     if getattr(layer.act, "f", None) is not torch.nn.functional.silu:
         return layer(x)
     weight = layer.weight * (layer.h_in * layer.var_in) ** -0.5

@@ -1,9 +1,9 @@
-"""A mace network run by NVIDIA's cuEquivariance, through mace's own conversion.
+"""Run a mace network with NVIDIA's cuEquivariance, through mace's own conversion.
 
-mace converts a network to one of the same class with other modules and its weights in another
-arrangement. Here the weights stay those of the network itself: they are put into the converted
-arrangement at every pass, differentiably, by the rule that mace converts with. So training, LoRA,
-freezing and files know nothing of it.
+mace converts a network to one of the same class with other modules and with its weights in another
+arrangement. Here the weights stay in the original network. At every pass they are put into the new
+arrangement by mace's own rule, in a way that can be differentiated. Therefore training, LoRA,
+freezing and files need not know about it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ PACKAGE = "cuequivariance_torch"
 
 
 class CueqKernels(Kernels):
-    """cuEquivariance.
+    """These kernels are cuEquivariance.
 
     Args:
-        network: mace's; referred to, not changed. Converted at the first pass on a device.
+        network: mace's network; it is used itself and not changed. It is converted at the first
+            pass on a device.
 
     Raises:
         PestleError: the package is not installed.
@@ -57,7 +58,7 @@ class CueqKernels(Kernels):
         return functional_call(module, weights, (data,), {"training": training})
 
     def _network_for(self, positions: torch.Tensor) -> Network:
-        """The converted network on the device and in the dtype of the positions.
+        """Return the converted network on the device and in the dtype of the positions.
 
         Raises:
             PestleError: mace cannot convert it.
@@ -73,7 +74,7 @@ class CueqKernels(Kernels):
                     made = run(self.network, return_model=True, device=positions.device.type)
                     made = made.to(*key).requires_grad_(False)
                 self._require_all(self._arranged(made))
-            except Exception as error:  # whatever mace's script stumbles over
+            except Exception as error:  # mace's script may raise any error
                 logging.getLogger("pestle").debug("conversion failed", exc_info=True)
                 raise PestleError(
                     "mace cannot convert this model for cuEquivariance "
@@ -85,13 +86,16 @@ class CueqKernels(Kernels):
         return self._converted[key]
 
     def _require_all(self, arranged: dict[str, torch.Tensor]) -> None:
-        """Raises a ValueError where a weight would stay behind."""
+        """Raise a `ValueError` if a weight has no place in the converted network."""
         for name, _ in self.network.named_parameters():
             if name not in arranged and ".symmetric_contractions." not in name:
                 raise ValueError(f"{name} has no place in the converted network")
 
     def _arranged(self, converted: Network) -> dict[str, torch.Tensor]:
-        """The network's weights as the converted one takes them, differentiable."""
+        """Return the network's weights in the arrangement of the converted network.
+
+        They can be differentiated.
+        """
         from mace.cli.convert_e3nn_cueq import transfer_symmetric_contractions
 
         own = dict(self.network.named_buffers()) | dict(self.network.named_parameters())
@@ -113,7 +117,7 @@ class CueqKernels(Kernels):
 
 
 class _Forward(torch.nn.Module):
-    """The pass that `functional_call` can call."""
+    """This module wraps `forward`, because `functional_call` can only call modules."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()

@@ -1,7 +1,8 @@
-"""One interaction and product of a mace network, with its own weights and faster arithmetic.
+"""Run one interaction and product of a mace network with faster arithmetic and mace's own weights.
 
-`interact` and `update` stand for the `forward` of mace's two blocks. Between them features go by
-block, so they are used together or not at all; what comes in and goes out is as mace has it.
+`interact` and `update` take the place of `forward` in mace's two blocks. The features that go from
+one to the other are in blocks, so both are replaced or neither. The input of the first and the
+output of the second are in mace's layout.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ from pestle.foundations.messages.neighbourhoods import Neighbourhoods
 
 
 class NotCovered(Exception):
-    """A block that only mace's own modules can run; says why."""
+    """This exception says that only mace's own modules can run a block; its text says why."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What all layers share of a batch.
+    """This class holds what all layers need to know about a batch.
 
     Attributes:
-        around: neighbours of the atoms.
-        elements: of the atoms.
-        n_atoms: in the batch.
+        around: the neighbours of the atoms.
+        elements: the elements of the atoms.
+        n_atoms: number of atoms.
     """
 
     around: Neighbourhoods
@@ -39,14 +40,14 @@ class Batch:
     n_atoms: int
 
 
-#: Classes of interactions whose skip connection goes around the interaction, to the product.
+#: Classes of interactions whose skip connection goes around the interaction and the product.
 _RESIDUAL = (
     blocks.RealAgnosticResidualInteractionBlock,
     blocks.RealAgnosticDensityResidualInteractionBlock,
     blocks.RealAgnosticAttResidualInteractionBlock,
     blocks.RealAgnosticResidualNonLinearInteractionBlock,
 )
-#: Those that divide by a density and not by the mean number of neighbours.
+#: Classes that divide by a learnt density and not by the mean number of neighbours.
 _DENSITY = (
     blocks.RealAgnosticDensityInteractionBlock,
     blocks.RealAgnosticDensityResidualInteractionBlock,
@@ -57,13 +58,14 @@ _CLASSES = (blocks.RealAgnosticInteractionBlock, *_RESIDUAL, *_DENSITY)
 
 
 class Layer:
-    """An interaction and the product that follows it.
+    """This layer is an interaction and the product that follows it.
 
     Args:
-        interaction, product: mace's modules; not changed, their weights read at every call.
+        interaction: mace's interaction; not changed, its weights are read at every call.
+        product: mace's product; not changed, its weights are read at every call.
 
     Raises:
-        NotCovered: one of their parts has another form than those known here.
+        NotCovered: a part of them has a form that is not supported here.
     """
 
     def __init__(self, interaction: Network, product: Network) -> None:
@@ -90,6 +92,7 @@ class Layer:
 
     @staticmethod
     def _require(interaction: Network, product: Network) -> None:
+        """Raise `NotCovered` if a part of the two blocks is not supported here."""
         kind = type(interaction)
         if kind not in _CLASSES:
             raise NotCovered(f"interactions of class {kind.__name__}")
@@ -108,7 +111,7 @@ class Layer:
 
     @property
     def numbers_per_edge(self) -> int:
-        """Numbers that are made of an edge."""
+        """Return how many intermediate numbers one edge needs."""
         return self.convolution.paths.numbers_per_edge
 
     def interact(
@@ -123,12 +126,21 @@ class Layer:
         cutoff: torch.Tensor | None = None,
         **_: Any,
     ) -> tuple[Blocks, Blocks | None]:
-        """Messages, by block or joined, and the skip connection if it goes around the product.
+        """Compute the messages and the skip connection in place of the interaction's `forward`.
 
         Args:
-            batch: of the atoms.
-            node_attrs, node_feats, edge_attrs, edge_feats, edge_index, cutoff: as mace gives them
-                to its interactions.
+            batch: neighbours and elements of the atoms.
+            node_attrs: [n_atoms, n_elements] one-hot elements.
+            node_feats: [n_atoms, irreps] features in mace's layout.
+            edge_attrs: [n_edges, (lmax + 1)²] spherical harmonics.
+            edge_feats: [n_edges, n_basis] radial basis.
+            edge_index: [2, n_edges] indices of senders and receivers.
+            cutoff: [n_edges, 1] cutoff function, if mace applies it to the weights of the radial
+                network.
+
+        Returns:
+            The messages in blocks, either one tensor per irrep or one tensor for all of them, and
+            the skip connection in blocks; `None` if it does not go around the product.
         """
         block = self.interaction
         features = to_blocks(node_feats, self.irreps_in)
@@ -151,7 +163,7 @@ class Layer:
             flat = to_flat([m * scale + k for m, k in zip(message, kept, strict=True)])
             gated = block.equivariant_nonlin(flat)
             return self.after_gate(to_blocks(gated, self.irreps_mid)), around
-        # All blocks have as many channels: one product scales them.
+        # All blocks have the same number of channels, so they can be joined and scaled at once.
         joined = torch.cat(message, dim=1) * scale
         if self.residual:
             return [joined], around
@@ -161,12 +173,16 @@ class Layer:
     def update(
         self, batch: Batch, *, node_feats: Blocks, sc: Blocks | None, node_attrs: torch.Tensor
     ) -> torch.Tensor:
-        """Features after the product, [n_atoms, irreps] as mace has them.
+        """Compute the features after the product in place of the product's `forward`.
 
         Args:
-            batch: of the atoms.
-            node_feats, sc: what `interact` gave.
-            node_attrs: not read; the batch says which element an atom is.
+            batch: neighbours and elements of the atoms.
+            node_feats: the messages that `interact` gave.
+            sc: the skip connection that `interact` gave.
+            node_attrs: not used; the batch holds the elements.
+
+        Returns:
+            [n_atoms, irreps] in mace's layout.
         """
         made = self.after(self.contraction(torch.cat(node_feats, dim=1), batch.elements))
         if self.product.use_sc and sc is not None:
@@ -175,6 +191,7 @@ class Layer:
 
     # -- parts ----------------------------------------------------------------------------------
     def _skipped(self, features: Sequence[torch.Tensor], batch: Batch) -> Blocks:
+        """Apply the skip connection to features in blocks."""
         if isinstance(self.skip, Linear):
             return self.skip(features)
         return self.skip(features, batch.elements)
@@ -186,7 +203,11 @@ class Layer:
         edge_feats: torch.Tensor,
         edge_index: torch.Tensor,
     ) -> torch.Tensor:
-        """What the radial network reads of an edge: its length, and in some classes its atoms."""
+        """Return what the radial network reads for each edge, [n_edges, n_inputs].
+
+        This is the radial basis; in some classes of interactions the features of both atoms follow
+        it.
+        """
         sender, receiver = edge_index
         if self.attentive:
             down = self.interaction.linear_down(node_feats)
@@ -206,7 +227,7 @@ class Layer:
         receiver: torch.Tensor,
         n_atoms: int,
     ) -> torch.Tensor:
-        """[n_atoms, 1] sum over the neighbours of a learnt weight."""
+        """Sum a learnt weight over the neighbours of every atom, [n_atoms, 1]."""
         by_edge = torch.tanh(self.interaction.density_fn(radial_inputs) ** 2)
         if cutoff is not None:
             by_edge = by_edge * cutoff

@@ -1,11 +1,13 @@
-"""The polynomials of a contraction as a function with hand-written first and second derivatives.
+"""Compute the polynomials of a contraction with hand-written first and second derivatives.
 
 With coefficients T that are symmetric in the components,
 
-    f_o(x) = Σ_k x_k Σ_r T[ok, r] M_r(x),   J_ok = ∂f_o/∂x_k = Σ_r T[ok, r] d_r M_r(x),
+    f_o(x) = Σ_k x_k Σ_r T[ok, r] M_r(x),   J_ok = ∂f_o/∂x_k = Σ_r T[ok, r] d_r M_r(x).
 
-M_r being 1, x_i or x_i x_j and d_r = 1, 2 or 3 the degree of the term; the derivative of J along v
-has M'(x; v) = x_i v_j + v_i x_j in the place of M. So all of them are the same product.
+Here o is an output, k a component of the features x, and r a monomial M_r, which is 1, x_i or x_i
+x_j; d_r = 1, 2 or 3 is the degree of the term x_k M_r. The derivative of J along a vector v has
+M'(x; v) = x_i v_j + v_i x_j in the place of M. So the polynomials and all their derivatives are the
+same kind of product.
 """
 
 from __future__ import annotations
@@ -25,20 +27,30 @@ from pestle.foundations.messages.products import joined
 def polynomial(
     table: Table, counts: tuple[int, ...], x: torch.Tensor, coefficients: torch.Tensor
 ) -> torch.Tensor:
-    """f, [channels, n_outputs, n_atoms]; twice differentiable by x and T.
+    """Compute f for every atom; it can be differentiated twice with respect to x and T.
 
     Args:
-        table: which coefficients there are.
-        counts: atoms of each element.
-        x: [channels, components, n_atoms], atoms sorted by element.
-        coefficients: T, [n_elements, channels, classes, columns, rows], symmetric as mace's
-            couplings are made to be by `symmetry`.
+        table: the classes of the coefficients, which say which of them are not zero.
+        counts: number of atoms of each element.
+        x: [channels, components, n_atoms] features, with the atoms sorted by element.
+        coefficients: T, [n_elements, channels, classes, columns, rows], from `Table.coefficients`;
+            symmetric, because mace's couplings were made so.
+
+    Returns:
+        [channels, n_outputs, n_atoms].
     """
     return _Polynomial.apply(table, counts, x, coefficients)
 
 
 class _Work:
-    """The products of a few channels: x [channels, components, n_atoms], T by element."""
+    """This class computes the products for some of the channels.
+
+    Args:
+        table: the classes of the coefficients.
+        counts: number of atoms of each element.
+        x: [channels, components, n_atoms] features.
+        t: [n_elements, channels, classes, columns, rows] coefficients T.
+    """
 
     def __init__(
         self, table: Table, counts: Sequence[int], x: torch.Tensor, t: torch.Tensor
@@ -48,23 +60,30 @@ class _Work:
 
     @cached_property
     def _factors(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Both factors of every monomial, [channels, classes · rows, n_atoms]."""
+        """Return both factors of every monomial, each [channels, classes · rows, n_atoms]."""
         with_one = torch.cat([self.x, torch.ones_like(self.x[:, :1])], dim=1)
         return with_one.index_select(1, self.left), with_one.index_select(1, self.right)
 
     @cached_property
     def monomials(self) -> torch.Tensor:
-        """M(x), [channels, classes · rows, n_atoms]."""
+        """Return M(x), [channels, classes · rows, n_atoms]."""
         left, right = self._factors
         return left * right
 
     @cached_property
     def by_degree(self) -> torch.Tensor:
-        """d M."""
+        """Return the degrees times the monomials, d M, in the shape of `monomials`."""
         return self.monomials * self.table.degrees(self.x)
 
     def by_degree_along(self, v: torch.Tensor) -> torch.Tensor:
-        """d M'(x; v)."""
+        """Return the degrees times the derivative of the monomials along v, d M'(x; v).
+
+        Args:
+            v: [channels, components, n_atoms].
+
+        Returns:
+            [channels, classes · rows, n_atoms].
+        """
         v = torch.cat([v, torch.zeros_like(v[:, :1])], dim=1)
         left, right = self._factors
         found = v.index_select(1, self.left).mul_(right)
@@ -72,7 +91,15 @@ class _Work:
         return found.mul_(self.table.degrees(found))
 
     def times(self, monomials: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        """T M, [channels, n_outputs, components, n_atoms]."""
+        """Multiply coefficients with monomials, T M.
+
+        Args:
+            monomials: [channels, classes · rows, n_atoms].
+            t: [n_elements, channels, classes, columns, rows].
+
+        Returns:
+            [channels, n_outputs, components, n_atoms].
+        """
         n_classes, n_columns, n_rows = self.table.shape
         channels, _, n_atoms = monomials.shape
         m = monomials.view(channels * n_classes, n_rows, n_atoms)
@@ -85,11 +112,14 @@ class _Work:
         return found.view(channels, self.table.n_outputs, self.table.n, n_atoms)
 
     def outer(self, factors: torch.Tensor, monomials: torch.Tensor) -> torch.Tensor:
-        """Gradient by T: Σ_atoms factors[o, k] M, [n_elements, channels, classes, …].
+        """Return the gradient with respect to T, Σ_atoms factors[o, k] M.
 
         Args:
             factors: [channels, n_outputs, components, n_atoms].
             monomials: [channels, classes · rows, n_atoms].
+
+        Returns:
+            [n_elements, channels, classes, columns, rows].
         """
         n_classes, n_columns, n_rows = self.table.shape
         channels, _, n_atoms = monomials.shape
@@ -104,7 +134,7 @@ class _Work:
 
 
 def _slices(table: Table, x: torch.Tensor) -> list[slice]:
-    """Channels that are worked on together: their products fit in the cache of a CPU."""
+    """Split the channels so that the products of each part fit into the cache of a CPU."""
     n_classes, n_columns, n_rows = table.shape
     numbers = n_classes * (n_columns + n_rows) * max(1, x.shape[2])
     step = max(1, group_bytes(x.device) // (numbers * x.element_size()))
@@ -112,9 +142,9 @@ def _slices(table: Table, x: torch.Tensor) -> list[slice]:
 
 
 class _Polynomial(torch.autograd.Function):
-    """f. Inputs: table, atoms by element, x [channels, components, n_atoms], T.
+    """This function computes f from table, counts, x and T.
 
-    J is kept: first and second derivatives all need it.
+    It keeps J, because the first and the second derivatives both need it.
     """
 
     @staticmethod
@@ -141,7 +171,10 @@ class _Polynomial(torch.autograd.Function):
 
 
 class _PolynomialGradients(torch.autograd.Function):
-    """Gradients of Σ g f by x and T. Inputs: table, atoms by element, parts wanted, g, x, T, J."""
+    """This function computes the gradients of Σ g f with respect to x and T.
+
+    Its inputs are table, counts, the parts wanted, and g, x, T and J.
+    """
 
     @staticmethod
     def forward(
@@ -172,7 +205,7 @@ class _PolynomialGradients(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, v: torch.Tensor | None, u: torch.Tensor | None) -> Any:
-        """Gradients of Σ v ∂(g f)/∂x + Σ u ∂(g f)/∂T by g, x and T."""
+        """Return the gradients of Σ v ∂(g f)/∂x + Σ u ∂(g f)/∂T with respect to g, x and T."""
         g, x, t, j = ctx.saved_tensors
         parts = wanted(ctx)
         table, counts = ctx.table, ctx.counts

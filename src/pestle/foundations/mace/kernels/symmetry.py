@@ -1,8 +1,9 @@
-"""Which coefficients of a contraction there are: the classes that symmetry leaves.
+"""Find which coefficients of a contraction are not zero.
 
-Spherical harmonics are even or odd under the reflections of x, y and z, and a term must be as its
-output. So the pairs (o, k) of output and component and the monomials fall into classes that do not
-mix, 8 as a rule, found here from mace's couplings. Coefficients are kept class by class.
+Spherical harmonics are even or odd under the reflections of x, y and z, and a term must have the
+same parities as its output. Therefore the pairs (o, k) of output and component and the monomials
+fall into classes, usually 8, and a coefficient can be nonzero only within a class. The classes are
+found from mace's couplings, and the coefficients are stored class by class.
 """
 
 from __future__ import annotations
@@ -15,23 +16,39 @@ from scipy.sparse.csgraph import connected_components
 from pestle.foundations.constants import Constant
 from pestle.foundations.mace.kernels.linear import product
 
-#: Couplings below this share of the largest are rounding.
+#: Couplings smaller than this times the largest one are rounding errors and count as zero.
 _NOTHING = 1e-10
 
 
 def monomials(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Factors of every monomial: the products of two of n features and 1, the n-th; 1 · 1 last."""
+    """List the two factors of every monomial.
+
+    The monomials are the products of two of n features and of 1, which counts as the feature with
+    index n. The last monomial is 1 · 1.
+
+    Args:
+        n: number of features.
+
+    Returns:
+        Two arrays of indices from 0 to n, one for each factor.
+    """
     first, second = np.triu_indices(n + 1)
     return first, second
 
 
 class Table:
-    """The classes of a contraction: which outputs, components and monomials go together.
+    """This table says which outputs, components and monomials of a contraction belong together.
+
+    In each class the pairs (output, component) are the columns and the monomials are the rows. All
+    classes are padded to the same size.
 
     Args:
-        couplings: [n_weights, n_outputs, n_components, n_monomials].
-        n: components of the features.
-        n_outputs: components of the output.
+        couplings: [n_weights, n_outputs, n_components, n_monomials] symmetric coefficients.
+        n: number of components of the features.
+        n_outputs: number of components of the output.
+
+    Attributes:
+        shape: number of classes, columns and rows.
     """
 
     def __init__(self, couplings: np.ndarray, n: int, n_outputs: int) -> None:
@@ -45,7 +62,7 @@ class Table:
         height = max(1, *(len(r) for r in rows)) if rows else 1
         used = sum(len(c) for c in columns)
         if used < n_columns and used == width * len(columns):
-            width += 1  # a place of zeros, for the columns that belong nowhere
+            width += 1  # one column of zeros, for the pairs that belong to no class
         shape = (max(1, len(columns)), width, height)
         self.shape = shape
         packed = np.zeros((len(flat), *shape))
@@ -71,27 +88,51 @@ class Table:
         ]
 
     def coefficients(self, weights: torch.Tensor) -> torch.Tensor:
-        """T of every element, [n_elements, channels, classes, columns, rows].
+        """Compute the coefficients T of every element.
 
         Args:
             weights: [n_elements, channels, n_weights].
+
+        Returns:
+            [n_elements, channels, classes, columns, rows].
         """
         return product(weights, self._couplings.like(weights)).unflatten(2, self.shape)
 
     def indices(self, device: torch.device) -> list[torch.Tensor]:
-        """left, right [classes · rows] factors of the monomials; column [classes · columns], the
-        (o, k) of each column; place [n_outputs · n], where each (o, k) stands."""
+        """Return the indices that connect the classes with features and outputs.
+
+        Args:
+            device: device of the indices.
+
+        Returns:
+            left and right [classes · rows], the factors of each monomial; column [classes ·
+            columns], the pair (o, k) of each column; place [n_outputs · n], the column of each pair
+            (o, k).
+        """
         if self._indices[0].device != device:
             self._indices = [x.to(device) for x in self._indices]
         return self._indices
 
     def degrees(self, like: torch.Tensor) -> torch.Tensor:
-        """[classes · rows, 1] degree of the term that a monomial belongs to."""
+        """Return the degree d of the term of each monomial, [classes · rows, 1].
+
+        Args:
+            like: tensor whose dtype and device the degrees get.
+        """
         return self._degrees.like(like)
 
 
 def _classes(there: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Columns and rows of a table of what is there, by the connected parts of it."""
+    """Split a table of columns and monomials into its connected parts.
+
+    No column of one part has a nonzero coefficient for a monomial of another.
+
+    Args:
+        there: [n_columns, n_monomials] bool, whether a coefficient can be nonzero.
+
+    Returns:
+        For each class its columns, and for each class its monomials.
+    """
     n_columns = len(there)
     links = csr_matrix(there.astype(np.int8))
     _, label = connected_components(bmat([[None, links], [links.T, None]]), directed=False)

@@ -1,4 +1,4 @@
-"""Paths in the settings of a run. Imports no torch: studies ask it for thousands of runs."""
+"""The data in the settings of a run. Imports no torch: studies ask it for thousands of runs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from pestle.energies.reference_energies import METHODS
 from pestle.foundations import catalogue
 from pestle.foundations.replay_catalogue import is_file_pool
 from pestle.settings.run import DataSettings, RunSettings
+
+#: Settings of the training subset. Without one they say nothing, and runs that were begun before
+#: there were any can be resumed.
+OF_SUBSET = ("train_fraction", "train_count", "subset_seed")
 
 
 def data_files(data: DataSettings) -> list[tuple[str, Sequence[str]]]:

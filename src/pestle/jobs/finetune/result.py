@@ -1,0 +1,180 @@
+"""What `pestle.finetune` returns: a run that can be asked, and the plan of one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pestle.foundations import load_foundation
+from pestle.metrics import error_table
+from pestle.progress import duration
+from pestle.records.ending import Ending
+from pestle.records.folder import RunFolder
+from pestle.records.manifest import Manifest, SetsOfErrors
+from pestle.records.verdict import Verdict
+from pestle.report.curves import learning_curves
+from pestle.report.reading import read_results
+from pestle.views import Shown, Table
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    from ase.calculators.calculator import Calculator
+
+    from pestle.foundations.interface import Foundation
+    from pestle.jobs.qualify import Qualification
+
+#: Where the learning curve that is shown comes from, in the order of preference.
+CURVES = ("curve-forces-rmse", "curve-energy-rmse", "curve-loss")
+
+
+class Plan(Shown):
+    """What a run would do: the result of `pestle.finetune(..., dry_run=True)`.
+
+    Attributes:
+        manifest: every decision before the first update, with its reason.
+    """
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.manifest = manifest
+
+    def __repr__(self) -> str:
+        return f"<Plan: {self.lines()[0]}>"
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the checks warn of, one line each."""
+        return self.manifest.warnings
+
+    def lines(self) -> list[str]:
+        """The headline, what is trained, and the warnings."""
+        plan, method = self.manifest.plan, self.manifest.method
+        assert plan is not None
+        headline = (
+            f"{method.name} on {self.manifest.foundation.name}: {plan.steps:,} updates at most, "
+            f"{duration(plan.estimated_seconds)} at most"
+        )
+        trained = f"trains {method.n_trainable:,} of {method.n_parameters:,} parameters"
+        return [headline, trained, *(f"warning: {text}" for text in self.warnings)]
+
+    def tables(self) -> list[Table]:
+        """The settings that are no defaults, with their reasons."""
+        rows = [
+            [name, f"{entry.value} {entry.unit}".rstrip(), entry.reason]
+            for name, entry in self.manifest.settings.items()
+            if not entry.reason.startswith("default")
+        ]
+        return [Table("settings", ["name", "value", "reason"], rows)]
+
+    def to_json(self) -> dict[str, Any]:
+        """The manifest as plain data."""
+        return self.manifest.to_json()
+
+
+class Run(Shown):
+    """A run folder: what was asked, what came out, and the model.
+
+    >>> run = pestle.Run("runs/mine")
+    >>> run.errors["test"]  # model → group → errors
+    >>> atoms.calc = run.calculator()
+
+    Attributes:
+        folder: the run folder.
+        manifest: what the run was made of, and what came out.
+        verdict: of `pestle qualify`; `None` where the model was not qualified.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        """
+        Args:
+            folder: the run folder.
+
+        Raises:
+            PestleError: the folder holds no run, or its records cannot be read.
+        """
+        self._paths = RunFolder(Path(folder))
+        self._paths.require_run()
+        self.folder = self._paths.path
+        self.manifest = Manifest.of_run(self._paths.manifest)
+        there = self._paths.verdict.is_file()
+        self.verdict = Verdict.read(self._paths.verdict) if there else None
+
+    def __repr__(self) -> str:
+        return f"<Run {self.folder}: {self.lines()[0]}>"
+
+    @property
+    def report(self) -> Path:
+        """The page of the run."""
+        return self._paths.report
+
+    @property
+    def ending(self) -> Ending | None:
+        """How the run ended; `None` while it has not."""
+        return self.manifest.ending
+
+    @property
+    def errors(self) -> SetsOfErrors:
+        """Set (test, valid, train, replay) → model → group → errors (meV/atom, meV/Å, meV/Å³);
+        empty while the run has not ended."""
+        return self.manifest.errors or {}
+
+    def model(self) -> Foundation:
+        """The fine-tuned model.
+
+        Raises:
+            PestleError: the run has not kept a model yet.
+        """
+        return load_foundation(self.folder)
+
+    def calculator(self, *, dispersion: str | None = None) -> Calculator:
+        """An ASE calculator of the model.
+
+        Args:
+            dispersion: functional whose D3 correction is added (`pbe`), or `removed`: what was
+                taken from the labels.
+
+        Raises:
+            PestleError: the run has not kept a model yet, or the functional is unknown.
+        """
+        return self.model().calculator(dispersion=dispersion)
+
+    def qualify(self, **options: Any) -> Qualification:
+        """Test the model for what it will be used for; `pestle.qualify` has the options."""
+        from pestle.jobs.qualify import qualify
+
+        found = qualify(str(self.folder), **options)
+        if found.out.resolve() == self.folder.resolve():
+            self.verdict = found.verdict
+        return found
+
+    def plot(self) -> go.Figure:
+        """The learning curve: force error on validation frames over the epochs.
+
+        Raises:
+            ValueError: the run was not evaluated yet.
+        """
+        drawn = {found.name: found.plot for found in learning_curves(read_results(self.folder))}
+        for name in CURVES:
+            if name in drawn:
+                return drawn[name]
+        raise ValueError(f"{self.folder}: there is no evaluation to draw yet")
+
+    def lines(self) -> list[str]:
+        """The headline, how the run ended, and the verdict."""
+        manifest = self.manifest
+        headline = f"{manifest.method.name} on {manifest.foundation.name}, {manifest.status}"
+        if self.ending is None:
+            return [headline]
+        if self.ending.trouble is not None:
+            headline += f", {self.ending.trouble.title}"
+        told = [f"{about}: {text}" for about, text in self.ending.lines(self.folder).items()]
+        if self.verdict is not None:
+            told.append(f"verdict: {self.verdict.verdict.upper()}: {self.verdict.sentence}")
+        return [headline, *told]
+
+    def tables(self) -> list[Table]:
+        """The errors on each set."""
+        return [error_table(f"errors on {name}", models) for name, models in self.errors.items()]
+
+    def to_json(self) -> dict[str, Any]:
+        """The manifest as plain data."""
+        return self.manifest.to_json()

@@ -1,0 +1,150 @@
+"""The table as it is shown: blocks of columns that fit beside each other, and a cell in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pestle.metrics import ALL
+from pestle.records.gathered import Cell, Column, Gathered, JudgedOn, Row
+from pestle.records.wording import MISSING, count, fixed, is_number, number, setting_value
+
+#: Digits of a standard deviation: more say nothing with a handful of seeds.
+SPREAD_DIGITS = 2
+#: Letters by which rows that were judged on other frames are told apart.
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Columns that stand beside each other, and the rows that have something in them.
+
+    Attributes:
+        key: unique; letters, digits and dashes.
+        title: of the block.
+        columns: in order.
+        rows: in order.
+        lead: heading → a text for each row, before the columns: seeds, frames judged on.
+    """
+
+    key: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    lead: dict[str, tuple[str, ...]]
+
+    @property
+    def headings(self) -> list[str]:
+        """Of the columns; with what several share where there is more than one of these."""
+        several = len({column.over for column in self.columns}) > 1
+        return [
+            f"{column.over}: {column.heading}" if column.over and several else column.heading
+            for column in self.columns
+        ]
+
+
+def blocks_of(gathered: Gathered) -> list[Block]:
+    """The table in blocks: what was done, then errors set by set, breadth, tests and cost."""
+    done = gathered.about("settings", "training")
+    runs = tuple(row for row in gathered.rows if row.kind != "foundation")
+    blocks = [Block("runs", "Runs", done, runs, _seeds(runs))]
+    errors = gathered.about("errors")
+    for over in dict.fromkeys(column.over for column in errors):
+        columns = tuple(column for column in errors if column.over == over)
+        rows, first = _with(gathered.rows, columns), columns[0]
+        key = f"errors-{first.frames}" + f"-{first.group}" * (first.group != ALL)
+        title = f"Errors: {over[:1].lower()}{over[1:]}"
+        frames = {"frames": _frames(rows, first)} if first.group == ALL else {}
+        blocks.append(Block(key, title, columns, rows, _seeds(rows) | frames))
+    for about, title in (
+        ("breadth", "Breadth"),
+        ("tests", "Verdict and tests"),
+        ("cost", "Cost"),
+    ):
+        columns = tuple(column for column in gathered.columns if column.about == about)
+        rows = _with(gathered.rows, columns)
+        if columns:
+            blocks.append(Block(about, title, columns, rows, _seeds(rows)))
+    return [block for block in blocks if block.rows]
+
+
+def _seeds(rows: Sequence[Row]) -> dict[str, tuple[str, ...]]:
+    """How many seeds each row has, where one has several."""
+    if all(len(row.seeds) < 2 for row in rows):
+        return {}
+    return {"seeds": tuple(MISSING if row.kind != "runs" else count(len(row.runs)) for row in rows)}
+
+
+def _with(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[Row, ...]:
+    return tuple(row for row in rows if any(column.key in row.cells for column in columns))
+
+
+def _frames(rows: Sequence[Row], column: Column) -> tuple[str, ...]:
+    """`60` for each row; where rows are ranked, `60 a` and `60 b` if the frames are not the same in
+    all, and `60 ?` if nobody can tell."""
+    judged = [row.judged_on.get(column.frames, JudgedOn()) for row in rows]
+    kinds = list(dict.fromkeys(one.frames for one in judged if one.frames is not None))
+    differ = column.ranked and len({one.frames for one in judged}) > 1
+    said = []
+    for one in judged:
+        letter = _LETTERS[kinds.index(one.frames) % len(_LETTERS)] if one.frames else "?"
+        said.append(f"{count(one.n_frames)} {letter}" if differ else count(one.n_frames))
+    return tuple(said)
+
+
+def text_of(row: Row, column: Column) -> str:
+    """A cell in words; an em dash where there is nothing."""
+    if column.about == "settings":
+        return setting_value(row.settings.get(column.key)) if row.settings else MISSING
+    cell = row.cells.get(column.key)
+    if cell is None:
+        return MISSING
+    if cell.text or not cell.n:
+        return cell.text or cell.level or MISSING
+    if column.kind == "truth":
+        return _truths(cell)
+    text = with_spread(cell.mean, cell.deviation, whole=column.kind == "count")
+    # Not all runs of the row have this figure.
+    return f"{text} ({cell.n} of {len(row.runs)})" if 0 < cell.n < _runs(row) else text
+
+
+def _runs(row: Row) -> int:
+    return 1 if row.kind == "foundation" else len(row.runs)
+
+
+def _truths(cell: Cell) -> str:
+    """`yes`, `no`, or how many of several."""
+    true = sum(value == 1.0 for value in cell.values)
+    if true in (0, cell.n):
+        return "yes" if true else "no"
+    return f"{true} of {cell.n}"
+
+
+def with_spread(mean: float | None, deviation: float | None, *, whole: bool = False) -> str:
+    """`40.75 ± 0.15`: the deviation with two significant digits, the mean to the same place.
+
+    Args:
+        mean: of the values.
+        deviation: their standard deviation; `None` for a single value.
+        whole: whether the values are counts, which are not shown as 2,030 for 2,028.
+    """
+    if mean is None:
+        return MISSING
+    if deviation is None or deviation == 0:
+        return count(mean) if whole and mean == round(mean) else number(mean)
+    size = math.floor(math.log10(float(f"{deviation:.{SPREAD_DIGITS - 1}e}")))
+    # What no seed changes in its fourth digit need not be shown to the tenth.
+    if is_number(mean) and mean and size < math.floor(math.log10(abs(mean))) - 5:
+        return f"{number(mean, 4)} ± 0"
+    if size < -4:
+        power = math.floor(math.log10(max(abs(mean), deviation)))
+        mean, deviation, size = mean / 10**power, deviation / 10**power, size - power
+        both = f"({_to(mean, size)} ± {_to(deviation, size)})"
+        return f"{both}×{number(10.0**power, 1).partition('×')[2] or f'10^{power}'}"
+    return f"{_to(mean, size)} ± {_to(deviation, size)}"
+
+
+def _to(value: float, size: int) -> str:
+    """Rounded to the last digit of a deviation whose first one stands at this power of ten."""
+    return fixed(value, max(0, SPREAD_DIGITS - 1 - size))

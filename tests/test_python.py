@@ -1,0 +1,143 @@
+"""What a Python session and a notebook see: names, results as objects, their views."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pestle
+from pestle.jobs.finetune.result import Plan
+from pestle.views import Table
+
+NOTEBOOK = Path(__file__).parents[1] / "docs" / "tutorials" / "from_data_to_verdict.ipynb"
+DATA = Path(pestle.__file__).parent / "demo" / "data"
+TASK = {
+    "foundation": "pestle-seed1",
+    "method": "naive",
+    "data.train": [str(DATA / "train.xyz")],
+    "data.valid": [str(DATA / "valid.xyz")],
+    "data.test": [str(DATA / "test.xyz")],
+    "train.updates": 4,
+    "train.threads": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> pestle.Run:
+    return pestle.finetune(TASK, tmp_path_factory.mktemp("runs") / "mine")
+
+
+def test_tab_shows_the_functions():
+    assert {"finetune", "qualify", "check", "load", "evaluate", "Run"} <= set(dir(pestle))
+    assert not {"jobs", "importlib", "annotations"} & set(dir(pestle))
+
+
+def test_every_name_has_an_example():
+    for name in set(pestle.__all__) - {"PestleError"}:
+        assert ">>> " in (getattr(pestle, name).__doc__ or ""), name
+
+
+def test_the_names_cost_nothing_before_they_are_used():
+    code = "import pestle, sys; dir(pestle); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_run_is_an_object(run: pestle.Run):
+    again = pestle.Run(run.folder)
+    assert again.to_json() == run.to_json()
+    assert "naive" in repr(run) and str(run.folder) in repr(run) and len(repr(run)) < 300
+    found = run.errors["test"]
+    evaluated = pestle.evaluate(str(run.folder), [str(DATA / "test.xyz")])
+    tuned = next(errors for name, errors in found.items() if "foundation" not in name)
+    assert evaluated["all"].forces_rmse == pytest.approx(tuned["all"].forces_rmse, rel=1e-3)
+    assert run.verdict is None
+
+
+def test_the_calculator_of_a_run_is_that_of_its_model(run: pestle.Run):
+    from ase.io import read
+
+    atoms = read(DATA / "test.xyz")
+    ours, theirs = run.calculator(), pestle.load(run.folder).calculator()
+    np.testing.assert_array_equal(ours.get_forces(atoms), theirs.get_forces(atoms))
+
+
+def test_a_notebook_sees_the_errors_and_the_curve(run: pestle.Run):
+    page = run._repr_html_()
+    assert page.count("<table") == len(run.errors)
+    assert "next: " in page
+    assert len(run.plot().data) > 0
+    points = run.plot().data[0]
+    assert next(iter(points.x)) == 0
+
+
+def test_a_dry_run_is_a_plan(tmp_path: Path):
+    plan = pestle.finetune(TASK, tmp_path / "run", dry_run=True)
+    assert isinstance(plan, Plan) and not (tmp_path / "run").exists()
+    assert "4 updates" in repr(plan) and "train.updates" in plan._repr_html_()
+
+
+def test_a_check_tells_the_findings():
+    report = pestle.check([str(DATA / "train.xyz")])
+    assert "64 train frames" in repr(report)
+    assert len(repr(report)) < 200
+    for finding in report.findings:
+        assert finding.code in report._repr_html_()
+
+
+def test_reference_energies_in_a_line():
+    found = pestle.e0([str(DATA / "train.xyz")], method="isolated")
+    assert "Cl -12505.1038" in repr(found)
+    assert found.to_json()["compared"].keys() == found.compared.keys()
+
+
+def test_views_escape_what_comes_from_files():
+    table = Table("<b>", ["<i>"], [["<script>"]])
+    assert "<script>" not in table.html() and "<b>" not in table.html()
+
+
+def test_figures_stand_on_the_right():
+    html = Table("", ["name", "value"], [["a", "1"]], figures=1).html()
+    assert "text-align:left'>a<" in html and "text-align:right'>1<" in html
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path):
+    with pytest.raises(pestle.PestleError, match="run"):
+        pestle.Run(tmp_path)
+
+
+def test_torch_sim_takes_a_run(run: pestle.Run):
+    import torch_sim as ts
+    from ase.io import read
+
+    atoms = read(DATA / "test.xyz")
+    model = pestle.torch_sim_model(run.folder)
+    state = ts.io.atoms_to_state([atoms], model.device, model.dtype)
+    energy = run.calculator().get_potential_energy(atoms)
+    assert float(model(state)["energy"][0]) == pytest.approx(energy, abs=1e-4)
+
+
+def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Every cell of docs/from_data_to_verdict.ipynb, and the view of what each ends with."""
+    monkeypatch.chdir(tmp_path)
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    names: dict[str, object] = {}
+    shown = []
+    for cell in cells:
+        if cell["cell_type"] != "code":
+            continue
+        code = ast.parse("".join(cell["source"]).replace('"train.epochs": 10', '"train.epochs": 1'))
+        last = code.body[-1]
+        if isinstance(last, ast.Expr):
+            code.body.pop()
+        exec(compile(code, str(NOTEBOOK), "exec"), names)
+        if isinstance(last, ast.Expr):
+            shown.append(eval(compile(ast.Expression(last.value), str(NOTEBOOK), "eval"), names))
+    views = [value._repr_html_() for value in shown if hasattr(value, "_repr_html_")]
+    assert len(views) == len(shown) - 1  # the forces are an array
+    assert "barrier" in views[-1]

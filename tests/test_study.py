@@ -1,0 +1,220 @@
+"""A study is worked through whatever happens to its cells, its workers and itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from studies import BASE, TOYS, outcomes, write_study
+
+pytest.importorskip("parsl")
+
+from pestle.errors import PestleError
+from pestle.records.study import CellRecord
+from pestle.study.engine import config_of
+from pestle.study.job import clean_study, run_study, study_status
+from pestle.study.worker import Places
+
+ENGINES = Path(__file__).parents[1] / "examples" / "engines"
+
+
+@pytest.fixture
+def toys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands of a study are toys."""
+    monkeypatch.setenv("PYTHONPATH", str(TOYS))
+
+
+def states(study: Path) -> dict[str, int]:
+    found = study_status(study)
+    return {state: count for state, count in found.counts.items() if count}
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_cell_that_always_fails_stops_no_other(tmp_path: Path) -> None:
+    study = write_study(
+        tmp_path / "s.yaml", matrix={"train.seed": [0, 1, 2], "train.lr": [0.1, 5.0]}
+    )
+    assert states(study) == {"waiting": 6}
+    run_study(study, workers=2)
+    assert states(study) == {"finished": 3, "failed": 3}
+    failure = study_status(study).of("failed")[0]
+    assert failure.step == "finetune" and "the loss is not finite" in failure.last_lines[-1]
+    log = Places(tmp_path / "s", failure.cell.name).log
+    assert log.read_text().count("$ pestle finetune") == 1
+    run_study(study)
+    assert log.read_text().count("$ pestle finetune") == 1, "not tried again unasked"
+    run_study(study, retry=True)
+    assert log.read_text().count("$ pestle finetune") == 2
+
+
+@pytest.mark.usefixtures("toys")
+def test_what_is_finished_is_reused_and_tests_may_be_added(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "s.yaml", matrix={"train.seed": [0, 1, 2]})
+    run_study(study, workers=2)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("manifest.json")}
+    assert len(before) == 3
+    write_study(study, matrix={"train.seed": [0, 1, 2, 3]}, qualify={"scope": "narrow"})
+    assert states(study) == {"interrupted": 3, "waiting": 1}, "trained, not tested"
+    run_study(study, workers=2)
+    assert states(study) == {"finished": 4}
+    assert all(path.stat().st_mtime_ns == when for path, when in before.items())
+    verdicts = [json.loads(path.read_text()) for path in tmp_path.rglob("verdict.json")]
+    # The foundation does not depend on the seed: one cell tests it, the others take the result.
+    assert [v["foundation_calculated"] for v in verdicts].count(True) == 1 and len(verdicts) == 4
+
+    for path in tmp_path.rglob("cells/*.json"):  # a record that is lost is made from the run
+        path.unlink()
+    run_study(study, workers=2)
+    assert states(study) == {"finished": 4}
+    assert all(path.stat().st_mtime_ns == when for path, when in before.items())
+
+
+@pytest.mark.usefixtures("toys")
+def test_pseudolabels_are_made_once_for_cells_that_need_the_same(tmp_path: Path) -> None:
+    matrix = {"method": ["pseudolabel"], "train.lr": [1e-3, 2e-3], "train.seed": [0, 1]}
+    study = write_study(tmp_path / "s.yaml", matrix=matrix)
+    run_study(study, workers=2)
+    # Structures depend on the seed, not on the rate.
+    assert len(list((tmp_path / "s" / "shared").glob("*.labels.partial"))) == 2
+    assert all(run["labels"] for run in outcomes(tmp_path / "s").values())
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_command_that_the_system_kills_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PESTLE_TOY_KILL", "1")
+    base = {**BASE, "train": {**BASE["train"], "updates": 10}}
+    study = write_study(tmp_path / "s.yaml", base=base)
+    run_study(study)
+    assert states(study) == {"finished": 1}
+    (cell,) = study_status(study).cells
+    log = Places(tmp_path / "s", cell.cell.name).log.read_text()
+    assert log.count("$ pestle finetune") == 2 and "--resume" in log
+
+
+@pytest.mark.usefixtures("toys")
+def test_clean_removes_what_the_study_no_longer_holds(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "s.yaml", matrix={"train.seed": [0, 1]})
+    run_study(study, workers=2)
+    write_study(study, matrix={"train.seed": [1]})
+    would = clean_study(study, dry_run=True)
+    assert len(list((tmp_path / "s" / "runs").iterdir())) == 2
+    assert clean_study(study) == would
+    (left,) = (tmp_path / "s" / "runs").iterdir()
+    assert "seed1" in left.name and states(study) == {"finished": 1}
+    clean_study(study, everything=True)
+    assert not list((tmp_path / "s").iterdir()) and study.exists()
+
+
+def started(study: Path) -> subprocess.Popen[bytes]:
+    """A study with two workers, in a process of its own."""
+    script = Path(__file__).with_name("studies.py")
+    return subprocess.Popen([sys.executable, str(script), str(study)], start_new_session=True)
+
+
+def wait_for(what: Path, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not list(what.parent.glob(what.name)):
+        assert time.monotonic() < end, f"{what} does not come"
+        time.sleep(0.02)
+
+
+def test_a_study_killed_at_any_moment_ends_like_an_undisturbed_one(tmp_path: Path) -> None:
+    base = {**BASE, "train": {**BASE["train"], "updates": 60}}
+    content = {"base": base, "matrix": {"train.seed": list(range(6))}}
+    whole = write_study(tmp_path / "whole.yaml", **content)
+    killed = write_study(tmp_path / "killed.yaml", **content)
+    assert started(whole).wait(120) == 0
+    moments = random.Random()
+    for _ in range(3):
+        process = started(killed)
+        wait_for(tmp_path / "killed" / "runs" / "*")
+        time.sleep(moments.uniform(0, 1.5))
+        process.kill()
+        process.wait()
+    assert started(killed).wait(120) == 0
+    assert outcomes(tmp_path / "killed") == outcomes(tmp_path / "whole")
+    assert states(killed) == {"finished": 6}
+
+
+def test_nothing_of_a_killed_study_goes_on_and_its_cells_are_interrupted(tmp_path: Path) -> None:
+    base = {**BASE, "train": {**BASE["train"], "updates": 100_000}}
+    study = write_study(tmp_path / "s.yaml", base=base, matrix={"train.seed": [0, 1, 2]})
+    process = started(study)
+    wait_for(tmp_path / "s" / "runs" / "*seed1*")
+    assert states(study) == {"running": 2, "waiting": 1}
+    with pytest.raises(PestleError, match="another command"):
+        run_study(study)
+    process.kill()
+    process.wait()
+    end = time.monotonic() + 20
+    while states(study).get("running") and time.monotonic() < end:
+        time.sleep(0.1)
+    assert states(study) == {"interrupted": 2, "waiting": 1}
+
+
+def test_sigterm_ends_commands_with_a_checkpoint(tmp_path: Path) -> None:
+    base = {**BASE, "train": {**BASE["train"], "updates": 100_000}}
+    study = write_study(tmp_path / "s.yaml", base=base, matrix={"train.seed": [0, 1, 2]})
+    process = started(study)
+    wait_for(tmp_path / "s" / "runs" / "*seed1*")
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.wait(30) != 0
+    records = [CellRecord.read(path) for path in (tmp_path / "s" / "cells").glob("*.json")]
+    ended = [record.steps["finetune"] for record in records]
+    assert [step.code for step in ended if step.code is not None] == [130, 130]
+    assert states(study) == {"interrupted": 2, "waiting": 1} or len(records) == 3
+
+
+@pytest.mark.parametrize("engine", sorted(ENGINES.glob("*.py")), ids=lambda path: path.stem)
+def test_examples_of_engines_are_parsl_configurations(engine: Path, tmp_path: Path) -> None:
+    config = config_of(engine, tmp_path)
+    assert config.run_dir == str(tmp_path / "parsl") and config.retries > 0
+    assert [executor.label for executor in config.executors]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("config = 1", "defines no `config`"), ("1 / 0", "ZeroDivisionError"), (None, "no such")],
+)
+def test_an_engine_that_is_none_is_one_line(tmp_path: Path, text: str | None, words: str) -> None:
+    file = tmp_path / "engine.py"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(PestleError, match=words):
+        run_study(write_study(tmp_path / "s.yaml"), engine=str(file))
+
+
+@pytest.mark.slow
+def test_real_runs_of_a_killed_study_end_like_undisturbed_ones(tmp_path: Path) -> None:
+    base = {**BASE, "train": {"updates": 40, "gate_frames": 2, "checkpoint_seconds": 0}}
+    content = {"base": base, "matrix": {"train.seed": [0, 1], "method": ["naive", "lora"]}}
+    for name in ("whole", "killed"):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    run_study(tmp_path / "whole.yaml", workers=2)
+    command = [sys.executable, "-m", "pestle", "study", "--workers", "2", "killed.yaml"]
+    for _ in range(3):
+        process = subprocess.Popen(command, cwd=tmp_path)
+        time.sleep(random.uniform(5, 30))
+        process.kill()
+        process.wait()
+    subprocess.run(command, cwd=tmp_path, check=True)
+
+    def errors(name: str) -> dict[str, object]:
+        return {
+            path.parent.name: json.loads(path.read_text())["errors"]
+            for path in sorted((tmp_path / name / "runs").glob("*/manifest.json"))
+        }
+
+    assert len(errors("whole")) == 4
+    assert errors("killed") == errors("whole")

@@ -1,0 +1,131 @@
+"""STUDY.yaml: what a user may write, and which cells come of it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pestle.errors import PestleError
+from pestle.study.matrix import combinations
+from pestle.study.plan import Plan, plan
+from pestle.study.study_file import read_study
+from studies import BASE, DATA, write_study
+
+
+def planned(folder: Path, given: tuple[str, ...] = (), **content: Any) -> Plan:
+    return plan(read_study(write_study(folder / "study.yaml", **content), given))
+
+
+MATRIX = {
+    "method": ["naive", "lora", "scratch"],
+    "sample": {
+        "small": {"data.train_fraction": 0.1},
+        "large": {"data": {"train_fraction": 0.5}, "train.lr": "1e-3"},
+    },
+    "train.seed": [0, 1],
+}
+
+
+def test_the_matrix_has_the_cells_that_one_counts_by_hand() -> None:
+    assert len(list(combinations(MATRIX))) == 3 * 2 * 2
+    excluded = [{"method": "scratch", "sample": "small"}, {"method": "lora", "train.seed": [1]}]
+    # scratch/small: 2 seeds; lora with seed 1: 2 samples.
+    assert len(list(combinations(MATRIX, exclude=excluded))) == 12 - 2 - 2
+    more = [{"method": "freeze-first", "sample": ["small", "large"], "train.lr": [1e-4, 1e-2, 1]}]
+    cells = list(combinations(MATRIX, more, excluded))
+    assert len(cells) == 8 + 2 * 3
+    large = [cell for cell in cells if cell["sample"].shown == "large"]
+    assert all(cell["sample"].settings["train.lr"] == 1e-3 for cell in large)
+    assert list(combinations({})) == [{}]
+
+
+def test_a_cell_has_the_settings_of_its_axes(tmp_path: Path) -> None:
+    found = planned(tmp_path, ("train.updates=7",), matrix=MATRIX)
+    cell = next(
+        c for c in found.cells
+        if c.axes == {"method": "lora", "sample": "large", "train.seed": 1}
+    )  # fmt: skip
+    assert cell.settings.method == "lora" and cell.settings.train.seed == 1
+    assert cell.settings.data.train_fraction == 0.5 and cell.settings.train.lr == 1e-3
+    assert cell.settings.train.updates == 7, "typed for every run"
+    assert cell.name.startswith("lora-large-seed1-")
+    assert found.record.seeds == ("train.seed",)
+
+
+def test_a_cell_is_known_by_what_it_is_made_of(tmp_path: Path) -> None:
+    shutil.copy(DATA / "train.xyz", tmp_path / "mine.xyz")
+    matrix = {"data.train": [["mine.xyz"]], "method": ["naive"]}
+
+    def name(**more: Any) -> str:
+        (cell,) = planned(tmp_path, matrix=matrix, **more).cells
+        return cell.name
+
+    first = name()
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copy(tmp_path / "mine.xyz", tmp_path / "elsewhere" / "other.xyz")
+    moved = planned(tmp_path, matrix={**matrix, "data.train": [["elsewhere/other.xyz"]]})
+    assert moved.cells[0].name[-10:] == first[-10:], "where the data lie does not matter"
+    threads = {**BASE, "train": {**BASE["train"], "threads": 1, "device": "cpu"}}
+    assert name(base=threads) == first, "nor where it is calculated"
+    assert name(qualify={"scope": "narrow"}) == first, (
+        "nor how it is tested: it is not trained anew"
+    )
+    longer = {**BASE, "train": {"updates": 3}}
+    assert name(base=longer) != first
+    with (tmp_path / "mine.xyz").open("a") as stream:
+        stream.write((DATA / "test.xyz").read_text())
+    assert name() != first, "other data are another run"
+
+
+def test_variables_come_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = {"train": ["${root}/train.xyz"], "valid": ["${root}/${which}.xyz"]}
+    content: dict[str, Any] = {
+        "paths": {"root": None, "which": "valid"},
+        "base": {**BASE, "data": data},
+    }
+    with pytest.raises(PestleError, match=r"root has no value.*--set root="):
+        planned(tmp_path, **content)
+    (cell,) = planned(tmp_path, (f"root={DATA}",), **content).cells
+    assert cell.settings.data.valid == [str(DATA / "valid.xyz")]
+    monkeypatch.setenv("root", str(DATA))
+    (cell,) = planned(tmp_path, ("which=/x", f"which={DATA}/test"), **{
+        **content, "base": {**BASE, "data": {**data, "valid": ["${which}.xyz"]}}
+    }).cells  # fmt: skip
+    assert cell.settings.data.valid == [str(DATA / "test.xyz")]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"matrx": {}}, "matrx.*Did you mean 'matrix'"),
+        ({"qualify": {"scop": "narrow"}}, "qualify.scop.*Did you mean 'scope'"),
+        ({"qualify": {"scope": "wide"}}, "qualify.scope"),
+        ({"qualify": {"set": {"md.tme": 1}}}, "md.tme.*Did you mean 'md.time'"),
+        ({"qualify": {"with": ["mdd"]}}, "no protocol 'mdd'"),
+        ({"probe": {"rsss": {}}}, "Did you mean 'rss'"),
+        ({"matrix": {"train.sed": [0]}}, "train.sed.*Did you mean 'train.seed'"),
+        ({"matrix": {"train.seed": []}}, "has no values"),
+        ({"matrix": {"train.seed": [1, 1]}}, "names 1 twice"),
+        ({"matrix": {"a": {"x": {"train.lrr": 1}}}}, "train.lrr.*Did you mean 'train.lr'"),
+        ({"matrix": {"method": ["niave"]}}, "niave"),
+        ({"matrix": {"train.lr": [-1]}}, "train.lr.*greater than 0"),
+        ({"matrix": {"method": ["lora"]}, "exclude": [{"methd": "lora"}]}, "Did you mean 'method'"),
+        ({"matrix": {"method": ["lora"]}, "exclude": [{"method": "naive"}]}, "no value naive"),
+        ({"matrix": {"method": ["lora"]}, "exclude": [{"method": "lora"}]}, "has no cells"),
+        (
+            {"matrix": {"a": {"x": {"method": "lora"}}, "method": ["naive"]}},
+            "method: two axes set it",
+        ),
+        ({"base": {**BASE, "foundation": "pestle-seed9"}}, "no foundation.*pestle-seed"),
+        ({"base": {**BASE, "data": {"train": ["no.xyz"]}}}, "no such file"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_that_names_it(
+    tmp_path: Path, content: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(PestleError, match=words) as error:
+        planned(tmp_path, **content)
+    assert "\n" not in error.value.line
