@@ -134,9 +134,9 @@ def test_fewer_elements_predict_the_same(model: Foundation) -> None:
 def test_unknown_elements_are_named(model: Foundation) -> None:
     frames = [*structures(), Frame(molecule("PH3"))]
     name = re.escape(model.provenance.name)
-    with pytest.raises(PestleError, match=rf"frame 4: {name} does not know P\."):
+    with pytest.raises(PestleError, match=rf"frame 4: {name} .*\bP\b"):
         predicted(model, frames)
-    with pytest.raises(PestleError, match=r"frame 4: .* does not know P"):
+    with pytest.raises(PestleError, match=r"frame 4: .*\bP\b"):
         model.descriptors(batch(model, frames))
     with pytest.raises(PestleError, match="does not know Fe"):
         model.with_elements([8, 26])
@@ -176,7 +176,7 @@ def test_heads_are_copies_that_one_pass_serves_together(model: Foundation) -> No
 
 def test_heads_have_to_exist_and_to_be_named(model: Foundation) -> None:
     two = model.with_heads({"first": TARGET_HEAD, "second": TARGET_HEAD})
-    with pytest.raises(PestleError, match="has 2 heads and none was named"):
+    with pytest.raises(PestleError, match="2 heads"):
         two.isolated_atom_energies()
     with pytest.raises(PestleError, match="Did you mean 'second'"):
         two.calculator(head="secnd")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import shutil
 from collections.abc import Iterator
@@ -59,6 +60,39 @@ def test_a_report(recipe: ModuleType, page: Path, tmp_path: Path) -> None:
     assert "390 pixels wide" in done
     pictures = {path.name for path in (tmp_path / "shots").iterdir()}
     assert {"light-01.png", "dark-01.png", "phone-01.png", "print.pdf", "viewer.png"} <= pictures
+
+
+def test_a_plot_is_saved_as_picture_and_as_the_data_of_the_pictures_on_disk(
+    folder: Path, page: Path, chromium, tmp_path: Path
+) -> None:
+    pestle.write_figures(folder, tmp_path)
+    chromium.size(1200, 900)
+    chromium.open(page)
+    chromium.run(
+        """
+        window.saved = {};
+        HTMLAnchorElement.prototype.click = function () {
+          var name = this.download, href = this.href;
+          fetch(href).then(function (answer) { return answer.text(); })
+            .then(function (text) { window.saved[name] = text; });
+        };
+        document.querySelectorAll('.save button').forEach(function (button) { button.click(); });
+        """
+    )
+    wanted = {path.name for path in tmp_path.iterdir() if path.suffix in (".svg", ".csv")}
+    chromium.wait(f"Object.keys(window.saved).length >= {len(wanted)}", "not all was saved")
+    saved = chromium.run("return window.saved;")
+    assert set(saved) == wanted
+    for name, text in saved.items():
+        if name.endswith(".svg"):
+            assert text.startswith("<svg") and "</svg>" in text
+            continue
+        rows, own = list(csv.reader(text.splitlines())), (tmp_path / name).read_text()
+        for row, other in zip(rows, csv.reader(own.splitlines()), strict=True):
+            for cell, value in zip(row, other, strict=True):
+                assert cell == value or float(cell) == pytest.approx(float(value), abs=1e-9), name
+    assert chromium.complaints() == []
+    assert chromium.requests() == []
 
 
 @pytest.fixture

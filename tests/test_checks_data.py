@@ -339,7 +339,7 @@ def test_turned_molecules_and_wrapped_crystals_are_compared():
         frame.forces = arrow.positions
     assert codes(turned) == set()
     told = found(scaled(turned, HA, BOHR_FORCE), "energy-units").message
-    assert "1.89 times the work of the forces (correlation 1.00)" in told  # Ha or Ry
+    assert "1.89 times" in told and "correlation 1.00" in told  # Ha or Ry
     wrapped = crystals()
     for frame in wrapped:
         frame.atoms.wrap()
@@ -388,14 +388,14 @@ def test_energies_per_atom():
     frames = [replace(f, energy=f.energy / 9) for f in molecules(rattle=0.01, all_electron=False)]
     hit = found(frames, "energy-units")
     assert "eV per atom" in hit.message
-    assert hit.fix == "Multiply the energies by the number of atoms of each frame."
+    assert "Multiply" in hit.fix and "number of atoms" in hit.fix
 
 
 @pytest.mark.parametrize(("factor", "unit"), [(1602.18, "kbar"), (160.218, "GPa")])
 def test_units_and_sign_of_stress(factor, unit):
     assert f"like {unit}," in found(scaled(crystals(), stress=factor), "stress-units").message
     flipped = found(scaled(crystals(), stress=-factor), "stress-units")
-    assert f"like {unit} with the opposite sign," in flipped.message
+    assert unit in flipped.message and "opposite sign" in flipped.message
     assert f"by −{1 / factor:.4f}"[:9] in flipped.fix
     assert codes(scaled(crystals(), stress=-factor)) == {"stress-units"}
     assert codes(scaled(crystals(), stress=-1.0)) == {"stress-sign"}
@@ -548,10 +548,7 @@ def test_reference_energies_are_announced():
     notes = {f.code: f for f in report.findings}
     assert "H:C:O = 6:2:1" in notes["composition-rank"].message
     assert notes["no-isolated-atoms"].severity == "warning"
-    assert (
-        "no isolated atom of H, O"
-        in found(molecules() + isolated((6,)), "no-isolated-atoms").message
-    )
+    assert "H, O" in found(molecules() + isolated((6,)), "no-isolated-atoms").message
     with_atoms = check_frames({"train": molecules() + isolated()})
     assert not with_atoms.warnings and "settle" in with_atoms.notes[0].message
 

@@ -130,7 +130,8 @@ def test_units_are_named(energy, forces, named):
 @pytest.mark.parametrize(("factor", "unit"), [(1602.18, "kbar"), (160.218, "GPa")])
 def test_stress_units_and_sign(factor, unit):
     found = by_code(scaled(labelled(), stress=-factor))
-    assert f"looks like {unit} with the opposite sign, not eV/Å³" in found["stress-units"].message
+    message = found["stress-units"].message
+    assert unit in message and "opposite sign" in message
     assert "stress-sign" not in found
     # An offset of the pressure, as between settings, is no unit and no sign.
     spread = np.std([np.trace(f.stress) / 3 for f in labelled()])

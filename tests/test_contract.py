@@ -289,12 +289,12 @@ def test_all_that_is_wrong_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
         check_foundation(small())
     lines = str(caught.value).splitlines()
     assert lines[0].startswith("density does not keep ")
-    assert any(line.startswith("forces are the derivative of the energy: ") for line in lines)
+    assert any(re.match("forces .*derivative of the energy: ", line) for line in lines)
 
 
 def test_a_crystal_and_a_molecule_are_needed() -> None:
     crystal = [frame for frame in example_frames(ELEMENTS) if frame.is_periodic]
-    with pytest.raises(PestleError, match="a crystal and on a molecule"):
+    with pytest.raises(PestleError, match=r"crystal.*molecule"):
         check_foundation(small(), crystal)
 
 
@@ -303,7 +303,7 @@ def test_what_is_lacking_is_one_line(model: Foundation) -> None:
     assert require(model, Adapters) is model
     with pytest.raises(PestleError) as caught:
         require(small(), Adapters)
-    assert re.search(r"density is a 'density' model.*LoRA.*--method naive", caught.value.line)
+    assert re.search(r"'density'.*LoRA.*--method naive", caught.value.line)
     with pytest.raises(PestleError, match="Its head is what it is") as caught:
         require(small(), Heads, where="--head", instead="Its head is what it is.")
     assert caught.value.line.startswith("--head")

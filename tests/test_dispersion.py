@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -214,8 +215,9 @@ def test_what_is_said_to_be_absent_is_not_taken_away(tmp_path: Path) -> None:
     settings = DataSettings(train=["a.xyz"], dispersion="none", subtract_dispersion="pbe")
     ase.io.write(tmp_path / "a.xyz", molecule("H2O"), format="extxyz")
     settings.train = [str(tmp_path / "a.xyz")]
-    with pytest.raises(PestleError, match="there is none to take away"):
+    with pytest.raises(PestleError, match="dispersion=none") as refused:
         read_splits(settings)
+    assert refused.value.where == "data.subtract_dispersion"
 
 
 # -- models --------------------------------------------------------------------------------------
@@ -253,7 +255,7 @@ def test_labels_and_foundation_that_differ(seed0: Foundation) -> None:
     assert "has to unlearn it" in " ".join(one.message.split())
     with pytest.raises(PestleError, match="would count it twice"):
         other.calculator(dispersion="pbe")
-    with pytest.raises(PestleError, match="no correction was taken from the labels of other"):
+    with pytest.raises(PestleError, match=r"correction.* other"):
         other.calculator(dispersion="removed")
 
 
@@ -271,12 +273,11 @@ def test_a_run_keeps_what_was_taken_away(
         "train.threads": 1,
     }
     manifest = pestle.finetune(asked, "run").to_json()
-    assert "holds none; pbe-d3(bj) was taken from the labels" in "\n".join(
-        plan_lines(Manifest.of(manifest, "manifest"))
-    )
+    plan = "\n".join(plan_lines(Manifest.of(manifest, "manifest")))
+    assert re.search(r"holds none; pbe-d3\(bj\) .*labels", plan)
     card = json.loads(Path("run/model/card.json").read_text())
     assert (card["dispersion"], card["dispersion_removed"]) == ("none", "pbe-d3(bj)")
-    assert "pbe-d3(bj) was taken from the labels" in Path("run/report.html").read_text()
+    assert "pbe-d3(bj)" in Path("run/report.html").read_text()
     model = pestle.load("run")
     assert model.provenance.dispersion_removed == "pbe-d3(bj)"
     atoms = salt()

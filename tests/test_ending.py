@@ -120,7 +120,7 @@ def test_a_run_that_learned_nothing_says_so_first_and_everywhere(
     assert lines[first - 1].startswith("update 6/6"), "before model, report and the three lines"
     assert "train.lr=10 is too high" in lines[first] and again in lines[first]
     assert [line.partition(":")[0] for line in lines[-3:]] == ["learned", "breadth", "next"]
-    assert "nothing, the kept model is the starting model" in lines[-3]
+    assert "starting model" in lines[-3]
     assert f"pestle probe forgetting {out} --against pestle-seed0" in lines[-2]
     assert again in lines[-1]
     log = (out / "log.txt").read_text()
@@ -246,7 +246,7 @@ def test_why_the_start_was_kept() -> None:
     # As of the run on ten frames: 0.42 → 8.8 → 5.9.
     steep = trouble([0.42, 8.8, 5.9], 0)
     assert steep.settings == ("train.lr=0.0001",)
-    assert "0.42 at the start and 5.9 at best" in steep.reason
+    assert re.search(r"0\.42 .*5\.9", steep.reason)
     flat = trouble([0.42, 0.43, 0.425], 0)
     assert flat.settings == ("train.updates=80",) and "too few" in flat.reason and flat.goes_on
     lost = trouble([0.42, float("nan")], 0)
@@ -274,7 +274,7 @@ def test_what_is_worse_than_the_foundation_and_why() -> None:
     forces = GOOD.model_copy(update={"forces": 21.1})
     worse = ended(forces).trouble
     assert worse is not None and worse.kind == "worse" and worse.settings == ("train.lr=0.0001",)
-    assert "on valid: forces 21.1 against 20 meV/Å" in worse.what and "offset" not in worse.what
+    assert re.search("valid: forces 21.1 .*20 meV/Å", worse.what) and "offset" not in worse.what
     finding = ended(GOOD, forces).finding(Path("runs/x"))
     assert finding is not None and (finding.level, finding.protocol) == ("concern", "errors")
     assert finding.value == pytest.approx(1.055) and finding.sentence.startswith("WORSE THAN")
@@ -299,7 +299,7 @@ def test_a_run_that_still_improves_says_so_and_how_to_go_on() -> None:
     ended = ending_of(course([3.0, 2.0, 1.0], 2), [GOOD])
     assert ended.trouble is not None and ended.trouble.kind == "unfinished"
     warning = ended.warning(Path("runs/x"))
-    assert warning.startswith("NOT CONVERGED: the validation loss was still improving by 50% per")
+    assert re.match("NOT CONVERGED: .*validation loss .*50%", warning)
     assert "pestle finetune --resume -o runs/x --set train.updates=80" in warning
     finding = ended.finding(Path("runs/x"))
     assert finding is not None and (finding.level, finding.value) == ("concern", None)
@@ -310,18 +310,16 @@ def test_errors_in_words() -> None:
     told = SetErrors(
         name="test", forces=50.0, foundation_forces=400.0, energy=9.6, foundation_energy=10.0
     )
-    assert told.words == (
-        "test forces 50 meV/Å, foundation 400 (8 × smaller), energies 9.6 meV/atom, foundation "
-        "less its constant offset per element 10 (4 % smaller)"
-    )
+    forces, energies = told.words.split(", energies ")
+    assert forces == "test forces 50 meV/Å, foundation 400 (8 × smaller)"
+    assert re.match(r"9\.6 meV/atom, .*offset .*10 \(4 % smaller\)", energies)
     other = SetErrors(name="valid", forces=30.0, foundation_forces=10.0)
     assert other.words == "valid forces 30 meV/Å, foundation 10 (3 × larger)"
     far = SetErrors(name="x", energy=0.145, foundation_energy=42.9)
     assert "(300 × smaller)" in far.words
     assert "(the same)" in SetErrors(name="x", forces=10.02, foundation_forces=10.0).words
-    assert SetErrors(name="x", energy=2.0, lost=1).words == (
-        "x energies 2 meV/atom, not finite on 1 frame"
-    )
+    lost = SetErrors(name="x", energy=2.0, lost=1).words
+    assert re.match("x energies 2 meV/atom, not finite .*1 frame", lost)
 
 
 def test_breadth_is_told_or_how_to_measure_it() -> None:
@@ -329,18 +327,16 @@ def test_breadth_is_told_or_how_to_measure_it() -> None:
         fields = {"method": "naive", "foundation": "f o", "best_epoch": 3, "sets": (GOOD,)}
         return Ending(**(fields | more)).cost(Path("runs/x"))
 
-    assert cost() == "not measured; to measure it: pestle probe forgetting runs/x --against 'f o'"
+    assert re.match("not measured.*pestle probe forgetting runs/x --against 'f o'$", cost())
     assert cost(method="scratch", from_scratch=True).startswith("none to lose")
     moved = Breadth(drift=237.4, drift_structures=64)
-    assert (
-        cost(breadth=moved) == "forces moved 237 meV/Å from the foundation's on 64 broad structures"
-    )
+    assert re.match("forces .*237 meV/Å .*64 broad structures$", cost(breadth=moved))
     own = {"replay": 61.2, "replay_structures": 25}
     pseudo = cost(breadth=Breadth(**own))
-    assert "replay head moved 61.2 meV/Å from the foundation's on 25 held-out" in pseudo
+    assert re.search(r"replay head .*61\.2 meV/Å .*25 held-out", pseudo)
     assert "target head was not measured" in pseudo and "probe forgetting" in pseudo
     labelled = cost(breadth=Breadth(**own, replay_foundation=48.0))
-    assert "force error of the replay head 61.2 meV/Å, foundation 48" in labelled
+    assert re.search(r"replay head 61\.2 meV/Å, foundation 48\b", labelled)
 
 
 def test_the_concern_of_an_ending_makes_a_verdict_one() -> None:

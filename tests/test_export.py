@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickletools
+import re
 import subprocess
 import sys
 import zipfile
@@ -126,7 +127,7 @@ def test_a_chosen_head_is_called_default(tmp_path):
 def test_several_heads_without_default_need_a_choice(tmp_path):
     model = quick_two_heads("a", "b")
     folder = saved(tmp_path, model)
-    with pytest.raises(PestleError, match=r"heads a, b, and none is called Default.*--head a"):
+    with pytest.raises(PestleError, match=r"a, b.*Default.*--head a"):
         export_job(folder, to="ase")
     result = export_job(folder, to="ase", head="a", all_heads=True)
     assert result.heads == ("b", "Default")
@@ -144,7 +145,7 @@ def test_all_electron_energies_are_never_written_in_float32(tmp_path):
     model = all_electron()
     folder = saved(tmp_path, model)
     for to in ("ase", "lammps"):
-        with pytest.raises(PestleError, match=r"12,500 eV an atom.*wrong by 0.8 meV an atom"):
+        with pytest.raises(PestleError, match=r"12,500 eV.*0\.8 meV"):
             export_job(folder, to=to, dtype="float32")
     result = export_job(folder, to="ase")
     assert result.dtype == "float64" and "written in float64" in result.notes[0]
@@ -316,7 +317,7 @@ def test_an_exported_model_that_was_damaged_is_refused(tmp_path):
         load_foundation(path, trust=True)
     assert str(path) in error.value.line and f"delete {beside}" in error.value.line
     beside.write_text("no hash")
-    with pytest.raises(PestleError, match="no lines of SHA-256 and name") as error:
+    with pytest.raises(PestleError, match="SHA-256") as error:
         load_foundation(path, trust=True)
     assert str(beside) in error.value.line
     beside.unlink()
@@ -395,7 +396,7 @@ def test_models_that_lammps_cannot_feed_are_refused(tmp_path):
 
 def test_a_backend_without_lammps_files_says_so(tmp_path):
     nequip_factory.foundation().save(tmp_path / "mine")
-    with pytest.raises(PestleError, match="a 'nequip' model, which cannot be written for LAMMPS"):
+    with pytest.raises(PestleError, match=r"'nequip'.*LAMMPS"):
         export_job(str(tmp_path / "mine"), to="lammps")
 
 
@@ -461,7 +462,8 @@ def test_the_command_prints_files_licence_and_json(tmp_path, monkeypatch, capsys
     model.provenance = Provenance(name="mine", licence=catalogue.ASL)
     saved(tmp_path, model, "mine")
     code, out, _ = pestle(monkeypatch, capsys, "mine", "--to", "ase")
-    assert code == 0 and "wrote export/mine.model: float64, 5 elements, head Default\n" in out
+    assert code == 0
+    assert re.search("export/mine.model.*float64.*5 elements.*head Default\n", out)
     assert catalogue.ASL in out and "no commercial use" in out
     code, out, err = pestle(monkeypatch, capsys, "mine", "--to", "ase", "-o", "x", "--json")
     found = json.loads(out)

@@ -394,8 +394,9 @@ def test_a_finished_run_goes_on_with_a_longer_budget(
     assert not begun["training"]["convergence"]["converged"] and begun["changes"] == []
     card = json.loads((short / "model" / "card.json").read_text())
     assert card["convergence"] == begun["training"]["convergence"]
-    with pytest.raises(PestleError, match="cannot change when a run is resumed"):
+    with pytest.raises(PestleError, match="cannot change") as refused:
         resume_settings(short, {"train.batch_size": 3})
+    assert refused.value.where == "train.batch_size"
     with pytest.raises(PestleError, match="has done 12 updates already"):
         resume_settings(short, {"train.updates": 6})
     with pytest.raises(PestleError, match="before its first update") as refused:

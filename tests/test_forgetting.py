@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -149,7 +150,7 @@ def test_shifted_e0s_are_nothing_forgotten(tmp_path: Path) -> None:
         assert errors[name].energy_rmse == pytest.approx(10.0)
     (finding,) = PROTOCOL.assess(measured, LIMITS)
     assert finding.value == pytest.approx(1.0) and finding.level == "pass"
-    assert "candidate are with the E0s of base" in " ".join(measured.numbers.notes)
+    assert re.search("candidate .*E0s of base", " ".join(measured.numbers.notes))
 
 
 def test_labels_and_own_predictions_are_kept_apart(tmp_path: Path) -> None:
@@ -282,8 +283,8 @@ def test_one_structure_far_off_does_not_hide_the_others(tmp_path: Path) -> None:
     (finding,) = PROTOCOL.assess(measured, LIMITS)
     assert finding.value == pytest.approx(np.sqrt(np.mean(shares)))
     assert found.median == pytest.approx(20.0) and "20 meV/Å" in finding.sentence
-    assert "Moved by more than its own forces: 1 structure" in finding.sentence
-    assert "generated frame 5, by 500,000 meV/Å" in finding.sentence
+    assert "1 structure" in finding.sentence
+    assert re.search("generated frame 5, .*500,000 meV/Å", finding.sentence)
 
 
 def test_where_the_foundation_extrapolates_is_left_out(tmp_path: Path) -> None:
@@ -301,8 +302,8 @@ def test_where_the_foundation_extrapolates_is_left_out(tmp_path: Path) -> None:
 
     measured, candidate = run_with()
     assert measured.numbers.n_frames == 9 and candidate.calls > 0
-    assert "2 on which the foundation has a force above 50 eV/Å" in " ".join(measured.numbers.notes)
-    assert "1 on which it is not finite" in " ".join(measured.numbers.notes)
+    notes = " ".join(measured.numbers.notes)
+    assert re.search("\\b2 .*above 50 eV/Å", notes) and re.search("\\b1 .*not finite", notes)
     measured, candidate = run_with(max_force=500.0)
     assert measured.numbers.n_frames == 11 and candidate.calls == 0
     with pytest.raises(PestleError, match=r"forgetting\.max_force"):
@@ -317,7 +318,7 @@ def test_a_candidate_that_is_not_finite_fails_by_name(tmp_path: Path) -> None:
     assert measured.numbers.potentials["candidate"].against_foundation["all"].energy_rmse is None
     (finding,) = PROTOCOL.assess(measured, LIMITS)
     assert finding.level == "fail" and finding.value is None
-    assert "not finite on 1 structure of 12, the first is generated frame 6" in finding.sentence
+    assert re.search("1 structure of 12,.* generated frame 6", finding.sentence)
     assert "NaN" not in (tmp_path / "metrics.json").read_text()
 
 
@@ -378,9 +379,7 @@ def test_structures_that_cannot_be_compared_are_counted(tmp_path: Path) -> None:
     measured = run(Toy("c"), Toy("b"), tmp_path, sets={"x": [*frames, atom], "y": [strange]})
     assert measured.numbers.n_frames == 6
     text = " ".join(measured.numbers.notes)
-    assert (
-        "1 isolated atom;" in text and "1 with elements that not every model knows (Xe 1)" in text
-    )
+    assert "1 isolated atom;" in text and "(Xe 1)" in text
 
 
 def test_the_embedded_foundation_against_itself(seed0: Foundation, tmp_path: Path) -> None:

@@ -205,7 +205,7 @@ def test_unknown_elements_are_named():
     model = foundation("density")
     structures = [*frames(), Frame(molecule("PH3"), index=7)]
     graphs = collate(make_graphs(structures, model.cutoff))
-    with pytest.raises(PestleError, match=r"frame 3: density does not know P\."):
+    with pytest.raises(PestleError, match=r"frame 3: density .*\bP\b"):
         model.predict(graphs)
 
 
@@ -250,7 +250,7 @@ def test_several_heads_have_to_be_named():
     assert model.heads[model.head_index(None)] == "Default"
     others = [head for head in model.heads if head != "Default"]
     unnamed = model.with_heads({head: head for head in others})
-    with pytest.raises(PestleError, match="has 2 heads and none was named"):
+    with pytest.raises(PestleError, match="2 heads"):
         unnamed.isolated_atom_energies()
     with pytest.raises(PestleError, match="Did you mean 'r2scan'"):
         model.calculator(head="r2scam")

@@ -69,7 +69,7 @@ def test_what_cannot_be_described_is_refused():
 def test_an_unfaithful_description_is_noticed():
     network = foundation("density").network
     description = architecture.describe(network) | {"radial_MLP": [8, 9]}
-    with pytest.raises(PestleError, match="rebuilt from its description it differs"):
+    with pytest.raises(PestleError, match="description"):
         architecture.load_tensors(architecture.build(description), network.state_dict())
     description = architecture.describe(network) | {"interaction_cls": "os.system"}
     with pytest.raises(PestleError, match=r"names or misses 'os\.system'"):

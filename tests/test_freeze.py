@@ -151,7 +151,7 @@ def test_patterns_name_parts_and_parameters() -> None:
 
 def test_a_pattern_that_matches_nothing_is_refused() -> None:
     model = foundation("density")
-    with pytest.raises(PestleError, match=r"'interaction 3' names no part .*Did you mean 'inter"):
+    with pytest.raises(PestleError, match=r"'interaction 3' .*Did you mean 'inter"):
         freeze.train_all_but(case_of(model), "embedding", "interaction 3")
-    with pytest.raises(PestleError, match="every weight of the model would be fixed"):
+    with pytest.raises(PestleError, match="every weight"):
         freeze.train_all_but(case_of(model), "*")

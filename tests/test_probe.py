@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +112,7 @@ def test_curves_by_hand() -> None:
     collapsed = curve(r, attractive, 1.0).flags
     assert any("inwards" in f for f in collapsed) and any("no wall" in f for f in collapsed)
     lost = np.where(r < 0.5, np.nan, wall)
-    assert "not finite at 0.30 Å and" in curve(r, lost, 1.0).flags[0]
+    assert re.search("not finite .*0.30 Å", curve(r, lost, 1.0).flags[0])
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_a_download_is_taken_on_first_use_and_remembered(web, tmp_path, capsys, 
     web.pages[entry.url] = Page(data)
     first = load_foundation(NAME)
     said = " ".join(capsys.readouterr().err.split())
-    assert f"SHA-256 {sha(data)}: downloaded from {entry.url} just now, taken on first use" in said
+    assert f"SHA-256 {sha(data)}" in said and entry.url in said and "first use" in said
     assert first.provenance.licence == catalogue.ASL
     assert first.level_of_theory == entry.level_of_theory
     sealed()
@@ -75,7 +75,7 @@ def test_a_file_that_takes_the_place_of_a_remembered_one_is_refused(web, tmp_pat
     web.pages[entry.url] = Page(data)
     load_foundation(NAME)
     path = put(NAME, hostile.write_model(tmp_path / "x.model", marker).read_bytes())
-    with pytest.raises(PestleError, match="Delete the file, and it is downloaded anew") as error:
+    with pytest.raises(PestleError, match="Delete the file") as error:
         load_foundation(NAME, trust=trust)
     assert sha(data) in error.value.line and str(path) in error.value.line
     path.unlink()
@@ -126,7 +126,7 @@ def test_two_at_once_download_once(web, tmp_path, capfd):
     codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
     assert codes == [0, 0] and asked.read_text() == "once\n"
     said = " ".join(capfd.readouterr().err.split())
-    assert said.count(f"another command downloads {NAME}, and its end is waited for: process") == 1
+    assert said.count(f"another command downloads {NAME}") == 1
     assert [p.name for p in entry.cache_file.parent.iterdir()] == [entry.cache_file.name]
 
 
@@ -199,7 +199,7 @@ def test_half_a_file_and_a_web_page_are_not_kept(web, page, why):
 def test_a_download_that_is_no_model_is_not_remembered(web):
     entry = catalogue.entry(NAME)
     web.pages[entry.url] = Page(b"no zip")
-    with pytest.raises(PestleError, match="Delete the file, and it is downloaded anew"):
+    with pytest.raises(PestleError, match="Delete the file"):
         load_foundation(NAME)
     assert trusted.hash_of(NAME) == ""
 

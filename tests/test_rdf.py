@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import ase.io
@@ -118,7 +119,7 @@ def test_a_run_has_the_structure_of_an_independent_one(independent: str, tmp_pat
     r, n = np.array(pair.r), np.array(pair.coordination)
     assert n[np.searchsorted(r, 3.1)] == pytest.approx(12, abs=0.2)
     assert numbers.reference.text == "40 frames of langevin.xyz"
-    assert "r goes to 5.43 Å instead of 6, half the height" in numbers.notices[0]
+    assert re.search(r"5\.43 Å .*\b6\b", numbers.notices[0])
 
     # The same run against the same trajectory in a lattice that is 8 % wider, scaled with it.
     wide = ase.io.read(independent, ":")
@@ -194,9 +195,9 @@ def test_an_unstable_potential_is_failed_with_its_reason(tmp_path: Path) -> None
     assert found.n_frames == 6 and calm.numbers.potentials["toy"].n_frames == 12
     assert np.isfinite(found.pairs["Cu-Cu"].g).all()
     assert (findings[0].level, findings[0].value) == ("fail", 1)
-    assert "1 of 1 runs became unstable: run 1 at 0." in findings[0].sentence
+    assert re.match(r"1 of 1 runs .*run 1 at 0\.", findings[0].sentence)
     assert "not finite" in findings[0].sentence
-    assert any("1 of 1 run of toy became unstable" in text for text in broken.numbers.notices)
+    assert any("1 of 1 run of toy" in text for text in broken.numbers.notices)
     nothing, verdict = run_of(lambda: Breaks(0), tmp_path / "nan")
     assert nothing.numbers.potentials["toy"].pairs == {}
     assert len(verdict) == 1 and verdict[0].level == "fail" and "2 of 2 runs" in verdict[0].sentence
@@ -249,7 +250,7 @@ def test_only_the_candidate_has_the_given_trajectory(tmp_path: Path) -> None:
     ).measured.numbers
     assert list(found.potentials) == ["EMT"]
     assert found.potentials["EMT"].n_runs == 2
-    assert "LennardJones made no run and is left out" in found.notices[0]
+    assert "LennardJones" in found.notices[0]
 
 
 def test_given_structures_stand_in_and_that_is_said(tmp_path: Path) -> None:
@@ -330,7 +331,7 @@ def test_the_sentence_names_the_worst_pair_and_the_foundation() -> None:
     limits = read_thresholds()["rdf"]
     (found,) = assess(results(), limits)
     assert (found.level, found.value, found.quantity) == ("fail", 0.4, "distance of Cl-O")
-    assert "Cl-O is 0.4 Å from the reference" in found.sentence
+    assert "Cl-O is 0.4 Å" in found.sentence
     assert "the foundation 0.6 Å" in found.sentence and "worst of 2 pairs" in found.sentence
     assert "Not judged, too rare: Na-Na." in found.sentence
     (found,) = assess(results(Cl_O=curve(0.05, 0.01)), limits)
@@ -339,20 +340,17 @@ def test_the_sentence_names_the_worst_pair_and_the_foundation() -> None:
     # Beyond a limit, and yet within chance: nothing can be claimed, whatever the others do.
     (found,) = assess(results(Cl_O=curve(0.5, 0.6)), limits)
     assert (found.level, found.value, found.quantity) == ("concern", 0.5, "distance of Cl-O")
-    assert found.sentence.startswith(
-        "Cl-O is 0.5 Å from the reference by earth mover's distance (± 0.01), beyond the limit of "
-        "0.3 Å, and chance alone can make 0.6 Å: "
-    )
+    assert re.match(r"Cl-O is 0\.5 Å .*± 0\.01.*0\.3 Å.*chance .*0\.6 Å: ", found.sentence)
     assert "rdf.time" in found.sentence and "O-O is 0.02 Å" in found.sentence
     assert "is that of the reference" not in found.sentence
     # What can be told and is bad stays so, and is named; the other still stands there.
     (found,) = assess(results(O_O=curve(0.4, 0.05)), limits)
     assert (found.level, found.value, found.quantity) == ("fail", 0.4, "distance of O-O")
-    assert "Cl-O is 0.5 Å" in found.sentence and "chance alone can make 0.6 Å" in found.sentence
+    assert re.search(r"Cl-O is 0\.5 Å.*chance .*0\.6 Å", found.sentence)
     # A function that is zero everywhere has no distance, and is no pass.
     (found,) = assess(results(O_O=curve(0.02, 0.01), Cl_O=curve(None, 0.0)), limits)
     assert (found.level, found.value) == ("concern", None)
-    assert found.sentence.startswith("Cl-O has no distance to the reference")
+    assert found.sentence.startswith("Cl-O has no distance")
     bars = charts(results(Cl_O=curve(0.05, 0.01), O_O=curve(0.02, 0.01)))[-1]
     assert bars.series[0].y == [0.05, 0.02, 0.9] and bars.series[0].error == [0.01] * 3
 
@@ -411,7 +409,7 @@ def test_mistakes_are_one_line(settings, match, tmp_path: Path, monkeypatch) -> 
 def test_what_has_no_density_or_is_not_there_is_named(
     demo_files: dict[str, str], tmp_path: Path
 ) -> None:
-    with pytest.raises(PestleError, match=r"test.xyz frame 0: it is not periodic"):
+    with pytest.raises(PestleError, match=r"test\.xyz frame 0: .*periodic"):
         probe("rdf", MODEL, data=[demo_files["test"]], out=tmp_path / "o")
-    with pytest.raises(PestleError, match="there is no structure to start from"):
+    with pytest.raises(PestleError, match=r"no structure .*--data"):
         probe("rdf", MODEL, elements=["Cu"], out=tmp_path / "o")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def test_unconverged_steps_of_an_outcar_are_left_out(
     found = reading(tmp_path / "OUTCAR", made.outcar(good, bad, bad, good))
     assert [f.energy for f in found.frames] == [-14.2, -14.2]
     (line,) = found.notes.lines()
-    assert "did not converge were left out (2 in" in line
+    assert re.search(r"did not converge .*\(2 in", line)
     assert "none" not in line and "did not converge" in refused(
         tmp_path / "OUTCAR", made.outcar(bad)
     )
@@ -74,10 +75,7 @@ def test_steps_of_the_force_field_are_no_labels(tmp_path: Path) -> None:
     ml, dft = made.force_field_step(-99.0), made.outcar_step(-14.2)
     found = reading(tmp_path / "OUTCAR", made.outcar(ml, dft, ml, ml, dft, ml))
     assert [f.energy for f in found.frames] == [-14.2, -14.2]
-    assert (
-        "force field were left out: they are its predictions, not DFT (2 in"
-        in (found.notes.lines()[0])
-    )
+    assert re.search(r"force field .*\(2 in", found.notes.lines()[0])
     assert "predictions are no labels" in refused(tmp_path / "OUTCAR", made.outcar(ml, ml))
 
 
@@ -107,9 +105,7 @@ def test_joined_runs_are_of_one_functional(tmp_path: Path) -> None:
 
 def test_an_outcar_whose_table_is_longer_than_its_header_says(tmp_path: Path) -> None:
     text = made.outcar(made.outcar_step(-14.2), species=(("O", 1), ("H", 1)))
-    assert "a step has 3 atoms where the header of the run says 2" in refused(
-        tmp_path / "OUTCAR", text
-    )
+    assert re.search(r"\b3 atoms .*\b2\b", refused(tmp_path / "OUTCAR", text))
 
 
 def test_steps_without_positions_are_counted(tmp_path: Path) -> None:
@@ -139,7 +135,7 @@ def test_vasprun(tmp_path: Path) -> None:
     found = reading(tmp_path / "vasprun.xml", text)
     assert [f.energy for f in found.frames] == [-14.2, -14.3]
     assert found.frames[0].atoms.positions == pytest.approx(np.array(made.WATER), abs=1e-8)
-    assert "did not converge were left out (1 in" in found.notes.lines()[0]
+    assert re.search(r"did not converge .*\(1 in", found.notes.lines()[0])
     joined = reading(tmp_path / "vasprun.xml", text + text)
     assert [f.energy for f in joined.frames] == [-14.2, -14.3] * 2
     cut = reading(tmp_path / "vasprun.xml", text[:-500])
@@ -213,7 +209,7 @@ def test_logs_say_what_to_give_instead(tmp_path: Path) -> None:
         "       N       E                     dE             d eps       ncg\n",
     )
     for name in ("notes", "words.out", "words.log"):
-        assert "no file type that is known" in refused(tmp_path / name, "some words\n")
+        assert "file type" in refused(tmp_path / name, "some words\n")
 
 
 # -- Gaussian, ORCA, Quantum ESPRESSO ------------------------------------------------------------
@@ -245,7 +241,7 @@ def test_orca_outputs(tmp_path: Path) -> None:
     assert [f.energy for f in found.frames] == pytest.approx([-76.1 * HARTREE], rel=1e-7)
     assert found.frames[0].forces == pytest.approx(np.array(made.FORCES) * HARTREE / BOHR, rel=1e-6)
     assert (found.frames[0].charge, found.frames[0].spin) == (1.0, 2.0)
-    assert "did not converge were left out (1 in" in found.notes.lines()[0]
+    assert re.search(r"did not converge .*\(1 in", found.notes.lines()[0])
     assert "did not end normally" in refused(path, made.orca(-76.1, finished=False))
 
 
@@ -255,7 +251,7 @@ def test_espresso_outputs(tmp_path: Path) -> None:
     energies = [-34.1 * RYDBERG, -34.2 * RYDBERG]
     assert [f.energy for f in found.frames] == pytest.approx(energies, rel=1e-6)
     assert found.frames[0].forces == pytest.approx(np.array(made.FORCES) * RYDBERG / BOHR, rel=1e-6)
-    assert "did not converge were left out (1 in" in found.notes.lines()[0]
+    assert re.search(r"did not converge .*\(1 in", found.notes.lines()[0])
     assert "hybrid" in refused(path, made.espresso(-34.1, hybrid=True))
 
 
@@ -269,7 +265,7 @@ def test_a_dump_gives_structures_and_no_labels(tmp_path: Path) -> None:
     assert frame.atoms.get_masses() == pytest.approx([15.999, 2.014], abs=1e-3)
     assert any("neither was read" in line for line in found.notes.lines())
     (error,) = check([str(tmp_path / "run.lammpstrj")]).errors
-    assert error.code == "no-labels" and "of the potential that ran in LAMMPS" in error.fix
+    assert error.code == "no-labels" and "LAMMPS" in error.fix
     (frame,) = reading(tmp_path / "run.lammpstrj", text, LabelKeys(forces="lammps_forces")).frames
     assert frame.forces is not None and frame.forces[:, 0].tolist() == [2.0, 1.0]
 

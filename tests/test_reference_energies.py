@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -143,7 +144,7 @@ def test_defaults_and_elements_that_the_data_lack(seed0: Foundation) -> None:
 def test_incomplete_atoms_cannot_be_isolated(seed0: Foundation) -> None:
     frames = frames_with(seed0, PLANTED, ["H2O", "CO2"]) + atom_frames({1: -13.6})
     problem = EnergyProblem.of(frames, seed0)
-    with pytest.raises(PestleError, match="no isolated atom for C, O"):
+    with pytest.raises(PestleError, match="C, O"):
         estimate(problem, "isolated")
     assert set(compare(problem)) == {"reestimate", "average", "foundation"}
 
@@ -159,7 +160,7 @@ def test_tables_and_files(seed0: Foundation, tmp_path: Path) -> None:
         assert result.zero_step_error == pytest.approx(0, abs=1e-6)
     with pytest.raises(PestleError, match="'Hx' is no element"):
         from_setting(problem, {"Hx": 1.0})
-    with pytest.raises(PestleError, match="neither a method nor a file"):
+    with pytest.raises(PestleError, match=r"'reestimated'.*Did you mean"):
         from_setting(problem, "reestimated")
 
 
@@ -214,13 +215,13 @@ def test_a_wrong_table_is_named(text: str, message: str) -> None:
 def test_given_energies_and_what_they_leave_open(seed0: Foundation) -> None:
     frames = frames_with(seed0, PLANTED, ["H2O", "CO2"]) + atom_frames({8: PLANTED[8] + 0.5})
     problem = EnergyProblem.of(frames, seed0)
-    with pytest.raises(PestleError, match="no E0 of C, and the data no isolated atom"):
+    with pytest.raises(PestleError, match="no E0 of C"):
         from_setting(problem, {"H": PLANTED[1], "O": PLANTED[8]})
     result = from_setting(problem, {"H": PLANTED[1], "C": PLANTED[6]})
     assert result.e0s[8] == PLANTED[8] + 0.5 and "O from isolated atoms" in result.reason
     all_of_them = {"H": PLANTED[1], "C": PLANTED[6], "O": PLANTED[8]}
     (warning,) = from_setting(problem, all_of_them).warnings
-    assert "the E0 given for O is -2043.9340 eV" in warning and "-2043.4340" in warning
+    assert re.search(r"\bO\b.* -2043\.9340 eV.* -2043\.4340", warning)
     # The checks speak of reestimation only where something is left to reestimate.
     for given, left in (((1, 6, 8), None), ((1, 6), None), ((6,), "no given E0 of H")):
         found = check_frames({"train": frames}, given_e0s=given).findings

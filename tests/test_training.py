@@ -97,7 +97,7 @@ def test_an_infinite_validation_loss_at_the_start_names_its_frames(
     graphs = trainer.data.valid_graphs
     for k, value in ((1, math.inf), (3, math.nan)):
         graphs[k].positions[0, 0] = value
-    with pytest.raises(TrainingFailed, match="before the first update, because of") as caught:
+    with pytest.raises(TrainingFailed, match="before the first update") as caught:
         trainer.run()
     named = [f.where in caught.value.line for f in trainer.data.valid_frames]
     assert named == [False, True, False, True]
@@ -379,7 +379,7 @@ def test_the_second_stage_begins_where_the_first_learns_nothing_more(
 def test_a_second_stage_after_the_end_is_refused(
     tmp_path: Path, seed0: Foundation, demo_train: list[Frame]
 ) -> None:
-    with pytest.raises(PestleError, match="begins in epoch 4, and the run ends after 3") as error:
+    with pytest.raises(PestleError, match=r"epoch 4,.* 3 epochs") as error:
         make_trainer(tmp_path, seed0, demo_train, train__epochs=3, loss__stage_two_epoch=4)
     assert error.value.where == "loss.stage_two_epoch"
 

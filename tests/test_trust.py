@@ -108,7 +108,7 @@ def test_a_run_file_grants_no_trust(
     )
     for more in ((), ("--dry-run",)):
         code, err = command("finetune", "mine.yaml", "-o", "run", *more)
-        assert code == 2 and "x.model: it is a pickled model" in err and "say --trust" in err
+        assert code == 2 and "x.model: " in err and "pickle" in err and "say --trust" in err
     assert not (tmp_path / "run").exists()
 
 
@@ -123,7 +123,7 @@ def test_a_received_run_grants_no_trust(
         ("qualify", "run", "--scope", "narrow"),
     ):
         code, err = command(*words)
-        assert code == 2 and "x.model: it is a pickled model" in err, words
+        assert code == 2 and "x.model: " in err and "pickle" in err, words
     code, _ = command("evaluate", "run", TRAIN)  # its own model is safe files
     assert code == 0
 
@@ -304,7 +304,7 @@ def test_what_is_remembered_says_what_and_since_when(
     load_foundation(path, trust=True)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     said = " ".join(capsys.readouterr().err.split())
-    assert f"unpickling {path}, SHA-256 {digest}: trusted by --trust" in said
+    assert str(path) in said and digest in said and "--trust" in said
     record = json.loads((trusted.store() / digest / "record.json").read_text())
     assert record["format"] == 1 and record["sha256"] == digest and record["when"] > "2020"
     load_foundation(path, trust=True)
@@ -349,7 +349,7 @@ def test_a_cache_that_cannot_be_written_is_said(
     (tmp_path / "cache").write_text("a file, no folder")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     load_foundation(a_model(tmp_path / "mine.model"), trust=True)
-    assert "its safe form cannot be kept" in capsys.readouterr().err
+    assert "cannot be kept" in capsys.readouterr().err
 
 
 def test_a_run_goes_on_without_the_flag_where_its_foundation_was_trusted(

@@ -14,7 +14,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 
 from pestle import cli
-from pestle.checks.report import CheckReport, Finding
+from pestle.checks.report import CheckFinding, CheckReport
 from pestle.errors import PestleError
 from pestle.jobs.check import check
 from pestle.jobs.evaluate import evaluate
@@ -40,7 +40,7 @@ def write(path: Path, *frames: Atoms) -> list[str]:
     return [str(path)]
 
 
-def not_read(report: CheckReport) -> list[Finding]:
+def not_read(report: CheckReport) -> list[CheckFinding]:
     return [f for f in report.findings if f.code == "not-read"]
 
 

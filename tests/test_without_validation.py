@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def test_the_last_model_is_kept(
     assert set(manifest["errors"]) == {"train"}
     # The plan, the log, the ending and the page say it.
     plan = "\n".join(plan_lines(Manifest.of(manifest, "manifest")))
-    assert "no validation frames, as asked: the last model is kept" in plan
+    assert re.search("no validation frames.*last model is kept", plan)
     assert "never earlier: without validation" in plan and "nothing ends the run early" in plan
     log = Path("run/log.txt").read_text()
     assert "training frames:" in log and "*best" not in log
@@ -94,7 +95,7 @@ def test_a_falling_rate_takes_the_place_of_plateaus(tmp_path: Path) -> None:
     ).to_json()
     assert manifest["settings"]["train.schedule"]["value"] == "cosine"
     assert "no plateau can be seen" in manifest["settings"]["train.schedule"]["reason"]
-    assert manifest["warnings"][0].startswith("no frame is held out for validation, as asked")
+    assert re.match("no frame .*validation", manifest["warnings"][0])
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def test_columns_of_atomic_numbers(tmp_path: Path, column: str) -> None:
 def test_columns_that_contradict_each_other(tmp_path: Path) -> None:
     comment = COMMENT.replace("species:S:1", "species:S:1:Z:I:1")
     rows = [row.replace("O ", "O 8 ").replace("H ", "H 6 ") for row in ROWS]
-    with pytest.raises(PestleError, match="species says H where the column Z says 6"):
+    with pytest.raises(PestleError, match=r"species .*H .*Z .*6"):
         reading(tmp_path, frame(*rows, comment=comment))
     with pytest.raises(PestleError, match="no column 'species'"):
         reading(tmp_path, frame("0 0 0", comment="Properties=pos:R:3 REF_energy=1"))
@@ -164,7 +164,7 @@ def test_columns_and_numbers_without_a_name_are_said(tmp_path: Path) -> None:
 
 def test_a_stress_of_six_numbers_needs_its_own_key(tmp_path: Path) -> None:
     text = frame(*ROWS, comment=f'{COMMENT} stress="1 2 3 4 5 6"')
-    with pytest.raises(PestleError, match="REF_stress with 6 in the order xx yy zz yz xz xy"):
+    with pytest.raises(PestleError, match=r"REF_stress .*xx yy zz yz xz xy"):
         reading(tmp_path, text)
     voigt = reading(tmp_path, text.replace(" stress", " REF_stress")).frames[0].stress
     assert voigt is not None and voigt[1, 2] == 4.0 and voigt[0, 1] == 6.0

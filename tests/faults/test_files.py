@@ -85,8 +85,9 @@ def test_loose_links_are_one_line(
     (tmp_path / "c").symlink_to(tmp_path / "nowhere")
     train = str(DATA / "train.xyz")
     for name in ("a", "a/run", "c"):
-        with pytest.raises(PestleError, match="a link that leads nowhere, or in a circle"):
+        with pytest.raises(PestleError, match="link") as caught:
             require_folder(tmp_path / name)
+        assert str(tmp_path / name.partition("/")[0]) in caught.value.line
     (tmp_path / "r.xyz").symlink_to(tmp_path / "r.xyz")
     (tmp_path / "i.yaml").symlink_to(tmp_path / "i.yaml")
     for words in (
@@ -146,7 +147,7 @@ def test_a_reader_that_finds_nothing_is_one_line(
     path = tmp_path / "a.cif"
     path.write_text("data_a\n")
     monkeypatch.setattr("ase.io.iread", lambda *_, **__: iter([None]))
-    with pytest.raises(PestleError, match="no structure is found in it") as caught:
+    with pytest.raises(PestleError, match="no structure") as caught:
         read_frames([str(path)])
     assert str(path) in caught.value.line
 
@@ -164,7 +165,7 @@ def test_a_name_like_that_of_a_database_server_is_that_file(
 def test_a_weight_that_is_no_number_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.xyz"
     path.write_text("1\nProperties=species:S:1:pos:R:3 config_weight=nan\nH 0 0 0\n")
-    with pytest.raises(PestleError, match="config_weight is negative or no number"):
+    with pytest.raises(PestleError, match=r"a\.xyz frame 0.*config_weight"):
         read_frames([str(path)])
 
 

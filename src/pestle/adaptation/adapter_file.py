@@ -1,8 +1,8 @@
-"""`adapter.safetensors`: a LoRA model without its foundation.
+"""The file `adapter.safetensors`: a LoRA model without its foundation.
 
-The file holds A and B of every layer, the weights that were trained in full, and a header that says
-how to make the rest from the foundation again: precision, heads, elements, E0s. With its foundation
-it gives the model back bit for bit; with another one it is refused.
+The file contains A and B of every layer and the weights that were trained in full. Its header says
+how to make the rest from the foundation: precision, heads, elements, E0s. With its foundation the
+file gives the same model bit for bit; with another foundation it is refused.
 """
 
 from __future__ import annotations
@@ -30,18 +30,19 @@ FORMAT = "pestle adapter 1"
 
 @dataclass(frozen=True)
 class AdapterHeader:
-    """What the file says of itself; JSON in its header.
+    """The content of the file's header, stored as JSON.
 
     Attributes:
         foundation: name of the foundation.
-        fingerprint: the foundation's, as it is loaded from its file.
+        fingerprint: fingerprint of the foundation as it is loaded from its file.
         dtype: precision of the network.
         heads: new head → head of the foundation.
-        elements: atomic numbers kept, in the model's order.
-        e0s: head → atomic number → eV; JSON keeps every bit of a float64.
-        rank, alpha, init_std, seed, exclude: of `LowRankModel`.
-        base_fingerprint: of the model without the updates, to check that it was rebuilt exactly.
-        provenance: of the model.
+        elements: atomic numbers of the model, in its order.
+        e0s: head → atomic number → E0 in eV; JSON keeps every bit of a float64.
+        rank, alpha, init_std, seed, exclude: arguments of `LowRankModel`.
+        base_fingerprint: fingerprint of the model without the updates, to check that it was rebuilt
+            exactly.
+        provenance: provenance of the model.
     """
 
     foundation: str
@@ -66,14 +67,14 @@ def save_adapter(
     foundation_fingerprint: str,
     heads: Mapping[str, str],
 ) -> None:
-    """Write the adapter of a model, whole or not at all.
+    """Write the adapter of a model, completely or not at all.
 
     Args:
         path: the file.
         model: the model to save. Weights of its base that are trained (that require gradients) are
             stored in full.
-        foundation_fingerprint: the foundation's as it was loaded, before anything was changed.
-        heads: head of the model → head of the foundation that it was copied from.
+        foundation_fingerprint: fingerprint of the foundation as it was loaded, before any change.
+        heads: head of the model → head of the foundation from which it was copied.
     """
     named = dict(model.named_parameters())
     kept = [name for names in model.adapter_parameters().values() for name in names]
@@ -105,15 +106,18 @@ def save_adapter(
 
 
 def load_adapter(path: Path, foundation: Foundation) -> LowRankModel:
-    """The model that `save_adapter` wrote, on the foundation's device.
+    """Read the model that `save_adapter` wrote.
 
     Args:
         path: the file.
-        foundation: its foundation as it is loaded from its file, in the file's precision; not
+        foundation: the foundation as it is loaded from its file, in the file's precision; not
             changed.
 
+    Returns:
+        The model, on the foundation's device.
+
     Raises:
-        PestleError: unreadable or damaged, or made on another foundation.
+        PestleError: the file is unreadable, damaged, or was made with another foundation.
     """
     header, tensors = _read(Path(path))
     found = foundation.fingerprint()
@@ -150,16 +154,16 @@ def load_adapter(path: Path, foundation: Foundation) -> LowRankModel:
 
 
 def read_header(path: Path) -> AdapterHeader:
-    """What an adapter file says of itself.
+    """Read the header of an adapter file.
 
     Raises:
-        PestleError: unreadable or damaged.
+        PestleError: the file is unreadable or damaged.
     """
     return _read(Path(path))[0]
 
 
 def _base(foundation: Foundation, header: AdapterHeader) -> Foundation:
-    """The foundation made ready, in the order in which a run does it: rounding must be the same."""
+    """Prepare the foundation in the same order as a run does, so that rounding is the same."""
     base = foundation.with_dtype(DTYPES[header.dtype])
     if header.heads != {head: head for head in base.heads}:
         base = require(base, Heads, where="adapter").with_heads(header.heads)
@@ -191,7 +195,7 @@ def _read(path: Path) -> tuple[AdapterHeader, dict[str, torch.Tensor]]:
 
 
 def _digest(header: str, tensors: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 over header, names and numbers."""
+    """Return the SHA-256 of header, names and numbers."""
     digest = hashlib.sha256(header.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(name.encode())

@@ -1,7 +1,7 @@
-"""What every method of adaptation declares, gets and gives.
+"""The interface of a method of adaptation: its declaration, input and result.
 
-Nothing heavy is imported here or at the head of a method's file: the command line reads the
-declarations for its `--help`, the report for its wording, and neither needs torch.
+Neither this file nor the top level of a method's file imports anything heavy: the command line
+reads the declarations for `--help` and the report for its wording, and neither needs torch.
 """
 
 from __future__ import annotations
@@ -12,30 +12,30 @@ from typing import TYPE_CHECKING, Literal
 
 from pestle.adaptation.recipes import Recipe
 from pestle.errors import PestleError
+from pestle.settings.scope import Scope
 
 if TYPE_CHECKING:
     from pestle.foundations.interface import Foundation
     from pestle.settings.run import RunSettings
     from pestle.structures.frame import Frame
 
-#: What a model is for; the setting `scope`.
-Scope = Literal["narrow", "broad"]
-#: How many frames there are for what they span (numbers in `choice.py`). `scarce`: so few that an
-#: unconstrained method fails; `diverse`: of several systems, too few for each; `ample`: neither.
+#: Amount of data for the range that they cover (numbers in `choice.py`). `scarce`: so few frames
+#: that an unconstrained method fails; `diverse`: several systems, with too few frames for each;
+#: `ample`: neither.
 Amount = Literal["ample", "scarce", "diverse"]
 
 
 @dataclass(frozen=True)
 class Case:
-    """What a method may look at.
+    """The input of a method.
 
     Attributes:
-        start: the foundation made ready: one head for the target data, the elements to keep, the
+        start: the prepared foundation, with one head for the target data, the elements to keep, the
             network's precision and the E0s of the data's level of theory.
         head: name of that head.
         train: training frames without isolated atoms.
-        settings: of the run.
-        foundation_e0s: atomic number → E0 (eV) of the foundation itself, which a replay head keeps.
+        settings: settings of the run.
+        foundation_e0s: atomic number → E0 (eV) of the unchanged foundation, for a replay head.
     """
 
     start: Foundation
@@ -47,12 +47,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Adaptation:
-    """What a method hands to the training.
+    """The result of a method, for training.
 
     Attributes:
         model: the model to train.
-        trainable: names of the parameters that training moves.
-        notes: what the user should know of what was done.
+        trainable: names of the parameters to train.
+        notes: notes for the user about what was done.
     """
 
     model: Foundation
@@ -60,19 +60,19 @@ class Adaptation:
     notes: tuple[str, ...] = ()
 
 
-#: Names, not classes: declarations are read for `--help`, too, and must not import torch.
+#: Names instead of classes, because declarations are also read for `--help`, without torch.
 Capability = Literal["Adapters", "Heads", "Parts", "RandomWeights"]
 
 
 @dataclass(frozen=True)
 class Suited:
-    """What `method: auto` chooses a method for.
+    """A case for which `method: auto` chooses a method.
 
     Attributes:
-        scope: what the model is for.
-        amount: of the data.
-        why: the end of the sentence that gives the reason.
-        rank: of low-rank updates, where these data speak for one.
+        scope: purpose of the model.
+        amount: amount of data.
+        why: reason, as the end of a sentence.
+        rank: rank of low-rank updates, if these data need a particular one.
     """
 
     scope: Scope
@@ -83,28 +83,29 @@ class Suited:
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """A method of adaptation: all that the rest of the program knows of it.
+    """A method of adaptation: everything that the rest of the program knows about it.
 
     Attributes:
-        name: what the user types.
-        words: what is trained and what it is for, in one line, as `pestle finetune --help` and the
-            run file of `pestle init` show it.
+        name: the name that the user types.
+        words: what is trained and what the method is for, in one line, for `pestle finetune --help`
+            and the run file of `pestle init`.
         title: what was done, as in "`title` of medium-mpa-0"; empty for "`name` fine-tuning".
         adapt: makes the model to train.
-        measured: hyperparameters by default.
-        paper: those of the paper's Table 7; `None` where the paper does not have the method.
-        replay_labels: where the labels of its replay structures come from: `original` (the pool's
-            own) or `foundation` (pseudolabels); `None` for methods without replay.
-        low_rank: whether it trains low-rank updates in the place of weights; these are saved as an
-            adapter, too.
-        from_scratch: whether it begins with random weights: nothing of the foundation is left, its
-            licence included.
-        keeps_foundation: whether the model predicts what the foundation predicts until the first
-            update; the zero-step gate holds it to that.
-        needs: capabilities that a foundation must have for it, by the names of their classes in
-            `foundations.capabilities`; asked for before anything is predicted.
-        suited: what `method: auto` chooses it for. With scope `broad` it is chosen by its
-            `replay_labels`, too.
+        measured: default hyperparameters.
+        paper: hyperparameters of the paper's Table 7; `None` if the paper does not contain the
+            method.
+        replay_labels: source of the labels of replay structures: `original` (those of the pool) or
+            `foundation` (pseudolabels); `None` for methods without replay.
+        low_rank: whether low-rank updates are trained instead of weights; the model is then also
+            saved as an adapter.
+        from_scratch: whether training starts with random weights. Then nothing of the foundation
+            remains, not even its licence.
+        keeps_foundation: whether the model predicts the same as the foundation before the first
+            update; the zero-step gate checks this.
+        needs: capabilities that the foundation must have, as class names in
+            `foundations.capabilities`; checked before anything is predicted.
+        suited: cases for which `method: auto` chooses the method. For the scope `broad` its
+            `replay_labels` are also considered.
     """
 
     name: str
@@ -122,12 +123,12 @@ class Method:
 
     @property
     def replays(self) -> bool:
-        """Whether it trains on broad structures in a second head."""
+        """Whether the method trains on broad structures with a second head."""
         return self.replay_labels is not None
 
     @property
     def pseudolabels(self) -> bool:
-        """Whether the foundation labels those structures."""
+        """Whether the foundation labels these structures."""
         return self.replay_labels == "foundation"
 
     @property
@@ -136,7 +137,10 @@ class Method:
         return self.title or f"{self.name} fine-tuning"
 
     def recipe(self, source: Literal["measured", "paper"]) -> Recipe:
-        """The hyperparameters that the setting `recipe` names.
+        """Return the hyperparameters from one source.
+
+        Args:
+            source: value of the setting `recipe`.
 
         Raises:
             PestleError: the paper has none for this method.

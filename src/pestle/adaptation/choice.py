@@ -1,9 +1,8 @@
-"""`method: auto`: which method, and why (the paper's sections 4 and 5).
+"""`method: auto`: choice of a method, with reasons (the paper's sections 4 and 5).
 
-What a method is chosen for, it declares itself (`base.Suited`); what counts as few or diverse data
-stands here.
-
-On very few frames the paper tells of replay only: with LoRA it succeeds where it fails alone (A.2).
+Each method declares what it is suited for (`base.Suited`). This file defines which data are few or
+diverse. For very few frames the paper makes a statement only about replay: it fails alone and works
+with LoRA (A.2).
 """
 
 from __future__ import annotations
@@ -11,37 +10,38 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pestle.adaptation.base import Amount, Method, Scope, Suited
+from pestle.adaptation.base import Amount, Method, Suited
 from pestle.adaptation.methods import METHODS
 from pestle.errors import PestleError
+from pestle.settings.scope import Scope
 
-#: At most so many training frames are extreme scarcity: with 5 frames multihead replay fails and
-#: replay with LoRA succeeds (A.2), with 60 every method that was tried works (Table 4).
+#: Largest number of training frames that counts as extreme scarcity: with 5 frames multihead replay
+#: fails and replay with LoRA succeeds (A.2), with 60 every method that was tried works (Table 4).
 SCARCE_FRAMES = 10
-#: From so many elements or groups on, data are not one narrow system: those of the paper have 2 to
-#: 4 elements and one or two kinds of configuration, its one diverse set (SPICE) 10 and 7.
+#: Data with at least so many elements or groups are not one narrow system: those of the paper have
+#: 2 to 4 elements and one or two kinds of configuration, its only diverse set (SPICE) 10 and 7.
 MANY_ELEMENTS, MANY_GROUPS = 7, 4
-#: Diverse data speak for themselves from so many frames for each element and group on: SPICE at one
-#: frame a molecule has 19,687, and naive fine-tuning does as well there as any method (Fig. 8).
+#: Number of frames per element and group that is enough for diverse data: SPICE with one frame per
+#: molecule has 19,687, and naive fine-tuning is as good there as any method (Fig. 8).
 ENOUGH_FRAMES = 100
 
-#: What is known of the labels of the replay structures at hand. `none`: no pool, or structures
-#: without energy or forces; `pseudo`: made by a model; `misfit`: of another level of theory or unit
-#: than the foundation's; `fit`: those of its pretraining, as far as can be seen.
+#: Kind of labels of the available replay structures. `none`: no pool, or structures without energy
+#: or forces; `pseudo`: made by a model; `misfit`: another level of theory or unit than the
+#: foundation's; `fit`: apparently those of its pretraining.
 PoolLabels = Literal["none", "pseudo", "misfit", "fit"]
 
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What the choice rests on.
+    """The facts on which the choice depends.
 
     Attributes:
-        scope: what the model is for; `None` if the user did not say.
-        n_frames: training frames, isolated atoms left out.
-        n_elements: elements in them.
-        n_groups: their `config_type`s.
-        pool: replay pools at hand, as named by the user.
-        labels: of those pools.
+        scope: purpose of the model; `None` if the user did not give it.
+        n_frames: number of training frames without isolated atoms.
+        n_elements: number of elements in them.
+        n_groups: number of different `config_type`s in them.
+        pool: available replay pools, as named by the user.
+        labels: kind of labels of these pools.
     """
 
     scope: Scope | None
@@ -53,27 +53,30 @@ class Circumstances:
 
     @property
     def scarce(self) -> bool:
-        """Whether the frames are too few for an unconstrained method."""
+        """Whether there are too few frames for an unconstrained method."""
         return self.n_frames <= SCARCE_FRAMES
 
     @property
     def diverse(self) -> bool:
-        """Whether the data are more than one system, and too few to cover all that they are."""
+        """Whether the data are more than one system, with too few frames to cover it."""
         many = self.n_elements >= MANY_ELEMENTS or self.n_groups >= MANY_GROUPS
         return many and self.n_frames < self.enough
 
     @property
     def enough(self) -> int:
-        """Frames from which on diverse data speak for themselves."""
+        """Number of frames that is enough for diverse data."""
         return ENOUGH_FRAMES * max(self.n_elements, self.n_groups)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A method, the reasons for it, and what would lead to another.
+    """A method, the reasons for it, and what would lead to another one.
 
     Attributes:
-        rank: of low-rank updates, where the method has them and the data speak for one.
+        method: name of the method.
+        reasons: one line each.
+        would_change: circumstances that would lead to another method, one line each.
+        rank: rank of low-rank updates; `None` for the default.
     """
 
     method: str
@@ -83,10 +86,13 @@ class Choice:
 
 
 def choose(case: Circumstances) -> Choice:
-    """The method for a case.
+    """Choose the method for a case.
+
+    Args:
+        case: the facts.
 
     Raises:
-        PestleError: the scope is not known, and nothing in the data can tell it.
+        PestleError: the user did not give the scope, and the data cannot tell it.
     """
     if case.scope is None:
         raise PestleError(
@@ -101,12 +107,15 @@ def choose(case: Circumstances) -> Choice:
 def suited(
     scope: Scope, amount: Amount, labels: Literal["original", "foundation"] | None = None
 ) -> tuple[Method, Suited]:
-    """The method that is chosen for such data, and what it says of them.
+    """Find the method for such data.
 
     Args:
-        scope: what the model is for.
-        amount: of the data.
-        labels: of replay structures; `None` for methods without replay.
+        scope: purpose of the model.
+        amount: amount of data.
+        labels: source of the labels of replay structures; `None` for methods without replay.
+
+    Returns:
+        The method, and its declaration for this case.
     """
     (found,) = (
         (method, use)
@@ -184,7 +193,7 @@ def _either(one: Method, other: Method) -> str:
 
 
 def _labels(case: Circumstances) -> tuple[Literal["original", "foundation"], str, str]:
-    """Where the replay labels come from, the reason, and what would lead to the other source."""
+    """Return the source of the replay labels, the reason, and what would change the source."""
     pool = ", ".join(case.pool)
     same = "with equal results (paper 4, Fig. 11)"
     if case.labels == "fit":

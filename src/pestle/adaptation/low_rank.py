@@ -1,20 +1,24 @@
 """Low-rank updates of a foundation's linear layers (paper, section 2.4; LoRA, arXiv:2106.09685).
 
-A layer acts on each irrep block of its input with a *true* weight W [n_out, n_in]; every block gets
-an update of its own, so that irreps are never mixed:
+A layer multiplies each irrep block of its input by a *true* weight W [n_out, n_in]. Each block has
+an update of its own, so that irreps are not mixed:
 
     h_out = (W + s · B A) h_in,    A [r, n_in],  B [n_out, r]        (Eq. 1 and 2)
 
-with s = 1, or mace's s = alpha/r. Backends store W / p with a path weight p of each block (e3nn
-normalises by the fan-in); `LinearBlock` says which. B is stored as it is and A as A / p, so that
-the stored update is s · B A / p. The model is the same; what changes is the optimiser's step, which
-is equally long in all entries. Like this it moves the stored weights, all of order one, alike
-whatever the width of the layer. With A in true weights the same step is 1/p times as large: at the
-paper's learning rate the embedded foundation's training loss then rises to 1.2 (r = 16) and 2.7
-times (r = 64) its start before it falls; as it is here, it never rises above the start.
+Here s = 1, or s = alpha/r as in mace. Foundations store W / p, where p is the path weight of a
+block (e3nn normalises by the number of inputs); `LinearBlock` gives p. B is stored unchanged and A
+as A / p, so that the stored update is s · B A / p.
 
-The updated weights are formed once per pass and the foundation runs with them, so a step costs what
-it costs without adapters, and prediction and merged model are the same numbers.
+The model is the same with or without the factor 1/p. It only changes the steps of the optimiser,
+which have the same size for all entries: in this form they change the stored weights, which are all
+of order one, equally for layers of any width. If A itself were stored, a step would be 1/p times as
+large: at the paper's learning rate the training loss of the embedded foundation would rise to 1.2
+times (r = 16) and 2.7 times (r = 64) its start before it falls. In the stored form it never rises
+above the start.
+
+The updated weights are calculated once per pass, and the foundation runs with them. A training step
+therefore takes as long as without adapters, and the merged model gives exactly the same
+predictions.
 """
 
 from __future__ import annotations
@@ -46,15 +50,18 @@ if TYPE_CHECKING:
 
 
 class LowRankUpdate(torch.nn.Module):
-    """A and B of every irrep block of one linear layer.
+    """The matrices A and B of all irrep blocks of one linear layer.
 
     Args:
-        layer: the layer's blocks.
-        weight: its stored weight; gives dtype and device.
-        rank: r, less in a block where n_in or n_out is smaller.
+        layer: describes the blocks of the layer.
+        weight: stored weight of the layer; gives dtype and device.
+        rank: r; smaller in a block with fewer inputs or outputs.
         scale: s.
         init_std: standard deviation of the true A; B is zero.
         generator: draws A in float64, so that dtype and device do not change the numbers.
+
+    Raises:
+        ValueError: the blocks do not cover the weight in order.
     """
 
     def __init__(
@@ -82,7 +89,14 @@ class LowRankUpdate(torch.nn.Module):
             self.B.append(torch.nn.Parameter(weight.new_zeros(block.n_out, r)))
 
     def adapted(self, weight: torch.Tensor) -> torch.Tensor:
-        """The stored weight plus the stored update, in the weight's shape."""
+        """Add the update to a stored weight.
+
+        Args:
+            weight: stored weight of the layer, in any shape.
+
+        Returns:
+            The updated weight in the same shape, differentiable.
+        """
         parts = weight.reshape(-1).split(self.sizes)
         updated = []
         for block, part, a, b in zip(self.layer.blocks, parts, self.A, self.B, strict=True):
@@ -95,7 +109,7 @@ class LowRankUpdate(torch.nn.Module):
 
 
 class _Method(torch.nn.Module):
-    """Any method of a foundation as a forward pass, which is what `functional_call` can call."""
+    """Turns any method of a foundation into a forward pass, as `functional_call` needs it."""
 
     def __init__(self, base: Foundation) -> None:
         super().__init__()
@@ -106,26 +120,27 @@ class _Method(torch.nn.Module):
 
 
 class LowRankModel(Parts, Kernels):
-    """A foundation whose linear layers carry low-rank updates.
+    """A foundation whose linear layers have low-rank updates.
 
-    What would change the shape of a layer (other heads, fewer elements), or writes a file for
-    other programs, is done with `merged()`.
+    Operations that change the shape of a layer (other heads, fewer elements) or write a file for
+    other programs are done on the foundation that `merged()` returns.
 
-    Parameters of the foundation keep their names behind `base.`; those of the updates are
-    `adapters.<layer>.A.<block>` and `.B.<block>`. The foundation's own are frozen at first.
+    Parameters of the foundation are named `base.<name>`, those of the updates
+    `adapters.<layer>.A.<block>` and `adapters.<layer>.B.<block>`. The parameters of the foundation
+    are fixed at first.
 
     Args:
-        base: the foundation; taken over, not copied.
-        rank: r of every block, less where a block is smaller.
-        alpha: the update is alpha/rank · BA, with the rank asked for also where a block is smaller
-            (mace's rule); `None`: BA.
-        init_std: standard deviation of A in units of the true weight.
-        seed: of A.
-        exclude: names of base parameters whose layers get no update.
+        base: the foundation; used directly, not copied.
+        rank: r of every block; smaller in a block with fewer inputs or outputs.
+        alpha: the update is alpha/rank · BA, with this rank also in smaller blocks (mace's rule);
+            `None` for BA.
+        init_std: standard deviation of A, in units of the true weight.
+        seed: random seed of A.
+        exclude: names of parameters of the base whose layers get no update.
 
     Raises:
-        PestleError: the foundation cannot carry updates, nothing is left to adapt, or a name to
-            exclude does not exist.
+        PestleError: the foundation does not support updates, no layer is left to adapt, or a name
+            in `exclude` does not exist.
     """
 
     def __init__(
@@ -172,7 +187,7 @@ class LowRankModel(Parts, Kernels):
 
     # -- the updates ----------------------------------------------------------------------------
     def updates(self) -> dict[str, LowRankUpdate]:
-        """Parameter of the base → its update."""
+        """Return the updates: name of the base's parameter → its update."""
         found = {}
         for module in self.adapters.values():
             assert isinstance(module, LowRankUpdate)
@@ -180,7 +195,7 @@ class LowRankModel(Parts, Kernels):
         return found
 
     def adapter_parameters(self) -> dict[str, list[str]]:
-        """Parameter of the base → names of the A and B of its update."""
+        """Return name of the base's parameter → names of the A and B of its update."""
         return {
             parameter: [
                 f"adapters.{_key(parameter)}.{name}" for name, _ in update.named_parameters()
@@ -189,7 +204,7 @@ class LowRankModel(Parts, Kernels):
         }
 
     def clipped(self) -> list[str]:
-        """The blocks that are smaller than the rank, as `layer irrep (rank)`."""
+        """Return the blocks that are smaller than the rank, as `layer irrep (rank)`."""
         found = []
         for parameter, update in self.updates().items():
             for block in update.layer.blocks:
@@ -200,12 +215,12 @@ class LowRankModel(Parts, Kernels):
         return found
 
     def adapted_weights(self) -> dict[str, torch.Tensor]:
-        """Parameter of the base → its stored weight with the update, differentiable."""
+        """Return name of the base's parameter → its updated stored weight, differentiable."""
         named = dict(self.base.named_parameters())
         return {name: update.adapted(named[name]) for name, update in self.updates().items()}
 
     def merged(self) -> Foundation:
-        """A foundation of the base's own kind with the updates added to its weights."""
+        """Return a foundation of the base's kind, with the updates added to its weights."""
         merged = self.base.copy()
         named = dict(merged.named_parameters())
         with torch.no_grad():
@@ -215,13 +230,13 @@ class LowRankModel(Parts, Kernels):
         return merged.requires_grad_(True)
 
     def _call(self, name: str, *args: Any, grad: bool = False, **kwargs: Any) -> Any:
-        """A method of the base, run with the adapted weights."""
+        """Call a method of the base with the updated weights."""
         with torch.set_grad_enabled(grad):
             weights = {f"base.{key}": w for key, w in self.adapted_weights().items()}
         return functional_call(_Method(self.base), weights, (name, *args), kwargs)
 
     def _around(self, base: Foundation) -> LowRankModel:
-        """The same updates around another foundation of the same shape."""
+        """Return the same updates on another foundation of the same shape."""
         made = LowRankModel(
             base, self.rank, alpha=self.alpha, init_std=self.init_std, seed=self.seed,
             exclude=self.exclude,
@@ -233,12 +248,12 @@ class LowRankModel(Parts, Kernels):
     # -- what it covers: the base's -------------------------------------------------------------
     @property
     def backend(self) -> str:  # type: ignore[override]
-        """Of the merged model."""
+        """Name of the base's backend."""
         return self.base.backend
 
     @property
     def batch_edges(self) -> int:  # type: ignore[override]
-        """Of the merged model."""
+        """Number of edges that the base predicts at once."""
         return self.base.batch_edges
 
     @property
@@ -279,7 +294,7 @@ class LowRankModel(Parts, Kernels):
 
     # -- its parts ------------------------------------------------------------------------------
     def parameter_groups(self) -> dict[str, list[str]]:
-        """The base's groups; every A and B stands after the weight that it updates."""
+        """Return the base's groups of parameters; A and B follow the weight that they update."""
         adapters = self.adapter_parameters()
         return {
             group: [x for name in names for x in (f"base.{name}", *adapters.get(name, ()))]
@@ -308,5 +323,5 @@ class LowRankModel(Parts, Kernels):
 
 
 def _key(parameter: str) -> str:
-    """Name of a layer's update: modules may not have dots in their names."""
+    """Return the name of a layer's update, without dots, which module names must not contain."""
     return parameter.removesuffix(".weight").replace(".", "/")

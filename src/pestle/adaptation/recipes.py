@@ -1,7 +1,7 @@
-"""What a method says of its hyperparameters, and defaults that depend on the case.
+"""Hyperparameters of a method, and defaults that depend on the case.
 
-The values stand in each method's file. `resolve` turns the `None`s of a `RunSettings` into values,
-each with the reason that the plan, the manifest and the report print.
+The values are in the file of each method. `resolve` replaces each `None` in a `RunSettings` by a
+value and gives the reason, which the plan, the manifest and the report show.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReplayRecipe:
-    """How replay joins an update; the fields are those of `ReplaySettings`."""
+    """How replay contributes to an update; the fields are those of `ReplaySettings`."""
 
     energy: float = 1.0
     forces: float = 10.0
@@ -29,7 +29,7 @@ class ReplayRecipe:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Optimiser settings and length of a run of one method, with the source and reason of each."""
+    """Optimiser settings and length of a run for one method, each with source and reason."""
 
     lr: float
     ema_decay: float
@@ -46,11 +46,14 @@ class Recipe:
 
 
 def until_plateau(recipe: Recipe, patience: int = 5) -> Recipe:
-    """A recipe of Table 7, which leaves the length of a run open, with an end that was measured.
+    """Add a measured criterion for the end of a run to a recipe of Table 7, which gives none.
 
     Args:
-        recipe: of the paper.
-        patience: evaluations that together must improve the validation figure.
+        recipe: recipe of the paper.
+        patience: number of evaluations in which the validation figure must improve.
+
+    Returns:
+        The recipe with a plateau schedule.
     """
     return replace(
         recipe,
@@ -62,7 +65,7 @@ def until_plateau(recipe: Recipe, patience: int = 5) -> Recipe:
     )
 
 
-#: Architectures that learning rates were measured on; others get `train.lr: auto`.
+#: Architectures for which learning rates were measured; others get `train.lr: auto`.
 MEASURED_BACKENDS = ("mace",)
 #: Repeats of isolated atoms for models whose single-atom energy is learned (paper, Table 3: with
 #: explicit E0s 10 bring the isolated-atom error from 15 to 1.1 meV, more gain nothing; reestimated
@@ -78,26 +81,26 @@ def resolve(
     has_isolated_atoms: bool,
     backend: str = "mace",
 ) -> tuple[RunSettings, dict[str, str]]:
-    """Fill in what the user left to Pestle.
+    """Choose the values that the user left open.
 
     Args:
-        settings: what was asked.
-        recipe: of its method.
-        atoms_learnable: whether any weight of the starting model moves its single-atom energies.
-        has_isolated_atoms: whether the training data hold IsolatedAtom frames.
+        settings: the requested settings; not changed.
+        recipe: recipe of the method.
+        atoms_learnable: whether any weight of the starting model changes its single-atom energies.
+        has_isolated_atoms: whether the training data contain IsolatedAtom frames.
         backend: architecture of the foundation.
 
     Returns:
-        The complete settings, and dotted name → reason for every value that was chosen here.
+        The complete settings, and dotted name → reason for each value that was chosen here.
 
     Raises:
-        PestleError: both updates and epochs were given, or settings that exclude each other.
+        PestleError: both updates and epochs were given, or other settings exclude each other.
     """
     settings = settings.model_copy(deep=True)
     require_consistent(settings)
     reasons: dict[str, str] = {}
     train = settings.train
-    # A run file repeats the recipe's values: they keep their reason.
+    # A run file contains the values of the recipe; they keep their reasons.
     fits = settings.recipe == "paper" or backend in MEASURED_BACKENDS
     if train.lr is None and not fits:
         train.lr = "auto"  # the probe gives the reason
@@ -144,7 +147,7 @@ def resolve(
 
 
 def _unmeasured(recipe: ReplayRecipe) -> ReplayRecipe:
-    """For an architecture on which weights of replay were not measured: those of the paper."""
+    """Return the replay recipe for an architecture without measurements: the paper's weights."""
     table = ReplayRecipe()
     return replace(
         recipe,
@@ -157,7 +160,7 @@ def _unmeasured(recipe: ReplayRecipe) -> ReplayRecipe:
 
 
 def _resolve_replay(settings: RunSettings, recipe: ReplayRecipe, reasons: dict[str, str]) -> None:
-    """Fill in how replay joins an update."""
+    """Choose how replay contributes to an update."""
     replay = settings.replay
     if replay.ratio == "size":
         recipe = replace(recipe, target_share=0.0, edge_ratio="unbounded")
@@ -171,10 +174,10 @@ def _resolve_replay(settings: RunSettings, recipe: ReplayRecipe, reasons: dict[s
 
 
 def require_consistent(settings: RunSettings) -> None:
-    """Settings that exclude each other.
+    """Check that no settings exclude each other.
 
     Raises:
-        PestleError: names them.
+        PestleError: some do; names them.
     """
     train, replay = settings.train, settings.replay
     if train.updates is not None and train.epochs is not None:
@@ -184,7 +187,7 @@ def require_consistent(settings: RunSettings) -> None:
             where="train.updates",
             fix="Give one of them (null for the other).",
         )
-    # None and these, which a run file of such a run holds, say nothing.
+    # The run file of a run with ratio=size contains these values; like None they do not conflict.
     neutral = {"every": 1, "edge_ratio": "unbounded", "target_share": 0.0}
     changed = [
         f"replay.{name}"

@@ -16,7 +16,7 @@ from pestle.checks.labels import label_findings
 from pestle.checks.levels import level_findings
 from pestle.checks.placeholders import placeholder_findings
 from pestle.checks.reference_atoms import reference_findings
-from pestle.checks.report import CheckReport, Finding, finding, sorted_findings
+from pestle.checks.report import CheckFinding, CheckReport, finding, sorted_findings
 from pestle.checks.summary import summary_of
 from pestle.checks.surfaces import surface_findings
 from pestle.checks.units.evidence import Opinion
@@ -26,7 +26,7 @@ from pestle.structures.frame import Frame
 from pestle.structures.pairs import bonded_pairs
 from pestle.structures.readers.notes import Notes
 
-__all__ = ["CheckReport", "Finding", "check_frames"]
+__all__ = ["CheckFinding", "CheckReport", "check_frames"]
 
 
 def check_frames(
@@ -57,7 +57,7 @@ def check_frames(
         mixed: whether the user said that all frames are of one potential-energy surface.
         opinion: gives what a foundation says of the units; asked where the structures are sound.
     """
-    findings: list[Finding] = []
+    findings: list[CheckFinding] = []
     sound: dict[str, list[Frame]] = {}
     everything = [frame for frames in splits.values() for frame in frames]
     if not everything:

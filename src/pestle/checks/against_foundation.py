@@ -18,7 +18,7 @@ from pestle.checks.levels import (
     mixed_finding,
     outlier_findings,
 )
-from pestle.checks.report import Finding, count_of, finding, sorted_findings
+from pestle.checks.report import CheckFinding, count_of, finding, sorted_findings
 from pestle.checks.robust import composition_residual
 from pestle.checks.units.evidence import Opinion
 from pestle.checks.units.predictions import Predicted, opinion_of
@@ -133,7 +133,7 @@ def _sample(
     return usable
 
 
-def _force_outliers(compared: Predicted) -> list[Finding]:
+def _force_outliers(compared: Predicted) -> list[CheckFinding]:
     rows = [k for k, f in enumerate(compared.frames) if f.forces is not None]
     if len(rows) < MIN_FRAMES:
         return []
@@ -162,7 +162,7 @@ def _force_outliers(compared: Predicted) -> list[Finding]:
     ]
 
 
-def _residual_findings(compared: Predicted, foundation: Foundation) -> list[Finding]:
+def _residual_findings(compared: Predicted, foundation: Foundation) -> list[CheckFinding]:
     """Levels of theory and outliers in E_label − E_foundation beyond the composition."""
     rows = [k for k, f in enumerate(compared.frames) if f.energy is not None]
     frames = [compared.frames[k] for k in rows]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pestle.checks.report import Finding, finding
+from pestle.checks.report import CheckFinding, finding
 from pestle.checks.surfaces import THEORY_KEYS, holds_dispersion
 from pestle.foundations.dispersion import dispersion_of
 from pestle.foundations.interface import Foundation
@@ -25,7 +25,7 @@ def dispersion_of_labels(frames: Sequence[Frame], stated: str = "unknown") -> st
 
 def dispersion_findings(
     frames: Sequence[Frame], foundation: Foundation, head: str | None, stated: str = "unknown"
-) -> list[Finding]:
+) -> list[CheckFinding]:
     """Return a warning if labels and foundation differ; nothing if either is unknown."""
     own, labels = dispersion_of(foundation, head), dispersion_of_labels(frames, stated)
     if "unknown" in (own, labels) or own == labels:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pestle.checks.report import Finding, count_of, finding
+from pestle.checks.report import CheckFinding, count_of, finding
 from pestle.structures.copies import TOLERANCE, same_groups
 from pestle.structures.frame import Frame
 from pestle.structures.pairs import Pairs
@@ -16,7 +16,7 @@ CONTRADICTION = 2e-3
 
 def duplicate_findings(
     splits: Mapping[str, Sequence[Frame]], pairs: Mapping[str, Sequence[Pairs]]
-) -> list[Finding]:
+) -> list[CheckFinding]:
     """Find duplicates across splits (errors), within a split (warnings), and contradicting
     energies.
 
@@ -28,7 +28,7 @@ def duplicate_findings(
     frames = [f for group in splits.values() for f in group]
     near = [p for name in splits for p in pairs[name]]
     groups = same_groups(frames, near)
-    findings: list[Finding] = []
+    findings: list[CheckFinding] = []
     names = list(splits)
     for i, one in enumerate(names):
         for two in names[i + 1 :]:
@@ -69,7 +69,7 @@ def duplicate_findings(
     return findings
 
 
-def _contradictions(frames: Sequence[Frame], groups: Sequence[Sequence[int]]) -> list[Finding]:
+def _contradictions(frames: Sequence[Frame], groups: Sequence[Sequence[int]]) -> list[CheckFinding]:
     concerned: list[Frame] = []
     worst, example = 0.0, ""
     for group in groups:

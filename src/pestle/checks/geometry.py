@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from ase.data import chemical_symbols
 
-from pestle.checks.report import Finding, count_of, finding
+from pestle.checks.report import CheckFinding, count_of, finding
 from pestle.structures.frame import Frame
 from pestle.structures.pairs import SEARCH_FRACTION, Pairs
 from pestle.structures.soundness import (
@@ -33,7 +33,7 @@ _NOBLE_GASES = {2, 10, 18, 36, 54, 86}
 
 def sound_frames(
     frames: Sequence[Frame], supported: Collection[int] | None
-) -> tuple[list[Frame], list[Finding]]:
+) -> tuple[list[Frame], list[CheckFinding]]:
     """Separate frames that the other checks can process from the rest.
 
     Args:
@@ -111,7 +111,7 @@ def sound_frames(
     return sound, findings
 
 
-def distance_findings(frames: Sequence[Frame], pairs: Sequence[Pairs]) -> list[Finding]:
+def distance_findings(frames: Sequence[Frame], pairs: Sequence[Pairs]) -> list[CheckFinding]:
     """Find overlapping atoms, very short pairs, and coordinates that seem to be in Bohr.
 
     Args:

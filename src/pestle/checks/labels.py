@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from pestle.checks.report import Finding, count_of, finding
+from pestle.checks.report import CheckFinding, count_of, finding
 from pestle.checks.unread import options_for
 from pestle.structures.frame import Frame
 
@@ -21,9 +21,9 @@ NET_FORCE_SHARE = 0.05
 FEW_FRAMES = 20
 
 
-def label_findings(splits: Mapping[str, Sequence[Frame]]) -> list[Finding]:
+def label_findings(splits: Mapping[str, Sequence[Frame]]) -> list[CheckFinding]:
     """Find missing and partial labels and net forces; every frame must have atoms."""
-    findings: list[Finding] = []
+    findings: list[CheckFinding] = []
     for split, frames in splits.items():
         if not frames:
             continue
@@ -62,9 +62,9 @@ def label_findings(splits: Mapping[str, Sequence[Frame]]) -> list[Finding]:
     return findings
 
 
-def _presence(split: str, where: str, frames: Sequence[Frame]) -> list[Finding]:
+def _presence(split: str, where: str, frames: Sequence[Frame]) -> list[CheckFinding]:
     body = [f for f in frames if not f.is_isolated_atom]
-    findings: list[Finding] = []
+    findings: list[CheckFinding] = []
     bare = [f for f in frames if f.energy is None and f.forces is None and f.stress is None]
     instead, typed = options_for(bare)
     fix = typed or "The files hold no numbers that could be labels."
@@ -145,7 +145,7 @@ def net_force(frame: Frame) -> tuple[float, float]:
     return net, net / random if random else 0.0
 
 
-def _net_forces(where: str, frames: Sequence[Frame]) -> list[Finding]:
+def _net_forces(where: str, frames: Sequence[Frame]) -> list[CheckFinding]:
     labelled = [f for f in frames if f.forces is not None and len(f) > 1]
     findings = []
     for kind, bound in NET_FORCE_PER_ATOM.items():

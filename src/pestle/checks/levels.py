@@ -15,7 +15,7 @@ import numpy as np
 
 from pestle.checks.consistency import families_of
 from pestle.checks.jumps import unexplained_offsets
-from pestle.checks.report import Finding, count_of, finding, group_name
+from pestle.checks.report import CheckFinding, count_of, finding, group_name
 from pestle.checks.robust import composition_residual, mad, robust_z, split_at_gaps
 from pestle.structures.frame import Frame, composition_matrix, elements_of
 
@@ -78,9 +78,9 @@ def enough_frames(frames: Sequence[Frame]) -> bool:
     return len(frames) >= max(MIN_FRAMES, FRAMES_PER_ELEMENT * len(elements_of(frames)))
 
 
-def level_findings(frames: Sequence[Frame]) -> list[Finding]:
+def level_findings(frames: Sequence[Frame]) -> list[CheckFinding]:
     """Several levels of theory and energy outliers, from the data alone."""
-    found: list[Finding] = []
+    found: list[CheckFinding] = []
     for head in dict.fromkeys(f.head for f in frames):
         labelled = energy_frames([f for f in frames if f.head == head])
         found += _jump_findings(labelled)
@@ -96,7 +96,7 @@ def level_findings(frames: Sequence[Frame]) -> list[Finding]:
     return found
 
 
-def _jump_findings(frames: Sequence[Frame]) -> list[Finding]:
+def _jump_findings(frames: Sequence[Frame]) -> list[CheckFinding]:
     """Two levels among frames of the same atoms, the work of the forces taken out."""
     offsets: list[np.ndarray] = []
     compared: list[Frame] = []
@@ -132,7 +132,7 @@ def mixed_finding(
     clusters: Sequence[np.ndarray],
     guilty: Sequence[tuple[np.ndarray, np.ndarray]],
     fit: str,
-) -> Finding:
+) -> CheckFinding:
     """Names the groups of frames, their offsets and their members.
 
     Args:
@@ -180,7 +180,7 @@ def mixed_finding(
 
 def outlier_findings(
     frames: Sequence[Frame], residual: np.ndarray, clusters: Sequence[np.ndarray], fit: str
-) -> list[Finding]:
+) -> list[CheckFinding]:
     """Find frames whose energy is far from the rest of their cluster.
 
     Args:
@@ -212,7 +212,7 @@ def outlier_findings(
     ]
 
 
-def force_outliers(frames: Sequence[Frame]) -> list[Finding]:
+def force_outliers(frames: Sequence[Frame]) -> list[CheckFinding]:
     """Find frames whose largest force is much larger than that of the others."""
     largest = np.array(
         [np.linalg.norm(np.asarray(f.forces), axis=1).max() for f in frames], dtype=float

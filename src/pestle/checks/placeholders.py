@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from pestle.checks.report import Finding, count_of, finding
+from pestle.checks.report import CheckFinding, count_of, finding
 from pestle.structures.copies import fingerprint
 from pestle.structures.frame import Frame
 from pestle.structures.neighbours import neighbours
@@ -26,7 +26,7 @@ SYMMETRY_CUTOFF, SYMMETRY_TOLERANCE = 6.0, 1e-3
 _REMOVE = "leave the key out of frames where nothing was calculated"
 
 
-def placeholder_findings(splits: Mapping[str, Sequence[Frame]]) -> list[Finding]:
+def placeholder_findings(splits: Mapping[str, Sequence[Frame]]) -> list[CheckFinding]:
     """Energies, forces and stresses that were never calculated.
 
     A label with a weight of zero is not used, and may be anything.
@@ -42,7 +42,7 @@ def placeholder_findings(splits: Mapping[str, Sequence[Frame]]) -> list[Finding]
     return [*_alike(with_energy), *_forces(frames), *_stress(frames)]
 
 
-def _zero_energies(zero: Sequence[Frame], total: int) -> Finding:
+def _zero_energies(zero: Sequence[Frame], total: int) -> CheckFinding:
     return finding(
         "error",
         "zero-energies",
@@ -53,7 +53,7 @@ def _zero_energies(zero: Sequence[Frame], total: int) -> Finding:
     )
 
 
-def _alike(frames: Sequence[Frame]) -> list[Finding]:
+def _alike(frames: Sequence[Frame]) -> list[CheckFinding]:
     """One energy to the last digit for structures of other atoms, or for clearly other structures
     of the same atoms."""
     by_energy: dict[float, list[Frame]] = defaultdict(list)
@@ -89,7 +89,7 @@ def _differ(frames: Sequence[Frame]) -> bool:
     return bool(np.ptp(prints, axis=0).max() > DIFFERENT)
 
 
-def _forces(frames: Sequence[Frame]) -> list[Finding]:
+def _forces(frames: Sequence[Frame]) -> list[CheckFinding]:
     labelled = [
         f for f in frames if f.forces is not None and len(f) > 1 and f.weight * f.forces_weight > 0
     ]
@@ -109,7 +109,7 @@ def _forces(frames: Sequence[Frame]) -> list[Finding]:
     ]
 
 
-def _stress(frames: Sequence[Frame]) -> list[Finding]:
+def _stress(frames: Sequence[Frame]) -> list[CheckFinding]:
     labelled = [
         f for f in frames if f.stress is not None and len(f) > 1 and f.weight * f.stress_weight > 0
     ]

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from ase.data import chemical_symbols
 
-from pestle.checks.report import Finding, count_of, finding
+from pestle.checks.report import CheckFinding, count_of, finding
 from pestle.structures.composition import null_space_of
 from pestle.structures.frame import Frame, composition_matrix, elements_of, split_isolated_atoms
 from pestle.structures.isolated import TAKEN, image_distance
@@ -32,7 +32,7 @@ def reference_findings(
     method: str = "reestimate",
     given: Collection[int] = (),
     cutoff: float | None = None,
-) -> list[Finding]:
+) -> list[CheckFinding]:
     """Which frames count as isolated atoms, and how well the E0s are determined.
 
     Args:
@@ -83,7 +83,7 @@ def reference_findings(
     return found
 
 
-def _taken(frames: Sequence[Frame]) -> list[Finding]:
+def _taken(frames: Sequence[Frame]) -> list[CheckFinding]:
     """Report single atoms of another name that are treated as isolated atoms."""
     atoms = [f for f in frames if any(note.startswith(TAKEN) for note in f.notes)]
     if not atoms:
@@ -107,7 +107,7 @@ def _taken(frames: Sequence[Frame]) -> list[Finding]:
     ]
 
 
-def _charged(frames: Sequence[Frame]) -> list[Finding]:
+def _charged(frames: Sequence[Frame]) -> list[CheckFinding]:
     """Report that the energy of an ion is not an E0."""
     ions = [f for f in frames if f.is_isolated_atom and f.charge]
     if not ions:
@@ -124,7 +124,7 @@ def _charged(frames: Sequence[Frame]) -> list[Finding]:
     ]
 
 
-def _small_boxes(frames: Sequence[Frame], cutoff: float | None) -> list[Finding]:
+def _small_boxes(frames: Sequence[Frame], cutoff: float | None) -> list[CheckFinding]:
     """Report isolated atoms that are too close to their images to be isolated."""
     reach = USUAL_CUTOFF if cutoff is None else cutoff
     distance = {id(f): image_distance(f.atoms) for f in frames if is_reference_atom(f)}

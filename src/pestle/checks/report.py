@@ -17,7 +17,7 @@ _ORDER = {"error": 0, "warning": 1, "note": 2}
 
 
 @dataclass
-class Finding:
+class CheckFinding:
     """One thing that is wrong with the data, or worth knowing.
 
     Attributes:
@@ -45,19 +45,19 @@ class CheckReport(Shown):
     """
 
     summary: dict[str, Any]
-    findings: list[Finding]
+    findings: list[CheckFinding]
     units: Units = field(default_factory=Units)
 
     @property
-    def errors(self) -> list[Finding]:
+    def errors(self) -> list[CheckFinding]:
         return [f for f in self.findings if f.severity == "error"]
 
     @property
-    def warnings(self) -> list[Finding]:
+    def warnings(self) -> list[CheckFinding]:
         return [f for f in self.findings if f.severity == "warning"]
 
     @property
-    def notes(self) -> list[Finding]:
+    def notes(self) -> list[CheckFinding]:
         return [f for f in self.findings if f.severity == "note"]
 
     def __repr__(self) -> str:
@@ -87,13 +87,13 @@ class CheckReport(Shown):
 
 def finding(
     severity: str, code: str, message: str, frames: Sequence[Frame] = (), *, fix: str = ""
-) -> Finding:
+) -> CheckFinding:
     """A finding about these frames, of which the first are named."""
     where = [frame.where for frame in frames[:MAX_FRAMES_NAMED]]
-    return Finding(severity, code, " ".join(message.split()), where, len(frames), fix)
+    return CheckFinding(severity, code, " ".join(message.split()), where, len(frames), fix)
 
 
-def sorted_findings(findings: Sequence[Finding]) -> list[Finding]:
+def sorted_findings(findings: Sequence[CheckFinding]) -> list[CheckFinding]:
     """Return errors first, then warnings, then notes; the order within each is kept."""
     return sorted(findings, key=lambda f: _ORDER[f.severity])
 

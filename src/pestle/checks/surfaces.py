@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from pestle.checks.report import Finding, finding
+from pestle.checks.report import CheckFinding, finding
 from pestle.errors import PestleError
 from pestle.structures.frame import Frame, is_labelled
 from pestle.structures.selection import ABSENT, ALL, same_word, word_of
@@ -51,7 +51,7 @@ SAME_CELL = 0.1
 
 def surface_findings(
     frames: Sequence[Frame], *, embeds: Collection[str] = (), asked: bool = False
-) -> list[Finding]:
+) -> list[CheckFinding]:
     """An error for everything by which the files say that their frames are of several surfaces.
 
     Args:
@@ -98,7 +98,7 @@ _STATE = "another total {} is another surface, and this model is not told which"
 
 def _finding(
     key: str, frames: Sequence[Frame], words: Sequence[str], why: str, choice: str = ""
-) -> Finding:
+) -> CheckFinding:
     """The error; frames of all but the most common word are named, or of all but the `choice`."""
     counts = Counter(words)
     chosen = choice or counts.most_common(1)[0][0]
@@ -133,13 +133,13 @@ def _merged(words: Sequence[str]) -> list[str]:
     return merged
 
 
-def _split(key: str, frames: Sequence[Frame], why: str) -> Finding | None:
+def _split(key: str, frames: Sequence[Frame], why: str) -> CheckFinding | None:
     """Frames with several words under a key."""
     words = _merged([word_of(f, key) for f in frames])
     return _finding(key, frames, words, why) if len(set(words)) > 1 else None
 
 
-def _spins(frames: Sequence[Frame]) -> Finding | None:
+def _spins(frames: Sequence[Frame]) -> CheckFinding | None:
     """Several spins of the same atoms and charge. Molecules differ in spin as their electrons do;
     each has one surface then."""
     known: dict[tuple[bytes, str], set[str]] = {}
@@ -176,7 +176,7 @@ def _letters(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def _levels(key: str, frames: Sequence[Frame]) -> Finding | None:
+def _levels(key: str, frames: Sequence[Frame]) -> CheckFinding | None:
     """Frames whose names for a group hold several levels of theory."""
     names = [word_of(f, key) for f in frames]
     levels = {name: level_in(name) for name in dict.fromkeys(names)}
@@ -193,7 +193,7 @@ def _levels(key: str, frames: Sequence[Frame]) -> Finding | None:
     return _finding(key, [f for f, _ in having], words, why, choice)
 
 
-def _grids(key: str, frames: Sequence[Frame]) -> Finding | None:
+def _grids(key: str, frames: Sequence[Frame]) -> CheckFinding | None:
     """Frames of one composition and nearly one cell with several grids of k-points."""
     cells: list[tuple[bytes, np.ndarray, set[str]]] = []
     for frame in frames:

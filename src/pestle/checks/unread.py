@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pestle.checks.report import Finding, count_of, finding
+from pestle.checks.report import CheckFinding, count_of, finding
 from pestle.structures.frame import Frame, is_labelled
 from pestle.structures.readers.lammps import FORCES
 from pestle.structures.readers.notes import Notes, note_lines
@@ -30,7 +30,7 @@ _OF_LAMMPS = "They are forces of the potential that ran in LAMMPS, labels of not
 _MAX_NAMED = 12
 
 
-def note_findings(notes: Notes) -> list[Finding]:
+def note_findings(notes: Notes) -> list[CheckFinding]:
     """What the readers left out, read as something else, or have doubts about."""
     return [
         *(finding("warning", "left-out", line) for line in note_lines(notes.left_out)),
@@ -39,7 +39,7 @@ def note_findings(notes: Notes) -> list[Finding]:
     ]
 
 
-def unread_findings(frames: Sequence[Frame]) -> list[Finding]:
+def unread_findings(frames: Sequence[Frame]) -> list[CheckFinding]:
     """Each key of numbers that was not read, once, with the option that would read it."""
     holders: dict[Unread, list[Frame]] = {}
     if not any(is_labelled(frame) for frame in frames):
@@ -68,7 +68,7 @@ def unread_findings(frames: Sequence[Frame]) -> list[Finding]:
 
 def _named(
     key: str, place: str, kind: str, having: Sequence[Frame], lacking: Sequence[Frame]
-) -> Finding:
+) -> CheckFinding:
     """One key whose name says what it is."""
     label = {"gradients": "forces", "virials": "stress", "per-atom energy": "energy"}.get(
         kind, kind
@@ -103,7 +103,7 @@ def advice(key: str, place: str, kind: str) -> str:
     return text
 
 
-def _others(others: Counter[tuple[str, str, str]]) -> Finding:
+def _others(others: Counter[tuple[str, str, str]]) -> CheckFinding:
     listed = [f"{key} ({n})" for (key, _, _), n in others.most_common(_MAX_NAMED)]
     more = len(others) - _MAX_NAMED
     kinds = {kind for _, _, kind in others}
@@ -147,7 +147,7 @@ def options_for(frames: Sequence[Frame]) -> tuple[str, str]:
     return f"there, and not read: {', '.join(listed)}", " ".join([text, *told]).strip()
 
 
-def _two_energies(frames: Sequence[Frame]) -> list[Finding]:
+def _two_energies(frames: Sequence[Frame]) -> list[CheckFinding]:
     """Frames with an energy extrapolated to zero smearing beside the free energy."""
     both = [f for f in frames if f.energy_gap is not None]
     findings = []

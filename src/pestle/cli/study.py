@@ -136,3 +136,71 @@ def _show(state: Any, *, as_json: bool, every: bool) -> None:
         typer.echo(f"\nfailed: {one.cell.name}, {one.step}")
         typer.echo("\n".join(f"  {line}" for line in one.last_lines))
         typer.echo(f"  log: {Places(state.folder, one.cell.name).log}")
+
+
+@app.command("table")
+def table(
+    study: StudyPath,
+    only: Annotated[list[str] | None, typer.Argument(help="Tables; by default all.")] = None,
+    given: Given = None,
+    out: Out = None,
+    page: Annotated[
+        bool, typer.Option("--page", help="Also write study.html: all runs on one page.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Tables of the runs that are finished: shown, and as CSV and LaTeX in the folder tables."""
+    from pestle.cli.gathered_table import print_gathered
+    from pestle.cli.output import print_json
+    from pestle.progress import say
+    from pestle.study.show import study_page, study_tables
+
+    found = study_tables(study, given=given or (), out=out, only=only or ())
+    if as_json:
+        print_json({name: made.in_file() for name, made in found.items()})
+    else:
+        for name, made in found.items():
+            typer.echo(f"\n{name}")
+            print_gathered(made)
+    if page:
+        say(f"page: {study_page(study, given=given or (), out=out)}")
+
+
+@app.command("plot")
+def plot(
+    study: StudyPath,
+    only: Annotated[list[str] | None, typer.Argument(help="Plots; by default all.")] = None,
+    given: Given = None,
+    out: Out = None,
+) -> None:
+    """Plots of the runs that are finished, with bands over seeds: SVG, PDF and CSV."""
+    from pestle.study.show import study_plots
+
+    for path in study_plots(study, given=given or (), out=out, only=only or ()):
+        typer.echo(path)
+
+
+@app.command("gather")
+def gather(
+    runs: Annotated[list[str], typer.Argument(help="Run folders, whatever made them.")],
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="File for the table as CSV.")
+    ] = None,
+    latex: Annotated[
+        Path | None, typer.Option("--latex", metavar="FILE", help="File for it as LaTeX.")
+    ] = None,
+    groups: Annotated[
+        bool, typer.Option("--groups", help="Errors by config_type as well.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Any runs as one table: the settings that differ are columns, seeds make one row."""
+    from pestle.cli.gathered_table import print_gathered
+    from pestle.cli.output import print_json
+    from pestle.jobs.report import gather as gather_runs
+
+    found = gather_runs(runs, groups=groups, csv=csv, latex=latex)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        print_gathered(found.table)

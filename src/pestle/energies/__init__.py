@@ -1,1 +1,1 @@
-"""Atomic reference energies (E0s): sources, what a single atom gives, how they are written."""
+"""Atomic reference energies (E0s): where they come from, single atoms, and the setting `e0s`."""

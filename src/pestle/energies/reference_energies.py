@@ -1,11 +1,13 @@
-"""Atomic reference energies (E0s) of the data's level of theory, and how far they can be trusted.
+"""Atomic reference energies (E0s) for the data's level of theory, with diagnostics.
 
-Four ways (paper, section 2.6): `isolated` reads them from single-atom calculations; `average` fits
-the total energies by composition alone (Eq. 5); `reestimate` fits what is left after the
-foundation's own prediction (Eq. 6; the shift fits E_ft − E_pre, so that E0_new = E0_pre + ΔE0);
-`foundation` keeps the foundation's. Fits are minimum-norm least squares by SVD, in float64. Where
-the energies leave it open, a reestimated E0 stays as near as it can to the data's isolated atom, or
-else to the foundation's E0.
+There are four methods (paper, section 2.6). `isolated` takes them from calculations of single
+atoms. `average` fits the total energies by composition only (Eq. 5). `reestimate` fits the
+difference between labels and the foundation's predictions by composition (Eq. 6): the shift ΔE0
+fits E_ft − E_pre, and E0_new = E0_pre + ΔE0. `foundation` keeps the foundation's E0s.
+
+Fits are minimum-norm least squares by SVD, in float64. If the energies do not determine a
+reestimated E0, it stays as near as possible to the isolated atom in the data or, without one, to
+the foundation's E0.
 """
 
 from __future__ import annotations
@@ -29,41 +31,41 @@ if TYPE_CHECKING:
 
 METHODS = ("isolated", "reestimate", "average", "foundation")
 
-#: Singular values below this share of the largest count as zero: atom counts are integers, so true
-#: ones are far above rounding and false ones at it.
+#: Singular values below this fraction of the largest count as zero: atom counts are integers, so
+#: that nonzero ones are far above rounding errors.
 RANK_TOLERANCE = 1e-10
 
 
-#: A single-atom energy within this of its E0 counts as equal to it (eV).
+#: A single-atom energy counts as equal to its E0 if they differ by less (eV).
 SINGLE_ATOM_TOLERANCE = 1e-4
-#: Two energies of one isolated atom that differ by more are said to differ (eV).
+#: Two energies of the same isolated atom count as different if they differ by more (eV).
 SAME_ATOM = 1e-3
-#: Isolated atoms are suspect as E0s where the foundation starts at least this far off with them
-#: (meV/atom), and so many times as far as with reestimated ones.
+#: Isolated atoms are doubtful as E0s if the foundation's starting error with them is at least this
+#: large (meV/atom), and larger than with reestimated E0s by this factor.
 SUSPECT_ERROR, SUSPECT_RATIO = 100.0, 5.0
 
 
 @dataclass
 class ReferenceEnergies:
-    """E0s by one method, with their diagnostics. Energies in eV unless a name says otherwise.
+    """E0s from one method, with diagnostics. Energies are in eV unless stated otherwise.
 
     Attributes:
         method: how they were found: one of `METHODS`, or `given` by the user.
         e0s: atomic number → E0.
         kept: elements (of the data or of the foundation) that keep the foundation's E0.
-        shift: E0 minus the foundation's E0, per element of the data.
-        rank, n_elements: rank of the composition matrix against its number of columns.
-        condition_number: of the composition matrix on its row space.
+        shift: element of the data → E0 minus the foundation's E0.
+        rank, n_elements: rank and number of columns of the composition matrix.
+        condition_number: condition number of the composition matrix on its row space.
         null_space: combinations of E0s (symbol → coefficient) that the energies do not determine.
         null_space_text: the same in words; empty at full rank.
-        spread_before, spread_after: standard deviation over frames of the per-atom energy error of
-            the foundation with its own E0s and with these (meV/atom).
-        zero_step_error: RMSE of the foundation's energies with these E0s (meV/atom): what training
-            starts from; `None` without a foundation.
-        single_atoms: element of the data → what a single atom of the model gives with these E0s
-            (eV). It differs from the E0 where the network adds to it (paper 3.2.2).
+        spread_before, spread_after: standard deviation over frames of the foundation's energy error
+            per atom, with its own E0s and with these (meV/atom).
+        zero_step_error: RMSE of the foundation's energies with these E0s (meV/atom), with which
+            training starts; `None` without a foundation.
+        single_atoms: element of the data → energy of a single atom of the model with these E0s
+            (eV). It differs from the E0 if the network adds to it (paper, 3.2.2).
         reason: why this method was chosen.
-        warnings: what the user should know.
+        warnings: warnings for the user.
     """
 
     method: str
@@ -83,7 +85,7 @@ class ReferenceEnergies:
     warnings: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """One JSON-able object with symbols for keys."""
+        """Return the content as plain data, with element symbols as keys."""
 
         def named(table: Mapping[int, float]) -> dict[str, float]:
             return {chemical_symbols[z]: float(e) for z, e in sorted(table.items())}
@@ -115,17 +117,17 @@ class ReferenceEnergies:
 
 @dataclass
 class EnergyProblem:
-    """The energies to explain: the part of the data that has any, and the foundation's view of it.
+    """The input of the methods: energies and compositions of frames, and predictions.
 
     Attributes:
-        frames: frames with an energy, isolated atoms left out (they are not interacting).
+        frames: frames with an energy, without isolated atoms, which do not interact.
         atoms: labelled IsolatedAtom frames.
-        elements: of frames and atoms together.
-        counts: [n_frames, n_elements].
-        energy: [n_frames] eV.
-        interaction: [n_frames] eV, the foundation's energy without its E0s; `None` without one.
-        foundation_e0s: the foundation's E0s of the head in use.
-        self_energies: what the foundation's network adds to the E0 of a single atom, eV.
+        elements: atomic numbers in frames and atoms.
+        counts: [n_frames, n_elements] number of atoms of each element.
+        energy: [n_frames] eV, labels.
+        interaction: [n_frames] eV, the foundation's energies without its E0s; `None` without one.
+        foundation_e0s: atomic number → E0 of the foundation's head in eV.
+        self_energies: atomic number → energy that the network adds to the E0 of a single atom, eV.
     """
 
     frames: list[Frame]
@@ -147,11 +149,17 @@ class EnergyProblem:
         max_edges: int | None = None,
         known: KnownPredictions | None = None,
     ) -> EnergyProblem:
-        """Collect the energies and predict them once, in batches of at most `max_edges` edges;
-        `known` are predictions of that head so far.
+        """Collect the energies of frames and predict them once with the foundation.
+
+        Args:
+            frames: frames of the data.
+            foundation: the foundation; `None` for methods that need none.
+            head: head of the foundation.
+            max_edges: largest number of edges in a batch; by default the model's `edges_at_once`.
+            known: earlier predictions of that head.
 
         Raises:
-            PestleError: an element that the foundation does not know, or an unknown head.
+            PestleError: the foundation does not know an element or has no such head.
         """
         atoms = [f for f in frames if is_reference_atom(f)]
         labelled = [f for f in frames if f.energy is not None and not f.is_isolated_atom]
@@ -164,7 +172,7 @@ class EnergyProblem:
             energy=np.array([f.energy for f in labelled], dtype=float),
         )
         if foundation is not None:
-            # Imported here: averaging needs no model, and a model needs torch.
+            # Imported here, because averaging needs no model and therefore no torch.
             from pestle.foundations.prediction import predict_frames
 
             require_elements(frames, foundation)
@@ -186,17 +194,24 @@ class EnergyProblem:
         return problem
 
     def error_per_atom(self, e0s: Mapping[int, float]) -> np.ndarray:
-        """Foundation with these E0s minus label, [n_frames] eV/atom."""
+        """Calculate the foundation's energy error per atom with given E0s.
+
+        Args:
+            e0s: atomic number → E0, eV.
+
+        Returns:
+            [n_frames] eV/atom, prediction minus label.
+        """
         assert self.interaction is not None
         reference = self.counts @ np.array([e0s[z] for z in self.elements])
         return (self.interaction + reference - self.energy) / self.counts.sum(axis=1)
 
 
 def require_elements(frames: Sequence[Frame], foundation: Foundation) -> None:
-    """Every element of the frames must be one the foundation knows.
+    """Check that the foundation knows every element of the frames.
 
     Raises:
-        PestleError: one is not; names it and the first frame that holds it.
+        PestleError: it does not; names the element and the first frame with it.
     """
     known = set(foundation.elements)
     for frame in frames:
@@ -213,15 +228,19 @@ def require_elements(frames: Sequence[Frame], foundation: Foundation) -> None:
 def estimate(
     problem: EnergyProblem, method: str, table: Mapping[int, float] | None = None
 ) -> ReferenceEnergies:
-    """E0s by one method.
+    """Determine E0s with one method.
 
     Args:
-        problem: the energies.
+        problem: energies and compositions.
         method: one of `METHODS`.
-        table: with `isolated`, E0s given by the user (eV); they win over IsolatedAtom frames.
+        table: atomic number → E0 in eV, given by the user for `isolated`; takes precedence over
+            IsolatedAtom frames.
+
+    Returns:
+        The E0s with diagnostics.
 
     Raises:
-        PestleError: the data do not permit the method.
+        PestleError: the method is unknown, or the data do not permit it.
     """
     if method == "isolated":
         result = _isolated(problem, table or {})
@@ -259,7 +278,15 @@ def _need_energies(problem: EnergyProblem, method: str) -> None:
 
 
 def minimum_norm(counts: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Minimum-norm least squares by SVD, the λ → 0⁺ limit of Eq. 5 and 6."""
+    """Solve a least-squares problem with minimum norm by SVD: the limit λ → 0⁺ of Eq. 5 and 6.
+
+    Args:
+        counts: [n_frames, n_elements] number of atoms of each element.
+        target: [n_frames] energies, eV.
+
+    Returns:
+        [n_elements] eV.
+    """
     return np.linalg.lstsq(counts, target, rcond=RANK_TOLERANCE)[0]
 
 
@@ -323,12 +350,12 @@ def _reestimate(problem: EnergyProblem) -> ReferenceEnergies:
 
 
 def _start(problem: EnergyProblem) -> dict[int, float]:
-    """E0s that reestimation shifts as little as the energies permit.
+    """Return the E0s from which reestimation starts; it shifts them as little as possible.
 
-    Where the compositions determine every E0 they do not matter. Where they do not, isolated atoms
-    of the data are closer than the foundation's E0s: either as they are, or less what the network
-    adds to a single atom, whichever the other frames agree with better. Foundations differ in what
-    their E0s mean (paper 3.2.2).
+    If the compositions determine all E0s, the start has no influence. If not, isolated atoms of the
+    data are a better start than the foundation's E0s. They are used either unchanged or minus the
+    energy that the network adds to a single atom, whichever agrees better with the other frames,
+    because E0s of foundations have different meanings (paper, 3.2.2).
     """
     own = problem.foundation_e0s
     atoms = _lowest_atoms(problem)
@@ -341,12 +368,12 @@ def _start(problem: EnergyProblem) -> dict[int, float]:
 
 
 def _atoms_alone(problem: EnergyProblem, found: Mapping[int, float]) -> dict[int, float]:
-    """Labels of isolated atoms whose element no other frame holds: nothing else can be their E0."""
+    """Return labels of isolated atoms whose element is in no other frame to fit."""
     return {z: e for z, e in _lowest_atoms(problem).items() if z not in found}
 
 
 def _lowest_atoms(problem: EnergyProblem) -> dict[int, float]:
-    """Lowest energy of the isolated atoms of each element, eV."""
+    """Return the lowest energy of the isolated atoms of each element, eV."""
     atoms: dict[int, float] = {}
     for frame in problem.atoms:
         z = int(frame.numbers[0])
@@ -356,7 +383,7 @@ def _lowest_atoms(problem: EnergyProblem) -> dict[int, float]:
 
 
 def _diagnose(result: ReferenceEnergies, problem: EnergyProblem) -> ReferenceEnergies:
-    """Fill in rank, null space, shifts, spreads and the zero-step error."""
+    """Add rank, null space, shifts, spreads and the zero-step error to a result."""
     used = np.flatnonzero(problem.counts.any(axis=0))
     counts = problem.counts[:, used]
     elements = [problem.elements[k] for k in used]
@@ -405,7 +432,14 @@ def _diagnose(result: ReferenceEnergies, problem: EnergyProblem) -> ReferenceEne
 
 
 def compare(problem: EnergyProblem) -> dict[str, ReferenceEnergies]:
-    """Every method that the data permit."""
+    """Determine E0s with every method that the data permit.
+
+    Args:
+        problem: energies and compositions.
+
+    Returns:
+        Method → E0s with diagnostics.
+    """
     results = {}
     for method in METHODS:
         try:

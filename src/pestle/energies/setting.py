@@ -1,4 +1,4 @@
-"""Reference energies as the setting `e0s` asks for them: a method, `auto`, a file or a table."""
+"""The setting `e0s`: a method, `auto`, a file or a table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,15 @@ from pestle.structures.frame import elements_of
 
 
 def choose(problem: EnergyProblem, table: Mapping[int, float] | None = None) -> tuple[str, str]:
-    """(method, reason) of the default: isolated if every element has its atom, else reestimate."""
+    """Choose the default method: `isolated` if all elements have an atom, else `reestimate`.
+
+    Args:
+        problem: energies and compositions.
+        table: atomic number → E0 in eV, given by the user.
+
+    Returns:
+        The method, and the reason.
+    """
     if not problem.frames and not problem.atoms and problem.foundation_e0s:
         return "foundation", "no frame has an energy; the forces do not depend on E0s"
     have = {int(f.numbers[0]) for f in problem.atoms} | set(table or {})
@@ -39,11 +47,19 @@ def choose(problem: EnergyProblem, table: Mapping[int, float] | None = None) -> 
 
 
 def from_setting(problem: EnergyProblem, setting: str | Mapping[str, float]) -> ReferenceEnergies:
-    """E0s as the setting `e0s` asks: a method, `auto`, a table symbol → eV (also as
-    text, `{1:-13.6,8:-2043.9}`), or a file of JSON or YAML that holds one.
+    """Determine the E0s that the setting `e0s` asks for.
+
+    Args:
+        problem: energies and compositions.
+        setting: a method, `auto`, a table symbol → eV (also as text, `{1:-13.6,8:-2043.9}`), or a
+            JSON or YAML file with such a table.
+
+    Returns:
+        The E0s with diagnostics and reason.
 
     Raises:
-        PestleError: unknown method or element, unreadable file, or the data do not permit it.
+        PestleError: method or element is unknown, the file is unreadable, or the data do not permit
+            the method.
     """
     setting = symbols_of(setting)
     if not isinstance(setting, str) or setting not in (*METHODS, "auto"):
@@ -60,7 +76,7 @@ def from_setting(problem: EnergyProblem, setting: str | Mapping[str, float]) -> 
 
 
 def given_elements(setting: str | Mapping[str, float]) -> set[int]:
-    """Atomic numbers whose E0 the setting `e0s` gives; none where it names a method.
+    """Return the atomic numbers whose E0 the setting `e0s` gives; none if it names a method.
 
     Raises:
         PestleError: as `from_setting`, for a table or file.
@@ -72,17 +88,22 @@ def given_elements(setting: str | Mapping[str, float]) -> set[int]:
 
 
 def fallback(setting: str | Mapping[str, float], *, from_scratch: bool) -> str:
-    """Where the setting `e0s` takes E0s from that it does not give and no isolated atom has."""
+    """Return the method for elements without a given E0 and without an isolated atom.
+
+    Args:
+        setting: the setting `e0s`.
+        from_scratch: whether training starts with random weights.
+    """
     if setting in ("average", "foundation"):
         return str(setting)
     return "average" if from_scratch else "reestimate"
 
 
 def _suspect(result: ReferenceEnergies, problem: EnergyProblem) -> list[str]:
-    """A warning where reestimated E0s would start training far closer than isolated atoms do.
+    """Return a warning if reestimated E0s give a much lower starting error than isolated atoms.
 
-    E0s must mean what the foundation's mean (paper 3.2.2), and some foundations were trained with
-    E0s that are no energies of isolated atoms.
+    E0s must have the same meaning as the foundation's (paper, 3.2.2), and some foundations were
+    trained with E0s that are not energies of isolated atoms.
     """
     if problem.interaction is None or not problem.frames:
         return []
@@ -106,7 +127,7 @@ def _suspect(result: ReferenceEnergies, problem: EnergyProblem) -> list[str]:
 
 
 def _given(problem: EnergyProblem, setting: str | Mapping[str, float]) -> ReferenceEnergies:
-    """E0s that the user gives: a table, or the file that holds it."""
+    """Return E0s that the user gives as a table or a file."""
     if isinstance(setting, str):
         table, reason = read_table(_file_of(setting)), f"by the user, in {setting}"
     else:
@@ -122,7 +143,7 @@ def _given(problem: EnergyProblem, setting: str | Mapping[str, float]) -> Refere
 
 
 def _against_atoms(problem: EnergyProblem, table: Mapping[int, float]) -> list[str]:
-    """A line for every isolated atom of the data that has another energy than the table says."""
+    """Return a warning for each isolated atom of the data whose energy differs from the table."""
     found = {}
     for frame in problem.atoms:
         z = int(frame.numbers[0])

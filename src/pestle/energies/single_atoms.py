@@ -1,4 +1,4 @@
-"""What a single atom really gives in a model, and whether training can change it (paper 3.2.2)."""
+"""Energies of single atoms in a model, and whether training can change them (paper, 3.2.2)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,21 @@ from pestle.structures.graphs import collate, make_graph
 
 
 def single_atom_offset(model: Foundation, elements: Sequence[int]) -> float:
-    """Largest |single-atom energy − E0| over some elements, in eV."""
+    """Return the largest |single-atom energy − E0| over some elements, eV.
+
+    Args:
+        model: the model.
+        elements: atomic numbers.
+    """
     real = model.isolated_atom_energies(TARGET_HEAD)
     e0s = model.reference_energies[TARGET_HEAD]
     return max((abs(real[z] - e0s[z]) for z in elements if z in real), default=0.0)
 
 
 def single_atoms_learnable(model: Foundation) -> bool:
-    """Whether any weight moves the single-atom energies (the paper's section 3.2.2).
+    """Whether any weight of the model changes its single-atom energies (paper, 3.2.2).
 
-    A constant of the architecture, such as MACE's shift, is no such weight: training on isolated
+    A constant of the architecture, such as MACE's shift, is not a weight: training on isolated
     atoms cannot change it.
     """
     head = model.head_index(TARGET_HEAD)
@@ -39,7 +44,12 @@ def single_atoms_learnable(model: Foundation) -> bool:
 
 
 def single_atom_note(model: Foundation, frames: Sequence[Frame]) -> list[str]:
-    """A warning where the model's single atoms are not at their E0s."""
+    """Return a warning if the model's single-atom energies differ from its E0s.
+
+    Args:
+        model: the model.
+        frames: frames with the elements to check.
+    """
     offset = single_atom_offset(model, elements_of(frames))
     if offset < SINGLE_ATOM_TOLERANCE:
         return []

@@ -1,1 +1,1 @@
-"""Pseudolabels with fingerprints, from a model or any ASE calculator; labelling can be resumed."""
+"""Pseudolabels with fingerprints from a model or an ASE calculator; labelling can be resumed."""

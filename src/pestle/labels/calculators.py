@@ -1,4 +1,4 @@
-"""Labels by any ASE calculator, named as MODULE:NAME."""
+"""Labels from any ASE calculator, given as MODULE:NAME."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EXAMPLE = "e.g. ase.calculators.emt:EMT, or my_calculators:make for my_calculato
 
 @contextmanager
 def current_folder_importable() -> Iterator[None]:
-    """The current folder comes first on the module path, as with `python -m`."""
+    """Put the current folder first on the module path during a block, as `python -m` does."""
     folder = str(Path.cwd())
     sys.path.insert(0, folder)
     try:
@@ -37,17 +37,17 @@ def current_folder_importable() -> Iterator[None]:
 
 
 class CalculatorLabeller:
-    """Labels by an ASE calculator, one structure at a time.
+    """Labels structures with an ASE calculator, one after the other.
 
-    Total charge and spin are put into `atoms.info`, where calculators look for them under different
-    names: `total_charge` and `charge`, `total_spin` and `spin`.
+    Total charge and spin are put into `atoms.info`, under the different names that calculators use:
+    `total_charge` and `charge`, `total_spin` and `spin`.
 
     Args:
-        spec: MODULE:NAME; NAME is a calculator, or a class or function that gives one without
-            arguments. Importing MODULE runs its code.
+        spec: MODULE:NAME, where NAME is a calculator, or a class or function that returns one
+            without arguments. Importing MODULE runs its code.
 
     Raises:
-        PestleError: it cannot be imported, or it is no calculator.
+        PestleError: MODULE cannot be imported, or NAME is not a calculator.
     """
 
     def __init__(self, spec: str) -> None:
@@ -55,10 +55,10 @@ class CalculatorLabeller:
         self.id = f"calculator:{spec}:{_digest(self.calculator, module)}"
 
     def batches(self, frames: Sequence[Frame]) -> Iterator[list[Labels]]:
-        """Labels of all frames in their order; what the calculator does not implement is `None`.
+        """Yield the labels of all frames in their order; `None` for those not implemented.
 
         Raises:
-            PestleError: the calculator failed, or gave something that is no label.
+            PestleError: the calculator failed, or gave neither energy nor forces.
         """
         for frame in frames:
             yield [self._label(frame)]
@@ -73,10 +73,17 @@ class CalculatorLabeller:
 def calculated(
     calculator: Any, frame: Frame
 ) -> tuple[float | None, np.ndarray | None, np.ndarray | None]:
-    """Energy (eV), forces [n_atoms, 3] (eV/Å) and stress [3, 3] (eV/Å³) of an ASE calculator.
+    """Calculate a structure with an ASE calculator.
 
-    Charge and spin reach it in `atoms.info`. What it does not implement is `None`, and so is the
-    stress of a structure that is not periodic.
+    Charge and spin are passed in `atoms.info`.
+
+    Args:
+        calculator: the calculator.
+        frame: the structure.
+
+    Returns:
+        Energy (eV), forces [n_atoms, 3] (eV/Å) and stress [3, 3] (eV/Å³). Each is `None` if the
+        calculator does not implement it, the stress also if the structure is not periodic.
 
     Raises:
         PestleError: the calculator failed.
@@ -85,12 +92,12 @@ def calculated(
     for name, value in (("charge", frame.charge), ("spin", frame.spin)):
         if value is not None:
             atoms.info |= {name: value, f"total_{name}": value}
-    # Results are kept from structure to structure where only atoms.info differs.
+    # Calculators keep results from the last structure if only atoms.info differs.
     if hasattr(calculator, "reset"):
         calculator.reset()
     atoms.calc = calculator
     try:
-        # The most demanding first: many calculators compute the others along with it.
+        # Stress first, because many calculators compute the other properties with it.
         stress = None
         if frame.is_periodic:
             stress = _value(calculator, "stress", lambda: atoms.get_stress(voigt=False))
@@ -118,7 +125,7 @@ def _value(calculator: Any, name: str, get: Callable[[], Any]) -> Any:
 
 
 def _load(spec: str) -> tuple[Any, Any]:
-    """(calculator, its module)."""
+    """Return a calculator and its module."""
     module_name, _, name = spec.partition(":")
     if not module_name or not name:
         raise PestleError(f"'{spec}' is not MODULE:NAME", where="calculator", fix=EXAMPLE)
@@ -155,8 +162,11 @@ def _load(spec: str) -> tuple[Any, Any]:
 
 
 def _digest(calculator: Any, module: Any) -> str:
-    """Hash of whatever decides on the results and can be seen: class, parameters, the source files
-    of MODULE and class, and the weights of torch modules that the calculator holds."""
+    """Return a hash of everything visible on which the results depend.
+
+    This is the class, its parameters, the source files of MODULE and class, and the weights of
+    torch modules that the calculator contains.
+    """
     digest = hashlib.sha256()
     cls = type(calculator)
     digest.update(f"{cls.__module__}.{cls.__qualname__}".encode())
@@ -165,7 +175,7 @@ def _digest(calculator: Any, module: Any) -> str:
     for item in (module, cls):
         try:
             digest.update(sha256(Path(inspect.getsourcefile(item) or "")).encode())
-        except (OSError, TypeError):  # compiled, or typed in
+        except (OSError, TypeError):  # compiled, or entered interactively
             continue
     for name, value in sorted(vars(calculator).items()):
         for part in value if isinstance(value, (list, tuple)) else [value]:
@@ -187,7 +197,7 @@ def _add_weights(digest: Any, weights: dict[str, Any]) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """The same as JSON; of other objects their text without addresses in memory."""
+    """Return a value as JSON data; other objects as text without memory addresses."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, dict):

@@ -1,8 +1,9 @@
-"""Pseudolabels: structures with the energies, forces and stresses of a model as their labels.
+"""Pseudolabels: structures with energies, forces and stresses predicted by a model.
 
-Every labelled frame is signed (`signatures`): which model, which structure, which labels. Labels
-are taken over only where the signature is right, and made anew otherwise. So that structures are
-labelled exactly as their file will give them back, positions are rounded before and labels after.
+Every labelled frame has a signature (`signatures`) of model, structure and labels. Labels are
+reused only if the signature is correct, and otherwise calculated again. Positions are rounded
+before the prediction and labels after it, so that labels belong exactly to the structure as it is
+read from its file.
 """
 
 from __future__ import annotations
@@ -31,31 +32,31 @@ from pestle.labels.signatures import (
 )
 from pestle.structures.frame import Frame
 
-#: Frames that one error names.
+#: Number of frames that an error names.
 NAMED = 5
 
 
 class Labeller(Protocol):
-    """Whatever makes labels."""
+    """The interface of everything that makes labels."""
 
     @property
     def id(self) -> str:
-        """Short text, the same where the labels are the same; without white space and slashes."""
+        """Short text without spaces and slashes; equal only if the labels are equal."""
 
     def batches(self, frames: Sequence[Frame]) -> Iterator[list[Labels]]:
-        """Labels of all frames in their order, some frames at a time."""
+        """Yield the labels of all frames in their order, in batches of frames."""
 
 
 @dataclass
 class Labelled:
-    """What labelling gave.
+    """The result of labelling.
 
     Attributes:
-        frames: copies of the frames, in their order, with the labels.
+        frames: copies of the frames with labels, in the same order.
         labelled_by: id of the labeller.
-        reused: frames whose labels were there already, checked by their hashes.
-        made: frames whose labels were made now; with `reused` they are all.
-        replaced: frames that came with labels of another origin; none of those is left.
+        reused: number of frames whose labels existed already, checked by their hashes.
+        made: number of frames whose labels were made now; together with `reused` these are all.
+        replaced: number of frames that had labels of another origin, which were removed.
     """
 
     frames: list[Frame]
@@ -76,24 +77,27 @@ def label_frames(
     on_batch: Callable[[Mapping[str, Labels]], None] | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> Labelled:
-    """Copies of frames with a foundation's own labels, on its device and in its precision.
+    """Copy frames and label them with a foundation, on its device and in its precision.
 
-    What remains of a frame and what is dropped: see `label_with`.
+    `label_with` describes what is kept and what is removed.
 
     Args:
-        frames: structures; labels that they carry are used only if they are this model's.
+        frames: the structures; labels that they have are used only if this model made them.
         foundation: the model. With other reference energies it is another model.
-        head: head of the model; may be left out where there is one.
-        fingerprint: that of the model as it was loaded, where `foundation` is the same in another
-            precision; by default the foundation's.
-        known: labelled frames of earlier runs; used where model and structure are the same.
-        max_edges: edges in a batch; by default the model's `edges_at_once`.
-        on_batch: called with the labels of each batch by structure id, as soon as they are made.
+        head: head of the model; not needed if there is only one.
+        fingerprint: fingerprint of the model as it was loaded, if `foundation` is the same model in
+            another precision; by default the foundation's.
+        known: labelled frames of earlier runs; used if model and structure are the same.
+        max_edges: largest number of edges in a batch; by default the model's `edges_at_once`.
+        on_batch: called with structure id → labels of each batch as soon as they are made.
         on_progress: called with the number of frames that have labels.
 
+    Returns:
+        The labelled frames.
+
     Raises:
-        PestleError: an element that the model lacks, a structure that is not whole, or a prediction
-            that is not finite; names the frame.
+        PestleError: the model does not know an element, a structure is incomplete, or a prediction
+            is not finite; names the frame.
     """
     labeller = FoundationLabeller(foundation, head, fingerprint=fingerprint, max_edges=max_edges)
     found = verified_labels(labeller.id, known)
@@ -108,21 +112,25 @@ def label_with(
     on_batch: Callable[[Mapping[str, Labels]], None] | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> Labelled:
-    """Copies of frames with the labels of any labeller.
+    """Copy frames and label them with any labeller.
 
-    Of a frame remain its structure (positions to 1e-8 Å), charge, spin, config_type, config_weight
-    (how much the structure counts) and the texts in `atoms.info` (names, identifiers). Dropped are
-    labels of another origin under whatever name, and with them the weights of single labels and the
-    head, which were meant for them; also per-atom arrays and constraints. Equal structures are
-    labelled once.
+    Kept are the structure (positions to 1e-8 Å), charge, spin, config_type, config_weight (the
+    weight of the structure) and texts in `atoms.info` (names, identifiers). Removed are labels of
+    another origin under any name, the weights of single labels and the head, which belong to these
+    labels, and also per-atom arrays and constraints. Equal structures are labelled once.
 
     Args:
-        labeller: makes the labels that are not there yet.
-        known: its labels by structure id, as far as they are there.
-        frames, on_batch, on_progress: as in `label_frames`.
+        labeller: makes the missing labels.
+        frames: as in `label_frames`.
+        known: structure id → labels of this labeller that exist already.
+        on_batch: as in `label_frames`.
+        on_progress: as in `label_frames`.
+
+    Returns:
+        The labelled frames.
 
     Raises:
-        PestleError: a structure that is not whole, or labels that are not finite; names the frame.
+        PestleError: a structure is incomplete, or labels are not finite; names the frame.
     """
     bare = [_bare(frame) for frame in frames]
     ids = [structure_id(frame) for frame in bare]
@@ -158,7 +166,7 @@ def label_with(
 
 
 def _bare(frame: Frame) -> Frame:
-    """The structure as a file gives it back, without any label."""
+    """Return the structure as it is read from a file, without labels."""
     atoms = frame.atoms
     _require_whole(frame)
     positions = rounded(atoms.positions, DECIMALS)
@@ -204,7 +212,10 @@ def _require_whole(frame: Frame) -> None:
 
 
 def require_finite(labelled: Sequence[tuple[Frame, Labels]]) -> None:
-    """All labels must be finite numbers.
+    """Check that all labels are finite numbers.
+
+    Args:
+        labelled: frames with their labels.
 
     Raises:
         PestleError: some are not; names the frames.
@@ -220,13 +231,13 @@ def require_finite(labelled: Sequence[tuple[Frame, Labels]]) -> None:
 
 
 class FoundationLabeller:
-    """Labels by a foundation model, in batches of bounded size.
+    """Labels structures with a foundation, in batches of limited size.
 
     Args:
         foundation: predicts on its own device and in its own precision; not copied.
-        head: head of the model; may be left out where there is one.
-        fingerprint: that of the model as it was loaded; by default the foundation's.
-        max_edges: edges in a batch; by default the model's `edges_at_once`.
+        head: head of the model; not needed if there is only one.
+        fingerprint: fingerprint of the model as it was loaded; by default the foundation's.
+        max_edges: largest number of edges in a batch; by default the model's `edges_at_once`.
     """
 
     def __init__(
@@ -244,11 +255,11 @@ class FoundationLabeller:
         self.id = model_id(fingerprint, foundation.heads[self.head], dtype)
 
     def batches(self, frames: Sequence[Frame]) -> Iterator[list[Labels]]:
-        """Labels of all frames in their order, a batch at a time.
+        """Yield the labels of all frames in their order, batch by batch.
 
         Raises:
-            PestleError: an element that the model lacks; before anything is predicted.
-            OutOfMemory: a batch does not fit.
+            PestleError: the model does not know an element; raised before anything is predicted.
+            OutOfMemory: a batch does not fit into memory.
         """
         model = self.foundation
         known = set(model.elements)

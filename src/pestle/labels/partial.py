@@ -1,8 +1,9 @@
-"""Labels made so far, beside the file or run they are for: what a stopped labelling goes on from.
+"""The file with the labels made so far, from which a stopped labelling continues.
 
-A line of JSON that says whose labels they are, then one line per batch. A batch is there whole or
-not at all, so that a run that goes on makes the same batches as one that was never stopped, and on
-a CPU the same labels to the last bit. (Sums on a GPU have no fixed order.)
+It lies beside the result. Its first line is JSON with the id of the labeller, followed by one line
+per batch. A batch is stored completely or not at all. A continued run therefore makes the same
+batches as an uninterrupted one and, on a CPU, exactly the same labels. (Sums on a GPU have no fixed
+order.)
 """
 
 from __future__ import annotations
@@ -24,15 +25,18 @@ FORMAT = 1
 
 
 class PartialLabels:
-    """The file of a labelling that is not finished; written from the first batch on.
+    """The file of an unfinished labelling; created with the first batch.
 
     Args:
-        path: of the file.
+        path: the file.
         labeller: id of the labeller.
 
     Attributes:
-        labels: found in the file, by structure id; each checked against its hash.
-        note: why the file, or the end of it, cannot be used; empty where nothing is wrong.
+        labels: structure id → labels in the file, each checked with its hash.
+        note: why the file, or the end of it, cannot be used; empty if all of it can be used.
+
+    Raises:
+        PestleError: the file exists and cannot be read.
     """
 
     def __init__(self, path: Path, labeller: str) -> None:
@@ -68,10 +72,13 @@ class PartialLabels:
         return json.dumps({"format": FORMAT, "labelled_by": self.labeller}).encode()
 
     def append(self, batch: Mapping[str, Labels]) -> None:
-        """Add a batch; it is on its way to the disk when this returns.
+        """Append a batch; it is handed to the system when this returns.
+
+        Args:
+            batch: structure id → labels.
 
         Raises:
-            CannotWrite: the system refuses, or the disk is full.
+            CannotWrite: the file cannot be written, or the disk is full.
         """
         records = [
             [
@@ -106,23 +113,24 @@ class PartialLabels:
 
     @property
     def begun(self) -> bool:
-        """Whether the file holds labels to go on from."""
+        """Whether the file contains labels from which a run can continue."""
         return bool(self.labels) or self._stream is not None
 
     def close(self) -> None:
-        # Every batch was flushed; where that failed, closing would only fail again.
+        """Close the file."""
+        # Every batch was flushed; if that failed, closing fails again.
         with suppress(OSError):
             if self._stream is not None:
                 self._stream.close()
 
     def remove(self) -> None:
-        """The labelling is finished."""
+        """Remove the file, because the labelling is finished."""
         self.close()
         self.path.unlink(missing_ok=True)
 
 
 def _batch(line: bytes) -> dict[str, Labels] | None:
-    """Labels of a line by structure id; `None` where one is not what was written."""
+    """Return the labels of a line by structure id; `None` if one does not match its hash."""
     batch = {}
     try:
         for structure, digest, energy, forces, stress in json.loads(line):

@@ -1,4 +1,4 @@
-"""Labelling that a stop does not undo: what was made is kept in a file beside the result."""
+"""Labelling that can be stopped and continued: finished labels are kept beside the result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ from pestle.structures.frame import Frame
 
 
 class LabellingStopped(Interrupted):
-    """The user or the queue stopped a labelling; what was made is kept beside the result."""
+    """The user or the queue stopped a labelling; finished labels are kept beside the result.
+
+    Args:
+        by: name of the signal, or "Ctrl-C".
+        partial: the file with the labels; `None` if there is none.
+    """
 
     def __init__(self, by: str, partial: PartialLabels | None) -> None:
         self.by, self.folder = by, str(partial.path.parent) if partial else ""
@@ -33,17 +38,20 @@ class LabellingStopped(Interrupted):
 
 
 def labels_of_run(out: Path) -> Path:
-    """The file beside a run folder that keeps its pseudolabels until the folder holds them."""
+    """Return the file beside a run folder that keeps its pseudolabels until it contains them."""
     named = out if out.name not in ("", "..") else out.resolve()
     return named.with_name(f"{named.name}.labels.partial")
 
 
 def partial_labels(path: Path | None, labeller: str) -> PartialLabels | None:
-    """The file that keeps labels; `None`, and a warning, where no file can be written.
+    """Open the file that keeps labels.
 
     Args:
-        path: of the file; `None` for none.
+        path: the file; `None` for no file.
         labeller: id of the labeller.
+
+    Returns:
+        The file; `None`, with a warning, if it cannot be written.
     """
     if path is None:
         return None
@@ -57,19 +65,19 @@ def partial_labels(path: Path | None, labeller: str) -> PartialLabels | None:
 def label_resumably(
     labeller: Labeller, frames: Sequence[Frame], partial: PartialLabels | None, title: str
 ) -> tuple[Labelled, int]:
-    """Label frames, each batch going to a file at once; to be called within `stoppable`.
+    """Label frames and write each batch to a file at once; must be called within `stoppable`.
 
     Args:
-        labeller: makes the labels that are not there yet.
+        labeller: makes the missing labels.
         frames: as in `label_with`.
-        partial: of this labeller; what it holds is not made again. `None` keeps nothing.
-        title: of the progress that is shown.
+        partial: the file of this labeller; labels in it are not made again. `None` for no file.
+        title: title of the progress bar.
 
     Returns:
-        The labelled frames, and how many of them have their labels from `partial`.
+        The labelled frames, and the number of them whose labels come from `partial`.
 
     Raises:
-        PestleError: as `label_with` does, or the file cannot be written.
+        PestleError: as `label_with`, or the file cannot be written.
     """
     resumed = 0 if partial is None else _resumable(partial, frames)
     with progress(title, len(frames), done=resumed) as bar:
@@ -85,10 +93,10 @@ def label_resumably(
 
 @contextmanager
 def stoppable(partial: PartialLabels | None) -> Iterator[None]:
-    """A block that labels; `partial` is closed at its end.
+    """Run a block that labels; `partial` is closed at its end.
 
     Raises:
-        LabellingStopped: Ctrl-C or SIGTERM came.
+        LabellingStopped: Ctrl-C or SIGTERM was received.
     """
     try:
         with _sigterm_interrupts():
@@ -101,7 +109,7 @@ def stoppable(partial: PartialLabels | None) -> Iterator[None]:
 
 
 def _resumable(partial: PartialLabels, frames: Sequence[Frame]) -> int:
-    """Frames whose labels a stopped run has made; says what of its file is of no use."""
+    """Count the frames that a stopped run has labelled, and warn of labels that cannot be used."""
     if partial.note:
         say(f"warning: {partial.note}")
     here = [structure_id(frame) for frame in frames]
@@ -116,7 +124,7 @@ def _resumable(partial: PartialLabels, frames: Sequence[Frame]) -> int:
 
 @contextmanager
 def _sigterm_interrupts() -> Iterator[None]:
-    """SIGTERM, which queues send before they kill, stops like Ctrl-C."""
+    """Let SIGTERM, which queues send before they kill a program, stop it like Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

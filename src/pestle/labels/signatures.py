@@ -1,11 +1,12 @@
-"""Signed labels: of which model they are, for which structure, and whether they are still the same.
+"""Signatures of labels: which model made them, for which structure, and whether they are unchanged.
 
-A signature is LABELLER/STRUCTURE/LABELS: the id of the model with its head and precision (or of the
-calculator), a hash of the structure and a hash of the labels. A frame can therefore be checked by
-itself, in whatever subset, merge or order of files it is found.
+A signature is LABELLER/STRUCTURE/LABELS: the id of the model with head and precision (or of the
+calculator), a hash of the structure and a hash of the labels. Each frame can therefore be checked
+on its own, in any subset, merge or order of files.
 
-Hashes are of structures and labels as a file gives them back. Pestle's own files keep every digit,
-but ASE writes 8 decimals of positions and forces: whatever is hashed is rounded first.
+Structures and labels are rounded before they are hashed, because hashes must be the same after
+reading them from a file. Pestle's own files keep every digit, but ASE writes 8 decimals of
+positions and forces.
 """
 
 from __future__ import annotations
@@ -28,12 +29,13 @@ STRESS_DECIMALS = 10
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels of one structure as a file gives them back; what a model does not give is `None`.
+    """Rounded labels of one structure; `None` for what a model does not give.
 
     Attributes:
         energy: total energy in eV.
         forces: [n_atoms, 3] eV/Å.
-        stress: [3, 3] eV/Å³ in ASE's sign, symmetric; only where periodic in three directions.
+        stress: [3, 3] eV/Å³ in ASE's sign, symmetric; only for structures that are periodic in
+            three directions.
     """
 
     energy: float | None = None
@@ -44,7 +46,13 @@ class Labels:
     def rounded(
         cls, energy: float | None, forces: np.ndarray | None, stress: np.ndarray | None
     ) -> Labels:
-        """Labels made from raw values; rounding twice changes nothing."""
+        """Round raw values to the digits that are written to files.
+
+        Args:
+            energy: total energy in eV.
+            forces: [n_atoms, 3] eV/Å.
+            stress: [3, 3] eV/Å³; made symmetric.
+        """
         return cls(
             None if energy is None else round(float(energy), DECIMALS) + 0.0,
             None if forces is None else rounded(forces, DECIMALS),
@@ -53,6 +61,7 @@ class Labels:
 
     @property
     def finite(self) -> bool:
+        """Whether all labels are finite numbers."""
         values = (self.energy, self.forces, self.stress)
         return all(bool(np.isfinite(value).all()) for value in values if value is not None)
 
@@ -63,19 +72,21 @@ class Labels:
 
 
 def model_id(fingerprint: str, head: str, dtype: str) -> str:
-    """Id of a model as a labeller.
+    """Return the id of a model as a labeller.
 
     Args:
         fingerprint: `Foundation.fingerprint()` of the model as it was loaded.
         head: name of the head.
-        dtype: precision that it predicts in, e.g. "float64".
+        dtype: precision of the predictions, e.g. "float64".
     """
     return f"model:{fingerprint}:{quote(head, safe='')}:{dtype}"
 
 
 def structure_id(frame: Frame) -> str:
-    """First 16 hexadecimal digits of the SHA-256 of a structure as a file gives it back: numbers,
-    positions to 1e-8 Å, cell, periodicity, total charge and spin."""
+    """Return the id of a structure: the first 16 hexadecimal digits of a SHA-256.
+
+    It depends on numbers, positions to 1e-8 Å, cell, periodicity, total charge and spin.
+    """
     atoms = frame.atoms
     return _digest(
         atoms.numbers,
@@ -88,11 +99,14 @@ def structure_id(frame: Frame) -> str:
 
 
 def labels_by(labeller: str, frame: Frame) -> Labels | None:
-    """The labels of a frame, if they are this labeller's for this very structure, unchanged since.
+    """Return the labels of a frame if they are from this labeller and unchanged.
 
     Args:
         labeller: id of the labeller.
-        frame: says in `labelled_by` what its labels are.
+        frame: the frame; its `labelled_by` is the signature.
+
+    Returns:
+        The labels; `None` if they have another origin, or if labels or structure were changed.
     """
     if not (frame.labelled_by or "").startswith(f"{labeller}/"):
         return None
@@ -102,18 +116,29 @@ def labels_by(labeller: str, frame: Frame) -> Labels | None:
 
 
 def verified_labels(labeller: str, frames: Iterable[Frame]) -> dict[str, Labels]:
-    """Labels of this labeller that the frames carry, by structure id."""
+    """Return structure id → labels for all frames that this labeller labelled.
+
+    Args:
+        labeller: id of the labeller.
+        frames: labelled frames.
+    """
     found = ((frame, labels_by(labeller, frame)) for frame in frames)
     return {structure_id(frame): labels for frame, labels in found if labels is not None}
 
 
 def signature(labeller: str, structure: str, labels: Labels) -> str:
-    """What `Frame.labelled_by` says of these labels."""
+    """Return the signature of labels, the value of `Frame.labelled_by`.
+
+    Args:
+        labeller: id of the labeller.
+        structure: id of the structure.
+        labels: the labels.
+    """
     return f"{labeller}/{structure}/{labels.digest}"
 
 
 def rounded(values: Any, decimals: int) -> np.ndarray:
-    """Rounded to so many decimals, without negative zeros; rounding twice changes nothing."""
+    """Round values to a number of decimals, without negative zeros."""
     return np.round(np.asarray(values, dtype=float), decimals) + 0.0
 
 

@@ -1,5 +1,8 @@
-"""Physical tests of a model, each in a folder of its own: `__init__.py` says what it is
-(declaration.py), `protocol.py` what it does (base.py), `thresholds.yaml` what is good enough."""
+"""Physical tests of a model, each in its own folder.
+
+In a folder, `__init__.py` contains the declaration (declaration.py), `protocol.py` the calculation
+(base.py), and `thresholds.yaml` the limits.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,13 @@ from pestle.protocols.declaration import Declaration, Input
 if TYPE_CHECKING:
     from pestle.protocols.base import Protocol
 
-#: File that makes a folder here one of a protocol.
+#: File by which the folder of a protocol is recognised.
 THRESHOLDS = "thresholds.yaml"
 
 
 @cache
 def declarations() -> tuple[Declaration, ...]:
-    """All protocols, in the order in which they are run and shown."""
+    """Return the declarations of all protocols, in the order in which they are run and shown."""
     names = [path.parent.name for path in Path(__file__).parent.glob(f"*/{THRESHOLDS}")]
     found: list[Declaration] = [
         importlib.import_module(f"pestle.protocols.{name}").DECLARATION for name in names
@@ -29,22 +32,22 @@ def declarations() -> tuple[Declaration, ...]:
 
 
 def names() -> tuple[str, ...]:
-    """Names of the protocols that `pestle probe` runs."""
+    """Return the names of the protocols that `pestle probe` runs."""
     return tuple(declared.name for declared in declarations() if not declared.of_run)
 
 
 def inputs() -> tuple[Input, ...]:
-    """Inputs with an option of their own: first those without which a protocol is not run."""
+    """Return the inputs that have an option, first those without which a protocol is not run."""
     found = dict.fromkeys(declared.takes for declared in declarations())
     named = [taken for taken in found if taken is not None and taken.options]
     return tuple(sorted(named, key=lambda taken: not taken.lacking))
 
 
 def protocol(name: str) -> Protocol[Any]:
-    """The protocol of this name; imported only now.
+    """Import and return the protocol of a name.
 
     Raises:
-        PestleError: there is none.
+        PestleError: there is no such protocol; suggests the nearest one.
     """
     if name in names():
         found: Protocol[Any] = importlib.import_module(f"pestle.protocols.{name}.protocol").PROTOCOL

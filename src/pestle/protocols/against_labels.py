@@ -1,4 +1,4 @@
-"""Predictions against labels: what protocols share that have both."""
+"""Comparison of predictions with labels, for several protocols."""
 
 from __future__ import annotations
 
@@ -11,25 +11,32 @@ from pestle.metrics import ALL, UNITS, FrameErrors, errors_by_group
 from pestle.protocols.results import Column, Table
 from pestle.structures.frame import Frame
 
-#: Errors below these are rounding: a share of the RMS force, and, where no force is labelled, meV
-#: of energy per atom.
+#: Errors below these are rounding: a fraction of the RMS force or, without force labels, an energy
+#: in meV/atom.
 ROUNDING_FORCES, ROUNDING_ENERGY = 1e-3, 0.01
 
 
 def forces_rms(frames: Sequence[Frame]) -> dict[str, float | None]:
-    """`all` and every config_type → RMS of the labelled force components, meV/Å."""
-    # The error of a model that predicts no forces at all.
+    """Return the RMS of the labelled force components, for all frames and for each config_type.
+
+    Args:
+        frames: frames with labels.
+
+    Returns:
+        `all` or config_type → meV/Å; `None` without force labels.
+    """
+    # The RMS of forces is the error of a model that predicts zero.
     nothing = [FramePrediction(0.0, 0.0, np.zeros((len(frame), 3)), None) for frame in frames]
     groups = errors_by_group(frames, nothing)
     return {group: errors.forces_rmse for group, errors in groups.items()}
 
 
 def labels_are_its_own(errors: FrameErrors, rms: float | None) -> bool:
-    """Whether labels are a potential's own predictions: no multiple of rounding means much.
+    """Whether labels are a potential's own predictions, so that error ratios would be meaningless.
 
     Args:
-        errors: of the potential.
-        rms: of the labelled force components, meV/Å.
+        errors: errors of the potential.
+        rms: RMS of the labelled force components, meV/Å.
     """
     if errors.forces_rmse is not None and rms:
         return errors.forces_rmse < ROUNDING_FORCES * rms
@@ -37,12 +44,12 @@ def labels_are_its_own(errors: FrameErrors, rms: float | None) -> bool:
 
 
 def error_table(title: str, by_model: Mapping[str, Mapping[str, FrameErrors]], note: str) -> Table:
-    """Errors by group and potential; quantities that nobody has are left out.
+    """Make a table of errors by group and potential, without quantities that have no errors.
 
     Args:
-        title: of the table.
+        title: title of the table.
         by_model: potential → group → errors.
-        note: below it.
+        note: text below the table.
     """
     there = [
         key
@@ -61,7 +68,11 @@ def error_table(title: str, by_model: Mapping[str, Mapping[str, FrameErrors]], n
 
 
 def shown_groups(by_model: Mapping[str, Mapping[str, FrameErrors]]) -> list[str]:
-    """Groups that get a row; only `all` where there is one other, which is the same."""
+    """Return the groups that get a row; only `all` if there is just one other group.
+
+    Args:
+        by_model: potential → group → errors.
+    """
     groups = list(dict.fromkeys(group for errors in by_model.values() for group in errors))
     return groups if len(groups) > 2 else [ALL]
 

@@ -1,32 +1,30 @@
-"""What a protocol says of itself before anything of it is loaded: its words, what it is given, and
-what needs it.
+"""The declaration of a protocol: its texts, its inputs, and the scopes that need it.
 
-Every protocol's folder holds one in its `__init__.py`. Options and help texts of commands, the
-verdict and the pages ask it; `pestle --help` waits for it, so that nothing here imports torch,
-pydantic or ASE. What a protocol does is in its `protocol.py`, by base.py.
+Each protocol's folder contains one in its `__init__.py`. Options and help texts of commands, the
+verdict and the pages read it. `pestle --help` needs it, so that this file does not import torch,
+pydantic or ASE. The calculation is in `protocol.py` (base.py).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-#: What a model is meant for: configurations like those of its data, or also others.
-Scope = Literal["narrow", "broad"]
+from pestle.settings.scope import Scope
 
 
 @dataclass(frozen=True)
 class Input:
-    """Structures that protocols are given.
+    """A kind of structures that protocols receive.
 
     Attributes:
-        name: parameter of `pestle.qualify` that takes the files.
-        options: as typed, `--data` and `-d`; none where the structures are part of other files.
-        help: of the option.
-        lacking: what is missing without them; empty where a protocol can do without.
-        how: what to type then.
-        otherwise: input that is taken where this one is not given.
-        asks: whether giving files asks for the protocols that take them, also where no scope needs
+        name: parameter of `pestle.qualify` for the files.
+        options: options of the command, such as `--data` and `-d`; none if the structures are part
+            of other files.
+        help: help text of the option.
+        lacking: what is missing without these structures; empty if protocols can do without them.
+        how: what to type to give them.
+        otherwise: input that is used if this one is not given.
+        asks: whether giving files requests the protocols that use them, even if no scope needs
             them.
     """
 
@@ -41,23 +39,23 @@ class Input:
 
 @dataclass(frozen=True)
 class Declaration:
-    """What a protocol is.
+    """The declaration of a protocol.
 
     Attributes:
-        name: as typed; that of its folder.
-        title: as a heading.
-        question: that it answers.
-        place: among the others, in the order in which they are run and shown: low for what is
-            quick and finds mistakes in data.
-        takes: structures that it is given; `None` where the elements are enough.
-        scopes: that need it.
-        reference: what to type to give the reference of an observable, which counts in every scope
-            where the user gives one; empty for a protocol that is no observable.
-        replaced_in: scopes in which observables with a reference stand in for it.
-        where_possible: whether it is run wherever its structures are there, because it costs next
-            to nothing.
-        headline: whether its worst finding has a column where several runs are compared.
-        of_run: whether the run itself measured it, so that nothing is calculated afterwards.
+        name: name of the protocol and of its folder.
+        title: heading.
+        question: question that the protocol answers.
+        place: number that determines the order in which protocols are run and shown. It is low for
+            protocols that are fast and find mistakes in the data.
+        takes: structures that the protocol receives; `None` if it needs only the elements.
+        scopes: scopes that need the protocol.
+        reference: what to type to give the reference of an observable. With a reference, the
+            observable counts in every scope. Empty for a protocol that is not an observable.
+        replaced_in: scopes in which observables with a reference replace the protocol.
+        where_possible: whether the protocol is run whenever its structures are given, because it
+            costs almost nothing.
+        headline: whether its worst finding has a column in comparisons of several runs.
+        of_run: whether the run itself measured it, so that nothing is calculated later.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Errors frame by frame: what violins show, where a mean over a set would hide the tail."""
+"""Errors of single frames for violin plots, because a mean over a set hides large errors."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pestle.records.results import Numbers
 from pestle.records.wording import counted
 from pestle.structures.frame import Frame, evenly
 
-#: Frames of a set that are kept; more do not change the shape of a violin.
+#: Largest number of frames of a set; more do not change the shape of a violin.
 MAX_FRAMES = 500
 
 
 class Distribution(Numbers):
-    """Errors of single frames, aligned; `None` where there is no label or no number.
+    """Errors of single frames, in the same order; `None` without a label or a finite number.
 
     Attributes:
         group: config_type.
-        forces: RMSE over the components, meV/Å.
+        forces: RMSE over the force components, meV/Å.
         energy: signed error, meV/atom.
     """
 
@@ -36,9 +36,9 @@ class Violin:
     """A chart of violins.
 
     Attributes:
-        title: of the chart.
-        axis: with the unit.
-        values: what is drawn of a distribution.
+        title: title of the chart.
+        axis: label of the axis, with unit.
+        values: returns the values to draw from a distribution.
     """
 
     title: str
@@ -46,7 +46,7 @@ class Violin:
     values: Callable[[Distribution], list[float | None]]
 
 
-#: What is drawn of errors against labels.
+#: Violins of errors against labels.
 ERRORS = (
     Violin("Force errors by frame", "force RMSE of a frame (meV/Å)", lambda found: found.forces),
     Violin(
@@ -56,14 +56,14 @@ ERRORS = (
 
 
 def distribution(frames: Sequence[Frame], predictions: Sequence[FramePrediction]) -> Distribution:
-    """Errors of single frames, isolated atoms left out.
+    """Calculate the errors of single frames, without isolated atoms.
 
     Args:
-        frames: with labels.
-        predictions: of them.
+        frames: frames with labels.
+        predictions: predictions of these frames.
 
     Returns:
-        At most `MAX_FRAMES`, evenly taken.
+        The errors of at most `MAX_FRAMES` evenly spaced frames.
     """
     pairs = [(f, p) for f, p in zip(frames, predictions, strict=True) if not f.is_isolated_atom]
     found = Distribution(group=[], forces=[], energy=[])
@@ -87,12 +87,15 @@ def _number(value: float) -> float | None:
 def violins(
     sets: Mapping[str, Mapping[str, Distribution]], drawn: Sequence[Violin] = ERRORS
 ) -> list[Chart]:
-    """Violins of force and energy errors, one at each category for every potential.
+    """Make violin charts of force and energy errors, with one violin per category and potential.
 
     Args:
-        sets: set → potential → errors. Categories are the sets, or where there is one set
-            its groups.
-        drawn: one chart each.
+        sets: set → potential → errors. The categories are the sets, or the groups if there is one
+            set.
+        drawn: the charts to make.
+
+    Returns:
+        The charts that have any values.
     """
     by_group = len(sets) == 1
     charts = []
@@ -103,7 +106,7 @@ def violins(
             for name, found in by_model.items():
                 one = series.setdefault(name, Series(name, [], []))
                 for group, value in zip(found.group, quantity.values(found), strict=True):
-                    # A logarithmic axis has no place for an error of zero.
+                    # An error of zero cannot be drawn on a logarithmic axis.
                     if value is None or value == 0.0:
                         dropped += value is not None
                         continue

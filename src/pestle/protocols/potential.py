@@ -29,11 +29,11 @@ class Potential(ABC):
     """A model under test.
 
     Attributes:
-        name: what tables and plots call it.
-        fingerprint: the same where the predictions are the same.
-        elements: atomic numbers that it knows; `None` where nobody can tell.
-        reference_energies: atomic number → E0 in eV; `None` where it has none.
-        device: kind of device that it predicts on, `cpu` or `cuda`.
+        name: name in tables and plots.
+        fingerprint: equal for models with equal predictions.
+        elements: atomic numbers that the model knows; `None` if unknown.
+        reference_energies: atomic number → E0 in eV; `None` if the model has none.
+        device: kind of device on which it predicts, `cpu` or `cuda`.
     """
 
     name: str
@@ -72,13 +72,14 @@ class Potential(ABC):
 
 
 class ModelPotential(Potential):
-    """One head of a foundation.
+    """One head of a foundation or fine-tuned model.
 
     Args:
-        name: what tables and plots call it.
+        name: name in tables and plots.
         model: predicts on its own device and in its own precision.
-        head: its head; may be left out where there is one, or one called Default.
-        max_edges: edges of a batch in `predict`; by default the model's `edges_at_once`.
+        head: head of the model; not needed if there is only one, or one called Default.
+        max_edges: largest number of edges in a batch of `predict`; by default the model's
+            `edges_at_once`.
     """
 
     def __init__(
@@ -113,13 +114,13 @@ class ModelPotential(Potential):
 
 
 class CalculatorPotential(Potential):
-    """An ASE calculator, one structure at a time.
+    """An ASE calculator, used for one structure after the other.
 
     Args:
-        name: what tables and plots call it.
-        make: gives a new calculator.
-        fingerprint: changes when the calculator does.
-        elements: atomic numbers that it knows, if that is known.
+        name: name in tables and plots.
+        make: returns a new calculator.
+        fingerprint: text that changes if the calculator changes.
+        elements: atomic numbers that the calculator knows; `None` if unknown.
     """
 
     def __init__(
@@ -162,7 +163,8 @@ class CalculatorModel(ModelInterface):
 
     Args:
         potential: gives the calculator.
-        charge, spin: of every structure; the calculator finds them in `atoms.info`.
+        charge, spin: total charge (e) and spin multiplicity of every structure, passed to the
+            calculator in `atoms.info`.
     """
 
     def __init__(

@@ -22,9 +22,9 @@ from pestle.protocols.raw import RawFolder
 from pestle.records.results import Numbers
 from pestle.structures.frame import Frame
 
-#: Atoms of a piece, except where one structure has more: about one batch of a dense solid.
+#: Largest number of atoms in a piece, unless one structure has more: about one batch of a solid.
 PIECE_ATOMS = 2000
-#: The same of an ASE calculator, which may take minutes for each of a few frames.
+#: The same for an ASE calculator, which may take minutes for each frame.
 CALCULATOR_PIECE_ATOMS = 100
 
 
@@ -130,8 +130,8 @@ class NotFinite(Numbers):
     """Frames on which a prediction is not finite.
 
     Attributes:
-        count: how many.
-        first: which one is the first.
+        count: number of these frames.
+        first: file and number of the first one.
     """
 
     count: int

@@ -50,8 +50,9 @@ class RawFolder:
             self._remove_damaged()
 
     def _stored_key(self) -> Any:
-        """The key in the folder. If it is damaged, the folder name, which is its hash,
-        identifies it.
+        """Return the key in the folder.
+
+        If it is damaged, the folder name, which is its hash, identifies it.
         """
         try:
             return read_json(self.path / KEY)
@@ -62,9 +63,7 @@ class RawFolder:
             return self.key
 
     def _remove_damaged(self) -> None:
-        """Remove damaged results and the mark of completion, so that missing results are
-        calculated again.
-        """
+        """Remove damaged results and the mark of completion, so that they are calculated again."""
         damaged = []
         for path in sorted(self.path.glob("*.npz")):
             try:
@@ -114,9 +113,7 @@ class RawFolder:
         write_sealed(self.path / f"{name}.npz", buffer.getbuffer())
 
     def _begin(self) -> None:
-        """Write the key with the first result, so that a calculation that was refused leaves no
-        folder.
-        """
+        """Write the key with the first result, so that a refused calculation leaves no folder."""
         if not (self.path / KEY).exists():
             write_json(self.path / KEY, self.key, sealed=True)
 
@@ -132,7 +129,7 @@ class RawFolder:
             return 0.0
 
     def spent(self, seconds: float) -> None:
-        """Add to `seconds`."""
+        """Add time in seconds to `seconds`."""
         write_json(self.path / TIMINGS, {"seconds": self.seconds + seconds})
 
     def read(self, name: str) -> dict[str, np.ndarray]:
@@ -147,12 +144,12 @@ class RawFolder:
 
 
 def digest_of(key: dict[str, Any]) -> str:
-    """Hash of a key, 12 hexadecimal digits: the name of its folder."""
+    """Return the hash of a key, 12 hexadecimal digits, which is the name of its folder."""
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def structures_digest(frames: Sequence[Frame]) -> str:
-    """Hash of structures and labels, 16 hexadecimal digits."""
+    """Return a hash of structures and labels, 16 hexadecimal digits."""
     digest = hashlib.sha256()
     for frame in frames:
         atoms = frame.atoms

@@ -14,15 +14,15 @@ from ase import Atoms
 
 @dataclass(frozen=True)
 class Series:
-    """One line, cloud, violin or row of bars: values of a potential, or of the reference.
+    """One line, cloud, violin or row of bars: values of a potential or of the reference.
 
     Attributes:
-        name: a potential's name as in the metrics, or `reference`.
-        x: numbers, or the names of categories.
-        y: numbers; `None` where there is none.
-        error: half-width of an error bar or band around each y, as long as y; `None` where it is
-            not known.
-        dashed: drawn broken, where one potential has two lines.
+        name: name of a potential as in the metrics, or `reference`.
+        x: numbers, or names of categories.
+        y: numbers; `None` for missing ones.
+        error: half-width of an error bar or band around each y, in the same order; `None` if
+            unknown.
+        dashed: whether the line is dashed, for a second line of one potential.
     """
 
     name: str
@@ -41,17 +41,17 @@ class Series:
 
 @dataclass(frozen=True)
 class Chart:
-    """What is drawn, without saying how.
+    """The content of a chart, independent of how it is drawn.
 
     Attributes:
-        title: what it shows.
-        x_label, y_label: with units.
-        series: by potential.
-        y_range: where the interesting values lie; `None` for all.
-        kind: `line`; `points` without lines (parity: `diagonal`); `violin` (distribution of y at
-            each category x); `bar` (one bar a category x).
-        caption: a sentence below it.
-        log_y: logarithmic y axis.
+        title: title of the chart.
+        x_label, y_label: labels of the axes, with units.
+        series: data of each potential.
+        y_range: range of the interesting values; `None` for all values.
+        kind: `line`; `points` without lines (parity plots: `diagonal`); `violin` (distribution of y
+            in each category x); `bar` (one bar per category x).
+        caption: a sentence below the chart.
+        log_y: whether the y axis is logarithmic.
         diagonal: whether y = x is drawn.
         size: `wide`, `half`, or `small` for one of many in a grid.
     """
@@ -70,7 +70,13 @@ class Chart:
 
 @dataclass(frozen=True)
 class Column:
-    """Heading of a column. `digits`: significant digits of its numbers; `None` for text."""
+    """Heading of a column.
+
+    Attributes:
+        heading: text of the heading.
+        unit: unit of the numbers; empty without one.
+        digits: significant digits of the numbers; `None` for text.
+    """
 
     heading: str
     unit: str = ""
@@ -79,8 +85,17 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text, numbers or `None`; a cell that names a potential holds the name as in the
-    metrics, which whoever shows it may replace by its label."""
+    """A table whose cells are text, numbers or `None`.
+
+    A cell with the name of a potential contains the name as in the metrics, which the page or
+    terminal may replace by its label.
+
+    Attributes:
+        title: title of the table.
+        columns: headings.
+        rows: cells of each row.
+        note: text below the table.
+    """
 
     title: str
     columns: list[Column]
@@ -94,11 +109,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Flagged:
-    """A structure that a protocol found fault with.
+    """A structure for which a protocol found a problem.
 
     Attributes:
-        potential: on which it was found.
-        title: which one it is.
+        potential: name of the potential.
+        title: name of the structure.
         reason: what is wrong with it.
         atoms: the structure, without calculator.
     """

@@ -1,4 +1,4 @@
-"""Thresholds of the verdict: read from a data file beside each protocol, each with its source."""
+"""Thresholds of the verdict, from a data file beside each protocol, each with its source."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from pestle.records.verdict import Level
 
 @dataclass(frozen=True)
 class Threshold:
-    """From where on a figure is a concern, and from where on a failure. Larger is worse.
+    """Limits from which a figure is a concern or a failure. Larger figures are worse.
 
     Attributes:
-        concern, fail: figures from which on it is one; `None` where it never is.
-        unit: of the figure.
+        concern, fail: smallest figure that is a concern or a failure; `None` for no limit.
+        unit: unit of the figure.
         meaning: what is measured.
-        source: why these values.
+        source: reason for these values.
     """
 
     concern: float | None
@@ -33,7 +33,7 @@ class Threshold:
     source: str
 
     def level(self, value: float | None) -> Level:
-        """The level of a figure; one that is no finite number is a failure."""
+        """Return the level of a figure; one that is not a finite number is a failure."""
         if value is None or not math.isfinite(value):
             return "fail"
         if self.fail is not None and value >= self.fail:
@@ -44,7 +44,7 @@ class Threshold:
 
     @property
     def words(self) -> str:
-        """`concern from 1.1, fail from 1.5`."""
+        """The limits in words, such as `concern from 1.1, fail from 1.5`."""
         named = (("concern", self.concern), ("fail", self.fail))
         unit = f" {self.unit}" if self.unit else ""
         return ", ".join(
@@ -53,13 +53,17 @@ class Threshold:
 
 
 def read_thresholds(path: Path | None = None) -> dict[str, dict[str, Threshold]]:
-    """Protocol → name → threshold.
+    """Read the thresholds of all protocols.
 
     Args:
-        path: a YAML file, protocol → name → limits; what it leaves out stays as it is shipped.
+        path: YAML file of the user, protocol → name → limits; it replaces only the values that it
+            contains.
+
+    Returns:
+        Protocol → name → threshold.
 
     Raises:
-        PestleError: the file cannot be read, or names what is not there.
+        PestleError: the file cannot be read, or contains unknown names or invalid limits.
     """
     tree = {}
     for declared in declarations():
@@ -96,7 +100,7 @@ def _table(content: Any, path: Path, name: str) -> dict[str, Any]:
 
 
 def _limits(entry: Any, path: Path, name: str) -> dict[str, Any]:
-    """The limits that a user's file changes, and that it was the user who did."""
+    """Return the limits that the user's file changes, with the file as their source."""
     given = _table(entry, path, name)
     for key, value in given.items():
         if key not in ("concern", "fail"):

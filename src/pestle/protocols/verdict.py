@@ -1,7 +1,7 @@
-"""The verdict: what the findings of the protocols that a scope needs come to.
+"""The verdict, from the findings of the protocols that a scope needs.
 
-No protocol run, no claim: what a scope needs and was not tested makes the verdict incomplete,
-unless something that was tested failed already.
+Without a test there is no claim: if a protocol that the scope needs was not run, the verdict is
+incomplete, unless another one failed.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pestle.protocols import declarations
-from pestle.protocols.declaration import Scope
 from pestle.records.verdict import LEVELS, Finding, NotTested, worst
 from pestle.records.wording import listed
+from pestle.settings.scope import Scope
 
-#: Scope → what a model that has passed it is fit for.
+#: Scope → purpose for which a model is fit that has passed.
 MEANING = {
     "narrow": "simulations of configurations like those of its data",
     "broad": "configurations unlike those of its data",
@@ -24,12 +24,12 @@ MEANING = {
 
 @dataclass(frozen=True)
 class Conclusion:
-    """What the findings come to.
+    """The verdict with its reasons.
 
     Attributes:
         verdict: pass, concern, fail or incomplete.
-        sentence: the same in words.
-        counted: for each finding, whether the verdict rests on it.
+        sentence: the verdict in words.
+        counted: for each finding, whether the verdict depends on it.
     """
 
     verdict: Literal["pass", "concern", "fail", "incomplete"]
@@ -38,11 +38,11 @@ class Conclusion:
 
 
 def needed_by(scope: Scope, given: Sequence[str]) -> tuple[str, ...]:
-    """Protocols that the verdict rests on.
+    """Return the names of the protocols on which the verdict depends.
 
     Args:
-        scope: what the model is for.
-        given: observables that the user gave a reference for.
+        scope: purpose of the model.
+        given: observables for which the user gave a reference.
     """
     return tuple(
         declared.name
@@ -61,15 +61,18 @@ def conclude(
     *,
     quick: bool = False,
 ) -> Conclusion:
-    """The verdict on a candidate.
+    """Conclude the verdict on a candidate.
 
     Args:
-        scope: what the model is for.
-        candidate: what it is called.
-        findings: of all protocols that were run.
-        needed: protocols that the verdict rests on; what else was run is reported, and not counted.
+        scope: purpose of the model.
+        candidate: name of the model.
+        findings: findings of all protocols that were run.
+        needed: protocols on which the verdict depends; others are reported but do not count.
         not_tested: protocols that were not run.
-        quick: whether the settings were those of a first look, which is no full test.
+        quick: whether the settings were those of a first look, which is not a full test.
+
+    Returns:
+        The verdict.
     """
     counted = tuple(finding.protocol in needed for finding in findings)
     mine = [finding for finding, counts in zip(findings, counted, strict=True) if counts]
@@ -95,21 +98,21 @@ def conclude(
 
 
 def _beyond(findings: Sequence[Finding]) -> str:
-    """What was found outside the scope, so that a pass is not taken for more than it is."""
+    """Return failures outside the scope as a sentence, so that a pass is not overrated."""
     bad = [f.protocol for f in findings if f.level == "fail"]
     return f" Outside this scope it failed {listed(_spoken(bad))}." if bad else ""
 
 
 def _spoken(names: Sequence[str]) -> list[str]:
-    """Each name once, as it is said."""
+    """Return each name once, with hyphens."""
     return [name.replace("_", "-") for name in dict.fromkeys(names)]
 
 
 def by_level(findings: Sequence[Finding], rank: Mapping[str, int]) -> list[Finding]:
-    """The worst first, then in the order of the protocols.
+    """Sort findings: the worst first, then in the order of the protocols.
 
     Args:
-        findings: in any order.
-        rank: protocol → place.
+        findings: findings in any order.
+        rank: protocol → its place in the order.
     """
     return sorted(findings, key=lambda f: (-LEVELS.index(f.level), rank.get(f.protocol, 99)))

@@ -1,1 +1,1 @@
-"""Typed, versioned models of everything that is written and read again."""
+"""Typed, versioned models of all files that are written and read again."""

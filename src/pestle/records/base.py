@@ -1,5 +1,4 @@
-"""What every record has in common: typed, never changed, without fields that nobody knows, and
-with a number for the format of its file."""
+"""Base classes of records: typed, immutable, with a format number per file."""
 
 from __future__ import annotations
 
@@ -18,63 +17,72 @@ from pydantic import (
 from pestle.errors import PestleError
 from pestle.files import Damaged, finite, read_json, write_json
 
-#: A number that may be unknown. What is not finite stands as null in a file, which knows no NaN.
+#: A number that may be unknown. In files, numbers that are not finite are null.
 Figure = float | None
 
 
 class Part(BaseModel):
-    """A part of a record: never changed, and without fields that nobody knows."""
+    """A part of a record. It is immutable and has no unknown fields."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", populate_by_name=True, protected_namespaces=()
     )
 
-    #: Entries that are not written where they are `None`.
+    #: Entries that are not written if they are `None`.
     LEFT_OUT: ClassVar[frozenset[str]] = frozenset()
 
     @model_serializer(mode="wrap")
     def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the entries of `LEFT_OUT` that are `None`."""
         content: dict[str, Any] = handler(self)
         return {k: v for k, v in content.items() if v is not None or k not in self.LEFT_OUT}
 
     def to_json(self) -> dict[str, Any]:
-        """The same as plain data, with the names that stand in a file."""
+        """Return the content as plain data, with the names used in files."""
         return self.model_dump(mode="json", by_alias=True)
 
 
 class Record(Part):
-    """A file, or a line of one.
+    """A file, or a line of a file.
 
-    A file without a number is of format 1, the first. The default of `format` is what this Pestle
-    writes; `upgrade` makes it of older ones.
+    A file without a number has format 1, the first one. The default of `format` is the format that
+    this version writes; `upgrade` converts older ones.
 
     Attributes:
-        format: number of the file's format.
+        format: number of the format of the file.
     """
 
-    #: Said after the error of a file that cannot be read.
+    #: Advice after the error of a file that cannot be read.
     FIX: ClassVar[str] = ""
 
     format: int = 1
 
     @classmethod
     def present_format(cls) -> int:
-        """The format that this Pestle writes."""
+        """Return the format that this version writes."""
         number: int = cls.model_fields["format"].default
         return number
 
     @classmethod
     def upgrade(cls, content: dict[str, Any]) -> dict[str, Any]:
-        """What an older format says, in the present one.
+        """Convert the content of an older format to the present one.
 
         Args:
-            content: of a file, with its `format`, which is older than the present one; may be
-                changed.
+            content: content of a file with an older `format`; may be changed.
+
+        Returns:
+            The converted content.
         """
         return content
 
     @classmethod
     def _in_present_format(cls, content: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """Return the content in the present format.
+
+        Raises:
+            Damaged: the format is not a number.
+            PestleError: a newer version wrote it.
+        """
         number, present = content.get("format", 1), cls.present_format()
         if not isinstance(number, int) or number < 1:
             raise Damaged(f"its format is {number!r}, which is no number of one", where=where)
@@ -85,7 +93,7 @@ class Record(Part):
                 where=where,
                 fix="Update Pestle.",
             )
-        # Whatever wrote the file: what is not finite is unknown.
+        # Numbers that are not finite are unknown, whichever program wrote the file.
         upgraded: dict[str, Any] = finite(dict(content))
         if number < present:
             upgraded = cls.upgrade(upgraded)
@@ -93,15 +101,15 @@ class Record(Part):
 
     @classmethod
     def of(cls, content: Mapping[str, Any], where: str) -> Self:
-        """The record in plain data, whichever version of Pestle wrote it.
+        """Make the record from plain data written by any version.
 
         Args:
-            content: as a file holds it, without the entry `sha256`.
-            where: names the file in an error.
+            content: content of a file without the entry `sha256`.
+            where: name of the file, for errors.
 
         Raises:
-            Damaged: it is no such record.
-            PestleError: a newer Pestle wrote it.
+            Damaged: the content is not such a record.
+            PestleError: a newer version wrote it.
         """
         try:
             return cls.model_validate(cls._in_present_format(content, where))
@@ -113,11 +121,14 @@ class Record(Part):
     def without_broken_parts(
         cls, content: Mapping[str, Any], where: str
     ) -> tuple[Self | None, list[str]]:
-        """As `of`, but parts that cannot be read are left out where the record can do without them.
+        """Make the record without parts that cannot be read, if it is valid without them.
+
+        Args:
+            content: content of a file without the entry `sha256`.
+            where: name of the file, for errors.
 
         Returns:
-            The record, `None` where nothing can be made of it, and a line for each thing that is
-            wrong.
+            The record, or `None` if it cannot be made, and one line for each problem.
         """
         try:
             upgraded = cls._in_present_format(content, where)
@@ -136,11 +147,11 @@ class Record(Part):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """The record of a file.
+        """Read the record from a file.
 
         Raises:
-            Damaged: it is not what was written.
-            PestleError: a newer Pestle wrote it.
+            Damaged: the file is missing, or its content has changed.
+            PestleError: a newer version wrote it.
         """
         try:
             content = read_json(path)
@@ -149,21 +160,21 @@ class Record(Part):
         return cls.of(content, str(path))
 
     def write(self, path: Path, *, sealed: bool = False) -> None:
-        """Write the file whole.
+        """Write the file completely.
 
         Args:
             path: the file.
-            sealed: with a hash of the content, which is checked when it is read.
+            sealed: whether to add a hash of the content, which is checked when the file is read.
         """
         write_json(path, self.to_json(), sealed=sealed)
 
     def in_file(self) -> dict[str, Any]:
-        """What the file holds: plain data, with null for what is not finite."""
+        """Return the content of the file: plain data, with null for numbers that are not finite."""
         content: dict[str, Any] = finite(self.to_json())
         return content
 
 
 def _problems(error: ValidationError) -> list[str]:
-    """`training.seconds: Input should be a valid number`, the first few."""
+    """Return the first problems as text: `training.seconds: Input should be a valid number`."""
     found = [(".".join(map(str, one["loc"])), one["msg"]) for one in error.errors()]
     return [f"{where or 'the record'}: {what}" for where, what in found[:3]]

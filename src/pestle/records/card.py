@@ -1,4 +1,4 @@
-"""model/card.json: what is known of a model, which goes where its run folder does not."""
+"""model/card.json: information about a model that stays with it without its run folder."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from pestle.records.parts import (
 
 
 class Origin(Part):
-    """Where a model comes from.
+    """Origin of a model.
 
     Attributes:
-        name: of the weights.
-        licence: of the weights.
-        level_of_theory: that their labels were calculated at.
-        notes: what was done to them, one line each.
-        dispersion: whether the energies it was trained on hold dispersion: included, none, unknown.
-        dispersion_removed: the correction that was taken from them before; empty for none.
+        name: name of the weights.
+        licence: licence of the weights.
+        level_of_theory: level of theory of the labels for these weights.
+        notes: changes of the weights, one line each.
+        dispersion: whether the training energies include dispersion: included, none, unknown.
+        dispersion_removed: correction that was subtracted from the labels; empty for none.
     """
 
     name: str
@@ -41,22 +41,22 @@ class Origin(Part):
 
 
 class OfRun(Part):
-    """What a card takes from the run that made the model.
+    """Information from the run that made the model.
 
     Attributes:
-        foundation: where the model comes from.
-        method: how it was adapted.
+        foundation: the foundation of the model.
+        method: method of adaptation.
         data: split → its files.
-        reference_energies: of the target head, with their diagnostics.
+        reference_energies: E0s of the target head, with diagnostics.
         settings: dotted name → value.
         warnings: one line each.
         interpolation: null without `keep.interpolate`.
-        validation: only while the run goes on: errors on the validation frames.
-        epoch: of the model.
-        convergence: only after the run: whether there was more to learn; left out where nothing
-            can tell.
-        errors: only after the run: set → errors in all.
-        ending: only after the run: how it ended.
+        validation: errors on the validation frames; only during the run.
+        epoch: epoch of the model.
+        convergence: whether the model still improved when training ended; only after the run, and
+            if this can be judged.
+        errors: set → errors of all its frames; only after the run.
+        ending: how the run ended; only after the run.
     """
 
     LEFT_OUT: ClassVar[frozenset[str]] = frozenset(
@@ -78,19 +78,19 @@ class OfRun(Part):
 
 
 class _OfModel(Record):
-    """What a card knows of any model.
+    """Information about any model.
 
     Attributes:
         pestle: version that wrote the card.
-        written: when, in UTC.
+        written: time of writing, UTC.
         licence: inherited from the foundation.
-        provenance: where the weights come from.
-        dispersion, dispersion_removed: of the labels, as in `provenance`.
+        provenance: origin of the weights.
+        dispersion, dispersion_removed: as in `provenance`.
         elements: chemical symbols that the model knows.
         heads: names of its heads.
-        head: the target head.
-        cutoff_angstrom: of its neighbours (Å).
-        dtype: precision of its weights.
+        head: name of the target head.
+        cutoff_angstrom: neighbour cutoff (Å).
+        dtype: precision of the weights.
         reference_energies_ev: symbol → E0 of the target head (eV).
     """
 
@@ -109,6 +109,6 @@ class _OfModel(Record):
 
 
 class Card(OfRun, _OfModel):
-    """What is known of a model: first of the model itself, then of the run that made it."""
+    """Information about a model, first about the model itself, then from the run that made it."""
 
     format: int = 1

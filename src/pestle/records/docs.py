@@ -1,4 +1,4 @@
-"""The tables of docs/run-folder.md and the JSON schemas, made from the records.
+"""Generator of the tables in docs/run-folder.md and of the JSON schemas.
 
     python -m pestle.records.docs docs
 
@@ -34,12 +34,12 @@ FILES: dict[str, type[Record]] = {
     "timings.json": Timings,
     "pestle report --json": Gathered,
 }
-#: Between these lines docs/run-folder.md holds the tables.
+#: The tables in docs/run-folder.md are between these lines.
 BEGIN, END = "<!-- made by pestle.records.docs -->", "<!-- end of what is made -->"
 
 
 def _meanings(kind: type) -> dict[str, str]:
-    """Field → what its docstring says of it, in one line; fields that share a line share it.
+    """Return field → its meaning in the docstring, in one line; fields in one entry share it.
 
     Args:
         kind: a part of a record; its docstring has a section `Attributes`.
@@ -57,13 +57,13 @@ def _meanings(kind: type) -> dict[str, str]:
 
 
 def _fields(kind: type) -> dict[str, Any]:
-    """Field → its type; of a part of a record, or of a dataclass in one."""
+    """Return field → its type, for a part of a record or a dataclass in one."""
     fields = getattr(kind, "model_fields", None) or getattr(kind, "__pydantic_fields__", {})
     return {info.serialization_alias or name: info.annotation for name, info in fields.items()}
 
 
 def _names(kind: type) -> dict[str, str]:
-    """Name in the file → name in the program."""
+    """Return name in the file → name in the program."""
     fields = getattr(kind, "model_fields", None) or getattr(kind, "__pydantic_fields__", {})
     return {info.serialization_alias or name: name for name, info in fields.items()}
 
@@ -75,14 +75,14 @@ def _is_part(kind: Any) -> bool:
 
 
 def _parts_in(annotation: Any) -> list[type]:
-    """The parts of records that a type is made of."""
+    """Return the parts of records that a type contains."""
     if _is_part(annotation):
         return [annotation]
     return [part for one in get_args(annotation) for part in _parts_in(one)]
 
 
 def _in_words(annotation: Any, shared: set[type]) -> str:
-    """A type for readers: `list of text`; shared parts by the name of their table."""
+    """Return a type for readers, such as `list of text`; shared parts as a link to their table."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if annotation is Any:
         return "any"
@@ -106,7 +106,7 @@ def _in_words(annotation: Any, shared: set[type]) -> str:
 
 
 def _shared_parts() -> list[type]:
-    """Parts that stand in more than one place, in the order in which they are met."""
+    """Return the parts that occur in more than one place, in the order of occurrence."""
     places: Counter[type] = Counter()
 
     def count(kind: type) -> None:
@@ -122,7 +122,7 @@ def _shared_parts() -> list[type]:
 
 
 def _rows(kind: type, shared: set[type], prefix: str = "") -> list[str]:
-    """A row for every field, those of parts below the field that holds them."""
+    """Return a row for every field, followed by the fields of parts that it contains."""
     found = []
     said, names = _meanings(kind), _names(kind)
     for name, annotation in _fields(kind).items():
@@ -143,7 +143,7 @@ def _table(title: str, kind: type, shared: set[type], more: str = "") -> list[st
 
 
 def tables() -> str:
-    """The tables of all files, and of the parts that they share, in Markdown."""
+    """Return the tables of all files, and of the parts that they share, in Markdown."""
     shared = _shared_parts()
     lines = [BEGIN]
     for file, kind in FILES.items():
@@ -154,7 +154,7 @@ def tables() -> str:
 
 
 def page(text: str) -> str:
-    """docs/run-folder.md with the tables as they are now."""
+    """Replace the tables in the text of docs/run-folder.md by the current ones."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     assert begin and end, "the page has lost the lines between which the tables stand"
@@ -162,7 +162,7 @@ def page(text: str) -> str:
 
 
 def schemas() -> str:
-    """JSON schema of every file, by its name."""
+    """Return the JSON schema of every file, by its name."""
     content = {
         file: kind.model_json_schema(mode="validation", by_alias=True)
         for file, kind in FILES.items()

@@ -1,7 +1,7 @@
-"""How a run ended: what it learned, what it cost in breadth, and what is wrong with it.
+"""How a run ended: what it learned, how much breadth it lost, and what is wrong.
 
-The record lies in the manifest as `ending`. Terminal, log, model card, report and verdict say it in
-the words that are made here, so that no two of them can disagree.
+The manifest contains this record as `ending`. Terminal, log, model card, report and verdict use the
+texts that are made here, so that they agree.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from pestle.records.base import Part
 from pestle.records.verdict import Finding
 from pestle.records.wording import counted, figure, listed, percent
 
-#: A model counts as worse than the foundation when its RMSE is larger by more than this share.
+#: A model counts as worse than the foundation if its RMSE is larger by more than this fraction.
 WORSE_BY = 0.05
-#: Within this share two errors are the same.
+#: Two errors count as equal if they differ by less than this fraction.
 SAME = 0.005
-#: From this ratio on one error is so many times the other; below it is some per cent off.
+#: Larger ratios of errors are given as a multiple, smaller ones in per cent.
 SEVERAL = 1.5
 
 
-#: What each kind of trouble is called.
+#: Kind of trouble → its title.
 TITLES = {
     "start": "nothing learned",
     "worse": "worse than the foundation",
@@ -35,12 +35,14 @@ class SetErrors(Part):
 
     Attributes:
         name: test, valid or train.
-        energy: of the model, meV/atom, isolated atoms left out; `None` without labels.
-        forces: of the model, meV/Å.
-        foundation_energy: of the foundation with the E0s of the run, its constant offset for each
-            element taken off (`errors.offset`); `None` where there is nothing to compare with.
-        foundation_forces: of the foundation.
-        lost: frames on which the model is not finite.
+        energy: RMSE of the model's energies without isolated atoms, meV/atom; `None` without
+            labels.
+        forces: RMSE of the model's forces, meV/Å.
+        foundation_energy: RMSE of the foundation's energies with the E0s of the run, after
+            subtraction of a constant offset for each element (`errors.offset`); `None` if there is
+            no comparison.
+        foundation_forces: RMSE of the foundation's forces.
+        lost: number of frames on which the model's prediction is not finite.
     """
 
     name: str
@@ -52,7 +54,7 @@ class SetErrors(Part):
 
     @property
     def worse(self) -> dict[str, float]:
-        """`forces` and `energies` where the model is worse → its error over the foundation's."""
+        """`forces` or `energies`, if the model is worse → its error over the foundation's."""
         pairs = {
             "forces": (self.forces, self.foundation_forces),
             "energies": (self.energy, self.foundation_energy),
@@ -62,12 +64,16 @@ class SetErrors(Part):
 
     @property
     def is_worse(self) -> bool:
+        """Whether the model is worse than the foundation, or not finite on any frame."""
         return bool(self.worse) or self.lost > 0
 
     @property
     def own_words(self) -> str:
-        """`valid forces 401 meV/Å, energies 774 meV/atom, 8.1 less their constant offset …`, of a
-        model that is the foundation."""
+        """The errors of a model that equals the foundation, in words.
+
+        For example `valid forces 401 meV/Å, energies 774 meV/atom, 8.1 less a constant offset per
+        element`.
+        """
         parts = [f"forces {figure(self.forces)} meV/Å"] if self.forces is not None else []
         if self.energy is not None:
             text = f"energies {figure(self.energy)} meV/atom"
@@ -78,7 +84,7 @@ class SetErrors(Part):
 
     @property
     def words(self) -> str:
-        """`valid forces 52.3 meV/Å, foundation 401 (7.7 × smaller), energies …`."""
+        """The errors in words, e.g. `valid forces 52.3 meV/Å, foundation 401 (7.7 × smaller)`."""
         parts = []
         if self.forces is not None:
             old = _against(self.forces, self.foundation_forces, "")
@@ -93,14 +99,15 @@ class SetErrors(Part):
 
 
 class Breadth(Part):
-    """What was measured of the foundation's breadth; all `None` where nothing was.
+    """Measured changes of predictions on broad structures; all `None` if nothing was measured.
 
     Attributes:
-        drift: RMS of the kept model's forces less the foundation's own on broad structures, meV/Å.
-        drift_structures: how many those are.
+        drift: RMS difference between forces of the kept model and of the foundation on broad
+            structures, meV/Å.
+        drift_structures: number of these structures.
         replay: force RMSE of the replay head on held-out replay structures, meV/Å.
-        replay_foundation: the same of the foundation; `None` where it made the labels.
-        replay_structures: how many those are.
+        replay_foundation: the same for the foundation; `None` if the foundation made the labels.
+        replay_structures: number of these structures.
     """
 
     drift: float | None = None
@@ -111,7 +118,7 @@ class Breadth(Part):
 
     @property
     def words(self) -> str:
-        """What was measured; empty for nothing."""
+        """The measured changes in words; empty if there are none."""
         parts = []
         if self.drift is not None:
             on = counted(self.drift_structures or 0, "broad structure")
@@ -134,16 +141,17 @@ class Breadth(Part):
 
 
 class Trouble(Part):
-    """Why the model is of little use.
+    """Reason why the model is of little use.
 
     Attributes:
         kind: `start`: the kept model is the starting model; `worse`: it is worse than the
             foundation on some set; `unfinished`: it was still improving when the run ended.
         what: what is wrong, as a clause.
         reason: the likely reason, as a clause.
-        advice: what to do about it, as a sentence without its point.
-        settings: NAME=VALUE of a run that would do so; empty where no setting is enough.
-        goes_on: whether this run can be resumed with them; else they are those of a new run.
+        advice: what to do about it, as a sentence without full stop.
+        settings: NAME=VALUE for a better run; empty if settings alone cannot help.
+        goes_on: whether this run can be resumed with these settings; otherwise they are for a new
+            run.
     """
 
     kind: Literal["start", "worse", "unfinished"]
@@ -155,20 +163,22 @@ class Trouble(Part):
 
     @property
     def title(self) -> str:
+        """Title of this kind of trouble."""
         return TITLES[self.kind]
 
     @property
     def sentence(self) -> str:
+        """What is wrong and the likely reason, in words."""
         return f"{self.what}. Likely reason: {self.reason}."
 
 
 class EndingInWords(Part):
-    """How a run ended, as the card of its model says it.
+    """How a run ended, for the card of its model.
 
     Attributes:
-        warning: what is wrong with the model; left out where nothing is.
-        learned: what was learned, on the most telling set.
-        breadth: what was measured of it; left out where nothing was.
+        warning: what is wrong with the model; left out if nothing is.
+        learned: errors on the most informative set.
+        breadth: measured changes of predictions on broad structures; left out if there are none.
     """
 
     LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"warning", "breadth"})
@@ -182,14 +192,14 @@ class Ending(Part):
     """How a run ended.
 
     Attributes:
-        method: of the run.
-        from_scratch: whether the method began with random weights.
-        foundation: what would be typed for it.
-        scope: what the model is for, where the user said so.
-        best_epoch: epoch of the model that was kept.
-        sets: those with labels, the most telling first.
-        breadth: what was measured of it.
-        trouble: `None` where the run did what it was for.
+        method: method of the run.
+        from_scratch: whether training started with random weights.
+        foundation: the foundation as the user types it.
+        scope: purpose of the model, if the user gave it.
+        best_epoch: epoch of the kept model.
+        sets: sets with labels, the most informative one first.
+        breadth: measured changes of predictions on broad structures.
+        trouble: reason why the model is of little use; `None` if there is none.
     """
 
     method: str
@@ -203,28 +213,32 @@ class Ending(Part):
 
     @property
     def learned(self) -> str:
-        """What was learned, on the most telling set."""
+        """Errors on the most informative set, in words."""
         if self.trouble is not None and self.trouble.kind == "start":
             found = f" ({self.sets[0].own_words})" if self.sets else ""
             return f"nothing, the kept model is the starting model{found}"
         if not self.sets:
             return "no set has labels to judge it by"
-        # The most telling set first: without another, nothing is known of unseen frames.
+        # The most informative set is first; if it is `train`, there are no unseen frames.
         seen = "; no error is on unseen frames" if self.sets[0].name == "train" else ""
         return f"{self.sets[0].words}{seen}"
 
     def warning(self, run: Path) -> str:
-        """What stands before everything else; empty where nothing is wrong.
+        """Return the warning that is shown first; empty if nothing is wrong.
 
         Args:
-            run: the run folder as it would be typed.
+            run: the run folder as the user types it.
         """
         if self.trouble is None:
             return ""
         return f"{self.trouble.title.upper()}: {self.trouble.sentence} Next: {self.next(run)}"
 
     def cost(self, run: Path) -> str:
-        """What the run cost in breadth, or how that is measured."""
+        """Return what the run cost in breadth, or the command that measures it.
+
+        Args:
+            run: the run folder as the user types it.
+        """
         if self.from_scratch:
             return "none to lose: training began with random weights"
         if self.breadth.drift is not None:
@@ -236,7 +250,11 @@ class Ending(Part):
         return f"not measured; {measure}"
 
     def next(self, run: Path) -> str:
-        """What to do next."""
+        """Return what to do next.
+
+        Args:
+            run: the run folder as the user types it.
+        """
         if self.trouble is None:
             scope = "" if self.scope else " --scope narrow|broad"
             return f"{self._typed('qualify', run)}{scope}   (is it fit for its use?)"
@@ -250,20 +268,27 @@ class Ending(Part):
         return f"{again}{changed} -o {shlex.quote(f'{run}-next')}   ({self.trouble.advice})"
 
     def for_card(self) -> EndingInWords:
-        """What the card of the model says: it goes where the run folder does not."""
+        """Return the texts for the card of the model, which does not need the run folder."""
         warning = f"{self.trouble.title.upper()}: {self.trouble.sentence}" if self.trouble else None
         return EndingInWords(
             warning=warning, learned=self.learned, breadth=self.breadth.words or None
         )
 
     def lines(self, run: Path) -> dict[str, str]:
-        """The three lines that end a run, by what they are about."""
+        """Return the three lines at the end of a run, by topic.
+
+        Args:
+            run: the run folder as the user types it.
+        """
         return {"learned": self.learned, "breadth": self.cost(run), "next": self.next(run)}
 
     def finding(self, run: Path) -> Finding | None:
-        """The concern of a verdict; `None` where nothing is wrong.
+        """Return the concern for a verdict; `None` if nothing is wrong.
 
-        It is filed under `errors`, which every scope needs.
+        It belongs to the protocol `errors`, which every scope needs.
+
+        Args:
+            run: the run folder as the user types it.
         """
         if self.trouble is None:
             return None
@@ -280,12 +305,21 @@ class Ending(Part):
         return Finding("errors", "concern", quantity, value, unit, limit, self.warning(run))
 
     def _typed(self, *words: str | Path) -> str:
-        """A command line."""
+        """Return a command line."""
         return shlex.join(["pestle", *map(str, words)])
 
 
 def worse_in_words(sets: tuple[SetErrors, ...]) -> str:
-    """`on valid: energies 43.1 against 25.3 meV/atom`, the foundation's second; empty for none."""
+    """Describe where the model is worse, such as `on valid: energies 43.1 against 25.3 meV/atom`.
+
+    The second number is the foundation's.
+
+    Args:
+        sets: errors on each set.
+
+    Returns:
+        The text; empty if the model is nowhere worse.
+    """
     said = []
     for one in sets:
         parts = []
@@ -311,7 +345,7 @@ def _versus(new: float | None, old: float | None) -> str:
 
 
 def _against(new: float, old: float | None, how: str) -> str:
-    """`, foundation 401 (7.7 × smaller)`; empty without one."""
+    """Return the foundation's error as text, such as `, foundation 401 (7.7 × smaller)`."""
     if old is None:
         return ""
     if not old or not new:

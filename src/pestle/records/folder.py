@@ -1,4 +1,4 @@
-"""The run folder: where every file of a run lies, and what is said of machine and versions."""
+"""The run folder: paths of its files, and descriptions of machine and versions."""
 
 from __future__ import annotations
 
@@ -21,69 +21,80 @@ from pestle.records.manifest import Hardware
 #: Packages whose versions can change a result.
 PACKAGES = ("torch", "mace-torch", "e3nn", "ase", "numpy", "matscipy")
 
-#: What a run writes before its settings, which make its folder one that can be resumed.
+#: Files that a run writes before its settings, which are needed to resume it.
 _BEFORE_SETTINGS = frozenset({"log.txt", "replay", "drift.xyz", "ewc.xyz"})
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths of a run."""
+    """Paths of the files of a run."""
 
     path: Path
 
     @property
     def settings(self) -> Path:
+        """File with the complete settings."""
         return self.path / "run.yaml"
 
     @property
     def manifest(self) -> Path:
+        """File with the record of the run."""
         return self.path / "manifest.json"
 
     @property
     def metrics(self) -> Path:
+        """File with the evaluations."""
         return self.path / "metrics.jsonl"
 
     @property
     def verdict(self) -> Path:
+        """File with the verdict."""
         return self.path / "verdict.json"
 
     @property
     def timings(self) -> Path:
+        """File with the times of the tests."""
         return self.path / "timings.json"
 
     @property
     def replay(self) -> Path:
+        """Folder of the replay set."""
         return self.path / "replay"
 
     @property
     def checkpoint(self) -> Path:
+        """File of the newest checkpoint."""
         return self.path / "checkpoints" / "last.pt"
 
     @property
     def child(self) -> Path:
+        """File of the trained model before interpolation."""
         return self.path / "checkpoints" / "child.pt"
 
     @property
     def model(self) -> Path:
+        """Folder of the model."""
         return self.path / "model"
 
     @property
     def log(self) -> Path:
+        """File with the messages to the user."""
         return self.path / "log.txt"
 
     @property
     def report(self) -> Path:
+        """File with the report."""
         return self.path / "report.html"
 
     def protocol(self, name: str) -> Path:
-        """Folder of a protocol's results."""
+        """Return the folder of a protocol's results."""
         return self.path / "protocols" / name
 
     def require_new(self) -> None:
-        """A run must not be written over another.
+        """Check that no other run would be overwritten.
 
         Raises:
-            PestleError: the folder holds something already, or cannot be written.
+            PestleError: the folder is not empty, or cannot be written.
         """
         require_folder(self.path)
         if self.settings.exists():
@@ -94,14 +105,14 @@ class RunFolder:
             )
         inside = self.path.iterdir() if self.path.is_dir() else ()
         there = {path.name for path in inside if not is_left_over(path)}
-        # A run that was killed as it began has no settings yet, and leaves nothing worth keeping.
+        # A run that was killed at its start has no settings yet, and nothing to keep.
         if there and not (self.log.name in there and there <= _BEFORE_SETTINGS):
             raise PestleError(
                 "is not empty", where=str(self.path), fix="Choose another folder with -o."
             )
 
     def require_run(self) -> None:
-        """The folder must hold a run; one that was killed before its first checkpoint starts over.
+        """Check that the folder contains a run; one without a checkpoint starts again.
 
         Raises:
             PestleError: it does not.
@@ -114,7 +125,11 @@ class RunFolder:
             )
 
     def open_log(self) -> logging.Handler:
-        """Also write what the user is told to log.txt; remove the handler when done."""
+        """Also write messages to the user to log.txt.
+
+        Returns:
+            The handler, which the caller removes at the end.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
         handler = _LogFile(self.log, encoding="utf-8", errors="backslashreplace")
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
@@ -126,7 +141,7 @@ class RunFolder:
 
 
 class _LogFile(logging.FileHandler):
-    """log.txt; a line that cannot be written is an error like any other."""
+    """The file log.txt; a line that cannot be written raises an error."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         error = sys.exc_info()[1]
@@ -135,15 +150,15 @@ class _LogFile(logging.FileHandler):
         super().handleError(record)
 
     def close(self) -> None:
-        with suppress(OSError):  # what could not be written was said
+        with suppress(OSError):  # the error was already raised when writing
             super().close()
 
 
 def require_file(path: Path) -> None:
-    """A file must be one that can be made or replaced.
+    """Check that a file can be created or replaced.
 
     Raises:
-        PestleError: it is a folder, or its folder cannot be made or written.
+        PestleError: the path is a folder, or its folder cannot be created or written.
     """
     if path.is_dir():
         raise PestleError("is a folder, not a file", where=str(path))
@@ -162,10 +177,10 @@ def _require_no_loose_link(path: Path) -> None:
 
 
 def require_folder(path: Path) -> None:
-    """A folder must be there, or must be one that can be made.
+    """Check that a folder exists or can be created.
 
     Raises:
-        PestleError: it is a file or a loose link, lies in one, or cannot be written.
+        PestleError: the path is a file or a broken link, is inside a file, or cannot be written.
     """
     _require_no_loose_link(path.absolute())
     there = next(p for p in (path, *path.absolute().parents) if p.exists())
@@ -176,12 +191,12 @@ def require_folder(path: Path) -> None:
 
 
 def now() -> str:
-    """The time in UTC, to the second."""
+    """Return the time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, Pestle and the packages that can change a result."""
+    """Return the versions of Python, Pestle and the packages that can change a result."""
     found = {"python": platform.python_version(), "pestle": __version__}
     for name in PACKAGES:
         try:
@@ -192,7 +207,11 @@ def versions() -> dict[str, str]:
 
 
 def hardware(device: str) -> Hardware:
-    """What the run runs on."""
+    """Return a description of the machine.
+
+    Args:
+        device: device of the run.
+    """
     import torch
 
     return Hardware(

@@ -1,7 +1,7 @@
-"""manifest.json: what a run was made of, what was decided and why, and what came out.
+"""manifest.json: the input of a run, its decisions with reasons, and its results.
 
-The file is written before the first update and again whenever more is known; a part that is not
-known yet is null.
+The file is written before the first update and again whenever there is more information. A part
+that is not known yet is null.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Status = Literal["planned", "running", "interrupted", "aborted", "finished"]
 
 
 class Range(Part):
-    """Least, middle and largest of some values.
+    """Smallest, middle and largest of some values.
 
     Attributes:
         min, median, max: in the unit of the values.
@@ -40,13 +40,13 @@ class Range(Part):
 
 
 class Ranges(Part):
-    """Ranges of the labels and structures of a split; null where nothing is known.
+    """Ranges of the labels and structures of a split; null if unknown.
 
     Attributes:
         energy_per_atom_eV: energies (eV/atom).
-        force_max_eV_per_A, force_rms_eV_per_A: of the force on an atom (eV/Å).
-        stress_max_eV_per_A3: largest component (eV/Å³).
-        nearest_distance_A: between two atoms (Å).
+        force_max_eV_per_A, force_rms_eV_per_A: largest and RMS force on an atom (eV/Å).
+        stress_max_eV_per_A3: largest component of the stress (eV/Å³).
+        nearest_distance_A: smallest distance between two atoms (Å).
     """
 
     energy_per_atom_eV: Range | None = None
@@ -57,17 +57,17 @@ class Ranges(Part):
 
 
 class SplitSummary(Part):
-    """What is in a split of the data.
+    """Content of a split of the data.
 
     Attributes:
-        n_frames: how many frames.
-        n_isolated_atoms: how many of them are isolated atoms.
-        n_atoms: atoms of a frame, isolated atoms left out.
-        elements: symbol → atoms.
-        config_types, heads: name → frames.
-        labels: energy, forces, stress → frames that have the label.
-        periodicity: `0D` to `3D` → frames.
-        ranges: of labels and distances.
+        n_frames: number of frames.
+        n_isolated_atoms: number of isolated atoms among them.
+        n_atoms: number of atoms in a frame, without isolated atoms.
+        elements: symbol → number of atoms.
+        config_types, heads: name → number of frames.
+        labels: energy, forces, stress → number of frames with this label.
+        periodicity: `0D` to `3D` → number of frames.
+        ranges: ranges of labels and distances.
         isolated_atoms: symbol → energy (eV).
     """
 
@@ -84,14 +84,14 @@ class SplitSummary(Part):
 
 
 class DataFinding(Part):
-    """A fault of the data, or something worth knowing.
+    """A fault of the data, or information about them.
 
     Attributes:
         severity: error, warning or note.
         code: stable name of the kind of finding.
-        message: one line, numbers included.
-        frames: the first frames concerned.
-        n_frames: how many in all.
+        message: one line with numbers.
+        frames: the first affected frames.
+        n_frames: number of affected frames.
         fix: what to do about it.
     """
 
@@ -123,12 +123,12 @@ class DataFacts(Part):
     Attributes:
         files: split → its files.
         held_out: whether the validation frames are a seeded fraction of the training frames.
-        subset: the part of the training frames that is trained on; left out for all of them.
-        keys: split → label → key under which it was found → frames.
-        dispersion: whether the labels hold dispersion: included, none, unknown.
-        dispersion_removed: the correction that was taken from them; empty for none.
-        summary: split → what is in it.
-        findings: of the checks.
+        subset: part of the training frames that is trained on; left out for all of them.
+        keys: split → label → key under which it was found → number of frames.
+        dispersion: whether the labels include dispersion: included, none, unknown.
+        dispersion_removed: correction that was subtracted from the labels; empty for none.
+        summary: split → its content.
+        findings: findings of the checks.
     """
 
     LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"subset"})
@@ -144,11 +144,11 @@ class DataFacts(Part):
 
 
 class Block(Part):
-    """Parameters of a part of the architecture.
+    """Number of parameters in a part of the architecture.
 
     Attributes:
-        trainable: how many are trained.
-        total: how many there are.
+        trainable: number of trained parameters.
+        total: number of all parameters.
     """
 
     trainable: int
@@ -156,13 +156,13 @@ class Block(Part):
 
 
 class MethodChoice(Part):
-    """Why `auto` chose the method.
+    """Reasons why `auto` chose the method.
 
     Attributes:
-        method: its name.
+        method: name of the method.
         reasons: one clause each.
         would_change: what would lead to another method.
-        rank: of low-rank updates, where the data speak for one.
+        rank: rank of low-rank updates, if the data need a particular one.
     """
 
     method: str
@@ -175,13 +175,13 @@ class MethodFacts(Part):
     """How the foundation was adapted.
 
     Attributes:
-        name: of the method.
-        notes: what it did to the model, one line each.
-        blocks: part of the architecture → its parameters.
-        n_trainable: trained parameters in all.
-        n_parameters: parameters in all; with LoRA those of the adapters included.
-        heads: of the adapted model.
-        choice: why `auto` chose the method; null where the user named one.
+        name: name of the method.
+        notes: changes of the model, one line each.
+        blocks: part of the architecture → number of its parameters.
+        n_trainable: number of trained parameters.
+        n_parameters: number of all parameters, including those of adapters.
+        heads: heads of the adapted model.
+        choice: reasons why `auto` chose the method; null if the user named one.
     """
 
     name: str
@@ -197,11 +197,11 @@ class ReplayFacts(Part):
     """The replay set of a run.
 
     Attributes:
-        labels: where they come from, in words.
-        n_train: structures that are trained on.
-        n_valid: structures that are held out.
+        labels: source of the labels, in words.
+        n_train: number of structures for training.
+        n_valid: number of held-out structures.
         notes: how they were selected, one line each.
-        files: of the pools.
+        files: files of the pools.
     """
 
     labels: str
@@ -212,22 +212,22 @@ class ReplayFacts(Part):
 
 
 class DriftFacts(Part):
-    """Whether drift is watched.
+    """The structures on which drift is measured.
 
     Attributes:
-        n_frames: structures on which it is.
+        n_frames: number of structures.
     """
 
     n_frames: int
 
 
 class Setting(Part):
-    """A setting and why it has its value.
+    """A setting with the reason for its value.
 
     Attributes:
-        value: what the run used.
-        reason: default, asked for, or what spoke for it.
-        unit: of the value; empty for none.
+        value: value in the run.
+        reason: default, asked for, or the reason of an automatic choice.
+        unit: unit of the value; empty for none.
     """
 
     value: Value = None
@@ -236,14 +236,14 @@ class Setting(Part):
 
 
 class Change(Part):
-    """What a resumed run changed of length, patience and rate.
+    """A change of length, patience or learning rate in a resumed run.
 
     Attributes:
-        when: in UTC.
-        after_update: updates done by then.
-        setting: its name.
-        before: its value before.
-        to: its value since.
+        when: time in UTC.
+        after_update: number of updates done before.
+        setting: name of the setting.
+        before: value before the change.
+        to: value after the change.
     """
 
     when: str
@@ -254,14 +254,14 @@ class Change(Part):
 
 
 class Hardware(Part):
-    """What the run ran on.
+    """The machine of the run.
 
     Attributes:
-        cpu: its name.
-        cores: that the machine has.
-        threads: that the run used.
-        device: where the network was computed.
-        gpu: its name; null without one.
+        cpu: name of the processor.
+        cores: number of cores of the machine.
+        threads: number of threads of the run.
+        device: device of the network.
+        gpu: name of the GPU; null without one.
         system: operating system.
     """
 
@@ -274,18 +274,18 @@ class Hardware(Part):
 
 
 class Plan(Part):
-    """How long a run is, and what it will take.
+    """Length of a run and estimates of time and memory.
 
     Attributes:
-        steps_per_epoch: updates of an epoch.
-        epochs: at most.
-        steps: updates at most.
-        updates_between_evaluations: how often the model is evaluated.
-        passes: over target and replay structures, in words.
+        steps_per_epoch: number of updates in an epoch.
+        epochs: largest number of epochs.
+        steps: largest number of updates.
+        updates_between_evaluations: number of updates between evaluations.
+        passes: passes over target and replay structures, in words.
         ends_earlier: when training ends before its last update, in words.
-        seconds_per_step: that an update takes (s).
-        estimated_seconds: that the run takes at most (s).
-        memory_mib: peak memory (MiB); null where the system does not say.
+        seconds_per_step: time of an update (s).
+        estimated_seconds: longest time of the run (s).
+        memory_mib: peak memory (MiB); null if the system does not tell it.
     """
 
     steps_per_epoch: int
@@ -304,9 +304,9 @@ class Trial(Part):
 
     Attributes:
         rate: the learning rate.
-        losses: loss over its start after some updates; null where it was no number.
-        safe: whether none has risen.
-        updates: how many were made.
+        losses: loss after some numbers of updates, divided by its start; null if it was not finite.
+        safe: whether none of them has risen.
+        updates: number of updates.
     """
 
     rate: float
@@ -316,13 +316,13 @@ class Trial(Part):
 
 
 class RateProbe(Part):
-    """What the probe of learning rates found.
+    """Result of the probe of learning rates.
 
     Attributes:
-        rate: for the training, below the largest safe one.
-        trials: every rate tried, the largest first.
-        updates: updates at the largest safe rate.
-        seconds: how long all of it took (s).
+        rate: learning rate for the training, below the largest safe one.
+        trials: all learning rates that were tried, the largest first.
+        updates: number of updates at the largest safe rate.
+        seconds: time of the probe (s).
     """
 
     rate: float
@@ -337,14 +337,14 @@ class RateProbe(Part):
 
 
 class Gate(Part):
-    """The zero-step gate: largest deviations of the adapted model from its foundation before the
-    first update, the shift of the E0s taken off.
+    """The zero-step gate: largest differences between adapted model and foundation before training.
+    The change of the E0s is subtracted.
 
     Attributes:
-        n_frames: on which it was measured.
-        energy: of energies (eV/atom).
-        forces: of force components (eV/Å).
-        stress: of stress components (eV/Å³).
+        n_frames: number of frames that were compared.
+        energy: largest difference of energies (eV/atom).
+        forces: largest difference of force components (eV/Å).
+        stress: largest difference of stress components (eV/Å³).
     """
 
     n_frames: int
@@ -353,7 +353,7 @@ class Gate(Part):
     stress: float
 
     def joined(self, other: Gate) -> Gate:
-        """The larger deviations of two gates."""
+        """Return the larger differences of two gates."""
         return Gate(
             n_frames=self.n_frames + other.n_frames,
             energy=max(self.energy, other.energy),
@@ -366,18 +366,18 @@ class Preparation(Part):
     """Times of a run.
 
     Attributes:
-        preparation_s: before the first update (s).
+        preparation_s: time before the first update (s).
     """
 
     preparation_s: float | None = None
 
 
 class KeptModel(Part):
-    """A model by which the cost of the forgetting budget is told.
+    """A model that shows the cost of the limit on drift.
 
     Attributes:
-        epoch: of the model.
-        value: of the figure that chooses the model to keep.
+        epoch: epoch of the model.
+        value: value of the figure that chooses the model to keep.
     """
 
     epoch: int | float
@@ -385,13 +385,13 @@ class KeptModel(Part):
 
 
 class DriftBudget(Part):
-    """What the forgetting budget (`train.max_drift`) cost.
+    """Cost of the limit on drift (`train.max_drift`).
 
     Attributes:
-        max_drift: the budget (meV/Å).
+        max_drift: the limit (meV/Å).
         metric: the figure that chooses the model to keep.
-        within: the best model within the budget.
-        without: the best of all.
+        within: the best model within the limit.
+        without: the best of all models.
     """
 
     max_drift: float
@@ -401,21 +401,21 @@ class DriftBudget(Part):
 
 
 class TrainingFacts(Part):
-    """How training went.
+    """Results of the training.
 
     Attributes:
-        best_epoch, best_update: of the model that is kept.
+        best_epoch, best_update: epoch and update of the kept model.
         best_metric: the figure that chooses it.
-        best_value: its value there.
-        epochs: done in all.
-        steps: updates done in all.
-        seconds: spent training (s), interruptions left out.
-        cpu_seconds: the same as processor time, of all threads (s); left out in runs that an
-            earlier version began.
-        finished: why it ended.
+        best_value: value of this figure.
+        epochs: number of epochs done.
+        steps: number of updates done.
+        seconds: training time (s), without interruptions.
+        cpu_seconds: processor time of all threads (s), without interruptions; left out in runs that
+            an earlier version began.
+        finished: why training ended.
         kept: `best`, or `last` in a run without validation frames.
-        convergence: null where nothing can tell.
-        drift_budget: null where no budget was given.
+        convergence: null if it cannot be judged.
+        drift_budget: null if no limit was given.
     """
 
     LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"cpu_seconds"})
@@ -439,37 +439,37 @@ SetsOfErrors = dict[str, dict[str, dict[str, FrameErrors]]]
 
 
 class Manifest(Record):
-    """What a run was made of, and what came out.
+    """The input of a run and its results.
 
     Attributes:
         pestle: version that made the run.
-        command: that began it.
-        started: in UTC.
-        finished: in UTC; null while it runs.
+        command: command that started it.
+        started: time in UTC.
+        finished: time in UTC; null while it runs.
         status: planned, running, interrupted, aborted or finished.
-        status_detail: why it is that, in words.
-        versions: of Python, Pestle and the packages that can change a result.
-        data: files, labels, findings.
-        foundation: where the model comes from.
-        reference_energies: E0s in use.
-        reference_energies_compared: method → what it would have given.
+        status_detail: reason for the status, in words.
+        versions: versions of Python, Pestle and the packages that can change a result.
+        data: files, labels and findings.
+        foundation: the foundation of the model.
+        reference_energies: E0s of the run.
+        reference_energies_compared: method → E0s that it would have given.
         method: how the foundation was adapted.
         replay: the replay set; null without replay.
-        drift: null where drift is not watched.
-        interpolation: how far the kept model is from the starting model; null without
+        drift: null if drift is not measured.
+        interpolation: place of the kept model between start and trained model; null without
             `keep.interpolate`.
         settings: dotted name → value and reason.
         warnings: one line each.
-        changes: that resumed runs made.
-        hardware: of the last command that went on with it.
+        changes: changes that resumed runs made.
+        hardware: machine of the last command that continued the run.
         plan: length, time and memory.
-        rate_probe: learning rates that were tried; null where `train.lr` is a number.
-        gate: of the first update; null for random weights.
-        timings: of the preparation.
-        training: how it went; left out before it has ended.
+        rate_probe: learning rates that were tried; null if `train.lr` is a number.
+        gate: result before the first update; null for random weights.
+        timings: time of the preparation.
+        training: results of the training; left out before it has ended.
         errors: set (test, valid, train, replay) → model → group → errors of the kept model and of
             the foundation; left out before they are known.
-        ending: how the run ended; left out while it has not.
+        ending: how the run ended; left out before that.
     """
 
     LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"training", "errors", "ending"})
@@ -504,10 +504,10 @@ class Manifest(Record):
 
     @classmethod
     def upgrade(cls, content: dict[str, Any]) -> dict[str, Any]:
-        """Format 1, which has no number.
+        """Convert format 1, which has no number.
 
-        Early runs kept the checks' whole summary, and said in their ending whether the foundation
-        was trusted, which counts for nothing.
+        Early runs stored the whole summary of the checks, and in their ending whether the
+        foundation was trusted, which is not used.
         """
         data, ending = content.get("data"), content.get("ending")
         if isinstance(data, dict) and isinstance(data.get("summary"), dict):
@@ -519,11 +519,14 @@ class Manifest(Record):
 
     @classmethod
     def of_run(cls, path: Path) -> Manifest:
-        """The manifest of a run folder.
+        """Read the manifest of a run folder.
+
+        Args:
+            path: the file manifest.json.
 
         Raises:
-            Damaged: it is not what was written.
-            PestleError: a newer Pestle wrote it.
+            Damaged: the file is missing, or its content has changed.
+            PestleError: a newer version wrote it.
         """
         try:
             return cls.read(path)
@@ -533,33 +536,33 @@ class Manifest(Record):
 
     @property
     def of_training(self) -> TrainingFacts:
-        """How training went, once it has ended."""
+        """Results of the training, which must have ended."""
         assert self.training is not None
         return self.training
 
     def value(self, setting: str) -> Value:
-        """The value of a setting; `None` where it is not recorded."""
+        """Return the value of a setting; `None` if it is not recorded."""
         found = self.settings.get(setting)
         return None if found is None else found.value
 
     def with_entries(self, **entries: Any) -> Manifest:
-        """The same with other entries; names and types are checked."""
+        """Return the manifest with some entries replaced; names and types are checked."""
         return Manifest.model_validate(dict(self) | entries)
 
 
 class ManifestFile:
-    """manifest.json of a run that goes on; always written whole, with a hash.
+    """The file manifest.json of a running run; always written completely, with a hash.
 
     Attributes:
         path: the file.
-        record: what it says, or will say once it is written.
+        record: its content, as it is or will be written.
     """
 
     def __init__(self, path: Path, record: Manifest) -> None:
         self.path, self.record = path, record
 
     def set(self, **entries: Any) -> None:
-        """Replace entries; the file is not written yet."""
+        """Replace entries without writing the file."""
         self.record = self.record.with_entries(**entries)
 
     def update(self, **entries: Any) -> None:

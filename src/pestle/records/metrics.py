@@ -13,16 +13,16 @@ from pestle.records.base import Figure, Part, Record
 
 
 class EvaluatedErrors(FrameErrors):
-    """Errors and loss of the frames that are watched.
+    """Errors and loss of the evaluated frames.
 
     Attributes:
-        loss: of these frames, with the weights of their head; no unit.
+        loss: loss of these frames, with the weights of their head; no unit.
     """
 
     loss: Figure = None
 
     def of(self, name: str) -> Figure:
-        """The figure of a name, such as `loss` or `forces_rmse`."""
+        """Return the figure of a name, such as `loss` or `forces_rmse`."""
         figure: Figure = getattr(self, name)
         return figure
 
@@ -31,8 +31,8 @@ class Update(Part):
     """Means over the updates since the last evaluation; null at epoch 0.
 
     Attributes:
-        loss: with replay, of target and replay structures together; no unit.
-        gradient_norm: before clipping.
+        loss: loss, with replay of target and replay structures together; no unit.
+        gradient_norm: norm of the gradient before clipping.
     """
 
     loss: Figure = None
@@ -40,11 +40,11 @@ class Update(Part):
 
 
 class Drift(Part):
-    """How far a head has moved from the foundation's own predictions on broad structures.
+    """Difference between a head's predictions and the foundation's on broad structures.
 
     Attributes:
-        energy_rmse: RMS of interaction energies, E0s aside (meV/atom).
-        forces_rmse: RMS of force components (meV/Å).
+        energy_rmse: RMS difference of interaction energies, without E0s (meV/atom).
+        forces_rmse: RMS difference of force components (meV/Å).
     """
 
     energy_rmse: Figure = None
@@ -52,20 +52,20 @@ class Drift(Part):
 
 
 class MetricsLine(Record):
-    """One evaluation of a run; of the averaged weights.
+    """One evaluation of a run, with the averaged weights.
 
     Attributes:
-        epoch: passes over the training frames so far.
-        step: updates so far.
-        seconds: time spent training so far (s).
+        epoch: number of passes over the training frames.
+        step: number of updates.
+        seconds: training time (s).
         lr: learning rate of the next update.
-        train: of the updates since the last evaluation.
-        valid: target head on the validation frames.
-        train_frames: in the place of `valid` in a run without validation frames: the same on at
-            most 200 of the training frames.
-        replay: only with replay: the head `pt_head` on the held-out replay structures.
-        drift: only where drift is watched: head → how far it has moved.
-        best: whether this model replaced the one kept so far.
+        train: means over the updates since the last evaluation.
+        valid: errors of the target head on the validation frames.
+        train_frames: instead of `valid` in a run without validation frames: errors on at most 200
+            of the training frames.
+        replay: errors of the head `pt_head` on the held-out replay structures; only with replay.
+        drift: head → difference from the foundation; only if drift is measured.
+        best: whether this model replaced the one kept before.
     """
 
     LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"valid", "train_frames", "replay", "drift"})
@@ -84,8 +84,7 @@ class MetricsLine(Record):
 
     @property
     def watched(self) -> EvaluatedErrors:
-        """Errors of the target head: on the validation frames, or in a run without them on training
-        frames."""
+        """Errors of the target head on validation frames or, without any, on training frames."""
         found = self.valid if self.valid is not None else self.train_frames
         assert found is not None
         return found
@@ -97,11 +96,15 @@ class MetricsLine(Record):
 
     @classmethod
     def of_line(cls, line: str, where: str) -> MetricsLine:
-        """The record of a line, whichever version of Pestle wrote it.
+        """Make the record from a line written by any version.
+
+        Args:
+            line: the line.
+            where: name of the file, for errors.
 
         Raises:
-            Damaged: it is no such record.
-            PestleError: a newer Pestle wrote it.
+            Damaged: the line is not such a record.
+            PestleError: a newer version wrote it.
         """
         try:
             content = json.loads(line)
@@ -113,11 +116,11 @@ class MetricsLine(Record):
 
 
 def read_metrics(path: Path) -> list[MetricsLine]:
-    """All evaluations of a run; none if the file is not there.
+    """Read all evaluations of a run; none if the file does not exist.
 
     Raises:
-        Damaged: a line is no record, or cannot be read.
-        PestleError: a newer Pestle wrote one.
+        Damaged: the file cannot be read, or a line is not a record.
+        PestleError: a newer version wrote a line.
     """
     if not path.exists():
         return []
@@ -125,8 +128,13 @@ def read_metrics(path: Path) -> list[MetricsLine]:
 
 
 def whole_metrics(path: Path) -> tuple[list[MetricsLine], list[str]]:
-    """Evaluations that can be read, and a line for each thing that is wrong: a run that was killed
-    may have left half a line.
+    """Read the evaluations without broken lines, as a run that was killed may leave half a line.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The evaluations, and one line for each problem.
 
     Raises:
         Damaged: the file cannot be read.

@@ -1,4 +1,4 @@
-"""The model folder: the safe files, the card, and the files that other programs load."""
+"""The model folder: the safe files, the card, and the files for other programs."""
 
 from __future__ import annotations
 
@@ -15,30 +15,36 @@ from pestle.progress import say
 from pestle.records.card import Card, OfRun, Origin
 from pestle.records.folder import now
 
-#: The low-rank update alone, of a model with LoRA.
+#: File with only the low-rank update of a LoRA model.
 ADAPTER_NAME = "adapter.safetensors"
-#: What the architecture's own programs load, without the ending: the target head alone, or all.
+#: Names of the files for other programs, without ending: only the target head, or all heads.
 EXPORT_NAME, ALL_HEADS_NAME = "pestle", "pestle-heads"
 
 
 def write_model_folder(folder: Path, model: Foundation, *, head: str, card: OfRun) -> None:
-    """Write a model: safe files first, the card last.
+    """Write a model: the safe files first, the card last.
 
     Args:
-        folder: RUN_DIR/model.
-        model: holds the weights to keep.
-        head: the target head.
-        card: what the run knows of the model.
+        folder: the folder, RUN_DIR/model.
+        model: the model.
+        head: name of the target head.
+        card: information from the run.
     """
     model.save(folder)
     write_card(folder, model, head=head, card=card)
 
 
 def write_exports(folder: Path, model: Foundation, *, head: str) -> None:
-    """Write what other programs load: `pestle.model` (of a MACE model) with the target head and,
-    where there are several, `pestle-heads.model` with all of them, the target last.
+    """Write the files for other programs.
 
-    What the architecture's own format cannot hold is not written, and said.
+    These are `pestle.model` (of a MACE model) with the target head and, if there are several heads,
+    `pestle-heads.model` with all of them, the target last. A message names files that cannot be
+    written in the architecture's own format.
+
+    Args:
+        folder: the model folder.
+        model: the model.
+        head: name of the target head.
     """
     if not isinstance(model, OwnFile):
         say("no file for other programs: the architecture has none of its own")
@@ -56,7 +62,14 @@ def write_exports(folder: Path, model: Foundation, *, head: str) -> None:
 
 
 def write_card(folder: Path, model: Foundation, *, head: str, card: OfRun) -> None:
-    """Write card.json; the licence and level of theory are the foundation's."""
+    """Write card.json; licence and level of theory are those of the foundation.
+
+    Args:
+        folder: the model folder.
+        model: the model.
+        head: name of the target head.
+        card: information from the run.
+    """
     e0s = model.reference_energies[head]
     provenance = Origin(**asdict(model.provenance))
     Card(

@@ -1,4 +1,4 @@
-"""Parts that the manifest of a run and the card of its model share."""
+"""Parts that occur both in the manifest of a run and in the card of its model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class File(Part):
     """A file that a run read.
 
     Attributes:
-        path: as it was found.
+        path: path of the file.
         sha256: hash of its content.
     """
 
@@ -25,18 +25,18 @@ class FoundationFacts(Part):
     """The foundation of a run.
 
     Attributes:
-        name: of its weights.
-        licence: of its weights.
-        level_of_theory: that its labels were calculated at.
-        dispersion: whether the energies it was trained on hold dispersion: included, none, unknown.
+        name: name of its weights.
+        licence: licence of its weights.
+        level_of_theory: level of theory of the labels for its weights.
+        dispersion: whether its training energies include dispersion: included, none, unknown.
         fingerprint: hash of the model as it was loaded.
         elements: chemical symbols that it knows.
         heads: names of its heads.
-        head: the one that was fine-tuned.
-        n_parameters: how many parameters it has.
-        cutoff: of its neighbours (Å).
-        dtype: precision that the run trains in.
-        arithmetic: what its layers are computed with, in words.
+        head: name of the head that was fine-tuned.
+        n_parameters: number of parameters.
+        cutoff: neighbour cutoff (Å).
+        dtype: precision of the training.
+        arithmetic: how its layers are calculated, in words.
     """
 
     name: str
@@ -54,25 +54,26 @@ class FoundationFacts(Part):
 
 
 class AtomicEnergies(Part):
-    """Atomic reference energies (E0s) by one method, with their diagnostics.
+    """Atomic reference energies (E0s) from one method, with diagnostics.
 
     Attributes:
         method: isolated, reestimate, average, foundation, or given.
         reason: why this method was chosen.
         e0s: symbol → E0 (eV).
-        shift: symbol → E0 less the foundation's (eV), of the elements of the data.
+        shift: symbol → E0 minus the foundation's (eV), for the elements of the data.
         kept_from_foundation: elements that keep the foundation's E0.
-        elements: all that have an E0.
-        rank: of the composition matrix.
-        n_elements: its number of columns; at that rank the energies determine every E0.
-        condition_number: of the composition matrix on its row space; null without energies.
+        elements: all elements with an E0.
+        rank: rank of the composition matrix.
+        n_elements: number of its columns; if the rank is equal, the energies determine every E0.
+        condition_number: condition number of the composition matrix on its row space; null without
+            energies.
         null_space: combinations of E0s (symbol → coefficient) that the energies do not determine.
         null_space_text: the same in words; empty at full rank.
         spread_before_mev_per_atom, spread_after_mev_per_atom: standard deviation over frames of the
-            energy error of the foundation with its own E0s and with these (meV/atom).
+            foundation's energy error, with its own E0s and with these (meV/atom).
         zero_step_error_mev_per_atom: RMSE of the foundation's energies with these E0s (meV/atom).
-        single_atoms: symbol → what a single atom of the model gives with these E0s (eV).
-        warnings: what the user should know.
+        single_atoms: symbol → energy of a single atom of the model with these E0s (eV).
+        warnings: warnings for the user.
     """
 
     method: str
@@ -94,12 +95,12 @@ class AtomicEnergies(Part):
 
 
 class Convergence(Part):
-    """Whether a run ended because there was nothing more to learn.
+    """Whether the model still improved when training ended.
 
     Attributes:
-        converged: whether the figure that chooses the model had stopped to improve.
-        improvement: by what share it fell over the last `updates` updates.
-        updates: how many those are.
+        converged: whether the figure that chooses the model had stopped improving.
+        improvement: fraction by which it decreased over the last `updates` updates.
+        updates: number of these updates.
         best_update: update after which the best model was found.
     """
 
@@ -110,20 +111,20 @@ class Convergence(Part):
 
     @property
     def pace(self) -> str:
-        """`still improving by 7% per 500 updates`."""
+        """The improvement in words, such as `still improving by 7% per 500 updates`."""
         return f"still improving by {self.improvement:.0%} per {self.updates:,} updates"
 
 
 class CurvePoint(Part):
-    """The model at one place between the starting model and the trained one.
+    """The model at one point between the starting model and the trained one.
 
     Attributes:
         coefficient: 0 is the starting model, 1 the trained one.
-        loss: on the validation frames; no unit.
-        energy_rmse: there (meV/atom).
-        forces_rmse: there (meV/Å).
-        drift: RMS of forces less the foundation's on broad structures (meV/Å); null where it is not
-            watched.
+        loss: loss on the validation frames; no unit.
+        energy_rmse: energy RMSE on the validation frames (meV/atom).
+        forces_rmse: force RMSE on the validation frames (meV/Å).
+        drift: RMS difference of forces from the foundation's on broad structures (meV/Å); null if
+            it is not measured.
     """
 
     coefficient: float
@@ -134,13 +135,13 @@ class CurvePoint(Part):
 
 
 class InterpolationFacts(Part):
-    """Where between the starting model and the trained one the kept model lies.
+    """Point between the starting model and the trained one at which the kept model lies.
 
     Attributes:
-        coefficient: of the kept model; 0 is the starting model, 1 the trained one.
+        coefficient: coefficient of the kept model; 0 is the starting model, 1 the trained one.
         chosen: whether `auto` chose it.
-        drift: of the kept model (meV/Å); null where it is not watched.
-        curve: what was tried.
+        drift: drift of the kept model (meV/Å); null if it is not measured.
+        curve: points that were tried.
     """
 
     coefficient: float

@@ -1,4 +1,4 @@
-"""The records of a run or results folder, read so that an absent or broken one stops nothing."""
+"""Reading of all records of a folder; missing or broken records become messages, not errors."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from pestle.records.verdict import Verdict
 
 Read = TypeVar("Read", bound=Record)
 
-#: File of a run folder → what a page lacks without it. Others are optional.
+#: File of a run folder → what the page lacks without it. Other files are optional.
 EXPECTED = {
     "manifest.json": "settings, data, reference energies and provenance",
     "metrics.jsonl": "the learning curves",
     "protocols/errors/metrics.json": "the errors by group",
 }
-#: Files that make a folder a run's; a folder with results alone has none of them.
+#: Files that identify a run folder; a folder with only results has none of them.
 OF_A_RUN = ("manifest.json", "run.yaml", "metrics.jsonl")
 
 
 @dataclass
 class FolderRecords:
-    """What a run, or tests of a model, left behind; everything may be absent.
+    """Records of a run, or of tests of a model; each of them may be absent.
 
     Attributes:
-        name: of the run, or of the model that was tested.
+        name: name of the run, or of the tested model.
         path: the folder as it was given.
-        is_run: whether a model was trained here; else there are only results of protocols.
-        manifest: `None` where there is none, or none that can be read.
+        is_run: whether a model was trained here; otherwise there are only results of protocols.
+        manifest: `None` if there is none, or it cannot be read.
         metrics: the evaluations that can be read.
-        verdict: `None` where the model was not qualified.
+        verdict: `None` if the model was not qualified.
         timings: when the tests were run and how long each took.
-        files: what lies in model/ and replay/, by its path in the folder.
+        files: content of model/ and replay/, as paths in the folder.
         missing: one line for each expected file that is absent, and for what cannot be read.
     """
 
@@ -56,14 +56,19 @@ class FolderRecords:
     missing: list[str] = field(default_factory=list)
 
     def lacks(self, name: str, problem: str) -> None:
-        """Note what is wrong with a file, and what a page lacks without it."""
+        """Note what is wrong with a file, and what a page lacks without it.
+
+        Args:
+            name: name of the file.
+            problem: what is wrong, as the end of a sentence.
+        """
         lack = EXPECTED.get(name) if self.is_run else None
         tail = f"; without it the page lacks {lack}" if lack else ""
         self.missing.append(f"{name} {problem}{tail}")
 
 
 def holds_results(path: Path) -> bool:
-    """Whether a folder holds a run or results of protocols."""
+    """Whether a folder contains a run or results of protocols."""
     names = (*OF_A_RUN, "verdict.json")
     return any((path / name).is_file() for name in names) or any(
         path.glob("protocols/*/metrics.json")
@@ -71,10 +76,10 @@ def holds_results(path: Path) -> bool:
 
 
 def read_folder(path: Path) -> FolderRecords:
-    """Read what is there.
+    """Read the records of a folder.
 
     Raises:
-        PestleError: there is no such folder.
+        PestleError: the folder does not exist.
     """
     if not path.is_dir():
         raise PestleError(
@@ -83,7 +88,7 @@ def read_folder(path: Path) -> FolderRecords:
             fix="Give the folder that finetune or qualify wrote.",
         )
     paths = RunFolder(path)
-    # An empty folder is taken for a run whose files are missing.
+    # An empty folder counts as a run whose files are missing.
     is_run = any((path / n).is_file() for n in OF_A_RUN) or not holds_results(path)
     found = FolderRecords(name=path.resolve().name, path=path, is_run=is_run)
     found.verdict = _record(Verdict, paths.verdict, found)
@@ -91,7 +96,7 @@ def read_folder(path: Path) -> FolderRecords:
     if is_run:
         found.manifest = _record(Manifest, paths.manifest, found)
         found.metrics = _evaluations(paths.metrics, found)
-        if (paths.model / CARD).is_file():  # nothing is shown of it
+        if (paths.model / CARD).is_file():  # the card is only checked, not shown
             try:
                 read_json(paths.model / CARD)
             except Damaged as error:
@@ -110,7 +115,7 @@ def read_folder(path: Path) -> FolderRecords:
 
 
 def _record(kind: type[Read], path: Path, found: FolderRecords) -> Read | None:
-    """The record of a file; what of it cannot be read is left out and said."""
+    """Read the record of a file; parts that cannot be read are left out and noted."""
     if not path.is_file():
         if path.name in EXPECTED:
             found.lacks(path.name, "is missing")

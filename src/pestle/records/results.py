@@ -1,7 +1,7 @@
-"""metrics.json: which models a protocol was run on, and the numbers that its analysis gave.
+"""metrics.json of a protocol: its models, and the numbers of its analysis.
 
-On disk both stand side by side in one object; in the program `About` and the protocol's own
-`Numbers` are apart, so that nobody looks a number up by its name in a dictionary.
+On disk both are entries of one object. In the program they are separate, as `About` and the
+protocol's own `Numbers`, so that no number is looked up by name in a dictionary.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from pydantic import BaseModel, ConfigDict
 
 from pestle.files import finite
 
-#: Of metrics.json; raised when a field of `About` or of a protocol's numbers changes its meaning.
+#: Format of metrics.json; raised if the meaning of a field in `About` or in a protocol's numbers
+#: changes.
 FORMAT = 1
 
 
 class Numbers(BaseModel):
-    """What the analysis of a protocol gives: a subclass of each protocol's own, and its parts.
+    """Base class for the results of a protocol's analysis and their parts.
 
-    A number that is not finite is `None` once it has been written and read; fields that can be so
-    are `float | None`.
+    A number that is not finite is `None` after it was written and read. Fields with such numbers
+    have the type `float | None`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,18 +33,18 @@ N = TypeVar("N", bound=Numbers)
 
 
 class About(BaseModel):
-    """What every protocol's results begin with.
+    """The common beginning of all protocols' results.
 
     Attributes:
-        protocol: its name.
-        question: that it answers.
-        settings: of the protocol, by name.
+        protocol: name of the protocol.
+        question: question that it answers.
+        settings: settings of the protocol, by name.
         models: names of the potentials, in the order in which they are shown.
         candidate: name of the potential that is judged.
         baseline: name of its foundation; `None` without one.
-        labels: name → what a reader is told.
+        labels: name → label for readers.
         elements: chemical symbols of the data that the model is for.
-        format: of metrics.json.
+        format: format of metrics.json.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,7 +66,7 @@ class Measured(Generic[N]):
 
     Attributes:
         about: models, settings and names.
-        numbers: what the protocol's analysis gave, as it is read back from a file.
+        numbers: result of the analysis, as it is read from a file.
     """
 
     about: About
@@ -73,15 +74,24 @@ class Measured(Generic[N]):
 
     @classmethod
     def of(cls, about: About, numbers: N) -> Measured[N]:
-        """Fresh results; numbers that are not finite become `None`, as in the file."""
+        """Make results from an analysis; numbers that are not finite become `None`, as in the file.
+
+        Args:
+            about: models, settings and names.
+            numbers: result of the analysis.
+        """
         return cls(about, type(numbers).model_validate(finite(numbers.model_dump())))
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], numbers: type[N]) -> Measured[N]:
-        """Results as metrics.json holds them.
+        """Make results from the content of metrics.json.
+
+        Args:
+            content: content of the file.
+            numbers: class of the protocol's numbers.
 
         Raises:
-            pydantic.ValidationError: they are not results of this protocol.
+            pydantic.ValidationError: the content is not a result of this protocol.
         """
         fields = About.model_fields
         return cls(
@@ -90,5 +100,5 @@ class Measured(Generic[N]):
         )
 
     def to_json(self) -> dict[str, Any]:
-        """What metrics.json holds."""
+        """Return the content of metrics.json."""
         return self.about.model_dump(mode="json") | self.numbers.model_dump(mode="json")

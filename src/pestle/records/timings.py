@@ -8,11 +8,11 @@ from pestle.records.base import Record
 
 
 class Timings(Record):
-    """When the tests were run.
+    """Times of the tests.
 
     Attributes:
-        when: end of the last qualification, in UTC.
-        seconds: protocol → how long it took (s).
+        when: end of the last qualification, UTC.
+        seconds: protocol → its duration (s).
     """
 
     format: int = 2

@@ -1,4 +1,4 @@
-"""verdict.json: what the protocols found of a model, and what that comes to."""
+"""verdict.json: the findings of the protocols about a model, and the conclusion."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from pestle.records.base import Figure, Part, Record
+from pestle.settings.scope import Scope
 
 Level = Literal["pass", "concern", "fail"]
 #: From good to bad.
 LEVELS: tuple[Level, ...] = ("pass", "concern", "fail")
-Scope = Literal["narrow", "broad"]
 
 _STRICT = ConfigDict(extra="forbid")
 
 
 def worst(levels: Sequence[Level]) -> Level:
-    """The worst of some levels; `pass` of none."""
+    """Return the worst of some levels; `pass` if there are none."""
     return max(levels, key=LEVELS.index, default="pass")
 
 
@@ -28,11 +28,11 @@ class Finding:
     """One judgement of a protocol on the candidate.
 
     Attributes:
-        protocol: its name.
+        protocol: name of the protocol.
         level: pass, concern or fail.
         quantity: what was measured, in a few words.
-        value: the figure; `None` where it is not finite or not a number.
-        unit: of the figure.
+        value: the figure; `None` if it is not a finite number.
+        unit: unit of the figure.
         limit: the threshold in words: "concern from 1.1, fail from 1.5".
         sentence: what was found, and what the user can do about it.
     """
@@ -51,7 +51,7 @@ class CountedFinding(Finding):
     """A finding in a verdict.
 
     Attributes:
-        counts: whether the verdict rests on it; else its protocol was run without need.
+        counts: whether the verdict depends on it; otherwise the scope does not need its protocol.
     """
 
     counts: bool
@@ -59,13 +59,13 @@ class CountedFinding(Finding):
 
 @dataclass(frozen=True, config=_STRICT)
 class NotTested:
-    """A protocol that was not run, or that could judge nothing.
+    """A protocol that was not run, or that could not judge anything.
 
     Attributes:
-        protocol: its name.
+        protocol: name of the protocol.
         needed: whether the scope needs it.
         why: why it was not run, as a clause.
-        how: what would be typed to run it; empty where nothing would.
+        how: what to type to run it; empty if that is not possible.
     """
 
     protocol: str
@@ -75,15 +75,15 @@ class NotTested:
 
 
 class TestedProtocol(Part):
-    """What was calculated of a protocol.
+    """What was calculated for a protocol.
 
     Attributes:
-        level: the worst of its findings; `None` where it has none.
+        level: worst level of its findings; `None` without findings.
         needed: whether the scope needs it.
-        metrics: SHA-256 of the metrics.json that was judged; `None` of the zero-step gate, which
+        metrics: SHA-256 of the metrics.json that was judged; `None` for the zero-step gate, which
             the run itself measured.
         extent: how much was calculated, in words.
-        full_extent: how much the full settings would; `None` where that is the same.
+        full_extent: how much the full settings would calculate; `None` if that is the same.
     """
 
     LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"metrics"})
@@ -96,24 +96,24 @@ class TestedProtocol(Part):
 
 
 class Verdict(Record):
-    """Whether a model is fit for what it will be used for.
+    """Whether a model is fit for its purpose.
 
     Attributes:
-        verdict: pass, concern, fail, or incomplete where something that the scope needs was not
+        verdict: pass, concern, fail, or incomplete if something that the scope needs was not
             tested.
-        sentence: the same in words.
-        scope: what the model is for: narrow (configurations like those of its data) or broad.
-        candidate: the model that is judged, as tables call it.
-        baseline: its foundation; `None` where there is none to compare with.
-        others: further models that were compared.
-        labels: model → what a reader is told.
+        sentence: the verdict in words.
+        scope: purpose of the model: narrow (configurations like those of its data) or broad.
+        candidate: name of the model that is judged, as in tables.
+        baseline: name of its foundation; `None` if there is none to compare with.
+        others: names of further models that were compared.
+        labels: model → label for readers.
         quick: whether the settings were those of a first look.
         thresholds: file of thresholds, or `shipped`.
-        command: what was typed.
+        command: the command.
         findings: the worst first.
-        protocols: protocol → what was calculated of it.
-        not_tested: what was not, the needed ones first.
-        versions: of Python, Pestle and the packages that can change a result.
+        protocols: protocol → what was calculated.
+        not_tested: protocols that were not run, the needed ones first.
+        versions: versions of Python, Pestle and the packages that can change a result.
     """
 
     FIX: ClassVar[str] = "Write it anew with pestle qualify."
@@ -136,5 +136,5 @@ class Verdict(Record):
 
     @classmethod
     def upgrade(cls, content: dict[str, Any]) -> dict[str, Any]:
-        """Format 1 is the same without a number."""
+        """Convert format 1, which is the same without a number."""
         return content

@@ -1,7 +1,7 @@
 """Numbers, units and lists in words: one rule for sentences, tables and pages.
 
-Numbers have three significant digits, thousands set apart, a true minus sign, and an em dash where
-there is none. It stands with the records because they are the first that speak (`ending`).
+Numbers have three significant digits, separators of thousands, a true minus sign, and an em dash
+for a missing value. The file belongs to the records because `ending` needs it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,17 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def is_number(value: Any) -> TypeGuard[float]:
-    """Whether it is a finite number (and no truth value)."""
+    """Whether a value is a finite number (and not a truth value)."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Rounded to significant digits: `32.3`, `0.0412`, `1,235`, `3.10×10⁻⁵`."""
+    """Round to significant digits: `32.3`, `0.0412`, `1,235`, `3.10×10⁻⁵`.
+
+    Args:
+        value: the number.
+        digits: number of significant digits.
+    """
     if not is_number(value):
         return MISSING
     if value == 0:
@@ -35,20 +40,25 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def fixed(value: float | None, decimals: int, *, sign: bool = False) -> str:
-    """A fixed number of decimals, for columns that are compared or added up."""
+    """Format with a fixed number of decimals, for columns that are compared or added.
+
+    Args:
+        value: the number.
+        decimals: number of decimals.
+        sign: whether positive numbers get a plus sign.
+    """
     if not is_number(value):
         return MISSING
     return _minus(f"{value:{'+' if sign else ''},.{decimals}f}")
 
 
 def count(value: float | None) -> str:
-    """A whole number with thousands set apart."""
+    """Format a whole number with separators of thousands."""
     return f"{value:,.0f}" if is_number(value) else MISSING
 
 
 def figure(value: float) -> str:
-    """`number` in a sentence: `50` for `50.0`, and what is below a thousandth is only said to be
-    smaller, since nobody reads 2.30×10⁻⁷."""
+    """Format a number for a sentence: `50` for `50.0`, `less than 0.001` for smaller numbers."""
     if 0 < abs(value) < 1e-3:
         return "less than 0.001"
     text = number(value)
@@ -56,7 +66,10 @@ def figure(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """`0.126` → `13 %`, `0.0126` → `1.3 %`; `0 %` and `100 %` are only said of none and all."""
+    """Format a fraction: `0.126` → `13 %`, `0.0126` → `1.3 %`.
+
+    `0 %` and `100 %` are only used for exactly none and all.
+    """
     if 0 < share < 1e-4:
         return "less than 0.01 %"
     if 0.995 <= share < 1:
@@ -65,29 +78,29 @@ def percent(share: float) -> str:
 
 
 def percent_of(part: float | None, whole: float | None) -> str:
-    """A part of a whole as `percent`."""
+    """Format a part of a whole as `percent`."""
     return percent(part / whole) if is_number(part) and is_number(whole) and whole else MISSING
 
 
 def counted(count: int, noun: str) -> str:
-    """`1 frame`, `2 frames`."""
+    """Return a number with its noun: `1 frame`, `2 frames`."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def listed(names: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
+    """Join names: `a`, `a and b`, `a, b and c`."""
     if len(names) < 2:
         return "".join(names)
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _minus(text: str) -> str:
-    """A true minus sign: it is as wide as a digit and does not break off at line ends."""
+    """Use a true minus sign: it is as wide as a digit, and no line breaks after it."""
     return text.replace("-", "−")
 
 
 def moment(text: str | None) -> str:
-    """An ISO time as `2025-03-02 14:05`, in the zone it was written in."""
+    """Format an ISO time as `2025-03-02 14:05`, in its own time zone."""
     try:
         return f"{datetime.fromisoformat(text or ''):%Y-%m-%d %H:%M %Z}".strip()
     except ValueError:
@@ -95,12 +108,12 @@ def moment(text: str | None) -> str:
 
 
 def words(name: str) -> str:
-    """`n_frames` → "n frames"; for fields this page has no better name for."""
+    """Return the name of a field as words, `n_frames` → "n frames", if there is no better text."""
     return str(name).replace("_", " ").replace(".", " · ")
 
 
 def plain(value: Any) -> str:
-    """Any JSON value in one line: lists with commas, counts as `C 12, H 30`."""
+    """Format any JSON value in one line: lists with commas, counts as `C 12, H 30`."""
     if value is None or value == "" or value == [] or value == {}:
         return MISSING
     if isinstance(value, bool):
@@ -117,7 +130,7 @@ def plain(value: Any) -> str:
 
 
 def setting_value(value: Any) -> str:
-    """A setting as it would be typed: full digits, lists with commas."""
+    """Format a setting as the user types it: full digits, lists with commas."""
     if value is None or value == [] or value == "":
         return MISSING
     if isinstance(value, bool):

@@ -97,14 +97,9 @@ def _bars(rows: ByName, gathered: Gathered, told: str) -> list[Chart]:
         if not after:
             continue
         before = [
-            cell_of(
-                [
-                    q.rmse(judged[ALL]) if ALL in judged else None
-                    for facts in rows[name]
-                    if (judged := facts.foundation_errors.get(told, {})) is not None
-                ]
-            )
+            cell_of([q.rmse(errors[ALL]) if ALL in errors else None for errors in judged])
             for name in after
+            for judged in [[facts.foundation_errors.get(told, {}) for facts in rows[name]]]
         ]
         values = [c.mean for c in (*before, *after.values()) if c is not None and c.mean]
         deviations = [cell.deviation for cell in after.values()]

@@ -37,7 +37,7 @@ def write_comparison(folders: Sequence[Path], out: Path) -> Path:
     Raises:
         PestleError: there is no such folder.
     """
-    runs = _facts([read_results(Path(folder)) for folder in folders])
+    runs = _facts([read_results(Path(folder), drawn=False) for folder in folders])
     together, gathered = rows_of(runs), table_of(runs)
     names = [row.name for row in gathered.rows[: len(together)]]
     styles = styles_of(names)

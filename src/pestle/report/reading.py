@@ -141,8 +141,13 @@ class Results(FolderRecords):
         return None if self.manifest is None else self.manifest.value(name)
 
 
-def read_results(path: Path) -> Results:
+def read_results(path: Path, *, drawn: bool = True) -> Results:
     """Read what is there.
+
+    Args:
+        path: of the folder.
+        drawn: whether charts, tables and flagged structures of protocols are read, which a
+            comparison of many runs does without.
 
     Raises:
         PestleError: there is no such folder.
@@ -150,7 +155,7 @@ def read_results(path: Path) -> Results:
     found = Results(**vars(read_folder(path)))
     names = {metrics.parent.name for metrics in path.glob("protocols/*/metrics.json")}
     for name in sorted(names, key=protocol_place):
-        found.protocols[name] = _protocol(path / "protocols" / name, found.missing)
+        found.protocols[name] = _protocol(path / "protocols" / name, found.missing, drawn=drawn)
     return found
 
 
@@ -187,7 +192,7 @@ class _Written(BaseModel):
 _OWN = {"errors": ("sets", "frames"), "forgetting": ("potentials",)}
 
 
-def _protocol(folder: Path, missing: list[str]) -> ProtocolResults:
+def _protocol(folder: Path, missing: list[str], *, drawn: bool) -> ProtocolResults:
     """Results of one protocol; what cannot be read is added to `missing`."""
     found = ProtocolResults(folder.name, digest=sha256(folder / "metrics.json"))
     where = f"protocols/{folder.name}"
@@ -204,6 +209,8 @@ def _protocol(folder: Path, missing: list[str]) -> ProtocolResults:
             missing.append(f"{where}/metrics.json cannot be shown ({_problem(error)})")
     elif content is not None:
         missing.append(f"{where}/metrics.json does not hold an object")
+    if not drawn:
+        return found
     found.charts = _entries(Chart, folder / "charts.json", f"{where}/charts.json", missing)
     found.tables = _entries(Table, folder / "tables.json", f"{where}/tables.json", missing)
     found.flagged = _flagged(folder / "flagged.xyz", f"{where}/flagged.xyz", missing)

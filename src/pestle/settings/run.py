@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, field_validator
 
 from pestle.settings.e0_table import symbols_of
+from pestle.settings.scope import Scope
 
 
 def setting(default: Any, text: str, *, unit: str = "", source: str = "", **limits: Any) -> Any:
@@ -530,7 +531,7 @@ class RunSettings(Group):
         "How the foundation is adapted; auto chooses from scope and data and says why.",
         source="paper 2.2–2.5",
     )
-    scope: Literal["narrow", "broad"] | None = setting(
+    scope: Scope | None = setting(
         None,
         "What the model is for. narrow: configurations like those of the data; broad: also others, "
         "where the foundation's breadth must survive. auto needs it.",

@@ -1,9 +1,9 @@
-"""Which atomic reference energies (E0s) the compositions of a data set determine.
+"""Atomic reference energies (E0s) that the compositions of a data set determine.
 
-The E0s enter the energies of n frames only as counts @ E0. A vector v with counts @ v = 0 can be
-added to the E0s without changing any total energy: the data do not determine the E0s along v. This
-file finds these directions exactly (in integer arithmetic, so that the rank does not depend on a
-tolerance) and describes them in words.
+The E0s contribute counts @ E0 to the energies of n frames. A vector v with counts @ v = 0 can be
+added to the E0s without a change of any total energy, so that the data do not determine the E0s
+along v. This file finds these directions exactly (in integer arithmetic, so that the rank does not
+depend on a tolerance) and describes them in words.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from ase.data import chemical_symbols
 
-# Prime of the modular elimination. Below 2^31, so that products of residues fit int64; a rank lost
-# by accident modulo such a prime is caught by the exact check at the end.
+# Prime of the modular elimination. It is below 2^31, so that products of residues fit into int64.
+# If the rank is accidentally lower modulo the prime, the exact check at the end finds it.
 _PRIME = 2_147_483_629
 
-# Singular values below this share of the largest count as zero; only for counts that are not whole
-# numbers (weighted or averaged compositions), where no exact answer exists.
+# Singular values below this fraction of the largest count as zero; only for counts that are not
+# integers (weighted or averaged compositions), which have no exact solution.
 _FLOAT_RANK_TOLERANCE = 1e-9
 
-# Null vectors with larger whole numbers than this are given as ratios to their largest entry. They
-# arise only when many elements meet in few frames of unrelated compositions.
+# Null vectors with larger integers than this are given as ratios to their largest entry. They occur
+# only if few frames of unrelated compositions contain many elements.
 _MAX_COEFFICIENT = 100_000
 
 # Largest number of relations in one sentence.
@@ -33,14 +33,14 @@ _MAX_GROUPS = 4
 
 @dataclass(frozen=True)
 class NullSpace:
-    """Directions in the space of reference energies that no energy of the data depends on.
+    """Directions in the space of reference energies on which no energy of the data depends.
 
     Attributes:
         elements: symbols of the columns.
         rank: rank of the composition matrix.
-        vectors: basis of the null space, symbol → coefficient (zeros left out); whole numbers with
-            greatest common divisor 1 where the counts are whole (ratios to the largest entry where
-            those would be unwieldy), as sparse as pairwise combination makes them.
+        vectors: basis of the null space, symbol → coefficient, without zeros. For integer counts
+            these are integers with greatest common divisor 1, or ratios to the largest one if they
+            are very large. Pairs of vectors are combined so that they contain few elements.
         totals: symbol → number of atoms in the whole data.
     """
 
@@ -51,21 +51,22 @@ class NullSpace:
 
     @property
     def dimension(self) -> int:
-        """Number of undetermined directions; 0 when every E0 is determined."""
+        """Number of undetermined directions; 0 if every E0 is determined."""
         return len(self.vectors)
 
     @property
     def is_full_rank(self) -> bool:
+        """Whether every E0 is determined."""
         return not self.vectors
 
     @property
     def undetermined(self) -> tuple[str, ...]:
-        """Elements whose single E0 is not determined."""
+        """Elements whose E0 is not determined individually."""
         touched = {symbol for vector in self.vectors for symbol in vector}
         return tuple(symbol for symbol in self.elements if symbol in touched)
 
     def sentence(self) -> str:
-        """The null space in words, one line; what is fixed as well as what is free."""
+        """Describe in one line which E0s or sums of E0s the data determine."""
         if not self.vectors:
             return (
                 f"the compositions determine all {len(self.elements)} reference energies "
@@ -80,7 +81,7 @@ class NullSpace:
         return "; ".join(parts)
 
     def _groups(self) -> list[list[dict[str, int | float]]]:
-        """The basis vectors, gathered by connected sets of elements."""
+        """Group the basis vectors by connected sets of elements."""
         groups: list[tuple[set[str], list[dict[str, int | float]]]] = []
         for vector in self.vectors:
             touched, members = set(vector), [vector]
@@ -128,7 +129,7 @@ class NullSpace:
 
 
 def _relation(vector: dict[str, int | float]) -> str:
-    """`n(H) = 2 n(C) + 2 n(O)` for {H: 1, C: −2, O: −2}."""
+    """Return a relation as text: `n(H) = 2 n(C) + 2 n(O)` for {H: 1, C: −2, O: −2}."""
 
     def side(sign: int) -> str:
         terms = [
@@ -146,12 +147,15 @@ def _shift(vector: dict[str, int | float]) -> str:
 
 
 def null_space_of(counts: np.ndarray, elements: Sequence[int | str]) -> NullSpace:
-    """Find the directions of reference energies that `counts` leaves undetermined.
+    """Find the directions of reference energies that compositions do not determine.
 
     Args:
-        counts: [n_frames, n_elements] atoms of each element in each frame. Leave isolated atoms out
-            to learn what the other frames determine.
+        counts: [n_frames, n_elements] number of atoms of each element in each frame. Leave isolated
+            atoms out to find what the other frames determine.
         elements: atomic numbers or symbols of the columns.
+
+    Returns:
+        The null space.
 
     Raises:
         ValueError: the number of columns differs from the number of elements.
@@ -169,7 +173,7 @@ def null_space_of(counts: np.ndarray, elements: Sequence[int | str]) -> NullSpac
     vectors: list[dict[str, int | float]] = []
     if np.array_equal(rows, np.rint(rows)):
         for exact in _integer_null_space(rows.astype(np.int64)):
-            # Beyond any chemical meaning the digits would only be noise: give ratios instead.
+            # Very large coefficients have no chemical meaning: give ratios instead.
             large = max(abs(n) for n in exact)
             unit = 1 if large <= _MAX_COEFFICIENT else large
             vectors.append(
@@ -184,11 +188,11 @@ def null_space_of(counts: np.ndarray, elements: Sequence[int | str]) -> NullSpac
 
 
 def _integer_null_space(rows: np.ndarray) -> list[list[int]]:
-    """Sparse integer basis of {v: rows @ v = 0}; exact."""
+    """Return a sparse integer basis of {v: rows @ v = 0}; exact."""
     n_columns = rows.shape[1]
     independent = _independent_rows(rows)
     if len(independent) == n_columns:
-        return []  # a full rank modulo a prime is a full rank
+        return []  # full rank modulo a prime implies full rank
     chosen = [[int(x) for x in row] for row in rows[independent]]
     while True:
         basis = _sparsest(_exact_null_space(chosen, n_columns))
@@ -196,11 +200,11 @@ def _integer_null_space(rows: np.ndarray) -> list[list[int]]:
         broken = np.flatnonzero((rows.astype(object) @ table.T != 0).any(axis=1))
         if not len(broken):
             return basis
-        chosen.append([int(x) for x in rows[broken[0]]])  # the prime hid this row
+        chosen.append([int(x) for x in rows[broken[0]]])  # dependent only modulo the prime
 
 
 def _independent_rows(rows: np.ndarray) -> np.ndarray:
-    """Indices of rows that span the row space modulo the prime."""
+    """Return the indices of rows that span the row space modulo the prime."""
     work = rows.astype(np.int64) % _PRIME
     index = np.arange(len(work))
     rank = 0
@@ -223,11 +227,11 @@ def _independent_rows(rows: np.ndarray) -> np.ndarray:
 
 
 def _exact_null_space(rows: list[list[int]], n_columns: int) -> list[list[int]]:
-    """Integer null vectors by Gauss–Jordan elimination without fractions."""
+    """Return integer null vectors by Gauss–Jordan elimination without fractions."""
     work = [_primitive(row) for row in rows]
     pivots: list[int] = []
     rank = 0
-    # Common elements first become pivots, so that each null vector names one rarer element.
+    # Common elements become pivots first, so that each null vector names one rarer element.
     order = sorted(range(n_columns), key=lambda c: -sum(abs(row[c]) for row in rows))
     for column in order:
         candidates = [r for r in range(rank, len(work)) if work[r][column]]
@@ -254,7 +258,7 @@ def _exact_null_space(rows: list[list[int]], n_columns: int) -> list[list[int]]:
 
 
 def _primitive(vector: list[int]) -> list[int]:
-    """Divided by the greatest common divisor, first nonzero entry positive."""
+    """Divide by the greatest common divisor and make the first nonzero entry positive."""
     common = math.gcd(*vector) if vector else 0
     if common == 0:
         return vector
@@ -264,7 +268,7 @@ def _primitive(vector: list[int]) -> list[int]:
 
 
 def _sparsest(basis: list[list[int]]) -> list[list[int]]:
-    """The same span with fewer nonzeros: combine pairs as long as one of them gets sparser."""
+    """Combine pairs of vectors as long as one of them gets more zeros; the span stays the same."""
 
     def cost(vector: list[int]) -> tuple[int, int]:
         return sum(x != 0 for x in vector), sum(abs(x) for x in vector)
@@ -291,7 +295,7 @@ def _sparsest(basis: list[list[int]]) -> list[list[int]]:
 
 
 def _float_null_space(rows: np.ndarray) -> np.ndarray:
-    """Orthonormal null space [k, n_elements] of counts that are not whole numbers."""
+    """Return an orthonormal null space [k, n_elements] of counts that are not integers."""
     _, singular, right = np.linalg.svd(rows, full_matrices=True)
     rank = int((singular > _FLOAT_RANK_TOLERANCE * singular[0]).sum()) if len(singular) else 0
     return right[rank:]

@@ -53,7 +53,7 @@ def fingerprint(pairs: Pairs, n_atoms: int) -> np.ndarray:
 
 
 def same_structure(a: Frame, b: Frame) -> bool:
-    """Whether two frames of the same elements show one structure (see the top of this file)."""
+    """Whether two frames of the same elements contain the same structure (see above)."""
     if np.array_equal(a.numbers, b.numbers) and _same_in_order(a, b):
         return True
     cutoff = CONFIRM_CUTOFF

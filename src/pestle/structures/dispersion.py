@@ -29,7 +29,7 @@ _NAME = re.compile(r"(?P<functional>.+?)(?:[-_+ ]?d3(?:[-_ ]?\(?(?P<damping>bj|z
 
 @dataclass(frozen=True)
 class D3:
-    """The correction of one functional.
+    """The D3 correction of one functional.
 
     Attributes:
         functional: its name in simple-dftd3.
@@ -70,7 +70,7 @@ class D3:
 
     @property
     def name(self) -> str:
-        """`pbe-d3(bj)`."""
+        """Name of the correction, such as `pbe-d3(bj)`."""
         return f"{self.functional}-d3({self.damping})"
 
     @cached_property
@@ -115,7 +115,7 @@ class D3:
 
 
 def _library(where: str) -> Any:
-    """simple-dftd3.
+    """Import simple-dftd3.
 
     Raises:
         PestleError: it is not installed.

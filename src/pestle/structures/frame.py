@@ -1,4 +1,4 @@
-"""One labelled structure, in Pestle's units: eV, Å, eV/Å, eV/Å³ (ASE's stress sign)."""
+"""A labelled structure in Pestle's units: eV, Å, eV/Å, eV/Å³ (ASE's sign of the stress)."""
 
 from __future__ import annotations
 
@@ -17,25 +17,27 @@ T = TypeVar("T")
 
 @dataclass
 class Frame:
-    """A structure with the labels that were found for it; a missing label is `None`, never zero.
+    """A structure with its labels; a missing label is `None`, never zero.
 
     Attributes:
         atoms: the structure, without calculator.
         energy: total energy in eV.
         forces: [n_atoms, 3] in eV/Å.
         stress: [3, 3] in eV/Å³, ASE's sign; `None` for frames that are not periodic in 3D.
-        config_type: the group that errors are reported by.
+        config_type: group for which errors are reported.
         weight: `config_weight`; multiplies every term of the frame's loss.
-        energy_weight, forces_weight, stress_weight: `config_*_weight` of FIELD conventions.
-        head: name of the head the frame was written for, if any.
-        charge, spin: `total_charge` and `total_spin`, if given.
-        labelled_by: `pestle_labels`: which model made the labels, for which structure
-            (`pestle.labels.signatures`); `None` for labels of any other origin.
-        source, index: file and frame number (from 0) the frame was read from.
-        unread: numbers that the file holds for this frame and that were not read.
-        energy_key: key that the energy was read from, without its place.
-        energy_gap: eV by which the other of `energy` (σ → 0) and `free_energy` lies above the one
-            that was taken; `None` where the file does not hold two that differ.
+        energy_weight, forces_weight, stress_weight: `config_energy_weight`, `config_forces_weight`,
+            `config_stress_weight`.
+        head: name of the head for which the frame was written, if any.
+        charge, spin: `total_charge` (e) and `total_spin` (multiplicity), if given.
+        labelled_by: `pestle_labels`: signature of the model that made the labels, and of the
+            structure (`pestle.labels.signatures`); `None` for labels of any other origin.
+        source, index: file and frame number (from 0) from which the frame was read.
+        notes: remarks of the reader about this frame.
+        unread: numbers in the file for this frame that were not read.
+        energy_key: key from which the energy was read, without its place.
+        energy_gap: other energy of the file minus the one that was read, eV, for files with both
+            `energy` (σ → 0) and `free_energy`; `None` if there are not two different ones.
     """
 
     atoms: Atoms
@@ -60,7 +62,7 @@ class Frame:
 
     @property
     def where(self) -> str:
-        """File and frame number, as every message names a frame."""
+        """File and frame number, as messages name the frame."""
         return f"{self.source} frame {self.index}" if self.source else f"frame {self.index}"
 
     @property
@@ -70,12 +72,12 @@ class Frame:
 
     @property
     def is_isolated_atom(self) -> bool:
-        """Whether this frame is a reference atom: one atom of `config_type` IsolatedAtom."""
+        """Whether this frame is a reference atom: one atom with `config_type` IsolatedAtom."""
         return len(self.atoms) == 1 and self.config_type == ISOLATED_ATOM
 
     @property
     def is_periodic(self) -> bool:
-        """Whether a stress is defined: periodic in all three directions."""
+        """Whether a stress is defined: the frame is periodic in all three directions."""
         return bool(np.all(self.atoms.pbc))
 
     def __len__(self) -> int:

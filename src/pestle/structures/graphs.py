@@ -1,7 +1,7 @@
-"""Neighbour graphs of frames and their batches: what a foundation model reads.
+"""Neighbour graphs of frames and their batches: the input of a foundation model.
 
-A `GraphBatch` holds one or many structures; `collate` joins batches. Structures are numbered by
-`batch`, edges point from sender to receiver, r_ij = r_receiver − r_sender + unit_shift · cell.
+A `GraphBatch` contains one or more structures; `collate` joins batches. `batch` gives the structure
+of each atom. Edges point from sender to receiver: r_ij = r_receiver − r_sender + unit_shift · cell.
 """
 
 from __future__ import annotations
@@ -18,25 +18,27 @@ from pestle.structures.neighbours import Pairs, neighbours
 
 @dataclass
 class GraphBatch:
-    """Structures as tensors. Floats are in the network's dtype unless said otherwise.
+    """Structures as tensors. Floats are in the network's dtype unless stated otherwise.
 
     Attributes:
         numbers: [n_atoms] atomic numbers, int64.
         positions: [n_atoms, 3] Å.
-        cell: [n_graphs, 3, 3] Å, rows are lattice vectors (zero for non-periodic structures).
+        cell: [n_graphs, 3, 3] Å, rows are lattice vectors (zero for structures that are not
+            periodic).
         edge_index: [2, n_edges] sender and receiver, int64.
         unit_shifts: [n_edges, 3] lattice translations of the receiver.
         batch: [n_atoms] graph of each atom, int64.
         ptr: [n_graphs + 1] first atom of each graph, int64.
-        head: [n_graphs] index of the head that predicts it, int64.
+        head: [n_graphs] index of the head that predicts the graph, int64.
         charge, spin: [n_graphs] total charge (e) and spin multiplicity; 0 and 1 unless given.
         periodic: [n_graphs] bool: whether a stress is defined.
-        energy: [n_graphs] eV, float64 always: totals may be large.
+        energy: [n_graphs] eV, always float64, because totals may be large.
         forces: [n_atoms, 3] eV/Å.
         stress: [n_graphs, 3, 3] eV/Å³.
-        energy_weight, forces_weight, stress_weight: [n_graphs] the frame's weight times that of the
-            property; exactly 0 where the label is missing (the label itself is then 0 and unused).
-        frame: [n_graphs] index of the frame in the list the graphs were made from, int64.
+        energy_weight, forces_weight, stress_weight: [n_graphs] weight of the frame times that of
+            the property; exactly 0 if the label is missing (the label itself is then 0 and not
+            used).
+        frame: [n_graphs] index of the frame in the list from which the graphs were made, int64.
     """
 
     numbers: torch.Tensor
@@ -60,6 +62,7 @@ class GraphBatch:
 
     @property
     def n_graphs(self) -> int:
+        """Number of graphs."""
         return int(self.ptr.shape[0] - 1)
 
     @property
@@ -69,6 +72,7 @@ class GraphBatch:
 
     @property
     def n_edges(self) -> int:
+        """Total number of edges."""
         return int(self.edge_index.shape[1])
 
     @property
@@ -157,12 +161,12 @@ def unlabelled(
 def make_graph(
     frame: Frame, cutoff: float, *, index: int = 0, dtype: torch.dtype = torch.float64
 ) -> GraphBatch:
-    """The graph of one frame with its labels and weights.
+    """Make the graph of one frame with its labels and weights.
 
     Args:
         frame: the structure.
-        cutoff: neighbour cutoff in Å.
-        index: written to `GraphBatch.frame`.
+        cutoff: neighbour cutoff, Å.
+        index: value for `GraphBatch.frame`.
         dtype: dtype of the floats (the total energy stays float64).
     """
     atoms, pbc = frame.atoms, np.asarray(frame.atoms.pbc, dtype=bool)

@@ -12,19 +12,17 @@ from ase.geometry import minkowski_reduce
 
 from pestle.structures.frame import ISOLATED_ATOM, Frame
 
-#: A single atom this far from its nearest image (Å) is no crystal: the widest of one atom a cell,
-#: caesium's, has 5.2 Å, and stretched by a half still less than this.
+#: A single atom this far from its nearest image (Å) is not a crystal: the largest distance in a
+#: crystal with one atom per cell is 5.2 Å, in caesium, and less than this if stretched by a half.
 LONE_DISTANCE = 8.0
-#: Begins the note of a frame that was recognised.
+#: Beginning of the note of a frame that was recognised.
 TAKEN = "taken as an isolated atom"
 #: Names of isolated atoms; only letters are compared.
 _NAMES = ("isolatedatom", "isolated", "singleatom", "freeatom", "isoatom", "atomisolated")
 
 
 def image_distance(atoms: Atoms) -> float:
-    """Return the distance in Å from an atom to its nearest periodic image; infinite if not
-    periodic.
-    """
+    """Return the distance in Å from an atom to its nearest periodic image; infinite without one."""
     vectors = atoms.cell.array[atoms.pbc & atoms.cell.array.any(axis=1)]
     if not len(vectors):
         return np.inf
@@ -53,5 +51,5 @@ def recognise(frame: Frame) -> None:
 
 def _is_alone(atoms: Atoms) -> bool:
     lengths = np.linalg.norm(atoms.cell.array[atoms.pbc], axis=1)
-    # The vectors themselves settle it for a crystal's primitive cell, at less cost.
+    # For the primitive cell of a crystal the lengths alone decide, at less cost.
     return bool((lengths >= LONE_DISTANCE).all()) and image_distance(atoms) >= LONE_DISTANCE

@@ -44,8 +44,7 @@ class NeighbourLists:
     def pairs(
         self, positions: np.ndarray, cells: np.ndarray, pbc: np.ndarray, counts: np.ndarray
     ) -> Pairs:
-        """Return all pairs closer than the cutoff, one system after the other, in the order of
-        `neighbours`.
+        """Return all pairs closer than the cutoff, in the order of `neighbours`, system by system.
 
         Args:
             positions: [n_atoms, 3] Å, of all systems one after the other, wrapped or not.
@@ -136,8 +135,10 @@ class _List:
     candidates: Pairs
 
     def at_images(self, images: np.ndarray) -> _List:
-        """Return the list after atoms were moved by lattice vectors [n_atoms, 3], for example by
-        wrapping.
+        """Return the list after atoms were moved by lattice vectors, for example by wrapping.
+
+        Args:
+            images: [n_atoms, 3] lattice vectors by which each atom was moved.
         """
         edge_index, shifts = self.candidates.edge_index, self.candidates.shifts
         shifts = shifts + images[edge_index[0]] - images[edge_index[1]]

@@ -12,20 +12,21 @@ from scipy.spatial import cKDTree
 
 from pestle.structures.frame import Frame
 
-# Pairs are searched up to this multiple of the covalent sum. Every molecule and nearly every solid
-# has a pair below it; a file in Bohr has none, its distances being 1.89 times too long.
+# Pairs are searched up to this multiple of the sum of covalent radii. Every molecule and nearly
+# every solid has a pair below it; a file in Bohr has none, because its distances are 1.89 times too
+# long.
 SEARCH_FRACTION = 1.35
 
 
 @dataclass
 class Pairs:
-    """Pairs of atoms (each once, periodic images included) within the search distance of a frame.
+    """Pairs of atoms (each once, with periodic images) within the search distance of a frame.
 
     Attributes:
-        first, second: [n_pairs] atoms.
+        first, second: [n_pairs] indices of the atoms.
         distance: [n_pairs] Å.
-        ratio: [n_pairs] distance over the sum of covalent radii.
-        cutoff: search distance in Å; all pairs up to here are listed.
+        ratio: [n_pairs] distance divided by the sum of the covalent radii.
+        cutoff: search distance in Å; all pairs up to it are included.
     """
 
     first: np.ndarray
@@ -60,7 +61,7 @@ def pairs_within(frame: Frame, cutoff: float) -> Pairs:
 
 
 def _boxed(frame: Frame, cutoff: float) -> Atoms:
-    """The atoms with a box around them along directions that are not periodic."""
+    """Return the atoms in a box that encloses them along directions that are not periodic."""
     atoms = frame.atoms
     if atoms.pbc.all():
         return atoms
@@ -73,5 +74,5 @@ def _boxed(frame: Frame, cutoff: float) -> Atoms:
 
 
 def bonded_pairs(frame: Frame) -> Pairs:
-    """Pairs up to `SEARCH_FRACTION` times the largest covalent sum of the frame."""
+    """Return all pairs up to `SEARCH_FRACTION` times the largest sum of covalent radii."""
     return pairs_within(frame, SEARCH_FRACTION * 2 * float(covalent_radii[frame.numbers].max()))

@@ -32,7 +32,7 @@ GLOB_CHARACTERS = frozenset("*?[")
 
 @dataclass(frozen=True)
 class LabelKeys:
-    """Keys that the user named; `None` means REF_*, then ASE's calculator."""
+    """Label keys given by the user; `None` means `REF_*`, then ASE's calculator."""
 
     energy: str | None = None
     forces: str | None = None
@@ -42,9 +42,7 @@ class LabelKeys:
 
 @dataclass
 class Reading:
-    """The frames of several files, the number of labels under each key, and what the readers
-    left out.
-    """
+    """The frames of several files, the number of labels under each key, and notes."""
 
     frames: list[Frame] = field(default_factory=list)
     notes: Notes = field(default_factory=Notes)
@@ -53,7 +51,7 @@ class Reading:
     )
 
     def key_counts(self) -> dict[str, dict[str, int]]:
-        """The counts of `keys` in a form that JSON can store."""
+        """Return the counts of `keys` in a form that JSON can store."""
         return {label: dict(counts) for label, counts in self.keys.items()}
 
 
@@ -176,7 +174,8 @@ def _frame(
         counts["forces"][key] += 1
         read["forces"] = key, frame.forces
     stress = None
-    if keys.virials is None or keys.stress is not None:  # a virials key alone says where to look
+    # If the user named only a key for virials, no stress is searched.
+    if keys.virials is None or keys.stress is not None:
         stress, key = _find(keys.stress, "REF_stress", info, calculated, ("stress",))
     if stress is not None:
         stress = _stress_matrix(stress, key, where)
@@ -192,12 +191,12 @@ def _frame(
         else:
             frame.notes.append("stress ignored: not periodic in three directions")
     if not frame.is_periodic:
-        read.setdefault("stress", ("", np.zeros(0)))  # such a frame lacks none
+        read.setdefault("stress", ("", np.zeros(0)))  # a stress is not missing in such a frame
     for name in ("charge", "spin"):
         if getattr(frame, name) is not None:
             read[name] = f"total_{name}", getattr(frame, name)
     frame.unread = unread_of(info, arrays, calculated, len(bare), read)
-    if frame.energy_gap is not None:  # which of the two was taken is said by itself
+    if frame.energy_gap is not None:  # another message reports the second energy
         frame.unread = tuple(
             u for u in frame.unread if (u.place, u.kind) != ("calculator", "energy")
         )
@@ -259,9 +258,7 @@ def _stress_matrix(value: Any, key: str, where: str) -> np.ndarray:
 
 
 def _stress_of_virials(value: Any, atoms: Atoms, key: str, where: str) -> np.ndarray | None:
-    """Return σ = −virial / V in ASE's sign; `None` for a cell of zero volume, which has no
-    stress.
-    """
+    """Return σ = −virial / V in ASE's sign; zero for a cell without volume, which has no stress."""
     matrix = _stress_matrix(value, key, where)
     volume = abs(np.linalg.det(atoms.cell.array))
     return -matrix / volume if volume > 0 else np.zeros((3, 3))

@@ -16,14 +16,14 @@ import numpy as np
 from pestle.errors import PestleError, nearest
 from pestle.structures.frame import Frame
 
-#: What frames without a head belong to, as in mace.
+#: Head of frames that name none, as in mace.
 DEFAULT_HEAD = "Default"
-#: The word for an entry that a frame lacks.
+#: Value of an entry that a frame does not have.
 ABSENT = "absent"
-#: The one selection that leaves nothing out, and says that all frames are one surface.
+#: Selection of all frames, which also declares that they belong to one potential energy surface.
 ALL = "all"
 OWN_KEYS = ("head", "config_type", "charge", "spin")
-#: Other spellings of the entries that hold charge and spin.
+#: Spellings of the entries for charge and spin.
 SPELLINGS = {
     "charge": ("total_charge", "charge"),
     "spin": ("total_spin", "spin", "multiplicity", "spin_multiplicity"),
@@ -33,11 +33,11 @@ _SHOWN = 8
 
 @dataclass(frozen=True)
 class Selection:
-    """Conditions that all must hold.
+    """Conditions that a selected frame must all fulfil.
 
     Attributes:
-        conditions: (key, words of which one must be the frame's).
-        mixed: whether all frames were said to be one surface.
+        conditions: pairs of a key and its allowed values.
+        mixed: whether the user declared that all frames belong to one potential energy surface.
     """
 
     conditions: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -112,7 +112,7 @@ class Selection:
 
 
 def keys_of(frames: Sequence[Frame]) -> list[str]:
-    """Keys that frames can be selected by: Pestle's own, then those of the comment lines."""
+    """Return the keys for a selection: Pestle's own, then those of the comment lines."""
     found: dict[str, None] = dict.fromkeys(OWN_KEYS)
     for frame in frames:
         found.update(dict.fromkeys(_own_name(key) for key in frame.atoms.info))
@@ -120,7 +120,15 @@ def keys_of(frames: Sequence[Frame]) -> list[str]:
 
 
 def word_of(frame: Frame, key: str) -> str:
-    """What a frame has under a key, as a word."""
+    """Return the value of a key of a frame as text.
+
+    Args:
+        frame: the frame.
+        key: the key.
+
+    Returns:
+        The text; `absent` if the frame does not have the key.
+    """
     if key == "head":
         return frame.head or DEFAULT_HEAD
     if key == "config_type":
@@ -137,7 +145,7 @@ def word_of(frame: Frame, key: str) -> str:
 
 
 def same_word(asked: str, word: str) -> bool:
-    """Whether two words mean the same: as numbers, or as texts whatever their case."""
+    """Whether two texts are equal as numbers, or as text without regard to case."""
     return _normal(asked) == _normal(word)
 
 
@@ -149,7 +157,7 @@ def _normal(word: str) -> Any:
 
 
 def _text(value: Any) -> str:
-    """A value of a comment line as one word; a grid of k-points as 4x4x4."""
+    """Return a value of a comment line as one word; a grid of k-points as 4x4x4."""
     if isinstance(value, str):
         return value.strip() or ABSENT
     array = np.asarray(value)
@@ -159,7 +167,7 @@ def _text(value: Any) -> str:
 
 
 def _own_name(key: str) -> str:
-    """charge and spin by one name each."""
+    """Return the common name of the different spellings of charge and spin."""
     return next((own for own, names in SPELLINGS.items() if key in names), key)
 
 

@@ -10,16 +10,18 @@ from pathlib import Path
 
 from pestle.errors import PestleError
 
-#: Numbers in a frame below which a claim costs nothing: the reader says what is missing.
+#: Frames with fewer numbers than this are not checked: reading them costs little, and the reader
+#: reports what is missing.
 _MANY = 1_000_000
-#: Columns of a frame that names none: symbol, x, y, z.
+#: Columns of a frame without `Properties`: symbol, x, y, z.
 _PLAIN_COLUMNS = 4
 _PROPERTIES = re.compile(rb"""Properties\s*=\s*["'{]?([^\s"'}]+)""")
 
 
 def require_room_for_atoms(path: Path) -> None:
-    """Check that the atoms of every frame fit into the rest of the file, with one character per
-    column.
+    """Check that the atoms of every frame fit into the rest of the file.
+
+    Each column needs at least one character.
 
     Raises:
         PestleError: the atoms of a frame do not fit; the message names the frame.
@@ -29,7 +31,7 @@ def require_room_for_atoms(path: Path) -> None:
         while line := stream.readline():
             try:
                 count = int(line)
-            except ValueError:  # the end, or something that the reader will say
+            except ValueError:  # the end of the file, or an error that the reader reports
                 return
             columns = _columns(stream.readline())
             few = 0 <= count * columns < _MANY

@@ -16,7 +16,7 @@ WEIGHTS = ("weight", "energy_weight", "forces_weight", "stress_weight")
 
 
 def not_finite_parts(frame: Frame) -> list[str]:
-    """Names of the parts of a frame that are not finite numbers of the right shape."""
+    """Return the names of the parts of a frame that are not finite numbers of the right shape."""
     n = len(frame)
     parts: list[tuple[str, Any, tuple[int, ...]]] = [
         ("positions", frame.atoms.positions, (n, 3)),
@@ -37,12 +37,12 @@ def not_finite_parts(frame: Frame) -> list[str]:
 
 
 def cell_is_flat(frame: Frame) -> bool:
-    """Whether the periodic directions span (nearly) no volume, area or length."""
+    """Whether the volume, area or length of the periodic directions is (nearly) zero."""
     pbc = np.asarray(frame.atoms.pbc, dtype=bool)
     if not pbc.any():
         return False
     vectors = frame.atoms.cell.array[pbc]
-    # Length, area or volume that the periodic directions span.
+    # Length, area or volume of the periodic directions.
     measure = np.sqrt(max(np.linalg.det(vectors @ vectors.T), 0.0))
     if pbc.all():
         return bool(measure < MIN_VOLUME_PER_ATOM * max(len(frame), 1))
@@ -50,7 +50,7 @@ def cell_is_flat(frame: Frame) -> bool:
 
 
 def has_unknown_element(frame: Frame) -> bool:
-    """Whether it holds no atom, or one without an element (Z = 0)."""
+    """Whether a frame contains no atom, or an atom without an element (Z = 0)."""
     return len(frame) == 0 or bool((frame.numbers <= 0).any())
 
 

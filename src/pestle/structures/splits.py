@@ -1,4 +1,4 @@
-"""Training, validation and test frames: given files, or a seeded fraction."""
+"""Training, validation and test frames, from given files or by a seeded split."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pestle.structures.reading import LabelKeys, read_frames
 from pestle.structures.selection import Selection
 from pestle.structures.soundness import is_sound
 
-#: How to train without validation, and what that costs.
+#: Text for messages: how to train without validation, and the consequences.
 WITHOUT = (
     "train without validation, --set data.valid_fraction=0: the last model is kept, nothing ends "
     "the run early, and no error is on unseen frames"
@@ -27,15 +27,17 @@ WITHOUT = (
 
 @dataclass
 class Splits:
-    """The frames of a run. Isolated atoms given for training or validation are kept apart.
+    """The frames of a run. Isolated atoms from training and validation files are separate.
 
     Attributes:
-        train, valid, test: frames without isolated atoms (test: with them).
-        isolated: isolated atoms of the first two.
-        keys: split → label → key under which it was found → frames.
-        held_out: whether the validation frames are a fraction of the training frames.
-        n_train_given: training frames from which `train` was drawn.
-        notes: how the files were read.
+        train: training frames.
+        valid: validation frames.
+        test: test frames.
+        isolated: isolated atoms.
+        keys: name of the set → label → key → number of labels that were read under it.
+        held_out: whether the validation frames were split off from the training files.
+        n_train_given: number of training frames from which `train` was drawn.
+        notes: notes of the readers.
     """
 
     train: list[Frame] = field(default_factory=list)
@@ -48,7 +50,7 @@ class Splits:
     notes: Notes = field(default_factory=Notes)
 
     def named(self) -> dict[str, list[Frame]]:
-        """name → frames, as the checks and the report want them."""
+        """Return name of the set → frames, without empty sets; isolated atoms belong to `train`."""
         splits = {"train": [*self.train, *self.isolated], "valid": self.valid, "test": self.test}
         return {name: frames for name, frames in splits.items() if frames}
 
@@ -57,11 +59,14 @@ def read_splits(data: DataSettings) -> Splits:
     """Read and split the data of a run.
 
     Args:
-        data: files, keys, and the fraction that is held out with its seed.
+        data: files, keys, selection, and the fraction of validation frames with its seed.
+
+    Returns:
+        The frames.
 
     Raises:
-        PestleError: no training file, too few frames to hold any out, or a selection that leaves a
-            set empty.
+        PestleError: there is no training file, there are too few frames to split, or a selection
+            leaves a set empty.
     """
     if not data.train:
         raise PestleError(
@@ -87,7 +92,7 @@ def read_splits(data: DataSettings) -> Splits:
             continue
         rest, isolated = split_isolated_atoms(frames)
         setattr(splits, name, rest)
-        # Isolated atoms define E0s: they belong to training, whichever of these files holds them.
+        # Isolated atoms define E0s, so that those of validation files are used for training, too.
         splits.isolated = distinct_atoms([*splits.isolated, *isolated])
     if data.no_validation:
         if not splits.train:
@@ -136,7 +141,7 @@ def correction_of(data: DataSettings) -> D3 | None:
     """Return the D3 correction to subtract from the labels; `None` if there is none.
 
     Raises:
-        PestleError: the labels are stated to contain none, or it cannot be calculated.
+        PestleError: the settings say that the labels contain none, or it cannot be calculated.
     """
     if data.subtract_dispersion is None:
         return None
@@ -154,8 +159,11 @@ def hold_out(frames: list[Frame], fraction: float, seed: int) -> tuple[list[Fram
 
     Args:
         frames: the frames.
-        fraction: share of the validation frames, 0 to 1.
+        fraction: fraction of validation frames, 0 to 1.
         seed: seed of the split.
+
+    Returns:
+        Training frames and validation frames.
 
     Raises:
         PestleError: there are fewer than two frames, or only copies of one structure.
@@ -172,7 +180,7 @@ def hold_out(frames: list[Frame], fraction: float, seed: int) -> tuple[list[Fram
     chosen: set[int] = set()
     copies = _copies(frames)
     for k in np.random.default_rng(seed).permutation(len(frames)).tolist():
-        # All copies of a structure go to one side: a model must not be judged on its training data.
+        # All copies of a structure go to one set, so that validation frames are not trained on.
         if len(chosen) < count and len(copies.get(k, [k])) < len(frames):
             chosen.update(copies.get(k, [k]))
     if not chosen or len(chosen) == len(frames):
@@ -186,8 +194,8 @@ def hold_out(frames: list[Frame], fraction: float, seed: int) -> tuple[list[Fram
 
 
 def _copies(frames: Sequence[Frame]) -> dict[int, list[int]]:
-    """Index of a frame → indices of all frames with its structure, where there are several."""
-    sound = [frame for frame in frames if is_sound(frame)]  # the checks name what is broken
+    """Return index of a frame → indices of all copies of its structure, if there are any."""
+    sound = [frame for frame in frames if is_sound(frame)]  # the checks report the others
     index = {id(frame): k for k, frame in enumerate(frames)}
     groups = same_groups(sound, [bonded_pairs(frame) for frame in sound])
     members = [[index[id(sound[j])] for j in group] for group in groups]
@@ -195,7 +203,7 @@ def _copies(frames: Sequence[Frame]) -> dict[int, list[int]]:
 
 
 def distinct_atoms(frames: Sequence[Frame]) -> list[Frame]:
-    """Isolated atoms without repetition of the same element and energy."""
+    """Return isolated atoms without repetitions of element, energy and head."""
     seen: dict[tuple, Frame] = {}
     for frame in frames:
         seen.setdefault((int(frame.numbers[0]), frame.energy, frame.head), frame)

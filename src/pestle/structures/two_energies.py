@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-#: eV within which two energies of one frame are the same.
+#: Two energies of a frame that differ by less are the same (eV).
 SAME_ENERGY = 1e-6
-#: eV/atom that smearing can explain. Further apart, `free_energy` is something else, such as a
-#: Gibbs energy with vibrations.
+#: Largest difference that smearing can explain (eV/atom). If it is larger, `free_energy` is
+#: something else, such as a Gibbs energy with vibrations.
 SMEARING_LIMIT = 0.1
 
 _OTHER = {"energy": "free_energy", "free_energy": "energy"}
@@ -47,7 +47,7 @@ def energy_gap(key: str, energy: float, calculated: Mapping[str, Any]) -> float 
 
 
 def _number(value: Any) -> float | None:
-    """A finite number; `None` for anything else."""
+    """Return a finite number; `None` for anything else."""
     try:
         array = np.asarray(value, dtype=float).ravel()
     except (TypeError, ValueError):

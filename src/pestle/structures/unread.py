@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from ase.stress import voigt_6_to_full_3x3_stress
 
-# Keys that are read as what they are, or that only describe a frame.
+# Keys that are read elsewhere, or that only describe a frame.
 _READ_ANYWAY = frozenset(
     {"config_type", "head", "total_charge", "total_spin", "pestle_labels", "config_weight",
      "config_energy_weight", "config_forces_weight", "config_stress_weight", "pbc", "ENCUT", "IVDW"}
 )  # fmt: skip
-# Arrays that every structure can have, and that are no labels of this kind whatever their shape.
+# Arrays that any structure can have, and that are not labels, whatever their shape.
 _STRUCTURE = frozenset(
     {"numbers", "positions", "masses", "momenta", "tags", "initial_magmoms", "initial_charges",
      "move_mask", "spacegroup_kinds", "castep_labels", "occupancy"}
@@ -34,7 +34,7 @@ _FORCES = frozenset({"force", "forces", "frc", "f"})
 _GRADIENTS = frozenset({"gradient", "gradients", "grad", "grads"})
 _CHARGE = frozenset({"charge", "net_charge", "tot_charge", "totalcharge", "q"})
 _SPIN = frozenset({"spin", "multiplicity", "spin_multiplicity", "mult", "2s+1"})
-# An energy with one of these words is another one than the total energy of the frame.
+# An energy whose name contains one of these words is not the total energy of the frame.
 _OTHER_ENERGY = frozenset(
     {"formation", "atomization", "atomisation", "binding", "interaction", "cohesive", "fermi",
      "kinetic", "zero", "zpe", "homo", "lumo", "gap", "weight", "sigma", "std", "var",
@@ -42,7 +42,7 @@ _OTHER_ENERGY = frozenset(
      "per"}
 )  # fmt: skip
 
-# Neutral closed shells are what every model takes a frame without these keys for.
+# Without these keys every model assumes a neutral closed-shell structure.
 _PLAIN = {"charge": 0.0, "spin": 1.0}
 
 
@@ -51,10 +51,10 @@ class Unread:
     """One key of one frame that was not read.
 
     Attributes:
-        key: its name.
+        key: name of the key.
         place: `info` (the comment line), `arrays` (columns) or `calculator`.
         kind: `energy`, `per-atom energy`, `forces`, `gradients`, `stress`, `virials`, `charge`,
-            `spin`, or, where the name says nothing, `number`, `tensor`, `vectors`.
+            `spin` or, if the name is unknown, `number`, `tensor`, `vectors`.
         lacking: whether the frame has no label of this kind.
     """
 
@@ -66,7 +66,7 @@ class Unread:
 
 @cache
 def _unread(key: str, place: str, kind: str, lacking: bool) -> Unread:
-    """One object for all frames alike."""
+    """Return one shared object for all equal arguments."""
     return Unread(key, place, kind, lacking)
 
 
@@ -116,7 +116,7 @@ def _candidates(
 
 
 def _kind(key: str, value: Any, place: str, n_atoms: int) -> str | None:
-    """What a key can be by its shape and its name; `None` for what has no label's shape."""
+    """Return the kind of a key from its shape and name; `None` if no label has its shape."""
     array = np.asarray(value)
     if array.dtype.kind not in "iuf":
         return None
@@ -133,9 +133,7 @@ def _kind(key: str, value: Any, place: str, n_atoms: int) -> str | None:
 
 
 def name_kind(key: str) -> str | None:
-    """Return the kind of numbers that a name means, for any program; `None` if the name is
-    unknown.
-    """
+    """Return the kind of numbers that a name means in any program; `None` if it is unknown."""
     lower = key.lower()
     if lower in _CHARGE or lower in _SPIN:
         return "charge" if lower in _CHARGE else "spin"

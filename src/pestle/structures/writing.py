@@ -20,8 +20,8 @@ from pestle.structures.frame import Frame
 #: Names the model that made the labels, if they do not come from the original calculation.
 LABELLED_BY = "pestle_labels"
 
-# Written from the frame's own fields, and never from what was left over in info and arrays: a label
-# that the frame does not hold must not come back when the file is read.
+# These are written from the frame's own fields, never from info and arrays: a label that the frame
+# does not have must not reappear when the file is read.
 _LABELS = {
     "REF_energy", "REF_forces", "REF_stress", "REF_virials", "energy", "free_energy", "forces",
     "stress", "virial", "virials",
@@ -35,20 +35,20 @@ _COLUMN_TYPES = {"f": "R", "i": "I", "u": "I", "b": "L", "U": "S", "S": "S", "O"
 
 
 def write_frames(path: Path | str, frames: Iterable[Frame]) -> int:
-    """Write frames as extended XYZ: eV, eV/Å, eV/Å³; whole or not at all.
+    """Write frames as extended XYZ in eV, eV/Å and eV/Å³, completely or not at all.
 
-    Labels go under `REF_energy`, `REF_forces` and `REF_stress` (ASE's Voigt order xx yy zz yz xz xy
-    where it is symmetric, else the 9 numbers of the rows); a label that a frame lacks is not
-    written. `config_type`, weights other than 1, `head`, `total_charge`, `total_spin` and
-    `pestle_labels` (the frame's `labelled_by`) are kept, and so is everything else in `atoms.info`
-    and `atoms.arrays`. Constraints are not; line breaks inside a text become spaces.
+    Labels are written as `REF_energy`, `REF_forces` and `REF_stress` (in ASE's Voigt order xx yy zz
+    yz xz xy if it is symmetric, otherwise the 9 numbers of the rows). Missing labels are not
+    written. `config_type`, weights other than 1, `head`, `total_charge`, `total_spin`,
+    `pestle_labels` (the frame's `labelled_by`) and everything else in `atoms.info` and
+    `atoms.arrays` are written. Constraints are not; line breaks inside a text become spaces.
 
     Args:
-        path: file to write; its folder is made.
+        path: file to write; its folder is created.
         frames: any number of frames; they are written one by one and not collected.
 
     Returns:
-        How many were written.
+        The number of frames.
     """
     count = 0
     with replacing(Path(path)) as temporary, temporary.open("w", encoding="utf-8") as stream:
@@ -59,7 +59,7 @@ def write_frames(path: Path | str, frames: Iterable[Frame]) -> int:
 
 
 def _text(frame: Frame) -> str:
-    """One frame: number of atoms, comment line, one line per atom."""
+    """Return one frame as text: number of atoms, comment line, one line per atom."""
     names, columns = [], []
     for name, array in _arrays(frame).items():
         kind = _COLUMN_TYPES[array.dtype.kind]
@@ -75,7 +75,7 @@ def _text(frame: Frame) -> str:
 
 
 def _arrays(frame: Frame) -> dict[str, np.ndarray]:
-    """Columns by name, symbols and positions first."""
+    """Return the columns by name, symbols and positions first."""
     arrays = {
         "species": np.array(frame.atoms.get_chemical_symbols()),
         "pos": np.asarray(frame.atoms.positions, dtype=float),
@@ -89,7 +89,7 @@ def _arrays(frame: Frame) -> dict[str, np.ndarray]:
 
 
 def _cells(column: np.ndarray, kind: str) -> list[str]:
-    """A column as text; the shortest form that reads back as the same number."""
+    """Return a column as text, in the shortest form that gives the same number when it is read."""
     if kind == "R":
         return [repr(x) for x in column.astype(float).tolist()]
     if kind == "L":
@@ -98,7 +98,7 @@ def _cells(column: np.ndarray, kind: str) -> list[str]:
 
 
 def _info(frame: Frame) -> dict[str, Any]:
-    """Key-value pairs of the comment line."""
+    """Return the key-value pairs of the comment line."""
     info: dict[str, Any] = {}
     if frame.energy is not None:
         info["REF_energy"] = float(frame.energy)
@@ -120,14 +120,14 @@ def _info(frame: Frame) -> dict[str, Any]:
 
 
 def _stress(stress: np.ndarray) -> np.ndarray:
-    """6 numbers where that loses nothing, else 9."""
+    """Return 6 numbers if the stress is symmetric, otherwise 9."""
     if np.array_equal(stress, stress.T):
         return full_3x3_to_voigt_6_stress(stress)
     return stress.ravel()
 
 
 def _readable(info: Mapping[str, Any]) -> dict[str, Any]:
-    """What ASE's reader needs: texts on one line, their backslashes escaped, none of them empty."""
+    """Adapt texts to ASE's reader: one line, escaped backslashes, not empty."""
     texts = {k: " ".join(v.split()).replace("\\", "\\\\") for k, v in info.items() if _is_text(v)}
     return {k: texts.get(k, v) for k, v in info.items() if not _is_text(v) or texts[k]}
 

@@ -1,4 +1,4 @@
-"""Which frames share a batch: at most so many frames and so many edges, in a seeded order."""
+"""Division of frames into batches with a limited number of frames and edges, in a seeded order."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pestle.structures.graphs import GraphBatch, collate
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """Batches of an epoch.
+    """The batches of an epoch.
 
     Attributes:
-        graphs: the training graphs; one may stand in it several times (repeated isolated atoms).
-        batch_size: frames in a batch at most.
-        max_edges: edges in a batch at most; a graph larger than that makes a batch of its own.
-        seed: of the order.
+        graphs: the training graphs; repeated isolated atoms occur several times.
+        batch_size: largest number of graphs in a batch.
+        max_edges: largest number of edges in a batch; a larger graph is a batch of its own.
+        seed: seed of the order.
     """
 
     graphs: Sequence[GraphBatch]
@@ -29,12 +29,18 @@ class BatchPlan:
 
     @cached_property
     def edges(self) -> list[int]:
-        """Edges of each graph, which is made once for them."""
+        """Number of edges of each graph. Each graph is created once to count them."""
         return [graph.n_edges for graph in self.graphs]
 
     def indices(self, epoch: int) -> list[list[int]]:
-        """Members of each batch of an epoch. The order depends on the seed and the epoch alone, so
-        that a resumed run meets the batches that the uninterrupted one does."""
+        """Return the indices of the graphs in each batch of an epoch.
+
+        The order depends only on seed and epoch, so that a resumed run has the same batches as an
+        uninterrupted one.
+
+        Args:
+            epoch: number of the epoch.
+        """
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.graphs))
         batches: list[list[int]] = []
         edges = 0
@@ -49,10 +55,15 @@ class BatchPlan:
         return batches
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[GraphBatch]:
-        """The batches of an epoch from the `start`-th on."""
+        """Yield the batches of an epoch.
+
+        Args:
+            epoch: number of the epoch.
+            start: number of batches to skip.
+        """
         for members in self.indices(epoch)[start:]:
             yield collate([self.graphs[k] for k in members])
 
     def steps(self, epoch: int = 1) -> int:
-        """Batches in an epoch."""
+        """Return the number of batches in an epoch."""
         return len(self.indices(epoch))

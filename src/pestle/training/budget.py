@@ -1,7 +1,7 @@
-"""How long a run trains at most, and when it is evaluated: all in updates, whatever the method.
+"""Length of a run and times of its evaluations, in updates.
 
-An update is one step of the optimiser: the one measure that means the same for 20 frames and for
-20,000, with replay and without. An epoch is a number of updates that a mixture defines.
+An update is one step of the optimiser. It means the same for 20 and for 20,000 frames, with and
+without replay. An epoch is a number of updates that the mixture defines.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pestle.errors import PestleError
 from pestle.settings.run import LossSettings, TrainSettings
 
-#: Updates between evaluations where nobody says: an evaluation of 50 structures costs about a tenth
+#: Default number of updates between evaluations: an evaluation of 50 structures costs about a tenth
 #: of them.
 UPDATES_BETWEEN = 50
-#: Evaluations that a short run has at least.
+#: Smallest number of evaluations in a short run.
 MIN_EVALUATIONS = 10
-#: Updates and epochs, the longer of the two, that bound a run where nobody says: plateaus of the
-#: validation figure end it before.
+#: Default upper limit of a run, in updates and epochs; the longer one applies. Plateaus of the
+#: validation figure usually end the run before.
 GUARD_UPDATES, GUARD_EPOCHS = 20_000, 200
 
 
@@ -27,7 +27,7 @@ class Budget:
     """The length of a run.
 
     Attributes:
-        updates: at most.
+        updates: largest number of updates.
         per_epoch: updates in an epoch.
         interval: updates between evaluations.
     """
@@ -38,32 +38,40 @@ class Budget:
 
     @property
     def epochs(self) -> int | float:
-        """The same in epochs."""
+        """Length of the run in epochs."""
         return self.epochs_after(self.updates)
 
     def epochs_after(self, updates: int) -> int | float:
-        """Epochs done after so many updates; a whole number where they are whole."""
+        """Return the epochs that a number of updates makes, as an integer if it is whole."""
         whole, rest = divmod(updates, self.per_epoch)
         return whole if rest == 0 else round(updates / self.per_epoch, 4)
 
     def epoch_of(self, updates: int) -> int:
-        """The epoch (from 1) of the update that follows so many."""
+        """Return the number of the epoch, from 1, that contains the next update.
+
+        Args:
+            updates: number of updates done.
+        """
         return updates // self.per_epoch + 1
 
     def evaluates_after(self, updates: int) -> bool:
-        """Whether the model is evaluated then, the end included."""
+        """Whether the model is evaluated after this number of updates, as it is at the end."""
         return updates == self.updates or self.on_grid(updates)
 
     def on_grid(self, updates: int) -> bool:
-        """Whether that is a regular evaluation, which a longer run has, too."""
+        """Whether a regular evaluation follows this number of updates.
+
+        The evaluation at the end may be an extra one, which a longer run would not have.
+        """
         return updates % self.interval == 0
 
 
 def make_budget(train: TrainSettings, per_epoch: int) -> Budget:
-    """The budget of complete settings.
+    """Calculate the length of a run from complete settings.
 
     Args:
-        train: with `updates` or `epochs`, or with neither for the guard.
+        train: settings with `updates` or `epochs`; with neither, the upper limit `GUARD_UPDATES` or
+            `GUARD_EPOCHS` applies.
         per_epoch: updates in an epoch.
     """
     if train.epochs is not None:
@@ -75,16 +83,21 @@ def make_budget(train: TrainSettings, per_epoch: int) -> Budget:
 
 
 def default_interval(updates: int, per_epoch: int) -> int:
-    """Epochs between evaluations where nobody says."""
+    """Return the number of epochs between evaluations, if the settings give none.
+
+    Args:
+        updates: updates of the run.
+        per_epoch: updates in an epoch.
+    """
     enough = math.ceil(UPDATES_BETWEEN / per_epoch)
     return max(1, min(enough, updates // (MIN_EVALUATIONS * per_epoch)))
 
 
 def second_stage_at(settings: LossSettings, budget: Budget) -> int | None:
-    """Updates before the second stage of the loss; `None` without one.
+    """Return the number of updates before the second stage of the loss; `None` without one.
 
     Raises:
-        PestleError: the run is over before.
+        PestleError: the run ends before the second stage.
     """
     epoch = settings.stage_two_epoch
     if epoch is None:

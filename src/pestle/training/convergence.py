@@ -1,4 +1,4 @@
-"""Whether a run ended because there was nothing more to learn, or because its time was over."""
+"""Judgement whether a run had converged when it ended."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ def convergence(
 ) -> Convergence:
     """Judge the end of a run.
 
-    A run has not converged if its best evaluation is among the last `window`, and these lowered the
-    best value by more than `threshold`. A run with fewer evaluations is judged by all of them.
+    A run has not converged if its best evaluation is among the last `window` ones and these lowered
+    the best figure by more than `threshold`. A run with fewer evaluations is judged by all of them.
 
     Args:
-        evaluations: (update, validation figure) in order, the start included; lower is better.
-        window: evaluations that count as the last.
-        threshold: relative improvement over them that says that there is more to gain.
+        evaluations: (update, validation figure) in order, including the start; lower is better.
+        window: number of evaluations that count as the last ones.
+        threshold: relative improvement above which more training would help.
+
+    Returns:
+        The judgement, with the improvement over these evaluations and the best update.
     """
     assert evaluations
-    # The start is no result: with nothing else before, all that was learned is recent.
+    # The starting model always counts as "before", so that a short run is judged as a whole.
     first = max(1, len(evaluations) - window)
     before, last = evaluations[:first], evaluations[first:]
     best_before = min(value for _, value in before)

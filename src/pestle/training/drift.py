@@ -1,4 +1,4 @@
-"""Drift: how far a model has moved from the foundation's own predictions on broad structures."""
+"""Drift: the distance of a model from the foundation's predictions on broad structures."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pestle.structures.frame import Frame
 
 
 class DriftWatch:
-    """Compares a model with the foundation on structures that need no labels.
+    """Compares a model with the foundation on structures without labels.
 
     Args:
         frames: the structures.
-        foundation: where the model came from; its predictions are the reference.
+        foundation: the model before training; its predictions are the reference.
         head: head of the foundation.
-        max_edges: edges in a batch; by default the model's `edges_at_once`.
+        max_edges: largest number of edges in a batch; by default the model's `edges_at_once`.
     """
 
     def __init__(
@@ -36,7 +36,11 @@ class DriftWatch:
         )
 
     def measure(self, model: Foundation) -> dict[str, Drift]:
-        """Head → how far it is from the foundation."""
+        """Measure the drift of each head of a model.
+
+        Returns:
+            Head → RMS difference of interaction energies (meV/atom) and forces (meV/Å).
+        """
         return {head: self._head(model, head) for head in model.heads}
 
     def _head(self, model: Foundation, head: str) -> Drift:

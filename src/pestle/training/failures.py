@@ -1,4 +1,4 @@
-"""What a run that cannot go on says: which frames did it, and what to change."""
+"""Errors of a run that cannot continue, with the frames responsible and the settings to change."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from pestle.training.objective import TrainingData
 
 
 class TrainingFailed(PestleError):
-    """Training made numbers that are not finite, or ran out of memory; the best model so far is
-    kept."""
+    """Training gave numbers that are not finite, or ran out of memory.
+
+    The best model so far is kept.
+    """
 
     exit_code = 1
 
@@ -24,14 +26,17 @@ class TrainingFailed(PestleError):
 def not_finite(
     what: str, update: int, draw: Draw, data: TrainingData, is_finite: Callable[[Draw], bool]
 ) -> TrainingFailed:
-    """Name the frames of an update whose own loss or gradient is not finite.
+    """Create the error for a loss or gradient that is not finite, with the frames that cause it.
 
     Args:
-        what: the loss or the gradient.
-        update: its number, from 1.
-        draw: its graphs.
-        data: where they come from.
-        is_finite: whether loss and gradient of a draw are.
+        what: "the loss" or "the gradient".
+        update: number of the update, from 1.
+        draw: the graphs of the update.
+        data: frames and graphs of the run.
+        is_finite: tells whether a draw gives a finite loss and gradient.
+
+    Returns:
+        The error. It names all frames of the update if none of them fails alone.
     """
     sources = [(draw.target, data.train_frames, data.train_graphs)]
     if data.replay is not None:
@@ -55,7 +60,14 @@ def not_finite(
 def fits_update(
     device: torch.device, draw: Draw, settings: RunSettings, doing: str
 ) -> AbstractContextManager[None]:
-    """An update that does not fit the device names the settings that make it smaller."""
+    """Return a context that turns lack of memory in an update into an error with settings to lower.
+
+    Args:
+        device: the device.
+        draw: the graphs of the update.
+        settings: settings of the run.
+        doing: what is being done, e.g. "in a trial update".
+    """
     train = settings.train
     bound = "no bound" if train.max_edges is None else f"{train.max_edges:,}"
     lower = [f"train.max_edges (now {bound})", f"train.batch_size (now {train.batch_size})"]

@@ -1,8 +1,8 @@
-"""The zero-step gate: before its first update an adapted model must still be the foundation.
+"""The zero-step gate: before its first update an adapted model must predict like the foundation.
 
-Forces must agree, and energies up to the shift of the reference energies. If they do not, the
-stages between foundation and adapted model are tried one by one and the first that changes the
-predictions is named.
+Forces must agree, and energies up to the change of the reference energies. If they do not, the
+steps from the foundation to the adapted model are tested one by one, and the error names the first
+step that changes the predictions.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pestle.records.manifest import Gate
 from pestle.settings.run import TrainSettings
 from pestle.structures.frame import Frame, thinned
 
-#: dtype → (eV/atom, eV/Å, eV/Å³) plus a share of the largest force; several times the rounding seen
-#: when the same model sums in another order.
+#: dtype → tolerances in eV/atom, eV/Å and eV/Å³, and a fraction of the largest force that is added;
+#: several times the rounding differences when the same model sums in another order.
 TOLERANCES = {
     "float64": (1e-7, 1e-6, 1e-8, 1e-9),
     "float32": (1e-4, 1e-3, 1e-5, 1e-4),
@@ -33,8 +33,8 @@ class Stage:
 
     Attributes:
         part: what the step did, in words for the user.
-        model: the model after it.
-        head: head of that model that serves the target data.
+        model: the model after the step.
+        head: the head of this model that predicts the target data.
     """
 
     part: str
@@ -43,7 +43,7 @@ class Stage:
 
 
 def _expected_shift(frame: Frame, start: Stage, end: Stage) -> float:
-    """Energy difference that the reference energies alone make, in eV (float64)."""
+    """Return the energy difference in eV (float64) that the reference energies alone cause."""
     before = start.model.reference_energies[start.head]
     after = end.model.reference_energies[end.head]
     return float(sum(after[int(z)] - before[int(z)] for z in frame.numbers))
@@ -68,7 +68,7 @@ def _compare(
 
 
 def _worst(so_far: float, difference: float | np.ndarray) -> float:
-    """Largest magnitude; a NaN counts as infinite."""
+    """Return the largest magnitude so far; a NaN counts as infinite."""
     size = float(np.max(np.abs(difference), initial=0.0))
     return max(so_far, float("inf") if np.isnan(size) else size)
 
@@ -80,16 +80,19 @@ def zero_step_gate(
     *,
     known: KnownPredictions | None = None,
 ) -> Gate:
-    """Compare the last stage with the first on training frames.
+    """Compare the adapted model with the foundation on training frames.
 
     Args:
-        frames: training frames; a seeded choice of them is predicted.
+        frames: training frames; a seeded selection of them is predicted.
         stages: the foundation first, the adapted model last.
-        settings: dtype, frames to predict at most (`gate_frames`), seed and edges in a batch.
-        known: what the first stage said of frames before.
+        settings: dtype, number of frames to predict (`gate_frames`), seed, and edges in a batch.
+        known: earlier predictions of the first stage.
+
+    Returns:
+        The largest differences in eV/atom, eV/Å and eV/Å³.
 
     Raises:
-        PestleError: they differ; names the part that broke it and by how much.
+        PestleError: they exceed the tolerances; names the step that caused it and the difference.
     """
     chosen = thinned(frames, settings.gate_frames, settings.seed)
     max_edges = settings.eval_batch_edges

@@ -1,7 +1,7 @@
-"""What a keeper of breadth is: it adds a term to the loss of an update, or masks its gradient.
+"""Keepers of breadth add a term to the loss of an update, or change its gradient.
 
-A keeper is made from the adapted model before its first update, also when a run is resumed, and
-remembers of the start what it needs. So a checkpoint holds nothing of it.
+A keeper is created from the adapted model before the first update, also when a run is resumed, and
+stores what it needs of this start. A checkpoint therefore contains nothing of it.
 """
 
 from __future__ import annotations
@@ -13,16 +13,19 @@ from pestle.structures.graphs import GraphBatch
 
 
 class Keeper:
-    """Keeps a training model near its start; by default it does nothing."""
+    """Keeps a model near its start during training; this base class does nothing."""
 
     def penalty(
         self, of_replay: Prediction | None, replay: GraphBatch | None
     ) -> torch.Tensor | None:
-        """What an update adds to the loss: a differentiable scalar, zero at the start.
+        """Return the term that is added to the loss of an update.
 
         Args:
-            of_replay: what the training model says of the replay batch.
-            replay: that batch; `None` where no replay joins the update.
+            of_replay: the model's prediction of the replay batch.
+            replay: the replay batch; `None` if the update has none.
+
+        Returns:
+            A differentiable scalar tensor, zero at the start of the training; `None` for no term.
         """
         return None
 

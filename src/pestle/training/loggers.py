@@ -1,4 +1,4 @@
-"""Where metrics go: metrics.jsonl always, TensorBoard and Weights & Biases when asked."""
+"""Loggers of metrics: always metrics.jsonl, TensorBoard and Weights & Biases on request."""
 
 from __future__ import annotations
 
@@ -14,25 +14,34 @@ from pestle.settings.run import LogSettings
 
 
 class MetricsFile:
-    """metrics.jsonl: one JSON object per evaluation."""
+    """The file metrics.jsonl, with one JSON object per evaluation."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def begin(self, lines: Sequence[str]) -> None:
-        """Hold these lines and no others: those of a checkpoint, whatever has become of the file
-        since. A resumed run will write the later ones again."""
+        """Replace the content of the file by the lines of a checkpoint.
+
+        A resumed run writes later evaluations again.
+
+        Args:
+            lines: the lines, without line ends.
+        """
         write_text(self.path, "".join(line + "\n" for line in lines))
 
     def write(self, record: MetricsLine) -> str:
-        """Add an evaluation; returns its line."""
+        """Append an evaluation.
+
+        Returns:
+            Its line.
+        """
         line = record.line
         append_text(self.path, line + "\n")
         return line
 
 
 def _numbers(record: MetricsLine) -> dict[str, float]:
-    """What is measured, under slash-joined names."""
+    """Return the numbers of an evaluation under names joined by slashes."""
     content = record.to_json()
     del content["format"]
     return _flat(content)
@@ -49,7 +58,7 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
 
 
 class TensorBoard:
-    """TensorBoard events, as torch writes them."""
+    """Writes TensorBoard events."""
 
     def __init__(self, folder: Path) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -57,31 +66,33 @@ class TensorBoard:
         self.writer = SummaryWriter(str(folder))
 
     def write(self, record: MetricsLine) -> None:
+        """Write the numbers of an evaluation."""
         for name, value in _numbers(record).items():
             self.writer.add_scalar(name, value, record.step)
         self.writer.flush()
 
 
 class WeightsAndBiases:
-    """A Weights & Biases run."""
+    """Writes to a Weights & Biases run."""
 
     def __init__(self, project: str, folder: Path, identity: str) -> None:
         import wandb
 
-        # The same id when the run is resumed: one run there, too.
+        # A resumed run has the same id, so that it continues the same Weights & Biases run.
         self.run = wandb.init(
             project=project, dir=str(folder), name=folder.name, id=identity[:16], resume="allow"
         )
 
     def write(self, record: MetricsLine) -> None:
+        """Write the numbers of an evaluation."""
         self.run.log(_numbers(record), step=record.step)
 
 
 def require_loggers(settings: LogSettings) -> None:
-    """What was asked for must be installed, before an hour of training is spent.
+    """Check that the requested loggers are installed, before time is spent on training.
 
     Raises:
-        PestleError: an extra is missing.
+        PestleError: one is not installed.
     """
     wanted = [("tensorboard", settings.tensorboard), ("wandb", settings.wandb is not None)]
     for extra, asked in wanted:
@@ -96,7 +107,16 @@ def require_loggers(settings: LogSettings) -> None:
 def make_loggers(
     settings: LogSettings, folder: Path, identity: str
 ) -> list[TensorBoard | WeightsAndBiases]:
-    """The loggers that were asked for, besides metrics.jsonl; `identity` is the run's hash."""
+    """Create the requested loggers, besides metrics.jsonl.
+
+    Args:
+        settings: the requested loggers.
+        folder: the run folder.
+        identity: hash of the run.
+
+    Raises:
+        PestleError: one is not installed.
+    """
     require_loggers(settings)
     loggers: list[TensorBoard | WeightsAndBiases] = []
     if settings.tensorboard:

@@ -1,7 +1,7 @@
-"""The training loop: one optimiser, one average of the weights, one model to keep.
+"""The training loop.
 
-A run is interrupted between updates only and goes on from a checkpoint bit for bit: the order of
-the frames depends on seed and epoch alone, and the checkpoint holds the rest.
+A run stops only between two updates. It continues from a checkpoint bit for bit: the order of the
+frames depends only on seed and epoch, and the checkpoint contains everything else.
 """
 
 from __future__ import annotations
@@ -43,12 +43,13 @@ from pestle.training.watching import Clock, evaluation_line
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of a model.
+    """Errors of a model at one point of the training.
 
     Attributes:
-        watched: of the target head on the frames that are watched (see `TrainingData`).
-        replay: of the replay head on the held-out replay structures; `None` without one.
-        drift: head → how far it has moved; `None` where it is not watched.
+        watched: errors of the target head on the watched frames (see `TrainingData`).
+        replay: errors of the replay head on the held-out replay structures; `None` without a replay
+            head.
+        drift: head → distance from the foundation; `None` if it is not measured.
     """
 
     watched: EvaluatedErrors
@@ -57,21 +58,21 @@ class Evaluation:
 
 
 class Trainer:
-    """Trains the parameters named `trainable` of a model in place.
+    """Trains chosen parameters of a model in place.
 
     Args:
-        device: of the run.
-        model: the adapted model; its other parameters stay as they are.
-        trainable: names of the parameters to train.
-        data: training and validation graphs; heads already set.
+        device: device of the run.
+        model: the adapted model.
+        trainable: names of the parameters to train; all others stay fixed.
+        data: training and validation graphs with their heads set.
         settings: complete settings of the run.
-        checkpoint: file of the checkpoint.
-        metrics: metrics.jsonl.
-        loggers: further loggers with a `write(record)`.
-        save_best: called with the model holding the averaged weights, at every new best.
-        identity: hash that a resumed run must share.
-        drift: watches how far the model moves from the foundation; `None` for not.
-        keepers: those of the settings, where they are made already.
+        checkpoint: path of the checkpoint file.
+        metrics: the file metrics.jsonl.
+        loggers: further loggers with a method `write(record)`.
+        save_best: called at each new best model, with the model holding the averaged weights.
+        identity: hash that must be the same in a resumed run.
+        drift: measures the distance of the model from the foundation; `None` to skip this.
+        keepers: the keepers of the settings, if they exist already.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class Trainer:
             parameter.requires_grad_(name in set(trainable))
         model.to(device)
         self.optimizer = make_optimizer(self.parameters, settings.train)
-        # From the start, which a resumed run overwrites later.
+        # Keepers are made from the starting weights, before a resumed run loads its checkpoint.
         if keepers is None:
             keepers = make_keepers(model, trainable, data, settings)
         self.keepers = keepers
@@ -114,6 +115,7 @@ class Trainer:
 
     @property
     def counters(self) -> Counters:
+        """Progress of the run."""
         return self.state.counters
 
     # -- one update ---------------------------------------------------------------------------
@@ -123,7 +125,16 @@ class Trainer:
     def compute_loss(
         self, draw: Draw, weights: dict[str, float], *, penalties: bool = True
     ) -> torch.Tensor:
-        """The differentiable loss of an update, with or without the keepers' penalties."""
+        """Calculate the loss of an update.
+
+        Args:
+            draw: the graphs of the update.
+            weights: λ of the target head.
+            penalties: whether the penalties of the keepers are included.
+
+        Returns:
+            A differentiable scalar tensor.
+        """
         target, replay = (
             None if graphs is None else self._to_device(graphs)
             for graphs in (draw.target, draw.replay)
@@ -133,11 +144,18 @@ class Trainer:
         )
 
     def step(self, draw: Draw, weights: dict[str, float]) -> tuple[float, float]:
-        """One update; returns the loss and the gradient norm before clipping.
+        """Make one update.
+
+        Args:
+            draw: the graphs of the update.
+            weights: λ of the target head.
+
+        Returns:
+            The loss, and the norm of its gradient before clipping.
 
         Raises:
-            TrainingFailed: either is not finite.
-            OutOfMemory: the batch does not fit.
+            TrainingFailed: loss or gradient is not finite.
+            OutOfMemory: the batch does not fit into memory.
         """
         c = self.counters
         with fits_update(self.device, draw, self.settings, f"at update {c.step + 1}"):
@@ -145,7 +163,7 @@ class Trainer:
             loss = self.compute_loss(draw, weights)
             if not torch.isfinite(loss):
                 raise self._failure(draw, weights, "the loss")
-            # Naming the inputs prunes the backward pass to what the trained parameters need.
+            # With `inputs` the backward pass calculates only what the trained parameters need.
             torch.autograd.backward(loss, inputs=self.parameters)
             for keeper in self.keepers:
                 keeper.mask_gradients()
@@ -159,7 +177,7 @@ class Trainer:
             return float(loss.detach()), float(norm)
 
     def _is_finite(self, draw: Draw, weights: dict[str, float]) -> bool:
-        """Whether a draw gives a finite loss and gradient."""
+        """Whether the graphs of an update give a finite loss and gradient."""
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.compute_loss(draw, weights)
         if not torch.isfinite(loss):
@@ -174,7 +192,7 @@ class Trainer:
 
     # -- evaluation ---------------------------------------------------------------------------
     def evaluate(self) -> Evaluation:
-        """Figures of the averaged weights."""
+        """Calculate the errors of the model with averaged weights."""
         data = self.data
         with self.average.average_parameters():
             watched = self.objective.evaluate(
@@ -193,7 +211,7 @@ class Trainer:
         return Evaluation(watched, replay, drift)
 
     def _record(self, train_loss: float | None, norm: float | None) -> None:
-        """Evaluate, log, and keep the model if it is the best."""
+        """Evaluate and log the model, and keep it if it is the best."""
         figures = self.evaluate()
         c = self.counters
         no_validation = self.settings.data.no_validation
@@ -209,7 +227,7 @@ class Trainer:
         is_best = (last or value < c.best) and usable
         regular = self.budget.on_grid(c.step)
         if regular:
-            # What could not be kept is no progress.
+            # A model beyond the drift limit cannot be kept, so it does not count as progress.
             self.schedule.evaluated(value if usable else math.inf)
         record = MetricsLine(
             epoch=self.budget.epochs_after(c.step),
@@ -236,14 +254,14 @@ class Trainer:
         say(evaluation_line(record, self.budget.updates))
 
     def _chosen_by(self, watched: EvaluatedErrors, replay: EvaluatedErrors | None) -> float | None:
-        """The figure by which the model to keep is chosen."""
+        """Return the error by which the best model is chosen."""
         train = self.settings.train
         errors = replay if train.best_head == REPLAY_HEAD else watched
         assert errors is not None
         return errors.of("loss" if self.settings.data.no_validation else train.best_metric)
 
     def _cannot_start(self, value: float | None) -> TrainingFailed:
-        """The frames by which the model to keep is chosen, and of which nothing is known."""
+        """Return the exception for a starting model without finite errors."""
         train, data, frames = self.settings.train, self.data, self.data.valid_frames
         graphs, weights = data.valid_graphs, self.weights
         if train.best_head == REPLAY_HEAD and data.replay is not None:
@@ -272,7 +290,7 @@ class Trainer:
         )
 
     def _within_budget(self, drift: Mapping[str, Drift] | None) -> bool:
-        """Whether the target head has not drifted beyond the forgetting budget."""
+        """Whether the drift of the target head is within `train.max_drift`."""
         budget = self.settings.train.max_drift
         if budget is None:
             return True
@@ -282,30 +300,33 @@ class Trainer:
 
     # -- the run ------------------------------------------------------------------------------
     def run(self, *, resume: bool = False) -> Counters:
-        """Train to the end.
+        """Train until the end of the run.
 
         Args:
-            resume: go on from the checkpoint.
+            resume: whether to continue from the checkpoint.
+
+        Returns:
+            The state of the run at its end.
 
         Raises:
-            Interrupted: a signal came; the checkpoint is written.
-            TrainingFailed: a loss or gradient is not finite, or a batch does not fit the device.
+            Interrupted: a signal stopped the run; the checkpoint has been written.
+            TrainingFailed: a loss or gradient is not finite, or a batch does not fit into memory.
             PestleError: the checkpoint belongs to another run.
         """
         if resume:
             self.state.load(self.checkpoint, self.identity)
-            # A longer budget, more patience or another rate let a finished run go on.
+            # A finished run continues if budget, patience or learning rate have changed.
             if self.schedule.another_rate:
                 self.counters.waited = 0
             self.counters.finished = self._why_to_stop()
         self.metrics.begin(self.state.lines)
-        # Only the main thread may listen to signals; elsewhere a run is stopped by its caller.
+        # Only the main thread can receive signals; in another thread the caller stops the run.
         listening = threading.current_thread() is threading.main_thread()
         previous = {s: signal.signal(s, self._request_stop) for s in _SIGNALS if listening}
         try:
             self._train()
         except OutOfMemory as error:
-            # The best model is judged next, on the same device.
+            # Free the memory: the best model is evaluated next on the same device.
             clear_frames(error.__traceback__)
             self.optimizer.zero_grad(set_to_none=True)
             kept = " The best model so far is kept." if self.counters.best_update >= 0 else ""
@@ -316,7 +337,7 @@ class Trainer:
         return self.counters
 
     def _request_stop(self, number: int, _frame: Any) -> None:
-        if self._stop_requested:  # a second Ctrl-C means now
+        if self._stop_requested:  # a second Ctrl-C stops at once
             raise KeyboardInterrupt
         self._stop_requested = signal.Signals(number).name
 
@@ -325,11 +346,11 @@ class Trainer:
 
     @property
     def weights(self) -> dict[str, float]:
-        """λ of the target head, of the stage that the run is in."""
+        """λ of the target head in the current stage of the run."""
         return loss_weights(self.settings.loss, second_stage=self.counters.second_stage >= 0)
 
     def _why_to_stop(self) -> str:
-        """Why training is over; empty while it is not."""
+        """Return why training ends now; empty if it goes on."""
         c, train = self.counters, self.settings.train
         within = " within train.max_drift" if train.max_drift else ""
         if self.schedule.ended:
@@ -349,7 +370,7 @@ class Trainer:
         saved = time.monotonic()
         with progress("training", self.budget.updates, done=c.step) as bar:
             while True:
-                # Also of a run that was stopped between the update and its evaluation.
+                # This includes a run that was stopped between an update and its evaluation.
                 if c.loss_batches and self.budget.evaluates_after(c.step):
                     self._record_mean()
                     c.finished = self._why_to_stop()
@@ -374,15 +395,21 @@ class Trainer:
         self._save()
 
     def _second_stage_is_due(self) -> bool:
-        """Whether the second stage of the loss begins: at its epoch, or before where the first
-        learns nothing more (as in mace-torch, whose patience ends the first stage alone)."""
+        """Whether the second stage of the loss begins now.
+
+        It begins at its epoch, or earlier if the first stage has ended, as in mace-torch, where
+        patience ends only the first stage.
+        """
         c, at = self.counters, self.second_stage_at
         if at is None or c.second_stage >= 0 or c.step >= self.budget.updates:
             return False
         return c.step >= at or bool(c.finished)
 
     def _begin_second_stage(self) -> None:
-        """Losses with other weights cannot be compared: the second stage has its own best model."""
+        """Begin the second stage of the loss, with a best model of its own.
+
+        Losses with different weights cannot be compared.
+        """
         c = self.counters
         say(f"the second stage of the loss begins{f': {c.finished}' if c.finished else ''}")
         c.second_stage, c.finished = c.step, ""
@@ -392,7 +419,7 @@ class Trainer:
         self.schedule.restart()
 
     def _record_mean(self) -> None:
-        """Evaluate, with the mean loss and gradient norm since the last evaluation."""
+        """Record an evaluation with the mean loss and gradient norm since the last one."""
         c = self.counters
         count = max(1, c.loss_batches)
         mean_loss, mean_norm = c.loss_sum / count, c.norm_sum / count
@@ -401,15 +428,18 @@ class Trainer:
         self._record(mean_loss, mean_norm)
 
     def convergence(self) -> Convergence | None:
-        """Whether there was more to learn when training ended, by the evaluations in the log;
-        `None` without validation frames, which alone could tell."""
+        """Judge from the logged evaluations whether the model still improved when training ended.
+
+        Returns:
+            The judgement; `None` without validation frames, because training errors cannot tell.
+        """
         train = self.settings.train
         if self.settings.data.no_validation:
             return None
         values = []
         for record in read_metrics(self.metrics.path):
             value = self._chosen_by(record.watched, record.replay)
-            # What is not finite stands as null in the file.
+            # Values that are not finite are null in the file.
             usable = value is not None and self._within_budget(record.drift)
             values.append((record.step, value if usable and value is not None else math.inf))
         # Losses of another stage are not compared.

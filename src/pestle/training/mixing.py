@@ -1,11 +1,12 @@
-"""What joins each update: target frames, replay structures, or both.
+"""Selection of the graphs of each update: target frames, replay structures, or both.
 
-Two ways to mix. `ByRatio` adds so many replay structures to every batch of target frames (the
-paper's Eq. 3 read update by update). `BySize` is mace-torch's: target frames and replay structures
-are shuffled together and cut into batches, so that each weighs what its number is.
+There are two ways to mix them. `ByRatio` adds a number of replay structures to each batch of target
+frames (the paper's Eq. 3, update by update). `BySize` does it as mace-torch: target frames and
+replay structures are shuffled together and divided into batches, so that each set has weight in
+proportion to its size.
 
-A position says all of where a mixture stands: a resumed run that starts at it meets the same
-frames.
+A `Position` describes the state of a mixture completely, so that a resumed run continues with the
+same frames.
 """
 
 from __future__ import annotations
@@ -26,21 +27,22 @@ from pestle.training.batches import BatchPlan
 from pestle.training.objective import TrainingData
 from pestle.training.replay import ReplayStream
 
-#: Share of the replay structures that target frames are repeated to reach (mace-torch 0.3.16,
-#: --real_pt_data_ratio_threshold).
+#: Target frames are repeated until they number this fraction of the replay structures (mace-torch
+#: 0.3.16, --real_pt_data_ratio_threshold).
 MACE_SHARE = 0.1
-#: Draws that the means of a mixture are taken from.
+#: Number of draws over which means of a mixture are calculated.
 SAMPLED = 200
 
 
 @dataclass(frozen=True)
 class Position:
-    """Where a mixture stands.
+    """State of a mixture.
 
     Attributes:
-        lap, place: batches are drawn lap by lap; those of the lap that is under way.
+        lap: number of the current pass over the frames.
+        place: number of batches of this pass that have been drawn.
         replayed: place in the replay stream.
-        update: updates so far.
+        update: number of updates done.
     """
 
     lap: int = 0
@@ -51,12 +53,13 @@ class Position:
 
 @dataclass(frozen=True)
 class Draw:
-    """The graphs of an update; at least one of the two is there.
+    """The graphs of one update. At least one of the two batches is present.
 
     Attributes:
         target: target frames.
         replay: replay structures.
-        joint: whether the loss is the mean over all of them; else it is the sum of the means.
+        joint: whether the loss is the mean over all graphs; otherwise it is the sum of the means of
+            the two batches.
     """
 
     target: GraphBatch | None
@@ -65,18 +68,18 @@ class Draw:
 
     @property
     def n_edges(self) -> int:
-        """Edges of all of them."""
+        """Total number of edges in both batches."""
         return sum(graphs.n_edges for graphs in (self.target, self.replay) if graphs is not None)
 
 
 @dataclass(frozen=True)
 class Passes:
-    """What a number of updates comes to.
+    """The number of passes over the data that a number of updates makes.
 
     Attributes:
         target: passes over the target frames.
-        replay: passes over the replay structures; below one, the share of them that is seen.
-        n_replay: replay structures; 0 without.
+        replay: passes over the replay structures; below 1 it is the fraction of them that is used.
+        n_replay: number of replay structures; 0 if there are none.
     """
 
     target: float
@@ -84,7 +87,7 @@ class Passes:
     n_replay: int
 
     def line(self) -> str:
-        """In words."""
+        """Return the passes as text for the user."""
         digits = 1 if self.target < 10 else 0
         text = f"{self.target:,.{digits}f} passes over the target frames"
         if not self.n_replay:
@@ -95,12 +98,12 @@ class Passes:
 
 
 class Mixture(ABC):
-    """Draws the updates of a run.
+    """Draws the graphs of each update of a run.
 
     Attributes:
-        laps: batches of a lap.
-        updates_per_epoch: updates in an epoch, as `train.epoch_covers` defines it.
-        every: replay joins every so-many-th update.
+        laps: the batches of a pass over the frames.
+        updates_per_epoch: updates in an epoch, as defined by `train.epoch_covers`.
+        every: replay structures are added to every so-many-th update.
     """
 
     laps: BatchPlan
@@ -110,14 +113,21 @@ class Mixture(ABC):
 
     @abstractmethod
     def draw(self, position: Position) -> tuple[Draw, Position]:
-        """The update that follows a position, and the position after it."""
+        """Draw the graphs of the next update.
+
+        Args:
+            position: the state before the update.
+
+        Returns:
+            The graphs, and the state after the update.
+        """
 
     @abstractmethod
     def passes(self, updates: int) -> Passes:
-        """What so many updates come to."""
+        """Return the number of passes over the data that a number of updates makes."""
 
     def _members(self, position: Position) -> tuple[list[int], Position]:
-        """Members of the next batch of the laps, and the position after it."""
+        """Return the indices of the graphs in the next batch, and the state after it."""
         if self._lap[0] != position.lap:
             self._lap = (position.lap, self.laps.indices(position.lap + 1))
         batches = self._lap[1]
@@ -128,11 +138,11 @@ class Mixture(ABC):
 
 
 class ByRatio(Mixture):
-    """So many replay structures for each target frame, in every update or every k-th.
+    """Adds a fixed number of replay structures per target frame, in every or every k-th update.
 
     Args:
         settings: complete settings of the run.
-        data: its graphs.
+        data: the graphs of the run.
     """
 
     def __init__(self, settings: RunSettings, data: TrainingData) -> None:
@@ -169,9 +179,9 @@ class ByRatio(Mixture):
         return Draw(target, collate(graphs)), replace(after, replayed=replayed)
 
     def _through_target(self, graph: GraphBatch, place: int) -> GraphBatch:
-        """A replay structure, as it is or for the target head.
+        """Return a replay structure, unchanged or prepared for the target head.
 
-        The target head has other E0s: it is held to the forces and the stress alone.
+        The target head has other E0s, so that such a structure has only force and stress labels.
         """
         turn = math.floor((place + 1) * self.target_share) > math.floor(place * self.target_share)
         if not turn:
@@ -187,7 +197,7 @@ class ByRatio(Mixture):
         return Passes(target, updates * self._replayed_per_update() / n, n)
 
     def _replayed_per_update(self) -> float:
-        """Replay structures of an update on average, counted on the first that they join."""
+        """Return the mean number of replay structures in the first `SAMPLED` updates."""
         assert self.replay is not None
         position = Position()
         for _ in range(SAMPLED):
@@ -199,7 +209,7 @@ class ByRatio(Mixture):
 
 
 class Joined(Sequence[GraphBatch]):
-    """Several sequences of graphs as one, without a copy."""
+    """Several sequences of graphs as one sequence, without a copy."""
 
     def __init__(self, parts: Sequence[Sequence[GraphBatch]]) -> None:
         self.parts = parts
@@ -221,29 +231,34 @@ class Joined(Sequence[GraphBatch]):
 
 
 def target_repeats(n_target: int, n_replay: int) -> int:
-    """How often mace-torch repeats every target frame beside so many replay structures."""
+    """Return how often mace-torch repeats each target frame.
+
+    Args:
+        n_target: number of target frames.
+        n_replay: number of replay structures.
+    """
     share = n_target / n_replay
     return 1 + int(MACE_SHARE / share) if share < MACE_SHARE else 1
 
 
 class BySize(Mixture):
-    """Batches from all frames together, as mace-torch's training makes them.
+    """Makes batches from all frames together, as mace-torch does.
 
     Args:
         settings: complete settings of the run.
-        data: its graphs; must hold replay structures.
+        data: the graphs of the run; they must include replay structures.
     """
 
     def __init__(self, settings: RunSettings, data: TrainingData) -> None:
         assert data.replay is not None
         train = settings.train
         self.n_replay, self.n_target = len(data.replay.train_graphs), len(data.train_graphs)
-        #: How often every target frame stands in a lap.
+        #: How often each target frame occurs in a pass.
         self.repeats = target_repeats(self.n_target, self.n_replay)
         self.targets = self.repeats * self.n_target
         graphs = Joined([data.train_graphs] * self.repeats + [data.replay.train_graphs])
         self.laps = BatchPlan(graphs, train.batch_size, train.max_edges, train.seed)
-        # A lap passes over everything: it is the epoch, whatever else an epoch may cover.
+        # A pass contains all frames, so that it is the epoch for every value of train.epoch_covers.
         self.updates_per_epoch = self.laps.steps()
 
     def draw(self, position: Position) -> tuple[Draw, Position]:
@@ -261,7 +276,12 @@ class BySize(Mixture):
 
 
 def make_mixture(settings: RunSettings, data: TrainingData) -> Mixture:
-    """The mixture of the settings."""
+    """Create the mixture that the settings ask for.
+
+    Args:
+        settings: complete settings of the run.
+        data: the graphs of the run.
+    """
     if data.replay is not None and settings.replay.ratio == "size":
         return BySize(settings, data)
     return ByRatio(settings, data)

@@ -1,4 +1,4 @@
-"""What a run minimises: the loss of the target, plus that of the replay head if there is one."""
+"""The function that a run minimises: the loss of the target head, plus that of a replay head."""
 
 from __future__ import annotations
 
@@ -26,12 +26,15 @@ from pestle.training.replay import ReplayData
 
 @dataclass
 class TrainingData:
-    """Graphs in the network's dtype, and the frames they were made from.
+    """The graphs of a run in the network's dtype, and the frames they were made from.
 
-    `watched` says what the `valid_frames` are: `train_frames` in a run without validation, which is
-    watched on frames that it is trained on.
-    `replay` holds the structures of a second head; `None` for methods without one. `broad_graphs`
-    are those on which `keep.ewc` asks the foundation, with the target head.
+    Attributes:
+        train_frames, train_graphs: for training.
+        valid_frames, valid_graphs: for evaluation.
+        replay: structures of the replay head; `None` for methods without one.
+        broad_graphs: structures with the target head on which `keep.ewc` evaluates the foundation.
+        watched: what the `valid_frames` are: `valid`, or `train_frames` in a run without
+            validation, which is evaluated on training frames.
     """
 
     train_frames: Sequence[Frame]
@@ -47,8 +50,9 @@ class Objective:
     """The loss of a run.
 
     Args:
-        settings: complete settings.
-        data: tells where stress labels are, which alone make stress worth its second gradient.
+        settings: complete settings of the run.
+        data: graphs of the run. Stress is calculated only if they have stress labels, because it
+            needs a second gradient.
         keepers: add their penalties to the loss of an update.
     """
 
@@ -80,16 +84,19 @@ class Objective:
         joint: bool = False,
         penalties: bool = True,
     ) -> torch.Tensor:
-        """The differentiable loss of an update.
+        """Calculate the loss of an update.
 
         Args:
             model: predicts both batches in one pass.
             target: target graphs; `None` if there are none in this update.
-            replay: replay graphs; `None` if there are none.
+            replay: replay graphs; `None` if there are none in this update.
             weights: λ of the target head.
-            joint: whether the loss is the mean over all graphs, as in mace-torch; else the mean
-                over the target graphs plus the mean over the replay graphs (Eq. 3).
-            penalties: whether the keepers add theirs.
+            joint: whether the loss is the mean over all graphs, as in mace-torch; otherwise it is
+                the mean over the target graphs plus the mean over the replay graphs (Eq. 3).
+            penalties: whether the penalties of the keepers are included.
+
+        Returns:
+            A differentiable scalar tensor.
         """
         parts = [
             (b, w) for b, w in ((target, weights), (replay, self.replay_weights)) if b is not None
@@ -113,7 +120,7 @@ class Objective:
     def _with_penalties(
         self, loss: torch.Tensor, of_replay: Prediction | None, replay: GraphBatch | None
     ) -> torch.Tensor:
-        """A loss with what the keepers add to it."""
+        """Add the penalties of the keepers to a loss."""
         for keeper in self.keepers:
             penalty = keeper.penalty(of_replay, replay)
             if penalty is not None:
@@ -128,10 +135,20 @@ class Objective:
         weights: Mapping[str, float],
         to_device: Callable[[GraphBatch], GraphBatch],
     ) -> EvaluatedErrors:
-        """Errors of some labelled frames, and their loss.
+        """Calculate the errors and the loss of labelled frames.
+
+        Args:
+            model: the model.
+            frames: the structures.
+            graphs: their graphs, in the same order.
+            weights: λ of `energy`, `forces` and `stress`.
+            to_device: moves a batch to the device of the model.
+
+        Returns:
+            The errors in meV/atom, meV/Å and meV/Å³, and the loss.
 
         Raises:
-            OutOfMemory: a batch does not fit.
+            OutOfMemory: a batch does not fit into memory.
         """
         predictions: list[FramePrediction] = []
         sums: dict[str, float] = {}

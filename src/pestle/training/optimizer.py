@@ -12,17 +12,22 @@ from torch_ema import ExponentialMovingAverage
 from pestle.settings.run import TrainSettings
 from pestle.training.budget import Budget
 
-#: Rate at the end of a cosine schedule, as a share of the first.
+#: Rate at the end of a cosine schedule, as a fraction of the first.
 COSINE_FLOOR = 0.01
 
 
 def make_optimizer(
     parameters: Iterable[torch.nn.Parameter], settings: TrainSettings
 ) -> torch.optim.AdamW:
-    """AdamW with the paper's default momenta (β = 0.9, 0.999; appendix A.4).
+    """Create the optimiser: AdamW with β = (0.9, 0.999), the paper's values (appendix A.4).
 
-    Fused: one pass over every weight instead of a dozen. It rounds in another order than torch's
-    plain loop: the same to about 1e-16 of a weight at each update.
+    The fused version updates all weights in one pass instead of about a dozen. It sums in another
+    order than torch's plain loop, so that weights differ by about 1e-16 of their size at each
+    update.
+
+    Args:
+        parameters: the parameters to train.
+        settings: learning rate, weight decay and variant (AMSGrad).
     """
     return torch.optim.AdamW(
         parameters,
@@ -37,28 +42,35 @@ def make_optimizer(
 def make_average(
     parameters: Iterable[torch.nn.Parameter], settings: TrainSettings
 ) -> ExponentialMovingAverage:
-    """Moving average of the weights with decay min(d, (1+n)/(10+n)) at the n-th update: without
-    that warm-up a 0.9999 average is still mostly foundation after a thousand steps."""
+    """Create an exponential moving average of the weights.
+
+    The decay at update n is min(d, (1+n)/(10+n)). Without this warm-up, an average with d = 0.9999
+    still consists mostly of the foundation's weights after a thousand updates.
+
+    Args:
+        parameters: the parameters to average.
+        settings: gives d (`train.ema_decay`).
+    """
     assert settings.ema_decay is not None
     return ExponentialMovingAverage(parameters, decay=settings.ema_decay, use_num_updates=True)
 
 
 @dataclass
 class Schedule:
-    """Learning rate as a plain function of the step: base rate × warm-up × shape × plateaus.
+    """The learning rate as a function of the update: base rate × warm-up × shape × plateau factor.
 
-    Written out rather than chained from torch's schedulers, whose plateau and step-wise parts
-    overwrite one another's rate and keep state that depends on how often they were called.
+    It does not use torch's schedulers, because their plateau and step-wise parts overwrite each
+    other's rate, and their state depends on how often they were called.
 
     Attributes:
-        settings: of the run.
-        budget: of the run.
-        second_rate: learning rate of a second stage, if it has one of its own.
-        second_stage: whether that has begun.
-        reduced: product of the plateau reductions so far.
-        best, waited: state of the plateau search: the value that must be improved on, and the
-            evaluations that did not.
-        another_rate: whether a checkpoint was loaded that had another learning rate.
+        settings: training settings of the run.
+        budget: length of the run.
+        second_rate: learning rate of the second stage; `None` if it is the same.
+        second_stage: whether the second stage has begun.
+        reduced: product of all reductions at plateaus so far.
+        best: last validation figure that counted as an improvement.
+        waited: evaluations since then.
+        another_rate: whether the loaded checkpoint had another learning rate.
     """
 
     settings: TrainSettings
@@ -71,7 +83,7 @@ class Schedule:
     another_rate: bool = False
 
     def rate(self, step: int) -> float:
-        """Learning rate of the update that follows `step` updates."""
+        """Return the learning rate of the update that follows `step` updates."""
         settings = self.settings
         base = settings.rate
         if self.second_stage and self.second_rate is not None:
@@ -87,17 +99,29 @@ class Schedule:
         return base * warm * shape * self.reduced
 
     def apply(self, optimizer: torch.optim.Optimizer, step: int) -> float:
-        """Give the optimiser the rate of its next update; returns it."""
+        """Set the optimiser's learning rate for its next update.
+
+        Args:
+            optimizer: the optimiser.
+            step: number of updates done.
+
+        Returns:
+            The learning rate.
+        """
         rate = self.rate(step)
         for group in optimizer.param_groups:
             group["lr"] = rate
         return rate
 
     def evaluated(self, metric: float) -> None:
-        """After every regular evaluation, with the figure to be lowered: plateaus are counted.
+        """Take note of a regular evaluation and reduce the rate at a plateau.
 
-        A value counts as better if it lies `min_improvement` below the last that did, so that a
-        plateau is a stretch of `schedule_patience` evaluations that together gain less than that.
+        A figure counts as an improvement if it is lower than the last improvement by the fraction
+        `min_improvement`. A plateau is therefore a series of evaluations that together gain less
+        than that.
+
+        Args:
+            metric: validation figure; lower is better.
         """
         if self.settings.schedule != "plateau":
             return
@@ -111,14 +135,15 @@ class Schedule:
 
     @property
     def ended(self) -> bool:
-        """Whether plateaus have lowered the rate so far that nothing more can be learned."""
+        """Whether plateaus have reduced the rate so far that the run ends (`schedule_floor`)."""
         return self.reduced < self.settings.schedule_floor
 
     def restart(self) -> None:
-        """Forget the plateaus: another rate or another loss begins."""
+        """Forget earlier plateaus, because another learning rate or loss begins."""
         self.reduced, self.best, self.waited = 1.0, math.inf, 0
 
     def state_dict(self) -> dict[str, float]:
+        """Return the state for a checkpoint."""
         return {
             "second_stage": self.second_stage,
             "reduced": self.reduced,
@@ -128,7 +153,10 @@ class Schedule:
         }
 
     def load_state_dict(self, state: dict[str, float]) -> None:
-        """Go on from a checkpoint; with another learning rate than it had, the plateaus restart."""
+        """Continue from a checkpoint.
+
+        If its learning rate was different, earlier plateaus are forgotten.
+        """
         self.second_stage = bool(state.get("second_stage", False))
         self.reduced, self.best = state["reduced"], state["best"]
         self.waited = int(state["waited"])

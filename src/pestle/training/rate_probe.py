@@ -1,10 +1,9 @@
 """`train.lr: auto`: a few updates at several learning rates, before training.
 
-A rate that suits one architecture throws another out of the basin that its foundation lies in. The
-probe makes the first updates of the run at each rate of a grid, always from the same weights, and
-finds the largest at which the loss of the frames that it has seen does not rise. Training takes the
-next smaller one. The probe leaves weights and random numbers as they were: the run is the one that
-was asked for the rate to begin with.
+A learning rate that suits one architecture destroys what another one has learned. The probe makes
+the first updates of the run at each rate, always from the same weights, and finds the largest rate
+at which the loss of these frames does not rise. Training uses a third of it. The probe restores
+weights and random numbers: the run is the same as if the rate had been given.
 """
 
 from __future__ import annotations
@@ -25,27 +24,27 @@ from pestle.training.losses import loss_weights
 from pestle.training.mixing import Draw, Position
 from pestle.training.optimizer import make_optimizer
 
-#: Rates that are tried, from the largest: half a decade apart, around those of the paper's Table 7.
+#: Learning rates to try, from the largest: half a decade apart, around the paper's (Table 7).
 RATES = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)
-#: Updates at a rate that stays safe. Adam moves every weight by about the rate in each of its first
-#: updates, so that a rate which leaves the basin does so within a few.
+#: Number of updates at a safe rate. Adam changes each weight by about the rate in each of its first
+#: updates, so that a rate that is too large shows within a few.
 UPDATES = 12
-#: The loss is looked at after so many updates. Some rates raise it in the first and are below the
-#: start again by the fourth, with a worse model (docs/benchmarks.md); one that has risen ends the
-#: trial, so that unsafe rates cost little.
+#: Numbers of updates after which the loss is calculated. At some rates it rises in the first update
+#: and is below the start again by the fourth, with a worse model (docs/benchmarks.md). A rise ends
+#: the trial, so that unsafe rates cost little.
 LOOKS = (1, 2, 4, 8, 12)
-#: Draws that are looked at, the first of those updates.
+#: The loss is calculated on the draws of this many first updates.
 WATCHED = 4
-#: Training takes the largest safe rate over this. That rate is safe for a few updates, not for
-#: thousands: nequix-omat-1 on sn2 learned more at a third of it (docs/benchmarks.md, "Learning
-#: rates that fit the foundation").
+#: Training uses the largest safe rate divided by this, because that rate is safe for a few updates,
+#: not for thousands: nequix-omat-1 on sn2 learned more at a third of it (docs/benchmarks.md,
+#: "Learning rates that fit the foundation").
 MARGIN = 3.0
-#: A loss counts as risen above this multiple of its start: less is scatter.
+#: A loss above this multiple of its start counts as risen; smaller changes are scatter.
 RISEN = 1.05
 
 
 def reason_of(probe: RateProbe) -> str:
-    """Why the rate that a probe found, for the plan."""
+    """Return the reason for the rate that a probe found, for the plan."""
     above = [f"{t.rate:g}" for t in probe.trials if not t.safe]
     found = f"a third of {probe.largest:g}, the largest of {len(RATES)} rates that did not raise"
     worse = f"; {', '.join(above)} did" if above else ""
@@ -53,16 +52,19 @@ def reason_of(probe: RateProbe) -> str:
 
 
 def probe_rates(trainer: Trainer, rates: Sequence[float] = RATES) -> RateProbe:
-    """A rate for a run, below the largest that is safe for its first updates.
+    """Find a learning rate for a run, below the largest that is safe in its first updates.
 
     Args:
-        trainer: of the run, before its first update; comes back as it was.
-        rates: from the largest.
+        trainer: trainer of the run before its first update; its state is restored.
+        rates: rates to try, from the largest.
+
+    Returns:
+        The rate, and the losses at each rate that was tried.
 
     Raises:
         PestleError: the loss rises at every rate.
         TrainingFailed: the loss of the starting model is not finite; names the frames.
-        OutOfMemory: an update does not fit.
+        OutOfMemory: an update does not fit into memory.
     """
     started = time.monotonic()
     draws: list[Draw] = []
@@ -70,9 +72,9 @@ def probe_rates(trainer: Trainer, rates: Sequence[float] = RATES) -> RateProbe:
     for _ in range(UPDATES):
         draw, position = trainer.mixture.draw(position)
         draws.append(draw)
-    # Without replay every epoch draws the same frames again.
+    # Without replay each epoch draws the same frames again.
     seen = WATCHED if trainer.data.replay else min(WATCHED, trainer.mixture.updates_per_epoch)
-    # Where draws mix both, some hold no target frame, and the target's forces are what is watched.
+    # Forces of target frames are compared. If draws mix both sets, some contain no target frame.
     watched = [draw for draw in draws if draw.target is not None][:seen] or draws[:seen]
     start = [p.detach().clone() for p in trainer.parameters]
     random_state = torch.get_rng_state()
@@ -105,7 +107,10 @@ def _trial(
     watched: Sequence[Draw],
     before: tuple[float, float],
 ) -> Trial:
-    """Updates at a rate until the loss rises; of all and of forces the worse counts."""
+    """Make updates at one rate until the loss rises.
+
+    The total loss and its force part are compared with the start; the worse of the two counts.
+    """
     settings = trainer.settings.train.model_copy(update={"lr": rate})
     assert settings.clip is not None
     optimizer = make_optimizer(trainer.parameters, settings)
@@ -114,7 +119,7 @@ def _trial(
     for k, draw in enumerate(draws, start=1):
         with _fits(trainer, draw):
             optimizer.zero_grad(set_to_none=True)
-            # A loss that is not finite makes weights that are none, which the next look finds.
+            # A loss that is not finite makes weights that are not, which the next evaluation finds.
             torch.autograd.backward(trainer.compute_loss(draw, weights), inputs=trainer.parameters)
             for keeper in trainer.keepers:
                 keeper.mask_gradients()
@@ -130,12 +135,12 @@ def _trial(
 
 
 def _starting_losses(trainer: Trainer, watched: Sequence[Draw]) -> tuple[float, float]:
-    """`_losses` before the first update."""
+    """Return `_losses` before the first update."""
     found = _losses(trainer, watched)
     if not all(map(math.isfinite, found)):
         weights = loss_weights(trainer.settings.loss)
         for draw in watched:
-            # The update that training would fail at; it moves nothing and names the frames.
+            # This update fails as it would in training: it names the frames and changes nothing.
             if not torch.isfinite(trainer.compute_loss(draw, weights)):
                 trainer.step(draw, weights)
     if found[0] == 0:
@@ -149,9 +154,12 @@ def _starting_losses(trainer: Trainer, watched: Sequence[Draw]) -> tuple[float, 
 
 
 def _losses(trainer: Trainer, draws: Sequence[Draw]) -> tuple[float, float]:
-    """Mean loss of some draws: that of all frames, and the part of the target's forces. An energy
-    that is far off at the start falls at any rate, and would hide forces that are lost. Penalties
-    of keepers are zero at the start and rise at any rate: they have no part in it."""
+    """Return the mean loss of some draws, and its part from the forces of target frames.
+
+    An energy that is far off at the start improves at any rate, and would hide forces that get
+    worse. Penalties of keepers are zero at the start and rise at any rate, so that they are left
+    out.
+    """
     weights = loss_weights(trainer.settings.loss)
     forces = {name: value if name == "forces" else 0.0 for name, value in weights.items()}
     whole = part = 0.0

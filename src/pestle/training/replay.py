@@ -1,7 +1,7 @@
-"""The replay stream: which replay structures join each update.
+"""The replay stream: the replay structures that are added to each update.
 
-The stream is an endless chain of seeded permutations, and a position in it says all: a resumed run
-that starts at the same position meets the same structures.
+The stream is an endless sequence of seeded permutations. A position describes its state completely,
+so that a resumed run continues with the same structures.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ import torch
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import GraphBatch, make_graph
 
-#: Sets the permutations of the replay stream apart from those of the target stream.
+#: Makes the permutations of the replay stream different from those of the target frames.
 _STREAM = 1
 
 
 class GraphsOnDemand(Sequence[GraphBatch]):
-    """Graphs that are made when they are drawn.
+    """A sequence of graphs that are created when they are drawn.
 
-    Making one takes about a hundredth of an update; keeping those of 10,000 crystals takes
-    gigabytes.
+    Creating one takes about a hundredth of the time of an update. Keeping the graphs of 10,000
+    crystals takes gigabytes.
 
     Args:
         frames: the structures.
-        cutoff: Å.
-        dtype: of the network.
+        cutoff: neighbour cutoff, Å.
+        dtype: dtype of the network.
         head: index of the head that predicts them.
     """
 
@@ -56,11 +56,11 @@ class GraphsOnDemand(Sequence[GraphBatch]):
 
 @dataclass
 class ReplayData:
-    """Replay structures, labelled; graphs carry the index of the replay head.
+    """Labelled replay structures; their graphs have the index of the replay head.
 
     Attributes:
-        train_frames, train_graphs: replayed in training.
-        valid_frames, valid_graphs: held out to watch the replay head.
+        train_frames, train_graphs: structures for training.
+        valid_frames, valid_graphs: structures held out to evaluate the replay head.
     """
 
     train_frames: Sequence[Frame]
@@ -71,7 +71,7 @@ class ReplayData:
 
 @lru_cache(maxsize=2)
 def _lap_order(seed: int, lap: int, count: int) -> np.ndarray:
-    """Order of the structures in one lap."""
+    """Return the order of the structures in one pass."""
     return np.random.default_rng([seed, _STREAM, lap]).permutation(count)
 
 
@@ -81,11 +81,12 @@ class ReplayStream:
 
     Attributes:
         graphs: the replay graphs.
-        ratio: replay graphs per target graph.
-        max_edges: edges in a draw at most (one graph at least); `None` for no bound.
-        seed: of the order.
-        edge_ratio: edges in a draw at most, per edge of the target graphs (one graph at least);
-            `None` for no bound.
+        ratio: number of replay graphs per target graph.
+        max_edges: largest number of edges in a draw, except that one graph is always drawn; `None`
+            for no limit.
+        seed: seed of the order.
+        edge_ratio: largest number of edges in a draw per edge of the target graphs, except that one
+            graph is always drawn; `None` for no limit.
     """
 
     graphs: Sequence[GraphBatch]
@@ -95,12 +96,21 @@ class ReplayStream:
     edge_ratio: float | None = None
 
     def member(self, position: int) -> int:
-        """Index of the graph at a position of the chain."""
+        """Return the index of the graph at a position of the stream."""
         lap, place = divmod(position, len(self.graphs))
         return int(_lap_order(self.seed, lap, len(self.graphs))[place])
 
     def draw(self, position: int, n_target: int, target_edges: int) -> tuple[list[GraphBatch], int]:
-        """The graphs that join a batch of target graphs, and the position after them."""
+        """Draw the graphs that are added to a batch of target graphs.
+
+        Args:
+            position: position in the stream.
+            n_target: number of target graphs in the batch.
+            target_edges: number of edges in the batch.
+
+        Returns:
+            The graphs, and the position after them.
+        """
         wanted = max(1, round(self.ratio * n_target))
         bounds = [] if self.max_edges is None else [float(self.max_edges)]
         if self.edge_ratio is not None:

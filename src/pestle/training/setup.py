@@ -10,13 +10,16 @@ from pestle.settings.run import TrainSettings
 
 
 def make_ready(settings: TrainSettings) -> torch.device:
-    """Set torch's threads, how the process keeps its memory, and that runs repeat.
+    """Prepare torch for a run: threads, memory and repeatable results.
+
+    Args:
+        settings: device and number of threads.
 
     Returns:
-        The device that was asked for.
+        The device of the run.
 
     Raises:
-        PestleError: it does not exist here.
+        PestleError: the device does not exist.
     """
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
@@ -27,11 +30,14 @@ def make_ready(settings: TrainSettings) -> torch.device:
 
 
 def make_repeatable(*, on_cpu: bool) -> None:
-    """The same numbers from the same input, run after run.
+    """Make the same input give the same numbers in every run.
 
-    TorchScript's profiling executor re-optimises after its first calls, which changes results in
-    the last bits; without it, and with deterministic kernels, runs on a CPU repeat exactly.
+    TorchScript's profiling executor optimises again after its first calls, which changes results in
+    the last bits. Without it, and with deterministic kernels, runs on a CPU repeat exactly.
+
+    Args:
+        on_cpu: whether the run uses a CPU, where all kernels are deterministic.
     """
     torch._C._set_graph_executor_optimize(False)
-    # On a GPU index_add and friends have no deterministic double backward in every release.
+    # On a GPU some releases of torch have no deterministic double backward of index_add.
     torch.use_deterministic_algorithms(True, warn_only=not on_cpu)

@@ -1,6 +1,6 @@
-"""Everything a run needs to go on as if it had never stopped, in one checkpoint file.
+"""The checkpoint file: everything that a run needs to continue as if it had never stopped.
 
-The checkpoint before it is kept as `previous.pt`, for the day on which the newest is damaged.
+The previous checkpoint is kept as `previous.pt`, in case the newest is damaged.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from pestle.progress import say
 from pestle.training.mixing import Position
 
 FORMAT = 3
-#: The checkpoint before the newest, beside it.
+#: Name of the previous checkpoint, in the same folder.
 PREVIOUS = "previous.pt"
 
 
 @dataclass
 class Counters:
-    """Where a run stands.
+    """Progress of a run.
 
     Attributes:
-        position: updates done, and where the streams of frames stand.
-        best, best_update: best value of the metric that chooses the model, and the update after
+        position: updates done, and position in the streams of frames.
+        best, best_update: best value of the figure that chooses the model, and the update after
             which it was found; −1 before the first evaluation.
-        best_without_budget, best_update_without_budget: the same, had drift not mattered.
-        second_stage: updates before the second stage of the loss; −1 while it has not begun.
-        waited: evaluations since then.
-        evaluations: lines in metrics.jsonl.
-        seconds: time spent training, interruptions left out.
-        cpu_seconds: the same as processor time, of all threads; NaN after a checkpoint of an
-            earlier version, which does not say it.
-        loss_sum, loss_batches: training loss since the last evaluation.
-        norm_sum: sum of its gradient norms.
-        finished: why training ended, once it has.
+        best_without_budget, best_update_without_budget: the same without the limit on drift.
+        second_stage: updates before the second stage of the loss; −1 until it begins.
+        waited: evaluations since the best one.
+        evaluations: number of evaluations in metrics.jsonl.
+        seconds: training time without interruptions.
+        cpu_seconds: processor time of all threads, without interruptions; NaN after a checkpoint of
+            an earlier version, which does not contain it.
+        loss_sum, loss_batches: sum and number of training losses since the last evaluation.
+        norm_sum: sum of the gradient norms since the last evaluation.
+        finished: why training ended; empty before.
     """
 
     position: Position = field(default_factory=Position)
@@ -60,18 +60,18 @@ class Counters:
 
     @property
     def step(self) -> int:
-        """Updates done."""
+        """Number of updates done."""
         return self.position.update
 
 
 @dataclass
 class TrainingState:
-    """What a checkpoint holds; all of it tensors, numbers and text, so it loads without pickle.
+    """The content of a checkpoint: tensors, numbers and text only, so that it loads without pickle.
 
     Attributes:
-        model, optimizer, average, schedule: of the run.
-        counters: where it stands.
-        lines: of metrics.jsonl so far.
+        model, optimizer, average, schedule: objects of the run.
+        counters: progress of the run.
+        lines: lines of metrics.jsonl so far.
     """
 
     model: torch.nn.Module
@@ -82,14 +82,15 @@ class TrainingState:
     lines: list[str] = field(default_factory=list)
 
     def save(self, path: Path, identity: str) -> None:
-        """Write the checkpoint, and keep the one before it.
+        """Write the checkpoint and keep the previous one.
 
         Args:
-            path: file.
-            identity: hash of settings, data and foundation that a resumed run must share.
+            path: the file.
+            identity: hash of settings, data and foundation, which must be the same in a resumed
+                run.
 
         Raises:
-            CannotWrite: the system refuses, or the disk is full.
+            CannotWrite: the file cannot be written, or the disk is full.
         """
         content = {
             "format": FORMAT,
@@ -107,12 +108,15 @@ class TrainingState:
         write_sealed(path, buffer.getbuffer(), keep=path.with_name(PREVIOUS))
 
     def load(self, path: Path, identity: str) -> None:
-        """Continue from a checkpoint, or from the one before it where the newest is damaged; says
-        so.
+        """Continue from a checkpoint; if it is damaged, from the previous one, with a warning.
+
+        Args:
+            path: the file.
+            identity: hash of settings, data and foundation.
 
         Raises:
-            Damaged: both are.
-            PestleError: it is of another run or another version.
+            Damaged: both checkpoints are damaged.
+            PestleError: the checkpoint belongs to another run or another version.
         """
         content, trouble = _read_newest(path)
         if content.get("identity") != identity:
@@ -134,20 +138,24 @@ class TrainingState:
                 f"warning: {trouble}; going on from the checkpoint before it, {PREVIOUS}, after "
                 f"{self.counters.step:,} updates"
             )
-            path.unlink(missing_ok=True)  # or the next checkpoint would make it the previous one
+            # Otherwise the next checkpoint would keep the damaged one as the previous one.
+            path.unlink(missing_ok=True)
 
 
 def has_checkpoint(path: Path) -> bool:
-    """Whether there is something to go on from: a run may be killed before its first checkpoint,
-    or between two, when only the older one has its name."""
+    """Whether a checkpoint or a previous checkpoint exists.
+
+    A run may stop before its first checkpoint. If it is killed while it writes one, only the
+    previous one exists.
+    """
     return path.exists() or path.with_name(PREVIOUS).exists()
 
 
 def updates_in(path: Path) -> int:
-    """Updates that a checkpoint has done; 0 without one.
+    """Return the number of updates done at a checkpoint; 0 without one.
 
     Raises:
-        PestleError: unreadable, or of another version.
+        PestleError: the checkpoint is unreadable, or written by another version.
     """
     if not has_checkpoint(path):
         return 0
@@ -155,8 +163,11 @@ def updates_in(path: Path) -> int:
 
 
 def _read_newest(path: Path) -> tuple[dict[str, Any], str]:
-    """What a checkpoint holds, or the one before it; and what is wrong with the newest, if that is
-    so."""
+    """Read a checkpoint or, if it is damaged, the previous one.
+
+    Returns:
+        The content, and what is wrong with the newest checkpoint; empty if nothing is.
+    """
     try:
         return _read(path), ""
     except Damaged as error:
@@ -172,13 +183,13 @@ def _read_newest(path: Path) -> tuple[dict[str, Any], str]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds."""
+    """Read the content of a checkpoint file."""
     content: dict[str, Any]
     try:
         content = torch.load(io.BytesIO(read_sealed(path)), map_location="cpu", weights_only=True)
     except Damaged:
         raise
-    except Exception as error:  # a foreign pickle …
+    except Exception as error:  # e.g. a pickle of another program
         raise Damaged(
             f"cannot be read as a checkpoint ({type(error).__name__})", where=str(path)
         ) from None

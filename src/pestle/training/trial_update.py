@@ -1,4 +1,4 @@
-"""One update tried before training: how long it takes, and whether the largest fits the memory."""
+"""A trial update before training: its duration, and whether the largest batch fits into memory."""
 
 from __future__ import annotations
 
@@ -13,13 +13,20 @@ from pestle.training.watching import peak_memory
 
 
 def timed_update(trainer: Trainer) -> tuple[float, float]:
-    """(seconds, MiB) of a forward and backward pass, the mean of an update; changes nothing.
+    """Measure the duration and memory of an update, without changing anything.
 
-    The largest batch comes first: it sets the memory and pays for compilation. Timed is the first
-    batch of the training, and where replay joins every k-th update also the second.
+    The largest batch is tried first: it needs most memory, and includes the time of compilation.
+    Then the first batch of the training is timed and, if replay is added to every k-th update, the
+    second.
+
+    Args:
+        trainer: trainer of the run before its first update.
+
+    Returns:
+        Mean time of a forward and backward pass in seconds, and peak memory in MiB.
 
     Raises:
-        OutOfMemory: the largest batch does not fit.
+        OutOfMemory: the largest batch does not fit into memory.
     """
     first, after = trainer.mixture.draw(Position())
     draws = [_largest_draw(trainer), first]
@@ -42,7 +49,7 @@ def timed_update(trainer: Trainer) -> tuple[float, float]:
 
 
 def _largest_draw(trainer: Trainer) -> Draw:
-    """The draw with the most edges among the first lap's."""
+    """Return the draw with the most edges in the first pass over the frames."""
     largest, position = None, Position()
     for _ in range(min(trainer.mixture.laps.steps(), SAMPLED)):
         draw, position = trainer.mixture.draw(position)

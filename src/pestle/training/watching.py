@@ -1,4 +1,4 @@
-"""What a training run is watched by: its clock, its peak memory, its line per evaluation."""
+"""Clock, peak memory and log lines of a training run."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pestle.records.metrics import EvaluatedErrors, MetricsLine
 
 
 class Clock:
-    """Seconds trained, counting those before an interruption.
+    """Measures training time, including the time before an interruption.
 
     Args:
-        before: seconds before it.
-        cpu_before: the same as processor time.
+        before: seconds of training before an interruption.
+        cpu_before: processor time of training before an interruption (s).
     """
 
     def __init__(self, before: float, cpu_before: float) -> None:
@@ -25,15 +25,20 @@ class Clock:
         self._cpu_before, self._cpu_started = cpu_before, time.process_time()
 
     def seconds(self) -> float:
+        """Return the training time so far."""
         return self._before + time.monotonic() - self._started
 
     def cpu_seconds(self) -> float:
-        """Processor time, of all threads of this process."""
+        """Return the processor time of all threads of this process so far (s)."""
         return self._cpu_before + time.process_time() - self._cpu_started
 
 
 def peak_memory(device: torch.device) -> float:
-    """Peak memory in MiB: torch's on a GPU, else the process's (NaN if the system has no say)."""
+    """Return the peak memory in MiB: torch's on a GPU, otherwise the process's.
+
+    Returns:
+        The memory; NaN if the system does not tell it.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     try:
@@ -45,7 +50,12 @@ def peak_memory(device: torch.device) -> float:
 
 
 def evaluation_line(record: MetricsLine, updates: int) -> str:
-    """One evaluation as a line of the log; `updates`: of the whole run at most."""
+    """Return the line of the log for one evaluation.
+
+    Args:
+        record: the evaluation.
+        updates: largest number of updates of the run.
+    """
     done = f"update {record.step:>{len(f'{updates:,}')},}/{updates:,}"
     own = record.watched
     parts = [done, f"epoch {record.epoch:>4g}", f"loss {_number(own.loss):.4e}"]
@@ -58,7 +68,7 @@ def evaluation_line(record: MetricsLine, updates: int) -> str:
         moved = ", ".join(f"{_number(d.forces_rmse):.3g}" for d in record.drift.values())
         parts.append(f"drift {'/'.join(record.drift)} {moved} meV/Å")
     parts.append(duration(record.seconds))
-    # Without validation every model is kept in its turn, and none is called the best.
+    # Without validation each new model replaces the last one, and none is called the best.
     return "  ".join(parts) + ("  *best" if record.best and record.valid is not None else "")
 
 
@@ -67,7 +77,7 @@ def _number(value: float | None) -> float:
 
 
 def _errors(found: EvaluatedErrors) -> list[str]:
-    """RMSEs that are known."""
+    """Return the known RMSEs as text."""
     return [
         f"{label} {value:.3g} {unit}"
         for value, label, unit in (

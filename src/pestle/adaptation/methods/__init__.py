@@ -1,6 +1,6 @@
-"""Every method of adaptation by its name, found in the files of this folder.
+"""All methods of adaptation by name, from the files of this folder.
 
-A file declares its method as `METHOD`, or several as `METHODS`.
+A file declares its method as `METHOD`, or several methods as `METHODS`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from pkgutil import iter_modules
 
 from pestle.adaptation.base import Method
 
-#: Files in the order in which their methods are listed; others follow.
+#: Order of the files in which methods are listed; other files follow.
 ORDER = ("naive", "lora", "freeze", "multihead", "multihead_lora", "scratch")
 
 
 def _found() -> dict[str, Method]:
-    """Every declared method by its name, in order."""
+    """Collect the declared methods by name, in order."""
     files = sorted(module.name for module in iter_modules(__path__))
     files.sort(key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
     found: dict[str, Method] = {}

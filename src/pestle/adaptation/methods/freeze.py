@@ -1,19 +1,19 @@
 """Layer freezing: some parts keep the foundation's weights, the others are trained (paper, 2.3).
 
-The parts are those of `Parts.parameter_groups`. `freeze-first` and `freeze-backbone` are what
-section 2.3 describes; `mace-5` and `mace-6` are the numbers that the paper's Table 4 and mace's
-`--freeze` use.
+The parts are those of `Parts.parameter_groups`. `freeze-first` and `freeze-backbone` follow the
+description in section 2.3; `mace-5` and `mace-6` are the numbers of the paper's Table 4 and of
+mace's option `--freeze`.
 
-Of the first the paper says "Freeze embedding and first message-passing layer. The embedding weights
-and first interaction block are frozen, while later interaction blocks and readouts are trainable."
-A layer of MACE is an interaction block, which gathers the neighbours, and the product block that
-makes its message; the text names no product block. `freeze-first` follows the heading and fixes the
-whole first layer: what the second layer reads is then the foundation's, to the bit.
+About `freeze-first` the paper says: "Freeze embedding and first message-passing layer. The
+embedding weights and first interaction block are frozen, while later interaction blocks and
+readouts are trainable." A layer of MACE consists of an interaction block, which collects the
+neighbours, and a product block, which makes the message; the text does not mention product blocks.
+`freeze-first` follows the first sentence and fixes the whole first layer, so that the input of the
+second layer is exactly that of the foundation.
 
-A backbone includes what some models have beyond the numbered parts: the embedding
-of charge and spin, and long-range electrostatics. (mace's optimiser goes on training the former and
-the readouts of the latter under any number; here they stay.) A readout of the embedding is a
-readout.
+The backbone includes parts that only some models have: the embedding of charge and spin, and
+long-range electrostatics. (With mace's option, the former and the readouts of the latter are
+trained at any number; here they are fixed.) A readout of the embedding counts as a readout.
 """
 
 from __future__ import annotations
@@ -31,46 +31,62 @@ if TYPE_CHECKING:
 
 
 def adapt_first(case: Case) -> Adaptation:
-    """`freeze-first`: embedding, first interaction and its product block fixed."""
+    """`freeze-first`: fix the embedding, the first interaction and its product block."""
     return train_all_but(case, "embedding", "interaction 1", "product 1")
 
 
 def adapt_backbone(case: Case) -> Adaptation:
-    """`freeze-backbone`: all but the readouts fixed."""
+    """`freeze-backbone`: fix everything except the readouts."""
     return train_only(case, "readout *")
 
 
 def adapt_mace_5(case: Case) -> Adaptation:
-    """`mace-5`: embedding and all interactions fixed, products and readouts trained."""
+    """`mace-5`: fix the embedding and all interactions, train products and readouts."""
     return train_only(case, "product *", "readout *")
 
 
 def adapt_mace_6(case: Case) -> Adaptation:
-    """`mace-6`: embedding, interactions and products fixed, as `freeze-backbone` has it."""
+    """`mace-6`: fix embedding, interactions and products, as `freeze-backbone` does."""
     return train_only(case, "readout *")
 
 
 def train_only(case: Case, *patterns: str) -> Adaptation:
-    """Train the parameters that the patterns name (see `matching`), fix all others."""
+    """Train the parameters that match the patterns and fix all others.
+
+    Args:
+        case: input of the method.
+        *patterns: as in `matching`.
+
+    Raises:
+        PestleError: a pattern matches nothing, or nothing is left to train.
+    """
     return _adaptation(case, set(matching(case.start, patterns)))
 
 
 def train_all_but(case: Case, *patterns: str) -> Adaptation:
-    """Fix the parameters that the patterns name (see `matching`), train all others."""
+    """Fix the parameters that match the patterns and train all others.
+
+    Args:
+        case: input of the method.
+        *patterns: as in `matching`.
+
+    Raises:
+        PestleError: a pattern matches nothing, or nothing is left to train.
+    """
     fixed = set(matching(case.start, patterns))
     return _adaptation(case, {n for n, _ in case.start.named_parameters()} - fixed)
 
 
 def matching(model: Foundation, patterns: Iterable[str]) -> tuple[str, ...]:
-    """Names of the parameters that the patterns name, in the model's order.
+    """Return the names of the parameters that match the patterns, in the model's order.
 
     Args:
         model: a foundation.
-        patterns: each a part of the architecture (`embedding`, `interaction 2`) or the name of a
-            parameter, with `*` for anything: `readout *`, `*.linear_up.weight`.
+        patterns: each is a part of the architecture (`embedding`, `interaction 2`) or the name of a
+            parameter, with `*` for any text: `readout *`, `*.linear_up.weight`.
 
     Raises:
-        PestleError: a pattern names nothing in this model.
+        PestleError: a pattern matches nothing in this model.
     """
     from pestle.foundations.capabilities import Parts, require
 
@@ -97,7 +113,7 @@ def matching(model: Foundation, patterns: Iterable[str]) -> tuple[str, ...]:
 def _adaptation(case: Case, trained: set[str]) -> Adaptation:
     from pestle.foundations.capabilities import parts_of
 
-    # A copy: the foundation with the run's E0s stays the baseline that the result is judged by.
+    # A copy, because the unchanged model is the baseline with which the result is compared.
     model = case.start.copy()
     trainable = tuple(name for name, _ in model.named_parameters() if name in trained)
     if not trainable:

@@ -1,8 +1,8 @@
 """Low-rank adaptation (paper, section 2.4): every linear layer gets a trainable update of low rank.
 
-Scalar and equivariant layers, embedding and readouts included, with the same rank for every irrep
-block. The foundation's weights are fixed. So is everything that is not the weight of a linear
-layer: tensor products, symmetric contractions, and the biases that some models have.
+This applies to scalar and equivariant layers, including embedding and readouts, with the same rank
+for every irrep block. The foundation's weights are fixed, and so is everything that is not the
+weight of a linear layer: tensor products, symmetric contractions, and the biases of some models.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from pestle.foundations.interface import Foundation
     from pestle.settings.run import RunSettings
 
-#: Clipped blocks that a note names.
+#: Number of clipped blocks that a note names.
 NAMED = 3
 
 
 def adapt(case: Case) -> Adaptation:
-    """Train low-rank updates of all linear layers, nothing else."""
+    """Train only the low-rank updates of all linear layers."""
     model, trainable, notes = adapters_on(case.start, case.settings, body_only=False)
     return Adaptation(model, trainable, notes=notes)
 
@@ -30,12 +30,12 @@ def adapt(case: Case) -> Adaptation:
 def adapters_on(
     model: Foundation, settings: RunSettings, *, body_only: bool
 ) -> tuple[LowRankModel, tuple[str, ...], tuple[str, ...]]:
-    """A copy of a foundation with low-rank updates.
+    """Copy a foundation and add low-rank updates.
 
     Args:
         model: the foundation; not changed.
-        settings: of the run; `lora` and `train.seed` are read.
-        body_only: readouts get no updates, all their weights are trained instead.
+        settings: settings of the run; `lora` and `train.seed` are used.
+        body_only: whether the readouts get no updates and are trained in full instead.
 
     Returns:
         The model, the names of the parameters to train, and notes for the user.
@@ -83,7 +83,7 @@ TABLE_7 = Recipe(
     why_ema="Table 7, LoRA: the adapters start at nothing, their early values are worth little",
     why_clip="Table 7, LoRA: a low-rank update cannot throw the weights far",
 )
-#: Rank for diverse data: more than 4, which suits one system (paper 4).
+#: Rank for diverse data; a rank of 4 is enough for one system (paper 4).
 DIVERSE_RANK = 16
 _WHY = "a low rank limits how far they can pull the foundation (paper 2.4, 4)"
 METHOD = Method(

@@ -1,8 +1,8 @@
-"""Multihead replay: one body, a readout for the target and one for what the foundation knows.
+"""Multihead replay: one body with a readout for the target and one for replay (paper, section 2.5).
 
-Paper, section 2.5. Both heads begin as the foundation's readout; the target head has the E0s of the
-data, the replay head keeps the foundation's. Original labels and pseudolabels share this file: the
-label source is the business of the replay set.
+Both heads start as the foundation's readout. The target head has the E0s of the data, the replay
+head those of the foundation. Original labels and pseudolabels differ only in the replay set, so
+that both methods are in this file.
 """
 
 from __future__ import annotations
@@ -18,15 +18,22 @@ if TYPE_CHECKING:
 
 
 def adapt(case: Case) -> Adaptation:
-    """Train every parameter of the two-head model."""
+    """Train all parameters of the model with two heads."""
     model, note = with_replay_head(case)
     return Adaptation(model, tuple(name for name, _ in model.named_parameters()), notes=(note,))
 
 
 def with_replay_head(case: Case) -> tuple[Foundation, str]:
-    """The starting model with a second head, and a note that says what the heads are.
+    """Add a second head to the starting model.
 
-    The target's head is the last: programs that do not know a head's name take the last one.
+    The head of the target is the last one, because programs that do not know the name of a head use
+    the last one.
+
+    Args:
+        case: input of the method.
+
+    Returns:
+        The model, and a note that explains the heads.
     """
     from pestle.foundations.capabilities import Heads, require
     from pestle.foundations.interface import REPLAY_HEAD
@@ -51,8 +58,9 @@ TABLE_7 = Recipe(
     replay=ReplayRecipe(),
 )
 
-#: Replay where it was measured. With the paper's weights the target is a third worse than naive's
-#: after as many updates; with a third of them it is nearly as good, and forgetting grows by half.
+#: Measured replay recipe. With the paper's weights the error of the target is a third larger than
+#: in naive fine-tuning after the same number of updates. With a third of these weights it is nearly
+#: the same, and forgetting increases by half.
 PSEUDOLABEL_REPLAY = ReplayRecipe(
     energy=0.3,
     forces=3.0,
@@ -62,13 +70,18 @@ PSEUDOLABEL_REPLAY = ReplayRecipe(
     why="measured on one target and one foundation: error against forgetting against cost "
     "(docs/benchmarks.md)",
 )
-# Labels that are not the foundation's own may be of another level of theory: never for the target.
+# Original labels may be of another level of theory, so that the target head never uses them.
 MULTIHEAD_REPLAY = replace(PSEUDOLABEL_REPLAY, target_share=0.0)
 
 
 def measured(recipe: Recipe, replay: ReplayRecipe) -> Recipe:
-    """A recipe with the replay that was measured, and the patience that it needs."""
-    # With replay the loss falls more slowly, and not as smoothly.
+    """Combine a recipe with the measured replay recipe and the patience that it needs.
+
+    Args:
+        recipe: recipe of the method.
+        replay: how replay contributes.
+    """
+    # With replay the loss decreases more slowly and less smoothly.
     return replace(until_plateau(recipe, patience=7), replay=replay)
 
 

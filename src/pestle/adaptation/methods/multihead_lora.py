@@ -1,7 +1,4 @@
-"""Replay with LoRA: adapters on the shared body, the readouts of both heads trained in full.
-
-Paper, appendix A.2.
-"""
+"""Replay with LoRA: adapters on the shared body, both readouts trained in full (paper, A.2)."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from pestle.adaptation.recipes import Recipe, ReplayRecipe
 
 
 def adapt(case: Case) -> Adaptation:
-    """Train the adapters of the body and the readouts."""
+    """Train the adapters of the body, and the readouts."""
     start, note = with_replay_head(case)
     model, names, notes = adapters_on(start, case.settings, body_only=True)
     return Adaptation(model, names, notes=(note, *notes))

@@ -1,4 +1,4 @@
-"""Naive fine-tuning: all weights go on from the foundation's (paper, section 2.2)."""
+"""Naive fine-tuning: all weights are trained from the foundation's values (paper, 2.2)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pestle.adaptation.recipes import Recipe, until_plateau
 
 
 def adapt(case: Case) -> Adaptation:
-    """Train every parameter of the foundation."""
-    # A copy: the foundation with the run's E0s stays the baseline that the result is judged by.
+    """Train all parameters of the foundation."""
+    # A copy, because the unchanged model is the baseline with which the result is compared.
     model = case.start.copy()
     return Adaptation(model, tuple(name for name, _ in model.named_parameters()))
 

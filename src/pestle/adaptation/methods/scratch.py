@@ -1,7 +1,7 @@
-"""Training from scratch: the foundation's shape with random weights (paper, appendix A).
+"""Training from scratch: the foundation's architecture with random weights (paper, appendix A).
 
-The baseline every fine-tuned model is measured against. No distance transform (Agnesi transforms
-made scratch runs unstable), scale and mean neighbour count from the data.
+It is the baseline for every fine-tuned model. It uses no distance transform (Agnesi transforms made
+such runs unstable), and takes scale and mean number of neighbours from the data.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def adapt(case: Case) -> Adaptation:
-    """Random weights, every parameter trained."""
+    """Start with random weights and train all parameters."""
     from pestle.foundations.capabilities import RandomWeights, require
 
     neighbours = mean_neighbours(case.train, case.start.cutoff)
@@ -38,7 +38,12 @@ def adapt(case: Case) -> Adaptation:
 
 
 def mean_neighbours(frames: Sequence[Frame], cutoff: float) -> float:
-    """Mean number of neighbours of an atom within the cutoff in Å (at least one)."""
+    """Return the mean number of neighbours of an atom, at least 1.
+
+    Args:
+        frames: the structures.
+        cutoff: neighbour cutoff, Å.
+    """
     from pestle.structures.graphs import make_graph
 
     graphs = [make_graph(frame, cutoff) for frame in frames]
@@ -48,10 +53,10 @@ def mean_neighbours(frames: Sequence[Frame], cutoff: float) -> float:
 
 
 def force_scale(frames: Sequence[Frame]) -> float:
-    """Root mean square of the force components in eV/Å.
+    """Return the root mean square of the force components in eV/Å.
 
     Raises:
-        PestleError: no frame has forces that are not all zero.
+        PestleError: there are no forces, or all are zero.
     """
     import numpy as np
 

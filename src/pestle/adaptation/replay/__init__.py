@@ -1,4 +1,4 @@
-"""Replay sets: broad structures that keep a model on what the foundation knows (paper, 2.5)."""
+"""Replay sets: broad structures that preserve what the foundation knows (paper, 2.5)."""
 
 from __future__ import annotations
 

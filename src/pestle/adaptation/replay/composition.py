@@ -1,4 +1,4 @@
-"""What replay structures are made of, in counts."""
+"""Elements of replay structures."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ ElementSet = frozenset[int]
 
 
 def element_set(frame: Frame) -> ElementSet:
-    """Atomic numbers that occur in a frame."""
+    """Return the atomic numbers that occur in a frame."""
     return frozenset(frame.numbers.tolist())
 
 
 def structures_by_element(frames: Sequence[Frame]) -> dict[str, int]:
-    """Symbol → structures that hold the element, by atomic number."""
+    """Return symbol → number of structures with this element, by atomic number."""
     counts = Counter(z for frame in frames for z in element_set(frame))
     return {chemical_symbols[z]: n for z, n in sorted(counts.items())}
 
 
 def data_elements(frames: Sequence[Frame]) -> tuple[int, ...]:
-    """Elements of the data that replay is matched to, ascending.
+    """Return the elements of the data to which replay structures are matched, in ascending order.
 
-    An isolated atom only sets an E0: its element counts if another frame holds it, too.
+    An isolated atom only sets an E0. Its element counts only if another frame contains it.
+
+    Args:
+        frames: frames of the data.
     """
     rest, isolated = split_isolated_atoms(frames)
     return elements_of(rest or isolated)

@@ -1,10 +1,10 @@
-"""What a foundation sees in a structure: its invariant descriptors, averaged element by element.
+"""The foundation's invariant descriptors of structures, averaged over the atoms of each element.
 
-One average over all atoms would hide a dopant among a hundred host atoms; an average for each
-element keeps it, as mace's own farthest-point selection does. An element that a structure lacks
-counts as zeros here. mace writes 1e11 there, in single precision, which leaves nothing of the
-environments: structures with different elements are then as far apart as they have elements that
-differ.
+An average over all atoms would hide a dopant among a hundred host atoms; an average for each
+element keeps it, as in mace's own farthest-point selection. For an element that a structure does
+not contain, the values are zero here. mace uses 1e11 in single precision, which hides all
+differences of environments, so that the distance of structures depends only on the number of
+elements that differ.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from pestle.structures.graphs import make_graph
 
 @dataclass(frozen=True)
 class ElementAverages:
-    """Averages of n structures, without the zeros: one row for each element in each structure.
+    """Averages of n structures, without the zeros: one row per element and structure.
 
     Attributes:
         n: number of structures.
-        structure: [m] structure of each row, ascending within an element.
+        structure: [m] structure of each row, ascending for each element.
         element: [m] atomic number of each row, ascending.
-        vectors: [m, d] mean descriptor of the atoms of that element in that structure.
+        vectors: [m, d] mean descriptor of the atoms of this element in this structure.
     """
 
     n: int
@@ -38,16 +38,16 @@ class ElementAverages:
     vectors: np.ndarray
 
     def squared_norms(self) -> np.ndarray:
-        """[n] |x|² of the structures."""
+        """Return |x|² of each structure, [n]."""
         return np.bincount(self.structure, (self.vectors**2).sum(axis=1), minlength=self.n)
 
     def products_with(self, k: int) -> np.ndarray:
-        """[n] scalar product of each structure with structure k."""
+        """Return the scalar product of each structure with structure k, [n]."""
         rows = np.flatnonzero(self.structure == k)
         return self._products(self.element[rows], self.vectors[rows])
 
     def products_with_mean(self) -> np.ndarray:
-        """[n] scalar product of each structure with the mean of all."""
+        """Return the scalar product of each structure with the mean of all structures, [n]."""
         elements = np.unique(self.element)
         sums = [self.vectors[self._rows(z)].sum(axis=0) / self.n for z in elements]
         return self._products(elements, np.array(sums))
@@ -71,14 +71,17 @@ def element_averages(
     max_edges: int | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> ElementAverages:
-    """Descriptors of frames by the foundation, averaged over the atoms of each element.
+    """Calculate the foundation's descriptors of frames, averaged over the atoms of each element.
 
     Args:
         foundation: the model, on its own device and in its own dtype.
-        frames: structures.
-        head: head whose descriptors are taken, for models in which heads differ in them.
-        max_edges: edges per batch; by default the model's `edges_at_once`.
-        on_progress: called with the number of frames done after each batch.
+        frames: the structures.
+        head: the head, for models whose descriptors depend on it.
+        max_edges: largest number of edges in a batch; by default the model's `edges_at_once`.
+        on_progress: called with the number of completed frames after each batch.
+
+    Returns:
+        The averages.
 
     Raises:
         PestleError: the foundation gives no descriptors.

@@ -1,7 +1,7 @@
-"""Which structures of a pool match the elements of the data (paper, section 2.5).
+"""Filters for structures of a pool by the elements of the data (paper, section 2.5).
 
-The names but `element` are mace-torch's (`mace.cli.fine_tuning_select.filter_atoms`), and each
-keeps the very frames that mace's does.
+All names except `element` are those of mace-torch (`mace.cli.fine_tuning_select.filter_atoms`).
+Each filter keeps exactly the same frames as mace's.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FILTERS: dict[str, Callable[[ElementSet, ElementSet], bool]] = {
     "inclusive": lambda found, wanted: found >= wanted,
     "none": lambda found, wanted: True,
 }
-#: What each keeps, in words.
+#: Meaning of each filter, in words.
 MEANINGS = {
     "element": "structures of no other elements than the data's",
     "combinations": "structures of no other elements than the data's",
@@ -35,19 +35,27 @@ MEANINGS = {
 
 
 def matching(frames: Sequence[Frame], wanted: Collection[int], name: str) -> list[Frame]:
-    """The frames that a filter keeps, in their order.
+    """Return the frames that a filter keeps, in their order.
 
     Args:
-        frames: of a pool.
+        frames: frames of a pool.
         wanted: atomic numbers of the data.
-        name: of the filter, a key of `FILTERS`.
+        name: name of the filter, a key of `FILTERS`.
     """
     keeps, elements = FILTERS[name], frozenset(wanted)
     return [frame for frame in frames if keeps(element_set(frame), elements)]
 
 
 def count_matching(frames: Sequence[Frame], wanted: Collection[int]) -> dict[str, int]:
-    """How many frames each filter keeps; filters that are one and the same appear once."""
+    """Count the frames that each filter keeps; filters with the same meaning appear once.
+
+    Args:
+        frames: frames of a pool.
+        wanted: atomic numbers of the data.
+
+    Returns:
+        Name of the filter → number of frames.
+    """
     elements, sets = frozenset(wanted), [element_set(frame) for frame in frames]
     return {
         name: sum(keeps(found, elements) for found in sets)

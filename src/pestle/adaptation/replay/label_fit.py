@@ -1,8 +1,8 @@
-"""Whether the labels of replay pools fit one another and the foundation.
+"""Comparison of the labels of replay pools with each other and with the foundation.
 
 The replay head starts as the foundation's readout and keeps its E0s. Labels of another level of
-theory therefore pull it away from what it should preserve, and two levels at once pull it apart.
-Nothing is fitted before comparing: an offset that a fit over elements would remove is exactly what
+theory therefore pull it away from what it should preserve, and labels of two levels pull it in two
+directions. No offset is fitted before the comparison: an offset for each element is exactly what
 this head cannot absorb.
 """
 
@@ -21,20 +21,21 @@ from pestle.foundations.prediction import FramePrediction, predict_frames
 from pestle.progress import progress
 from pestle.structures.frame import Frame, thinned
 
-#: Structures of each pool that are predicted.
+#: Number of structures of each pool that are predicted.
 SAMPLE = 100
-# A median offset of label and prediction counts from this on (eV/atom), and where it also exceeds
-# the scatter. The embedded foundation is off by 0.08 on relaxed crystals of nearly its own level of
-# theory; other functionals, pseudopotentials or dispersion corrections give 0.3 and far more.
+# A median offset of label and prediction (eV/atom) counts if it exceeds this value and the scatter.
+# The embedded foundation is off by 0.08 on relaxed crystals of nearly its own level of theory;
+# other functionals, pseudopotentials or dispersion corrections give 0.3 and far more.
 MAX_ENERGY_OFFSET = 0.15
-# A scatter above this (eV/atom) is no foundation's own error: energies with another zero, such as
-# all-electron totals, scatter by composition.
+# A scatter above this (eV/atom) is not an error of a foundation: energies with another zero, such
+# as all-electron totals, scatter with composition.
 MAX_SCATTER = 1.0
-# Forces count as of another kind (units, sign) when labels are more than this many times larger or
-# smaller than predictions: foundations soften forces by up to a half, units differ by 4 and more.
+# Forces count as a different kind (units, sign) if labels are larger or smaller than predictions by
+# more than this factor: foundations soften forces by up to a half, units differ by 4 and more.
 MAX_FORCE_RATIO = 3.0
 
-# Predicted forces below this (RMS, eV/Å) are noise on relaxed structures: a slope tells nothing.
+# Predicted forces below this (RMS, eV/Å) are noise of relaxed structures; their slope has no
+# meaning.
 MIN_PREDICTED_FORCE = 0.1
 
 WAY_OUT = (
@@ -45,17 +46,16 @@ WAY_OUT = (
 
 @dataclass(frozen=True)
 class LabelFit:
-    """Labels of one pool against the foundation.
+    """Comparison of the labels of one pool with the foundation.
 
     Attributes:
-        pool: its name.
-        n_frames: structures compared.
+        pool: name of the pool.
+        n_frames: number of compared structures.
         energy_offset: median of E_label − E_foundation, eV/atom; `None` without energies.
-        energy_scatter: its standard deviation from the median absolute deviation, eV/atom.
-        energy_groups: offsets (eV/atom) of groups that a clear gap separates; one where there is
-            no gap.
-        force_slope: labels over predictions; `None` where there are no forces, or hardly any
-            correlation.
+        energy_scatter: standard deviation from the median absolute deviation, eV/atom.
+        energy_groups: offsets (eV/atom) of groups that are separated by a clear gap; one value if
+            there is no gap.
+        force_slope: ratio of labels to predictions; `None` without forces or correlation.
     """
 
     pool: str
@@ -66,7 +66,7 @@ class LabelFit:
     force_slope: float | None
 
     def line(self) -> str:
-        """The figures in words."""
+        """Return the figures as text."""
         parts = []
         if self.energy_offset is not None:
             parts.append(
@@ -86,14 +86,17 @@ def label_fits(
     seed: int,
     max_edges: int | None = None,
 ) -> list[LabelFit]:
-    """Compare a seeded sample of each pool with the foundation's own predictions.
+    """Compare a seeded sample of each pool with the foundation's predictions.
 
     Args:
         pools: name → labelled structures.
-        foundation: with the E0s that the replay head will have.
-        head: its head.
-        seed: of the samples.
-        max_edges: edges per batch; by default the model's `edges_at_once`.
+        foundation: the foundation, with the E0s that the replay head will have.
+        head: head of the foundation.
+        seed: seed of the samples.
+        max_edges: largest number of edges in a batch; by default the model's `edges_at_once`.
+
+    Returns:
+        One comparison for each pool that is not empty.
     """
     samples = {name: thinned(frames, SAMPLE, seed) for name, frames in pools.items() if frames}
     fits, done = [], 0
@@ -136,7 +139,12 @@ def _fit(name: str, frames: Sequence[Frame], said: Sequence[FramePrediction]) ->
 
 
 def misfit_warnings(fits: Sequence[LabelFit], foundation_name: str) -> list[str]:
-    """What the figures say against these labels; one line each, with the way out."""
+    """Return warnings about labels that do not fit, each with a way out.
+
+    Args:
+        fits: the comparisons.
+        foundation_name: name of the foundation.
+    """
     found = [
         text for fit in fits for text in (_energy_misfit(fit, foundation_name), _force_misfit(fit))
     ]
@@ -153,7 +161,7 @@ def misfit_warnings(fits: Sequence[LabelFit], foundation_name: str) -> list[str]
 
 
 def _energy_misfit(fit: LabelFit, foundation_name: str) -> str:
-    """What is wrong with the energies of one pool; nothing if they fit."""
+    """Return what is wrong with the energies of one pool; empty if they fit."""
     fitting = [x for x in fit.energy_groups if not _is_offset(x, 0.0)]
     if fitting and len(fit.energy_groups) > 1:
         offsets = ", ".join(f"{x:+.2f}" for x in fit.energy_groups)
@@ -171,7 +179,7 @@ def _energy_misfit(fit: LabelFit, foundation_name: str) -> str:
 
 
 def _force_misfit(fit: LabelFit) -> str:
-    """What is wrong with the forces of one pool; nothing if they fit."""
+    """Return what is wrong with the forces of one pool; empty if they fit."""
     slope = fit.force_slope
     if slope is None or 1 / MAX_FORCE_RATIO < slope < MAX_FORCE_RATIO:
         return ""

@@ -1,10 +1,9 @@
-"""Which structures of a pool fit the data and the model: the filter of a run, and its reason."""
+"""Choice of the replay filter of a run, with its reason."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from ase.data import chemical_symbols
 
@@ -12,9 +11,11 @@ from pestle.adaptation.replay import filters
 from pestle.adaptation.replay.pools import Pool, drop_unknown, drop_unlabelled
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
+from pestle.settings import scope as scopes
 from pestle.settings.run import ReplaySettings
 
-Scope = Literal["narrow", "broad"] | None
+#: Purpose of a model; `None` if it is not known.
+Scope = scopes.Scope | None
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,11 @@ class Matching:
     """Filter and elements of a replay set.
 
     Attributes:
-        filter: key of `filters.FILTERS`.
-        reason: why this filter.
+        filter: name of the filter, a key of `filters.FILTERS`.
+        reason: why this filter is used.
         wanted: atomic numbers of the data.
-        known: those that the model will know; `None` if that is not known.
-        model: what the foundation is called; `None` without one.
+        known: atomic numbers that the model will know; `None` if unknown.
+        model: name of the foundation; `None` without one.
     """
 
     filter: str
@@ -36,8 +37,15 @@ class Matching:
     model: str | None
 
     def apply(self, pool: Pool, need_labels: bool) -> None:
-        """Leave out of a pool, and count, what the model will not know, what lacks labels that are
-        needed, and what does not match."""
+        """Remove unusable structures from a pool, count them, and apply the filter.
+
+        Unusable structures contain elements that the model will not know, or lack labels that are
+        needed.
+
+        Args:
+            pool: the pool; changed in place.
+            need_labels: whether labels are needed.
+        """
         if self.known is not None:
             drop_unknown(pool, self.known)
         if need_labels:
@@ -45,11 +53,13 @@ class Matching:
         pool.matched = filters.matching(pool.frames, self.wanted, self.filter)
 
     def elements_to_generate(self) -> tuple[int, ...]:
-        """Elements of generated structures: the data's; with the filter none all that the model
-        will know.
+        """Return the elements for generated structures.
+
+        These are the elements of the data; with the filter `none` all elements that the model will
+        know.
 
         Raises:
-            PestleError: there is none.
+            PestleError: there is no such element.
         """
         if self.filter == "none" and self.known is not None:
             found = self.known
@@ -64,14 +74,14 @@ class Matching:
         return tuple(sorted(found))
 
     def line(self) -> str:
-        """The filter in words."""
+        """Return the filter as text."""
         data = f" ({_symbols(self.wanted)})" if self.filter != "none" else ""
         unchecked = "" if self.model else "; not compared with any foundation's elements"
         meaning = filters.MEANINGS[self.filter]
         return f"filter {self.filter} ({self.reason}): {meaning}{data}{unchecked}"
 
     def alternatives(self, pools: Sequence[Pool]) -> str:
-        """What each filter would leave of these pools."""
+        """Return as text how many structures each filter would keep of these pools."""
         frames = [frame for pool in pools for frame in pool.frames]
         if not frames:
             return "No filter would change that: see the counts."
@@ -90,10 +100,17 @@ def matching_of(
     scope: Scope,
     elements_kept: str,
 ) -> Matching:
-    """The filter of a run: the one asked for, else by what the model is for.
+    """Return the filter of a run: the requested one, otherwise one that fits the scope.
+
+    Args:
+        settings: replay settings.
+        data_elements: atomic numbers of the data.
+        foundation: the foundation; `None` if there is none.
+        scope: purpose of the model; `None` if unknown.
+        elements_kept: `data` if the model keeps only the elements of the data, otherwise `all`.
 
     Raises:
-        PestleError: a filter that needs the data's elements, and there are no data.
+        PestleError: the filter needs the elements of the data, and there are no data.
     """
     wanted = frozenset(int(z) for z in data_elements)
     known = None if foundation is None else frozenset(foundation.elements)

@@ -1,4 +1,4 @@
-"""Where replay structures come from: files, published sets by name, and the generator."""
+"""Sources of replay structures: files, published sets, and the generator."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from pestle.progress import progress, say
 from pestle.structures.frame import Frame, is_labelled, split_isolated_atoms
 from pestle.structures.reading import GLOB_CHARACTERS, LabelKeys, expand_paths, read_frames
 
-#: Files from this many bytes on are announced: ASE reads about 5 MB a second.
+#: Files of at least so many bytes are announced, because ASE reads about 5 MB a second.
 LARGE = 50_000_000
 
 
 @dataclass
 class Pool:
-    """One pool: its structures that are fit for replay, and how many were left out and why.
+    """One pool with its usable structures, and counts of those that were left out.
 
     Attributes:
-        name: as the user named it.
-        frames: structures that are not left out.
-        read: structures found in it.
-        note: what is known of it besides.
-        isolated: isolated atoms left out; the replay head keeps the foundation's E0s.
-        broken: left out for NaN, atoms without element or a flat cell.
+        name: name given by the user.
+        frames: usable structures.
+        read: number of structures in the pool.
+        note: further information about the pool.
+        isolated: isolated atoms left out, because the replay head keeps the foundation's E0s.
+        broken: structures left out for NaN, atoms without element or a flat cell.
         unknown: structures left out for elements that the model will not know.
-        unknown_by_element: symbol → how many of those hold it (one may hold several).
-        unlabelled: left out because they have no label and labels are needed.
-        matched: those of `frames` that the filter keeps.
-        selected: those of `matched` that were chosen.
+        unknown_by_element: symbol → number of those that contain it (one may contain several).
+        unlabelled: structures left out because labels are needed and they have none.
+        matched: structures of `frames` that the filter keeps.
+        selected: structures of `matched` that were selected.
     """
 
     name: str
@@ -58,12 +58,16 @@ class Pool:
     selected: list[Frame] = field(default_factory=list)
 
     def keep_selected(self, chosen: Sequence[Frame]) -> None:
-        """Note which of the structures of this pool were chosen, in the order they were."""
+        """Store which structures of this pool were selected.
+
+        Args:
+            chosen: selected structures of all pools, in the order of selection.
+        """
         own = {id(frame) for frame in self.matched}
         self.selected = [frame for frame in chosen if id(frame) in own]
 
     def line(self) -> str:
-        """Its counts, stage by stage."""
+        """Return the counts of each stage as text."""
         parts = [f"{self.read} {'made' if self.name == GENERATED else 'read'}"]
         if self.isolated:
             parts.append(f"{self.isolated} isolated atoms left out (they only set E0s)")
@@ -79,7 +83,7 @@ class Pool:
         return f"pool {named}: {', '.join(parts)}"
 
     def to_json(self) -> dict[str, Any]:
-        """Its counts and the composition of what was selected, as plain data."""
+        """Return the counts, and the composition of the selected structures, as plain data."""
         groups = Counter(frame.config_type for frame in self.selected)
         return {
             "pool": self.name,
@@ -97,10 +101,14 @@ class Pool:
 
 
 def read_pools(names: Sequence[str], keys: LabelKeys | None = None) -> list[Pool]:
-    """Pools that are files, globs or published sets; a file named twice is read once.
+    """Read pools that are files, glob patterns or published sets; each file is read only once.
+
+    Args:
+        names: the pools.
+        keys: label keys of the user's files.
 
     Raises:
-        PestleError: there is no such file or set, or it cannot be read or downloaded.
+        PestleError: a file or set does not exist, or cannot be read or downloaded.
     """
     pools: list[Pool] = []
     seen: set[Path] = set()
@@ -121,14 +129,14 @@ def read_pools(names: Sequence[str], keys: LabelKeys | None = None) -> list[Pool
         size = sum(path.stat().st_size for path in new)
         if size > LARGE:
             say(f"reading the pool {name} ({size / 1e6:.0f} MB)")
-        # Published sets have their own keys (ASE's), whatever those of the user's files are.
+        # Published sets have ASE's keys, independent of those of the user's files.
         frames = read_frames([str(path) for path in new], None if published else keys).frames
         pools.append(_cleaned(name, frames, note))
     return pools
 
 
 def _require_file_or_name(name: str) -> None:
-    """A word that is neither a file nor a path nor a name gets the names there are."""
+    """Raise an error with the known names for a word that is neither a file nor a published set."""
     path = Path(name).expanduser()
     if path.exists() or GLOB_CHARACTERS & set(name) or path.suffix or len(path.parts) > 1:
         return  # the reader says what is wrong with a file
@@ -141,7 +149,13 @@ def _require_file_or_name(name: str) -> None:
 
 
 def generated_pool(elements: Sequence[int], count: int, seed: int) -> Pool:
-    """Structures made for these elements; they have no labels."""
+    """Generate structures of these elements, without labels.
+
+    Args:
+        elements: atomic numbers.
+        count: number of structures.
+        seed: random seed.
+    """
     from pestle.structures.generation import generate
 
     with progress("generating structures", count) as bar:
@@ -149,7 +163,7 @@ def generated_pool(elements: Sequence[int], count: int, seed: int) -> Pool:
 
 
 def _cleaned(name: str, frames: Sequence[Frame], note: str) -> Pool:
-    """A pool without isolated atoms and broken structures."""
+    """Return a pool without isolated atoms and broken structures."""
     rest, isolated = split_isolated_atoms(frames)
     sound, _ = sound_frames(rest, None)
     n, n_isolated = len(frames), len(isolated)
@@ -157,7 +171,12 @@ def _cleaned(name: str, frames: Sequence[Frame], note: str) -> Pool:
 
 
 def drop_unknown(pool: Pool, known: Collection[int]) -> None:
-    """Leave out and count the structures with elements that the model will not know."""
+    """Remove and count the structures with elements that the model will not know.
+
+    Args:
+        pool: the pool; changed in place.
+        known: atomic numbers that the model will know.
+    """
     allowed, counts = frozenset(known), Counter[int]()
     kept = []
     for frame in pool.frames:
@@ -171,7 +190,7 @@ def drop_unknown(pool: Pool, known: Collection[int]) -> None:
 
 
 def drop_unlabelled(pool: Pool) -> None:
-    """Leave out and count the structures that have neither energy nor forces nor stress."""
+    """Remove and count the structures without energy, forces and stress."""
     kept = [f for f in pool.frames if is_labelled(f)]
     pool.unlabelled = len(pool.frames) - len(kept)
     pool.frames = kept

@@ -1,4 +1,4 @@
-"""A replay set: pools, element filter, selection, and what was counted on the way."""
+"""A replay set: pools, element filter and selection, with counts of each stage."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from pestle.structures.frame import Frame, is_labelled
 from pestle.structures.reading import LabelKeys
 from pestle.views import Shown
 
-#: Structures selected where the user gives no count; the paper's sets hold 196 to 39,459 (A.3).
+#: Default number of selected structures; the paper's sets contain 196 to 39,459 (A.3).
 DEFAULT_COUNT = 1000
-# Generated structures where the user gives no count: so many for each element, and at least so
-# many. The cost is their labels: a label takes about a third of an update on one structure, so that
-# 300 cost as much as two epochs of 60 frames. An epoch takes no longer with more of them.
+# Default number of generated structures: so many for each element, and at least so many. Their cost
+# are the labels: one takes about a third of an update on one structure, so that 300 cost as much as
+# two epochs of 60 frames. More structures do not make an epoch longer.
 GENERATED_PER_ELEMENT, MIN_GENERATED = 10, 300
-# Farthest points and `element-balanced` choose among so many times more generated structures than
-# are kept.
+# For farthest points and `element-balanced`, so many times more structures are generated than are
+# kept.
 CANDIDATES = 3
 
 
@@ -35,14 +35,14 @@ class ReplaySet(Shown):
     """Structures for the replay head.
 
     Attributes:
-        frames: the structures; `None` for a label that one lacks. Generated ones last; in the order
-            of the pools, or with farthest points and `element-balanced` as they were chosen.
-        pools: counts of each pool at every stage, and its structures that were selected.
+        frames: the structures. Generated ones come last. The others are in the order of the pools
+            or, with farthest points and `element-balanced`, in the order of selection.
+        pools: the pools, with their counts and selected structures.
         matching: filter and elements.
-        select: how they were chosen.
-        label_fits: labels against the foundation, where labels are needed.
+        select: the way of selection.
+        label_fits: comparison of labels with the foundation, if labels are needed.
         notes: how the set was made, with counts, one line each.
-        warnings: one line each, with the way out.
+        warnings: one line each, with a way out.
     """
 
     frames: list[Frame]
@@ -62,7 +62,7 @@ class ReplaySet(Shown):
         return [headline, *self.notes, *(f"warning: {text}" for text in self.warnings)]
 
     def to_json(self) -> dict[str, Any]:
-        """Counts, composition, notes and warnings as plain data."""
+        """Return counts, composition, notes and warnings as plain data."""
         return {
             "count": len(self.frames),
             "labelled": sum(is_labelled(f) for f in self.frames),
@@ -88,27 +88,30 @@ def make_replay_set(
     keys: LabelKeys | None = None,
     max_edges: int | None = None,
 ) -> ReplaySet:
-    """Read the pools, leave out what does not fit, select.
+    """Read the pools, leave out what does not fit, and select structures.
 
-    Of several pools, `generated` contributes its share of the count (one part in the number of
-    pools, more where the others hold too few); the rest is chosen over the union of the others.
+    With several pools, `generated` contributes an equal part of the count, and more if the others
+    contain too few structures. The rest is selected from all other pools together.
 
     Args:
-        settings: pool, count, filter, select; an empty pool means `generated` unless labels are
-            needed.
+        settings: pool, count, filter and selection; an empty pool means `generated`, unless labels
+            are needed.
         data_elements: atomic numbers of the data.
-        foundation: the model whose knowledge is replayed, with its own E0s; bounds the elements.
-            `None`: nothing is compared with it, and `fps` is not possible.
-        head: its head.
-        seed: of the generator, the selection and the sample of labels.
-        scope: what the model is for; decides the filter where the settings leave it open.
-        elements_kept: `data` if the model will know the data's elements only, else `all`.
-        need_labels: whether the pools' own labels will be trained on.
+        foundation: the model that is replayed, with its own E0s; limits the elements. With `None`
+            nothing is compared with it, and `fps` is not possible.
+        head: head of the foundation.
+        seed: seed of the generator, the selection and the sample of labels.
+        scope: purpose of the model; determines the filter if the settings do not.
+        elements_kept: `data` if the model will only know the elements of the data, otherwise `all`.
+        need_labels: whether the model will be trained on the labels of the pools.
         keys: label keys of pools that are files.
-        max_edges: edges per batch of whatever is predicted.
+        max_edges: largest number of edges in a batch of predictions.
+
+    Returns:
+        The replay set.
 
     Raises:
-        PestleError: no pool, nothing left of it, labels needed where there are none, or a file that
+        PestleError: there is no pool, no structure is left, needed labels are missing, or a file
             cannot be read.
     """
     names = _pool_names(settings, need_labels)
@@ -128,7 +131,7 @@ def make_replay_set(
     frames = selector.choose(union, asked - share)
     if share:
         if settings.count:
-            share = max(share, asked - len(frames))  # what the others lack is made up for
+            share = max(share, asked - len(frames))  # more if the other pools have too few
         pools.append(generated_pool(made_of, share * (CANDIDATES if selector.ranks else 1), seed))
         matching.apply(pools[-1], need_labels=False)
         frames = frames + selector.choose(pools[-1].matched, share)
@@ -150,7 +153,7 @@ def make_replay_set(
 
 
 def _pool_names(settings: ReplaySettings, need_labels: bool) -> list[str]:
-    """The pools, each once; `generated` where none was named and no labels are needed."""
+    """Return each pool once; `generated` if none was named and no labels are needed."""
     names = list(dict.fromkeys(settings.pool))
     if not need_labels:
         return names or [GENERATED]
@@ -171,7 +174,7 @@ def _pool_names(settings: ReplaySettings, need_labels: bool) -> list[str]:
 
 
 def _generated_share(count: int | None, n_pools: int, n_elements: int) -> int:
-    """Structures to generate: none without elements to do so, at least one with them."""
+    """Return the number of structures to generate: 0 without elements, otherwise at least 1."""
     if not n_elements:
         return 0
     share = max(1, (count or DEFAULT_COUNT) // n_pools)
@@ -199,7 +202,7 @@ def _nothing_left(pools: Sequence[Pool], matching: Matching) -> PestleError:
 
 
 def _notes(made: ReplaySet, selector: Selector, count: int | None) -> list[str]:
-    """How the set was made, stage by stage."""
+    """Return how the set was made, stage by stage."""
     found, selected = sum(len(pool.matched) for pool in made.pools), len(made.frames)
     notes = [pool.line() for pool in made.pools]
     notes += [made.matching.line(), selector.line(found, selected)]
@@ -227,14 +230,14 @@ def compare_labels(
     seed: int,
     max_edges: int | None,
 ) -> None:
-    """Add what the labels of a set look like against the foundation, warnings included.
+    """Compare the labels of a set with the foundation, and add notes and warnings to the set.
 
     Args:
-        made: a labelled set.
-        foundation: with the E0s that the replay head will have.
-        head: its head.
-        seed: of the sample.
-        max_edges: edges per batch; by default the model's `edges_at_once`.
+        made: a labelled set; changed in place.
+        foundation: the foundation, with the E0s that the replay head will have.
+        head: head of the foundation.
+        seed: seed of the sample.
+        max_edges: largest number of edges in a batch; by default the model's `edges_at_once`.
     """
     labelled = {pool.name: pool.selected for pool in made.pools}
     made.label_fits = label_fits(labelled, foundation, head=head, seed=seed, max_edges=max_edges)

@@ -1,5 +1,6 @@
-"""Choosing `count` structures of those that a filter left: at random, by farthest points, or evenly
-over the elements. Every choice repeats exactly; that of fewer structures is part of that of more.
+"""Selection of structures: at random, by farthest points, or evenly over the elements.
+
+Every selection is repeatable, and a selection of fewer structures is part of a selection of more.
 """
 
 from __future__ import annotations
@@ -25,18 +26,18 @@ SELECTIONS = {
     "all": "all of them",
 }
 
-#: Those that need the foundation's descriptors.
+#: Selections that need the foundation's descriptors.
 FARTHEST = ("fps", "fps-per-edge")
 
 
 @dataclass(frozen=True)
 class Selector:
-    """A way of selection with what it needs.
+    """A way of selection with the input that it needs.
 
     Attributes:
         name: key of `SELECTIONS`.
         foundation, head, max_edges: for the descriptors of `fps` and `fps-per-edge`.
-        seed: of the random choices; farthest points have none.
+        seed: seed of random choices; farthest points have none.
 
     Raises:
         PestleError: farthest points without a foundation.
@@ -58,11 +59,16 @@ class Selector:
 
     @property
     def ranks(self) -> bool:
-        """Whether it prefers some structures to others."""
+        """Whether the selection prefers some structures to others."""
         return self.name in (*FARTHEST, "element-balanced")
 
     def choose(self, frames: Sequence[Frame], count: int) -> list[Frame]:
-        """`count` of the frames, or all where there are no more."""
+        """Select structures.
+
+        Args:
+            frames: the structures.
+            count: number to select; all are returned if there are no more.
+        """
         if self.name == "all" or count >= len(frames):
             return list(frames)
         if count <= 0:
@@ -88,33 +94,39 @@ class Selector:
         return [frames[k] for k in farthest_points(averages, count, costs)]
 
     def line(self, available: int, selected: int) -> str:
-        """What was done, in words."""
+        """Return the selection as text.
+
+        Args:
+            available: number of structures before the selection.
+            selected: number of selected structures.
+        """
         seed = f", seed {self.seed}" if self.name in ("random", "element-balanced") else ""
         return f"select {self.name}: {selected} of {available}, {SELECTIONS[self.name]}{seed}"
 
 
 def at_random(n: int, count: int, seed: int) -> list[int]:
-    """A seeded choice of `count` of `n`, ascending."""
+    """Select `count` of `n` indices with a seed; they are returned in ascending order."""
     return sorted(np.random.default_rng(seed).permutation(n)[:count].tolist())
 
 
 def farthest_points(
     averages: ElementAverages, count: int, costs: np.ndarray | None = None
 ) -> list[int]:
-    """Farthest-point sampling: each next structure is the one farthest from all chosen before, or
-    with costs the one whose distance is largest for what it costs.
+    """Select structures by farthest-point sampling.
 
-    The first is the one nearest to the mean of all; ties go to the earlier. O(n · count) with a
-    running minimum of the distances.
+    Each next structure is the one with the largest distance to all selected ones or, with costs,
+    with the largest ratio of distance to cost. The first one is the nearest to the mean of all. Of
+    equal ones the first is selected. The time is O(n · count), with a running minimum of the
+    distances.
 
     Args:
         averages: descriptors of the structures.
-        count: structures to choose, at most as many as there are.
-        costs: [n] of an update on each structure, in any unit; at least one is taken. Distances are
-            divided by them: a large cell must bring more than a small one does.
+        count: number of structures to select, at most as many as there are.
+        costs: [n] cost of an update on each structure, in any unit; values below 1 count as 1.
+            Distances are divided by them, so that a large cell must bring more than a small one.
 
     Returns:
-        Indices in the order they were chosen.
+        Indices in the order of selection.
     """
     # The distances below are squared.
     per_cost = 1.0 if costs is None else np.maximum(costs, 1.0) ** -2
@@ -126,28 +138,29 @@ def farthest_points(
         chosen.append(following)
         distance = squared + squared[following] - 2 * averages.products_with(following)
         np.minimum(nearest, distance, out=nearest)
-        nearest[following] = -np.inf  # also where copies of it are at distance zero
+        nearest[following] = -np.inf  # lower than that of its copies, whose distance is zero
         following = int(np.argmax(nearest * per_cost))
     return chosen
 
 
 def element_balanced(elements: Sequence[ElementSet], count: int, seed: int) -> list[int]:
-    """Choose structures so that every element occurs in about as many of them.
+    """Select structures so that every element occurs in about as many of them.
 
-    Greedy: each time the element that the fewest chosen structures hold, among those that a
-    structure is left of; of the structures with it the one whose elements are rarest among the
-    chosen on average. Ties go to the lighter element and by a seeded order of the structures.
+    Each step takes the element that occurs in the fewest selected structures, of those for which a
+    structure is left. Of the structures with it, the one is selected whose elements are on average
+    rarest among the selected ones. Equal elements are decided for the lighter one, equal structures
+    by a seeded order.
 
     Args:
         elements: elements of each structure.
-        count: structures to choose, at most as many as there are.
-        seed: of that order.
+        count: number of structures to select, at most as many as there are.
+        seed: seed of that order.
 
     Returns:
-        Indices in the order they were chosen.
+        Indices in the order of selection.
     """
     order = np.random.default_rng(seed).permutation(len(elements)).tolist()
-    # Everything below is in that order, so that the first minimum is the seeded one.
+    # The first minimum in this seeded order decides between equal structures.
     shuffled = [elements[k] for k in order]
     kinds = sorted(set().union(*shuffled))
     holders = {z: np.array([k for k, e in enumerate(shuffled) if z in e]) for z in kinds}

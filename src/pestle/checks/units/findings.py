@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pestle.checks.consistency import neighbours_of
-from pestle.checks.report import Finding, finding
+from pestle.checks.report import CheckFinding, finding
 from pestle.checks.unit_tables import ENERGIES, FORCES, STRESSES, Unit, Units
 from pestle.checks.units.data import (
     force_evidence,
@@ -45,7 +45,7 @@ _MISMATCH = 4.5
 
 def unit_findings(
     frames: Sequence[Frame], opinion: Opinion | None = None, *, seed: int = 0
-) -> tuple[list[Finding], Units]:
+) -> tuple[list[CheckFinding], Units]:
     """Labels in other units or with the wrong sign, and the units they are in.
 
     Args:
@@ -103,7 +103,7 @@ def _basis(frames: Sequence[Frame]) -> Basis:
 
 def _findings(
     code: str, what: str, ours: Unit, verdict: Verdict, frames: Sequence[Frame]
-) -> list[Finding]:
+) -> list[CheckFinding]:
     """The one line about a property, none where it is right."""
     looks = "looks" if what == "stress" else "look"
     why = "; ".join(verdict.why)
@@ -179,7 +179,7 @@ def _conversion(what: str, unit: Unit, ours: Unit) -> str:
     return f"Multiply the {what} by {signed} ({words})."
 
 
-def _mismatch(evidence: Sequence[Evidence], frames: Sequence[Frame]) -> list[Finding]:
+def _mismatch(evidence: Sequence[Evidence], frames: Sequence[Frame]) -> list[CheckFinding]:
     """Energies and forces of different calculations, where no unit explains them."""
     for item in evidence:
         if item.about == RATIO and item.loss(ENERGIES[0], FORCES[0]) > _MISMATCH:
@@ -195,7 +195,7 @@ def _mismatch(evidence: Sequence[Evidence], frames: Sequence[Frame]) -> list[Fin
     return []
 
 
-def _binding_findings(binding: float, atoms: Sequence[Frame]) -> list[Finding]:
+def _binding_findings(binding: float, atoms: Sequence[Frame]) -> list[CheckFinding]:
     if _OVERBOUND <= binding <= _UNBOUND:
         return []
     return [

@@ -1,4 +1,4 @@
-"""Protocol `atoms`: what a model gives for single atoms."""
+"""Protocol `atoms`: energies of single atoms."""
 
 from pestle.protocols.declaration import ISOLATED_ATOMS, Declaration
 

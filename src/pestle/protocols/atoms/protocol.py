@@ -1,7 +1,7 @@
-"""Protocol `atoms`: what a model gives for single atoms, against reference energies (Tables 2, 3).
+"""Protocol `atoms`: energies of single atoms against reference energies (paper, Tables 2, 3).
 
-In some architectures a single atom's energy is not the model's E0, because learned weights add to
-it (paper 3.2.2); dissociation and atomisation energies then rest on it.
+In some architectures the energy of a single atom is not the model's E0, because learned weights add
+to it (paper 3.2.2). Dissociation and atomisation energies then depend on it.
 """
 
 from __future__ import annotations
@@ -25,18 +25,19 @@ from pestle.records.wording import counted, figure
 from pestle.settings.probe import AtomSettings
 from pestle.structures.frame import Frame, split_isolated_atoms
 
-#: Share of their mean by which errors may scatter and still be one constant of the network.
+#: Largest scatter of errors, as a fraction of their mean, that counts as one constant of the
+#: network.
 SAME = 0.05
 
 
 class PotentialNumbers(Numbers):
-    """Single atoms with one potential.
+    """Results of one potential for single atoms.
 
     Attributes:
         energies: symbol → eV.
-        errors: symbol → eV, where there is a reference.
-        rmse: over the elements, meV/atom; `None` without references.
-        flags: what is wrong, in words.
+        errors: symbol → eV, for elements with a reference.
+        rmse: RMSE over the elements, meV/atom; `None` without references.
+        flags: problems, in words.
     """
 
     energies: dict[str, float | None]
@@ -50,7 +51,7 @@ class AtomsNumbers(Numbers):
 
     Attributes:
         references: symbol → eV.
-        potentials: name → its numbers.
+        potentials: name → its results.
     """
 
     references: dict[str, float]
@@ -58,7 +59,7 @@ class AtomsNumbers(Numbers):
 
 
 def references(inputs: Inputs) -> dict[int, float]:
-    """Lowest labelled energy of a single atom of each element, eV."""
+    """Return the lowest labelled energy of a single atom of each element: atomic number → eV."""
     found: dict[int, float] = {}
     for frame in split_isolated_atoms(inputs.frames)[1]:
         if frame.energy is not None:
@@ -68,7 +69,17 @@ def references(inputs: Inputs) -> dict[int, float]:
 
 
 def calculate(potential: Potential, inputs: Inputs, settings: AtomSettings, raw: RawFolder) -> None:
-    """Energies of single atoms of the data's elements."""
+    """Calculate the energies of single atoms of the data's elements.
+
+    Args:
+        potential: the potential.
+        inputs: gives the elements.
+        settings: settings of the protocol.
+        raw: folder for the energies.
+
+    Raises:
+        PestleError: no element is known.
+    """
     if not inputs.elements:
         raise PestleError("no element is known", where="atoms", fix="Give --data or --elements.")
     frames = [Frame(Atoms(numbers=[z]), source="single atom") for z in inputs.elements]
@@ -78,7 +89,13 @@ def calculate(potential: Potential, inputs: Inputs, settings: AtomSettings, raw:
 
 
 def analyse(raws: Mapping[str, RawFolder], inputs: Inputs, settings: AtomSettings) -> AtomsNumbers:
-    """Energies and errors."""
+    """Return energies and errors of all potentials.
+
+    Args:
+        raws: potential → its energies.
+        inputs: contain the reference atoms.
+        settings: settings of the protocol.
+    """
     known = references(inputs)
     found = {}
     for name, raw in raws.items():
@@ -98,7 +115,7 @@ def analyse(raws: Mapping[str, RawFolder], inputs: Inputs, settings: AtomSetting
 
 
 def charts(measured: Measured[AtomsNumbers]) -> list[Chart]:
-    """Errors by element; nothing without references."""
+    """Return a chart of errors by element; none without references."""
     symbols = list(measured.numbers.references)
     if not symbols:
         return []
@@ -110,7 +127,7 @@ def charts(measured: Measured[AtomsNumbers]) -> list[Chart]:
 
 
 def tables(measured: Measured[AtomsNumbers]) -> list[Table]:
-    """A row for each element and potential."""
+    """Return a table with a row for each element and potential."""
     columns = [Column("element"), Column("model"), Column("energy", "eV", 8)]
     columns += [Column("reference", "eV", 8), Column("error", "eV", 3)]
     known = measured.numbers.references
@@ -123,7 +140,12 @@ def tables(measured: Measured[AtomsNumbers]) -> list[Table]:
 
 
 def assess(measured: Measured[AtomsNumbers], thresholds: Mapping[str, Threshold]) -> list[Finding]:
-    """The errors of the atoms; without references only whether energies are finite."""
+    """Assess the errors of the atoms; without references only whether energies are finite.
+
+    Args:
+        measured: the results.
+        thresholds: thresholds of this protocol.
+    """
     found = measured.numbers.potentials[measured.about.candidate]
     limit = thresholds["rmse_mev"]
     if found.flags:

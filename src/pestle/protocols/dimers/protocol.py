@@ -1,8 +1,8 @@
-"""Protocol `dimers`: the energy of two atoms against their distance, for every pair of elements.
+"""Protocol `dimers`: energy of two atoms against their distance, for all pairs of elements.
 
-Short-range repulsion is what keeps a simulation from collapsing, and what training data of relaxed
-structures say nothing about (paper 3.4, objective 4; pair curves in Fig. 4b). A curve must be
-finite, rise all the way inwards from its minimum, and have one well.
+Repulsion at short range keeps a simulation from collapsing, and training data of relaxed structures
+contain no information about it (paper 3.4, objective 4; curves of pairs in Fig. 4b). A curve must
+be finite, increase from its minimum inwards, and have one minimum.
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ from pestle.records.wording import counted, figure
 from pestle.settings.probe import DimerSettings
 from pestle.structures.frame import Frame
 
-#: eV that a curve may fall inwards, or a second well be deep, before it counts: below it lie the
-#: wiggles that smooth networks have where there were no data.
+#: Smallest decrease inwards, or depth of a second minimum, that counts, eV. Networks have smaller
+#: variations at distances without data.
 RIPPLE = 0.1
-#: The minimum is looked for from so many sums of covalent radii on: bonds are hardly ever shorter
-#: (N2 is at 0.77, C2H2 at 0.79), and what lies below is the wall.
+#: The minimum is searched from this multiple of the sum of covalent radii: bonds are hardly ever
+#: shorter (N2 is at 0.77, C2H2 at 0.79), and shorter distances are the repulsive wall.
 SHORTEST_BOND = 0.7
-#: eV above the drawn well at which a chart is cut off.
+#: Upper limit of the energy in charts, eV.
 DRAWN = 10.0
 
 
 class Curve(Numbers):
-    """The energy of two atoms against their distance.
+    """The energy of two atoms as a function of their distance.
 
-    Where an energy is not finite there are only the curve and its flag.
+    If an energy is not finite, there are only the curve and its flag.
 
     Attributes:
-        distance: [n] Å, rising.
+        distance: [n] Å, ascending.
         energy: [n] eV relative to the two single atoms.
-        r_min: of the minimum, Å.
-        depth: of it, eV.
-        wall: from the minimum to the shortest distance, eV.
-        fall: the largest inwards of the minimum, eV.
-        wells: how many there are.
-        flags: what is wrong, in words.
+        r_min: distance of the minimum, Å.
+        depth: depth of the minimum, eV.
+        wall: energy at the shortest distance relative to the minimum, eV.
+        fall: largest decrease of the energy inwards from the minimum, eV.
+        wells: number of minima.
+        flags: problems, in words.
     """
 
     distance: list[float]
@@ -68,16 +68,17 @@ class Curve(Numbers):
 
     @model_serializer(mode="wrap")
     def _only_what_is_known(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write the curve without missing numbers."""
         return {name: value for name, value in write(self).items() if value is not None}
 
 
 class PotentialNumbers(Numbers):
-    """All pairs with one potential.
+    """Results of one potential for all pairs.
 
     Attributes:
-        pairs: Cu-Ag → its curve.
-        n_pairs: how many there are.
-        n_flagged: how many have a flag.
+        pairs: pair, such as Cu-Ag → its curve.
+        n_pairs: number of pairs.
+        n_flagged: number of pairs with a flag.
     """
 
     pairs: dict[str, Curve]
@@ -86,20 +87,34 @@ class PotentialNumbers(Numbers):
 
 
 class DimersNumbers(Numbers):
-    """Curves and flags. `potentials`: name → its numbers."""
+    """Results of all potentials.
+
+    Attributes:
+        potentials: name → its results.
+    """
 
     potentials: dict[str, PotentialNumbers]
 
 
 def pairs(inputs: Inputs) -> list[tuple[int, int]]:
-    """Pairs of elements, each with itself too."""
+    """Return all pairs of elements, including each element with itself, as atomic numbers."""
     return list(combinations_with_replacement(sorted(inputs.elements), 2))
 
 
 def calculate(
     potential: Potential, inputs: Inputs, settings: DimerSettings, raw: RawFolder
 ) -> None:
-    """Energies of all pairs and of the single atoms."""
+    """Calculate the energies of all pairs and of single atoms.
+
+    Args:
+        potential: the potential.
+        inputs: gives the elements.
+        settings: settings of the protocol.
+        raw: folder for the energies.
+
+    Raises:
+        PestleError: no element is known.
+    """
     if not inputs.elements:
         raise PestleError("no element is known", where="dimers", fix="Give --data or --elements.")
     atoms = [Frame(Atoms(numbers=[z]), source="single atom") for z in inputs.elements]
@@ -125,7 +140,13 @@ def calculate(
 def analyse(
     raws: Mapping[str, RawFolder], inputs: Inputs, settings: DimerSettings
 ) -> DimersNumbers:
-    """Curves and flags of every potential."""
+    """Return curves and flags of all potentials.
+
+    Args:
+        raws: potential → its energies.
+        inputs: gives the elements.
+        settings: settings of the protocol.
+    """
     found = {}
     for name, raw in raws.items():
         atoms = raw.read("atoms")
@@ -141,10 +162,10 @@ def analyse(
 
 
 def curve(distance: np.ndarray, energy: np.ndarray, scale: float) -> Curve:
-    """Numbers and flags of one curve.
+    """Calculate the numbers and flags of one curve.
 
     Args:
-        distance: [n] Å, rising.
+        distance: [n] Å, ascending.
         energy: [n] eV relative to separated atoms.
         scale: sum of the covalent radii, Å.
     """
@@ -154,7 +175,7 @@ def curve(distance: np.ndarray, energy: np.ndarray, scale: float) -> Curve:
         return Curve(distance=distance.tolist(), energy=energy.tolist(), flags=[text])
     outer = np.flatnonzero(distance >= SHORTEST_BOND * scale)
     start = int(outer[np.argmin(energy[outer])])
-    # Going inwards, how far the energy lies below the highest point passed so far.
+    # Going inwards: difference between the highest energy so far and the energy.
     inward = energy[: start + 1][::-1]
     falls = np.maximum.accumulate(inward) - inward
     deepest = int(np.argmax(falls))
@@ -181,13 +202,13 @@ def curve(distance: np.ndarray, energy: np.ndarray, scale: float) -> Curve:
 
 
 def _wells(outside: np.ndarray) -> int:
-    """Wells deeper than the ripple outside the main one, which is the first value."""
-    # A bound on the far side, so that a fall towards it is a well too.
+    """Count minima deeper than RIPPLE outside the main one, which is the first value."""
+    # The value at infinity is high, so that a decrease towards it also counts as a minimum.
     return len(find_peaks(-np.append(outside, np.inf), prominence=RIPPLE)[0])
 
 
 def charts(measured: Measured[DimersNumbers]) -> list[Chart]:
-    """One chart for each pair, all potentials in it."""
+    """Return one chart per pair with the curves of all potentials."""
     potentials = measured.numbers.potentials
     names = dict.fromkeys(pair for p in potentials.values() for pair in p.pairs)
     found = []
@@ -204,7 +225,7 @@ def charts(measured: Measured[DimersNumbers]) -> list[Chart]:
 
 
 def tables(measured: Measured[DimersNumbers]) -> list[Table]:
-    """A row for each pair and potential."""
+    """Return a table with a row for each pair and potential."""
     columns = [
         Column("pair"),
         Column("model"),
@@ -224,7 +245,12 @@ def tables(measured: Measured[DimersNumbers]) -> list[Table]:
 
 
 def assess(measured: Measured[DimersNumbers], thresholds: Mapping[str, Threshold]) -> list[Finding]:
-    """Pairs that are flagged: those that the foundation has not, and all of them."""
+    """Assess the pairs with flags: all of them, and those without a flag in the foundation.
+
+    Args:
+        measured: the results.
+        thresholds: thresholds of this protocol.
+    """
     potentials, baseline = measured.numbers.potentials, measured.about.baseline
     found = potentials[measured.about.candidate].pairs
     flagged = [pair for pair, curve in found.items() if curve.flags]
@@ -249,7 +275,7 @@ def assess(measured: Measured[DimersNumbers], thresholds: Mapping[str, Threshold
             text += "; replay would keep the wall." if new else ", nor is the foundation."
         else:
             text += ": not for structure search or high pressure."
-    if limit.level(share) != level:  # then the total decides
+    if limit.level(share) != level:  # the total decides the level
         limit, share = total, of_all
     return [Finding("dimers", level, "flagged pairs", share, limit.unit, limit.words, text)]
 
@@ -259,7 +285,7 @@ def _some(pairs: list[str]) -> str:
 
 
 def covalent_sum(pair: tuple[int, int]) -> float:
-    """Sum of the covalent radii (ASE's, Cordero 2008, DOI 10.1039/b801115j), Å."""
+    """Return the sum of the covalent radii (ASE's; Cordero 2008, DOI 10.1039/b801115j), Å."""
     return float(covalent_radii[pair[0]] + covalent_radii[pair[1]])
 
 

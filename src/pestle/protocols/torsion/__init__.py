@@ -1,4 +1,4 @@
-"""Protocol `torsion`: relative energies along scans."""
+"""Protocol `torsion`: relative energies along scans of a dihedral angle."""
 
 from pestle.protocols.declaration import Declaration, Input
 

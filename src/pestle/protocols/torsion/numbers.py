@@ -1,4 +1,4 @@
-"""The numbers of scans, as metrics.json holds them."""
+"""Results of scans, as stored in metrics.json."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pestle.records.results import Numbers
 
 
 class GivenScan(Numbers):
-    """What the user gave.
+    """A scan given by the user.
 
     Attributes:
-        x: the coordinate, rising.
-        x_label: what it is.
-        frames: their number.
+        x: the coordinate, ascending.
+        x_label: name of the coordinate.
+        frames: number of frames.
         reference: [n_frames] labels above their minimum, kcal/mol.
-        barrier: highest above lowest, kcal/mol.
+        barrier: highest minus lowest label, kcal/mol.
     """
 
     x: list[float]
@@ -24,15 +24,16 @@ class GivenScan(Numbers):
 
 
 class ScanNumbers(Numbers):
-    """One scan with one potential, kcal/mol; all but `energy` are `None` where an energy is not
-    finite.
+    """Results of one potential for one scan, kcal/mol.
+
+    If an energy is not finite, all except `energy` are `None`.
 
     Attributes:
-        energy: [n_frames] above the frame in which the reference is lowest.
-        rmse: against the reference there.
-        mean_aligned_rmse: the same with both curves about their means.
-        barrier: highest above lowest.
-        barrier_error: the same less that of the reference.
+        energy: [n_frames] above the frame with the lowest reference energy.
+        rmse: RMSE of `energy` against the reference.
+        mean_aligned_rmse: RMSE with both curves relative to their means.
+        barrier: highest minus lowest energy.
+        barrier_error: barrier minus that of the reference.
     """
 
     energy: list[float | None]
@@ -43,14 +44,14 @@ class ScanNumbers(Numbers):
 
 
 class PotentialNumbers(Numbers):
-    """All scans with one potential; means are `None` where a scan has no numbers.
+    """Results of one potential for all scans; means are `None` if a scan has no results.
 
     Attributes:
-        scans: name → its numbers.
-        failed: what is not finite, in words.
+        scans: name → its results.
+        failed: which energies are not finite, in words.
         rmse, median, mean_aligned_rmse: over the scans, kcal/mol.
-        barrier_error: mean of the absolute ones, kcal/mol.
-        rmse_mev: meV.
+        barrier_error: mean absolute error of the barriers, kcal/mol.
+        rmse_mev: `rmse` in meV.
         worst: name of the scan with the largest RMSE.
     """
 
@@ -65,12 +66,12 @@ class PotentialNumbers(Numbers):
 
 
 class TorsionNumbers(Numbers):
-    """Errors of every potential along every scan.
+    """Errors of all potentials along all scans.
 
     Attributes:
         scans: name → what was given.
         unlabelled: what was left out, in words.
-        potentials: name → its numbers.
+        potentials: name → its results.
     """
 
     scans: dict[str, GivenScan]

@@ -29,7 +29,7 @@ from pestle.protocols.torsion.shown import assess, charts, tables
 from pestle.settings.probe import TorsionSettings
 from pestle.structures.frame import Frame
 
-#: eV
+#: One kcal/mol in eV.
 KCAL = kcal / mol
 
 
@@ -37,7 +37,7 @@ def structures(inputs: Inputs, _settings: object = None) -> Sequence[Frame]:
     """Return the labelled structures of all sets.
 
     Raises:
-        PestleError: there is none; before anything is written.
+        PestleError: there is none; raised before anything is written.
     """
     return labelled(inputs)[0]
 
@@ -49,18 +49,27 @@ def calculate(
 
     Args:
         potential: the potential.
-        inputs: its sets hold the scans.
+        inputs: contain the scans.
         settings: settings of the protocol.
         raw: folder for the energies.
+
+    Raises:
+        PestleError: the frames of a group are not a scan.
     """
-    scans(inputs, settings)  # mistakes in groups and angles before the work
+    scans(inputs, settings)  # find mistakes in groups and angles first
     calculate_predictions(potential, structures(inputs), raw, f"scans with {potential.name}")
 
 
 def analyse(
     raws: Mapping[str, RawFolder], inputs: Inputs, settings: TorsionSettings
 ) -> TorsionNumbers:
-    """Errors of every potential along every scan."""
+    """Calculate the errors of all potentials along all scans.
+
+    Args:
+        raws: potential → its energies.
+        inputs: contain the scans.
+        settings: settings of the protocol.
+    """
     found = scans(inputs, settings)
     frames, unlabelled = labelled(inputs)
     potentials = {}
@@ -99,7 +108,7 @@ def scan_numbers(scan: Scan, energy: np.ndarray) -> ScanNumbers:
 
 
 def _of_potential(numbers: Mapping[str, ScanNumbers], failed: str | None) -> PotentialNumbers:
-    """Means over the scans; none where a scan has no numbers."""
+    """Calculate means over the scans; without them if a scan has no results."""
     complete = [scan for scan in numbers.values() if scan.rmse is not None]
     if len(complete) < len(numbers):
         return PotentialNumbers(scans=dict(numbers), failed=failed)
@@ -132,7 +141,7 @@ PROTOCOL = Protocol(
     settings=TorsionSettings,
     numbers=TorsionNumbers,
     structures=structures,
-    version=2,  # smaller pieces, whose ends are kept
+    version=2,  # smaller pieces, with their ends stored
     calculate=calculate,
     analyse=analyse,
     charts=charts,

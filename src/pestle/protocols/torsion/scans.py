@@ -1,4 +1,4 @@
-"""Scans that the user gives: labelled frames in groups, in the order of a coordinate."""
+"""Scans given by the user: labelled frames in groups, sorted by a coordinate."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pestle.records.wording import counted
 from pestle.settings.probe import TorsionSettings
 from pestle.structures.frame import Frame, split_isolated_atoms
 
-#: Key of the coordinate that is looked for where none is named.
+#: Default key of the coordinate.
 ANGLE = "dihedral_angle"
-#: Frames of which a scan has at least: fewer have no shape.
+#: Smallest number of frames of a scan.
 FEWEST = 3
-#: Unlabelled frames that are named one by one.
+#: Largest number of unlabelled frames that a message names.
 NAMED = 5
 
 
@@ -27,11 +27,10 @@ class Scan:
     """One scan.
 
     Attributes:
-        name: of its group, with that of its set where several scans would have it; no other scan
-            has it.
-        rows: places of its frames among all labelled ones, in the order of `x`.
-        x: the coordinate, rising.
-        x_label: what it is.
+        name: unique name: that of its group, with that of its set if several scans have the same.
+        rows: indices of its frames among all labelled ones, in the order of `x`.
+        x: the coordinate, ascending.
+        x_label: name of the coordinate.
         reference: [n_frames] labels, eV.
     """
 
@@ -43,10 +42,10 @@ class Scan:
 
 
 def labelled(inputs: Inputs) -> tuple[list[Frame], str]:
-    """The frames with an energy, isolated atoms left out, and in words those without.
+    """Return the frames with an energy, without isolated atoms, and a text about the others.
 
     Raises:
-        PestleError: there is none.
+        PestleError: there is no frame with an energy.
     """
     frames = split_isolated_atoms(inputs.frames)[0]
     if not frames:
@@ -68,10 +67,14 @@ def labelled(inputs: Inputs) -> tuple[list[Frame], str]:
 
 
 def scans(inputs: Inputs, settings: TorsionSettings) -> list[Scan]:
-    """The scans of all sets, in the order of their first frames.
+    """Return the scans of all sets, in the order of their first frames.
+
+    Args:
+        inputs: contain the frames.
+        settings: name the keys of group and coordinate.
 
     Raises:
-        PestleError: a key is missing, or the frames of a group are no scan of one molecule.
+        PestleError: a key is missing, or the frames of a group are not a scan of one molecule.
     """
     frames = labelled(inputs)[0]
     set_of = [name for name, own in inputs.sets.items() for _ in _labelled_of(own)]
@@ -86,16 +89,16 @@ def scans(inputs: Inputs, settings: TorsionSettings) -> list[Scan]:
 
 
 def has_reference(sets: Mapping[str, Sequence[Frame]]) -> bool:
-    """Whether a scan can be judged: a frame with an energy, isolated atoms apart."""
+    """Whether the sets contain a frame with an energy, apart from isolated atoms."""
     return any(_labelled_of(frames) for frames in sets.values())
 
 
 def _names(groups: Sequence[tuple[str, str]], key: str | None) -> list[str]:
-    """A name for each (set, group), no two the same."""
+    """Return a unique name for each (set, group)."""
 
     def named(where: str, group: str, *, whole: bool) -> str:
         if key is None and group == "Default":
-            return where  # nothing but the file tells these frames from others
+            return where  # only the file distinguishes these frames from others
         return f"{where}: {group}" if whole else group
 
     brief = [named(*pair, whole=False) for pair in groups]
@@ -152,7 +155,7 @@ def _group(frame: Frame, key: str | None) -> str:
 
 
 def _coordinate(frames: Sequence[Frame], key: str | None) -> tuple[np.ndarray, str]:
-    """The scanned coordinate of each frame, and what it is."""
+    """Return the scanned coordinate of each frame, and its name."""
     if key is None and not any(ANGLE in frame.atoms.info for frame in frames):
         return np.arange(1.0, len(frames) + 1), "frame"
     name = key or ANGLE

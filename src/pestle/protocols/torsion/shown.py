@@ -14,15 +14,15 @@ from pestle.records.verdict import LEVELS, Finding
 from pestle.records.wording import counted
 from pestle.structures.frame import evenly
 
-#: Scans up to which each has rows of its own, and bars in place of violins.
+#: Largest number of scans with rows of their own, and with bars instead of violins.
 ROWS = 20
 BARS = 5
-#: Scans that are drawn: the worst, and others evenly spaced from bad to good.
+#: Number of scans that are drawn: the worst, and others evenly spaced in the order of errors.
 DRAWN = 6
 
 
 def charts(measured: Measured[TorsionNumbers]) -> list[Chart]:
-    """RMSE of all scans, and the curves of the worst and some more."""
+    """Return a chart of the RMSE of all scans, and charts of the worst and some other scans."""
     potentials, given = measured.numbers.potentials, measured.numbers.scans
     order = _by_error(potentials[measured.about.candidate].scans)
     found = [_overview(potentials, order)]
@@ -63,7 +63,7 @@ def _overview(potentials: Mapping[str, PotentialNumbers], order: list[str]) -> C
 
 
 def _by_error(scans: Mapping[str, ScanNumbers]) -> list[str]:
-    """Scans from the worst to the best; those without a figure first."""
+    """Return the scans from the worst to the best; those without an RMSE first."""
 
     def place(name: str) -> float:
         rmse = scans[name].rmse
@@ -73,7 +73,7 @@ def _by_error(scans: Mapping[str, ScanNumbers]) -> list[str]:
 
 
 def tables(measured: Measured[TorsionNumbers]) -> list[Table]:
-    """A row for each potential, and for each scan where there are few."""
+    """Return a table with a row for each potential and, for few scans, one for each scan."""
     columns = [
         Column("model"),
         Column("RMSE", "kcal/mol", 3),
@@ -112,7 +112,12 @@ def _each(numbers: TorsionNumbers) -> Table:
 def assess(
     measured: Measured[TorsionNumbers], thresholds: Mapping[str, Threshold]
 ) -> list[Finding]:
-    """The mean RMSE and the mean error of the barriers."""
+    """Assess the mean RMSE and the mean error of the barriers.
+
+    Args:
+        measured: the results.
+        thresholds: thresholds of this protocol.
+    """
     potentials = measured.numbers.potentials
     found = potentials[measured.about.candidate]
     base = potentials.get(measured.about.baseline or "")

@@ -1,4 +1,4 @@
-"""Protocol `zero_step`: what the gate of a run measured before its first update."""
+"""Protocol `zero_step`: result of the zero-step gate of a run, from before its first update."""
 
 from pestle.protocols.declaration import Declaration
 

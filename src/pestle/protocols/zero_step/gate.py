@@ -1,6 +1,6 @@
 """The finding of `zero_step`.
 
-The run itself stops when the gate fails, so that this only passes on its figure.
+A run stops if its gate fails, so that this finding only reports the figure.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pestle.records.wording import counted
 
 
 def assess_gate(gate: Gate, thresholds: Mapping[str, Threshold]) -> Finding:
-    """The finding of a gate.
+    """Return the finding of a gate.
 
     Args:
-        gate: largest deviations of the adapted model from its foundation.
-        thresholds: of `zero_step`.
+        gate: largest differences between the adapted model and its foundation.
+        thresholds: thresholds of `zero_step`.
     """
     limit = thresholds["forces_mev_per_angstrom"]
     value = 1e3 * gate.forces

@@ -42,7 +42,7 @@ def gather(folders: Sequence[Path], *, groups: bool = False) -> Gathered:
     Raises:
         PestleError: there is no such folder.
     """
-    results = [read_results(Path(folder)) for folder in folders]
+    results = [read_results(Path(folder), drawn=False) for folder in folders]
     names = distinct_names([found.path for found in results])
     runs = [facts_of(found, name) for found, name in zip(results, names, strict=True)]
     return table_of(runs, groups=groups)

@@ -105,12 +105,8 @@ def text_of(row: Row, column: Column) -> str:
     if column.kind == "truth":
         return _truths(cell)
     text = with_spread(cell.mean, cell.deviation, whole=column.kind == "count")
-    # Not all runs of the row have this figure.
-    return f"{text} ({cell.n} of {len(row.runs)})" if 0 < cell.n < _runs(row) else text
-
-
-def _runs(row: Row) -> int:
-    return 1 if row.kind == "foundation" else len(row.runs)
+    # Not all runs of the cell have this figure.
+    return f"{text} ({cell.n} of {len(cell.values)})" if 0 < cell.n < len(cell.values) else text
 
 
 def _truths(cell: Cell) -> str:

@@ -53,6 +53,8 @@ def log_violins(layout: dict[str, Any]) -> bool:
 def _rows(trace: dict[str, Any], layout: dict[str, Any]) -> list[tuple[Any, ...]]:
     name = plain(trace.get("name") or trace.get("legendgroup"))
     x, y = list(trace.get("x") or ()), list(trace.get("y") or ())
+    if trace.get("type") == "bar" and trace.get("customdata") is not None:
+        y = list(trace["customdata"])  # where bars are cut
     if not name:  # the line of agreement in a parity plot
         return []
     if is_band(trace):

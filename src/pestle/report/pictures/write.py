@@ -44,7 +44,7 @@ def pictures_of_comparison(folders: Sequence[Path]) -> list[Figure]:
     Raises:
         PestleError: there is no such folder.
     """
-    return figures_of_runs([read_results(folder) for folder in folders])
+    return figures_of_runs([read_results(folder, drawn=False) for folder in folders])
 
 
 def write_pictures(figures: Sequence[Figure], out: Path) -> list[Path]:

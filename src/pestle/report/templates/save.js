@@ -15,6 +15,7 @@
   function rowsOf(trace, layout) {
     var name = plain(trace.name || trace.legendgroup), x = trace.x || [], y = trace.y || [];
     if (!name) { return []; }
+    if (trace.type === "bar" && trace.customdata) { y = trace.customdata; } // where bars are cut
     if (trace.fill === "toself") {
       var half = x.length / 2, lower = y.slice(half).reverse();
       return x.slice(0, half).map(function (value, k) { return [name, value, null, lower[k], y[k]]; });

@@ -1,8 +1,7 @@
-"""Structures out of files, one module per program.
+"""Readers of structure files, one module per program.
 
-Everything is parsed by ASE. What stands here mends a file before ASE reads it, refuses one that ASE
-would misread, and counts what was left out. What a reader raises becomes one sentence about the
-file.
+ASE parses everything. These modules repair a file before ASE reads it, refuse a file that ASE would
+misread, and count what was left out. Exceptions of a reader become one sentence about the file.
 """
 
 from __future__ import annotations
@@ -44,11 +43,14 @@ _READERS = {
 
 
 def read_structures(path: Path, notes: Notes) -> list[Atoms]:
-    """All structures of a file; labels stand in `info`, `arrays` and the calculator's results.
+    """Read all structures of a file; labels are in `info`, `arrays` and the calculator's results.
 
     Args:
-        path: of the file.
-        notes: gets what was left out or read as something else.
+        path: the file.
+        notes: records what was left out or converted; changed in place.
+
+    Returns:
+        The structures.
 
     Raises:
         PestleError: the file cannot be read, or would be read wrongly.
@@ -63,7 +65,7 @@ def read_structures(path: Path, notes: Notes) -> list[Atoms]:
         raise
     except UnknownFileTypeError:
         raise unknown_file(path) from None
-    except Exception as error:  # readers raise anything: KeyError, IndexError, AssertionError …
+    except Exception as error:  # readers raise any exception: KeyError, IndexError, …
         raise PestleError(
             f"cannot be read as {kind}: {_sentence(error)}",
             where=f"{path} frame {len(found)}",
@@ -88,8 +90,11 @@ def _structures(path: Path, kind: str, notes: Notes) -> Iterator[Atoms]:
 
 
 def _by_ase(path: Path, kind: str) -> Iterator[Atoms]:
-    """What ASE alone reads. It gets absolute names: a relative one that begins with postgres or
-    mysql is the address of a database to it."""
+    """Read a file with ASE alone.
+
+    ASE gets absolute paths, because it takes a relative one that begins with postgres or mysql for
+    the address of a database.
+    """
     known = get_ioformat(kind)
     with ExitStack() as stack:
         source: str | EndingOnce = str(path.absolute())
@@ -107,21 +112,21 @@ def _by_ase(path: Path, kind: str) -> Iterator[Atoms]:
 
 
 def _advice(kind: str) -> str | None:
-    """What to do about a file that ASE took for one of this kind by its name."""
+    """Return advice for a file whose name made ASE assume this kind."""
     if kind in (*_READERS, "db", "extxyz"):
         return None
     return f"If it is no file of that kind: {AS_XYZ[0].lower()}{AS_XYZ[1:]}"
 
 
 def _is_an_end(error: Exception) -> bool:
-    """Whether a reader met the end of the file where it wanted more."""
+    """Whether a reader failed because the file ended too early."""
     signs = ("end of file", "unexpected end", "truncated", "buffer is smaller")
     text = str(error).lower()
     return isinstance(error, (EOFError, StopIteration)) or any(sign in text for sign in signs)
 
 
 def _sentence(error: Exception) -> str:
-    """What an exception says, with the kind of error where the text alone says nothing."""
+    """Return the text of an exception, with its type if the text alone is not clear."""
     text = " ".join(str(error).split())
     if isinstance(error, KeyError):
         return f"{text} is not known or is missing"
@@ -132,8 +137,7 @@ def _sentence(error: Exception) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No warning and no log line of ASE reaches the user: they name no file, and what matters of
-    them is said in the notes."""
+    """Suppress warnings and log lines of ASE, which name no file; notes replace them."""
     logger = logging.getLogger("ase")
     before = logger.level
     with warnings.catch_warnings():

@@ -1,7 +1,7 @@
-"""Trajectories with energies in hartree in the comment line: CP2K, ORCA, xtb.
+"""Trajectories with energies in hartree in the comment line, from CP2K, ORCA and xtb.
 
-CP2K writes positions, forces and cells of a run to files of their own: PROJECT-pos-1.xyz,
-PROJECT-frc-1.xyz and PROJECT-1.cell. They are put together by the number of the step.
+CP2K writes positions, forces and cells of a run to separate files: PROJECT-pos-1.xyz,
+PROJECT-frc-1.xyz and PROJECT-1.cell. They are combined by the number of the step.
 """
 
 from __future__ import annotations
@@ -28,28 +28,36 @@ _COMMENTS = {
     "ORCA": re.compile(rf"^\s*Coordinates from ORCA-job .*\bE\s+{_FLOAT}"),
     "xtb": re.compile(rf"^\s*energy:\s*{_FLOAT}\s+gnorm:"),
 }
-#: Number of a step, and how often it was there before.
+#: Number of a step, and number of its earlier occurrences.
 _Step = tuple[int | None, int]
 _ROLE = re.compile(r"^(?P<project>.+)-(?P<role>pos|frc|vel)-(?P<image>\d+)$")
 
 
 def program_of(text: str) -> str | None:
-    """Which program wrote a plain XYZ file, by the comment of its first frame."""
+    """Return the program that wrote a plain XYZ file, from the comment of its first frame.
+
+    Args:
+        text: content of the file.
+
+    Returns:
+        Name of the program; `None` if it is unknown.
+    """
     comment = text.split("\n", 2)[1] if text.count("\n") > 1 else ""
     return next((name for name, form in _COMMENTS.items() if form.match(comment)), None)
 
 
 def read_trajectory(path: Path, text: str, program: str, notes: Notes) -> Iterator[Atoms]:
-    """Frames with the energy of their comment line, in eV, and what CP2K wrote beside them.
+    """Read the frames of a trajectory with energies in eV, and CP2K's forces and cells.
 
     Args:
-        path: of the trajectory.
-        text: what it holds.
-        program: as `program_of` gives it.
-        notes: gets what was read as what.
+        path: the trajectory.
+        text: its content.
+        program: result of `program_of`.
+        notes: records what was converted or is missing; changed in place.
 
     Raises:
-        PestleError: the file holds forces or velocities; the files of a run contradict each other.
+        PestleError: the file contains forces or velocities, or the files of a run contradict each
+            other.
     """
     role = _ROLE.match(path.stem)
     if role and role["role"] in ("frc", "vel"):
@@ -101,7 +109,7 @@ def read_trajectory(path: Path, text: str, program: str, notes: Notes) -> Iterat
 
 
 def _numbered(steps: Sequence[int | None]) -> list[_Step]:
-    """Each step with how often it was there before: runs that were restarted repeat some."""
+    """Number repetitions of a step, because restarted runs repeat some steps."""
     seen: Counter[int | None] = Counter()
     numbered = []
     for step in steps:
@@ -111,7 +119,7 @@ def _numbered(steps: Sequence[int | None]) -> list[_Step]:
 
 
 def _comments(text: str, program: str) -> list[tuple[int | None, float | None]]:
-    """(step, energy in hartree) of each frame; what a comment does not say is `None`."""
+    """Return (step, energy in hartree) of each frame; `None` for missing values."""
     lines = text.split("\n")
     found: list[tuple[int | None, float | None]] = []
     k = 0
@@ -128,7 +136,7 @@ def _comments(text: str, program: str) -> list[tuple[int | None, float | None]]:
 
 
 def _forces(path: Path, role: re.Match[str] | None) -> dict[_Step, tuple[list[str], np.ndarray]]:
-    """Step → (symbols, forces [n_atoms, 3] in eV/Å) of PROJECT-frc-1.xyz."""
+    """Read PROJECT-frc-1.xyz: step → (symbols, forces [n_atoms, 3] in eV/Å)."""
     if role is None:
         return {}
     beside = path.with_name(f"{role['project']}-frc-{role['image']}{path.suffix}")
@@ -143,7 +151,7 @@ def _forces(path: Path, role: re.Match[str] | None) -> dict[_Step, tuple[list[st
 
 
 def _cells(path: Path, role: re.Match[str] | None) -> dict[_Step, np.ndarray]:
-    """Step → cell [3, 3] in Å, rows, of PROJECT-1.cell."""
+    """Read PROJECT-1.cell: step → cell [3, 3] in Å, rows."""
     if role is None:
         return {}
     beside = path.with_name(f"{role['project']}-{role['image']}.cell")

@@ -1,4 +1,4 @@
-"""ASE databases: rows with the tables of their own put where files keep them."""
+"""ASE databases: their additional tables are stored where files have them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ase import Atoms
 
 
 def read_database(path: Path) -> Iterator[Atoms]:
-    """Rows of a database; `ase.io` would give the results of their calculators only."""
+    """Read the rows of a database; `ase.io` would only return the results of their calculators."""
     with ase.db.connect(path.absolute()) as database:
         for row in database.select():
             atoms = row.toatoms()

@@ -1,4 +1,4 @@
-"""Outputs of Quantum ESPRESSO's pw.x: ASE reads the steps; unconverged ones are left out."""
+"""Outputs of pw.x of Quantum ESPRESSO: ASE reads the steps; unconverged ones are left out."""
 
 from __future__ import annotations
 
@@ -22,10 +22,14 @@ _HYBRID = "!!   total energy"
 
 
 def read_espresso(path: Path, notes: Notes) -> Iterator[Atoms]:
-    """Converged steps of an output of pw.x.
+    """Read the converged steps of an output of pw.x.
+
+    Args:
+        path: the file.
+        notes: records what was left out; changed in place.
 
     Raises:
-        PestleError: the output is of a hybrid functional, whose energies ASE mistakes.
+        PestleError: the output is of a hybrid functional, whose energies ASE misreads.
     """
     text = read_text(path)
     if _HYBRID in text:

@@ -1,8 +1,8 @@
 """Logs of Gaussian: ASE reads the geometries of each job.
 
-ASE stops after the first job of a file (--Link1--, opt followed by freq), takes forces of the input
-orientation for positions of the standard orientation where the log prints only that, and knows
-neither ONIOM's nor excited states' energies.
+ASE alone stops after the first job of a file (--Link1--, opt followed by freq). It combines
+positions in the standard orientation with forces in the input orientation if the log prints no
+others, and it does not know the energies of ONIOM and of excited states.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from pestle.errors import PestleError
 from pestle.structures.readers.notes import Notes
 from pestle.structures.readers.text import read_text
 
-# Each job of a file ends with this line, whether it ended well or not.
+# Each job of a file ends with this line, with or without an error.
 _JOB_END = re.compile(r"^ (?:Normal|Error) termination .*$", re.MULTILINE)
 _INPUT_FRAME = ("Input orientation:", "Z-Matrix orientation:")
 _FORCES = "Forces (Hartrees/Bohr)"
-# The method without what says that its shells are closed, open or restricted (RB3LYP, UB3LYP).
+# The method without the prefix for closed, open or restricted shells (RB3LYP, UB3LYP).
 _SCF = re.compile(r"SCF Done:\s+E\((?:RO|R|U)?([^)]+)\)")
 _STATE = re.compile(r"Charge =\s*(-?\d+)\s+Multiplicity =\s*(\d+)")
 _NOT_MET = "Convergence criterion not met"
-#: Text in the log → whose energy ASE would take for that of the forces.
+#: Text in the log → reason why ASE's energy would not belong to the forces.
 _OTHER_ENERGIES = {
     "ONIOM: extrapolated energy": "ONIOM: its total energy is not the one that is read",
     "E(TD-HF/TD-DFT)": "excited states: the energy that is read is that of the ground state",
@@ -35,10 +35,14 @@ _OTHER_ENERGIES = {
 
 
 def read_gaussian(path: Path, notes: Notes) -> Iterator[Atoms]:
-    """Geometries of all jobs of a log that have an energy of a converged calculation.
+    """Read the geometries of all jobs of a log that have an energy of a converged calculation.
+
+    Args:
+        path: the file.
+        notes: records what was left out; changed in place.
 
     Raises:
-        PestleError: the jobs are of several methods, or energies and forces cannot be read rightly.
+        PestleError: the jobs use several methods, or energies or forces would be read wrongly.
     """
     text = read_text(path)
     for sign, why in _OTHER_ENERGIES.items():

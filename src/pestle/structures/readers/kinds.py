@@ -1,5 +1,4 @@
-"""Which program wrote a file, told from its beginning, and what to give instead of files that no
-reader understands."""
+"""Recognition of the program that wrote a file, and advice for files that cannot be read."""
 
 from __future__ import annotations
 
@@ -11,16 +10,17 @@ from ase.io.formats import UnknownFileTypeError, filetype, get_compression
 from pestle.errors import PestleError
 from pestle.structures.readers.text import read_bytes
 
-# Bytes looked at. ORCA prints its banner late, and CP2K's log can begin with lines of a library.
+# Bytes that are searched. ORCA prints its banner late, and CP2K's log can begin with lines of a
+# library.
 _PEEK = 20_000
 
-#: What helps with every program.
+#: Advice that helps with every program.
 AS_XYZ = (
     "Write the structures as extended XYZ with energies in eV and forces in eV/Å "
     "(ase.io.write), e.g. through cclib or a script of the program."
 )
 
-#: Sign at the beginning of a file → (what it is, what to do).
+#: Pattern at the beginning of a file, what the file is, and what to do.
 _UNREADABLE: tuple[tuple[re.Pattern[bytes], str, str], ...] = (
     (
         re.compile(rb"^ ?(?:CP2K\||DBCSR\|)|PROGRAM STARTED AT", re.MULTILINE),
@@ -48,7 +48,7 @@ _UNREADABLE: tuple[tuple[re.Pattern[bytes], str, str], ...] = (
      "pw.x itself, with tprnfor and tstress."),
 )  # fmt: skip
 
-#: End of a name → the same, for files that are no text.
+#: Endings of names of binary files → what the file is, and what to do.
 _BINARY = {
     (".npz", ".npy"): ("holds arrays of NumPy", AS_XYZ),
     (".h5", ".hdf5", ".lmdb", ".mdb"): ("is an HDF5 or LMDB file of another program", AS_XYZ),
@@ -57,7 +57,7 @@ _BINARY = {
     (".pt", ".pth", ".pkl", ".pickle"): ("is a pickle, which could run any code", AS_XYZ),
 }  # fmt: skip
 
-# Beginnings that tell a format whatever the file is called.
+# Patterns that identify a format independently of the name of the file.
 _SIGNS: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"\A ?vasp\.\d"), "vasp-out"),
     (re.compile(rb"\A\s*(?:<\?xml[^>]*>)?\s*<modeling>"), "vasp-xml"),
@@ -68,15 +68,18 @@ _SIGNS: tuple[tuple[re.Pattern[bytes], str], ...] = (
 )
 
 
-# Formats that ASE takes a file for by an ending that many programs use (.out, .log).
+# Formats that ASE assumes from an ending that many programs use (.out, .log).
 _NAMED_ALIKE = frozenset({"espresso-out", "gaussian-out", "orca-output"})
 
 
 def kind_of(path: Path) -> str:
-    """The format of a file, by its content where that tells, in ASE's names; `db` for databases.
+    """Return the format of a file in ASE's names, from its content if possible; `db` for databases.
+
+    Args:
+        path: the file.
 
     Raises:
-        PestleError: no reader knows it; the message says what to give instead.
+        PestleError: no reader knows the format; the message says which file to give instead.
     """
     bare = Path(get_compression(str(path))[0])
     suffix = bare.suffix.lower()
@@ -119,7 +122,7 @@ def kind_of(path: Path) -> str:
 
 
 def unknown_file(path: Path) -> PestleError:
-    """The error for a file that no reader knows."""
+    """Create the error for a file that no reader knows."""
     return PestleError("is of no file type that is known", where=str(path), fix=AS_XYZ)
 
 

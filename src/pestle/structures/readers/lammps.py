@@ -1,7 +1,7 @@
-"""Text dumps of LAMMPS: structures. They hold no energies, and forces of LAMMPS's own potential.
+"""Text dumps of LAMMPS: structures without energies, with forces of the potential used in LAMMPS.
 
-ASE takes atom types for atomic numbers where a dump has neither elements nor masses (type 1 would
-be hydrogen), and gives every dump with forces an energy of zero.
+ASE takes atom types for atomic numbers if a dump has neither elements nor masses (type 1 would be
+hydrogen), and assigns an energy of zero to every dump with forces.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from pestle.structures.readers.notes import Notes
 from pestle.structures.readers.symbols import changes, masses_of, symbols_of
 from pestle.structures.readers.text import read_text
 
-#: Array of a dump's forces: a name that says whose they are.
+#: Name of the array for forces of a dump; it says where they come from.
 FORCES = "lammps_forces"
 _FRAME = re.compile(r"^ITEM: TIMESTEP", re.MULTILINE)
-# u. Masses of elements are at least this well known to the people who write them down.
+# Largest deviation of a given mass from that of an element, u.
 _MASS_TOLERANCE = 0.1
 _WITH_ELEMENTS = (
     "Write the dump with elements: dump … custom … id type element x y z, and dump_modify … "
@@ -33,11 +33,16 @@ _WITH_ELEMENTS = (
 
 
 def read_dump(path: Path, notes: Notes) -> Iterator[Atoms]:
-    """Structures of a dump; its forces, if any, become an array `lammps_forces` that nothing reads
-    unless it is asked for.
+    """Read the structures of a dump.
+
+    Its forces become an array `lammps_forces`, which is only read if the user names it.
+
+    Args:
+        path: the file.
+        notes: records what was left out; changed in place.
 
     Raises:
-        PestleError: the elements are not in the file, or a step is incomplete.
+        PestleError: the file does not contain the elements, or a step is incomplete.
     """
     text = read_text(path)
     starts = [match.start() for match in _FRAME.finditer(text)]
@@ -61,7 +66,10 @@ def read_dump(path: Path, notes: Notes) -> Iterator[Atoms]:
 
 
 def _mend(path: Path, where: str, lines: list[str], notes: Notes) -> np.ndarray | None:
-    """Put plain symbols into the atom lines; masses [n_atoms] in u where there are isotopes.
+    """Replace names by plain symbols in the atom lines.
+
+    Returns:
+        Masses [n_atoms] in u if there are isotopes, otherwise `None`.
 
     Raises:
         PestleError: see `read_dump`.
@@ -114,7 +122,11 @@ def _elements(
 
 
 def _require_masses(where: str, masses: Sequence[float]) -> None:
-    """Raises PestleError where a mass is that of no element."""
+    """Check that each mass is that of an element.
+
+    Raises:
+        PestleError: one is not.
+    """
     for mass in sorted(set(masses)):
         if np.abs(atomic_masses[1:] - mass).min() > _MASS_TOLERANCE:
             raise PestleError(

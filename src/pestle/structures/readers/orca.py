@@ -1,4 +1,4 @@
-"""Outputs of ORCA: ASE reads the geometries; those that did not converge are left out."""
+"""Outputs of ORCA: ASE reads the geometries; unconverged ones are left out."""
 
 from __future__ import annotations
 
@@ -21,10 +21,15 @@ _MULTIPLICITY = re.compile(r"Multiplicity\s+Mult\s+\.+\s*(\d+)")
 
 
 def read_orca(path: Path, notes: Notes) -> Iterator[Atoms]:
-    """Geometries of a run that have an energy of a converged calculation.
+    """Read the geometries of a run that have an energy of a converged calculation.
+
+    Args:
+        path: the file.
+        notes: records what was left out; changed in place.
 
     Raises:
-        PestleError: the run did not end, or tells no structure; runs of several charges.
+        PestleError: the run did not end normally, the file has no structure, or it joins runs of
+            different charges.
     """
     text = read_text(path)
     try:

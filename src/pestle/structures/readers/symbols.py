@@ -10,31 +10,34 @@ from ase.data import atomic_masses, atomic_numbers, chemical_symbols
 
 from pestle.errors import PestleError
 
-#: Mass of the isotopes that have letters of their own, in u.
+#: Masses of isotopes with their own symbols, u.
 ISOTOPES = {"D": 2.014102, "2H": 2.014102, "T": 3.016049, "3H": 3.016049}
 
-# Two capital letters that protein and force-field files use for atoms of the first letter (CA is
-# an alpha carbon, HG a gamma hydrogen, CO a carbonyl carbon). With that element under its own name
-# in the same frame nobody can tell which is meant. CL, NA and the rest are no such names.
+# Names that protein and force-field files use for atoms of the first letter (CA is an alpha carbon,
+# HG a gamma hydrogen, CO a carbonyl carbon). If the same frame also contains that element under its
+# own symbol, the name is ambiguous. CL, NA and others are not such names.
 _ALSO_NAMES = frozenset({"CA", "CD", "CE", "CO", "HE", "HG", "HO", "NB", "ND", "NE", "OS"})
 
-# Letters, then what programs add to them: a running number, a label of crystallographers, a charge,
-# a type (O0, H1A, Fe3+, C_3).
+# Letters followed by an addition: a running number, a crystallographic label, a charge or a type
+# (O0, H1A, Fe3+, C_3).
 _DECORATED = re.compile(r"^([A-Za-z]{1,2})(\d+\w*[+-]?|[+-]\d*|_\w+)?$")
 
-#: What to do about names that are no elements.
+#: Advice for names that are not elements.
 WRITE_SYMBOLS = "Write chemical symbols, like Cl."
 
 
 def symbols_of(names: Collection[str], where: str) -> dict[str, tuple[str, float | None]]:
-    """Chemical symbol, and mass in u where it is an isotope, of each name in one frame.
+    """Find the chemical symbol of each name in one frame.
 
     Args:
-        names: as they stand in the file.
-        where: file and frame, for the message.
+        names: names in the file.
+        where: file and frame, for messages.
+
+    Returns:
+        Name → symbol and, for an isotope, its mass in u (otherwise `None`).
 
     Raises:
-        PestleError: a name is no element, or could be two.
+        PestleError: a name is not an element, or could be two.
     """
     if names and all(name.isdigit() for name in names):
         numbers = numbered({int(name) for name in names}, where)
@@ -70,17 +73,21 @@ def symbols_of(names: Collection[str], where: str) -> dict[str, tuple[str, float
 
 
 def _symbol(name: str) -> str | None:
-    """The element that a name begins with; `None` where it is none."""
+    """Return the element with which a name begins; `None` if there is none."""
     match = _DECORATED.match(name)
     symbol = match.group(1).capitalize() if match else ""
     return symbol if symbol in atomic_numbers else None
 
 
 def numbered(numbers: Collection[int], where: str) -> dict[int, int]:
-    """Atomic number of each number in a column that should hold elements.
+    """Return the atomic number of each number in a column of elements.
+
+    Args:
+        numbers: different numbers in the column.
+        where: file and frame, for messages.
 
     Raises:
-        PestleError: the numbers are those of kinds of atoms (1, 2, 3 …), or no atomic numbers.
+        PestleError: the numbers seem to be types of atoms (1, 2, 3 …), or are not atomic numbers.
     """
     if set(numbers) == set(range(1, len(numbers) + 1)) or 0 in numbers:
         raise PestleError(
@@ -99,7 +106,15 @@ def numbered(numbers: Collection[int], where: str) -> dict[int, int]:
 def masses_of(
     names: Sequence[str], found: Mapping[str, tuple[str, float | None]]
 ) -> np.ndarray | None:
-    """Masses [n_atoms] in u of atoms with these names; `None` where none is an isotope."""
+    """Return the masses of atoms, if there are isotopes.
+
+    Args:
+        names: name of each atom.
+        found: result of `symbols_of`.
+
+    Returns:
+        [n_atoms] u; `None` without isotopes.
+    """
     if all(mass is None for _, mass in found.values()):
         return None
     standard = {name: float(atomic_masses[atomic_numbers[z]]) for name, (z, _) in found.items()}
@@ -107,7 +122,7 @@ def masses_of(
 
 
 def changes(found: Mapping[str, tuple[str, float | None]]) -> str:
-    """`D as H of mass 2.014, CL as Cl`; empty where every name is a plain symbol."""
+    """Describe renamed atoms, e.g. `D as H of mass 2.014, CL as Cl`; empty if there are none."""
     shown = []
     for name, (symbol, mass) in sorted(found.items()):
         if mass is not None:

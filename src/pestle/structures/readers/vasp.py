@@ -1,8 +1,9 @@
-"""OUTCAR and vasprun.xml: ASE reads the steps, one run at a time, the converged ones of DFT only.
+"""OUTCAR and vasprun.xml of VASP: ASE reads the steps; only converged steps of DFT are kept.
 
-ASE takes the species of the first run of a joined file for all of them, reads the first run of a
-joined vasprun.xml and no other, fails on the extra columns that van der Waals functionals write,
-and gives steps that stopped at NELM, and those of VASP's own force field, like any others.
+Each run of a joined file is read separately. ASE alone takes the species of the first run of a
+joined OUTCAR for all runs, reads only the first run of a joined vasprun.xml, fails on the extra
+columns of van der Waals functionals, and keeps steps that stopped at NELM and those of VASP's own
+force field.
 """
 
 from __future__ import annotations
@@ -39,10 +40,10 @@ JOINED = "runs of VASP are joined in one file: each was read by its own header"
 
 _RUN = re.compile(r"^ ?vasp\.\d", re.MULTILINE)
 _STEP_END = re.compile(r"(ML )?FREE ENERGIE OF THE ION-ELECTRON SYSTEM")
-# Numbers without dispersion, which come between those that ASE counts the words for.
+# Energies without dispersion; with them ASE would count the words of a line wrongly.
 _WITHOUT_VDW = re.compile(r"(?:\s*eV)?\s+w/o vdW\s*=\s*\S+")
 _ITERATION = re.compile(r"Iteration\s+\d+\(\s*(\d+)\)")
-# Heading of the positions and forces of a step, as ASE looks for it.
+# Heading of the positions and forces of a step, for which ASE searches.
 _TABLE = "POSITION          "
 _NELM = re.compile(r"\bNELM\s*=\s*(\d+)")
 _IONS = re.compile(r"ions per type =((?:[ \t]+\d+)+)")
@@ -51,16 +52,23 @@ _VRHFIN = re.compile(r"\bVRHFIN\s*=\s*([A-Z][a-z]?)")
 
 
 class _Lines(io.StringIO):
-    """Text with the file name that ASE asks for; it is not looked for on disk."""
+    """Text with the file name that ASE asks for; there is no such file on disk."""
 
     name = "OUTCAR"
 
 
 def read_outcar(path: Path, notes: Notes) -> Iterator[Atoms]:
-    """Converged DFT steps of all runs in an OUTCAR, with `energy`, `free_energy`, forces, stress.
+    """Read the converged DFT steps of all runs in an OUTCAR.
+
+    Args:
+        path: the file.
+        notes: records what was left out; changed in place.
+
+    Returns:
+        Structures with `energy`, `free_energy`, forces and stress.
 
     Raises:
-        PestleError: the file holds no step of DFT, or its atoms are not those of its header.
+        PestleError: the file contains no step of DFT, or its atoms contradict its header.
     """
     text = read_text(path)
     starts = [match.start() for match in _RUN.finditer(text)] or [0]
@@ -78,7 +86,7 @@ def read_outcar(path: Path, notes: Notes) -> Iterator[Atoms]:
 def _outcar_run(path: Path, text: str, notes: Notes) -> Iterator[Atoms]:
     predicted = [match.group(1) is not None for match in _STEP_END.finditer(text)]
     _require_dft(path, len(predicted), sum(predicted))
-    # While the force field is trained, a step that it predicts can be calculated right afterwards.
+    # While the force field is trained, DFT can calculate a predicted step directly afterwards.
     alone = sum(ml and not calculated for ml, calculated in _followed(predicted))
     if alone:
         notes.leave_out(FORCE_FIELD, path, alone)
@@ -125,18 +133,22 @@ def _outcar_run(path: Path, text: str, notes: Notes) -> Iterator[Atoms]:
 
 
 def _followed(predicted: list[bool]) -> list[tuple[bool, bool]]:
-    """(whether the force field predicted a step, whether DFT calculated the next) in turn."""
+    """Return whether each step was predicted, and whether DFT calculated the next one."""
     return list(zip(predicted, [not ml for ml in predicted[1:]] + [False], strict=True))
 
 
 def _is_prediction(lines: list[str]) -> bool:
-    """Whether a step is one of VASP's force field."""
+    """Whether a step is a prediction of VASP's force field."""
     ends = (_STEP_END.search(line) for line in lines)
     return any(end is not None and end.group(1) is not None for end in ends)
 
 
 def _require_dft(path: Path, steps: int, predicted: int) -> None:
-    """Raises PestleError where a run has no step of DFT."""
+    """Check that a run has a step of DFT.
+
+    Raises:
+        PestleError: it has none.
+    """
     if not steps:
         raise PestleError(
             "holds a run without a finished ionic step",
@@ -153,10 +165,10 @@ def _require_dft(path: Path, steps: int, predicted: int) -> None:
 
 
 def _atoms_of_header(path: Path, text: str) -> tuple[int, list[str] | None]:
-    """(number of atoms, their chemical symbols by the VRHFIN lines) of a run.
+    """Return the number of atoms of a run, and their symbols from the VRHFIN lines.
 
     Raises:
-        PestleError: its lines contradict each other.
+        PestleError: the lines contradict each other.
     """
     counts = {tuple(map(int, found.split())) for found in _IONS.findall(text)}
     if len(counts) > 1:
@@ -175,14 +187,14 @@ def _atoms_of_header(path: Path, text: str) -> tuple[int, list[str] | None]:
             where=str(path),
         )
     elements = _VRHFIN.findall(text)
-    if len(elements) != len(per_type):  # shortened headers leave these lines out
+    if len(elements) != len(per_type):  # shortened headers do not have these lines
         return sum(per_type), None
     symbols = [z for z, n in zip(elements, per_type, strict=True) for _ in range(n)]
     return len(symbols), symbols
 
 
 def _require_count(path: Path, lines: list[str], count: int) -> None:
-    """The table of positions and forces has one row per atom of the header.
+    """Check that the table of positions and forces has one row for each atom of the header.
 
     Raises:
         PestleError: it has more or fewer.
@@ -224,10 +236,14 @@ _XML_ATOMS = re.compile(rb"<atoms>\s*(\d+)")
 
 
 def read_vasprun(path: Path, notes: Notes) -> Iterator[Atoms]:
-    """Converged DFT steps of all runs in a vasprun.xml.
+    """Read the converged DFT steps of all runs in a vasprun.xml.
+
+    Args:
+        path: the file.
+        notes: records what was left out; changed in place.
 
     Raises:
-        PestleError: the file holds no step of DFT.
+        PestleError: the file contains no step of DFT.
     """
     data = read_bytes(path)
     starts = [match.start() for match in re.finditer(rb"<modeling>", data)] or [0]
@@ -248,7 +264,7 @@ def read_vasprun(path: Path, notes: Notes) -> Iterator[Atoms]:
 def _vasprun_run(path: Path, data: bytes, notes: Notes) -> Iterator[Atoms]:
     steps = [match.group() for match in _XML_STEP.finditer(data)]
     outside, begun, _ = _XML_STEP.sub(b"", data).partition(b"<calculation>")
-    # Predicted steps stand outside of <calculation>, or inside without electronic iterations.
+    # Predicted steps are outside of <calculation>, or inside without electronic iterations.
     predicted = [step for step in steps if not _XML_SCF.search(step)]
     alone = len(_XML_FORCES.findall(outside)) + len(predicted)
     _require_dft(path, len(steps) - len(predicted) + alone, alone)

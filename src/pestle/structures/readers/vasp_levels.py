@@ -1,4 +1,4 @@
-"""How a run of VASP was calculated: whether runs that are joined in one file were so in one way."""
+"""Level of theory of VASP runs, and comparison of runs that are joined in one file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from pestle.errors import PestleError
 from pestle.structures.readers.notes import Notes
 
-# What makes another functional, and what makes other energies of the same functional.
+# Settings that change the functional, and settings that change energies of the same functional.
 _FUNCTIONAL = ("GGA", "LEXCH", "METAGGA", "LHFCALC", "AEXX", "LDAU", "IVDW", "LUSE_VDW")
 _ACCURACY = ("ENCUT", "ENMAX")
 _NAMES = "|".join((*_FUNCTIONAL, *_ACCURACY))
@@ -18,10 +18,10 @@ _TAG = re.compile(rf'<i [^>]*name="({_NAMES})"[^>]*>\s*([^<\s]*)')
 
 
 def level_of(header: str) -> dict[str, str]:
-    """Settings of a run that make its energies what they are, under VASP's names, for `atoms.info`.
+    """Return the settings that determine the energies of a run, for `atoms.info`.
 
     Args:
-        header: what stands in OUTCAR or vasprun.xml before the first step.
+        header: text of OUTCAR or vasprun.xml before the first step.
     """
     found = _settings(header)
     cutoff = found.get("ENCUT", found.get("ENMAX"))
@@ -30,7 +30,7 @@ def level_of(header: str) -> dict[str, str]:
 
 
 def _settings(header: str) -> dict[str, str]:
-    """Name → value, the last one of each; without GGA where it is that of the potentials."""
+    """Return name → last value, without GGA if it is that of the potentials."""
     found = dict([*_LINE.findall(header), *_TAG.findall(header)])
     if found.get("GGA") in ("--", ""):
         del found["GGA"]
@@ -40,12 +40,12 @@ def _settings(header: str) -> dict[str, str]:
 
 
 def require_one_level(path: Path, headers: Sequence[str], notes: Notes) -> None:
-    """Compare the settings of runs by what stands before their first step.
+    """Check that joined runs have the same level of theory.
 
     Args:
-        path: of the file.
-        headers: of OUTCAR or vasprun.xml, one per run.
-        notes: gets cutoffs that differ.
+        path: the file.
+        headers: text before the first step, for each run.
+        notes: records different cutoffs; changed in place.
 
     Raises:
         PestleError: the functionals differ.

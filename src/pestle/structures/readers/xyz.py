@@ -1,9 +1,9 @@
-"""XYZ and extended XYZ: ASE reads each frame, after what it stumbles over has been mended.
+"""XYZ and extended XYZ: ASE reads each frame after it has been checked and repaired.
 
-ASE's reader ends without a word at an empty line between frames, drops columns that `Properties`
-does not name, takes a `Z` column before a `species` column that contradicts it, and fails on D,
-1.0D-03 or a byte-order mark. Here the frames are found first, so that each is complete and its
-columns are as announced.
+ASE's reader stops silently at an empty line between frames, ignores columns that `Properties` does
+not name, prefers a `Z` column to a `species` column that contradicts it, and fails on D, 1.0D-03 or
+a byte-order mark. Here the frames are separated first, and each is checked to be complete and to
+have the announced columns.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from pestle.structures.readers.notes import Notes
 from pestle.structures.readers.symbols import changes, masses_of, symbols_of
 from pestle.structures.readers.text import plain_numbers
 
-# Properties with its value, quoted or not.
+# Properties with its value, with or without quotes.
 _PROPERTIES = re.compile(r"""\bProperties\s*=\s*(?:"([^"]*)"|\{([^}]*)\}|(\S+))""", re.IGNORECASE)
 _LATTICE = re.compile(r"\bLattice\s*=", re.IGNORECASE)
-# Lines looked at to see whether anything follows a frame.
+# Number of lines searched for content after a frame.
 _AHEAD = 100
 _DEFAULT_COLUMNS = "species:S:1:pos:R:3"
-# What other programs call the column of chemical symbols, and that of atomic numbers.
+# Names of the columns of chemical symbols and of atomic numbers in other programs.
 _SPECIES = frozenset({"species", "symbols", "symbol", "element", "elements", "atom", "atoms"})
 _NUMBERS = frozenset({"z", "numbers", "atomic_numbers", "atomic_number", "atomicnumber"})
-# Extended XYZ gives these as 9 numbers, and ASE takes no other form of them.
+# In extended XYZ these are 9 numbers, and ASE accepts no other form.
 _TENSORS = re.compile(r"""\b(stress|virial)\s*=\s*["{\[]([^"}\]]*)["}\]]""")
-# A number in a comment line that names nothing.
+# A number without a key in a comment line without any key.
 _NUMBER_ALONE = re.compile(r"^[^=]*(?<![\w.])[-+]?\d+\.\d+[^=]*$")
 
 
 @dataclass
 class _Frame:
-    """Lines of one frame, where the first of them stands, and whether nothing follows them."""
+    """Lines of one frame, the index of its first line, and whether it is the last one."""
 
     index: int
     first_line: int
@@ -52,16 +52,16 @@ class _Frame:
 
 
 def read_xyz(path: Path, text: str, notes: Notes) -> Iterator[Atoms]:
-    """The frames of a file.
+    """Read the frames of a file.
 
     Args:
-        path: for messages.
-        text: what it holds.
-        notes: gets what was left out or read as something else.
+        path: the file, for messages.
+        text: its content.
+        notes: records what was left out or converted; changed in place.
 
     Raises:
-        PestleError: a frame is incomplete, has other columns than announced, or names atoms that
-            are no elements.
+        PestleError: a frame is incomplete, has other columns than announced, or contains unknown
+            elements.
     """
     for frame in _frames(path, plain_numbers(text)):
         yield _atoms(path, frame, notes)
@@ -95,7 +95,7 @@ def _frames(path: Path, text: str) -> Iterator[_Frame]:
 
 
 def _count(path: Path, lines: Sequence[str], k: int, index: int) -> int:
-    """The number of atoms in line `k`, which begins a frame."""
+    """Return the number of atoms in line `k`, the first of a frame."""
     if lines[k].strip().isdigit():
         return int(lines[k])
     seen = lines[k].strip()[:60]
@@ -112,7 +112,7 @@ def _count(path: Path, lines: Sequence[str], k: int, index: int) -> int:
 
 
 def _atoms(path: Path, frame: _Frame, notes: Notes) -> Atoms:
-    """One frame, through ASE's reader."""
+    """Read one frame with ASE."""
     where = f"{path} frame {frame.index}"
     comment = _LATTICE.sub("Lattice=", frame.comment)
     _require_tensors(comment, where)
@@ -137,7 +137,7 @@ def _atoms(path: Path, frame: _Frame, notes: Notes) -> Atoms:
 
 @dataclass
 class _Column:
-    """Columns of one name; `start` is the first of them, from 0."""
+    """Columns with one name; `start` is the index of the first of them, from 0."""
 
     name: str
     kind: str
@@ -146,10 +146,10 @@ class _Column:
 
 
 def _columns(properties: str, where: str) -> list[_Column]:
-    """Columns of the atom lines in ASE's names; one of them tells the element.
+    """Return the columns of the atom lines in ASE's names, including one with the element.
 
     Raises:
-        PestleError: elements or positions have no column.
+        PestleError: there is no column of elements or positions.
     """
     fields = properties.split(":")
     columns: list[_Column] = []
@@ -178,7 +178,7 @@ def _columns(properties: str, where: str) -> list[_Column]:
 
 
 def _require_tensors(comment: str, where: str) -> None:
-    """`stress` and `virial` are 9 numbers.
+    """Check that `stress` and `virial` are 9 numbers.
 
     Raises:
         PestleError: they are not.
@@ -196,10 +196,10 @@ def _require_tensors(comment: str, where: str) -> None:
 def _rows(
     path: Path, frame: _Frame, columns: Sequence[_Column], named: bool, notes: Notes
 ) -> tuple[list[str], np.ndarray | None]:
-    """(atom lines with plain symbols and numbers, masses in u where there are isotopes).
+    """Return atom lines with plain symbols and numbers, and masses in u if there are isotopes.
 
     Raises:
-        PestleError: a line has too few columns; elements are unknown or contradict each other.
+        PestleError: a line has too few columns, or elements are unknown or contradict each other.
     """
     where = f"{path} frame {frame.index}"
     width = sum(column.width for column in columns)
@@ -233,8 +233,11 @@ def _name_elements(
     table: Sequence[list[str]],
     notes: Notes,
 ) -> tuple[np.ndarray | None, bool]:
-    """Put plain symbols into the table: (masses [n_atoms] in u where there are isotopes, whether
-    any name was changed)."""
+    """Replace names by plain symbols in the table.
+
+    Returns:
+        Masses [n_atoms] in u if there are isotopes, and whether any name was changed.
+    """
     if "species" not in columns:
         return None, False
     where = f"{path} frame {frame.index}"

@@ -1,7 +1,7 @@
-"""Keepers of breadth: what holds a model near its start beside, or instead of, replay.
+"""Keepers of breadth: they keep a model near its start, together with or instead of replay.
 
-A new one that acts on updates is a file with a `Keeper` and two lines here; `interpolation` acts
-after the training.
+A new keeper that acts on updates is a file with a subclass of `Keeper` and two lines in
+`make_keepers`. `interpolation` acts after the training.
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ from pestle.training.objective import TrainingData
 def make_keepers(
     model: Foundation, trainable: Sequence[str], data: TrainingData, settings: RunSettings
 ) -> list[Keeper]:
-    """The keepers that the settings ask for.
+    """Create the keepers that the settings ask for.
 
     Args:
-        model: the adapted model at its start, on its device; also in a run that is resumed.
-        trainable: names of the parameters that training moves.
-        data: of the run, with replay graphs for `keep.distil` and broad ones for `keep.ewc`.
-        settings: of the run.
+        model: the adapted model at its start, on its device, also when a run is resumed.
+        trainable: names of the parameters to train.
+        data: data of the run, with replay graphs for `keep.distil` and broad graphs for `keep.ewc`.
+        settings: settings of the run.
+
+    Raises:
+        ValueError: distillation without replay structures.
     """
     keep, made = settings.keep, list[Keeper]()
     if keep.l2sp is not None:

@@ -1,4 +1,4 @@
-"""What several keepers need: the weights that training moves, and sums of gradients."""
+"""Weights that training changes, and sums of gradients, for several keepers."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pestle.foundations.interface import Foundation
 
 
 class NetworkWeights:
-    """The weights of the network that a training moves, whatever stands for them.
+    """The weights of the network that training changes.
 
-    With low-rank updates these are the updated weights W + s·BA, not A and B: A alone changes
-    nothing (B starts at zero), and equal networks must be equally far from the start.
+    With low-rank updates these are the updated weights W + s·BA, not A and B: as B starts at zero,
+    A alone has no effect, and equal networks must have the same distance from the start.
 
     Args:
         model: the adapted model.
-        trainable: names of the parameters that training moves.
+        trainable: names of the parameters to train.
     """
 
     def __init__(self, model: Foundation, trainable: Sequence[str]) -> None:
@@ -31,7 +31,7 @@ class NetworkWeights:
             self.names = list(trainable)
 
     def now(self) -> list[torch.Tensor]:
-        """The weights as they are, differentiable, in the order of `names`."""
+        """Return the current weights, differentiable, in the order of `names`."""
         if not isinstance(self.model, LowRankModel):
             named = dict(self.model.named_parameters())
             return [named[name] for name in self.names]
@@ -40,11 +40,11 @@ class NetworkWeights:
         return [updated[name] for name in self.names]
 
     def copied(self) -> list[torch.Tensor]:
-        """A copy of the weights as they are."""
+        """Return a copy of the current weights."""
         return [weight.detach().clone() for weight in self.now()]
 
     def plain_network(self) -> Foundation:
-        """A copy of the network in which exactly the weights of `names` require gradients."""
+        """Return a copy of the network in which only the weights of `names` require gradients."""
         model = self.model
         plain = model.merged() if isinstance(model, LowRankModel) else model.copy()
         wanted = set(self.names)
@@ -58,7 +58,16 @@ def summed_gradients(
     parameters: Sequence[torch.nn.Parameter],
     size: Callable[[torch.Tensor], torch.Tensor],
 ) -> list[torch.Tensor]:
-    """Σ size(∂s/∂w) of every parameter over some scalars s, in the parameters' shapes."""
+    """Return Σ size(∂s/∂w) over scalars s for each parameter w.
+
+    Args:
+        scalars: scalars that depend on the parameters.
+        parameters: the parameters.
+        size: applied to each gradient before summation, e.g. the absolute value.
+
+    Returns:
+        One tensor per parameter, in its shape.
+    """
     totals = [torch.zeros_like(p) for p in parameters]
     for scalar in scalars:
         gradients = torch.autograd.grad(scalar, parameters, allow_unused=True)

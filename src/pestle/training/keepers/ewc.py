@@ -40,7 +40,7 @@ from pestle.structures.graphs import GraphBatch
 from pestle.training.keeper import Keeper
 from pestle.training.keepers.base import NetworkWeights, summed_gradients
 
-#: Sets the signs apart from the other random numbers of a run.
+#: Makes the random signs different from the other random numbers of a run.
 _STREAM = 2
 
 
@@ -49,11 +49,11 @@ class EWC(Keeper):
 
     Args:
         model: the adapted model at its start, on its device.
-        trainable: names of the parameters that training moves.
+        trainable: names of the parameters to train.
         coefficient: c.
-        graphs: broad structures; one each, with the target head.
+        graphs: broad structures with the target head, one structure in each graph.
         weights: λ of `energy` and `forces`.
-        seed: of the signs.
+        seed: seed of the random signs.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class EWC(Keeper):
         )
 
     def penalty(self, of_replay: Prediction | None, replay: GraphBatch | None) -> torch.Tensor:
-        """c/2 · Σ F (w − w⁰)²."""
+        """Return c/2 · Σ F (w − w⁰)²."""
         terms = [
             (importance * (now - then) ** 2).sum()
             for importance, now, then in zip(
@@ -90,14 +90,17 @@ def fisher_diagonal(
     weights: Mapping[str, float],
     seed: int,
 ) -> list[torch.Tensor]:
-    """F of the weights `names`, each in its weight's shape.
+    """Return the diagonal F of the Fisher information of chosen weights.
 
     Args:
-        network: predicts; the weights require gradients.
-        names: of its parameters.
-        graphs: one structure each.
+        network: the network; the weights require gradients.
+        names: names of the weights.
+        graphs: one structure in each graph.
         weights: λ of `energy` and `forces`.
-        seed: of the signs, which depend on it and on the structure's place in the list alone.
+        seed: seed of the random signs, which depend only on it and on the index of the structure.
+
+    Returns:
+        One tensor per weight, in its shape.
 
     Raises:
         ValueError: there are no structures.
@@ -122,8 +125,10 @@ def fisher_diagonal(
 
 
 def _outputs(prediction: Prediction, weights: Mapping[str, float]) -> torch.Tensor:
-    """The outputs of one structure in units of their widths, so that λ · residual² is the square of
-    their difference: [1 + 3N]."""
+    """Return the outputs of one structure divided by their widths, [1 + 3N].
+
+    The squared difference of two such outputs is then λ · residual².
+    """
     n_atoms = len(prediction.forces)
     energy = prediction.interaction_energy * (weights["energy"] ** 0.5 / n_atoms)
     forces = prediction.forces.reshape(-1) * (weights["forces"] / (3 * n_atoms)) ** 0.5

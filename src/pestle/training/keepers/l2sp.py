@@ -2,10 +2,11 @@
 
     Ω(w) = c/2 · Σ_i (w_i − w_i⁰)²
 
-over all weights that are trained, with c = `keep.l2sp`. Li, Grandvalet, Davoine (2018),
-arXiv:1802.01483, Eq. 2; their second term is for layers that the start does not have, and here
-there are none. The weights are those that are stored, of order one in e3nn's networks whatever the
-width of a layer. The penalty is part of the loss: AdamW and clipping see its gradient.
+The sum runs over all trained weights, with c = `keep.l2sp`. Li, Grandvalet, Davoine (2018),
+arXiv:1802.01483, Eq. 2; their second term is for layers without a start, which do not occur here.
+The weights are the stored ones, which in e3nn's networks are of order one whatever the width of a
+layer. The penalty is part of the loss, so that it contributes to the gradient in AdamW and
+clipping.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class L2SP(Keeper):
 
     Args:
         model: the adapted model at its start.
-        trainable: names of the parameters that training moves.
+        trainable: names of the parameters to train.
         coefficient: c.
     """
 
@@ -34,7 +35,7 @@ class L2SP(Keeper):
         self.start = self.weights.copied()
 
     def penalty(self, of_replay: Prediction | None, replay: GraphBatch | None) -> torch.Tensor:
-        """c/2 · Σ (w − w⁰)²."""
+        """Return c/2 · Σ (w − w⁰)²."""
         squares = [
             ((now - then) ** 2).sum()
             for now, then in zip(self.weights.now(), self.start, strict=True)

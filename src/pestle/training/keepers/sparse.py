@@ -28,19 +28,19 @@ from pestle.training.keepers.base import summed_gradients
 from pestle.training.losses import loss_weights
 from pestle.training.objective import Objective, TrainingData
 
-#: Batches that the gradient is averaged over at most; more would choose almost the same weights.
+#: Largest number of batches for the mean gradient; more would choose almost the same weights.
 MAX_BATCHES = 100
 
 
 class SparseUpdates(Keeper):
-    """Lets a fraction of the weights move.
+    """Lets only a fraction of the weights change.
 
     Args:
         model: the adapted model at its start, on its device.
-        trainable: names of the parameters that training moves.
+        trainable: names of the parameters to train.
         fraction: f.
-        data: gives the target's batches.
-        settings: of the run.
+        data: gives the batches of target frames.
+        settings: settings of the run.
     """
 
     def __init__(
@@ -60,19 +60,27 @@ class SparseUpdates(Keeper):
             objective(model, batch.to(model.device), None, weights)
             for batch, _ in zip(plan.epoch(1), range(MAX_BATCHES), strict=False)
         )
-        #: Where a weight may move, in the shape of each parameter.
+        #: True for each weight that may change, in the shape of each parameter.
         self.masks = largest(summed_gradients(losses, self.parameters, torch.abs), fraction)
 
     def mask_gradients(self) -> None:
-        """Zero the gradients of all weights that stay."""
+        """Set the gradients of all other weights to zero."""
         for parameter, mask in zip(self.parameters, self.masks, strict=True):
             if parameter.grad is not None:
                 parameter.grad.mul_(mask)
 
 
 def largest(sizes: Sequence[torch.Tensor], fraction: float) -> list[torch.Tensor]:
-    """True where an entry is among the round(fraction · n) largest of all, at least one; of equal
-    entries the first."""
+    """Mark the largest entries of several tensors together.
+
+    Args:
+        sizes: the tensors.
+        fraction: fraction of all entries to mark; at least one is marked. Of equal entries the
+            first ones are marked.
+
+    Returns:
+        Boolean tensors in the shapes of `sizes`.
+    """
     flat = torch.cat([size.reshape(-1) for size in sizes])
     count = max(1, round(fraction * len(flat)))
     order = torch.sort(flat, descending=True, stable=True).indices

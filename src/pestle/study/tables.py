@@ -1,0 +1,181 @@
+"""Tables of a study: axes make rows and columns, seeds make means and deviations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pestle.errors import PestleError, nearest
+from pestle.records.gathered import Cell, Column, Gathered, JudgedOn, Row
+from pestle.records.wording import setting_value
+from pestle.report.gathering.columns import Filled
+from pestle.report.gathering.frames import Identity, common
+from pestle.report.gathering.spread import cell_of, with_best
+from pestle.study.figures import Figures, TrainedCell
+from pestle.study.study_file import TableSettings
+
+#: Values of some axes.
+Key = tuple[Any, ...]
+
+
+def axes_in(cells: Sequence[TrainedCell]) -> list[str]:
+    """All axes, in their order."""
+    return list(dict.fromkeys(axis for cell in cells for axis in cell.axes))
+
+
+def require_axes(names: Sequence[str], cells: Sequence[TrainedCell], where: str) -> None:
+    """Names must be those of axes.
+
+    Raises:
+        PestleError: one is not.
+    """
+    axes = axes_in(cells)
+    for name in names:
+        if name not in axes:
+            fix = f"{nearest(name, axes)} The axes are {', '.join(axes)}.".lstrip()
+            raise PestleError(f"'{name}' is no axis of the study", where=where, fix=fix)
+
+
+def grouped(cells: Sequence[TrainedCell], axes: Sequence[str]) -> dict[Key, list[TrainedCell]]:
+    """Cells by their values on some axes, in the order in which they are met."""
+    found: dict[Key, list[TrainedCell]] = {}
+    for cell in cells:
+        found.setdefault(tuple(_hashable(cell.axes.get(axis)) for axis in axes), []).append(cell)
+    return found
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(map(_hashable, value)) if isinstance(value, list) else value
+
+
+def spoken(values: Key) -> str:
+    """Values of axes as one text."""
+    return ", ".join(setting_value(list(v) if isinstance(v, tuple) else v) for v in values)
+
+
+def table(
+    name: str,
+    asked: TableSettings,
+    cells: Sequence[TrainedCell],
+    figures: Figures,
+    seeds: Sequence[str],
+) -> Gathered:
+    """One table of a study.
+
+    Args:
+        name: of the table.
+        asked: what it shows.
+        cells: of the study that are trained.
+        figures: what can be asked of them.
+        seeds: axes over which means are taken unless the table says others.
+
+    Raises:
+        PestleError: an axis or a figure is unknown.
+    """
+    where = f"tables.{name}"
+    over = list(seeds) if asked.over is None else asked.over
+    require_axes([*asked.rows, *asked.columns, *(asked.over or ())], cells, where)
+    rows = asked.rows or [a for a in axes_in(cells) if a not in (*asked.columns, *over)]
+    whole = [cell for cell in cells if all(cell.axes.get(a) is not None for a in asked.columns)]
+    pivots = grouped(whole, asked.columns)
+    values = [figures.of(value, where) for value in asked.values]
+    columns = [Column(key=axis, about="settings", heading=axis, kind="text") for axis in rows]
+    places: list[tuple[Column, Key, Filled]] = []
+    for pivot in pivots:
+        head = _head(asked.columns, pivot)
+        places += [(_column(name, head, filled.column), pivot, filled) for filled in values]
+    found = [
+        _row(key, rows, members, asked.columns, places)
+        for key, members in grouped(whole, rows).items()
+    ]
+    columns += [column for column, _, _ in places]
+    return Gathered(
+        columns=tuple(columns),
+        rows=tuple(with_best(found, columns)),
+        notes=tuple(_notes(found, rows, asked.columns, over, whole)),
+    )
+
+
+def _head(axes: Sequence[str], values: Key) -> str:
+    """Values of axes that make columns: labels as they are, numbers with the name of their axis."""
+    return ", ".join(
+        spoken((value,))
+        if isinstance(value, str)
+        else f"{axis.rpartition('.')[2]} {spoken((value,))}"
+        for axis, value in zip(axes, values, strict=True)
+    )
+
+
+def _column(table_name: str, pivot: str, column: Column) -> Column:
+    """A column of the figure, for the values of the axes that make columns."""
+    of = f"{column.over}, {column.heading}" if column.over else column.heading
+    return column.model_copy(
+        update={
+            "key": f"{pivot}: {column.key}" if pivot else column.key,
+            "about": "errors",
+            "heading": f"{pivot}: {of}" if pivot else of,
+            "over": table_name,
+            # Frames are those of the column: data sets may be columns.
+            "frames": f"{pivot}: {column.frames}" if column.frames else "",
+            "group": table_name,
+        }
+    )
+
+
+def _row(
+    key: Key,
+    rows: Sequence[str],
+    members: Sequence[TrainedCell],
+    columns: Sequence[str],
+    places: Sequence[tuple[Column, Key, Filled]],
+) -> Row:
+    by_pivot = grouped(members, columns)
+    cells: dict[str, Cell] = {}
+    judged: dict[str, JudgedOn] = {}
+    for column, pivot, filled in places:
+        facts = [cell.facts for cell in by_pivot.get(pivot, [])]
+        cell = cell_of([filled.find(one) for one in facts])
+        if cell is None:
+            continue
+        cells[column.key] = cell
+        if column.frames:
+            of_set = filled.column.frames
+            same = common([one.identities.get(of_set) for one in facts])
+            judged[column.frames] = _judged(same)
+    runs = tuple({cell.facts.run.name: cell.facts.run for cell in members}.values())
+    return Row(
+        name=spoken(key) or "all",
+        runs=runs,
+        seeds=tuple(run.seed for run in runs if run.seed is not None),
+        settings=dict(zip(rows, key, strict=True)),
+        judged_on=judged,
+        cells=cells,
+    )
+
+
+def _judged(same: Identity | None) -> JudgedOn:
+    if same is None:
+        return JudgedOn()
+    return JudgedOn(n_frames=same.n_frames, frames=same.text or None)
+
+
+def _notes(
+    found: Sequence[Row],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    over: Sequence[str],
+    shown: Sequence[TrainedCell],
+) -> list[str]:
+    """What is averaged, and over how many runs."""
+    counts: Mapping[int, None] = dict.fromkeys(
+        cell.n for row in found for cell in row.cells.values()
+    )
+    averaged = [axis for axis in axes_in(shown) if axis not in (*rows, *columns)]
+    notes = []
+    if any(count > 1 for count in counts):
+        numbers = ", ".join(map(str, sorted(counts)))
+        notes.append(f"± is the standard deviation (n − 1) over {numbers} runs.")
+    others = [axis for axis in averaged if axis not in over]
+    if others:
+        notes.append(f"The means are also over {', '.join(others)}, which is no seed.")
+    return notes
