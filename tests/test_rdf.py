@@ -219,7 +219,7 @@ def test_a_table_on_another_grid_is_no_distance(tmp_path: Path) -> None:
         ",".join(f"{x!r}" for x in map(float, row)) for row in zip(fine, *columns, strict=True)
     ]
     table = tmp_path / "reference.csv"
-    table.write_text("\n".join(["r, Ar-Ar, Na-Cl", *lines]) + "\n")
+    table.write_text("\n".join(["r_A, Ar-Ar, Na-Cl", *lines]) + "\n")
     asked["settings"] |= {"rdf.reference": [str(table)]}
     found = probe("rdf", MODEL, elements=["Cu"], out=tmp_path / "b", **asked).measured.numbers
     curves = found.potentials["EMT"].pairs

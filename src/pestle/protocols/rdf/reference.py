@@ -131,7 +131,7 @@ def composition(frame: Frame) -> tuple[tuple[int, int], ...]:
 
 
 def read_table(path: Path) -> dict[Pair, tuple[np.ndarray, np.ndarray]]:
-    """Read functions from a table with a rising column `r` in Å and one column for each pair,
+    """Read functions from a table with a rising column `r` or `r_A` in Å and one for each pair,
     `Cl-O`.
 
     Returns:
@@ -146,7 +146,7 @@ def read_table(path: Path) -> dict[Pair, tuple[np.ndarray, np.ndarray]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise PestleError(f"cannot be read as a table ({error})", where=str(path)) from error
     header = [cell.strip() for cell in rows[0]] if rows else []
-    if len(header) < 2 or header[0] != "r":
+    if len(header) < 2 or header[0] not in ("r", "r_A"):
         raise PestleError(
             "the header is not r and one pair a column", where=str(path), fix="r,Cl-O,Na-O"
         )
