@@ -24,7 +24,7 @@ BASE: dict[str, Any] = {
 
 def write_study(path: Path, **content: Any) -> Path:
     """A study file on the embedded data."""
-    path.write_text(yaml.safe_dump({"base": BASE, **content}))
+    path.write_text(yaml.safe_dump({"base": BASE, **content}, sort_keys=False))
     return path
 
 

@@ -115,12 +115,15 @@ def test_resume_equals_no_interruption(
     asked = {"train__epochs": 3, "train__schedule": schedule, "train__schedule_patience": 1}
     straight = make_trainer(whole, seed0, demo_train, **asked)
     straight.run()
+    spent = 0.0
     for stop in (2, 5, 6, 9):
         trainer = make_trainer(parts, seed0, demo_train, **asked)
         interrupt_at(trainer, stop)
         with pytest.raises(Interrupted):
             trainer.run(resume=stop != 2)
         assert trainer.counters.step == stop
+        assert trainer.counters.cpu_seconds > spent  # those before the stop count
+        spent = trainer.counters.cpu_seconds
     resumed = make_trainer(parts, seed0, demo_train, **asked)
     resumed.run(resume=True)
     assert resumed.counters.step == straight.counters.step == 9

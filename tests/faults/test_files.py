@@ -85,7 +85,7 @@ def test_loose_links_are_one_line(
     (tmp_path / "c").symlink_to(tmp_path / "nowhere")
     train = str(DATA / "train.xyz")
     for name in ("a", "a/run", "c"):
-        with pytest.raises(PestleError, match="link") as caught:
+        with pytest.raises(PestleError, match="is a link") as caught:
             require_folder(tmp_path / name)
         assert str(tmp_path / name.partition("/")[0]) in caught.value.line
     (tmp_path / "r.xyz").symlink_to(tmp_path / "r.xyz")
@@ -95,7 +95,7 @@ def test_loose_links_are_one_line(
         ["replay", "-p", train, "-o", str(tmp_path / "r.xyz")],
         ["init", "-o", str(tmp_path / "i.yaml")],
     ):
-        assert "link" in line_of(capsys, monkeypatch, *words)
+        assert "is a link" in line_of(capsys, monkeypatch, *words)
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EIO])

@@ -22,6 +22,7 @@ from pestle.records.card import Card
 from pestle.records.gathered import Gathered
 from pestle.records.manifest import Manifest
 from pestle.records.metrics import MetricsLine
+from pestle.records.study import CellRecord, StudyPlan
 from pestle.records.timings import Timings
 from pestle.records.verdict import Verdict
 
@@ -33,6 +34,8 @@ FILES: dict[str, type[Record]] = {
     "verdict.json": Verdict,
     "timings.json": Timings,
     "pestle report --json": Gathered,
+    "plan.json of a study": StudyPlan,
+    "cells/NAME.json of a study": CellRecord,
 }
 #: The tables in docs/run-folder.md are between these lines.
 BEGIN, END = "<!-- made by pestle.records.docs -->", "<!-- end of what is made -->"

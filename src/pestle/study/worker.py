@@ -253,9 +253,12 @@ def _call(arguments: Sequence[str], log: Path, options: Mapping[str, Any]) -> in
 
 
 def _status(code: int) -> CellStatus:
-    """What an exit code says: a signal interrupts, everything else fails."""
+    """What an exit code says: a signal interrupts, everything else fails. Python that is stopped
+    while it starts ends with the code of a failure."""
     if code == 0:
         return "finished"
+    if _stopping.is_set():
+        return "interrupted"
     return "interrupted" if code == INTERRUPTED or code < 0 else "failed"
 
 

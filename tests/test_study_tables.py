@@ -1,0 +1,117 @@
+"""Tables and plots of a study, of runs whose errors are planted."""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pestle.errors import PestleError
+from pestle.records.gathered import Gathered
+from pestle.records.study import CellRecord, CellStep
+from pestle.study.plan import plan
+from pestle.study.show import study_plots, study_tables
+from pestle.study.study_file import read_study
+from pestle.study.worker import Places
+from several_runs import make_run
+from studies import BASE, write_study
+
+#: Force RMSE (meV/Å) of method → fraction → seeds.
+PLANTED = {
+    "naive": {0.1: [50.0, 54.0, 58.0], 0.5: [30.0, 31.0, 32.0]},
+    "lora": {0.1: [60.0, 62.0, 64.0], 0.5: [31.0, 32.0, 36.0]},
+}
+MATRIX = {
+    "method": ["naive", "lora"],
+    "data.train_fraction": [0.1, 0.5],
+    "train.seed": [0, 1, 2],
+}
+
+
+def finished(folder: Path, **content: Any) -> Path:
+    """A study whose cells have run, all but the last."""
+    study = write_study(folder / "s.yaml", matrix=MATRIX, base=BASE, **content)
+    read = read_study(study)
+    cells = plan(read).record.cells
+    for cell in cells[:-1]:
+        axes, places = cell.axes, Places(read.folder, cell.name)
+        seed, fraction = axes["train.seed"], axes["data.train_fraction"]
+        planted = PLANTED[axes["method"]][fraction][seed]
+        make_run(places.run, planted, seed=seed, method=axes["method"])
+        steps = {n: CellStep(key=key, status="finished", code=0) for n, key in cell.steps.items()}
+        CellRecord(name=cell.name, axes=axes, steps=steps).write(places.record)
+    return study
+
+
+def shown(table: Gathered) -> dict[str, dict[str, tuple[float, float | None, int]]]:
+    """Row → column → mean, deviation, number."""
+    return {
+        row.name: {key: (c.mean, c.deviation, c.n) for key, c in row.cells.items()}
+        for row in table.rows
+    }  # type: ignore[misc]
+
+
+def test_axes_make_rows_and_columns_and_seeds_a_mean_with_its_spread(tmp_path: Path) -> None:
+    asked = {"rows": ["method"], "columns": ["data.train_fraction"], "values": ["test.forces_rmse"]}
+    study = finished(tmp_path, tables={"fractions": asked})
+    table = study_tables(study)["fractions"]
+    few, many = (f"train_fraction {f}: test.all.forces_rmse" for f in (0.1, 0.5))
+    naive, lora = shown(table)["naive"], shown(table)["lora"]
+    assert naive[few] == (54.0, 4.0, 3) and naive[many] == (31.0, 1.0, 3)
+    assert lora[few] == (62.0, 2.0, 3)
+    assert lora[many] == (31.5, pytest.approx(statistics.stdev([31, 32])), 2), "one is not done"
+    best = {row.name: [key for key, cell in row.cells.items() if cell.best] for row in table.rows}
+    # 54 ± 4 against 62 ± 2 differ by more than their spread, 31 ± 1 and 31.5 ± 0.7 do not.
+    assert best == {"naive": [few], "lora": []}
+    lines = list(csv.DictReader(io.StringIO((tmp_path / "s/tables/fractions.csv").read_text())))
+    assert [float(line[f"{few} (meV/Å)"]) for line in lines] == [54.0, 62.0]
+    latex = (tmp_path / "s/tables/fractions.tex").read_text()
+    assert r"54.0 \pm 4.0" in latex and r"\mathbf" in latex
+
+
+def test_a_study_without_tables_has_one_of_its_errors(tmp_path: Path) -> None:
+    (table,) = study_tables(finished(tmp_path)).values()
+    assert [row.name for row in table.rows] == [
+        "naive, 0.1", "naive, 0.5", "lora, 0.1", "lora, 0.5",
+    ]  # fmt: skip
+    assert shown(table)["naive, 0.1"]["test.all.forces_rmse"] == (54.0, 4.0, 3)
+    assert "over 2, 3 runs" in " ".join(table.notes)
+
+
+def test_a_plot_has_a_line_for_each_method_and_the_spread_of_its_seeds(tmp_path: Path) -> None:
+    plots = {
+        "fraction": {"x": "data.train_fraction", "y": "test.forces_rmse"},
+        "course": {"x": "epoch", "y": "valid.forces_rmse", "lines": ["method"]},
+    }
+    files = study_plots(finished(tmp_path, plots=plots))
+    assert {f.suffix for f in files} == {".svg", ".pdf", ".csv", ".md"}
+    rows = list(csv.DictReader((tmp_path / "s/plots/fraction.csv").read_text().splitlines()))
+    assert len(rows) == 4
+    naive = [row for row in rows if row["series"] == "naive"]
+    assert [float(row["data.train_fraction"]) for row in naive] == [0.1, 0.5]
+    (mean,) = [name for name in naive[0] if "force RMSE" in name]
+    first = {name: float(naive[0][name]) for name in (mean, "lower", "upper")}
+    assert first == {mean: 54.0, "lower": 50.0, "upper": 58.0}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"values": ["test.force_rmse"]}, "Did you mean 'test.forces_rmse'"),
+        ({"values": ["test.forces_rmse"], "rows": ["metod"]}, "Did you mean 'method'"),
+    ],
+)
+def test_a_mistake_in_a_table_is_one_line(
+    tmp_path: Path, content: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(PestleError, match=words):
+        study_tables(finished(tmp_path, tables={"wrong": content}))
+
+
+def test_nothing_is_shown_of_a_study_that_has_not_begun(tmp_path: Path) -> None:
+    with pytest.raises(PestleError, match="no run of the study is finished"):
+        study_tables(write_study(tmp_path / "s.yaml"))
