@@ -13,6 +13,7 @@ from pestle.records.gathered import Column
 from pestle.records.study import StudyPlan
 from pestle.report.gathering.columns import Filled, Find, columns_of
 from pestle.report.gathering.facts import RunFacts, facts_of
+from pestle.report.gathering.measured import measured
 from pestle.report.reading import protocol_title, read_results
 from pestle.study.status import StudyState
 from pestle.study.worker import Places
@@ -70,8 +71,8 @@ class Figures:
     """
 
     def __init__(self, cells: Sequence[TrainedCell]) -> None:
-        facts = [cell.facts for cell in cells]
-        found = [*columns_of(facts, groups=True), *_findings(facts)]
+        self.facts = [cell.facts for cell in cells]
+        found = [*columns_of(self.facts, groups=True), *_findings(self.facts)]
         self.known = {filled.column.key: filled for filled in reversed(found)}
 
     def usual(self) -> list[str]:
@@ -79,8 +80,8 @@ class Figures:
         return [name for name in USUAL if _whole(name) in self.known]
 
     def of(self, name: str, where: str) -> Filled:
-        """The figure of a name: `test.forces_rmse`, of a group `test.GROUP.forces_rmse`, and after
-        `foundation.` that of what a run began with.
+        """The figure of a name: `test.forces_rmse`, of a group `test.GROUP.forces_rmse`, of what a
+        protocol measured `torsion.rmse`, and after `foundation.` that of what a run began with.
 
         Args:
             name: as it was asked for.
@@ -90,7 +91,7 @@ class Figures:
             PestleError: no cell has such a figure.
         """
         own = name.removeprefix(FOUNDATION)
-        filled = self.known.get(own) or self.known.get(_whole(own))
+        filled = self.known.get(own) or self.known.get(_whole(own)) or measured(own, self.facts)
         if filled is None:
             short = [key.replace(f".{ALL}.", ".") for key in self.known]
             near = near_name(own, short)
