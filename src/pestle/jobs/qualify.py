@@ -45,7 +45,7 @@ from pestle.records.verdict import (
     Verdict,
     worst,
 )
-from pestle.report import write_report
+from pestle.reports import write_report
 from pestle.settings.probe import ProbeSettings
 from pestle.views import Shown, Table
 

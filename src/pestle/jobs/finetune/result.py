@@ -12,8 +12,8 @@ from pestle.records.ending import Ending
 from pestle.records.folder import RunFolder
 from pestle.records.manifest import Manifest, SetsOfErrors
 from pestle.records.verdict import Verdict
-from pestle.report.curves import learning_curves
-from pestle.report.reading import read_results
+from pestle.reports.curves import learning_curves
+from pestle.reports.reading import read_results
 from pestle.views import Shown, Table
 
 if TYPE_CHECKING:
