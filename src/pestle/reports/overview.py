@@ -62,9 +62,16 @@ def status_of(folder: Results) -> tuple[str, str]:
 
 
 def _ending(ending: Ending, folder: Results) -> dict[str, Any]:
-    """Title and warning where something is wrong that no finding tells, and the three lines."""
+    """Title and warning where something is wrong that no finding tells, and the three lines.
+
+    Of a qualified model the verdict says what to do next, and its tests what it cost in breadth.
+    """
     lines, trouble = ending.lines(folder.path), ending.trouble
     found = folder.verdict.findings if folder.verdict is not None else ()
+    if folder.verdict is not None and folder.verdict.use is not None:
+        del lines["next"]
+        if ending.breadth.drift is None and not ending.from_scratch:
+            del lines["breadth"]
     if trouble is not None and any(trouble.what in finding.sentence for finding in found):
         trouble = None
     return {
