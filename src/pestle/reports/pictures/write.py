@@ -47,6 +47,20 @@ def pictures_of_comparison(folders: Sequence[Path]) -> list[Figure]:
     return figures_of_runs([read_results(folder, drawn=False) for folder in folders])
 
 
+def picture_of(figure: Figure, suffix: str) -> bytes:
+    """A plot as a file; the same data give the same bytes.
+
+    Args:
+        figure: of a page.
+        suffix: svg or pdf.
+    """
+    drawn = io.BytesIO()
+    undated = {"Date": None} if suffix == "svg" else {"CreationDate": None}
+    with rc_context(STYLE):
+        draw(figure).savefig(drawn, format=suffix, dpi=600, metadata=undated)
+    return drawn.getvalue()
+
+
 def write_pictures(figures: Sequence[Figure], out: Path) -> list[Path]:
     """Write each plot as SVG, PDF and CSV under its name, and captions.md.
 
@@ -61,15 +75,9 @@ def write_pictures(figures: Sequence[Figure], out: Path) -> list[Path]:
     written = []
     lines = ["# What each picture shows", ""]
     for figure in figures:
-        picture = draw(figure)
         for suffix in ("svg", "pdf"):
-            drawn = io.BytesIO()
-            # Without a date, so that the same data give the same file.
-            undated = {"Date": None} if suffix == "svg" else {"CreationDate": None}
-            with rc_context(STYLE):
-                picture.savefig(drawn, format=suffix, dpi=600, metadata=undated)
             written.append(out / f"{figure.name}.{suffix}")
-            write_bytes(written[-1], drawn.getvalue())
+            write_bytes(written[-1], picture_of(figure, suffix))
         written.append(out / f"{figure.name}.csv")
         write_text(written[-1], csv_of(figure))
         lines += [f"**{figure.name}** {figure.title}. {figure.caption}".rstrip(), ""]
