@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 import pestle
-from pestle.report import write_report
+from pestle.reports import write_report
 from report_folders import make_results, points_chart, verdict, write_protocol
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "check_report.py"
@@ -109,7 +109,7 @@ def test_a_comparison(recipe: ModuleType, folder: Path, chromium, tmp_path: Path
     other = write_protocol(tmp_path / "other", "errors", [points_chart()]).parents[1]
     verdict(verdict="pass", candidate="lora").write(other / "verdict.json")
     chromium.size(*recipe.DESKTOP)
-    chromium.open(pestle.write_report([folder, other], tmp_path / "comparison.html"))
+    chromium.open(pestle.report([folder, other], tmp_path / "comparison.html"))
     assert "headings sort" in recipe.sort_tables(chromium, tmp_path)
     recipe.hold_it_in_a_hand(chromium, tmp_path)
     assert chromium.complaints() == []

@@ -357,6 +357,8 @@ def test_tab_completes_commands_names_and_settings(text: str, offered: str) -> N
 def test_the_shell_is_told_how_to_complete(
     capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A test may run below no shell at all.
+    monkeypatch.setattr("shellingham.detect_shell", lambda: ("bash", "/bin/bash"))
     monkeypatch.setattr(sys, "argv", ["pestle", "--show-completion", "bash"])
     with pytest.raises(SystemExit) as stop:
         cli.main()

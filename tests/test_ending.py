@@ -26,7 +26,7 @@ from pestle.records.ending import Breadth, Ending, SetErrors, Trouble
 from pestle.records.manifest import Manifest
 from pestle.records.metrics import Drift, EvaluatedErrors, MetricsLine
 from pestle.records.verdict import Finding
-from pestle.report import write_report
+from pestle.reports import write_report
 from pestle.settings.run import RunSettings
 from pestle.structures.frame import Frame
 from pestle.training.budget import Budget

@@ -15,10 +15,10 @@ from ase import Atoms
 
 from pestle.protocols.raw import set_digest
 from pestle.records.gathered import Gathered, Row
-from pestle.report.gathering.files import csv_of, escaped, latex_of
-from pestle.report.gathering.gather import gather
-from pestle.report.gathering.sameness import distinct_names
-from pestle.report.gathering.shown import blocks_of, text_of, with_spread
+from pestle.reports.gathering.files import csv_of, escaped, latex_of
+from pestle.reports.gathering.gather import gather
+from pestle.reports.gathering.sameness import distinct_names
+from pestle.reports.gathering.shown import blocks_of, text_of, with_spread
 from pestle.structures.frame import Frame
 from report_folders import write_protocol
 from several_runs import BEFORE, make_run

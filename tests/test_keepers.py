@@ -22,8 +22,8 @@ from pestle.foundations.prediction import predict_frames
 from pestle.jobs.finetune.keepers import require_keepers
 from pestle.jobs.finetune.preparation import Prepared, training_data, unused_settings
 from pestle.records.wording import number
-from pestle.report.drift import best_drift
-from pestle.report.reading import read_results
+from pestle.reports.drift import best_drift
+from pestle.reports.reading import read_results
 from pestle.settings.run_file import build
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.graphs import GraphBatch, collate

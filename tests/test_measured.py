@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pestle.report.gathering.facts import facts_of
-from pestle.report.gathering.measured import measured
-from pestle.report.reading import read_results
+from pestle.reports.gathering.facts import facts_of
+from pestle.reports.gathering.measured import measured
+from pestle.reports.reading import read_results
 
 ABOUT = {
     "question": "?",

@@ -134,7 +134,7 @@ def test_an_old_run_is_qualified(old: Path) -> None:
 
 @pytest.mark.parametrize("run", RUNS)
 def test_an_old_run_has_its_page(run: str, old: Path) -> None:
-    page = pestle.write_report(old / run).read_text()
+    page = pestle.report(old / run).read_text()
     was = content(OLD / run / "manifest.json")
     assert was["foundation"]["name"] in page and was["status_detail"] in page
     records = read_folder(old / run)

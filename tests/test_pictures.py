@@ -17,13 +17,13 @@ from pestle.cli import app
 from pestle.errors import PestleError
 from pestle.jobs.report import write_figures
 from pestle.protocols.results import Chart, Series
-from pestle.report import write_report
-from pestle.report.charts import figures_of
-from pestle.report.figures import FOUNDATION_COLOUR, TUNED_COLOUR, Figure, empty_plot
-from pestle.report.models import BASELINE_STYLE, CANDIDATE_STYLE, Models
-from pestle.report.pictures.axes import log_ticks
-from pestle.report.pictures.data import csv_of
-from pestle.report.pictures.draw import draw
+from pestle.reports import write_report
+from pestle.reports.charts import figures_of
+from pestle.reports.figures import FOUNDATION_COLOUR, TUNED_COLOUR, Figure, empty_plot
+from pestle.reports.models import BASELINE_STYLE, CANDIDATE_STYLE, Models
+from pestle.reports.pictures.axes import log_ticks
+from pestle.reports.pictures.data import csv_of
+from pestle.reports.pictures.draw import draw
 from report_folders import (
     BASELINE,
     CANDIDATE,

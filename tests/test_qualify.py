@@ -81,7 +81,7 @@ def test_what_was_calculated_apart_from_the_verdict_is_marked(copper: str, tmp_p
     page = (tmp_path / "out" / "report.html").read_text()
     assert not any(mark in page for mark in marks)
     probe("dimers", EMT, elements=["Cu"], out=tmp_path / "out" / "protocols" / "dimers")
-    assert marks[1] in pestle.write_report(tmp_path / "out").read_text()
+    assert marks[1] in pestle.report(tmp_path / "out").read_text()
     qualify(EMT, scope="narrow", settings=SMALL, **asked)
     assert marks[0] in (tmp_path / "out" / "report.html").read_text()
 

@@ -39,8 +39,8 @@ from pestle.records.manifest import (
 from pestle.records.metrics import Drift, EvaluatedErrors, MetricsLine, Update
 from pestle.records.parts import AtomicEnergies, File, FoundationFacts
 from pestle.records.wording import figure, number, percent_of, plain
-from pestle.report import write_report
-from pestle.report.figures import (
+from pestle.reports import write_report
+from pestle.reports.figures import (
     BUDGET_COLOUR,
     DARK,
     INK,
@@ -304,7 +304,7 @@ def _change(run: Path, **entries: Any) -> Page:
 @pytest.fixture(autouse=True)
 def small_plotly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parsing 4.8 MB in every test takes time; the page that all share has the true bundle."""
-    monkeypatch.setattr("pestle.report.page.get_plotlyjs", lambda: "/* plotly */")
+    monkeypatch.setattr("pestle.reports.page.get_plotlyjs", lambda: "/* plotly */")
 
 
 @pytest.fixture(scope="module")
@@ -789,7 +789,7 @@ def _traces(page: Page, plot: str) -> dict[str, dict[str, Any]]:
 def replayed(tmp_path_factory: pytest.TempPathFactory) -> Page:
     run = make_replay_run(tmp_path_factory.mktemp("replayed") / "run")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pestle.report.page.get_plotlyjs", lambda: "/* plotly */")
+        patch.setattr("pestle.reports.page.get_plotlyjs", lambda: "/* plotly */")
         return Page(write_report(run).read_text())
 
 

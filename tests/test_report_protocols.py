@@ -17,9 +17,9 @@ from pestle.checksums import writing_with_sums
 from pestle.jobs.probe import RESULTS
 from pestle.metrics import FrameErrors
 from pestle.protocols.results import Chart, Column, Flagged, Series, Table
-from pestle.report import write_report
-from pestle.report.charts import figures_of
-from pestle.report.figures import (
+from pestle.reports import write_report
+from pestle.reports.charts import figures_of
+from pestle.reports.figures import (
     CLOUD,
     DARK,
     FOUNDATION_COLOUR,
@@ -34,8 +34,8 @@ from pestle.report.figures import (
     line,
     log_axis,
 )
-from pestle.report.flagged import MAX_ATOMS, MAX_STRUCTURES
-from pestle.report.models import BASELINE_STYLE, CANDIDATE_STYLE, Models
+from pestle.reports.flagged import MAX_ATOMS, MAX_STRUCTURES
+from pestle.reports.models import BASELINE_STYLE, CANDIDATE_STYLE, Models
 from report_folders import (
     BASELINE,
     CANDIDATE,
@@ -64,7 +64,7 @@ MODELS = Models(
 @pytest.fixture(autouse=True)
 def small_plotly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parsing 4.8 MB in every test takes time."""
-    monkeypatch.setattr("pestle.report.page.get_plotlyjs", lambda: "/* plotly */")
+    monkeypatch.setattr("pestle.reports.page.get_plotlyjs", lambda: "/* plotly */")
 
 
 @pytest.fixture

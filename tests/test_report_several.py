@@ -13,7 +13,7 @@ import pestle
 from pestle.cli import app
 from pestle.errors import PestleError
 from pestle.records.gathered import Gathered
-from pestle.report import write_report
+from pestle.reports import write_report
 from report_folders import make_results
 from report_page import Page
 from several_runs import make_run
@@ -34,7 +34,7 @@ def runs(tmp_path: Path) -> list[Path]:
 
 @pytest.fixture
 def page(runs: list[Path], tmp_path: Path) -> Page:
-    return Page(pestle.write_report(runs, tmp_path / "pages" / "all.html").read_text())
+    return Page(pestle.report(runs, tmp_path / "pages" / "all.html").read_text())
 
 
 def _traces(figure: dict[str, Any]) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def test_learning_curves_and_bars_of_all_runs(page: Page) -> None:
 
 def test_links_lead_to_the_reports_that_are_there(runs: list[Path], tmp_path: Path) -> None:
     write_report(runs[0])
-    out = pestle.write_report(runs, tmp_path / "pages" / "all.html")
+    out = pestle.report(runs, tmp_path / "pages" / "all.html")
     links = [
         a["href"] for tag, a in Page(out.read_text()).tags if tag == "a" and ".html" in a["href"]
     ]
@@ -85,8 +85,8 @@ def test_links_lead_to_the_reports_that_are_there(runs: list[Path], tmp_path: Pa
 
 def test_one_folder_gives_its_own_report(tmp_path: Path) -> None:
     results = make_results(tmp_path / "qualify-naive")
-    assert pestle.write_report(results) == results / "report.html"
-    assert pestle.write_report([results], results / "other.html") == results / "other.html"
+    assert pestle.report(results) == results / "report.html"
+    assert pestle.report([results], results / "other.html") == results / "other.html"
 
 
 def test_mistakes_are_one_line(runs: list[Path], tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_mistakes_are_one_line(runs: list[Path], tmp_path: Path) -> None:
     ):
         before = (runs[2] / "report.html").read_bytes()
         with pytest.raises(PestleError, match=words) as found:
-            pestle.write_report(folders, out)
+            pestle.report(folders, out)
         assert "\n" not in found.value.line
         assert (runs[2] / "report.html").read_bytes() == before
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pestle.jobs.probe import probe
     from pestle.jobs.qualify import qualify
     from pestle.jobs.replay import replay
-    from pestle.jobs.report import gather, write_figures, write_report
+    from pestle.jobs.report import gather, report, write_figures
     from pestle.jobs.trust import trust
     from pestle.study.job import run_study
 
@@ -51,11 +51,11 @@ __all__ = [
     "probe",
     "qualify",
     "replay",
+    "report",
     "run_study",
     "torch_sim_model",
     "trust",
     "write_figures",
-    "write_report",
 ]
 
 _HOMES = {
@@ -72,12 +72,12 @@ _HOMES = {
     "load": ("pestle.foundations", "load"),
     "probe": ("pestle.jobs.probe", "probe"),
     "qualify": ("pestle.jobs.qualify", "qualify"),
+    "report": ("pestle.jobs.report", "report"),
     "replay": ("pestle.jobs.replay", "replay"),
     "run_study": ("pestle.study.job", "run_study"),
     "torch_sim_model": ("pestle.foundations.torch_sim", "torch_sim_model"),
     "trust": ("pestle.jobs.trust", "trust"),
     "write_figures": ("pestle.jobs.report", "write_figures"),
-    "write_report": ("pestle.jobs.report", "write_report"),
 }
 
 

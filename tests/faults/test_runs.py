@@ -29,7 +29,7 @@ from pestle.errors import PestleError
 from pestle.files import Damaged, DiskFull, read_json
 from pestle.jobs.finetune.resuming import resume_settings
 from pestle.jobs.probe import RESULTS
-from pestle.jobs.report import write_report
+from pestle.jobs.report import report
 from pestle.structures.frame import Frame
 
 
@@ -187,7 +187,7 @@ def harmed(whole: Whole, out: Path, paths: list[Path], how: str) -> None:
     for path in paths:
         damage(path, how)
     try:
-        write_report(out)
+        report(out)
     except PestleError as error:
         assert "\n" not in error.line
     try:

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from pestle.cli.output import print_table, width
 from pestle.records.gathered import Column, Gathered, Row
-from pestle.report.gathering.shown import Block, blocks_of, text_of
+from pestle.reports.gathering.shown import Block, blocks_of, text_of
 
 #: Letters that rich draws around a cell.
 _FRAME = 3

@@ -46,12 +46,12 @@ def command(
     """The page of a run written anew, or several runs compared: a page and a table, in which runs
     that differ by their seed alone are one row."""
     from pestle.cli.output import print_json
-    from pestle.jobs.report import gather, write_figures, write_report
+    from pestle.jobs.report import gather, report, write_figures
     from pestle.progress import say
 
     tabled = len(folders) > 1 or as_json or csv is not None or latex is not None
     found = gather(folders, groups=groups, csv=csv, latex=latex) if tabled else None
-    page = write_report(folders, out)
+    page = report(folders, out)
     written = write_figures(folders, figures) if figures is not None else []
     if found is not None and as_json:
         print_json(found.to_json())

@@ -15,7 +15,7 @@ from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 from pestle.errors import PestleError
 from pestle.foundations.calculator import FoundationCalculator
 from pestle.foundations.interface import Foundation
-from pestle.progress import say
+from pestle.progress import warn
 
 
 class Committee:
@@ -53,8 +53,8 @@ class Committee:
         self._require_equal("dispersion in its labels", _dispersion)
         levels = dict.fromkeys(m.level_of_theory for m in self.members)
         if len(levels) > 1:
-            say(
-                f"warning: the members were trained at {' and at '.join(levels)}: if these are "
+            warn(
+                f"the members were trained at {' and at '.join(levels)}: if these are "
                 "different levels of theory, their mean is of none"
             )
 

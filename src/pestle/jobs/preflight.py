@@ -100,4 +100,7 @@ def model_findings(
 
 def as_lines(findings: Sequence[CheckFinding]) -> list[str]:
     """Each finding with its advice in one line, as plans and cards list warnings."""
-    return [f"{f.message}. {f.fix}" if f.fix else f.message for f in findings]
+    return [
+        f"{f.message}{'' if f.message.endswith('?') else '.'} {f.fix}" if f.fix else f.message
+        for f in findings
+    ]

@@ -27,10 +27,10 @@ from pestle.jobs.qualify_plan import (
 )
 from pestle.jobs.qualify_request import REQUEST, Request
 from pestle.locks import InUse, Vanished, locked_folder
-from pestle.progress import detail, duration, recording, say, stage
+from pestle.progress import detail, duration, recording, say, stage, warn
 from pestle.protocols import declarations, inputs, protocol
 from pestle.protocols.base import Inputs, Protocol
-from pestle.protocols.declaration import HELD_OUT, Declaration, Scope
+from pestle.protocols.declaration import HELD_OUT, Declaration
 from pestle.protocols.thresholds import Threshold, read_thresholds
 from pestle.protocols.verdict import conclude, in_order, needed_by, use_of
 from pestle.protocols.zero_step.gate import assess_gate
@@ -45,8 +45,9 @@ from pestle.records.verdict import (
     Verdict,
     worst,
 )
-from pestle.report import write_report
+from pestle.reports import write_report
 from pestle.settings.probe import ProbeSettings
+from pestle.settings.scope import Scope
 from pestle.views import Shown, Table
 
 
@@ -357,7 +358,7 @@ def _to_card(verdict: Verdict, path: Path) -> None:
     try:
         card = Card.read(path)
     except Damaged as error:
-        say(f"warning: {error.where}: {error.what}; the verdict is not written there")
+        warn(f"{error.where}: {error.what}; the verdict is not written there")
         return
     assert verdict.use is not None
     said = VerdictInWords(

@@ -11,10 +11,11 @@ from pestle.errors import PestleError
 from pestle.jobs.qualify_inputs import Given, OfRun
 from pestle.protocols import declarations, names, protocol
 from pestle.protocols.base import Inputs, Protocol
-from pestle.protocols.declaration import Declaration, Scope
+from pestle.protocols.declaration import Declaration
 from pestle.records.verdict import NotTested
 from pestle.settings.probe import ProbeSettings
 from pestle.settings.run_file import build
+from pestle.settings.scope import Scope
 
 
 def scope_of(asked: str | None, run: OfRun | None) -> Scope:

@@ -10,12 +10,12 @@ from pydantic import ValidationError
 
 from pestle.adaptation.replay import ReplaySet, data_elements, make_replay_set
 from pestle.adaptation.replay.filters import FILTERS
-from pestle.adaptation.replay.matching import Scope
 from pestle.adaptation.replay.selection import SELECTIONS
 from pestle.errors import PestleError, nearest
 from pestle.locks import locked_file
 from pestle.records.folder import require_file
 from pestle.settings.run import ReplaySettings
+from pestle.settings.scope import Scope
 from pestle.structures.frame import Frame
 from pestle.structures.reading import LabelKeys, read_frames
 from pestle.structures.writing import write_frames
@@ -36,7 +36,7 @@ def replay(
     filter: str | None = None,
     select: str = "random",
     seed: int = 0,
-    scope: Scope = None,
+    scope: Scope | None = None,
     labelled: bool = False,
     keys: LabelKeys | None = None,
 ) -> ReplaySet:

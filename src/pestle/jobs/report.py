@@ -10,21 +10,21 @@ from pestle.files import write_text
 from pestle.locks import locked_file, locked_folder
 from pestle.records.folder import require_file, require_folder
 from pestle.records.reading import holds_results
-from pestle.report import write_comparison
-from pestle.report import write_report as write_page
-from pestle.report.gathering.files import CSV_BEGINS, LATEX_BEGINS, csv_of, latex_of
-from pestle.report.gathering.gather import gather as gather_folders
-from pestle.report.gathering.view import Comparison
+from pestle.reports import write_comparison
+from pestle.reports import write_report as write_page
+from pestle.reports.gathering.files import CSV_BEGINS, LATEX_BEGINS, csv_of, latex_of
+from pestle.reports.gathering.gather import gather as gather_folders
+from pestle.reports.gathering.view import Comparison
 
 #: Where a comparison goes by default.
 COMPARISON = Path("comparison.html")
 _PAGE_BEGINS = "<!doctype html"
 
 
-def write_report(folders: str | Path | Sequence[str | Path], out: str | Path | None = None) -> Path:
+def report(folders: str | Path | Sequence[str | Path], out: str | Path | None = None) -> Path:
     """Write the report of one folder, or a page that compares several.
 
-    >>> pestle.write_report(["runs/mine", "runs/other"], "comparison.html")
+    >>> pestle.report(["runs/mine", "runs/other"], "comparison.html")
 
     Args:
         folders: of runs, or of tests of a model (`pestle qualify`); one or several.
@@ -120,7 +120,11 @@ def write_figures(folders: str | Path | Sequence[str | Path], out: str | Path) -
     Raises:
         PestleError: a folder holds neither a run nor results, or is named twice.
     """
-    from pestle.report.pictures.write import pictures_of_comparison, pictures_of_run, write_pictures
+    from pestle.reports.pictures.write import (
+        pictures_of_comparison,
+        pictures_of_run,
+        write_pictures,
+    )
 
     paths = require_results(folders)
     target = Path(out)

@@ -11,10 +11,10 @@ from pestle.errors import PestleError, near_name
 from pestle.metrics import ALL
 from pestle.records.gathered import Column
 from pestle.records.study import StudyPlan
-from pestle.report.gathering.columns import Filled, Find, columns_of
-from pestle.report.gathering.facts import RunFacts, facts_of
-from pestle.report.gathering.measured import measured
-from pestle.report.reading import protocol_title, read_results
+from pestle.reports.gathering.columns import Filled, Find, columns_of
+from pestle.reports.gathering.facts import RunFacts, facts_of
+from pestle.reports.gathering.measured import measured
+from pestle.reports.reading import protocol_title, read_results
 from pestle.study.status import StudyState
 from pestle.study.worker import Places
 

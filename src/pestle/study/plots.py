@@ -10,11 +10,11 @@ from pestle.errors import PestleError, nearest
 from pestle.protocols.results import Chart, Series
 from pestle.records.metrics import EvaluatedErrors, MetricsLine
 from pestle.records.wording import is_number
-from pestle.report.charts import figures_of
-from pestle.report.compared_charts import styles_of
-from pestle.report.figures import Figure
-from pestle.report.gathering.spread import cell_of
-from pestle.report.models import Models
+from pestle.reports.charts import figures_of
+from pestle.reports.compared_charts import styles_of
+from pestle.reports.figures import Figure
+from pestle.reports.gathering.spread import cell_of
+from pestle.reports.models import Models
 from pestle.study.figures import Figures, TrainedCell
 from pestle.study.study_file import PlotSettings
 from pestle.study.tables import axes_in, grouped, require_axes, spoken

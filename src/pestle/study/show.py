@@ -8,8 +8,8 @@ from pathlib import Path
 from pestle.errors import PestleError, nearest
 from pestle.files import write_text
 from pestle.records.gathered import Gathered
-from pestle.report import write_comparison
-from pestle.report.gathering.files import csv_of, latex_of
+from pestle.reports import write_comparison
+from pestle.reports.gathering.files import csv_of, latex_of
 from pestle.study.figures import Figures, TrainedCell, trained_cells
 from pestle.study.job import planned
 from pestle.study.plots import plot
@@ -74,7 +74,7 @@ def study_plots(
     Raises:
         PestleError: a mistake in the study, it names no plots, or no run is finished.
     """
-    from pestle.report.pictures.write import write_pictures  # matplotlib takes a second
+    from pestle.reports.pictures.write import write_pictures  # matplotlib takes a second
 
     asked = read_study(study, given, out)
     wanted: dict[str, PlotSettings] = asked.asked.plots

@@ -8,9 +8,9 @@ from typing import Any
 from pestle.errors import PestleError, nearest
 from pestle.records.gathered import Cell, Column, Gathered, JudgedOn, Row
 from pestle.records.wording import setting_value
-from pestle.report.gathering.columns import Filled
-from pestle.report.gathering.frames import Identity, common
-from pestle.report.gathering.spread import cell_of, with_best
+from pestle.reports.gathering.columns import Filled
+from pestle.reports.gathering.frames import Identity, common
+from pestle.reports.gathering.spread import cell_of, with_best
 from pestle.study.figures import Figures, TrainedCell
 from pestle.study.study_file import TableSettings
 

@@ -11,11 +11,8 @@ from pestle.adaptation.replay import filters
 from pestle.adaptation.replay.pools import Pool, drop_unknown, drop_unlabelled
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
-from pestle.settings import scope as scopes
 from pestle.settings.run import ReplaySettings
-
-#: Purpose of a model; `None` if it is not known.
-Scope = scopes.Scope | None
+from pestle.settings.scope import Scope
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,7 @@ def matching_of(
     settings: ReplaySettings,
     data_elements: Sequence[int],
     foundation: Foundation | None,
-    scope: Scope,
+    scope: Scope | None,
     elements_kept: str,
 ) -> Matching:
     """Return the filter of a run: the requested one, otherwise one that fits the scope.
@@ -127,7 +124,7 @@ def matching_of(
     return Matching(name, reason, wanted, known, model)
 
 
-def _filter(settings: ReplaySettings, scope: Scope, elements_kept: str) -> tuple[str, str]:
+def _filter(settings: ReplaySettings, scope: Scope | None, elements_kept: str) -> tuple[str, str]:
     if settings.filter is not None:
         return settings.filter, "asked for"
     if elements_kept == "data":

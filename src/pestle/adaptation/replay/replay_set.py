@@ -8,13 +8,14 @@ from typing import Any
 
 from pestle.adaptation.replay.composition import structures_by_element
 from pestle.adaptation.replay.label_fit import LabelFit, label_fits, misfit_warnings
-from pestle.adaptation.replay.matching import Matching, Scope, matching_of
+from pestle.adaptation.replay.matching import Matching, matching_of
 from pestle.adaptation.replay.pools import Pool, generated_pool, read_pools
 from pestle.adaptation.replay.selection import Selector
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
 from pestle.foundations.replay_catalogue import GENERATED
 from pestle.settings.run import ReplaySettings
+from pestle.settings.scope import Scope
 from pestle.structures.frame import Frame, is_labelled
 from pestle.structures.reading import LabelKeys
 from pestle.views import Shown
@@ -82,7 +83,7 @@ def make_replay_set(
     foundation: Foundation | None,
     head: str | None = None,
     seed: int = 0,
-    scope: Scope = None,
+    scope: Scope | None = None,
     elements_kept: str = "all",
     need_labels: bool = False,
     keys: LabelKeys | None = None,

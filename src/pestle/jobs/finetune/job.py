@@ -50,7 +50,7 @@ from pestle.records.manifest import (
 )
 from pestle.records.metrics import EvaluatedErrors, MetricsLine, read_metrics
 from pestle.records.model_folder import ADAPTER_NAME, write_card, write_exports, write_model_folder
-from pestle.report import write_report
+from pestle.reports import write_report
 from pestle.settings.run import RunSettings
 from pestle.settings.run_file import from_names, write_run_file
 from pestle.training.drift import DriftWatch

@@ -14,7 +14,7 @@ from pestle.errors import PestleError
 from pestle.foundations import catalogue
 from pestle.foundations.interface import Foundation
 from pestle.foundations.safe_files import CARD
-from pestle.progress import say
+from pestle.progress import warn
 from pestle.records.card import Card
 from pestle.records.folder import RunFolder
 from pestle.records.manifest import Manifest
@@ -79,7 +79,7 @@ def read_parent(name: str) -> Parent | None:
             return Parent(place.resolve().name, card)
         return Parent(folder.path.name, card, folder, Manifest.of_run(folder.manifest))
     except PestleError as error:
-        say(f"warning: {error.line} Nothing is known of the labels of this model.")
+        warn(f"{error.line} Nothing is known of the labels of this model.")
         return None
 
 

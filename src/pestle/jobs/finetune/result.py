@@ -12,8 +12,8 @@ from pestle.records.ending import Ending
 from pestle.records.folder import RunFolder
 from pestle.records.manifest import Manifest, SetsOfErrors
 from pestle.records.verdict import Verdict
-from pestle.report.curves import learning_curves
-from pestle.report.reading import read_results
+from pestle.reports.curves import learning_curves
+from pestle.reports.reading import read_results
 from pestle.views import Shown, Table
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from pestle.foundations.interface import Foundation
     from pestle.jobs.qualify import Qualification
+    from pestle.reports.figures import Figure
 
 #: Where the learning curve that is shown comes from, in the order of preference.
 CURVES = ("curve-forces-rmse", "curve-energy-rmse", "curve-loss")
@@ -152,11 +153,21 @@ class Run(Shown):
         Raises:
             ValueError: the run was not evaluated yet.
         """
-        drawn = {found.name: found.plot for found in learning_curves(read_results(self.folder))}
-        for name in CURVES:
-            if name in drawn:
-                return drawn[name]
-        raise ValueError(f"{self.folder}: there is no evaluation to draw yet")
+        curve = self._curve()
+        if curve is None:
+            raise ValueError(f"{self.folder}: there is no evaluation to draw yet")
+        return curve.plot
+
+    def picture(self) -> str:
+        """The learning curve as SVG; empty where there is none yet."""
+        from pestle.reports.pictures.write import picture_of
+
+        curve = self._curve()
+        return picture_of(curve, "svg").decode() if curve is not None else ""
+
+    def _curve(self) -> Figure | None:
+        drawn = {found.name: found for found in learning_curves(read_results(self.folder))}
+        return next((drawn[name] for name in CURVES if name in drawn), None)
 
     def lines(self) -> list[str]:
         """The headline, how the run ended, and the verdict."""

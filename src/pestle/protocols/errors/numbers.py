@@ -31,6 +31,12 @@ class ParityPoints(Numbers):
     forces_ref: list[float]
     forces_pred: list[float]
 
+    @model_serializer(mode="wrap")
+    def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without offsets where none was taken off, as earlier versions wrote it."""
+        content: dict[str, Any] = handler(self)
+        return content if self.energy_offset else _without(content, "energy_offset")
+
 
 class ErrorsNumbers(Numbers):
     """Errors of every potential on every set.
@@ -65,7 +71,7 @@ class ErrorsNumbers(Numbers):
     def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Results of earlier versions are written as they were read."""
         content: dict[str, Any] = handler(self)
-        return content if self.frames else {k: v for k, v in content.items() if k != "frames"}
+        return content if self.frames else _without(content, "frames")
 
     def judged_on(self, held_out: Sequence[str], beside: ErrorsNumbers | None) -> ErrorsNumbers:
         """Return the same numbers with other held-out sets, and with the sets of another analysis.
@@ -89,3 +95,7 @@ class ErrorsNumbers(Numbers):
             notes=self.notes,
             frames=self.frames | beside.frames,
         )
+
+
+def _without(content: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in content.items() if key != name}

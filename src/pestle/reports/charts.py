@@ -1,0 +1,135 @@
+"""Charts of protocols as figures of a page: size, axes and legend; what is drawn in them is made by
+`traces` and `bars`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from pestle.protocols.results import Chart, Series
+from pestle.reports.bars import bars
+from pestle.reports.figures import FAINT, Figure, empty_plot, limit_for, log_axis, shown
+from pestle.reports.models import CANDIDATE_STYLE, REFERENCE, Models
+from pestle.reports.traces import DASHED, categories_of, lines, points, violins
+
+#: Charts that are drawn of one protocol; the rest is named.
+MAX_CHARTS = 60
+#: Letters that the title of an axis has room for in a line, on a phone as well, and names of
+#: categories below a chart of half width.
+Y_LETTERS = {"wide": 40, "half": 26, "small": 20}
+TITLE_LETTERS, X_LETTERS = 32, 50
+
+
+def figures_of(
+    charts: Sequence[Chart], models: Models, prefix: str, limit: int | None = None
+) -> list[Figure]:
+    """A figure for each chart that has something to draw.
+
+    Args:
+        charts: of one protocol.
+        models: order, words and styles.
+        prefix: of the figures' names.
+        limit: values that each series keeps; by default as many as these charts alone permit.
+    """
+    limit = limit_for(charts) if limit is None else limit
+    drawn = [chart for chart in charts if any(_finite(s) for s in chart.series)][:MAX_CHARTS]
+    return [_figure(chart, models, f"{prefix}-{k}", limit) for k, chart in enumerate(drawn)]
+
+
+def left_out(charts: Sequence[Chart]) -> int:
+    """How many charts with something in them are not drawn."""
+    return max(0, sum(any(_finite(s) for s in chart.series) for chart in charts) - MAX_CHARTS)
+
+
+def potentials_in(charts: Sequence[Chart], models: Models) -> list[str]:
+    """Names of the series, in the order of a legend."""
+    names = {series.name for chart in charts for series in chart.series}
+    known = [name for name in (REFERENCE, *models.names) if name in names]
+    return known + sorted(names - set(known))
+
+
+def _finite(series: Series) -> bool:
+    return any(value is not None for value in series.y)
+
+
+def _figure(chart: Chart, models: Models, name: str, limit: int) -> Figure:
+    x_title = broken(chart.x_label, TITLE_LETTERS)
+    plot = empty_plot(x_title, broken(chart.y_label, Y_LETTERS[chart.size]))
+    order = potentials_in([chart], models)
+    series = sorted((s for s in chart.series if _finite(s)), key=lambda s: order.index(s.name))
+    # What the page is about is drawn last, on top of the others.
+    layered = sorted(series, key=lambda s: models.style(s.name) == CANDIDATE_STYLE)
+    notes: list[str] = []
+    if chart.kind == "violin":
+        violins(plot, chart, series, models, limit)
+    elif chart.kind == "bar":
+        notes = bars(plot, chart, series, models)
+    elif chart.kind == "points":
+        notes = points(plot, chart, layered, models, limit)
+    else:
+        lines(plot, chart, layered, models, limit)
+    _legend(plot, order)
+    _scale(plot, chart, [v for s in series for v in s.y if v is not None])
+    square = chart.diagonal and chart.size != "small"
+    size = chart.size
+    if size == "half" and chart.kind in ("bar", "violin"):
+        letters = sum(len(name) + 2 for name in categories_of(chart))
+        size = "wide" if letters > X_LETTERS else size
+    # Small ones share a legend above them.
+    alone = len({s.name for s in series}) == 1 and chart.series[0].name not in models.labels
+    plot.update_layout(showlegend=chart.size != "small" and not alone)
+    if chart.size == "small":
+        plot.update_layout(font={"size": 11}, margin={"l": 46, "r": 8, "t": 6, "b": 36})
+        plot.update_xaxes(nticks=5)
+        plot.update_yaxes(nticks=5)
+    caption = " ".join(part for part in (chart.caption, *notes) if part)
+    return Figure(name, chart.title, caption, plot, size, square)
+
+
+def _legend(plot: go.Figure, order: list[str]) -> None:
+    """One entry for each potential, in order; an unbroken line of it where there is one."""
+    named = [trace for trace in plot.data if trace.name is not None]
+    for name in {trace.meta for trace in named}:
+        mine = [trace for trace in named if trace.meta == name]
+        entry = next((t for t in mine if t.type != "scatter" or t.line.dash != DASHED), mine[0])
+        for trace in mine:
+            trace.legendrank = 100 + order.index(name)
+            trace.showlegend = trace is entry
+            trace.meta = None
+
+
+def broken(text: str, letters: int) -> str:
+    """In two lines where one is too long for the height of a plot."""
+    if len(text) <= letters or " " not in text:
+        return shown(text)
+    gaps = [k for k, letter in enumerate(text) if letter == " "]
+    at = min(gaps, key=lambda k: abs(k - len(text) / 2))
+    return f"{shown(text[:at])}<br>{shown(text[at + 1 :])}"
+
+
+def _scale(plot: go.Figure, chart: Chart, values: list[float]) -> None:
+    """Range and kind of the y axis."""
+    positive = [v for v in values if v > 0]
+    if chart.log_y and positive:
+        given = chart.y_range is not None and chart.y_range[0] > 0
+        axis = log_axis(list(chart.y_range or ()) if given else positive)
+        if chart.kind == "violin":
+            # Its values are logarithms already.
+            axis = {
+                "tickvals": [math.log10(v) for v in axis["tickvals"]],
+                "ticktext": axis["ticktext"],
+            }
+            low, high = math.log10(min(positive)), math.log10(max(positive))
+            plot.update_yaxes(range=[low - 0.1, high + 0.1])
+            plot.update_layout(meta={"logarithms": True})
+        plot.update_yaxes(**axis)
+    if chart.y_range is not None and not chart.diagonal:
+        low, high = chart.y_range
+        if chart.log_y and low > 0:
+            low, high = math.log10(low), math.log10(high)
+        if not (chart.log_y and chart.y_range[0] <= 0):
+            plot.update_yaxes(range=[low, high])
+    elif chart.kind == "bar" and not chart.log_y and values and min(values) < 0 < max(values):
+        plot.update_yaxes(zeroline=True, zerolinecolor=FAINT)

@@ -1,0 +1,213 @@
+"""Several runs on one page: what was done, what came out, what the tests found, side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from pestle.files import write_text
+from pestle.records.gathered import Cell, Gathered, Row
+from pestle.records.verdict import CountedFinding
+from pestle.reports.compared_charts import comparison_charts, styles_of
+from pestle.reports.figures import Figure
+from pestle.reports.gathering.facts import RunFacts, facts_of
+from pestle.reports.gathering.gather import VERDICT, table_of
+from pestle.reports.gathering.sameness import Together, distinct_names, rows_of
+from pestle.reports.gathering.shown import Block, blocks_of, text_of, with_spread
+from pestle.reports.gathering.spread import cell_of
+from pestle.reports.models import Style
+from pestle.reports.page import render_page
+from pestle.reports.reading import Results, protocol_place, protocol_title, read_results
+from pestle.reports.verdict import LEVELS, badge, figure_of, findings
+
+
+def write_comparison(folders: Sequence[Path], out: Path) -> Path:
+    """Write one page that compares several runs.
+
+    Args:
+        folders: of runs, or of tests of a model; at least two.
+        out: the file.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        PestleError: there is no such folder.
+    """
+    runs = _facts([read_results(Path(folder), drawn=False) for folder in folders])
+    together, gathered = rows_of(runs), table_of(runs)
+    names = [row.name for row in gathered.rows[: len(together)]]
+    styles = styles_of(names)
+    figures = comparison_charts(dict(zip(names, together, strict=True)), gathered, styles)
+    blocks = {
+        block.key: _block(block, gathered, styles, together, out) for block in blocks_of(gathered)
+    }
+    text = render_page(
+        "comparison.html.j2",
+        draws=bool(figures),
+        n_runs=len(runs),
+        n_rows=len(together),
+        runs=blocks.pop("runs"),
+        errors=[block for key, block in blocks.items() if key.startswith("errors-")],
+        others=[blocks[key] for key in ("breadth", "cost") if key in blocks],
+        notes=gathered.notes,
+        figures=figures,
+        tested=[name for name, row in zip(names, together, strict=True) if _tested(row)],
+        tests=_tests([row for row in together if _tested(row)]),
+        sentences=_sentences(runs),
+    )
+    write_text(out, text)
+    return out
+
+
+def figures_of_runs(results: Sequence[Results]) -> list[Figure]:
+    """The plots of that page.
+
+    Args:
+        results: what was read of each folder.
+    """
+    runs = _facts(results)
+    together, gathered = rows_of(runs), table_of(runs)
+    names = [row.name for row in gathered.rows[: len(together)]]
+    by_name = dict(zip(names, together, strict=True))
+    return comparison_charts(by_name, gathered, styles_of(names))
+
+
+def _facts(results: Sequence[Results]) -> list[RunFacts]:
+    names = distinct_names([found.path for found in results])
+    return [facts_of(found, name) for found, name in zip(results, names, strict=True)]
+
+
+def _block(
+    block: Block,
+    gathered: Gathered,
+    styles: dict[str, Style],
+    together: Sequence[Together],
+    out: Path,
+) -> dict[str, Any]:
+    """A block as headings and rows of cells; that of the runs also has verdicts and links."""
+    columns = list(block.columns)
+    headings = [(heading, "", True) for heading in block.lead]
+    headings += [
+        (heading, column.unit, column.kind != "text")
+        for heading, column in zip(block.headings, columns, strict=True)
+    ]
+    verdicts = block.key == "runs" and VERDICT in gathered.columns
+    rows = []
+    for k, row in enumerate(block.rows):
+        cells = [_cell(None, texts[k]) | {"number": True} for texts in block.lead.values()]
+        cells += [
+            _cell(row.cells.get(column.key), text_of(row, column)) | {"number": kind}
+            for column, (_, _, kind) in zip(columns, headings[len(block.lead) :], strict=True)
+        ]
+        runs = together[k] if block.key == "runs" else []
+        rows.append(
+            {
+                "name": row.name,
+                "colour": styles[row.name].colour if row.name in styles else None,
+                "foundation": row.kind == "foundation",
+                "links": [_link(facts, out) for facts in runs],
+                "verdict": _verdict(row) if verdicts else None,
+                "cells": cells,
+            }
+        )
+    return {
+        "key": block.key,
+        "title": block.title,
+        "verdicts": verdicts,
+        "headings": headings,
+        "rows": rows,
+    }
+
+
+def _cell(cell: Cell | None, text: str) -> dict[str, Any]:
+    sort = repr(cell.mean) if cell is not None and cell.mean is not None else None
+    return {"text": text, "sort": sort, "best": cell is not None and cell.best}
+
+
+def _verdict(row: Row) -> dict[str, Any]:
+    """Of several runs the worst, and how many have it."""
+    cell = row.cells.get(VERDICT.key)
+    if cell is None or cell.level is None:
+        return {"badge": None, "text": "", "place": len(LEVELS)}
+    alike = cell.text.startswith(f"{cell.level} (")
+    return {
+        "badge": badge(cell.level),
+        "text": cell.text.partition("(")[2].rstrip(")") if alike else cell.text,
+        "place": list(LEVELS).index(cell.level),
+    }
+
+
+def _link(facts: RunFacts, out: Path) -> dict[str, Any]:
+    """A run of a row: what it is called there, and its own report where it has one."""
+    report = facts.results.path / "report.html"
+    target = os.path.relpath(report.resolve(), out.resolve().parent).replace(os.sep, "/")
+    return {
+        "name": facts.run.name,
+        "seed": facts.run.seed,
+        "status": facts.run.status if facts.run.status != "finished" else "",
+        # Relative, so that page and runs can be moved together.
+        "href": quote(target) if report.is_file() else "",
+    }
+
+
+def _tested(row: Together) -> bool:
+    return any(facts.findings for facts in row)
+
+
+def _tests(together: Sequence[Together]) -> list[dict[str, Any]]:
+    """Quantity by quantity, a cell for each row of runs; protocols in their order."""
+    keys: dict[tuple[str, str], str] = {}
+    for row in together:
+        for facts in row:
+            for found in facts.findings:
+                limit = keys.get((found.protocol, found.quantity), "")
+                keys[found.protocol, found.quantity] = limit or found.limit
+    return [
+        {
+            "title": protocol_title(protocol),
+            "quantity": quantity,
+            "limit": keys[protocol, quantity],
+            "cells": [_finding(row, protocol, quantity) for row in together],
+        }
+        for protocol, quantity in sorted(keys, key=lambda key: protocol_place(key[0]))
+    ]
+
+
+def _finding(row: Together, protocol: str, quantity: str) -> dict[str, Any] | None:
+    """What was found of a quantity: the worst of each run, mean and spread over the runs."""
+    worst: list[CountedFinding] = []
+    for facts in row:
+        # Several findings on one quantity, on several sets: the worst.
+        mine = [f for f in facts.findings if (f.protocol, f.quantity) == (protocol, quantity)]
+        if mine:
+            worst.append(max(mine, key=_severity))
+    if not worst:
+        return None
+    text = figure_of(worst[0])
+    cell = cell_of([found.value for found in worst])
+    if len(worst) > 1 and cell is not None:
+        text = f"{with_spread(cell.mean, cell.deviation)} {worst[0].unit}".strip()
+    level = max(worst, key=_severity).level
+    return {"text": text, "badge": badge(level)}
+
+
+def _severity(found: CountedFinding) -> tuple[int, float]:
+    return -list(LEVELS).index(found.level), found.value or 0.0
+
+
+def _sentences(runs: Sequence[RunFacts]) -> list[dict[str, Any]]:
+    """Verdict of each run in words, and what was found besides passes."""
+    return [
+        {
+            "name": facts.run.name,
+            "badge": badge(facts.results.verdict.verdict),
+            "sentence": facts.results.verdict.sentence,
+            "findings": [f for f in findings(facts.results) if f["badge"]["word"] != "PASS"],
+        }
+        for facts in runs
+        if facts.results.verdict is not None
+    ]

@@ -1,0 +1,101 @@
+"""The page's index, and what a reader is told of a section while it is closed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pestle.records.wording import count, counted, percent_of
+from pestle.reports.flagged import FlaggedSection
+from pestle.reports.models import Models
+from pestle.reports.overview import asked
+from pestle.reports.reading import Results
+
+
+def briefs(
+    folder: Results,
+    models: Models,
+    verdict: Mapping[str, Any] | None,
+    settings: Sequence[Mapping[str, Any]],
+    notices: Sequence[Mapping[str, Any]],
+) -> dict[str, str]:
+    """Section → a few words about what is in it; empty where nothing is known.
+
+    Args:
+        folder: what the run left.
+        models: names of the potentials.
+        verdict: as the page shows it.
+        settings: rows of the settings.
+        notices: what is in the section of warnings.
+    """
+    rows, manifest = dict(asked(folder, models)), folder.manifest
+    kinds = {"error": 0, "warning": 0, "note": 0}
+    for notice in notices:
+        kinds[notice["severity"]] += 1
+    found = {
+        "verdict": verdict["tally"] if verdict is not None else "",
+        "tests": counted(len(verdict["tested"]), "test") if verdict is not None else "",
+        "warnings": ", ".join(counted(n, kind) for kind, n in kinds.items() if n),
+        "asked": rows.get("Method", rows.get("Tested", "")),
+        "data": rows.get("Data", ""),
+    }
+    found |= dict.fromkeys(("e0s", "curves", "method", "settings"), "")
+    if manifest is not None:
+        found["warnings"] = found["warnings"] or "none"
+        chosen = sum(row["chosen"] for row in settings)
+        method, training = manifest.method, manifest.training
+        found["e0s"] = manifest.reference_energies.method
+        found["settings"] = f"{count(chosen)} of {count(len(settings))} are no defaults"
+        if method.n_parameters:
+            share = percent_of(method.n_trainable, method.n_parameters)
+            found["method"] = f"{share} of {count(method.n_parameters)} parameters trained"
+        if training is not None:
+            found["curves"] = f"{training.epochs:,.4g} epochs, kept: {training.best_epoch:,.4g}"
+    return found
+
+
+def index(
+    folder: Results,
+    verdict: Mapping[str, Any] | None,
+    sections: Sequence[Mapping[str, Any]],
+    flagged: FlaggedSection | None,
+    *,
+    drift: bool,
+    replay: bool,
+) -> list[dict[str, Any]]:
+    """Sections in the order of the page, in three groups.
+
+    Args:
+        folder: what the run left.
+        verdict: as the page shows it.
+        sections: of protocols.
+        flagged: flagged structures.
+        drift, replay: whether the page has these sections.
+    """
+    protocols = [(f"protocol-{p['name']}", p["title"], p["badge"]) for p in sections]
+    if folder.is_run and "errors" not in folder.protocols:
+        protocols.append(("protocol-errors", "Errors", None))
+    outcome = [("verdict", "Findings", None)] if verdict is not None else []
+    outcome += [("warnings", "Warnings", None)] if folder.is_run else []
+    outcome += protocols
+    outcome += [("flagged", "Flagged structures", None)] if flagged is not None else []
+    if verdict is not None and verdict["tested"]:
+        outcome.append(("tests", "Tests that were run", None))
+    training = [("curves", "Learning curves", None)] if folder.is_run else []
+    training += [("drift", "Drift", None)] if drift else []
+    record = [("asked", "What was asked", None)]
+    if folder.is_run:
+        record += [("data", "Data", None)]
+        record += [("replay", "Replay", None)] if replay else []
+        record += [("e0s", "Reference energies", None), ("method", "Method", None)]
+        record += [("files", "Model files", None), ("settings", "Settings", None)]
+    record.append(("provenance", "How to repeat it", None))
+    groups = (("Outcome", outcome), ("Training", training), ("Record", record))
+    return [
+        {
+            "title": title,
+            "entries": [{"anchor": a, "title": t, "badge": b} for a, t, b in entries],
+        }
+        for title, entries in groups
+        if entries
+    ]

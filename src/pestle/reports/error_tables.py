@@ -1,0 +1,226 @@
+"""Errors by set, group and model as rows, the best of each group emphasised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pestle.metrics import FrameErrors
+from pestle.records.ending import WORSE_BY
+from pestle.records.old_sets import chose_the_model, is_old
+from pestle.records.wording import count, number
+from pestle.reports.facts import own_labels
+from pestle.reports.models import Models
+from pestle.reports.reading import REPLAY_SET, Results
+
+#: Set → how the page calls it. Others keep their own names.
+SETS = {"test": "Test", "valid": "Validation", "train": "Training"}
+
+#: Model → group → errors on a set.
+ByModel = Mapping[str, Mapping[str, FrameErrors]]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What errors are of.
+
+    Attributes:
+        name: as settings call it.
+        heading: of a column.
+        word: in a sentence.
+        unit: of both errors.
+        rmse, mae: find them.
+    """
+
+    name: str
+    heading: str
+    word: str
+    unit: str
+    rmse: Callable[[FrameErrors], float | None]
+    mae: Callable[[FrameErrors], float | None]
+
+
+#: In the order of columns.
+QUANTITIES = (
+    Quantity(
+        "energy", "Energy", "energy", "meV/atom", lambda e: e.energy_rmse, lambda e: e.energy_mae
+    ),
+    Quantity("forces", "Forces", "force", "meV/Å", lambda e: e.forces_rmse, lambda e: e.forces_mae),
+    Quantity(
+        "stress", "Stress", "stress", "meV/Å³", lambda e: e.stress_rmse, lambda e: e.stress_mae
+    ),
+)
+ENERGY, FORCES, _ = QUANTITIES
+
+_REMARKS = {
+    "test": "Never seen by the training: these are the errors to quote.",
+    "valid": "These frames chose the epoch, so their errors are a little optimistic.",
+    "train": "What the model was fitted to; much smaller errors here than above mean overfitting.",
+    REPLAY_SET: "The replay head on held-out replay structures; the foundation's row is the "
+    "foundation itself, with its own E0s.",
+}
+_OF_OLD = "A set of a run that was continued, judged again: what was learned before, and is left."
+_OWN_LABELS = (
+    " The labels are the foundation's own predictions: its errors are rounding, and those of the "
+    "replay head are what it forgot. So they are not ranked."
+)
+
+
+@dataclass(frozen=True)
+class Telling:
+    """Errors on the set that says most, over all its frames.
+
+    Attributes:
+        name: of the set.
+        tuned: of the model of the run.
+        base: of its foundation; `None` where it was not judged.
+    """
+
+    name: str
+    tuned: FrameErrors
+    base: FrameErrors | None
+
+
+def telling(folder: Results, models: Models) -> Telling | None:
+    """Return the errors on the most informative set: test, else validation, else training
+    frames.
+    """
+    sets = folder.errors
+    for name in set_names(sets):
+        tuned = sets[name].get(models.tuned, {}).get("all")
+        if name != REPLAY_SET and tuned is not None:
+            return Telling(name, tuned, sets[name].get(models.base, {}).get("all"))
+    return None
+
+
+def set_names(sets: Mapping[str, Any]) -> list[str]:
+    """Names of the sets: the test set first, then others that were held out; those of continued
+    runs after the run's own."""
+    last = ("train", REPLAY_SET)
+    old = [s for s in sets if is_old(s)]
+    free = [s for s in sets if s not in ("test", "valid", *old, *last)]
+    return [s for s in ("test", *free, "valid", *old, *last) if s in sets]
+
+
+def quotable(sets: Mapping[str, Any]) -> list[str]:
+    """Sets that had no part in the training, in order."""
+    return [s for s in set_names(sets) if not chose_the_model(s) and s not in ("train", REPLAY_SET)]
+
+
+def set_heading(name: str) -> str:
+    """Heading of a table or of plots about a set."""
+    if is_old(name):
+        return name.capitalize()
+    return "Held-out replay structures" if name == REPLAY_SET else f"{SETS.get(name, name)} frames"
+
+
+def set_in_words(name: str) -> str:
+    """Return the name of a set for a sentence."""
+    return f"{SETS[name].lower() if name in SETS else name} frames"
+
+
+def error_tables(folder: Results, models: Models) -> list[dict[str, Any]]:
+    """One table per set: its columns and groups of rows, one row per model."""
+    tables = []
+    for name in set_names(folder.errors):
+        found = folder.errors[name]
+        by_model = {model: found[model] for model in models.names if found.get(model)}
+        if not by_model:
+            continue
+        every = [errors for groups in by_model.values() for errors in groups.values()]
+        shown = [
+            q for q in QUANTITIES if any(f(e) is not None for e in every for f in (q.rmse, q.mae))
+        ]
+        ranked = not (name == REPLAY_SET and own_labels(folder))
+        groups = dict.fromkeys(group for groups in by_model.values() for group in groups)
+        # Where all frames are of one group, that one says the same as `all`.
+        only = list(groups)[1] if len(groups) == 2 and _same_frames(by_model, groups) else ""
+        tables.append(
+            {
+                "name": name,
+                "title": set_heading(name),
+                "remark": _REMARKS.get(name, _OF_OLD if is_old(name) else "")
+                + ("" if ranked else _OWN_LABELS),
+                "columns": [(q.heading, q.unit) for q in shown],
+                "groups": [
+                    _group(by_model, group, shown, models, in_set=name, ranked=ranked)
+                    | ({"heading": f"{group}: {only}"} if only else {})
+                    for group in sorted(groups, key=lambda group: group != "all")
+                    if group != only
+                ],
+            }
+        )
+    return tables
+
+
+def _group(
+    by_model: ByModel,
+    group: str,
+    shown: list[Quantity],
+    models: Models,
+    *,
+    in_set: str,
+    ranked: bool,
+) -> dict[str, Any]:
+    values = {model: groups[group] for model, groups in by_model.items() if group in groups}
+    base = values.get(models.base)
+    rows: dict[str, list[dict[str, Any]]] = {model: [] for model in by_model}
+    for q in shown:
+        for find in (q.rmse, q.mae):
+            known = [v for v in map(find, values.values()) if v is not None]
+            best = number(min(known)) if ranked and len(known) > 1 else None
+            for model, cells in rows.items():
+                value = find(values[model]) if model in values else None
+                old = find(base) if base is not None else None
+                cells.append(
+                    {
+                        "text": number(value),
+                        # Compared as shown: two that both read 32.3 are equally good here.
+                        "best": best is not None and number(value) == best,
+                        "worse": ranked and model == models.tuned and is_worse(value, old),
+                        "first": find is q.rmse,
+                    }
+                )
+    return {
+        "name": group,
+        "heading": group,
+        "n_frames": count(next(iter(values.values())).n_frames),
+        "rows": [
+            {
+                "model": model,
+                "label": models.label(model, in_set),
+                "colour": models.colours[model],
+                "cells": cells,
+            }
+            for model, cells in rows.items()
+        ],
+    }
+
+
+def _same_frames(by_model: ByModel, groups: Collection[str]) -> bool:
+    """Whether all groups of a set are as large, `all` among them."""
+    sizes = {by[group].n_frames for by in by_model.values() for group in by}
+    return "all" in groups and len(sizes) == 1
+
+
+def is_worse(value: float | None, base: float | None) -> bool:
+    """Whether an RMSE exceeds the foundation's by more than the scatter of a few frames."""
+    return value is not None and base is not None and value > (1 + WORSE_BY) * base > 0
+
+
+def worse_than_foundation(folder: Results, models: Models) -> list[str]:
+    """Groups of the first set in which this run's model is worse than the foundation, in words."""
+    lines = []
+    for name in [s for s in set_names(folder.errors) if s not in ("train", REPLAY_SET)][:1]:
+        by_model = folder.errors[name]
+        bases = by_model.get(models.base, {})
+        for group, errors in by_model.get(models.tuned, {}).items():
+            for q in QUANTITIES if group in bases else ():
+                new, old = q.rmse(errors), q.rmse(bases[group])
+                if is_worse(new, old):
+                    lines.append(
+                        f"{set_in_words(name)}, {group}: {q.heading.lower()} RMSE "
+                        f"{number(new)} {q.unit}, foundation {number(old)}"
+                    )
+    return lines

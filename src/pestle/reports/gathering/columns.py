@@ -1,0 +1,225 @@
+"""The columns of a comparison, and how a run fills each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pestle.metrics import ALL
+from pestle.records.gathered import Column
+from pestle.records.manifest import TrainingFacts
+from pestle.reports.error_tables import QUANTITIES, set_heading, set_names
+from pestle.reports.gathering.facts import RunFacts
+from pestle.reports.reading import REPLAY_SET, protocol_place, protocol_title
+from pestle.reports.verdict import LEVELS
+
+#: A figure of a run; `None` where it has none.
+Find = Callable[[RunFacts], float | bool | None]
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A column and what a run has in it.
+
+    Attributes:
+        column: what it is.
+        find: the figure of a run.
+        of_foundation: the figure of what the run began with; `None` where that has none.
+        level: level of the finding that the figure is of.
+    """
+
+    column: Column
+    find: Find
+    of_foundation: Find | None = None
+    level: Callable[[RunFacts], str | None] | None = None
+
+
+def columns_of(runs: Sequence[RunFacts], *, groups: bool) -> list[Filled]:
+    """Columns in which at least one run has something, settings and verdicts left out.
+
+    Args:
+        runs: all of them.
+        groups: whether errors by config_type have columns of their own.
+    """
+    every = [*_training(), *_errors(runs, groups), *_breadth(), *_tests(runs), *_cost()]
+    return [filled for filled in every if any(filled.find(facts) is not None for facts in runs)]
+
+
+def _of_training(find: Callable[[TrainingFacts], float | bool | None]) -> Find:
+    """A figure of how training went."""
+
+    def found(facts: RunFacts) -> float | bool | None:
+        training = facts.manifest.training if facts.manifest is not None else None
+        return None if training is None else find(training)
+
+    return found
+
+
+def _training() -> list[Filled]:
+    def replay(facts: RunFacts) -> float | None:
+        found = facts.manifest.replay if facts.manifest is not None else None
+        return None if found is None else found.n_train
+
+    return [
+        Filled(
+            Column(key="train.frames", about="training", heading="training frames", kind="count"),
+            lambda facts: facts.n_trained_on,
+        ),
+        Filled(
+            Column(
+                key="replay.structures", about="training", heading="replay structures", kind="count"
+            ),
+            replay,
+        ),
+        Filled(
+            Column(key="updates", about="training", heading="updates", kind="count"),
+            _of_training(lambda training: training.steps),
+        ),
+        Filled(
+            Column(key="converged", about="training", heading="converged", kind="truth"),
+            _of_training(lambda t: None if t.convergence is None else t.convergence.converged),
+        ),
+    ]
+
+
+def _errors(runs: Sequence[RunFacts], groups: bool) -> list[Filled]:
+    sets = dict.fromkeys(name for facts in runs for name in facts.errors)
+    return [
+        filled
+        for name in set_names(sets)
+        for group in _groups(runs, name, groups)
+        for filled in _errors_on(name, group)
+    ]
+
+
+def _groups(runs: Sequence[RunFacts], name: str, wanted: bool) -> Iterable[str]:
+    """`all` and, where wanted, config_types; a single one is the same as all."""
+    every = dict.fromkeys(group for facts in runs for group in facts.errors.get(name, {}))
+    others = [group for group in every if group != ALL]
+    return [ALL, *others] if wanted and len(others) > 1 else [ALL]
+
+
+def _errors_on(name: str, group: str) -> list[Filled]:
+    """RMSE and MAE of each quantity on a group of a set."""
+
+    def of(errors: str, find: Callable[[Any], float | None]) -> Find:
+        def found(facts: RunFacts) -> float | None:
+            judged = getattr(facts, errors).get(name, {}).get(group)
+            return None if judged is None else find(judged)
+
+        return found
+
+    over = set_heading(name) if group == ALL else f"{set_heading(name)}, {group}"
+    return [
+        Filled(
+            Column(
+                key=f"{name}.{group}.{quantity.name}_{kind.lower()}",
+                about="errors",
+                heading=f"{quantity.word} {kind}",
+                over=over,
+                unit=quantity.unit,
+                frames=name,
+                group=group,
+                # A model is fitted to training frames; labels of replay structures may be the
+                # foundation's own.
+                ranked=name not in ("train", REPLAY_SET),
+            ),
+            of("errors", find),
+            of("foundation_errors", find),
+        )
+        for quantity in QUANTITIES
+        for kind, find in (("RMSE", quantity.rmse), ("MAE", quantity.mae))
+    ]
+
+
+def _breadth() -> list[Filled]:
+    def forgotten(facts: RunFacts) -> float | None:
+        found = facts.forgotten.against_foundation
+        return found[ALL].forces_rmse if found is not None and ALL in found else None
+
+    def labels(facts: RunFacts) -> float | None:
+        found = facts.forgotten.against_labels
+        return found[ALL].forces_rmse if found is not None and ALL in found else None
+
+    columns = (
+        ("drift", "force drift while training", lambda facts: facts.drift),
+        ("forgetting.foundation", "forces moved from the foundation’s", forgotten),
+        ("forgetting.labels", "force RMSE on broad structures", labels),
+    )
+    return [
+        Filled(Column(key=key, about="breadth", heading=heading, unit="meV/Å"), find)
+        for key, heading, find in columns
+    ]
+
+
+def _tests(runs: Sequence[RunFacts]) -> list[Filled]:
+    """What each protocol's worst finding is about in any run: so that every run has its figure."""
+    wanted: dict[tuple[str, str, str], None] = {}
+    for facts in runs:
+        for protocol in dict.fromkeys(found.protocol for found in facts.findings):
+            worst = min(
+                (found for found in facts.findings if found.protocol == protocol),
+                key=lambda found: list(LEVELS).index(found.level),
+            )
+            wanted[worst.protocol, worst.quantity, worst.unit] = None
+    return [
+        _finding(*found) for found in sorted(wanted, key=lambda found: protocol_place(found[0]))
+    ]
+
+
+def _finding(protocol: str, quantity: str, unit: str) -> Filled:
+    def worst(facts: RunFacts) -> Any:
+        mine = [
+            found
+            for found in facts.findings
+            if (found.protocol, found.quantity, found.unit) == (protocol, quantity, unit)
+        ]
+        order = list(LEVELS)
+        return min(mine, key=lambda f: (order.index(f.level), -(f.value or 0.0)), default=None)
+
+    def value(facts: RunFacts) -> float | None:
+        found = worst(facts)
+        return None if found is None else found.value
+
+    def level(facts: RunFacts) -> str | None:
+        found = worst(facts)
+        return None if found is None else found.level
+
+    column = Column(
+        key=f"{protocol}.{quantity}",
+        about="tests",
+        heading=quantity,
+        over=protocol_title(protocol),
+        unit=unit,
+    )
+    return Filled(column, value, level=level)
+
+
+def _cost() -> list[Filled]:
+    return [
+        Filled(
+            Column(key="cost.wall", about="cost", heading="training time", unit="s"),
+            _of_training(lambda training: training.seconds),
+        ),
+        Filled(
+            Column(key="cost.cpu", about="cost", heading="CPU time", unit="s"),
+            _of_training(lambda training: training.cpu_seconds),
+        ),
+        Filled(
+            Column(key="cost.gpu", about="cost", heading="GPU time", unit="s"),
+            lambda facts: facts.gpu_seconds,
+        ),
+        Filled(
+            Column(key="cost.update", about="cost", heading="time of an update", unit="ms"),
+            _of_training(lambda t: 1e3 * t.seconds / t.steps if t.steps else None),
+        ),
+        Filled(
+            Column(key="cost.tests", about="cost", heading="time of the tests", unit="s"),
+            lambda facts: (
+                sum(found.seconds.values())
+                if (found := facts.results.timings) is not None and found.seconds
+                else None
+            ),
+        ),
+    ]

@@ -1,0 +1,175 @@
+"""What a comparison takes from one folder: its settings, errors, findings and cost."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from pestle.metrics import FrameErrors
+from pestle.records.gathered import GatheredRun
+from pestle.records.manifest import Manifest
+from pestle.records.verdict import CountedFinding
+from pestle.reports.drift import kept_drift
+from pestle.reports.gathering.frames import Identity, identity_of
+from pestle.reports.models import models_of
+from pestle.reports.reading import Forgotten, Results
+from pestle.settings.run import walk
+
+#: Settings that change neither what is learned nor how it is judged, but who watches and how many
+#: threads work. The device is told by its kind, below.
+_ASIDE = ("train.seed", "train.threads", "train.device", "log.")
+#: Settings that name files of a split.
+_SPLITS = {"data.train": "train", "data.valid": "valid", "data.test": "test"}
+
+#: Group → errors, of one model on one set.
+ByGroup = dict[str, FrameErrors]
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What a comparison takes from one folder; everything may be absent.
+
+    Attributes:
+        results: everything that lies in the folder.
+        run: name, path, seed and status.
+        settings: setting → plain data that is equal where the setting is; hashes stand for files.
+        spoken: setting → its value as a reader is told.
+        asked: settings that the user named.
+        errors: set → group → errors of the model.
+        foundation_errors: the same of the foundation.
+        identities: set → what tells its frames from others.
+        forgotten: what the forgetting protocol measured of the model; empty without it.
+    """
+
+    results: Results
+    run: GatheredRun
+    settings: dict[str, Any] = field(default_factory=dict)
+    spoken: dict[str, Any] = field(default_factory=dict)
+    asked: frozenset[str] = frozenset()
+    errors: dict[str, ByGroup] = field(default_factory=dict)
+    foundation_errors: dict[str, ByGroup] = field(default_factory=dict)
+    identities: dict[str, Identity] = field(default_factory=dict)
+    forgotten: Forgotten = field(default_factory=Forgotten)
+
+    @property
+    def manifest(self) -> Manifest | None:
+        return self.results.manifest
+
+    @property
+    def foundation(self) -> str:
+        """Name of what the run began with, or of what a tested model is compared with."""
+        if self.manifest is not None:
+            return self.manifest.foundation.name
+        found = self.results.verdict
+        return (found.baseline or "") if found is not None else ""
+
+    @property
+    def findings(self) -> tuple[CountedFinding, ...]:
+        found = self.results.verdict
+        return found.findings if found is not None else ()
+
+    @property
+    def n_trained_on(self) -> int | None:
+        """Training frames, isolated atoms and replay structures left out."""
+        if self.manifest is None or "train" not in self.manifest.data.summary:
+            return None
+        split = self.manifest.data.summary["train"]
+        return split.n_frames - split.n_isolated_atoms
+
+    @property
+    def drift(self) -> float | None:
+        """RMS of the kept model's forces less the foundation's on broad structures, meV/Å."""
+        return kept_drift(self.results)
+
+    @property
+    def gpu_seconds(self) -> float | None:
+        """Time that a GPU was held for training; `None` of a run on a CPU."""
+        manifest = self.manifest
+        if manifest is None or manifest.training is None or device_of(manifest) != "cuda":
+            return None
+        return manifest.training.seconds
+
+
+def facts_of(results: Results, name: str) -> RunFacts:
+    """What a comparison takes from a folder.
+
+    Args:
+        results: what was read of it.
+        name: that tells it from the others.
+    """
+    manifest, models = results.manifest, models_of(results)
+    seed = results.setting("train.seed")
+    run = GatheredRun(
+        name=name,
+        path=str(results.path),
+        seed=seed if isinstance(seed, int) else None,
+        status=manifest.status if manifest is not None else "",
+    )
+    return RunFacts(
+        results=results,
+        run=run,
+        errors=_errors(results, models.tuned),
+        foundation_errors=_errors(results, models.base),
+        identities={
+            of_set: identity_of(results, of_set, models.tuned) for of_set in results.errors
+        },
+        forgotten=_forgotten(results),
+        **(_settings(manifest) if manifest is not None else {}),
+    )
+
+
+def _forgotten(results: Results) -> Forgotten:
+    found = results.protocols.get("forgetting")
+    if found is None or found.about is None:
+        return Forgotten()
+    return found.potentials.get(found.about.candidate, Forgotten())
+
+
+def _errors(results: Results, model: str) -> dict[str, ByGroup]:
+    return {
+        name: dict(by_model[model])
+        for name, by_model in results.errors.items()
+        if model in by_model
+    }
+
+
+def _settings(manifest: Manifest) -> dict[str, Any]:
+    """`settings`, `spoken` and `asked` of a run."""
+    found = {name: default for name, default in _defaults().items() if not name.startswith(_ASIDE)}
+    found |= {
+        name: setting.value
+        for name, setting in manifest.settings.items()
+        if not name.startswith(_ASIDE)
+    }
+    # The probe ends at another rate with every seed: what was asked for is "auto".
+    if manifest.rate_probe is not None:
+        found["train.lr"] = "auto"
+    spoken = dict(found)
+    asked = {n for n, setting in manifest.settings.items() if setting.reason == "asked for"}
+    found["foundation"] = [manifest.foundation.name, manifest.foundation.fingerprint]
+    spoken["foundation"] = manifest.foundation.name
+    found["method"] = spoken["method"] = manifest.method.name
+    found["device"] = spoken["device"] = device_of(manifest)
+    for name, split in _SPLITS.items():
+        if split in manifest.data.files:
+            found[name] = [file.sha256 for file in manifest.data.files[split]]
+            spoken[name] = [file.path for file in manifest.data.files[split]]
+    if manifest.replay is not None and manifest.replay.files:
+        found["replay.pool"] = [file.sha256 for file in manifest.replay.files]
+        spoken["replay.pool"] = [file.path for file in manifest.replay.files]
+    plain = {name: json.loads(json.dumps(value)) for name, value in found.items()}
+    return {"settings": plain, "spoken": spoken, "asked": frozenset(asked)}
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    """Of settings that an earlier version did not know yet."""
+    return {name: info.get_default(call_default_factory=True) for name, info in walk()}
+
+
+def device_of(manifest: Manifest) -> str:
+    """Kind of device that a run trained on: `cpu` or `cuda`."""
+    name = manifest.hardware.device if manifest.hardware is not None else ""
+    return name.partition(":")[0]

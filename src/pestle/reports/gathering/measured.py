@@ -1,0 +1,120 @@
+"""What protocols measured, by the names that their numbers have in metrics.json."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pestle.files import Damaged, read_json
+from pestle.records.gathered import Column
+from pestle.reports.gathering.columns import Filled, Find
+from pestle.reports.gathering.facts import RunFacts
+from pestle.reports.reading import protocol_title
+
+#: Last part of a name → unit, where it is the same for every protocol.
+_UNITS = {
+    "barrier": "eV",
+    "barrier_error": "eV",
+    "reaction_energy": "eV",
+    "reaction_energy_error": "eV",
+    "rmse_mev": "meV",
+    "emd": "Å",
+    "emd_noise": "Å",
+    "forces_rmse": "meV/Å",
+    "forces_mae": "meV/Å",
+    "energy_rmse": "meV/atom",
+    "energy_mae": "meV/atom",
+}
+#: The same of one protocol, and of what lies under a name.
+_UNITS_OF = {
+    "atoms": {"rmse": "meV", "errors": "eV", "energies": "eV"},
+    "torsion": dict.fromkeys(("rmse", "median", "barrier", "barrier_error"), "kcal/mol"),
+}
+
+
+def measured(name: str, runs: Sequence[RunFacts]) -> Filled | None:
+    """A number of a protocol: `neb.reactions.PATH.barrier_error`, `rss.pressures.50.imploded`.
+
+    Args:
+        name: the protocol, and where its metrics.json has the number under the model's name. Of a
+            list of pressures the pressure (GPa) names the entry.
+        runs: of which at least one must have it.
+
+    Returns:
+        A column of it; `None` where no run has such a number.
+    """
+    protocol, _, place = name.partition(".")
+
+    def find(of: str) -> Find:
+        def found(facts: RunFacts) -> float | None:
+            result = facts.results.protocols.get(protocol)
+            if result is None or result.about is None:
+                return None
+            model = getattr(result.about, of)
+            return number_at(_content(facts.results.path, protocol, result.digest), model, place)
+
+        return found
+
+    filled = Filled(
+        Column(
+            key=name,
+            about="tests",
+            heading=place.replace("_", " "),
+            over=protocol_title(protocol),
+            unit=_unit(protocol, place.split(".")),
+        ),
+        find("candidate"),
+        find("baseline"),
+    )
+    return filled if any(filled.find(facts) is not None for facts in runs) else None
+
+
+@cache
+def _content(run: Path, protocol: str, digest: str) -> Any:
+    """metrics.json of a protocol; nothing where it cannot be read. The hash tells a new one."""
+    del digest
+    try:
+        return read_json(run / "protocols" / protocol / "metrics.json")
+    except Damaged:
+        return {}
+
+
+def number_at(content: Any, model: str | None, place: str) -> float | None:
+    """The number at a place of what a protocol says of a model; `None` where there is none.
+
+    Args:
+        content: of metrics.json.
+        model: its name there.
+        place: names of entries, joined by dots; they may hold dots themselves.
+    """
+    potentials = content.get("potentials") if isinstance(content, dict) else None
+    if not isinstance(potentials, dict) or model not in potentials:
+        return None
+    return _at(potentials[model], place)
+
+
+def _at(node: Any, place: str) -> float | None:
+    if not place:
+        return float(node) if isinstance(node, int | float) else None
+    if isinstance(node, list):
+        node = {
+            f"{one['pressure']:g}": one
+            for one in node
+            if isinstance(one, dict) and isinstance(one.get("pressure"), int | float)
+        }
+    if not isinstance(node, dict):
+        return None
+    for name, inner in node.items():
+        if place == name or place.startswith(f"{name}."):
+            found = _at(inner, place[len(name) + 1 :])
+            if found is not None:
+                return found
+    return None
+
+
+def _unit(protocol: str, parts: Sequence[str]) -> str:
+    own = _UNITS_OF.get(protocol, {})
+    named = [own[part] for part in parts if part in own]
+    return named[-1] if named else _UNITS.get(parts[-1], "")

@@ -1,0 +1,126 @@
+"""Which runs differ by seed alone, what a row of them is called, and which settings tell rows
+apart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pestle.records.wording import counted
+from pestle.reports.gathering.facts import RunFacts
+
+#: Settings that are shown where they differ, whoever chose them: they come first.
+FIRST = ("foundation", "method", "data.train", "data.valid", "data.test")
+
+#: Runs that differ by seed alone.
+Together = list[RunFacts]
+
+
+def rows_of(runs: Sequence[RunFacts]) -> list[Together]:
+    """Runs that differ by seed alone together, in the order in which they were given.
+
+    A second run with the same seed is a repetition and no other seed: it begins a row of its own.
+    So does each model that was tested without a run.
+    """
+    rows: dict[tuple[str, int], Together] = {}
+    seen: dict[tuple[str, int | None], int] = {}
+    for place, facts in enumerate(runs):
+        key = _text(facts.settings) if facts.settings else f"\0{place}"
+        again = seen.get((key, facts.run.seed), 0)
+        seen[key, facts.run.seed] = again + 1
+        rows.setdefault((key, again), []).append(facts)
+    return list(rows.values())
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def differing(rows: Sequence[Together]) -> tuple[list[str], list[str]]:
+    """Settings that differ between rows: those that are shown, and those that follow from them.
+
+    Shown are foundation, method and data, what a user asked for, and whatever else is needed to
+    tell two rows apart.
+    """
+    with_settings = [row[0] for row in rows if row[0].settings]
+    names = dict.fromkeys((*FIRST, *(name for facts in with_settings for name in facts.settings)))
+    different = [
+        name for name in names if len({_text(f.settings.get(name)) for f in with_settings}) > 1
+    ]
+    asked = {name for facts in with_settings for name in facts.asked}
+    shown = [name for name in different if name in FIRST or name in asked]
+    while True:
+        alike: dict[str, list[RunFacts]] = {}
+        for facts in with_settings:
+            alike.setdefault(_text([facts.settings.get(n) for n in shown]), []).append(facts)
+        more = next(
+            (
+                name
+                for group in alike.values()
+                for name in different
+                if name not in shown and len({_text(f.settings.get(name)) for f in group}) > 1
+            ),
+            None,
+        )
+        if more is None:
+            break
+        shown.append(more)
+    return shown, [name for name in different if name not in shown]
+
+
+def row_names(rows: Sequence[Together]) -> list[str]:
+    """A name for each row: that of its run, or what the names of its runs' folders begin with."""
+    names = [
+        row[0].run.name if len(row) == 1 else _beginning([f.results.path for f in row])
+        for row in rows
+    ]
+    for k, row in enumerate(rows):
+        if len(row) > 1 and (not names[k] or names.count(names[k]) > 1):
+            start = names[k] or row[0].run.name
+            names[k] = f"{start} ({counted(len(row), 'seed')})"
+            if names.count(names[k]) > 1:
+                names[k] = f"{row[0].run.name} and {counted(len(row) - 1, 'more seed')}"
+    return names
+
+
+def _beginning(paths: Sequence[Path]) -> str:
+    """`naive` of naive-10 and naive-11, `ewc-0.1` of ewc-0.1-1 and ewc-0.1-2."""
+    names = [path.resolve().name for path in paths]
+    same = [len(set(letters)) == 1 for letters in zip(*names, strict=False)]
+    start = names[0][: (*same, False).index(False)]
+    if start[-1:].isdigit():  # in the middle of a number
+        start = start.rstrip("0123456789")
+    for word in ("seed", "run"):
+        start = start.rstrip("-_.= ").removesuffix(word)
+    return start.rstrip("-_.= ")
+
+
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """The shortest ends of the paths that tell them apart."""
+    parts = [path.resolve().parts for path in paths]
+    names = ["/".join(p[-1:]) for p in parts]
+    for length in range(2, max(map(len, parts), default=1) + 1):
+        again = {n for n in names if names.count(n) > 1}
+        names = [
+            "/".join(p[-length:]) if n in again else n for n, p in zip(names, parts, strict=True)
+        ]
+    return names
+
+
+def spoken_settings(rows: Sequence[Together], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Setting → value as a reader is told, for each row; of files the ends that tell them apart."""
+    found: list[dict[str, Any]] = [
+        {name: row[0].spoken[name] for name in names if name in row[0].spoken} for row in rows
+    ]
+    for name in names:
+        if not (name.startswith("data.") or name in ("replay.pool", "drift.structures")):
+            continue
+        lists = [row[name] for row in found if isinstance(row.get(name), list | tuple)]
+        paths = dict.fromkeys(str(path) for one in lists for path in one)
+        short = dict(zip(paths, distinct_names([Path(p) for p in paths]), strict=True))
+        for row in found:
+            if isinstance(row.get(name), list | tuple):
+                row[name] = [short[str(path)] for path in row[name]]
+    return found

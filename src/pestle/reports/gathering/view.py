@@ -1,0 +1,61 @@
+"""Several runs in Python: one line, tables in a notebook, and the table itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pestle.records.gathered import Gathered
+from pestle.records.wording import counted
+from pestle.reports.gathering.files import csv_of, latex_of
+from pestle.reports.gathering.shown import blocks_of, text_of
+from pestle.views import Shown, Table
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison(Shown):
+    """Several runs, side by side.
+
+    Attributes:
+        table: rows, columns and cells, with the values of every run.
+    """
+
+    table: Gathered
+
+    def lines(self) -> list[str]:
+        rows = [row for row in self.table.rows if row.kind != "foundation"]
+        runs = sum(len(row.runs) for row in rows)
+        return [f"{counted(runs, 'run')} in {counted(len(rows), 'row')}", *self.table.notes]
+
+    def tables(self) -> list[Table]:
+        found = []
+        for block in blocks_of(self.table):
+            units = [f"\n{column.unit}" if column.unit else "" for column in block.columns]
+            headings = [head + unit for head, unit in zip(block.headings, units, strict=True)]
+            rows = []
+            for k, row in enumerate(block.rows):
+                cells = [
+                    "* " * row.cells[column.key].best + text_of(row, column)
+                    if column.key in row.cells
+                    else text_of(row, column)
+                    for column in block.columns
+                ]
+                rows.append([row.name, *(texts[k] for texts in block.lead.values()), *cells])
+            figures = len(block.lead) + len(headings)
+            found.append(Table(block.title, ["", *block.lead, *headings], rows, figures))
+        return found
+
+    def csv(self) -> str:
+        """The table as CSV: all digits, units in the heads."""
+        return csv_of(self.table)
+
+    def latex(self) -> str:
+        """The table as LaTeX, in parts that fit a page; needs booktabs."""
+        return latex_of(self.table)
+
+    def to_json(self) -> dict[str, Any]:
+        """What `pestle report --json` prints."""
+        return self.table.in_file()
+
+    def __repr__(self) -> str:
+        return f"<{self.lines()[0]}>"

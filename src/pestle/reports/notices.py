@@ -1,0 +1,85 @@
+"""Everything the reader must not overlook, worst first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pestle.records.ending import WORSE_BY
+from pestle.records.manifest import DataFinding
+from pestle.reports.error_tables import quotable, worse_than_foundation
+from pestle.reports.models import Models
+from pestle.reports.reading import Results
+
+_ORDER = {"error": 0, "warning": 1, "note": 2}
+
+
+def notices(folder: Results, models: Models) -> list[dict[str, Any]]:
+    """Findings of the checks, warnings of the run, and what the errors themselves warn of."""
+    manifest = folder.manifest
+    found = []
+    if manifest is not None:
+        found += [_of_check(f) for f in manifest.data.findings if f.severity != "note"]
+        for text in manifest.reference_energies.warnings:
+            found.append(_notice("warning", "Reference energies", text))
+    worse = worse_than_foundation(folder, models)
+    if worse:
+        message = (
+            "The model of this run is somewhere worse than the foundation by more than "
+            f"{WORSE_BY * 100:.0f} %: " + "; ".join(worse)
+        )
+        fix = (
+            "More frames of that kind, fewer epochs, or a method that keeps more of the foundation."
+        )
+        found.append(_notice("warning", "Errors", message, fix=fix))
+    if folder.errors and not quotable(folder.errors):
+        message = (
+            "No test frames were given: the best figures here come from frames that chose the "
+            "epoch, and are optimistic"
+        )
+        found.append(_notice("warning", "Errors", message, fix="Give data.test."))
+    if manifest is not None:
+        said = " ".join(n["message"] for n in found)
+        for text in manifest.warnings:
+            # The run repeats findings and E0 warnings in its own list; once is enough.
+            if text not in said and not any(n["message"] and n["message"] in text for n in found):
+                found.append(_notice("warning", "Run", text))
+        found += [_notice("note", "Method", text) for text in manifest.method.notes]
+    return sorted(found, key=lambda n: _ORDER[n["severity"]])
+
+
+def check_notes(folder: Results) -> list[dict[str, Any]]:
+    """Findings that are merely worth knowing; they stand with the data."""
+    found = folder.manifest.data.findings if folder.manifest is not None else ()
+    return [_of_check(f) for f in found if f.severity == "note"]
+
+
+def _of_check(finding: DataFinding) -> dict[str, Any]:
+    more = max(0, finding.n_frames - len(finding.frames))
+    return _notice(
+        finding.severity,
+        "Data check",
+        finding.message,
+        frames=finding.frames,
+        more=more,
+        fix=finding.fix,
+    )
+
+
+def _notice(
+    severity: str,
+    source: str,
+    message: str,
+    *,
+    frames: Sequence[str] = (),
+    more: int = 0,
+    fix: str = "",
+) -> dict[str, Any]:
+    return {
+        "severity": severity,
+        "source": source,
+        "message": message,
+        "frames": frames,
+        "more": more,
+        "fix": fix,
+    }

@@ -1,0 +1,206 @@
+"""The page of one run: rows and plots poured into the template."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from pestle import __version__
+from pestle.files import write_text
+from pestle.records.ending import WORSE_BY
+from pestle.reports import charts, contents, facts
+from pestle.reports.curves import learning_curves, replay_watched
+from pestle.reports.drift import drift_section
+from pestle.reports.error_tables import error_tables
+from pestle.reports.figures import DARK, Figure, limit_for
+from pestle.reports.flagged import flagged_section
+from pestle.reports.models import REFERENCE, Models, models_of
+from pestle.reports.notices import check_notes, notices
+from pestle.reports.overview import asked, overview
+from pestle.reports.reading import ProtocolResults, Results, read_results
+from pestle.reports.tables import table_rows
+from pestle.reports.verdict import badge, findings, how_to_qualify, verdict
+
+
+def write_report(run_dir: Path, out: Path | None = None) -> Path:
+    """Write the report of a run, or of tests of a model, as one HTML file that needs nothing else.
+
+    Args:
+        run_dir: the folder; whatever it lacks is said on the page.
+        out: the file; `None`: RUN_DIR/report.html.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        PestleError: there is no such folder.
+    """
+    folder = read_results(Path(run_dir))
+    target = Path(out) if out is not None else Path(run_dir) / "report.html"
+    write_text(target, render(folder, models_of(folder)))
+    return target
+
+
+def render(folder: Results, models: Models) -> str:
+    """The page as text."""
+    found, manifest = notices(folder, models), folder.manifest
+    curves = learning_curves(folder)
+    drift = drift_section(folder)
+    sections = protocol_sections(folder, models)
+    flagged = flagged_section(folder.protocols, models)
+    judged, replay, settings = verdict(folder), facts.replay(folder), facts.settings(folder)
+    figures = curves + [f for s in sections for group in s["groups"] for f in group["figures"]]
+    figures += [drift["figure"]] if drift and drift["figure"] else []
+    return render_page(
+        "report.html.j2",
+        index=contents.index(
+            folder, judged, sections, flagged, drift=drift is not None, replay=replay is not None
+        ),
+        briefs=contents.briefs(folder, models, judged, settings, found),
+        draws=bool(figures) or bool(flagged and flagged.viewer),
+        head=overview(folder, models),
+        is_run=folder.is_run,
+        missing=folder.missing,
+        verdict=judged,
+        how_to_qualify=how_to_qualify(folder),
+        asked=asked(folder, models),
+        notices=found,
+        # Without a manifest "no warnings" would be a guess.
+        checked=manifest is not None,
+        worse_by=f"{WORSE_BY * 100:.0f} %",
+        sections=sections,
+        error_tables=error_tables(folder, models),
+        flagged=flagged,
+        curves=curves,
+        from_foundation=not folder.from_scratch,
+        replay_watched=replay_watched(folder),
+        own_labels=facts.own_labels(folder),
+        drift=drift,
+        e0_table=facts.e0_table(folder),
+        e0_diagnostics=facts.e0_diagnostics(folder),
+        e0_comparison=facts.e0_comparison(folder),
+        data=facts.data_table(folder),
+        held_out=manifest is not None and manifest.data.held_out,
+        files=facts.data_files(folder),
+        check_notes=check_notes(folder),
+        method=folder.method_name,
+        low_rank=folder.method is not None and folder.method.low_rank,
+        choice=manifest.method.choice if manifest is not None else None,
+        heads=facts.heads(folder),
+        replay=replay,
+        model_files=facts.model_files(folder),
+        blocks=facts.blocks(folder),
+        foundation=facts.foundation(folder),
+        settings=settings,
+        commands=facts.commands(folder),
+        provenance=facts.provenance(folder),
+        versions=facts.versions(folder),
+    )
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("pestle.reports", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def render_page(template: str, *, draws: bool, **content: Any) -> str:
+    """A page as text.
+
+    Args:
+        template: its file.
+        draws: whether there is something to draw. The library is 4.8 MB.
+        content: what the template names.
+    """
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            version=__version__,
+            plotly=Markup(get_plotlyjs()) if draws else None,
+            dark=DARK,
+            **content,
+        )
+    )
+
+
+def protocol_sections(folder: Results, models: Models) -> list[dict[str, Any]]:
+    """One for each protocol that left results, in order."""
+    limit = limit_for([chart for p in folder.protocols.values() for chart in p.charts])
+    found = []
+    for name, results in folder.protocols.items():
+        judged = folder.verdict.protocols.get(name) if folder.verdict is not None else None
+        figures = charts.figures_of(results.charts, models, f"chart-{name}", limit)
+        small = [f for f in figures if f.shape == "small"]
+        found.append(
+            {
+                "name": name,
+                "title": results.title,
+                "question": results.about.question if results.about is not None else "",
+                "standing": _standing(folder, results),
+                "notes": _notes(results, own_tables=name == "errors"),
+                "badge": badge(judged.level) if judged is not None and judged.level else None,
+                "extent": judged.extent if judged is not None else "",
+                "full_extent": judged.full_extent if judged is not None else None,
+                "found": findings(folder, name),
+                "groups": _groups(figures),
+                "legend": _legend(results.charts, models) if small else [],
+                "left_out": charts.left_out(results.charts),
+                "tables": table_rows(results.tables, models, results.labels),
+                "n_flagged": len(results.flagged),
+            }
+        )
+    return found
+
+
+def _standing(folder: Results, results: ProtocolResults) -> str:
+    """What a reader must know where the verdict does not rest on these very results."""
+    if folder.verdict is None or not folder.verdict.protocols:
+        return ""
+    part = folder.verdict.protocols.get(results.name)
+    if part is None:
+        return "Not part of the verdict: calculated at another time."
+    if part.metrics and part.metrics != results.digest:
+        return "Calculated anew since the verdict, whose findings are about earlier results."
+    return ""
+
+
+def _notes(results: ProtocolResults, *, own_tables: bool) -> list[str]:
+    """What a reader of the numbers must know, unless charts or tables say it already."""
+    said = [chart.caption for chart in results.charts]
+    said += [] if own_tables else [table.note for table in results.tables]
+    return [note for note in results.notes if not any(note in text for text in said)]
+
+
+def _groups(figures: list[Figure]) -> list[dict[str, Any]]:
+    """Figures of one size beside each other, in the order they came."""
+    groups: list[dict[str, Any]] = []
+    for figure in figures:
+        if not groups or groups[-1]["size"] != figure.shape:
+            groups.append({"size": figure.shape, "figures": []})
+        groups[-1]["figures"].append(figure)
+    return groups
+
+
+def _legend(shown: list[Any], models: Models) -> list[dict[str, str]]:
+    """The legend that small charts share."""
+    small = [chart for chart in shown if chart.size == "small"]
+    return [
+        {
+            "label": "reference" if name == REFERENCE else models.label(name),
+            "colour": models.style(name).colour,
+            "dash": models.style(name).dash,
+            "kind": small[0].kind,
+        }
+        for name in charts.potentials_in(small, models)
+    ]

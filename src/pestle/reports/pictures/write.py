@@ -1,0 +1,86 @@
+"""Pictures of a run or of several in a folder: SVG, PDF and CSV of each plot, and its caption."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib import rc_context
+
+from pestle.files import write_bytes, write_text
+from pestle.reports import charts
+from pestle.reports.comparison import figures_of_runs
+from pestle.reports.curves import learning_curves
+from pestle.reports.drift import drift_section
+from pestle.reports.figures import Figure
+from pestle.reports.models import models_of
+from pestle.reports.pictures.data import csv_of
+from pestle.reports.pictures.draw import STYLE, draw
+from pestle.reports.reading import read_results
+
+#: Where captions stand.
+CAPTIONS = "captions.md"
+
+
+def pictures_of_run(folder: Path) -> list[Figure]:
+    """Every plot that the page of a run shows.
+
+    Raises:
+        PestleError: there is no such folder.
+    """
+    results = read_results(folder)
+    models, drift = models_of(results), drift_section(results)
+    figures = learning_curves(results)
+    figures += [drift["figure"]] if drift and drift["figure"] else []
+    for name, protocol in results.protocols.items():
+        figures += charts.figures_of(protocol.charts, models, f"chart-{name}")
+    return figures
+
+
+def pictures_of_comparison(folders: Sequence[Path]) -> list[Figure]:
+    """Every plot that the page of several runs shows.
+
+    Raises:
+        PestleError: there is no such folder.
+    """
+    return figures_of_runs([read_results(folder, drawn=False) for folder in folders])
+
+
+def picture_of(figure: Figure, suffix: str) -> bytes:
+    """A plot as a file; the same data give the same bytes.
+
+    Args:
+        figure: of a page.
+        suffix: svg or pdf.
+    """
+    drawn = io.BytesIO()
+    undated = {"Date": None} if suffix == "svg" else {"CreationDate": None}
+    with rc_context(STYLE):
+        draw(figure).savefig(drawn, format=suffix, dpi=600, metadata=undated)
+    return drawn.getvalue()
+
+
+def write_pictures(figures: Sequence[Figure], out: Path) -> list[Path]:
+    """Write each plot as SVG, PDF and CSV under its name, and captions.md.
+
+    Args:
+        figures: of a page.
+        out: the folder.
+
+    Returns:
+        The files.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    lines = ["# What each picture shows", ""]
+    for figure in figures:
+        for suffix in ("svg", "pdf"):
+            written.append(out / f"{figure.name}.{suffix}")
+            write_bytes(written[-1], picture_of(figure, suffix))
+        written.append(out / f"{figure.name}.csv")
+        write_text(written[-1], csv_of(figure))
+        lines += [f"**{figure.name}** {figure.title}. {figure.caption}".rstrip(), ""]
+    written.append(out / CAPTIONS)
+    write_text(written[-1], "\n".join(lines))
+    return written

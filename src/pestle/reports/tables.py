@@ -1,0 +1,95 @@
+"""Tables of protocols: cells of text as shown, and what they are sorted by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from pestle.protocols.results import Table
+from pestle.records.wording import MISSING, count, is_number, number
+from pestle.reports.models import Models
+
+#: Rows that a page shows of a table, and of all tables of a protocol.
+MAX_ROWS, MAX_ALL_ROWS = 400, 2000
+#: A table with more rows scrolls in a box of its own.
+TALL = 24
+#: Letters after which a text goes on in the next line.
+READABLE = 36
+
+
+def table_rows(
+    tables: Sequence[Table], models: Models, labels: dict[str, str]
+) -> list[dict[str, Any]]:
+    """Title, columns and rows of each table.
+
+    Args:
+        tables: of one protocol.
+        models: styles of the potentials.
+        labels: potential → what a reader is told, as this protocol has it.
+    """
+    left, found = MAX_ALL_ROWS, []
+    for given in tables:
+        if not given.columns or not given.rows:
+            continue
+        table = _without_repeats(given)
+        rows = table.rows[: min(MAX_ROWS, left)]
+        left -= len(rows)
+        found.append(
+            {
+                "title": table.title,
+                "note": table.note,
+                "columns": [
+                    {
+                        "heading": c.heading,
+                        "unit": c.unit,
+                        "number": c.digits is not None,
+                        "letters": _letters([row[k] for row in rows]),
+                    }
+                    for k, c in enumerate(table.columns)
+                ],
+                "rows": [
+                    [
+                        _cell(value, column.digits, models, labels)
+                        for value, column in zip(row, table.columns, strict=True)
+                    ]
+                    for row in rows
+                ],
+                "total": len(table.rows),
+                "cut": len(rows) < len(table.rows),
+                "tall": len(rows) > TALL,
+            }
+        )
+    return found
+
+
+def _without_repeats(table: Table) -> Table:
+    """A table without rows of the group `all` that say what the rows of another group do, and
+    without columns in which nothing stands."""
+    others = [row[1:] for row in table.rows if row[0] != "all"]
+    rows = [row for row in table.rows if row[0] != "all" or row[1:] not in others]
+    full = [k for k, _ in enumerate(table.columns) if any(row[k] not in (None, "") for row in rows)]
+    columns = [table.columns[k] for k in full]
+    return replace(table, columns=columns, rows=[[row[k] for k in full] for row in rows])
+
+
+def _letters(cells: Sequence[Any]) -> int:
+    """Width of a column of text: that of its longest, up to what is read with ease."""
+    return min(max((len(v) for v in cells if isinstance(v, str)), default=0), READABLE)
+
+
+def _cell(value: Any, digits: int | None, models: Models, labels: dict[str, str]) -> dict[str, Any]:
+    """Text; `sort`: the value itself where it is a number; `colour` of a potential."""
+    cell: dict[str, Any] = {"text": MISSING, "sort": None, "colour": None}
+    if value is None:
+        return cell
+    if isinstance(value, bool):
+        return cell | {"text": "yes" if value else "no"}
+    if is_number(value):
+        text = count(value) if isinstance(value, int) else number(value, digits or 4)
+        return cell | {"text": text, "sort": repr(value)}
+    text = str(value)
+    if text in models.labels:
+        colour = models.style(text).colour
+        return cell | {"text": labels.get(text) or models.label(text), "colour": colour}
+    return cell | {"text": text}

@@ -1,0 +1,142 @@
+"""The verdict as rows: what was found, what was not tested, what the quick settings left out."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from pestle.progress import duration
+from pestle.records.verdict import CountedFinding, Verdict
+from pestle.records.wording import MISSING, number
+from pestle.reports.reading import Results, protocol_title
+
+#: Level → word, sign, kind of colour. The word and the shape say it without the colour.
+LEVELS = {
+    "fail": ("FAIL", "✕", "bad"),
+    "concern": ("CONCERN", "!", "warn"),
+    "incomplete": ("INCOMPLETE", "?", "open"),
+    "pass": ("PASS", "✓", "good"),
+}
+#: Scope → what the model is meant for.
+SCOPES = {
+    "narrow": "narrow: configurations like those of the data",
+    "broad": "broad: also configurations unlike those of the data",
+}
+
+
+def badge(level: str) -> dict[str, str]:
+    """Word, sign and colour of a level."""
+    word, sign, kind = LEVELS[level]
+    return {"word": word, "sign": sign, "kind": kind}
+
+
+def verdict(folder: Results) -> dict[str, Any] | None:
+    """Everything about the verdict; `None` where the model was not qualified."""
+    found = folder.verdict
+    if found is None:
+        return None
+    shipped = found.thresholds == "shipped"
+    rows = findings(folder)
+    passed = [row for row in rows if row["level"] == "pass"]
+    open_ones = [row for row in rows if row["level"] != "pass"]
+    return {
+        "badge": badge(found.verdict),
+        "sentence": conclusion(found),
+        "scope": SCOPES[found.scope],
+        "scope_name": found.scope,
+        "quick": found.quick,
+        "thresholds": "those that Pestle ships" if shipped else found.thresholds,
+        "tally": _tally(rows),
+        "counting": [row for row in open_ones if row["counts"]],
+        "beyond": [row for row in open_ones if not row["counts"]],
+        "passed": passed,
+        "use": found.use.lines if found.use is not None else {},
+        "not_tested": [
+            {
+                "title": protocol_title(entry.protocol),
+                "needed": entry.needed,
+                "why": entry.why,
+                "how": entry.how,
+            }
+            for entry in sorted(found.not_tested, key=lambda entry: not entry.needed)
+        ],
+        "tested": _tested(folder, found),
+    }
+
+
+def conclusion(found: Verdict) -> str:
+    """The verdict's sentence without the finding that it quotes, which the page tells below."""
+    for finding in found.findings:
+        before, quoted, _ = found.sentence.partition(finding.sentence)
+        if finding.sentence and quoted and before.strip():
+            return before.strip()
+    return found.sentence
+
+
+def _tally(rows: list[dict[str, Any]]) -> str:
+    """`1 fail, 2 concerns, 13 passes`."""
+    numbers = {level: sum(row["level"] == level for row in rows) for level in LEVELS}
+    return ", ".join(
+        f"{n} {level}{'' if n == 1 else 'es' if level == 'pass' else 's'}"
+        for level, n in numbers.items()
+        if n
+    )
+
+
+def how_to_qualify(folder: Results) -> str:
+    """The command that gives this folder a verdict."""
+    scope = folder.setting("scope")
+    scope = scope if scope in SCOPES else "narrow|broad"
+    return f"pestle qualify {shlex.quote(str(folder.path))} --scope {scope}"
+
+
+def findings(folder: Results, protocol: str | None = None) -> list[dict[str, Any]]:
+    """Findings, of one protocol or of all: those that count first, of these the worst."""
+    if folder.verdict is None:
+        return []
+    order = list(LEVELS)
+    found = sorted(folder.verdict.findings, key=lambda f: (not f.counts, order.index(f.level)))
+    scope = folder.verdict.scope
+    return [
+        {
+            "anchor": f"finding-{k}",
+            "badge": badge(f.level),
+            "level": f.level,
+            "counts": f.counts,
+            "protocol": f.protocol,
+            "title": protocol_title(f.protocol),
+            "linked": f.protocol in folder.protocols,
+            "sentence": f.sentence,
+            "quantity": f.quantity,
+            "value": figure_of(f),
+            "limit": f.limit,
+            "aside": "" if f.counts else f"does not count for the {scope} scope",
+        }
+        for k, f in enumerate(found, start=1)
+        if protocol is None or f.protocol == protocol
+    ]
+
+
+def figure_of(finding: CountedFinding) -> str:
+    """The figure of a finding with its unit; an em dash for none."""
+    if finding.value is None:
+        return MISSING
+    return f"{number(finding.value)} {finding.unit}".strip()
+
+
+def _tested(folder: Results, found: Verdict) -> list[dict[str, Any]]:
+    """Protocols that were run: outcome, extent and time; what full settings would calculate."""
+    seconds = folder.timings.seconds if folder.timings is not None else {}
+    return [
+        {
+            "title": protocol_title(name),
+            "link": f"protocol-{name}" if name in folder.protocols else "",
+            "badge": badge(part.level) if part.level else None,
+            "needed": "yes" if part.needed else "no",
+            "extent": part.extent or MISSING,
+            "full": part.full_extent,
+            "time": duration(seconds[name]) if name in seconds else MISSING,
+            "seconds": seconds.get(name),
+        }
+        for name, part in found.protocols.items()
+    ]
