@@ -207,7 +207,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(pestle: Any, tmp_path: Path)
     words = ["finetune", "-f", "pestle-seed0", "--data", TRAIN, "-o", "run", "--dry-run"]
     code, out, err = pestle(*words)
     assert code == 0 and not list(tmp_path.iterdir())
-    assert out.count("\n") <= 15 and "read train: 58 frames" in err
+    assert out.count("\n") <= 15 and "read train: 54 frames of 6 atoms and 4 isolated atoms" in err
     for expected in ("Table 7", "updates at most", "memory", "isolated", "--verbose"):
         assert expected in out
     code, out, _ = pestle(*words, "--verbose")

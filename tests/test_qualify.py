@@ -210,3 +210,8 @@ def test_mistakes_are_one_line(changed, match: str, copper: str, tmp_path: Path)
         qualify(**(asked | changed))
     assert "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_is_nowhere_is_said_before_the_scope_is_asked_for() -> None:
+    with pytest.raises(PestleError, match="'runs/none'"):
+        qualify("runs/none")

@@ -55,7 +55,7 @@ def test_a_run_is_short_and_its_log_holds_everything(
 ) -> None:
     out, err = typed(*few)
     lines = said_by(err)
-    assert lines[0].startswith("read train: 6 frames")
+    assert lines[0].startswith("read train: 2 frames of 6 atoms and 4 isolated atoms")
     assert len(lines) + out.count("\n") < 35
     assert out.count("frames") == 1, "one table of errors for all sets"
     assert [line.partition(":")[0] for line in lines[-3:]] == ["learned", "breadth", "next"]

@@ -222,3 +222,13 @@ def test_real_runs_of_a_killed_study_end_like_undisturbed_ones(tmp_path: Path) -
 
     assert len(errors("whole")) == 4
     assert errors("killed") == errors("whole")
+
+
+def test_a_misspelt_command_is_named(capsys: pytest.CaptureFixture, monkeypatch) -> None:
+    from pestle import cli
+
+    monkeypatch.setattr(sys, "argv", ["pestle", "study", "statuss", "none.yaml"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    said = capsys.readouterr().err
+    assert stop.value.code == 2 and "'statuss'" in said and "'status'" in said

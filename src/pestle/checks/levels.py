@@ -174,7 +174,8 @@ def mixed_finding(
         f"groups {spread:.2g} eV/atom): several levels of theory?",
         others,
         fix="Keep one level of theory: mark the frames of each (head=…) and choose with --select "
-        "head=…; if these are different phases labelled alike, all is well.",
+        "head=…; if these are different phases, molecules or sides of a reaction labelled "
+        "alike, all is well.",
     )
 
 

@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from pestle.cli.options import Json, Trust
+from pestle.errors import PestleError, near_name
 
 
 class _RunsByDefault(TyperGroup):
@@ -16,6 +17,13 @@ class _RunsByDefault(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
+            near = near_name(args[0], list(self.commands))
+            if near and not Path(args[0]).exists():
+                raise PestleError(
+                    f"there is no command '{args[0]}'",
+                    where="pestle study",
+                    fix=f"Did you mean '{near}'?",
+                )
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
@@ -23,7 +31,8 @@ class _RunsByDefault(TyperGroup):
 app = typer.Typer(
     cls=_RunsByDefault,
     no_args_is_help=True,
-    help="A matrix of runs with their tests, here or on a cluster: pestle study STUDY.yaml.",
+    help="A matrix of runs with their tests, here or on a cluster: `pestle study STUDY.yaml`, with "
+    "the options of `pestle study run`.",
 )
 
 StudyPath = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study.")]

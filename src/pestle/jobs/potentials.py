@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from pestle.errors import PestleError
+from pestle.errors import PestleError, nearest
 from pestle.foundations import catalogue
 from pestle.foundations.devices import DTYPES, find_device
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD
@@ -106,6 +106,22 @@ def contenders(
         replay_heads=tuple(replay),
         labels={found[1].name: f"{found[1].name} (foundation)"} if against else {},
     )
+
+
+def require_model(name: str) -> None:
+    """Refuse a model that is nowhere, before anything else is asked of the user.
+
+    Raises:
+        PestleError: the name is no catalogue name, file, folder or calculator.
+    """
+    if name.startswith(CALCULATOR) or catalogue.find(name) is not None:
+        return
+    if not Path(name).expanduser().exists():
+        raise PestleError(
+            f"there is no model, file or folder '{name}'",
+            where="model",
+            fix=f"{nearest(name, catalogue.names())} `pestle models` lists the names.".lstrip(),
+        )
 
 
 def named_by_file(name: str, file: Path, option: str) -> str:

@@ -13,7 +13,7 @@ from pestle.errors import PestleError
 from pestle.files import CannotWrite, Damaged, sha256
 from pestle.foundations.interface import TARGET_HEAD
 from pestle.foundations.safe_files import CARD
-from pestle.jobs.potentials import Contenders, contenders, file_name, named_by_file
+from pestle.jobs.potentials import Contenders, contenders, file_name, named_by_file, require_model
 from pestle.jobs.probe import elements_for, run_protocol
 from pestle.jobs.qualify_inputs import OfRun, read_given, read_run
 from pestle.jobs.qualify_next import next_step
@@ -137,6 +137,8 @@ def qualified(asked: Request) -> Qualification:
     """The same of a request."""
     limits = read_thresholds(Path(asked.thresholds) if asked.thresholds is not None else None)
     run = read_run(asked.model, with_data=HELD_OUT.name not in asked.files)
+    if run is None:
+        require_model(asked.model)
     scope = scope_of(asked.scope, run)
     folder = Path(asked.out) if asked.out is not None else _folder(asked.model, run)
     require_folder(folder)

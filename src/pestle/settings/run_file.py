@@ -253,7 +253,7 @@ def read_run_file(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise PestleError("not a text file", where=str(path)) from None
     except OSError as error:
-        raise PestleError(f"cannot read the run file ({error.strerror})", where=str(path)) from None
+        raise PestleError(f"cannot be read ({error.strerror})", where=str(path)) from None
     except yaml.YAMLError as error:
         raise PestleError(f"not a YAML file: {error}", where=str(path)) from None
     if not isinstance(tree, dict):

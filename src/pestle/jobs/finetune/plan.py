@@ -26,6 +26,7 @@ from pestle.records.manifest import (
     Setting,
     SplitSummary,
 )
+from pestle.records.wording import counted
 from pestle.settings.run import RunSettings, walk
 from pestle.structures.frame import Frame
 
@@ -323,7 +324,10 @@ def _split_line(summary: SplitSummary) -> str:
         size = f" of {low} atoms" if low == high else f" of {low}–{high} atoms"
     elements = " ".join(summary.elements)
     known = ", ".join(f"{count} {name}" for name, count in summary.labels.items() if count)
-    return f"{summary.n_frames:>5} frames{size}; {elements}; labels: {known or 'none'}"
+    alone = summary.n_isolated_atoms
+    atoms = f" and {counted(alone, 'isolated atom')}" if alone else ""
+    frames = f"{summary.n_frames - alone:>5} frames{size}{atoms}"
+    return f"{frames}; {elements}; labels: {known or 'none'}"
 
 
 def _short(value: Any) -> str:
