@@ -113,7 +113,7 @@ START = ["finetune", "-f", "pestle-seed0", "--data", TRAIN, "-o", "run"]
         (["finetune", "-f", "medium-omat", "--data", TRAIN, "-o", "run"], "medium-omat-0"),
         (["finetune", "-f", "pestle-seed0", "--data", "nope.xyz", "-o", "run"], "no such file"),
         (["finetune", "-f", "pestle-seed0", "--data", "*.xyz", "-o", "run"], "matches no file"),
-        (["finetune", "nope.yaml", "-o", "run"], "run file"),
+        (["finetune", "nope.yaml", "-o", "run"], "nope.yaml: cannot be read"),
         (["finetune", "--set", "lr=1", "-o", "run"], "train.lr"),
         (["finetune", "--set", "train.lr", "-o", "run"], "NAME=VALUE"),
         (["finetune", "--set", "train.lr=fast", "-o", "run"], "train.lr"),

@@ -192,7 +192,7 @@ def test_an_option_that_does_not_exist_is_refused_by_name() -> None:
     [
         ({"scope": "wide"}, "unknown scope 'wide'"),
         ({"scope": None}, "not known what the model is for"),
-        ({"model": "nowhere"}, "no foundation, file or folder"),
+        ({"model": "nowhere"}, "no model, file or folder"),
         ({"data": ["nowhere.xyz"]}, "nowhere.xyz"),
         ({"run_too": ["rs"]}, "no protocol 'rs'"),
         ({"run_too": ["md"], "leave_out": ["md"]}, "md shall be run and left out"),
