@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from pestle.errors import PestleError
 from pestle.foundations.prediction import FramePrediction
 from pestle.metrics import errors_by_group, frame_errors
@@ -17,7 +19,7 @@ from pestle.protocols.distributions import distribution, violins
 from pestle.protocols.errors import DECLARATION
 from pestle.protocols.errors.findings import assess
 from pestle.protocols.errors.numbers import ErrorsNumbers
-from pestle.protocols.errors.parity import parity_charts, parity_points
+from pestle.protocols.errors.parity import e0_sums, parity_charts, parity_points
 from pestle.protocols.potential import Potential
 from pestle.protocols.predictions import (
     calculate_predictions,
@@ -116,8 +118,11 @@ def analyse(
             for title, (members, compared) in parts.items()
         },
         parity={
-            title: {name: parity_points(members, of_set) for name, of_set in compared.items()}
+            title: {
+                name: parity_points(members, of_set, levels) for name, of_set in compared.items()
+            }
             for title, (members, compared) in parts.items()
+            for levels in [_common_levels(compared)]
         },
         held_out=list(inputs.sets),
         notes=notes,
@@ -130,6 +135,16 @@ def _in_order(raws: Mapping[str, RawFolder], inputs: Inputs) -> list[str]:
     others = [name for name in raws if name not in (inputs.candidate, inputs.baseline)]
     first = [inputs.baseline] if inputs.baseline is not None else []
     return [*first, *others, inputs.candidate]
+
+
+def _common_levels(compared: Mapping[str, Sequence[FramePrediction]]) -> list[float]:
+    """Sum of the E0s of each frame, eV: those of the candidate, which is the last; of another
+    potential where the candidate has none or its prediction is not finite."""
+    sums = np.array([e0_sums(predictions) for predictions in reversed(compared.values())])
+    known = np.isfinite(sums) & (sums != 0.0)
+    first = known.argmax(axis=0)[None]
+    found: list[float] = np.take_along_axis(sums, first, axis=0)[0].tolist()
+    return found
 
 
 def _energy_rmse(frames: Sequence[Frame], predictions: Sequence[FramePrediction]) -> float | None:
@@ -147,8 +162,7 @@ def charts(measured: Measured[ErrorsNumbers]) -> list[Chart]:
     numbers = measured.numbers
     found = violins({name: numbers.distribution[name] for name in numbers.held_out})
     for name, by_model in numbers.parity.items():
-        about = measured.about
-        found += parity_charts(name, by_model, numbers.sets[name], about.labels, about.baseline)
+        found += parity_charts(name, by_model, numbers.sets[name], measured.about.labels)
     return found
 
 
