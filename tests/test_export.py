@@ -435,13 +435,13 @@ def pestle(monkeypatch, capsys, *words):
         (["--to", "lammps-kokkos"], "lammps-mliap, lammps-torchscript"),
         (["--to", "ase", "--head", "pt_haed"], "Did you mean 'pt_head'?"),
         (["--to", "ase", "--dtype", "half"], "unknown dtype 'half'"),
-        (["--to", "ase", "-o", "there.model"], "there.model: is there already"),
-        (["--to", "lammps", "-o", "there"], "there/mine-lammps.pt: is there already"),
+        (["--to", "ase", "-o", "there.model"], "there.model: exists already"),
+        (["--to", "lammps", "-o", "there"], "there/mine-lammps.pt: exists already"),
         (["--to", "ase", "-o", "there.model/sub"], "there.model: is a file, not a folder"),
         (["--to", "ase", "-o", "a.pt"], "a.pt: is the name of a file"),
         (["--to", "lammps", "-o", "a.model"], "a.model: is the name of a file"),
         (["--to", "lammps", "--all-heads"], "a file for LAMMPS holds one head"),
-        (["--to", "ase", "--all-heads", "--head", "pt_head"], "only one can be called so"),
+        (["--to", "ase", "--all-heads", "--head", "pt_head"], "only one can have this name"),
     ],
 )
 def test_mistakes_are_said_in_one_line(tmp_path, monkeypatch, capsys, words, message):

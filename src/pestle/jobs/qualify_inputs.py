@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pestle.errors import PestleError
 from pestle.jobs.old_frames import read_old
-from pestle.jobs.probe import read_sets
+from pestle.jobs.probe_inputs import read_sets
 from pestle.protocols.base import Sets
 from pestle.protocols.declaration import HELD_OUT, ISOLATED_ATOMS, Declaration
 from pestle.records.folder import RunFolder
@@ -21,7 +21,14 @@ from pestle.structures.splits import read_splits
 
 @dataclass(frozen=True)
 class OfRun:
-    """Settings, manifest, held-out frames and isolated atoms of a run folder."""
+    """The run that made a model.
+
+    Attributes:
+        folder: the run folder.
+        settings, manifest: its settings and its manifest.
+        held_out: set → frames that were not trained on.
+        isolated: isolated atoms of the data.
+    """
 
     folder: Path
     settings: RunSettings

@@ -9,7 +9,7 @@ from pathlib import Path
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
 from pestle.jobs.finetune.preparation import Prepared
 from pestle.jobs.potentials import Contenders
-from pestle.jobs.probe import measured, write_results
+from pestle.jobs.protocol_run import measured, write_results
 from pestle.metrics import ALL
 from pestle.protocols.against_labels import labels_are_its_own
 from pestle.protocols.base import Inputs
