@@ -73,7 +73,7 @@ def verdict_of(
 
 
 def write_to_card(verdict: Verdict, path: Path) -> None:
-    """Write the verdict into the card of a model, which stays with the model outside its run folder.
+    """Write the verdict into the card of a model, which stays with a model without its run folder.
 
     Args:
         verdict: the verdict on the target head.

@@ -20,9 +20,9 @@ from pestle.foundations.capabilities import arithmetic_of
 from pestle.foundations.dispersion import dispersion_of
 from pestle.jobs.finetune.continuing import offer_of
 from pestle.jobs.finetune.data_settings import OF_SUBSET, data_files
+from pestle.jobs.finetune.decisions import explained_settings, trainable_blocks
 from pestle.jobs.finetune.judging import FINE_TUNED
 from pestle.jobs.finetune.parent import ancestry_of
-from pestle.jobs.finetune.plan import explained_settings, trainable_blocks
 from pestle.jobs.finetune.preparation import Prepared
 from pestle.records.card import OfRun
 from pestle.records.ending import Ending
@@ -43,7 +43,7 @@ from pestle.records.parts import AtomicEnergies, File, FoundationFacts
 from pestle.structures.frame import Frame
 from pestle.structures.reading import expand_paths
 
-#: Digits of a run's hash that are its name among runs.
+#: Number of digits of a run's hash that are used as its id.
 RUN_ID_DIGITS = 16
 
 
@@ -120,7 +120,7 @@ def describe(prepared: Prepared, command: str, identity: str) -> Manifest:
 
 
 def _subset(prepared: Prepared) -> Subset | None:
-    """The part of the training frames that is trained on; `None` for all of them."""
+    """Return the subset of the training frames that the run uses; `None` for all of them."""
     data, splits = prepared.settings.data, prepared.data.fresh
     if not data.takes_subset:
         return None
@@ -136,7 +136,7 @@ def _energies(e0s: ReferenceEnergies) -> AtomicEnergies:
 
 
 def _replay(prepared: Prepared) -> ReplayFacts | None:
-    """The replay set of a run."""
+    """Return the facts about the replay set; `None` for methods without one."""
     replay = prepared.replay
     if replay is None:
         return None
@@ -150,6 +150,7 @@ def _replay(prepared: Prepared) -> ReplayFacts | None:
 
 
 def _element_note(prepared: Prepared) -> list[str]:
+    """Return a note if the model keeps only some elements of the foundation."""
     kept, all_of_them = len(prepared.start.elements), len(prepared.foundation.elements)
     if kept == all_of_them:
         return []
@@ -192,6 +193,7 @@ def card_after_training(
 
 
 def _card_of(prepared: Prepared, manifest: Manifest, epoch: int | float) -> OfRun:
+    """Return what the card has in common during and after training."""
     return OfRun(
         run_id=manifest.run_id,
         ancestry=manifest.ancestry,
