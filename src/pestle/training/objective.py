@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from pestle.foundations.interface import Foundation, Prediction
+from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import (
     FramePrediction,
     batches_by_edges,
@@ -113,15 +113,8 @@ class Objective:
             terms = [replace(t, counts=counts) for t in terms]
         losses = [t.loss(w) for t, (_, w) in zip(terms, parts, strict=True)]
         loss = losses[0] if len(losses) == 1 else losses[0] + losses[1]
-        if not penalties:
-            return loss
-        return self._with_penalties(loss, said[-1] if replay is not None else None, replay)
-
-    def _with_penalties(
-        self, loss: torch.Tensor, of_replay: Prediction | None, replay: GraphBatch | None
-    ) -> torch.Tensor:
-        """Add the penalties of the keepers to a loss."""
-        for keeper in self.keepers:
+        of_replay = said[-1] if replay is not None else None
+        for keeper in self.keepers if penalties else ():
             penalty = keeper.penalty(of_replay, replay)
             if penalty is not None:
                 loss = loss + penalty
