@@ -195,7 +195,7 @@ def _labeller(
         }
         if any(used.values()):
             raise PestleError(
-                "is an option for models; it has no effect on a calculator",
+                "is for models; it has no effect on a calculator",
                 where=next(name for name in used if used[name]),
             )
         return CalculatorLabeller(calculator)

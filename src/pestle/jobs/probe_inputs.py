@@ -106,7 +106,7 @@ def elements_for(
     if known is not None and len(known) <= 8:
         return tuple(sorted(known))
     raise PestleError(
-        "it is not known for which elements the model will be used",
+        "it is not known which elements the model will be used for",
         where="elements",
         fix="Give --elements H,C,O or --data FILES.",
     )
