@@ -6,14 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pestle.cli.options import (
-    EnergyKey,
-    FoundationOption,
-    Head,
-    Json,
-    Select,
-    Trust,
-)
+from pestle.cli.options import EnergyKey, FoundationOption, Head, Json, Select, Trust
 
 
 def command(

@@ -83,7 +83,11 @@ def findings_table(findings: Sequence[Finding], title: str = "findings") -> Tabl
 
 
 def not_tested_table(entries: Sequence[NotTested]) -> Table:
-    """Return a table of what was not tested: protocol, whether it is needed, why, how to do it."""
+    """Return a table of what was not tested: protocol, whether it is needed, why, how to do it.
+
+    Args:
+        entries: protocols that did not run.
+    """
     table = Table(title="not tested", title_justify="left", box=box.SIMPLE)
     for heading in ("protocol", "needed", "why", "how"):
         table.add_column(heading)

@@ -23,7 +23,11 @@ _OPTIONAL = {"isolated_atoms", "broken", "unknown_elements", "unlabelled"}
 
 
 def pool_table(made: ReplaySet) -> Table:
-    """Return a table with one row per pool: its number of structures after every step."""
+    """Return a table with one row per pool: its number of structures after every step.
+
+    Args:
+        made: the replay set.
+    """
     rows = made.to_json()["pools"]
     shown = [name for name in _COLUMNS if name not in _OPTIONAL or any(r[name] for r in rows)]
     table = Table(title="replay set (structures)", title_justify="left")
@@ -38,7 +42,11 @@ def pool_table(made: ReplaySet) -> Table:
 
 
 def replay_lines(made: ReplaySet) -> list[str]:
-    """Return lines on the elements of the set, how it was made, and warnings."""
+    """Return lines on the elements of the set, how it was made, and warnings.
+
+    Args:
+        made: the replay set.
+    """
     content = made.to_json()
     lines = [
         f"elements of {row['pool']}: {_counts(row['structures_by_element'])}"

@@ -90,6 +90,9 @@ def described(
 def level_of_labels(frames: Sequence[Frame]) -> str:
     """Return the level of theory that the files state, e.g. `functional=PBE, basis=def2-SVP`; empty
     if they state none.
+
+    Args:
+        frames: frames as read.
     """
     found = []
     for key in THEORY_KEYS:

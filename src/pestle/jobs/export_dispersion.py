@@ -40,6 +40,9 @@ def calculator(**options):
 def require_absent(path: Path) -> None:
     """Check that a file to write does not exist.
 
+    Args:
+        path: the file.
+
     Raises:
         PestleError: it exists.
     """
@@ -50,7 +53,11 @@ def require_absent(path: Path) -> None:
 
 
 def script_beside(model: Path) -> Path:
-    """Return the path of the script for a model file; Python can import its name."""
+    """Return the path of the script for a model file; Python can import its name.
+
+    Args:
+        model: file of the model.
+    """
     name = re.sub(r"\W", "_", model.stem)
     return model.with_name(f"{'_' * name[:1].isdigit()}{name}_d3.py")
 

@@ -9,9 +9,7 @@ from pestle.foundations import catalogue
 from pestle.foundations.backends import known_backends
 from pestle.foundations.capabilities import LammpsFiles, OwnFile, require
 from pestle.foundations.interface import Foundation
-from pestle.jobs.export_dispersion import (
-    require_absent,
-)
+from pestle.jobs.export_dispersion import require_absent
 from pestle.records.folder import require_file
 
 

@@ -153,7 +153,12 @@ def _key(
 
 
 def write_flagged(path: Path, flagged: Sequence[Flagged]) -> None:
-    """Write flagged structures as extended XYZ; without any, the file is removed."""
+    """Write flagged structures as extended XYZ; without any, the file is removed.
+
+    Args:
+        path: file to write.
+        flagged: the structures, with the potential and the reason.
+    """
     if not flagged:
         path.unlink(missing_ok=True)
         return

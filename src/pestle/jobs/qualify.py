@@ -31,10 +31,7 @@ from pestle.protocols.thresholds import read_thresholds
 from pestle.protocols.verdict import needed_by
 from pestle.records.folder import RunFolder, now, require_folder
 from pestle.records.timings import Timings
-from pestle.records.verdict import (
-    NotTested,
-    Verdict,
-)
+from pestle.records.verdict import NotTested, Verdict
 from pestle.reports import write_report
 from pestle.views import Shown, Table
 

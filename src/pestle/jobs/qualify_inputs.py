@@ -50,7 +50,11 @@ class Given:
     typed: frozenset[str]
 
     def of(self, declared: Declaration) -> Sets:
-        """Return the sets that a protocol receives."""
+        """Return the sets that a protocol receives.
+
+        Args:
+            declared: the protocol.
+        """
         taken = declared.takes
         while taken is not None and not self.sets.get(taken.name):
             taken = taken.otherwise
@@ -59,6 +63,9 @@ class Given:
     def lacking(self, declared: Declaration) -> tuple[str, str] | None:
         """Explain why a protocol cannot run with these structures, and what is missing; `None`
         if it can.
+
+        Args:
+            declared: the protocol.
         """
         taken = declared.takes
         if taken is None or not taken.lacking or self.of(declared):

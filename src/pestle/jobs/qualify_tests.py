@@ -19,12 +19,7 @@ from pestle.progress import detail, duration, say, stage
 from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.thresholds import Threshold
 from pestle.protocols.zero_step.gate import assess_gate
-from pestle.records.verdict import (
-    Finding,
-    NotTested,
-    TestedProtocol,
-    worst,
-)
+from pestle.records.verdict import Finding, NotTested, TestedProtocol, worst
 from pestle.settings.probe import ProbeSettings
 
 

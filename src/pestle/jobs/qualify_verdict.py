@@ -16,10 +16,7 @@ from pestle.progress import warn
 from pestle.protocols.verdict import conclude, in_order, use_of
 from pestle.records.card import Card, VerdictInWords
 from pestle.records.folder import versions
-from pestle.records.verdict import (
-    CountedFinding,
-    Verdict,
-)
+from pestle.records.verdict import CountedFinding, Verdict
 from pestle.settings.scope import Scope
 
 

@@ -131,7 +131,11 @@ def write_broad(
 
 
 def read_broad(folder: RunFolder) -> Stored:
-    """Read the files of `write_broad`; a missing file gives an empty list."""
+    """Read the files of `write_broad`; a missing file gives an empty list.
+
+    Args:
+        folder: folder of the run.
+    """
 
     def frames(path: Path) -> list[Frame]:
         return read_frames([str(path)]).frames if path.is_file() else []

@@ -6,10 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from pestle.checks.report import CheckFinding
 from pestle.checks.summary import summary_of
-from pestle.records.manifest import (
-    DataFinding,
-    SplitSummary,
-)
+from pestle.records.manifest import DataFinding, SplitSummary
 from pestle.records.wording import counted
 from pestle.structures.frame import Frame
 
@@ -31,7 +28,11 @@ def read_lines(splits: Mapping[str, Sequence[Frame]]) -> list[str]:
 
 
 def reading_notes(notes: Sequence[CheckFinding | DataFinding]) -> list[str]:
-    """Return what was not read from the files, or was read under another name."""
+    """Return what was not read from the files, or was read under another name.
+
+    Args:
+        notes: notes of the checks.
+    """
     said = [item for item in notes if item.code in OF_READING]
     return [f"{item.message}. {item.fix}".rstrip() for item in said]
 

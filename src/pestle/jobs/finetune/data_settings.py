@@ -19,7 +19,11 @@ OF_SUBSET = ("train_fraction", "train_count", "subset_seed")
 
 
 def data_files(data: DataSettings) -> list[tuple[str, Sequence[str]]]:
-    """Return split and patterns of files for each split that has files."""
+    """Return split and patterns of files for each split that has files.
+
+    Args:
+        data: settings of the data.
+    """
     return [
         (n, p) for n, p in (("train", data.train), ("valid", data.valid), ("test", data.test)) if p
     ]

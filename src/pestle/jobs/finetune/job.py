@@ -20,10 +20,7 @@ from pestle.jobs.finetune.first_updates import fix_length, settle_rate, step_pla
 from pestle.jobs.finetune.interpolation import save_child
 from pestle.jobs.finetune.plan import plan_lines, short_plan
 from pestle.jobs.finetune.preparation import Prepared, prepare
-from pestle.jobs.finetune.record import (
-    describe,
-    run_identity,
-)
+from pestle.jobs.finetune.record import describe, run_identity
 from pestle.jobs.finetune.result import Plan, Run
 from pestle.jobs.finetune.resuming import going_on
 from pestle.jobs.finetune.train_and_judge import train_and_judge, write_best
@@ -33,12 +30,7 @@ from pestle.locks import locked_folder
 from pestle.progress import Recorder, conclude, detail, recording, say, stage, warn
 from pestle.progress import show as show_line
 from pestle.records.folder import RunFolder, hardware, require_folder
-from pestle.records.manifest import (
-    Gate,
-    Manifest,
-    ManifestFile,
-    Preparation,
-)
+from pestle.records.manifest import Gate, Manifest, ManifestFile, Preparation
 from pestle.records.metrics import MetricsLine
 from pestle.settings.run import RunSettings
 from pestle.settings.run_file import from_names, write_run_file

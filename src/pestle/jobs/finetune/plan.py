@@ -10,14 +10,7 @@ from pestle.adaptation import METHODS
 from pestle.jobs.finetune.data_lines import reading_notes, split_line
 from pestle.jobs.finetune.keepers import KEEPERS
 from pestle.progress import duration
-from pestle.records.manifest import (
-    Gate,
-    Manifest,
-    MethodFacts,
-    Plan,
-    RateProbe,
-    ReplayFacts,
-)
+from pestle.records.manifest import Gate, Manifest, MethodFacts, Plan, RateProbe, ReplayFacts
 
 
 def plan_lines(manifest: Manifest) -> list[str]:
@@ -172,7 +165,11 @@ def short_plan(manifest: Manifest) -> list[str]:
 
 
 def dispersion_line(manifest: Manifest) -> str:
-    """Describe whether the labels and the foundation's training data include dispersion."""
+    """Describe whether the labels and the foundation's training data include dispersion.
+
+    Args:
+        manifest: the manifest before training.
+    """
     data, foundation = manifest.data, manifest.foundation
     words = {
         "included": "the foundation holds it",
@@ -190,7 +187,12 @@ def dispersion_line(manifest: Manifest) -> str:
 
 
 def probe_lines(probe: RateProbe | None, plan: Plan) -> list[str]:
-    """Describe the cost of the search for a learning rate; empty if there was none."""
+    """Describe the cost of the search for a learning rate; empty if there was none.
+
+    Args:
+        probe: result of the search; `None` if there was none.
+        plan: the plan of the run.
+    """
     if probe is None:
         return []
     rates = ", ".join(f"{trial.rate:g}" for trial in probe.trials)

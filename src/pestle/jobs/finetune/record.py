@@ -214,6 +214,9 @@ def run_identity(prepared: Prepared) -> str:
 
     It depends on the settings and on the content of data, E0s and foundation, but not on file
     names.
+
+    Args:
+        prepared: the run.
     """
     settings = prepared.settings
     data = [[sha256(p) for p in expand_paths(files)] for _, files in data_files(settings.data)]
@@ -258,7 +261,11 @@ def run_identity(prepared: Prepared) -> str:
 
 
 def frames_digest(frames: Sequence[Frame]) -> str:
-    """Return a hash of structures and labels; it depends on their order."""
+    """Return a hash of structures and labels; it depends on their order.
+
+    Args:
+        frames: the structures; energies in eV, forces in eV/Å, stress in eV/Å³.
+    """
     digest = hashlib.sha256()
     for f in frames:
         atoms = f.atoms

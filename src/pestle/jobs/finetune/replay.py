@@ -181,6 +181,10 @@ def without_strong_forces(
 ) -> tuple[list[Frame], int]:
     """Select the frames in which no force is above `replay.max_force` (eV/Å).
 
+    Args:
+        frames: labelled replay structures.
+        settings: settings of replay.
+
     Returns:
         These frames, and the number of the others.
     """

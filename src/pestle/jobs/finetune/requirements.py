@@ -15,6 +15,9 @@ from pestle.structures.splits import Splits
 def require_heads(settings: RunSettings) -> None:
     """Check that heads and drift exist if the settings need them.
 
+    Args:
+        settings: settings of the run.
+
     Raises:
         PestleError: the settings need the replay head of a method without one, or a drift budget
             for training from scratch.
@@ -44,6 +47,9 @@ def require_heads(settings: RunSettings) -> None:
 def unused_settings(settings: RunSettings) -> list[str]:
     """Return a line for every changed LoRA, replay, drift or keeper setting that the run does
     not use.
+
+    Args:
+        settings: settings of the run.
     """
     unused: list[str] = []
     method = method_of(settings)
@@ -70,6 +76,9 @@ def _changed(group: str, given: BaseModel, default: BaseModel) -> list[str]:
 def require_foundation(settings: RunSettings) -> None:
     """Check that a foundation is named; from scratch it defines the architecture.
 
+    Args:
+        settings: settings of the run.
+
     Raises:
         PestleError: no foundation was named.
     """
@@ -83,6 +92,10 @@ def require_foundation(settings: RunSettings) -> None:
 
 def require_validation(splits: Splits, settings: RunSettings) -> None:
     """Check that validation frames have the labels by which the kept model is chosen.
+
+    Args:
+        splits: the frames.
+        settings: settings of the run.
 
     Raises:
         PestleError: there are no validation frames, or none of them has the label.

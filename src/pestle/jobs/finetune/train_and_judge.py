@@ -14,20 +14,12 @@ from pestle.jobs.finetune.ending import Course, ending_of
 from pestle.jobs.finetune.interpolation import interpolate
 from pestle.jobs.finetune.judging import judge
 from pestle.jobs.finetune.preparation import Prepared
-from pestle.jobs.finetune.record import (
-    card_after_training,
-    card_while_training,
-)
+from pestle.jobs.finetune.record import card_after_training, card_while_training
 from pestle.locks import locked_folder
 from pestle.progress import conclude, stage
 from pestle.records.ending import Ending
 from pestle.records.folder import RunFolder, now
-from pestle.records.manifest import (
-    DriftBudget,
-    KeptModel,
-    ManifestFile,
-    TrainingFacts,
-)
+from pestle.records.manifest import DriftBudget, KeptModel, ManifestFile, TrainingFacts
 from pestle.records.metrics import EvaluatedErrors, read_metrics
 from pestle.records.model_folder import ADAPTER_NAME, write_card, write_exports, write_model_folder
 from pestle.reports import write_report
