@@ -137,7 +137,7 @@ def test_memory_that_runs_out_is_one_line(
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
 
     monkeypatch.setattr(trainer, "compute_loss", no_memory)
-    with pytest.raises(OutOfMemory, match=r"while learning rates were tried.*train\.max_edges"):
+    with pytest.raises(OutOfMemory, match=r"learning rates.*train\.max_edges"):
         probe_rates(trainer)
 
 
@@ -294,7 +294,7 @@ def test_a_stopped_run_goes_on_with_the_rate_it_found(
     def stop_after(trainer: Trainer, *arguments: Any) -> None:
         original(trainer, *arguments)
         if trainer.counters.step == 2:
-            trainer._stop_requested = "SIGTERM"
+            trainer.stop.received = "SIGTERM"
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_record", stop_after)

@@ -121,7 +121,7 @@ def with_verbosity(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options `--quiet` and `--verbose` to the end of a command.
 
     Args:
-        command: function of a command that can take long.
+        command: function of a command.
 
     Returns:
         A function with these two options that calls the command.
@@ -152,6 +152,17 @@ def with_verbosity(command: Callable[..., None]) -> Callable[..., None]:
         parameters=[*own.parameters.values(), *further]
     )
     return run
+
+
+class Commands(typer.Typer):
+    """Commands, each of which takes `--quiet` and `--verbose`."""
+
+    def command(  # type: ignore[override]
+        self, *named: Any, **further: Any
+    ) -> Callable[[Callable[..., None]], Callable[..., None]]:
+        """Take a function as a command; the arguments are those of typer."""
+        register = super().command(*named, **further)
+        return lambda command: register(with_verbosity(command))
 
 
 def with_options(
