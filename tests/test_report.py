@@ -15,29 +15,14 @@ import pytest
 from pestle.errors import PestleError
 from pestle.metrics import FrameErrors
 from pestle.protocols.results import Chart, Series
-from pestle.records.ending import Ending, SetErrors, Trouble
-from pestle.records.manifest import (
-    Block,
-    DataFacts,
-    DataFinding,
-    DriftBudget,
-    DriftFacts,
-    Gate,
-    Hardware,
-    KeptModel,
-    Manifest,
-    MethodChoice,
-    MethodFacts,
-    Plan,
-    Range,
-    Ranges,
-    ReplayFacts,
-    Setting,
-    SplitSummary,
-    TrainingFacts,
-)
+from pestle.records.data import DataFacts, DataFinding, Range, Ranges, SplitSummary
+from pestle.records.ending import Ending, Trouble
+from pestle.records.manifest import Hardware, Manifest, Setting
+from pestle.records.method import Block, DriftFacts, MethodChoice, MethodFacts, ReplayFacts
 from pestle.records.metrics import Drift, EvaluatedErrors, MetricsLine, Update
 from pestle.records.parts import AtomicEnergies, File, FoundationFacts
+from pestle.records.set_errors import SetErrors
+from pestle.records.training import DriftBudget, Gate, KeptModel, Plan, TrainingFacts
 from pestle.records.wording import figure, number, percent_of, plain
 from pestle.reports import write_report
 from pestle.reports.figures import (

@@ -7,8 +7,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from pestle.records.manifest import DriftBudget, KeptModel
 from pestle.records.metrics import Drift, MetricsLine
+from pestle.records.training import DriftBudget, KeptModel
 from pestle.records.wording import MISSING, count, number, plain
 from pestle.reports.curves import (
     Point,

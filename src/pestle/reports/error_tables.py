@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pestle.metrics import FrameErrors
-from pestle.records.ending import WORSE_BY
 from pestle.records.old_sets import chose_the_model, is_old
+from pestle.records.set_errors import WORSE_BY
 from pestle.records.wording import count, number
 from pestle.reports.facts import own_labels
 from pestle.reports.models import Models

@@ -8,7 +8,7 @@ from typing import Any
 from ase.data import atomic_numbers
 
 from pestle.progress import duration
-from pestle.records.manifest import Range, SplitSummary
+from pestle.records.data import Range, SplitSummary
 from pestle.records.parts import AtomicEnergies
 from pestle.records.wording import (
     MISSING,

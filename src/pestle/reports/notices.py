@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pestle.records.ending import WORSE_BY
-from pestle.records.manifest import DataFinding
+from pestle.records.data import DataFinding
+from pestle.records.set_errors import WORSE_BY
 from pestle.reports.error_tables import quotable, worse_than_foundation
 from pestle.reports.models import Models
 from pestle.reports.reading import Results

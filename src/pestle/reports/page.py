@@ -12,7 +12,7 @@ from plotly.offline import get_plotlyjs
 
 from pestle import __version__
 from pestle.files import write_text
-from pestle.records.ending import WORSE_BY
+from pestle.records.set_errors import WORSE_BY
 from pestle.reports import charts, contents, facts
 from pestle.reports.curves import learning_curves, replay_watched
 from pestle.reports.drift import drift_section

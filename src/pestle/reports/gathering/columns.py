@@ -8,7 +8,7 @@ from typing import Any
 
 from pestle.metrics import ALL
 from pestle.records.gathered import Column
-from pestle.records.manifest import TrainingFacts
+from pestle.records.training import TrainingFacts
 from pestle.reports.error_tables import QUANTITIES, set_heading, set_names
 from pestle.reports.gathering.facts import RunFacts
 from pestle.reports.reading import REPLAY_SET, protocol_place, protocol_title
