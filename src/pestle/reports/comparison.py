@@ -11,7 +11,9 @@ from urllib.parse import quote
 from pestle.files import write_text
 from pestle.records.gathered import Cell, Gathered, Row
 from pestle.records.verdict import CountedFinding
+from pestle.records.wording import counted
 from pestle.reports.compared_charts import comparison_charts, styles_of
+from pestle.reports.contents import Entry, grouped
 from pestle.reports.figures import Figure
 from pestle.reports.gathering.facts import RunFacts, facts_of
 from pestle.reports.gathering.gather import VERDICT, table_of
@@ -21,7 +23,7 @@ from pestle.reports.gathering.spread import cell_of
 from pestle.reports.models import Style
 from pestle.reports.page import render_page
 from pestle.reports.reading import Results, protocol_place, protocol_title, read_results
-from pestle.reports.verdict import LEVELS, badge, figure_of, findings
+from pestle.reports.verdict import LEVELS, badge, figure_of, findings, tally
 
 
 def write_comparison(folders: Sequence[Path], out: Path) -> Path:
@@ -45,19 +47,37 @@ def write_comparison(folders: Sequence[Path], out: Path) -> Path:
     blocks = {
         block.key: _block(block, gathered, styles, together, out) for block in blocks_of(gathered)
     }
+    errors = [block for key, block in blocks.items() if key.startswith("errors-")]
+    others = [blocks[key] for key in ("breadth", "cost") if key in blocks]
+    tested = [row for row in together if any(facts.findings for facts in row)]
+    tests, sentences = _tests(tested), _sentences(runs)
+    outcome: list[Entry] = [("errors", "Errors", None)]
+    outcome += [("plots", "Plots", None)] if figures else []
+    outcome += [("breadth-and-cost", "Breadth and cost", None)] if others else []
+    verdicts: list[Entry] = [("tests", "Tests side by side", None)]
+    verdicts += [("verdicts", "Verdicts in words", None)] if sentences else []
     text = render_page(
         "comparison.html.j2",
+        index=grouped({"Outcome": outcome, "Verdict": verdicts}),
+        briefs={
+            "errors": counted(len(errors), "table") if len(errors) > 1 else "",
+            "plots": counted(len(figures), "plot"),
+            "tests": counted(len({row["title"] for row in tests}), "test"),
+            "verdicts": tally(
+                [facts.results.verdict.verdict for facts in runs if facts.results.verdict]
+            ),
+        },
         draws=bool(figures),
         n_runs=len(runs),
         n_rows=len(together),
         runs=blocks.pop("runs"),
-        errors=[block for key, block in blocks.items() if key.startswith("errors-")],
-        others=[blocks[key] for key in ("breadth", "cost") if key in blocks],
+        errors=errors,
+        others=others,
         notes=gathered.notes,
         figures=figures,
-        tested=[name for name, row in zip(names, together, strict=True) if _tested(row)],
-        tests=_tests([row for row in together if _tested(row)]),
-        sentences=_sentences(runs),
+        tested=[name for name, row in zip(names, together, strict=True) if row in tested],
+        tests=tests,
+        sentences=sentences,
     )
     write_text(out, text)
     return out
@@ -152,10 +172,6 @@ def _link(facts: RunFacts, out: Path) -> dict[str, Any]:
         # Relative, so that page and runs can be moved together.
         "href": quote(target) if report.is_file() else "",
     }
-
-
-def _tested(row: Together) -> bool:
-    return any(facts.findings for facts in row)
 
 
 def _tests(together: Sequence[Together]) -> list[dict[str, Any]]:

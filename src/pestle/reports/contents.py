@@ -90,12 +90,24 @@ def index(
         record += [("e0s", "Reference energies", None), ("method", "Method", None)]
         record += [("files", "Model files", None), ("settings", "Settings", None)]
     record.append(("provenance", "How to repeat it", None))
-    groups = (("Outcome", outcome), ("Training", training), ("Record", record))
+    return grouped({"Outcome": outcome, "Training": training, "Record": record})
+
+
+#: Anchor of a section, its title, and the badge of its verdict if it has one.
+Entry = tuple[str, str, dict[str, str] | None]
+
+
+def grouped(groups: Mapping[str, Sequence[Entry]]) -> list[dict[str, Any]]:
+    """Return the index as the template `side_index` takes it.
+
+    Args:
+        groups: title of a group → its sections in the order of the page; empty groups are left out.
+    """
     return [
         {
             "title": title,
             "entries": [{"anchor": a, "title": t, "badge": b} for a, t, b in entries],
         }
-        for title, entries in groups
+        for title, entries in groups.items()
         if entries
     ]

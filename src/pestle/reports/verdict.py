@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from pestle.progress import duration
@@ -46,7 +47,7 @@ def verdict(folder: Results) -> dict[str, Any] | None:
         "scope_name": found.scope,
         "quick": found.quick,
         "thresholds": "those that Pestle ships" if shipped else found.thresholds,
-        "tally": _tally(rows),
+        "tally": tally([row["level"] for row in rows]),
         "counting": [row for row in open_ones if row["counts"]],
         "beyond": [row for row in open_ones if not row["counts"]],
         "passed": passed,
@@ -73,13 +74,17 @@ def conclusion(found: Verdict) -> str:
     return found.sentence
 
 
-def _tally(rows: list[dict[str, Any]]) -> str:
-    """`1 fail, 2 concerns, 13 passes`."""
-    numbers = {level: sum(row["level"] == level for row in rows) for level in LEVELS}
+def tally(found: Sequence[str]) -> str:
+    """Return how many findings or verdicts have each level: `1 fail, 2 concerns, 13 passes`.
+
+    Args:
+        found: level of each of them.
+    """
+    endings = {"pass": "es", "incomplete": ""}
     return ", ".join(
-        f"{n} {level}{'' if n == 1 else 'es' if level == 'pass' else 's'}"
-        for level, n in numbers.items()
-        if n
+        f"{found.count(level)} {level}{'' if found.count(level) == 1 else endings.get(level, 's')}"
+        for level in LEVELS
+        if level in found
     )
 
 
