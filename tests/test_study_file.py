@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -78,6 +80,32 @@ def test_a_cell_is_known_by_what_it_is_made_of(tmp_path: Path) -> None:
     with (tmp_path / "mine.xyz").open("a") as stream:
         stream.write((DATA / "test.xyz").read_text())
     assert name() != first, "other data are another run"
+
+
+def test_what_version_0_2_0_measured_is_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pestle.study.plan.__version__", "0.2.0")
+    (tmp_path / "path.xyz").write_text("frames")
+    probe = {"neb": {"data": ["path.xyz"], "set": {"neb.images": 5}}, "rdf": {"dtype": "float32"}}
+    content = {"matrix": {"train.seed": [3]}, "qualify": {"scope": "narrow"}, "probe": probe}
+    (cell,) = planned(tmp_path, **content).cells
+    # Keys as that version made them; those of tests do not hold the settings of the run.
+    tests = {step.name: step.key[:10] for step in cell.steps[1:]}
+    assert tests == {
+        "qualify": "9f229a69b2",
+        "probe neb": "6163d2f946",
+        "probe rdf": "ce5f86f6a7",
+    }
+    made_of = cell.settings.model_dump(mode="json")
+    del made_of["log"]
+    for name in ("device", "threads", "checkpoint_seconds"):
+        del made_of["train"][name]
+    for name in ("train", "valid", "test"):
+        content_of = (DATA / f"{name}.xyz").read_bytes()
+        made_of["data"][name] = [hashlib.sha256(content_of).hexdigest()]
+    text = json.dumps(["finetune", "0.2.0", made_of], sort_keys=True)
+    assert cell.name == f"seed3-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 
 def test_variables_come_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
