@@ -48,7 +48,9 @@ def bars(plot: go.Figure, chart: Chart, series: Sequence[Series], models: Models
             "size": 6,
             "solidity": 0.5,
         }
-        drawn = one.y if top is None else [_within(v, top) for v in one.y]
+        drawn = (
+            one.y if top is None else [None if v is None else max(-top, min(v, top)) for v in one.y]
+        )
         beyond = [a != b for a, b in zip(one.y, drawn, strict=True)]
         if any(beyond):
             cut.append(one.name)
@@ -85,8 +87,3 @@ def bars(plot: go.Figure, chart: Chart, series: Sequence[Series], models: Models
     plot.update_yaxes(range=[1.2 * min(0.0, lowest), 1.2 * top])
     names = listed([models.label(name) for name in cut])
     return [f"Cut, with their figures above them: bars of {names}, too long to see others beside."]
-
-
-def _within(value: float | None, top: float) -> float | None:
-    """A value, or the bound that it lies beyond."""
-    return None if value is None else max(-top, min(value, top))

@@ -205,20 +205,17 @@ def _rows(folder: Results) -> list[dict[str, str]]:
     for head in _heads(folder):
         for record, kind in records:
             drift = _of(record, head)
+            # The budget holds for the target head alone.
+            judged = MISSING
+            if limit is not None and head == TARGET_HEAD and drift.forces_rmse is not None:
+                judged = "within" if drift.forces_rmse <= limit else "beyond"
             rows.append(
                 {
                     "head": _called(folder, head),
                     "epoch": f"{plain(record.epoch)}, {kind}",
                     "forces": number(drift.forces_rmse),
                     "energy": number(drift.energy_rmse),
-                    "budget": _judged(drift.forces_rmse, limit, head),
+                    "budget": judged,
                 }
             )
     return rows
-
-
-def _judged(value: float | None, limit: float | None, head: str) -> str:
-    """Whether a drift is within the budget, which holds for the target head alone."""
-    if limit is None or head != TARGET_HEAD or value is None:
-        return MISSING
-    return "within" if value <= limit else "beyond"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,8 +134,9 @@ def error_tables(folder: Results, models: Models) -> list[dict[str, Any]]:
         ]
         ranked = not (name == REPLAY_SET and own_labels(folder))
         groups = dict.fromkeys(group for groups in by_model.values() for group in groups)
-        # Where all frames are of one group, that one says the same as `all`.
-        only = list(groups)[1] if len(groups) == 2 and _same_frames(by_model, groups) else ""
+        # If all frames are of one group, that group says the same as `all`.
+        sizes = {by[group].n_frames for by in by_model.values() for group in by}
+        only = list(groups)[1] if len(groups) == 2 and "all" in groups and len(sizes) == 1 else ""
         tables.append(
             {
                 "name": name,
@@ -196,12 +197,6 @@ def _group(
             for model, cells in rows.items()
         ],
     }
-
-
-def _same_frames(by_model: ByModel, groups: Collection[str]) -> bool:
-    """Whether all groups of a set are as large, `all` among them."""
-    sizes = {by[group].n_frames for by in by_model.values() for group in by}
-    return "all" in groups and len(sizes) == 1
 
 
 def is_worse(value: float | None, base: float | None) -> bool:

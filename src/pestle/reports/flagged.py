@@ -83,16 +83,18 @@ def flagged_section(protocols: dict[str, ProtocolResults], models: Models) -> Fl
     )
 
 
-def _drawable(found: Flagged) -> bool:
-    positions = found.atoms.positions
-    return 0 < len(positions) <= MAX_ATOMS and bool(np.isfinite(positions).all())
-
-
 def _chosen(protocols: dict[str, ProtocolResults]) -> list[Flagged]:
     """Choose structures for the viewer, one from every protocol in turn, so that each is
     represented.
     """
-    queues = [[f for f in p.flagged if _drawable(f)] for p in protocols.values()]
+    queues = [
+        [
+            found
+            for found in p.flagged
+            if 0 < len(found.atoms) <= MAX_ATOMS and np.isfinite(found.atoms.positions).all()
+        ]
+        for p in protocols.values()
+    ]
     share = [0] * len(queues)
     while sum(share) < MAX_STRUCTURES and any(
         s < len(q) for s, q in zip(share, queues, strict=True)

@@ -125,7 +125,10 @@ def models_of(folder: Results) -> Models:
     for results in reversed(folder.protocols.values()):
         spoken |= {name: label for name, label in results.labels.items() if label}
     labels = {name: spoken.get(name) or name for name in names}
-    return Models(labels, styles, *_of_errors(folder))
+    errors = folder.protocols.get("errors")
+    if errors is None or errors.about is None:
+        return Models(labels, styles)
+    return Models(labels, styles, errors.about.candidate, errors.about.baseline or FOUNDATION)
 
 
 def _all_names(folder: Results) -> Iterable[str]:
@@ -135,11 +138,3 @@ def _all_names(folder: Results) -> Iterable[str]:
         yield from results.about.models if results.about is not None else ()
         yield from (series.name for chart in results.charts for series in chart.series)
         yield from (found.potential for found in results.flagged)
-
-
-def _of_errors(folder: Results) -> tuple[str, str]:
-    """The model that the errors are about, and its foundation."""
-    results = folder.protocols.get("errors")
-    if results is None or results.about is None:
-        return FINE_TUNED, FOUNDATION
-    return results.about.candidate, results.about.baseline or FOUNDATION

@@ -40,9 +40,12 @@ def overview(folder: Results, models: Models) -> dict[str, Any]:
     told = manifest is not None and manifest.status != "finished"
     detail = manifest.status_detail if manifest is not None and told else ""
     ending = manifest.ending if manifest is not None else None
+    text = f"{counted(len(folder.protocols), 'physical test')} of {folder.name}"
+    base = folder.verdict.baseline if folder.verdict is not None else None
+    tests = f"{text}, compared with {models.label(base)}." if base else f"{text}."
     return {
         "name": folder.name,
-        "sentence": sentence(folder, models) if folder.is_run else _tests(folder, models),
+        "sentence": sentence(folder, models) if folder.is_run else tests,
         "status": {"kind": kind, "label": label, "detail": detail} if folder.is_run else None,
         "ending": _ending(ending, folder) if ending is not None else None,
         "when": moment(when) if when else "",
@@ -79,13 +82,6 @@ def _ending(ending: Ending, folder: Results) -> dict[str, Any]:
         "warning": trouble.sentence[:1].upper() + trouble.sentence[1:] if trouble else "",
         "lines": [(about.capitalize(), line) for about, line in lines.items()],
     }
-
-
-def _tests(folder: Results, models: Models) -> str:
-    """What a folder without a run is about."""
-    text = f"{counted(len(folder.protocols), 'physical test')} of {folder.name}"
-    base = folder.verdict.baseline if folder.verdict is not None else None
-    return f"{text}, compared with {models.label(base)}." if base else f"{text}."
 
 
 def _frames(manifest: Manifest, split: str) -> int:

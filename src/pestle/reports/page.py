@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from pestle.files import write_text
 from pestle.records.set_errors import WORSE_BY
 from pestle.reports import charts, contents, facts
 from pestle.reports.curves import learning_curves, replay_watched
+from pestle.reports.data import data_files, data_table
 from pestle.reports.drift import drift_section
+from pestle.reports.e0s import e0_comparison, e0_diagnostics, e0_table
 from pestle.reports.error_tables import error_tables
-from pestle.reports.figures import DARK, Figure, limit_for
+from pestle.reports.figures import DARK, limit_for
 from pestle.reports.flagged import flagged_section
 from pestle.reports.models import REFERENCE, Models, models_of
 from pestle.reports.notices import check_notes, notices
@@ -81,12 +84,12 @@ def render(folder: Results, models: Models) -> str:
         replay_watched=replay_watched(folder),
         own_labels=facts.own_labels(folder),
         drift=drift,
-        e0_table=facts.e0_table(folder),
-        e0_diagnostics=facts.e0_diagnostics(folder),
-        e0_comparison=facts.e0_comparison(folder),
-        data=facts.data_table(folder),
+        e0_table=e0_table(folder),
+        e0_diagnostics=e0_diagnostics(folder),
+        e0_comparison=e0_comparison(folder),
+        data=data_table(folder),
         held_out=manifest is not None and manifest.data.held_out,
-        files=facts.data_files(folder),
+        files=data_files(folder),
         check_notes=check_notes(folder),
         method=folder.method_name,
         low_rank=folder.method is not None and folder.method.low_rank,
@@ -141,20 +144,27 @@ def protocol_sections(folder: Results, models: Models) -> list[dict[str, Any]]:
     for name, results in folder.protocols.items():
         judged = folder.verdict.protocols.get(name) if folder.verdict is not None else None
         figures = charts.figures_of(results.charts, models, f"chart-{name}", limit)
-        small = [f for f in figures if f.shape == "small"]
+        # Figures of one size stand beside each other, in the order in which they came.
+        groups = [
+            {"size": shape, "figures": list(group)}
+            for shape, group in groupby(figures, key=lambda figure: figure.shape)
+        ]
+        # Notes that no caption and no shown table repeats.
+        said = [chart.caption for chart in results.charts]
+        said += [] if name == "errors" else [table.note for table in results.tables]
         found.append(
             {
                 "name": name,
                 "title": results.title,
                 "question": results.about.question if results.about is not None else "",
                 "standing": _standing(folder, results),
-                "notes": _notes(results, own_tables=name == "errors"),
+                "notes": [n for n in results.notes if not any(n in text for text in said)],
                 "badge": badge(judged.level) if judged is not None and judged.level else None,
                 "extent": judged.extent if judged is not None else "",
                 "full_extent": judged.full_extent if judged is not None else None,
                 "found": findings(folder, name),
-                "groups": _groups(figures),
-                "legend": _legend(results.charts, models) if small else [],
+                "groups": groups,
+                "legend": _legend(results.charts, models),
                 "left_out": charts.left_out(results.charts),
                 "tables": table_rows(results.tables, models, results.labels),
                 "n_flagged": len(results.flagged),
@@ -173,23 +183,6 @@ def _standing(folder: Results, results: ProtocolResults) -> str:
     if part.metrics and part.metrics != results.digest:
         return "Calculated anew since the verdict, whose findings are about earlier results."
     return ""
-
-
-def _notes(results: ProtocolResults, *, own_tables: bool) -> list[str]:
-    """What a reader of the numbers must know, unless charts or tables say it already."""
-    said = [chart.caption for chart in results.charts]
-    said += [] if own_tables else [table.note for table in results.tables]
-    return [note for note in results.notes if not any(note in text for text in said)]
-
-
-def _groups(figures: list[Figure]) -> list[dict[str, Any]]:
-    """Figures of one size beside each other, in the order they came."""
-    groups: list[dict[str, Any]] = []
-    for figure in figures:
-        if not groups or groups[-1]["size"] != figure.shape:
-            groups.append({"size": figure.shape, "figures": []})
-        groups[-1]["figures"].append(figure)
-    return groups
 
 
 def _legend(shown: list[Any], models: Models) -> list[dict[str, str]]:

@@ -35,6 +35,11 @@ def table_rows(
         table = _without_repeats(given)
         rows = table.rows[: min(MAX_ROWS, left)]
         left -= len(rows)
+        # A column of text is as wide as its longest text, up to what is read with ease.
+        lengths = [
+            max((len(v) for row in rows if isinstance(v := row[k], str)), default=0)
+            for k, _ in enumerate(table.columns)
+        ]
         found.append(
             {
                 "title": table.title,
@@ -44,7 +49,7 @@ def table_rows(
                         "heading": c.heading,
                         "unit": c.unit,
                         "number": c.digits is not None,
-                        "letters": _letters([row[k] for row in rows]),
+                        "letters": min(lengths[k], READABLE),
                     }
                     for k, c in enumerate(table.columns)
                 ],
@@ -71,11 +76,6 @@ def _without_repeats(table: Table) -> Table:
     full = [k for k, _ in enumerate(table.columns) if any(row[k] not in (None, "") for row in rows)]
     columns = [table.columns[k] for k in full]
     return replace(table, columns=columns, rows=[[row[k] for k in full] for row in rows])
-
-
-def _letters(cells: Sequence[Any]) -> int:
-    """Width of a column of text: that of its longest, up to what is read with ease."""
-    return min(max((len(v) for v in cells if isinstance(v, str)), default=0), READABLE)
 
 
 def _cell(value: Any, digits: int | None, models: Models, labels: dict[str, str]) -> dict[str, Any]:

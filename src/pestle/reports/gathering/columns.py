@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,20 +84,15 @@ def _training() -> list[Filled]:
 
 
 def _errors(runs: Sequence[RunFacts], groups: bool) -> list[Filled]:
-    sets = dict.fromkeys(name for facts in runs for name in facts.errors)
-    return [
-        filled
-        for name in set_names(sets)
-        for group in _groups(runs, name, groups)
-        for filled in _errors_on(name, group)
-    ]
-
-
-def _groups(runs: Sequence[RunFacts], name: str, wanted: bool) -> Iterable[str]:
-    """`all` and, where wanted, config_types; a single one is the same as all."""
-    every = dict.fromkeys(group for facts in runs for group in facts.errors.get(name, {}))
-    others = [group for group in every if group != ALL]
-    return [ALL, *others] if wanted and len(others) > 1 else [ALL]
+    """Errors on each set over all its frames and, with `groups`, by config_type."""
+    found = []
+    for name in set_names(dict.fromkeys(name for facts in runs for name in facts.errors)):
+        every = dict.fromkeys(group for facts in runs for group in facts.errors.get(name, {}))
+        others = [group for group in every if group != ALL]
+        # A single config_type is the same as all frames.
+        for group in [ALL, *others] if groups and len(others) > 1 else [ALL]:
+            found += _errors_on(name, group)
+    return found
 
 
 def _errors_on(name: str, group: str) -> list[Filled]:

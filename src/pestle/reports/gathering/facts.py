@@ -107,6 +107,10 @@ def facts_of(results: Results, name: str) -> RunFacts:
         seed=seed if isinstance(seed, int) else None,
         status=manifest.status if manifest is not None else "",
     )
+    forgetting = results.protocols.get("forgetting")
+    forgotten = Forgotten()
+    if forgetting is not None and forgetting.about is not None:
+        forgotten = forgetting.potentials.get(forgetting.about.candidate, forgotten)
     return RunFacts(
         results=results,
         run=run,
@@ -115,16 +119,9 @@ def facts_of(results: Results, name: str) -> RunFacts:
         identities={
             of_set: identity_of(results, of_set, models.tuned) for of_set in results.errors
         },
-        forgotten=_forgotten(results),
+        forgotten=forgotten,
         **(_settings(manifest) if manifest is not None else {}),
     )
-
-
-def _forgotten(results: Results) -> Forgotten:
-    found = results.protocols.get("forgetting")
-    if found is None or found.about is None:
-        return Forgotten()
-    return found.potentials.get(found.about.candidate, Forgotten())
 
 
 def _errors(results: Results, model: str) -> dict[str, ByGroup]:

@@ -60,7 +60,7 @@ def table_of(runs: Sequence[RunFacts], *, groups: bool = False) -> Gathered:
         for row, name, settings in zip(together, row_names(together), spoken, strict=True)
     ]
     rows += _foundations(together, filled, classes)
-    columns = [_setting(name) for name in shown]
+    columns = [Column(key=name, about="settings", heading=name, kind="text") for name in shown]
     if any(VERDICT.key in row.cells for row in rows):
         columns.append(VERDICT)
     columns += [one.column for one in filled]
@@ -68,10 +68,6 @@ def table_of(runs: Sequence[RunFacts], *, groups: bool = False) -> Gathered:
     return Gathered(
         columns=tuple(columns), rows=tuple(rows), notes=tuple(_notes(rows, columns, following))
     )
-
-
-def _setting(name: str) -> Column:
-    return Column(key=name, about="settings", heading=name, kind="text")
 
 
 class _Classes:

@@ -57,13 +57,16 @@ def measured(name: str, runs: Sequence[RunFacts]) -> Filled | None:
 
         return found
 
+    # A unit of the protocol itself comes first; of several parts with a unit the last one.
+    parts, own = place.split("."), _UNITS_OF.get(protocol, {})
+    units = [own[part] for part in parts if part in own]
     filled = Filled(
         Column(
             key=name,
             about="tests",
             heading=place.replace("_", " "),
             over=protocol_title(protocol),
-            unit=_unit(protocol, place.split(".")),
+            unit=units[-1] if units else _UNITS.get(parts[-1], ""),
         ),
         find("candidate"),
         find("baseline"),
@@ -112,9 +115,3 @@ def _at(node: Any, place: str) -> float | None:
             if found is not None:
                 return found
     return None
-
-
-def _unit(protocol: str, parts: Sequence[str]) -> str:
-    own = _UNITS_OF.get(protocol, {})
-    named = [own[part] for part in parts if part in own]
-    return named[-1] if named else _UNITS.get(parts[-1], "")

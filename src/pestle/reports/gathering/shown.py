@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pestle.metrics import ALL
-from pestle.records.gathered import Cell, Column, Gathered, JudgedOn, Row
+from pestle.records.gathered import Column, Gathered, JudgedOn, Row
 from pestle.records.wording import MISSING, count, fixed, is_number, number, setting_value
 
 #: Digits of a standard deviation: more say nothing with a handful of seeds.
@@ -103,18 +103,13 @@ def text_of(row: Row, column: Column) -> str:
     if cell.text or not cell.n:
         return cell.text or cell.level or MISSING
     if column.kind == "truth":
-        return _truths(cell)
+        true = sum(value == 1.0 for value in cell.values)
+        if true in (0, cell.n):
+            return "yes" if true else "no"
+        return f"{true} of {cell.n}"
     text = with_spread(cell.mean, cell.deviation, whole=column.kind == "count")
     # Not all runs of the cell have this figure.
     return f"{text} ({cell.n} of {len(cell.values)})" if 0 < cell.n < len(cell.values) else text
-
-
-def _truths(cell: Cell) -> str:
-    """`yes`, `no`, or how many of several."""
-    true = sum(value == 1.0 for value in cell.values)
-    if true in (0, cell.n):
-        return "yes" if true else "no"
-    return f"{true} of {cell.n}"
 
 
 def with_spread(mean: float | None, deviation: float | None, *, whole: bool = False) -> str:

@@ -72,20 +72,16 @@ def log_ticks(low: float, high: float) -> list[float]:
 def _label(axis: Axis, low: float, high: float, place: Any) -> None:
     """Label an axis at the ticks of a logarithmic one; `place`: where a value stands on it."""
     ticks = log_ticks(low, high)
+    # As many significant digits as all labels need.
+    digits = next(
+        (n for n in (1, 2, 3) if all(math.isclose(v, float(f"{v:.{n}g}")) for v in ticks)), 4
+    )
     axis.set_major_locator(FixedLocator([place(value) for value in ticks]))
     axis.set_minor_locator(NullLocator())
-    words = {place(value): number(value, _digits(ticks)) for value in ticks}
+    words = {place(value): number(value, digits) for value in ticks}
     axis.set_major_formatter(
         FuncFormatter(lambda at, _: words[min(words, key=lambda known: abs(known - at))])
     )
-
-
-def _digits(ticks: list[float]) -> int:
-    """Significant digits that all labels need."""
-    for digits in (1, 2, 3):
-        if all(math.isclose(value, float(f"{value:.{digits}g}")) for value in ticks):
-            return digits
-    return 4
 
 
 def _tick(value: float, _place: int | None = None) -> str:

@@ -59,7 +59,9 @@ def draw(figure: Figure) -> Picture:
     """
     plot = figure.plot.to_plotly_json()
     layout, traces = plot["layout"], plot["data"]
-    categories = _categories(traces) if layout["xaxis"].get("type") == "category" else []
+    categories: list[str] = []
+    if layout["xaxis"].get("type") == "category":
+        categories = list(dict.fromkeys(str(x) for trace in traces for x in trace.get("x") or ()))
     names = list(dict.fromkeys(plain(t.get("name")) for t in traces if t.get("name")))
     wide = figure.shape == "wide" and (len(categories) > 0 or len(names) > MANY)
     width = TWO_COLUMNS if wide else COLUMN
@@ -95,10 +97,6 @@ def _columns(names: list[str], width: float) -> int:
     """Columns of a legend for which there is room; `width`: of the picture, in cm."""
     longest = max(map(len, names), default=0)
     return max(1, min(len(names), round(52 * width / COLUMN) // (longest + 7)))
-
-
-def _categories(traces: list[dict[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(str(x) for trace in traces for x in trace.get("x") or ()))
 
 
 def _shape(axes: Axes, shape: dict[str, Any]) -> None:
