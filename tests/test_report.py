@@ -966,7 +966,7 @@ def test_forgetting_is_no_failure_on_the_data(tmp_path: Path) -> None:
     }
     _write_errors(run, {"train": _sets()["train"], "replay": replay})
     page = Page(write_report(run).read_text())
-    assert "somewhere worse than the foundation" not in page.text("warnings")
+    assert "is worse than the foundation by more" not in page.text("warnings")
     assert "force error on the training frames" in page.text("head")
 
 

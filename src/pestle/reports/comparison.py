@@ -1,4 +1,4 @@
-"""Several runs on one page: what was done, what came out, what the tests found, side by side."""
+"""The page of several runs: settings, errors, plots, cost and findings of the tests."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def write_comparison(folders: Sequence[Path], out: Path) -> Path:
     """Write one page that compares several runs.
 
     Args:
-        folders: of runs, or of tests of a model; at least two.
-        out: the file.
+        folders: folders of runs, or of tests of a model; at least two.
+        out: path of the page.
 
     Returns:
         The file that was written.
 
     Raises:
-        PestleError: there is no such folder.
+        PestleError: a folder does not exist.
     """
     runs = _facts([read_results(Path(folder), drawn=False) for folder in folders])
     together, gathered = rows_of(runs), table_of(runs)
@@ -84,10 +84,10 @@ def write_comparison(folders: Sequence[Path], out: Path) -> Path:
 
 
 def figures_of_runs(results: Sequence[Results]) -> list[Figure]:
-    """The plots of that page.
+    """Return the plots of the page of several runs.
 
     Args:
-        results: what was read of each folder.
+        results: results of each folder.
     """
     runs = _facts(results)
     together, gathered = rows_of(runs), table_of(runs)
@@ -108,7 +108,7 @@ def _block(
     together: Sequence[Together],
     out: Path,
 ) -> dict[str, Any]:
-    """A block as headings and rows of cells; that of the runs also has verdicts and links."""
+    """Return headings and rows of a block; the block of the runs also has verdicts and links."""
     columns = list(block.columns)
     headings = [(heading, "", True) for heading in block.lead]
     headings += [
@@ -149,7 +149,7 @@ def _cell(cell: Cell | None, text: str) -> dict[str, Any]:
 
 
 def _verdict(row: Row) -> dict[str, Any]:
-    """Of several runs the worst, and how many have it."""
+    """Return the worst verdict of a row, and how many of its runs have it."""
     cell = row.cells.get(VERDICT.key)
     if cell is None or cell.level is None:
         return {"badge": None, "text": "", "place": len(LEVELS)}
@@ -162,20 +162,20 @@ def _verdict(row: Row) -> dict[str, Any]:
 
 
 def _link(facts: RunFacts, out: Path) -> dict[str, Any]:
-    """A run of a row: what it is called there, and its own report where it has one."""
+    """Return name, seed and status of a run, and the address of its own page if there is one."""
     report = facts.results.path / "report.html"
     target = os.path.relpath(report.resolve(), out.resolve().parent).replace(os.sep, "/")
     return {
         "name": facts.run.name,
         "seed": facts.run.seed,
         "status": facts.run.status if facts.run.status != "finished" else "",
-        # Relative, so that page and runs can be moved together.
+        # The address is relative, so that page and runs can be moved together.
         "href": quote(target) if report.is_file() else "",
     }
 
 
 def _tests(together: Sequence[Together]) -> list[dict[str, Any]]:
-    """Quantity by quantity, a cell for each row of runs; protocols in their order."""
+    """Return a row for each quantity of the tests, with a cell for each row of runs."""
     keys: dict[tuple[str, str], str] = {}
     for row in together:
         for facts in row:
@@ -194,10 +194,10 @@ def _tests(together: Sequence[Together]) -> list[dict[str, Any]]:
 
 
 def _finding(row: Together, protocol: str, quantity: str) -> dict[str, Any] | None:
-    """What was found of a quantity: the worst of each run, mean and spread over the runs."""
+    """Return the worst finding on a quantity, with mean and spread over the runs of a row."""
     worst: list[CountedFinding] = []
     for facts in row:
-        # Several findings on one quantity, on several sets: the worst.
+        # A run may have findings on one quantity for several sets: the worst counts.
         mine = [f for f in facts.findings if (f.protocol, f.quantity) == (protocol, quantity)]
         if mine:
             worst.append(max(mine, key=_severity))
@@ -216,7 +216,7 @@ def _severity(found: CountedFinding) -> tuple[int, float]:
 
 
 def _sentences(runs: Sequence[RunFacts]) -> list[dict[str, Any]]:
-    """Verdict of each run in words, and what was found besides passes."""
+    """Return the verdict of each run in words, and its findings except passes."""
     return [
         {
             "name": facts.run.name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pestle.records.data import Range, SplitSummary
@@ -11,7 +11,7 @@ from pestle.reports.reading import Results
 
 
 def _range(found: Range | None) -> str:
-    """`9–24 (median 14.2)`, or the value where all are one."""
+    """Return a range: `9–24 (median 14.2)`, or one value if all are equal."""
     if found is None:
         return MISSING
     low, high = plain(found.min), plain(found.max)
@@ -21,7 +21,7 @@ def _range(found: Range | None) -> str:
     return f"{low}{dash}{high} (median {plain(found.median)})"
 
 
-#: What the page says of a split → how it is found.
+#: Title of a row → its text for a split.
 _OF_SPLIT: dict[str, Callable[[SplitSummary], str]] = {
     "Frames": lambda s: plain(s.n_frames),
     "of these isolated atoms": lambda s: plain(s.n_isolated_atoms),
@@ -31,7 +31,7 @@ _OF_SPLIT: dict[str, Callable[[SplitSummary], str]] = {
     "Frames by head": lambda s: plain(s.heads),
     "Frames with labels": lambda s: plain(s.labels),
     "Periodic directions": lambda s: plain(s.periodicity),
-    # E0s: rounded to a few digits they would hide what they are compared for.
+    # E0s are compared digit by digit, so they have four decimals.
     "Energies of isolated atoms (eV)": lambda s: (
         ", ".join(f"{k}\u00a0{fixed(e, 4)}" for k, e in s.isolated_atoms.items()) or MISSING
     ),
@@ -45,7 +45,14 @@ _SPLITS = {"train": "Training", "valid": "Validation", "test": "Test"}
 
 
 def data_table(folder: Results) -> dict[str, Any] | None:
-    """Return the content of the data as rows, with the splits as columns."""
+    """Return the content of the data: a row for each property, a column for each split.
+
+    Args:
+        folder: results of the run.
+
+    Returns:
+        Titles of the columns, and rows; `None` if nothing is recorded.
+    """
     data = folder.manifest.data if folder.manifest is not None else None
     if data is None or not data.summary:
         return None
@@ -55,29 +62,30 @@ def data_table(folder: Results) -> dict[str, Any] | None:
         for field, find in _OF_SPLIT.items()
     ]
     if any(data.keys.get(split) for split in splits):
-        cells = [_keys_in_words(data.keys.get(split, {})) for split in splits]
+        # `energy ← REF_energy (60)` for each label.
+        cells = [
+            "; ".join(
+                f"{label} ← {key} ({plain(n)})"
+                for label, table in data.keys.get(split, {}).items()
+                for key, n in table.items()
+            )
+            or MISSING
+            for split in splits
+        ]
         rows.append({"field": "Keys of the labels", "cells": cells})
-    # What no split has needs no row.
+    # Rows that are empty for all splits are left out.
     rows = [row for row in rows if any(cell != MISSING for cell in row["cells"])]
     return {"splits": [_SPLITS.get(split, split) for split in splits], "rows": rows}
 
 
 def _ordered(by_split: Iterable[str]) -> list[str]:
-    """Names of the splits: training first."""
+    """Return the names of the splits, training first."""
     order = list(_SPLITS)
     return sorted(by_split, key=lambda s: order.index(s) if s in order else len(order))
 
 
-def _keys_in_words(keys: Mapping[str, Mapping[str, int]]) -> str:
-    """`energy ← REF_energy (60)` for each label."""
-    parts = [
-        f"{label} ← {key} ({plain(n)})" for label, table in keys.items() for key, n in table.items()
-    ]
-    return "; ".join(parts) or MISSING
-
-
 def data_files(folder: Results) -> list[dict[str, str]]:
-    """Split, path and hash of every file."""
+    """Return split, path and SHA-256 of every file of the data."""
     files = folder.manifest.data.files if folder.manifest is not None else {}
     return [
         {"split": split, "path": entry.path, "sha256": entry.sha256}

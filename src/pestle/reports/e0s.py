@@ -13,13 +13,20 @@ from pestle.reports.reading import Results
 
 
 def _in_data(found: AtomicEnergies) -> list[str]:
-    """Elements of the data: they have a shift; without a foundation all E0s are the data's."""
+    """Return the elements of the data, which have a shift; without shifts all elements."""
     names = [symbol for symbol in found.e0s if symbol in found.shift] or list(found.e0s)
     return sorted(names, key=lambda symbol: atomic_numbers.get(symbol, 0))
 
 
 def e0_table(folder: Results) -> dict[str, Any] | None:
-    """Rows of the elements in the data and a line about the others; `None` if nothing is known."""
+    """Return the E0s (eV) of the elements in the data, and a line about other elements.
+
+    Args:
+        folder: results of the run.
+
+    Returns:
+        The rows and the line; `None` if no E0 is recorded.
+    """
     found = folder.manifest.reference_energies if folder.manifest is not None else None
     if found is None or not found.e0s:
         return None
@@ -40,8 +47,8 @@ def e0_table(folder: Results) -> dict[str, Any] | None:
     return {
         "rows": rows,
         "others": (
-            f"{others} more element{'s' if others > 1 else ''} of the foundation, in none of the "
-            f"frames, keep{'' if others > 1 else 's'} the foundation's E0."
+            f"{others} more element{'s' if others > 1 else ''} of the foundation, which no frame "
+            f"contains, keep{'' if others > 1 else 's'} the foundation's E0."
             if others
             else ""
         ),
@@ -49,7 +56,7 @@ def e0_table(folder: Results) -> dict[str, Any] | None:
 
 
 def e0_diagnostics(folder: Results) -> Rows:
-    """Method, reason and how well the energies determine the E0s."""
+    """Return rows about the method, its reason, and how well the energies determine the E0s."""
     if folder.manifest is None:
         return []
     found = folder.manifest.reference_energies
@@ -72,7 +79,14 @@ def e0_diagnostics(folder: Results) -> Rows:
 
 
 def e0_comparison(folder: Results) -> dict[str, Any] | None:
-    """All methods side by side: E0s of the data's elements (eV) and the zero-step error."""
+    """Return the E0s (eV) of the elements in the data from all methods, and their errors.
+
+    Args:
+        folder: results of the run.
+
+    Returns:
+        The elements, and a row for each method; `None` if methods were not compared.
+    """
     if folder.manifest is None or not folder.manifest.reference_energies_compared:
         return None
     used = folder.manifest.reference_energies

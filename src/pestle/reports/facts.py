@@ -28,7 +28,7 @@ def _known(rows: Iterable[tuple[str, str]]) -> Rows:
 
 
 def blocks(folder: Results) -> list[dict[str, str]]:
-    """Trained and all parameters, by part of the architecture and in all."""
+    """Return the numbers of trained and of all parameters, by part of the architecture."""
     if folder.manifest is None:
         return []
     method = folder.manifest.method
@@ -42,7 +42,7 @@ def blocks(folder: Results) -> list[dict[str, str]]:
 
 
 def heads(folder: Results) -> str:
-    """The heads where there are several, with what each is for."""
+    """Return the heads with their purpose; empty if there is only one."""
     names = folder.manifest.method.heads if folder.manifest is not None else ()
     if len(names) < 2:
         return ""
@@ -55,7 +55,7 @@ def own_labels(folder: Results) -> bool:
 
 
 def replay(folder: Results) -> dict[str, Any] | None:
-    """Facts and notes of the replay set; `None` for methods without replay."""
+    """Return rows and notes about the replay set; `None` for methods without replay."""
     found = folder.manifest.replay if folder.manifest is not None else None
     if found is None:
         return None
@@ -91,25 +91,26 @@ def foundation(folder: Results) -> Rows:
     )
 
 
-#: File of the run folder → what it is for.
+#: File of the run folder → its purpose.
 PURPOSES = {
     "model/weights.safetensors": (
-        "the weights of the model, all heads; LoRA is merged into them. With architecture.json it "
-        "is what Pestle loads when it is given this folder. No code in it"
+        "the weights of all heads of the model; LoRA is merged into them. Pestle loads this file "
+        "and architecture.json if you give it this folder. It contains no code"
     ),
-    "model/architecture.json": "the shape of the model: elements, heads, layers. No code in it",
-    "model/card.json": "what is known of the model: foundation, licence, data, E0s, errors",
+    "model/architecture.json": "elements, heads and layers of the model. It contains no code",
+    "model/card.json": "information about the model: foundation, licence, data, E0s, errors",
     "model/pestle.model": (
-        "the target head alone, for MACECalculator and programs like it. A pickle: load it only "
-        "where you trust its source"
+        "only the target head, for MACECalculator and similar programs. A pickle: load it only "
+        "if you trust its source"
     ),
     "model/pestle-heads.model": (
-        "all heads, for MACECalculator(head=…); without a name it takes Default, the last. A "
-        "pickle as well"
+        "all heads, for MACECalculator(head=…); without a name it takes Default, the last one. "
+        "Also a pickle"
     ),
-    "model/pestle.nqx": "the target head alone, for Nequix's own calculator. No code in it",
+    "model/pestle.nqx": "only the target head, for Nequix's own calculator. It contains no code",
     "model/adapter.safetensors": (
-        "the LoRA update alone: on the foundation with the same fingerprint it gives this model"
+        "only the LoRA update; added to the foundation with the same fingerprint it gives this "
+        "model"
     ),
     "replay/train.xyz": "the replay structures that were trained on, with the labels used",
     "replay/valid.xyz": "the replay structures that were held out, with the labels used",
@@ -122,7 +123,7 @@ def model_files(folder: Results) -> Rows:
 
 
 def settings(folder: Results) -> list[dict[str, Any]]:
-    """Every setting with value, unit and reason."""
+    """Return every setting with value, unit and reason."""
     rows: list[dict[str, Any]] = []
     for name, entry in folder.manifest.settings.items() if folder.manifest is not None else ():
         value = setting_value(entry.value)
@@ -140,7 +141,7 @@ def settings(folder: Results) -> list[dict[str, Any]]:
 
 
 def provenance(folder: Results) -> Rows:
-    """When, on what and in which time it ran."""
+    """Return rows about machine, times and length of a run, and its zero-step gate."""
     found = folder.manifest
     if found is None:
         return []
@@ -188,7 +189,7 @@ def provenance(folder: Results) -> Rows:
 
 
 def versions(folder: Results) -> Rows:
-    """Name and version of the libraries."""
+    """Return name and version of the packages."""
     found = dict(folder.manifest.versions) if folder.manifest is not None else {}
     return list((found or (folder.verdict.versions if folder.verdict is not None else {})).items())
 

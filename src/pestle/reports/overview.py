@@ -1,5 +1,5 @@
-"""The head of the page: one sentence, the status, the figures to remember, the licence; and what
-was asked: method, foundation, data and scope of a run, or the models of a test."""
+"""The head of the page (sentence, status, key figures, licence) and the section of what was asked
+(method, foundation, data and scope of a run, or the models of a test)."""
 
 from __future__ import annotations
 
@@ -25,18 +25,23 @@ _STATUS = {
     "running": ("warn", "running"),
 }
 
-#: Parts of a licence's name that mean: not for commercial use.
+#: Parts of the name of a licence that forbids commercial use.
 _NON_COMMERCIAL = (ASL.lower(), "academic", "non-commercial", "noncommercial", "-nc")
 
 
 def overview(folder: Results, models: Models) -> dict[str, Any]:
-    """Everything above the first section."""
+    """Return everything above the first section, for the template.
+
+    Args:
+        folder: results of the run.
+        models: names of the potentials.
+    """
     manifest = folder.manifest
     kind, label = status_of(folder)
     when = folder.timings.when if folder.timings is not None else None
     if manifest is not None:
         when = manifest.finished or manifest.started
-    # Of a run that finished the detail stands with the machine and the times.
+    # The status of a finished run is explained in the section `provenance`.
     told = manifest is not None and manifest.status != "finished"
     detail = manifest.status_detail if manifest is not None and told else ""
     ending = manifest.ending if manifest is not None else None
@@ -55,7 +60,10 @@ def overview(folder: Results, models: Models) -> dict[str, Any]:
 
 
 def status_of(folder: Results) -> tuple[str, str]:
-    """Kind of colour and words. A run that ended in vain is no success, though it finished."""
+    """Return the status of a run: kind of colour, and words.
+
+    A run that finished with a bad model has the colour of a warning.
+    """
     if folder.manifest is None:
         return "warn", "unknown"
     ending, said = folder.manifest.ending, folder.manifest.status
@@ -65,9 +73,10 @@ def status_of(folder: Results) -> tuple[str, str]:
 
 
 def _ending(ending: Ending, folder: Results) -> dict[str, Any]:
-    """Title and warning where something is wrong that no finding tells, and the three lines.
+    """Return title and warning if something is wrong, and the lines at the end of the run.
 
-    Of a qualified model the verdict says what to do next, and its tests what it cost in breadth.
+    A warning that is also a finding is left out. If the model is qualified, the verdict says what
+    to do next, and its tests how much breadth was lost.
     """
     lines, trouble = ending.lines(folder.path), ending.trouble
     found = folder.verdict.findings if folder.verdict is not None else ()
@@ -85,14 +94,18 @@ def _ending(ending: Ending, folder: Results) -> dict[str, Any]:
 
 
 def _frames(manifest: Manifest, split: str) -> int:
-    """Frames of a split. Isolated atoms give reference energies; they are no frames one would
-    count."""
+    """Return the number of frames of a split, without isolated atoms."""
     summary = manifest.data.summary[split]
     return summary.n_frames - summary.n_isolated_atoms
 
 
 def sentence(folder: Results, models: Models) -> str:
-    """What was done and what came of it, in plain words."""
+    """Return what was done and its result, in one sentence.
+
+    Args:
+        folder: results of the run.
+        models: names of the potentials.
+    """
     manifest = folder.manifest
     if manifest is None:
         return f"A fine-tuning run: {_outcome(folder, models)}."
@@ -102,11 +115,12 @@ def sentence(folder: Results, models: Models) -> str:
         frames = _frames(manifest, "train")
         text += f" on {count(frames)} frame{'' if frames == 1 else 's'}"
     text = f"{text[0].upper()}{text[1:]}"
-    # What was learned is the first line of an ending.
+    # An ending says itself what was learned.
     return f"{text}." if manifest.ending is not None else f"{text}: {_outcome(folder, models)}."
 
 
 def _outcome(folder: Results, models: Models) -> str:
+    """Return the error of the model on the most informative set, in words."""
     found = telling(folder, models)
     for q in (FORCES, ENERGY) if found is not None else ():
         assert found is not None
@@ -131,7 +145,12 @@ def _outcome(folder: Results, models: Models) -> str:
 
 
 def key_figures(folder: Results, models: Models) -> list[dict[str, str]]:
-    """Label, value, unit and a note each."""
+    """Return the key figures: label, value, unit and note of each.
+
+    Args:
+        folder: results of the run.
+        models: names of the potentials.
+    """
     figures = []
     found = telling(folder, models)
     for q in QUANTITIES if found is not None else ():
@@ -172,8 +191,18 @@ def _figure(label: str, value: str, unit: str, note: str) -> dict[str, str]:
 
 
 def _without_offset(folder: Results, name: str, energy: float) -> float | None:
-    """The foundation's energy error on a set, its constant offset taken off: a model learns that
-    first and for nothing. `None` where the figure is not of the frames of the run."""
+    """Return the foundation's energy RMSE on a set after subtraction of its constant offset.
+
+    The comparison is fairer, as any training removes the offset at once.
+
+    Args:
+        folder: results of the run.
+        name: name of the set.
+        energy: energy RMSE of the model on this set (meV/atom).
+
+    Returns:
+        The RMSE (meV/atom); `None` if `energy` is not the error that the run itself found.
+    """
     ending = folder.manifest.ending if folder.manifest is not None else None
     for one in ending.sets if ending is not None else ():
         if one.name == name and one.energy is not None and one.foundation_energy is not None:
@@ -182,6 +211,7 @@ def _without_offset(folder: Results, name: str, energy: float) -> float | None:
 
 
 def _against(value: float, old: float | None, how: str = "") -> str:
+    """Return the foundation's error, and how much smaller or larger the model's is, in words."""
     if old is None:
         return ""
     if not value or not old:
@@ -192,9 +222,8 @@ def _against(value: float, old: float | None, how: str = "") -> str:
 
 
 def _licence(manifest: Manifest | None, folder: Results) -> dict[str, Any]:
-    """The foundation's licence, which the fine-tuned model inherits, and what it forbids."""
+    """Return the licence, which the model inherits from the foundation, and what it forbids."""
     if folder.from_scratch:
-        # Random weights owe nothing to the foundation's weights.
         return {
             "name": "none inherited",
             "text": "trained from random weights: no foundation licence applies to the model",
@@ -217,13 +246,22 @@ def _licence(manifest: Manifest | None, folder: Results) -> dict[str, Any]:
 
 
 def asked(folder: Results, models: Models) -> list[tuple[str, str]]:
-    """Rows of name and value."""
+    """Return the rows of the section of what was asked.
+
+    Args:
+        folder: results of the run.
+        models: names of the potentials.
+
+    Returns:
+        Name and value of each row.
+    """
     rows = _of_run(folder.manifest, folder) if folder.manifest is not None else []
     rows += _of_test(folder, models)
     return [(name, value) for name, value in rows if value and value != MISSING]
 
 
 def _of_run(manifest: Manifest, folder: Results) -> list[tuple[str, str]]:
+    """Return the rows about a run; values may be empty."""
     name, foundation, data = folder.method_name, manifest.foundation, manifest.data
     spoken = "from scratch" if folder.from_scratch else folder.method_in_words
     chosen = ", chosen by auto" if manifest.method.choice is not None else ""
@@ -259,30 +297,31 @@ def _of_run(manifest: Manifest, folder: Results) -> list[tuple[str, str]]:
 
 
 def _continues(manifest: Manifest) -> str:
-    """The runs whose frames are among the training frames; else how they could be."""
+    """Return which runs this one continues, or how it could continue its parent."""
     old = manifest.continued
     if old is None:
         return manifest.offer
     names = " and ".join(run.name for run in old.runs)
     return (
         f"{names}: {count(old.n_frames)} of the training frames, each with weight "
-        f"{number(old.weight)} where a new one has 1"
+        f"{number(old.weight)}; a new frame has weight 1"
     )
 
 
 def _dispersion(manifest: Manifest) -> str:
-    """Whether the labels hold it; empty where nobody said."""
+    """Return whether the labels include dispersion, in words; empty if it is unknown."""
     if manifest.data.dispersion_removed:
         removed = manifest.data.dispersion_removed
-        return f"{removed} was taken from the labels: add it when the model is used"
+        return f"{removed} was subtracted from the labels: add it when you use the model"
     said = {
-        "included": "in the labels: no D3 correction may be added to the model",
+        "included": "in the labels: do not add a D3 correction to the model",
         "none": "not in the labels",
     }
     return said.get(manifest.data.dispersion, "")
 
 
 def _of_test(folder: Results, models: Models) -> list[tuple[str, str]]:
+    """Return the rows about the tests; values may be empty."""
     found = folder.verdict
     if found is None:
         return []

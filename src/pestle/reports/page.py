@@ -1,4 +1,4 @@
-"""The page of one run: rows and plots poured into the template."""
+"""The page of one run: its rows and plots in the template."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from pestle.reports.verdict import badge, findings, how_to_qualify, verdict
 
 
 def write_report(run_dir: Path, out: Path | None = None) -> Path:
-    """Write the report of a run, or of tests of a model, as one HTML file that needs nothing else.
+    """Write the report of a run, or of tests of a model, as one HTML file that needs no other file.
 
     Args:
-        run_dir: the folder; whatever it lacks is said on the page.
-        out: the file; `None`: RUN_DIR/report.html.
+        run_dir: the folder; the page says which files are missing.
+        out: path of the page; `None` for RUN_DIR/report.html.
 
     Returns:
         The file that was written.
 
     Raises:
-        PestleError: there is no such folder.
+        PestleError: the folder does not exist.
     """
     folder = read_results(Path(run_dir))
     target = Path(out) if out is not None else Path(run_dir) / "report.html"
@@ -50,7 +50,12 @@ def write_report(run_dir: Path, out: Path | None = None) -> Path:
 
 
 def render(folder: Results, models: Models) -> str:
-    """The page as text."""
+    """Return the page as text.
+
+    Args:
+        folder: results of the run.
+        models: names and styles of the potentials.
+    """
     found, manifest = notices(folder, models), folder.manifest
     curves = learning_curves(folder)
     drift = drift_section(folder)
@@ -118,12 +123,12 @@ def _environment() -> Environment:
 
 
 def render_page(template: str, *, draws: bool, **content: Any) -> str:
-    """A page as text.
+    """Return a page as text.
 
     Args:
-        template: its file.
-        draws: whether there is something to draw. The library is 4.8 MB.
-        content: what the template names.
+        template: file of the template.
+        draws: whether the page has plots; only then it includes the plotting library (4.8 MB).
+        content: the variables of the template.
     """
     return (
         _environment()
@@ -138,7 +143,15 @@ def render_page(template: str, *, draws: bool, **content: Any) -> str:
 
 
 def protocol_sections(folder: Results, models: Models) -> list[dict[str, Any]]:
-    """One for each protocol that left results, in order."""
+    """Return the sections of the protocols with results, in the order of the page.
+
+    Args:
+        folder: results of the run.
+        models: names and styles of the potentials.
+
+    Returns:
+        The variables of the template `protocol.html.j2`, for each protocol.
+    """
     limit = limit_for([chart for p in folder.protocols.values() for chart in p.charts])
     found = []
     for name, results in folder.protocols.items():
@@ -174,7 +187,7 @@ def protocol_sections(folder: Results, models: Models) -> list[dict[str, Any]]:
 
 
 def _standing(folder: Results, results: ProtocolResults) -> str:
-    """What a reader must know where the verdict does not rest on these very results."""
+    """Return a sentence if the verdict is not about these results; otherwise nothing."""
     if folder.verdict is None or not folder.verdict.protocols:
         return ""
     part = folder.verdict.protocols.get(results.name)
@@ -186,7 +199,7 @@ def _standing(folder: Results, results: ProtocolResults) -> str:
 
 
 def _legend(shown: list[Any], models: Models) -> list[dict[str, str]]:
-    """The legend that small charts share."""
+    """Return the entries of the legend that small charts share."""
     small = [chart for chart in shown if chart.size == "small"]
     return [
         {
