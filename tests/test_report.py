@@ -688,11 +688,11 @@ def test_the_checks_own_summary_is_read_too(tmp_path: Path) -> None:
 BUDGET, KEPT, UNBOUND = 50.0, 12, 87
 MODEL_FILES = {
     "model/weights.safetensors": "all heads",
-    "model/architecture.json": "shape of the model",
+    "model/architecture.json": "elements, heads and layers",
     "model/card.json": "licence",
-    "model/pestle.model": "the target head alone",
+    "model/pestle.model": "only the target head",
     "model/pestle-heads.model": "all heads, for MACECalculator",
-    "model/adapter.safetensors": "the LoRA update alone",
+    "model/adapter.safetensors": "only the LoRA update",
     "replay/train.xyz": "trained on",
     "replay/valid.xyz": "held out",
 }

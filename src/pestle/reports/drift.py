@@ -127,7 +127,7 @@ def _called(folder: Results, head: str) -> str:
 
 
 def _figure(folder: Results) -> Figure | None:
-    """Return the plot of the force drift of every head beside the force error of the target head."""
+    """Return the plot of force drift of every head beside the force error of the target head."""
     moved = {head: points for head in _heads(folder) if (points := _forces(folder, head))}
     drifts = {head: without_exact_start(points) for head, points in moved.items()}
     if not drifts:
