@@ -518,7 +518,7 @@ def test_a_chart_without_values_is_left_out(tmp_path: Path) -> None:
     empty = [Chart("a", "x", "y"), Chart("b", "x", "y", [Series("naive", [1], [None])])]
     write_protocol(tmp_path, "md", empty)
     text = write_report(tmp_path).read_text()
-    assert "No charts and no tables are there." in Page(text).text("protocol-md")
+    assert "There are no charts and no tables." in Page(text).text("protocol-md")
     assert len(text) < 100_000
 
 
