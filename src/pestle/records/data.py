@@ -90,9 +90,9 @@ class Subset(Part):
     """A part of the training frames that is trained on.
 
     Attributes:
-        n_frames: how many, isolated atoms left out.
-        n_given: training frames from which they were drawn.
-        seed: of the draw.
+        n_frames: number of frames, without isolated atoms.
+        n_given: number of training frames from which they were drawn.
+        seed: seed of the draw.
     """
 
     n_frames: int
