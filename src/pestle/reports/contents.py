@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pestle.records.wording import count, counted, percent_of
+from pestle.reports.asked import asked
 from pestle.reports.flagged import FlaggedSection
 from pestle.reports.models import Models
-from pestle.reports.overview import asked
 from pestle.reports.reading import Results
 
 

@@ -15,6 +15,7 @@ from pestle import __version__
 from pestle.files import write_text
 from pestle.records.set_errors import WORSE_BY
 from pestle.reports import charts, contents, facts
+from pestle.reports.asked import asked
 from pestle.reports.curves import learning_curves, replay_watched
 from pestle.reports.data import data_files, data_table
 from pestle.reports.drift import drift_section
@@ -24,7 +25,7 @@ from pestle.reports.figures import DARK, limit_for
 from pestle.reports.flagged import flagged_section
 from pestle.reports.models import REFERENCE, Models, models_of
 from pestle.reports.notices import check_notes, notices
-from pestle.reports.overview import asked, overview
+from pestle.reports.overview import overview
 from pestle.reports.reading import ProtocolResults, Results, read_results
 from pestle.reports.tables import table_rows
 from pestle.reports.verdict import badge, findings, how_to_qualify, verdict
