@@ -619,7 +619,7 @@ def test_nothing_to_warn_of_is_said(tmp_path: Path) -> None:
         reference_energies=changed(found.reference_energies, warnings=()),
         method=changed(found.method, notes=()),
     )
-    assert "None: " in page.text("warnings")
+    assert "None." in page.text("warnings")
 
 
 def test_no_folder_is_the_users_mistake(tmp_path: Path) -> None:
