@@ -792,7 +792,7 @@ def test_the_replay_heads_error_stands_beside_the_targets(replayed: Page, key: s
     layout = replayed.data[name]["layout"]
     assert layout["showlegend"]
     assert layout["yaxis"]["type"] == "log"
-    assert "at epoch 0 its error is zero" in replayed.text("curves")
+    assert "its error is zero at epoch 0" in replayed.text("curves")
 
 
 def test_losses_of_both_heads(replayed: Page) -> None:
@@ -809,7 +809,7 @@ def test_the_replay_heads_error_counts_from_epoch_0_with_original_labels(tmp_pat
     _write_metrics(run, records)
     page = _change(run, method=changed(_manifest().method, name="multihead"))
     assert _traces(page, "curve-forces-rmse")["replay head"]["y"][0] == 300.0
-    assert "at epoch 0 its error is zero" not in page.text("curves")
+    assert "its error is zero at epoch 0" not in page.text("curves")
 
 
 def test_drift_stands_beside_the_targets_force_error(replayed: Page) -> None:

@@ -449,7 +449,7 @@ def test_bars_that_would_flatten_all_others_are_cut_with_their_figures_written()
     assert own["y"] == [0.3, 0.1] and max(own["y"]) > 0.15 * top
     assert max(base["y"]) < top and base["text"] == ["12.4 ↑", "12,505 ↑"]
     assert base["customdata"] == [12.4, 12504.8]
-    assert "Cut" in figure.caption and "pestle-seed0 (foundation)" in figure.caption
+    assert "are cut" in figure.caption and "pestle-seed0 (foundation)" in figure.caption
     # Of the other sign.
     below = _drawn(_bars([-900.0, 2.0], [1.0, 2.0]))
     assert _traces(below)["pestle-seed0 (foundation)"]["text"][0] == "−900 ↓"
