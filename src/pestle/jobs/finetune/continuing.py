@@ -17,7 +17,8 @@ from pestle.adaptation import METHODS
 from pestle.errors import PestleError
 from pestle.jobs.finetune.parent import Parent, read_parent
 from pestle.jobs.old_frames import SPLITS, read_old
-from pestle.records.manifest import Continued, Manifest, OldRun
+from pestle.records.continued import Continued, OldRun
+from pestle.records.manifest import Manifest
 from pestle.settings.run import RunSettings, walk
 from pestle.settings.run_file import LENGTH, build
 from pestle.structures.frame import Frame
@@ -73,7 +74,7 @@ def with_parent(settings: RunSettings) -> RunSettings:
     home = str(Path(settings.parent.run).expanduser())
     if settings.foundation and not _same_place(settings.foundation, home):
         raise PestleError(
-            f"the run starts from the model of {home}, but {settings.foundation} was named",
+            f"a continued run starts from its own model, but {settings.foundation} was named",
             where="foundation",
             fix=f"Leave out one of --foundation {settings.foundation} and --continue {home}.",
         )

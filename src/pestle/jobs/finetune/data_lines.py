@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from pestle.checks.report import CheckFinding
 from pestle.checks.summary import summary_of
-from pestle.records.manifest import DataFinding, SplitSummary
+from pestle.records.data import DataFinding, SplitSummary
 from pestle.records.wording import counted
 from pestle.structures.frame import Frame
 

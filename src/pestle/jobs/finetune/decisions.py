@@ -8,7 +8,8 @@ from typing import Any
 
 from pestle.foundations.capabilities import parts_of
 from pestle.foundations.interface import Foundation
-from pestle.records.manifest import Block, Setting
+from pestle.records.manifest import Setting
+from pestle.records.method import Block
 from pestle.settings.run import RunSettings, walk
 
 

@@ -30,8 +30,9 @@ from pestle.locks import locked_folder
 from pestle.progress import Recorder, conclude, detail, recording, say, stage, warn
 from pestle.progress import show as show_line
 from pestle.records.folder import RunFolder, hardware, require_folder
-from pestle.records.manifest import Gate, Manifest, ManifestFile, Preparation
+from pestle.records.manifest import Manifest, ManifestFile
 from pestle.records.metrics import MetricsLine
+from pestle.records.training import Gate, Preparation
 from pestle.settings.run import RunSettings
 from pestle.settings.run_file import from_names, write_run_file
 from pestle.training.drift import DriftWatch

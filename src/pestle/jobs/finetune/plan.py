@@ -10,7 +10,9 @@ from pestle.adaptation import METHODS
 from pestle.jobs.finetune.data_lines import reading_notes, split_line
 from pestle.jobs.finetune.keepers import KEEPERS
 from pestle.progress import duration
-from pestle.records.manifest import Gate, Manifest, MethodFacts, Plan, RateProbe, ReplayFacts
+from pestle.records.manifest import Manifest
+from pestle.records.method import MethodFacts, ReplayFacts
+from pestle.records.training import Gate, Plan, RateProbe
 
 
 def plan_lines(manifest: Manifest) -> list[str]:

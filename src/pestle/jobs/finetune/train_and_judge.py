@@ -19,9 +19,10 @@ from pestle.locks import locked_folder
 from pestle.progress import conclude, stage
 from pestle.records.ending import Ending
 from pestle.records.folder import RunFolder, now
-from pestle.records.manifest import DriftBudget, KeptModel, ManifestFile, TrainingFacts
+from pestle.records.manifest import ManifestFile
 from pestle.records.metrics import EvaluatedErrors, read_metrics
 from pestle.records.model_folder import ADAPTER_NAME, write_card, write_exports, write_model_folder
+from pestle.records.training import DriftBudget, KeptModel, TrainingFacts
 from pestle.reports import write_report
 from pestle.training.failures import TrainingFailed
 from pestle.training.keepers.interpolation import Interpolation
