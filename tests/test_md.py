@@ -23,9 +23,11 @@ from pestle.jobs.probe import probe
 from pestle.protocols.base import Inputs
 from pestle.protocols.dynamics import ase_engine, batched_engine
 from pestle.protocols.dynamics.body import Body
-from pestle.protocols.dynamics.runs import Clockwork, Leg, Limits, read_trajectory, run_dynamics
+from pestle.protocols.dynamics.course import Clockwork, Leg
+from pestle.protocols.dynamics.limits import Limits
+from pestle.protocols.dynamics.runs import run_dynamics
 from pestle.protocols.dynamics.starts import starting_structures
-from pestle.protocols.dynamics.trajectory import Run, some_frames
+from pestle.protocols.dynamics.trajectory import Run, Trajectory, some_frames
 from pestle.protocols.md.checks import bonds_of, drift, first_broken
 from pestle.protocols.md.findings import assess, story
 from pestle.protocols.md.numbers import MdNumbers, PotentialNumbers, RunNumbers
@@ -86,7 +88,7 @@ def run(
     run_dynamics(
         potential, starts, legs, clock, raw, name="r", seed=seed, title="toy", limits=limits
     )
-    return read_trajectory(raw, "r").runs()
+    return Trajectory(raw, "r").runs()
 
 
 def same(a: Run, b: Run, tolerance: float = 0.0) -> bool:

@@ -16,16 +16,11 @@ from ase import units
 
 from pestle.errors import PestleError
 from pestle.protocols.base import Inputs, Protocol
-from pestle.protocols.dynamics.body import closest_overlap
-from pestle.protocols.dynamics.runs import (
-    Clockwork,
-    Leg,
-    Limits,
-    read_trajectory,
-    run_dynamics,
-)
+from pestle.protocols.dynamics.course import Clockwork, Leg
+from pestle.protocols.dynamics.limits import Limits, closest_overlap
+from pestle.protocols.dynamics.runs import run_dynamics
 from pestle.protocols.dynamics.starts import default_timestep, starting_structures
-from pestle.protocols.dynamics.trajectory import Run
+from pestle.protocols.dynamics.trajectory import Run, Trajectory
 from pestle.protocols.md import DECLARATION
 from pestle.protocols.md.checks import drift, first_broken
 from pestle.protocols.md.findings import assess, story
@@ -152,7 +147,7 @@ def analyse(raws: Mapping[str, RawFolder], _inputs: Inputs, settings: MdSettings
 def _of_potential(raw: RawFolder, settings: MdSettings) -> PotentialNumbers:
     runs, shown, simulated = [], [], 0.0
     for part in parts(settings):
-        trajectory = read_trajectory(raw, part)
+        trajectory = Trajectory(raw, part)
         for k, where in enumerate(trajectory.where):
             run = trajectory.run(k)
             runs.append(run_numbers(run, settings, part, k, where.rpartition("/")[2]))
@@ -245,7 +240,7 @@ def flagged(raws: Mapping[str, RawFolder], measured: Measured[MdNumbers]) -> lis
         for run in potential.runs:
             if run.frame is None:  # stable
                 continue
-            trajectory = read_trajectory(raws[name], run.part)
+            trajectory = Trajectory(raws[name], run.part)
             atoms = trajectory.run(run.structure).atoms(run.frame)
             title = f"{run.part}, structure {run.structure} ({run.where})"
             found.append(Flagged(name, title, story(run), atoms))

@@ -14,13 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from pestle.protocols.base import Inputs, Protocol
-from pestle.protocols.dynamics.runs import (
-    Clockwork,
-    Leg,
-    read_trajectory,
-    run_dynamics,
-)
+from pestle.protocols.dynamics.course import Clockwork, Leg
+from pestle.protocols.dynamics.runs import run_dynamics
 from pestle.protocols.dynamics.starts import default_timestep, starting_structures
+from pestle.protocols.dynamics.trajectory import Trajectory
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.rdf import DECLARATION
@@ -276,7 +273,7 @@ def _sources(
 def _made_here(raw: RawFolder, settings: RdfSettings) -> Source:
     """Frames after equilibration; of a run that became unstable without the last one."""
     runs, unstable = [], []
-    for number, run in enumerate(read_trajectory(raw, NAME).runs()):
+    for number, run in enumerate(Trajectory(raw, NAME).runs()):
         kept = np.flatnonzero(run.within("run"))
         if run.stopped is not None:
             kept = kept[kept < len(run) - 1]
