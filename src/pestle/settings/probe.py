@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, create_model
 
-from pestle.settings.run import Group, Paths, setting
+from pestle.settings.base import Group, Paths, setting
 
 Settings = TypeVar("Settings", bound=Group)
 #: Protocol → its settings, in the order in which they stand here.

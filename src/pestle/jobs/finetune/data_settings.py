@@ -8,7 +8,8 @@ from pathlib import Path
 from pestle.energies.reference_energies import METHODS
 from pestle.foundations import catalogue
 from pestle.foundations.replay_catalogue import is_file_pool
-from pestle.settings.run import DataSettings, RunSettings
+from pestle.settings.data import DataSettings
+from pestle.settings.run import RunSettings
 
 #: Settings of the training subset. Without one they say nothing, and runs that were begun before
 #: there were any can be resumed.

@@ -42,7 +42,8 @@ from pestle.jobs.finetune.without_validation import GIVES_UP, require_last
 from pestle.jobs.preflight import as_lines, model_findings, preflight, require_sound
 from pestle.progress import say, show, stage
 from pestle.records.parts import LabelLevel
-from pestle.settings.run import DriftSettings, LoraSettings, ReplaySettings, RunSettings
+from pestle.settings.adaptation import DriftSettings, LoraSettings, ReplaySettings
+from pestle.settings.run import RunSettings
 from pestle.structures.dispersion import D3
 from pestle.structures.frame import Frame, evenly
 from pestle.structures.graphs import GraphBatch, make_graph

@@ -18,7 +18,8 @@ from pestle.labels.labelling import FoundationLabeller
 from pestle.labels.resumable import label_resumably, partial_labels, stoppable
 from pestle.progress import warn
 from pestle.records.folder import RunFolder
-from pestle.settings.run import ReplaySettings, RunSettings
+from pestle.settings.adaptation import ReplaySettings
+from pestle.settings.run import RunSettings
 from pestle.structures.frame import Frame, thinned
 from pestle.structures.reading import expand_paths, read_frames
 from pestle.structures.writing import write_frames
