@@ -135,7 +135,9 @@ def parse_overrides(
         if name == "e0s":  # YAML reads mace's {1:-1.1} as keys without values
             values[name] = value.strip()
             continue
-        if _is_text(name, root):  # a project called 2024 is no number
+        annotation = dict(walk(root))[name].annotation
+        is_text = annotation is str or set(get_args(annotation)) == {str, type(None)}
+        if is_text:  # a project called 2024 is no number
             values[name] = None if value.strip() in ("", "null", "None") else value.strip()
             continue
         try:
@@ -152,11 +154,6 @@ def parse_overrides(
             parsed = [*values[name], *parsed]
         values[name] = parsed
     return values
-
-
-def _is_text(name: str, root: type[BaseModel]) -> bool:
-    annotation = dict(walk(root))[name].annotation
-    return annotation is str or set(get_args(annotation)) == {str, type(None)}
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:

@@ -151,15 +151,12 @@ def keyed(inputs: Inputs, _settings: object = None) -> Sequence[Frame]:
     Raises:
         PestleError: as for `reactions`; before anything is written.
     """
-    return [
-        replace(frame, config_type=f"{reaction.name} {_constraints(frame)}")
-        for reaction in reactions(inputs)
-        for frame in reaction.images
-    ]
-
-
-def _constraints(frame: Frame) -> str:
-    return str([constraint.todict() for constraint in frame.atoms.constraints])
+    found = []
+    for reaction in reactions(inputs):
+        for frame in reaction.images:
+            held = [constraint.todict() for constraint in frame.atoms.constraints]
+            found.append(replace(frame, config_type=f"{reaction.name} {held}"))
+    return found
 
 
 def _filled(frame: Frame) -> Frame:

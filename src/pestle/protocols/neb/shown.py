@@ -29,7 +29,10 @@ def charts(measured: Measured[NebNumbers]) -> list[Chart]:
     for name, given in numbers.reactions.items():
         mine = {m: p.reactions[name] for m, p in numbers.potentials.items()}
         known = [Series(m, given.length, r.path.energy) for m, r in mine.items()]
-        reference = _reference(given)
+        reference = []
+        if given.reference is not None:
+            labels = given.reference.energy
+            reference = [Series("reference", given.length, labels, dashed=True)]
         found.append(
             Chart(
                 f"{name}: along the given images",
@@ -56,13 +59,6 @@ def charts(measured: Measured[NebNumbers]) -> list[Chart]:
             )
         )
     return found
-
-
-def _reference(given: GivenReaction) -> list[Series]:
-    """Return the labels as a series, if there are any."""
-    if given.reference is None:
-        return []
-    return [Series("reference", given.length, given.reference.energy, dashed=True)]
 
 
 def tables(measured: Measured[NebNumbers]) -> list[Table]:
@@ -165,7 +161,9 @@ def _error(
         text += " No image between the ends is higher than both: the model has no saddle there."
     if level != "pass":
         if what == "barrier":
-            text += f" Rates at 300 K are {_factor(error)} times too {_speed(error)}: train on "
+            text += f" Rates at 300 K are {_factor(error)} times too "
+            text += "fast" if error < 0 else "slow"
+            text += ": train on "
             text += "labelled structures around the saddle"
             text += f", such as those of {bands}." if reaction.band else "."
         else:
@@ -235,10 +233,6 @@ def _ev(value: float) -> str:
 
 def _side(error: float) -> str:
     return "low" if error < 0 else "high"
-
-
-def _speed(error: float) -> str:
-    return "fast" if error < 0 else "slow"
 
 
 def _factor(error: float) -> str:

@@ -128,11 +128,6 @@ def _starts(inputs: Inputs, settings: RdfSettings) -> list[Frame]:
     return starting_structures(periodic, settings.structures, "rdf", fix)
 
 
-def _structures(inputs: Inputs, settings: RdfSettings) -> list[Frame]:
-    """What the raw results depend on: nothing where a trajectory is given."""
-    return [] if settings.trajectory else _starts(inputs, settings)
-
-
 def _check(inputs: Inputs, settings: RdfSettings, frames: Sequence[Frame]) -> None:
     """Raise what `analyse` would find wrong with settings and reference before anything is run."""
     reference = of_compositions(read_reference(settings.reference, inputs), frames)
@@ -302,7 +297,8 @@ PROTOCOL = Protocol(
     tables=tables,
     assess=assess,
     extent=_extent,
-    structures=_structures,
+    # The raw results depend on no structures if a trajectory is given.
+    structures=lambda inputs, settings: [] if settings.trajectory else _starts(inputs, settings),
     quick={"seeds": 1, "time": 0.5, "equilibration": 0.1, "every": 0.01, "segment": 0.1},
     version=2,  # as md
     analysis_settings=("reference", "pairs", "r_max", "bins", "blocks", "samples"),

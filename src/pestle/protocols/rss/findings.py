@@ -55,7 +55,7 @@ def _imploded(measured: Measured[RssNumbers], thresholds: Mapping[str, Threshold
         text = f"None of {n} random crystals imploded"
         if not any(search.imploded for search in searches):
             where = searches
-    text += f" at {_at(where)} GPa"
+    text += f" at {listed([f'{search.pressure:g}' for search in where])} GPa"
     if base:
         own = old if len(where) > 1 and len(set(old)) > 1 else old[k : k + 1]
         text += f", the foundation {listed([str(before) for before in own])}"
@@ -125,11 +125,6 @@ def _moving(measured: Measured[RssNumbers], limit: Threshold) -> Finding | None:
     )
     quantity = "crystals still moving"
     return Finding("rss", level, quantity, number / n, limit.unit, limit.words, text)
-
-
-def _at(searches: Sequence[PressureNumbers]) -> str:
-    """List the pressures: `0.1 and 50`."""
-    return listed([f"{search.pressure:g}" for search in searches])
 
 
 def _searches(measured: Measured[RssNumbers]) -> Sequence[PressureNumbers]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.thresholds import Threshold
-from pestle.protocols.torsion.numbers import PotentialNumbers, ScanNumbers, TorsionNumbers
+from pestle.protocols.torsion.numbers import PotentialNumbers, TorsionNumbers
 from pestle.records.results import Measured
 from pestle.records.verdict import LEVELS, Finding
 from pestle.records.wording import counted
@@ -24,7 +24,9 @@ DRAWN = 6
 def charts(measured: Measured[TorsionNumbers]) -> list[Chart]:
     """Return a chart of the RMSE of all scans, and charts of the worst and some other scans."""
     potentials, given = measured.numbers.potentials, measured.numbers.scans
-    order = _by_error(potentials[measured.about.candidate].scans)
+    scans = potentials[measured.about.candidate].scans
+    errors = {name: math.inf if scan.rmse is None else scan.rmse for name, scan in scans.items()}
+    order = sorted(errors, key=lambda name: -errors[name])
     found = [_overview(potentials, order)]
     for k, name in enumerate(evenly(order, DRAWN)):
         scan = given[name]
@@ -60,16 +62,6 @@ def _overview(potentials: Mapping[str, PotentialNumbers], order: list[str]) -> C
         series,
         kind="violin" if several else "bar",
     )
-
-
-def _by_error(scans: Mapping[str, ScanNumbers]) -> list[str]:
-    """Return the scans from the worst to the best; those without an RMSE first."""
-
-    def place(name: str) -> float:
-        rmse = scans[name].rmse
-        return -math.inf if rmse is None else -rmse
-
-    return sorted(scans, key=place)
 
 
 def tables(measured: Measured[TorsionNumbers]) -> list[Table]:
