@@ -121,7 +121,7 @@ def in_order(findings: Sequence[Finding], needed: Sequence[str]) -> list[Finding
 
 
 def use_of(findings: Sequence[Finding], not_tested: Sequence[NotTested], *, quick: bool) -> Use:
-    """What a model may be used for by what its tests found; nothing is said of what is next.
+    """Return what a model may be used for, according to the findings of its tests.
 
     Args:
         findings: of all protocols that were run, also of those that do not count for the scope.

@@ -8,7 +8,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 def setting(default: Any, text: str, *, unit: str = "", source: str = "", **limits: Any) -> Any:
-    """A documented field: default, meaning, unit, and the equation or table it comes from."""
+    """Return a documented field.
+
+    Args:
+        default: default value, or a function that makes it.
+        text: meaning of the setting.
+        unit: unit of the value.
+        source: equation, table or publication that the default comes from.
+        limits: limits of the value, as for pydantic's `Field`.
+    """
     extra: dict[str, Any] = {"unit": unit, "source": source}
     if isinstance(default, (list, dict, BaseModel)) or callable(default):
         factory = default if callable(default) else (lambda: default)

@@ -102,7 +102,7 @@ class DataSettings(Group):
 
     @property
     def dispersion_left(self) -> str:
-        """Whether dispersion is in the energies that are trained on."""
+        """Whether the energies of the training contain dispersion."""
         return "none" if self.subtract_dispersion is not None else self.dispersion
 
     @property

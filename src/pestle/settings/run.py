@@ -83,13 +83,18 @@ class RunSettings(Group):
     @field_validator("e0s", mode="before")
     @classmethod
     def _table(cls, value: Any) -> Any:
-        """A table however it is written."""
+        """Read a table of E0s, in whichever form it is written."""
         return symbols_of(value)
 
 
 # -- every field by its dotted name -----------------------------------------------------------------
 def walk(model: type[BaseModel] = RunSettings, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted name, pydantic field) of every setting, in order."""
+    """Yield (dotted name, pydantic field) of every setting, in order.
+
+    Args:
+        model: the settings.
+        prefix: text before each name.
+    """
     for name, info in model.model_fields.items():
         kind = info.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -99,5 +104,5 @@ def walk(model: type[BaseModel] = RunSettings, prefix: str = "") -> Iterator[tup
 
 
 def known_names(model: type[BaseModel] = RunSettings) -> list[str]:
-    """Dotted names of all settings."""
+    """Return the dotted names of all settings."""
     return [name for name, _ in walk(model)]

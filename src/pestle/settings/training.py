@@ -189,12 +189,12 @@ class TrainSettings(Group):
 
     @property
     def plateau(self) -> int:
-        """`schedule_patience` of complete settings."""
+        """The value of `schedule_patience` in complete settings."""
         assert self.schedule_patience is not None
         return self.schedule_patience
 
     @property
     def rate(self) -> float:
-        """The learning rate of complete settings."""
+        """The learning rate in complete settings."""
         assert isinstance(self.lr, float)
         return self.lr

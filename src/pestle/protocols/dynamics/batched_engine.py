@@ -136,7 +136,12 @@ class BatchMover(Mover):
         body.momenta = body.momenta + 0.5 * self.clock.dt * self._forces[body.index]
 
     def _move(self, body: Body, temperature: float) -> None:
-        """B A O A."""
+        """Make the parts B A O A of one step.
+
+        Args:
+            body: the structure.
+            temperature: temperature of the thermostat, K.
+        """
         clock, half = self.clock, 0.5 * self.clock.dt
         masses, kT = body.masses[:, None], units.kB * temperature
         mass = clock.piston_mass(len(body))
@@ -221,7 +226,7 @@ class _Batch:
         return [b.index for b in bodies] == [b.index for b in self.bodies]
 
     def predict(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Energies [n], forces [n_atoms, 3], stresses [n, 3, 3]."""
+        """Return energies [n] eV, forces [n_atoms, 3] eV/Å and stresses [n, 3, 3] eV/Å³."""
         self.state.positions, self.state.cell = self._positions(), self._cells()
         said = self.model(self.state)
         values = (said[key].detach().double().cpu().numpy() for key in KEYS)

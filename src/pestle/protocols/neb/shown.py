@@ -139,8 +139,18 @@ def _error(
     limit: Threshold,
     bands: str,
 ) -> Finding | None:
-    """Judge the largest error of a barrier or a reaction energy; `None` without labels. The relaxed
-    bands lie in `bands`."""
+    """Judge the largest error of a barrier or a reaction energy.
+
+    Args:
+        what: the quantity.
+        mine, base: name of the reaction → numbers of the candidate and of the foundation.
+        given: name of the reaction → the given reaction.
+        limit: threshold of the error.
+        bands: files of the relaxed bands.
+
+    Returns:
+        The finding; `None` without labels.
+    """
     known = {name: _value_and_error(what, r) for name, r in mine.items()}
     errors = {name: pair for name, pair in known.items() if pair is not None}
     if not errors:

@@ -59,7 +59,7 @@ def charts(measured: Measured[RdfNumbers]) -> list[Chart]:
 
 
 def _functions(numbers: RdfNumbers, pair: str) -> dict[str, Function]:
-    """Functions of one pair by source, the reference first; sources without it are left out."""
+    """Return source → function of one pair, the reference first, without sources that lack it."""
     found = {"reference": numbers.reference.pairs[pair]}
     for name, potential in numbers.potentials.items():
         if pair in potential.pairs:
@@ -119,11 +119,13 @@ def _unstable(found: PotentialNumbers, limit: Threshold) -> Finding:
 
 
 def _worst(measured: Measured[RdfNumbers], limit: Threshold) -> Finding:
-    """The worst pair whose distance is more than chance. A pair that chance can explain is named
-    too, since it may be worse."""
+    """Judge the worst pair whose distance chance cannot explain.
+
+    A pair whose distance chance can explain is named too, because it may be worse.
+    """
     found = measured.numbers.potentials[measured.about.candidate].pairs
     judged = {pair: function for pair, function in found.items() if function.judged}
-    # Beyond a limit, and yet no further from the reference than chance would have it.
+    # Pairs beyond a limit whose distance to the reference may be due to chance.
     unclear = [pair for pair, function in judged.items() if _is_unclear(function, limit)]
     unclear.sort(key=lambda pair: found[pair].emd or 0.0, reverse=True)
     clear = {

@@ -139,7 +139,7 @@ def _after(raw: RawFolder, formula: str, pressure: float, cycle: int) -> Relaxed
 def _composition(
     composition: Stoichiometry, own: Crystals, base: Crystals | None, settings: RssSettings
 ) -> tuple[CompositionNumbers, CrystalColumns]:
-    """Numbers of one composition at one pressure, and the columns of its crystals."""
+    """Return the numbers of one composition at one pressure, and the columns of its crystals."""
     middle = medians(own)
     against = [middle]
     if base is not None:
@@ -190,7 +190,7 @@ def _counts(screens: Sequence[Mapping[str, np.ndarray]]) -> tuple[int, dict[str,
 def _at_pressure(
     pressure: float, parts: dict[str, CompositionNumbers], columns: list[CrystalColumns]
 ) -> PressureNumbers:
-    """Sums over the compositions at one pressure."""
+    """Sum up the numbers of all compositions at one pressure."""
     found = list(parts.values())
 
     def by_criterion(counts: list[dict[str, int] | None]) -> dict[str, int] | None:
