@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from studies import BASE, TOYS, outcomes, write_study
 pytest.importorskip("parsl")
 
 from pestle.errors import PestleError
+from pestle.locks import locked_file
 from pestle.records.study import CellRecord
 from pestle.study.engine import config_of
 from pestle.study.job import clean_study, run_study, study_status
@@ -63,7 +65,7 @@ def test_what_is_finished_is_reused_and_tests_may_be_added(tmp_path: Path) -> No
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("manifest.json")}
     assert len(before) == 3
     write_study(study, matrix={"train.seed": [0, 1, 2, 3]}, qualify={"scope": "narrow"})
-    assert states(study) == {"interrupted": 3, "waiting": 1}, "trained, not tested"
+    assert states(study) == {"trained": 3, "waiting": 1}
     run_study(study, workers=2)
     assert states(study) == {"finished": 4}
     assert all(path.stat().st_mtime_ns == when for path, when in before.items())
@@ -76,6 +78,58 @@ def test_what_is_finished_is_reused_and_tests_may_be_added(tmp_path: Path) -> No
     run_study(study, workers=2)
     assert states(study) == {"finished": 4}
     assert all(path.stat().st_mtime_ns == when for path, when in before.items())
+
+
+def ended(folder: Path, file: str) -> dict[str, int]:
+    """Run → when it wrote a file."""
+    return {path.parent.name: path.stat().st_mtime_ns for path in folder.glob(f"runs/*/{file}")}
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_worker_that_ends_a_training_tests_it_at_once(tmp_path: Path) -> None:
+    study = write_study(
+        tmp_path / "s.yaml", matrix={"train.seed": [0, 1, 2, 3]}, qualify={"scope": "narrow"}
+    )
+    run_study(study, workers=1)
+    trained, tested = ended(tmp_path / "s", "manifest.json"), ended(tmp_path / "s", "verdict.json")
+    in_turn = sorted(trained, key=trained.__getitem__)
+    assert len(tested) == 4
+    for one, following in pairwise(in_turn):
+        assert tested[one] < trained[following]
+
+
+@pytest.mark.usefixtures("toys")
+def test_while_a_cell_tests_the_foundation_others_train_and_are_tested_later(
+    tmp_path: Path,
+) -> None:
+    study = write_study(
+        tmp_path / "s.yaml", matrix={"train.seed": [0, 1, 2, 3]}, qualify={"scope": "narrow"}
+    )
+    run_study(study, workers=2)
+    trained, tested = ended(tmp_path / "s", "manifest.json"), ended(tmp_path / "s", "verdict.json")
+    assert states(study) == {"finished": 4}
+    assert sum(when < min(tested.values()) for when in trained.values()) >= 3, "nobody waits"
+    verdicts = [json.loads(path.read_text()) for path in tmp_path.rglob("verdict.json")]
+    assert [v["foundation_calculated"] for v in verdicts].count(True) == 1
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_cell_is_interrupted_only_where_its_worker_died(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "s.yaml", qualify={"scope": "narrow"})
+    run_study(study)
+    (cell,) = study_status(study).cells
+    places = Places(tmp_path / "s", cell.cell.name)
+    whole = CellRecord.read(places.record)
+    only_trained = {"finetune": whole.steps["finetune"]}
+    whole.model_copy(update={"steps": only_trained}).write(places.record)
+    assert states(study) == {"trained": 1} and study_status(study).cells[0].step == "qualify"
+    died = whole.steps["qualify"].model_copy(update={"status": "running"})
+    whole.with_step("qualify", died).write(places.record)
+    assert states(study) == {"interrupted": 1}
+    with locked_file(places.record):
+        assert states(study) == {"running": 1}
+    run_study(study)
+    assert states(study) == {"finished": 1}
 
 
 @pytest.mark.usefixtures("toys")

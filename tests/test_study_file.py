@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 
 from pestle.errors import PestleError
+from pestle.study.cell_tests import Step
 from pestle.study.matrix import combinations
 from pestle.study.plan import Plan, plan
 from pestle.study.study_file import read_study
@@ -80,6 +83,53 @@ def test_a_cell_is_known_by_what_it_is_made_of(tmp_path: Path) -> None:
     assert name() != first, "other data are another run"
 
 
+def test_what_version_0_2_0_measured_is_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part in ("plan", "cell_tests"):
+        monkeypatch.setattr(f"pestle.study.{part}.__version__", "0.2.0")
+    (tmp_path / "path.xyz").write_text("frames")
+    probe = {"neb": {"data": ["path.xyz"], "set": {"neb.images": 5}}, "rdf": {"dtype": "float32"}}
+    content = {"matrix": {"train.seed": [3]}, "qualify": {"scope": "narrow"}, "probe": probe}
+    (cell,) = planned(tmp_path, **content).cells
+    # Keys as that version made them; those of tests do not hold the settings of the run.
+    tests = {step.name: step.key[:10] for step in cell.steps[1:]}
+    assert tests == {
+        "qualify": "9f229a69b2",
+        "probe neb": "6163d2f946",
+        "probe rdf": "ce5f86f6a7",
+    }
+    made_of = cell.settings.model_dump(mode="json")
+    del made_of["log"]
+    for name in ("device", "threads", "checkpoint_seconds"):
+        del made_of["train"][name]
+    for name in ("train", "valid", "test"):
+        content_of = (DATA / f"{name}.xyz").read_bytes()
+        made_of["data"][name] = [hashlib.sha256(content_of).hexdigest()]
+    text = json.dumps(["finetune", "0.2.0", made_of], sort_keys=True)
+    assert cell.name == f"seed3-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+
+
+def test_a_file_that_a_setting_of_a_test_names_counts_by_its_content(tmp_path: Path) -> None:
+    def step(text: str | None = None, **settings: Any) -> Step:
+        if text is not None:
+            (tmp_path / "rdf.csv").write_text(text)
+        probe = {"rdf": {"set": {"rdf.time": 1, **settings}}}
+        return planned(tmp_path, probe=probe).cells[0].steps[1]
+
+    first = step("r,Cl-O", **{"rdf.reference": "rdf.csv"})
+    place = json.dumps([str(tmp_path / "rdf.csv")])
+    assert f"rdf.reference={place}" in first.arguments, "from the folder of the study"
+    shutil.copy(tmp_path / "rdf.csv", tmp_path / "same.csv")
+    assert step(**{"rdf.reference": ["same.csv"]}).key == first.key, "wherever it lies"
+    assert step("r,Na-O", **{"rdf.reference": "rdf.csv"}).key != first.key
+    assert step(**{"rdf.trajectory": "same.csv"}).key != first.key, "another setting"
+    with pytest.raises(PestleError, match="no such file"):
+        step(**{"rdf.reference": "none.csv"})
+    # Not every list of texts is one of files.
+    assert 'rdf.pairs=["Cl-O"]' in step(**{"rdf.pairs": ["Cl-O"]}).arguments
+
+
 def test_variables_come_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = {"train": ["${root}/train.xyz"], "valid": ["${root}/${which}.xyz"]}
     content: dict[str, Any] = {
@@ -104,6 +154,7 @@ def test_variables_come_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ({"qualify": {"scop": "narrow"}}, "qualify.scop.*Did you mean 'scope'"),
         ({"qualify": {"scope": "wide"}}, "qualify.scope"),
         ({"qualify": {"set": {"md.tme": 1}}}, "md.tme.*Did you mean 'md.time'"),
+        ({"probe": {"md": {"set": {"md": {"time": 1}}}}}, "md.*no such setting.*md.time"),
         ({"qualify": {"with": ["mdd"]}}, "no protocol 'mdd'"),
         ({"probe": {"rsss": {}}}, "Did you mean 'rss'"),
         ({"matrix": {"train.sed": [0]}}, "train.sed.*Did you mean 'train.seed'"),

@@ -37,20 +37,17 @@ def placeholder_findings(splits: Mapping[str, Sequence[Frame]]) -> list[CheckFin
     frames = [f for split in splits.values() for f in split if not f.is_isolated_atom]
     with_energy = [f for f in frames if f.energy is not None and f.weight * f.energy_weight > 0]
     zero = [f for f in with_energy if f.energy == 0.0]
-    if len(zero) >= max(2, ALIKE_SHARE * len(with_energy)):
-        return [_zero_energies(zero, len(with_energy)), *_forces(frames), *_stress(frames)]
-    return [*_alike(with_energy), *_forces(frames), *_stress(frames)]
-
-
-def _zero_energies(zero: Sequence[Frame], total: int) -> CheckFinding:
-    return finding(
+    if len(zero) < max(2, ALIKE_SHARE * len(with_energy)):
+        return [*_alike(with_energy), *_forces(frames), *_stress(frames)]
+    energies = finding(
         "error",
         "zero-energies",
-        f"{count_of(zero, total)} have an energy of exactly zero: placeholders, or energies "
-        "relative to some structure, which cannot be learned over several compositions",
+        f"{count_of(zero, len(with_energy))} have an energy of exactly zero: placeholders, or "
+        "energies relative to some structure, which cannot be learned over several compositions",
         zero,
         fix=f"Give total energies, and {_REMOVE}.",
     )
+    return [energies, *_forces(frames), *_stress(frames)]
 
 
 def _alike(frames: Sequence[Frame]) -> list[CheckFinding]:

@@ -8,6 +8,7 @@ contain no such information and are not an error.
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Collection, Sequence
 
@@ -111,14 +112,10 @@ def _finding(
         "several-surfaces",
         f"the frames have {len(counts)} values of {key}, {listed}{more}: {why}",
         others,
-        fix=f"Choose one: --select {key}={_quoted(chosen)} (in a run file data.select)"
+        fix=f"Choose one: --select {key}={shlex.quote(chosen)} (in a run file data.select)"
         + (told if key in ("charge", "spin") else "")
         + f"; or say --select {ALL} if they are one surface nevertheless.",
     )
-
-
-def _quoted(word: str) -> str:
-    return word if re.fullmatch(r"[\w.,+-]+", word) else f"'{word}'"
 
 
 def _merged(words: Sequence[str]) -> list[str]:

@@ -61,13 +61,12 @@ class CalculatorLabeller:
             PestleError: the calculator failed, or gave neither energy nor forces.
         """
         for frame in frames:
-            yield [self._label(frame)]
-
-    def _label(self, frame: Frame) -> Labels:
-        energy, forces, stress = calculated(self.calculator, frame)
-        if energy is None and forces is None:
-            raise PestleError("the calculator gives neither energy nor forces", where=frame.where)
-        return Labels.rounded(energy, forces, stress)
+            energy, forces, stress = calculated(self.calculator, frame)
+            if energy is None and forces is None:
+                raise PestleError(
+                    "the calculator gives neither energy nor forces", where=frame.where
+                )
+            yield [Labels.rounded(energy, forces, stress)]
 
 
 def calculated(

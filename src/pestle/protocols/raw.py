@@ -84,7 +84,7 @@ class RawFolder:
         if not damaged:
             return
         for path in damaged:
-            warn(f"{path} is damaged, and made anew")
+            warn(f"{path} is damaged and is calculated again")
             path.unlink()
         (self.path / DONE).unlink(missing_ok=True)
 

@@ -7,13 +7,19 @@ smaller ones for a first look.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, create_model
 
 from pestle.settings.base import Group, Paths, setting
+from pestle.settings.run import walk
 
 Settings = TypeVar("Settings", bound=Group)
+#: Marks settings that name files.
+_FILES = "files"
+#: Files: paths or globs.
+Files = Annotated[list[str], _FILES]
 #: Protocol → its settings, in the order of this file.
 _GROUPS: dict[str, type[Group]] = {}
 
@@ -234,12 +240,12 @@ class MdSettings(DynamicsSettings):
 class RdfSettings(DynamicsSettings):
     """Partial radial distribution functions."""
 
-    trajectory: Paths = setting(
+    trajectory: Files = setting(
         list,
         "Trajectory of the model, taken whole, instead of a run made here: files or globs, each a "
         "run. Other models are then left out.",
     )
-    reference: Paths = setting(
+    reference: Files = setting(
         list,
         "Reference: a trajectory, structures, or a table (.csv: r in Å and one column a pair, "
         "r,Cl-O,Na-O). Empty: the given structures stand in.",
@@ -326,3 +332,9 @@ class ProbeSettings(
         """Return the settings of one protocol."""
         found: Group = getattr(self, protocol)
         return found
+
+
+@cache
+def names_of_files() -> frozenset[str]:
+    """Return the dotted names of the settings that name files."""
+    return frozenset(name for name, info in walk(ProbeSettings) if _FILES in info.metadata)

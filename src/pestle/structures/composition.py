@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from ase.data import chemical_symbols
+from scipy.linalg import null_space
 
 # Prime of the modular elimination. It is below 2^31, so that products of residues fit into int64.
 # If the rank is accidentally lower modulo the prime, the exact check at the end finds it.
@@ -117,7 +118,9 @@ class NullSpace:
         relations = ", ".join(_relation(v) for v in vectors)
         return (
             f"{relations} in every frame, so E0 of {', '.join(touched)} are determined only up to "
-            + " and ".join(_shift(v) for v in vectors)
+            + " and ".join(
+                "a shift of " + " ".join(f"{c:+g}·{s}" for s, c in v.items()) for v in vectors
+            )
         )
 
     def _ratio(self, symbols: list[str]) -> list[int | float]:
@@ -140,10 +143,6 @@ def _relation(vector: dict[str, int | float]) -> str:
         return " + ".join(terms) or "0"
 
     return f"{side(1)} = {side(-1)}"
-
-
-def _shift(vector: dict[str, int | float]) -> str:
-    return "a shift of " + " ".join(f"{c:+g}·{s}" for s, c in vector.items())
 
 
 def null_space_of(counts: np.ndarray, elements: Sequence[int | str]) -> NullSpace:
@@ -180,7 +179,7 @@ def null_space_of(counts: np.ndarray, elements: Sequence[int | str]) -> NullSpac
                 {s: n if unit == 1 else n / unit for s, n in zip(symbols, exact, strict=True) if n}
             )
     else:
-        for real in _float_null_space(rows):
+        for real in null_space(rows, rcond=_FLOAT_RANK_TOLERANCE).T:
             vectors.append(
                 {s: float(x) for s, x in zip(symbols, real, strict=True) if abs(x) > 1e-8}
             )
@@ -292,10 +291,3 @@ def _sparsest(basis: list[list[int]]) -> list[list[int]]:
                     if cost(trial) < cost(basis[i]):
                         basis[i], improved = trial, True
     return sorted(basis, key=cost) + unwieldy
-
-
-def _float_null_space(rows: np.ndarray) -> np.ndarray:
-    """Return an orthonormal null space [k, n_elements] of counts that are not integers."""
-    _, singular, right = np.linalg.svd(rows, full_matrices=True)
-    rank = int((singular > _FLOAT_RANK_TOLERANCE * singular[0]).sum()) if len(singular) else 0
-    return right[rank:]

@@ -43,13 +43,11 @@ def recognise(frame: Frame) -> None:
     if len(frame) != 1 or frame.config_type == ISOLATED_ATOM or frame.charge:
         return
     named = "".join(c for c in frame.config_type.lower() if c.isalpha()) in _NAMES
-    if not named and not _is_alone(frame.atoms):
-        return
+    if not named:
+        lengths = np.linalg.norm(frame.atoms.cell.array[frame.atoms.pbc], axis=1)
+        # For the primitive cell of a crystal the lengths alone decide, at less cost.
+        alone = (lengths >= LONE_DISTANCE).all() and image_distance(frame.atoms) >= LONE_DISTANCE
+        if not alone:
+            return
     frame.notes.append(f"{TAKEN}: config_type {frame.config_type}")
     frame.config_type = ISOLATED_ATOM
-
-
-def _is_alone(atoms: Atoms) -> bool:
-    lengths = np.linalg.norm(atoms.cell.array[atoms.pbc], axis=1)
-    # For the primitive cell of a crystal the lengths alone decide, at less cost.
-    return bool((lengths >= LONE_DISTANCE).all()) and image_distance(atoms) >= LONE_DISTANCE

@@ -259,7 +259,7 @@ def _stress_matrix(value: Any, key: str, where: str) -> np.ndarray:
     raise PestleError(f"'{key}' has {flat.size} numbers, expected 6 or 9", where=where)
 
 
-def _stress_of_virials(value: Any, atoms: Atoms, key: str, where: str) -> np.ndarray | None:
+def _stress_of_virials(value: Any, atoms: Atoms, key: str, where: str) -> np.ndarray:
     """Return σ = −virial / V in ASE's sign; zero for a cell without volume, which has no stress."""
     matrix = _stress_matrix(value, key, where)
     volume = abs(np.linalg.det(atoms.cell.array))

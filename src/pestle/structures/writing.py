@@ -6,7 +6,7 @@ that labels and hashes of structures do not change. The comment line is ASE's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,9 @@ def _info(frame: Frame) -> dict[str, Any]:
     if frame.energy is not None:
         info["REF_energy"] = float(frame.energy)
     if frame.stress is not None:
-        info["REF_stress"] = _stress(np.asarray(frame.stress, dtype=float))
+        stress = np.asarray(frame.stress, dtype=float)
+        symmetric = np.array_equal(stress, stress.T)
+        info["REF_stress"] = full_3x3_to_voigt_6_stress(stress) if symmetric else stress.ravel()
     info["config_type"] = frame.config_type
     for name in ("weight", "energy_weight", "forces_weight", "stress_weight"):
         if getattr(frame, name) != 1.0:
@@ -115,22 +117,9 @@ def _info(frame: Frame) -> dict[str, Any]:
         LABELLED_BY: getattr(frame, "labelled_by", None),
     }
     info |= {name: value for name, value in optional.items() if value is not None}
-    others = {k: v for k, v in frame.atoms.info.items() if k not in _LABELS | _OWN}
-    return _readable(info | others)
-
-
-def _stress(stress: np.ndarray) -> np.ndarray:
-    """Return 6 numbers if the stress is symmetric, otherwise 9."""
-    if np.array_equal(stress, stress.T):
-        return full_3x3_to_voigt_6_stress(stress)
-    return stress.ravel()
-
-
-def _readable(info: Mapping[str, Any]) -> dict[str, Any]:
-    """Adapt texts to ASE's reader: one line, escaped backslashes, not empty."""
-    texts = {k: " ".join(v.split()).replace("\\", "\\\\") for k, v in info.items() if _is_text(v)}
-    return {k: texts.get(k, v) for k, v in info.items() if not _is_text(v) or texts[k]}
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
+    info |= {k: v for k, v in frame.atoms.info.items() if k not in _LABELS | _OWN}
+    # ASE reads texts of one line, with escaped backslashes, and no empty ones.
+    texts = {
+        k: " ".join(v.split()).replace("\\", "\\\\") for k, v in info.items() if isinstance(v, str)
+    }
+    return {k: v for k, v in (info | texts).items() if texts.get(k) != ""}

@@ -98,11 +98,12 @@ def _submitted(
         content = handed(cell)
         if groups[cell.labels] > 1 and cell.labels not in labels:
             labels[cell.labels] = _ended(make_labels(str(folder), content, options))
-        trained = do_steps(str(folder), content, ["finetune"], options, "", labels.get(cell.labels))
-        # The first cell of a group tests the foundation, too; the others find that done.
-        names = [step.name for step in cell.steps]
+        begun = do_steps(str(folder), content, options, "", labels.get(cell.labels))
+        # Tests that had to be left because another cell was testing the foundation. Tasks are begun
+        # in the order in which they can be, so that this one comes after all first ones: those
+        # do what they can at once, and a study that is stopped half-way has tested what it trained.
         first = baselines.get(cell.baseline)
-        done = do_steps(str(folder), content, names, options, trained, first)
+        done = do_steps(str(folder), content, options, begun, first, patient=True)
         if cell.baseline and first is None:
             baselines[cell.baseline] = _ended(done)
         found[done] = cell

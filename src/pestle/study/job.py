@@ -13,7 +13,7 @@ from pestle.progress import duration, say
 from pestle.records.study import StudyPlan
 from pestle.study.engine import LOCAL, work_through
 from pestle.study.plan import Plan, asked_digest, distinct, plan
-from pestle.study.status import StudyState, state_of
+from pestle.study.status import OPEN, StudyState, state_of
 from pestle.study.study_file import Study, read_study
 
 #: What a study keeps in its folder besides plan.json and hashes.json.
@@ -148,7 +148,7 @@ def _to_remove(asked: Study, found: Plan, *, failed: bool, everything: bool) -> 
         for path in sorted((home / part).iterdir())
         if _cell_name(path, part) not in kept
     ]
-    if not state.of("running", "interrupted", "waiting") and (home / "shared").is_dir():
+    if not state.of(*OPEN) and (home / "shared").is_dir():
         gone.append(home / "shared")
     return gone
 

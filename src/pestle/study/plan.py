@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,14 +15,14 @@ from pestle.adaptation import METHODS, require_method
 from pestle.errors import PestleError
 from pestle.files import sha256
 from pestle.foundations.replay_catalogue import is_file_pool
-from pestle.jobs.finetune.data_settings import OF_SUBSET, data_files, with_absolute_paths
-from pestle.protocols import declarations, inputs
+from pestle.jobs.finetune.data_settings import data_files, with_absolute_paths
 from pestle.records.study import PlannedCell, StudyPlan
 from pestle.settings.run import RunSettings, known_names
 from pestle.settings.run_file import LENGTH, build
+from pestle.study.cell_tests import CellTests, Step
 from pestle.study.hashes import Hashes, digest
 from pestle.study.matrix import Combination, combinations, flattened
-from pestle.study.study_file import ProbeOptions, QualifySettings, Study, check_qualify
+from pestle.study.study_file import Study
 
 #: Settings that say where and how visibly a run is done, not what comes out.
 ELSEWHERE: dict[str, Any] = {"log": True, "train": {"device", "threads", "checkpoint_seconds"}}
@@ -31,21 +30,6 @@ ELSEWHERE: dict[str, Any] = {"log": True, "train": {"device", "threads", "checkp
 NAME_LENGTH = 80
 #: Letters of the key in it.
 KEY_LENGTH = 10
-
-
-@dataclass(frozen=True)
-class Step:
-    """One command of a cell.
-
-    Attributes:
-        name: finetune, qualify or probe PROTOCOL.
-        key: of everything that its result depends on.
-        arguments: after `pestle`, but for the run folder.
-    """
-
-    name: str
-    key: str
-    arguments: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -130,7 +114,7 @@ def _cells(study: Study, found: Iterator[Combination], hashes: Hashes) -> Iterat
     start: dict[str, Any] = build({}, base, where=f"{study.path}: base").model_dump()
     _set_all(start, study.overrides)
     known: dict[str, tuple[str, tuple[Step, ...]]] = {}
-    tests = _Tests(study, hashes)
+    tests = CellTests(study, hashes)
     for combination in found:
         axes = {axis: value.shown for axis, value in combination.items()}
         settings = _settings(start, combination, study)
@@ -236,117 +220,6 @@ def _labels_key(settings: RunSettings, parts: Mapping[str, Any]) -> str:
             [train[name] for name in ("seed", "dtype", "kernels", "eval_batch_edges")],
         ]
     )
-
-
-class _Tests:
-    """The tests of cells, most of which are the same."""
-
-    def __init__(self, study: Study, hashes: Hashes) -> None:
-        self.study, self.hashes = study, hashes
-        self.home = study.path.absolute().parent
-
-    def of(
-        self, combination: Combination, settings: RunSettings, parts: Mapping[str, Any]
-    ) -> tuple[list[Step], str]:
-        """Steps of one cell, and the key of what they ask of the foundation."""
-        qualify, probes = self._asked(combination)
-        commands: list[tuple[str, list[str], list[str]]] = []
-        if qualify is not None:
-            commands.append(("qualify", *self._qualify(qualify)))
-        for name, options in probes.items():
-            commands.append((f"probe {name}", *self._probe(name, options, settings)))
-        steps, asked = [], []
-        for name, arguments, files in commands:
-            # Files stand for their content.
-            content = [one for one in arguments if one not in files]
-            test = digest([content, self.hashes.files([_file(one) for one in files])])
-            steps.append(Step(name, digest([name, __version__, test]), tuple(arguments)))
-            asked.append(test)
-        # The foundation is tested on the same frames whatever part of the others is trained on.
-        data = {name: part for name, part in parts["data"].items() if name not in OF_SUBSET}
-        about = [parts["foundation"], parts["head"], data]
-        return steps, digest(["baseline", __version__, about, asked]) if asked else ""
-
-    def _asked(
-        self, combination: Combination
-    ) -> tuple[QualifySettings | None, dict[str, ProbeOptions]]:
-        """What is asked for all, with what the values of a cell's axes add."""
-        qualify, probes = self.study.asked.qualify, dict(self.study.asked.probe)
-        for axis, value in combination.items():
-            where = f"{self.study.path}: matrix.{axis}.{value.shown}"
-            if "qualify" in value.tests:
-                qualify = _joined(QualifySettings, qualify, value.tests["qualify"], where)
-                check_qualify(qualify)
-            for name, more in value.tests.get("probe", {}).items():
-                probes[name] = _joined(ProbeOptions, probes.get(name), more, where)
-        return qualify, probes
-
-    def _qualify(self, asked: QualifySettings) -> tuple[list[str], list[str]]:
-        """Arguments, and those of them that are files."""
-        arguments, files = [], []
-        if asked.scope is not None:
-            arguments += ["--scope", asked.scope]
-        arguments += [part for name in asked.run_too for part in ("--with", name)]
-        arguments += [part for name in asked.leave_out for part in ("--without", name)]
-        arguments += ["--full"] * asked.full
-        arguments += [p for n, v in asked.settings.items() for p in ("--set", f"{n}={_text(v)}")]
-        arguments += ["--dtype", asked.dtype] if asked.dtype else []
-        if asked.thresholds is not None:
-            files.append(self._absolute(asked.thresholds))
-            arguments += ["--thresholds", files[-1]]
-        options = {taken.name: taken.options[0] for taken in inputs()}
-        for name, given in asked.files.items():
-            for one in given:
-                files.append(self._absolute(one))
-                arguments += [options[name], files[-1]]
-        return arguments, files
-
-    def _probe(
-        self, name: str, asked: ProbeOptions, settings: RunSettings
-    ) -> tuple[list[str], list[str]]:
-        declared = next(one for one in declarations() if one.name == name)
-        files = [self._absolute(one) for one in asked.files]
-        if not files and declared.takes is not None:
-            files = [f"test={one}" for one in settings.data.test[:1]]
-        arguments = ["--against", settings.foundation]
-        arguments += [p for n, v in asked.settings.items() for p in ("--set", f"{n}={_text(v)}")]
-        arguments += ["--dtype", asked.dtype] if asked.dtype else []
-        arguments += [part for one in files for part in ("--data", one)]
-        return arguments, files
-
-    def _absolute(self, given: str) -> str:
-        """FILES or NAME=FILES with a path that leads from the study's folder."""
-        name, equals, _ = given.partition("=")
-        named = equals and "/" not in name
-        path = str((self.home / Path(_file(given)).expanduser()).absolute())
-        return f"{name}={path}" if named else path
-
-
-def _file(given: str) -> str:
-    """FILES of `NAME=FILES`."""
-    name, equals, path = given.partition("=")
-    return path if equals and "/" not in name else given
-
-
-def _joined(kind: Any, was: Any, more: Mapping[str, Any], where: str) -> Any:
-    """Options of a test with further ones; settings and files are added to those there are."""
-    tree = was.model_dump(by_alias=True) if was is not None else {}
-    for name, value in more.items():
-        both = isinstance(value, Mapping) and isinstance(tree.get(name), dict)
-        tree[name] = {**tree[name], **value} if both else value
-    try:
-        return kind.model_validate(tree)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise PestleError(
-            f"{first['msg'].lower()}, got {first['input']!r}", where=f"{where}.{place}"
-        ) from None
-
-
-def _text(value: Any) -> str:
-    """A value of a setting as it is typed."""
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _slug(axes: Mapping[str, Any]) -> str:

@@ -11,8 +11,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+from pestle.files import write_text
+from pestle.locks import InUse, locked_file
 
 #: Letters of a key in the name of what is shared.
 KEY_LENGTH = 16
@@ -43,16 +46,58 @@ def _finished(protocols: Path) -> Iterator[Path]:
     return (done.parent for done in protocols.glob("*/raw/*/*/done.json"))
 
 
+def baseline_of(study: Path, key: str) -> Path:
+    """Folder of what tests of a group of cells ask of their foundation."""
+    return study / "shared" / f"baseline-{key[:KEY_LENGTH]}"
+
+
+def _baseline_end(study: Path, key: str) -> Path:
+    """A file that says that a cell of the group has been tested."""
+    home = baseline_of(study, key)
+    return home.with_name(f"{home.name}.done")
+
+
+@contextmanager
+def may_test(study: Path, key: str, *, wait: bool) -> Iterator[bool]:
+    """Whether a cell may be tested now: one cell of a group is tested alone until its end, and
+    calculates what all ask of the foundation; the others then find that done.
+
+    Args:
+        study: folder of the study.
+        key: of the group; empty for none.
+        wait: wait for the cell that is tested now.
+    """
+    end = _baseline_end(study, key)
+    with ExitStack() as held:
+        if key and not end.exists():
+            try:
+                waiting = "tests the same foundation" if wait else ""
+                held.enter_context(locked_file(end, waiting=waiting))
+            except InUse:
+                yield False
+                return
+            if end.exists():
+                held.close()
+        yield True
+
+
+def end_baseline(study: Path, key: str) -> None:
+    """Let the cells of a group be tested side by side: one has been."""
+    end = _baseline_end(study, key)
+    if key and not end.exists():
+        write_text(end, "")
+
+
 def hand_baseline(study: Path, key: str, run: Path) -> None:
     """Give a run the raw results of its foundation that another cell has calculated."""
-    home = study / "shared" / f"baseline-{key[:KEY_LENGTH]}"
+    home = baseline_of(study, key)
     for found in _finished(home):
         _link(found, run / "protocols" / found.relative_to(home))
 
 
 def keep_baseline(study: Path, key: str, run: Path) -> None:
     """Keep the raw results of the foundation that a cell has calculated."""
-    home = study / "shared" / f"baseline-{key[:KEY_LENGTH]}"
+    home = baseline_of(study, key)
     for found in _finished(run / "protocols"):
         potential = found.parent.name
         # The run's own model is called as its folder, also by its replay head.

@@ -7,16 +7,19 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pestle.files import Damaged
 from pestle.locks import FOLDER_LOCK, is_held, lock_of_file
 from pestle.records.study import CellRecord, PlannedCell, StudyPlan
 from pestle.study.worker import Places
 
-State = Literal["finished", "running", "interrupted", "failed", "waiting"]
+#: Trained: its tests, or further ones, are still to come, and none was begun that did not end.
+State = Literal["finished", "running", "trained", "interrupted", "failed", "waiting"]
 #: In the order in which they are shown.
-STATES: tuple[State, ...] = ("finished", "running", "interrupted", "failed", "waiting")
+STATES: tuple[State, ...] = get_args(State)
+#: Of cells that something is left to do of, unless they fail.
+OPEN: tuple[State, ...] = ("running", "trained", "interrupted", "waiting")
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class CellState:
     Attributes:
         cell: as planned.
         state: of the cell as a whole.
-        step: the step that runs, was interrupted or failed; empty for none.
+        step: the step that runs, was interrupted, failed or is to come; empty for none.
         seconds: spent on it so far (s).
         last_lines: of the command that failed.
     """
@@ -131,7 +134,7 @@ def _state(cell: PlannedCell, folder: Path, recorded: bool, has_run: bool) -> Ce
         if step is None or step.key != key or (step.status == "finished" and not has_run):
             # What this cell needs now was not begun.
             begun = any(record.is_finished(*one) for one in cell.steps.items()) and has_run
-            state: State = "waiting" if not begun else "interrupted"
+            state: State = "trained" if begun else "waiting"
             return CellState(cell, _alive(state, places), name, seconds)
         if step.status == "failed":
             return CellState(cell, "failed", name, seconds, step.last_lines)
@@ -149,7 +152,7 @@ def _alive(otherwise: State, places: Places) -> State:
 def _seconds_left(states: Sequence[CellState]) -> float | None:
     """Mean time of finished cells, of those with the same values on most axes where there are some,
     for each that is not finished."""
-    open_cells = [cell for cell in states if cell.state in ("running", "interrupted", "waiting")]
+    open_cells = [cell for cell in states if cell.state in OPEN]
     done = [cell for cell in states if cell.state == "finished"]
     if not open_cells:
         return 0.0

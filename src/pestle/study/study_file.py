@@ -17,7 +17,12 @@ from pestle.protocols.declaration import Scope
 from pestle.settings.base import Group, setting
 from pestle.settings.probe import ProbeSettings
 from pestle.settings.run import known_names
-from pestle.settings.run_file import build, parse_overrides, read_run_file
+from pestle.settings.run_file import (
+    build,
+    parse_overrides,
+    read_run_file,
+    unknown_name_error,
+)
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
@@ -226,7 +231,7 @@ def _check_tests(asked: StudyFile) -> None:
         check_qualify(asked.qualify)
     for name, options in asked.probe.items():
         _require_protocol(name, "probe")
-        build({}, options.settings, where=f"probe.{name}.set", root=ProbeSettings)
+        _check_settings(options.settings, f"probe.{name}.set")
 
 
 def check_qualify(asked: QualifySettings) -> None:
@@ -245,7 +250,16 @@ def check_qualify(asked: QualifySettings) -> None:
                 where="qualify.files",
                 fix=f"{nearest(name, options)} There are {', '.join(options)}.".lstrip(),
             )
-    build({}, asked.settings, where="qualify.set", root=ProbeSettings)
+    _check_settings(asked.settings, "qualify.set")
+
+
+def _check_settings(settings: Mapping[str, Any], where: str) -> None:
+    """Settings of protocols must exist, by their dotted names, which is how commands are given
+    them."""
+    for name in settings:
+        if name not in known_names(ProbeSettings):
+            raise unknown_name_error(name, ProbeSettings)
+    build({}, settings, where=where, root=ProbeSettings)
 
 
 def _require_protocol(name: str, where: str) -> None:

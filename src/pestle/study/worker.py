@@ -25,13 +25,17 @@ from pestle.locks import FOLDER_LOCK, is_held, locked_file
 from pestle.records.study import CellRecord, CellStatus, CellStep
 from pestle.study import bound
 from pestle.study.sharing import (
+    end_baseline,
     hand_baseline,
     hand_labels,
     keep_baseline,
     labels_of,
     labels_out,
+    may_test,
 )
 
+#: What came of a cell whose tests are left to a later call.
+TRAINED = "trained"
 #: Exit code of a command that was interrupted.
 INTERRUPTED = 130
 #: How often a command is begun that ends by a signal nobody here has sent.
@@ -85,47 +89,70 @@ def begin_anew() -> None:
 def do_steps(
     study: str,
     cell: Mapping[str, Any],
-    names: Sequence[str],
     options: Mapping[str, Any],
     before: str = "",
     _after: Any = None,
+    *,
+    patient: bool = False,
 ) -> str:
-    """Do steps of a cell that are not done yet, one after the other, up to one that fails.
+    """Do what is left of a cell, one step after the other, up to one that fails.
 
     Args:
         study: folder of the study.
         cell: `name`, `axes`, `run_file` (its text), `labels` and `baseline` (keys), and `steps`,
-            each `name`, `key` and `arguments`.
-        names: of the steps to do.
+            each `name`, `key` and `arguments`; the first one is the training.
         options: `retry`, `trust`, `environment` (variables of the commands).
-        before: what came of its earlier steps a moment ago: nothing is done after a failure.
+        before: what came of it a moment ago: nothing is done after a failure, or after its end.
+        patient: whether to wait for another cell that calculates what the tests of both ask of the
+            foundation. Else the tests are left to a later call, and the worker is free.
 
     Returns:
-        finished, failed or interrupted.
+        finished, failed, interrupted, or trained where tests were left to a later call.
     """
-    if before not in ("", "finished"):
+    if before not in ("", TRAINED):
         return before
     places = Places(Path(study), cell["name"])
+    training, *tests = cell["steps"]
     with locked_file(places.record, waiting="calculates this cell"):
         record = _record(places, cell)
-        for step in cell["steps"]:
-            name, key = step["name"], step["key"]
-            if record.is_finished(name, key) and places.run.is_dir():
-                continue
-            if name not in names:
+        status, record = _in_turn(places, cell, [training], record, options)
+        todo = [one for one in tests if not record.is_finished(one["name"], one["key"])]
+        if status != "finished" or not todo:
+            return status
+        with may_test(places.study, cell["baseline"], wait=patient) as allowed:
+            if not allowed:
+                return TRAINED
+            status, _ = _in_turn(places, cell, todo, record, options)
+            if status in ("finished", "failed"):
+                end_baseline(places.study, cell["baseline"])
+            return status
+
+
+def _in_turn(
+    places: Places,
+    cell: Mapping[str, Any],
+    steps: Sequence[Mapping[str, Any]],
+    record: CellRecord,
+    options: Mapping[str, Any],
+) -> tuple[str, CellRecord]:
+    """Do steps that are not done yet up to one that does not finish; returns how that one ended,
+    and the record."""
+    for step in steps:
+        name, key = step["name"], step["key"]
+        if record.is_finished(name, key) and places.run.is_dir():
+            continue
+        known = record.steps.get(name)
+        failed = known is not None and known.status == "failed" and known.key == key
+        if failed and not options["retry"]:
+            return "failed", record
+        for _ in range(ATTEMPTS):
+            record = _do(places, cell, step, record, options)
+            # A command that the system killed, for memory perhaps, goes on once.
+            if record.steps[name].status != "interrupted" or _stopping.is_set():
                 break
-            known = record.steps.get(name)
-            failed = known is not None and known.status == "failed" and known.key == key
-            if failed and not options["retry"]:
-                return "failed"
-            for _ in range(ATTEMPTS):
-                record = _do(places, cell, step, record, options)
-                # A command that the system killed, for memory perhaps, goes on once.
-                if record.steps[name].status != "interrupted" or _stopping.is_set():
-                    break
-            if record.steps[name].status != "finished":
-                return record.steps[name].status
-    return "finished"
+        if record.steps[name].status != "finished":
+            return record.steps[name].status, record
+    return "finished", record
 
 
 def make_labels(study: str, cell: Mapping[str, Any], options: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pestle.foundations.interface import Foundation
-from pestle.foundations.prediction import FramePrediction, predict_frames
+from pestle.foundations.prediction import predict_frames
 from pestle.records.metrics import Drift
 from pestle.structures.frame import Frame
 
@@ -45,7 +45,12 @@ class DriftWatch:
 
     def _head(self, model: Foundation, head: str) -> Drift:
         now = predict_frames(model, self.frames, head=head, max_edges=self.max_edges)
-        energy = np.array([_per_atom(a, b) for a, b in zip(now, self.reference, strict=True)])
+        energy = np.array(
+            [
+                (a.interaction_energy - b.interaction_energy) / len(a.forces)
+                for a, b in zip(now, self.reference, strict=True)
+            ]
+        )
         forces = np.concatenate(
             [(a.forces - b.forces).ravel() for a, b in zip(now, self.reference, strict=True)]
         )
@@ -53,7 +58,3 @@ class DriftWatch:
             energy_rmse=float(1e3 * np.sqrt(np.mean(energy**2))),
             forces_rmse=float(1e3 * np.sqrt(np.mean(forces**2))),
         )
-
-
-def _per_atom(a: FramePrediction, b: FramePrediction) -> float:
-    return (a.interaction_energy - b.interaction_energy) / len(a.forces)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
-from pestle.foundations.interface import Foundation, Prediction
+from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import (
     FramePrediction,
     batches_by_edges,
@@ -113,15 +113,8 @@ class Objective:
             terms = [replace(t, counts=counts) for t in terms]
         losses = [t.loss(w) for t, (_, w) in zip(terms, parts, strict=True)]
         loss = losses[0] if len(losses) == 1 else losses[0] + losses[1]
-        if not penalties:
-            return loss
-        return self._with_penalties(loss, said[-1] if replay is not None else None, replay)
-
-    def _with_penalties(
-        self, loss: torch.Tensor, of_replay: Prediction | None, replay: GraphBatch | None
-    ) -> torch.Tensor:
-        """Add the penalties of the keepers to a loss."""
-        for keeper in self.keepers:
+        of_replay = said[-1] if replay is not None else None
+        for keeper in self.keepers if penalties else ():
             penalty = keeper.penalty(of_replay, replay)
             if penalty is not None:
                 loss = loss + penalty
@@ -133,7 +126,6 @@ class Objective:
         frames: Sequence[Frame],
         graphs: Sequence[GraphBatch],
         weights: Mapping[str, float],
-        to_device: Callable[[GraphBatch], GraphBatch],
     ) -> EvaluatedErrors:
         """Calculate the errors and the loss of labelled frames.
 
@@ -142,7 +134,6 @@ class Objective:
             frames: the structures.
             graphs: their graphs, in the same order.
             weights: λ of `energy`, `forces` and `stress`.
-            to_device: moves a batch to the device of the model.
 
         Returns:
             The errors in meV/atom, meV/Å and meV/Å³, and the loss.
@@ -157,7 +148,7 @@ class Objective:
         max_edges = self.max_edges or model.edges_at_once
         for joined in batches_by_edges(graphs, max_edges):
             with fits_prediction(joined, frames, model.device, max_edges):
-                batch = to_device(joined)
+                batch = joined.to(model.device)
                 prediction = model(batch, stress=stress)
                 with torch.no_grad():
                     terms = self.loss.terms(prediction, batch)

@@ -77,15 +77,15 @@ def pair_evidence(pairs: Neighbours) -> list[Evidence]:
     return [Evidence(RATIO, measured, words, 12.0, signed=True)] if measured else []
 
 
-def _rms(frame: Frame) -> float:
-    return float(np.sqrt((np.asarray(frame.forces) ** 2).sum(axis=1).mean()))
-
-
 def force_evidence(frames: Sequence[Frame]) -> list[Evidence]:
     """Return evidence from the size of forces; it is weak, as structures can be hot, broken or
     at rest.
     """
-    sizes = [_rms(f) for f in frames if f.forces is not None and len(f) > 1]
+    sizes = [
+        float(np.sqrt((np.asarray(f.forces) ** 2).sum(axis=1).mean()))
+        for f in frames
+        if f.forces is not None and len(f) > 1
+    ]
     typical = float(np.median(sizes)) if sizes else 0.0
     if typical == 0.0:
         return []

@@ -127,9 +127,9 @@ def charts(measured: Measured[AtomsNumbers]) -> list[Chart]:
     if far:
         caption = (
             f"The atoms of {about.labels.get(about.baseline or '', about.baseline)} have the "
-            "energies of its own level of theory. Where one level counts all electrons and the "
-            "other those of valence they lie thousands of eV apart; that is no fault, and the "
-            "E0s of a run take it away."
+            "energies of its own level of theory. If one level counts all electrons and the other "
+            "only valence electrons, they differ by thousands of eV. This is not a fault, and the "
+            "E0s of a run correct it."
         )
     title = "Errors of single atoms"
     return [Chart(title, "element", "error (eV)", series, kind="bar", caption=caption)]

@@ -252,9 +252,9 @@ def tables(measured: Measured[DimersNumbers]) -> list[Table]:
             flags = "; ".join(one.flags) or "none"
             rows.append([pair, name, one.r_min, one.depth, one.wall, flags])
     note = (
-        "Wall: energy at the shortest distance less that at the minimum. At distances far below "
-        "those of the training a network extrapolates: a wall of −10,000 eV says that there is "
-        "none, and the figure itself has no meaning. Atoms that come that close fall into each "
+        "Wall: energy at the shortest distance minus energy at the minimum. At distances far below "
+        "those of the training data a network extrapolates: a wall of −10,000 eV means that there "
+        "is none, and the number itself has no meaning. Atoms that come that close fall into each "
         f"other. The charts end at ±{DRAWN:g} eV."
     )
     return [Table("Curves of two atoms", columns, rows, note)]
@@ -288,7 +288,7 @@ def assess(measured: Measured[DimersNumbers], thresholds: Mapping[str, Threshold
             text += ": no worse than the foundation."
         elif base:
             text += ": not for structure search or high pressure"
-            text += "; replay would keep the wall." if new else ", nor is the foundation."
+            text += "; replay would keep the repulsion." if new else ", nor is the foundation."
         else:
             text += ": not for structure search or high pressure."
     if limit.level(share) != level:  # the total decides the level

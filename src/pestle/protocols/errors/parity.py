@@ -148,7 +148,7 @@ def parity_charts(
         taken_off = (
             f" Not drawn: the constant for each element by which {labels.get(baseline, baseline)} "
             f"is off, up to {figure(most)} meV/atom. It is a difference of the levels of theory or "
-            "of the E0s; the RMSE holds it."
+            "of the E0s; the RMSE contains it."
         )
     for plot in _PLOTS:
         series = [

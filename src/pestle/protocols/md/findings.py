@@ -50,7 +50,7 @@ def _stability(
         beside = ""
         if base:
             lost = base.n_unstable or "none"
-            beside = f" (of {base.n_runs} with the foundation {lost} did not)"
+            beside = f" (with the foundation {lost} of {base.n_runs} became unstable)"
         runs = f"All {found.n_runs} runs" if found.n_runs > 1 else "The one run"
         text = f"{runs} stayed stable{beside}: {_simulated(found, settings)}"
     share = found.unstable_share
@@ -74,10 +74,10 @@ def _simulated(found: PotentialNumbers, settings: MdSettings) -> str:
     if time < PAPER:
         look = "a first look; " if time < FIRST_LOOK else ""
         return text + (
-            f"{time:g} ps: {look}the paper ran {PAPER:g} ps, and what takes longer to break is not "
-            "excluded."
+            f"{time:g} ps: {look}the paper ran {PAPER:g} ps, and faults that need longer to appear "
+            "are not excluded."
         )
-    return text + "What takes longer to break is not excluded."
+    return text + "Faults that need longer to appear are not excluded."
 
 
 def _lost(

@@ -94,12 +94,12 @@ def charts(measured: Measured[MdNumbers]) -> list[Chart]:
         ]
         if not series:
             continue
-        caption = "One line a structure."
+        caption = "One line for each structure."
         if any(s.error is not None for s in series):
             caption = "Mean and spread over the structures that had not stopped."
         if thermostat is not None and thermostat[0][1] > 0:
             series.append(Series("reference", *thermostat, dashed=True))
-            caption += " Broken: the thermostat."
+            caption += " Dashed line: the thermostat."
         found.append(Chart(title, "time (ps)", label, series, caption=caption))
     return found
 
@@ -131,8 +131,8 @@ def tables(measured: Measured[MdNumbers]) -> list[Table]:
             means = [run.temperature, run.temperature_spread, run.volume, run.density]
             rows.append([*title, *means, run.drift, run.drift_error, what])
     note = (
-        "Means over the second half of the steady part; drift ± half its 95 % interval. Atoms are "
-        "counted from 0. Simulated in all: "
+        "Means over the second half of the steady part; drift ± half of its 95 % interval. Atoms "
+        "are counted from 0. Simulated in total: "
         + ", ".join(
             f"{potential.simulated:.4g} ps with {name}"
             for name, potential in measured.numbers.potentials.items()

@@ -91,8 +91,8 @@ def tables(measured: Measured[NebNumbers]) -> list[Table]:
             figures += [r.reaction_energy, r.reaction_energy_error, r.path.rmse_mev]
             rows.append([*first, model, *figures, steps, "; ".join(r.remarks)])
     note = (
-        "Errors and reaction energy: of the band where it converged, else of the given images. "
-        "Reference: labels of the given images as they are, which nobody has relaxed again."
+        "Errors and reaction energy: of the band if it converged, otherwise of the given images. "
+        "Reference: labels of the given images, which were not relaxed again."
     )
     return [Table("Reactions", columns, rows, note)]
 
@@ -127,7 +127,7 @@ def _failed(mine: Reactions) -> Finding | None:
         return None
     name, text = next(iter(failed.items()))
     more = f" ({len(failed)} of {counted(len(mine), 'reaction')} fail)" if len(failed) > 1 else ""
-    sentence = f"{name}: {text}{more}. No barrier can be had; look at the structures named."
+    sentence = f"{name}: {text}{more}. There is no barrier; look at the named structures."
     return Finding("neb", "fail", "reactions that fail", len(failed), "", "fail from 1", sentence)
 
 

@@ -87,7 +87,7 @@ def tables(measured: Measured[RdfNumbers]) -> list[Table]:
                 figures = [one.emd, one.emd_error, one.emd_noise]
             rows.append([pair, name, *figures, *(one.first_peak or (None, None))])
     note = f"Earth mover's distance up to {numbers.r_max:.3g} Å; by chance two samples of one "
-    note += "liquid are apart by less than that in 95 of 100 cases. The reference is "
+    note += "liquid differ by less than that in 95 of 100 cases. The reference is "
     note += ". ".join([numbers.reference.text, *numbers.notices])
     return [Table("Radial distribution functions", columns, rows, f"{note}.")]
 
@@ -108,9 +108,7 @@ def _unstable(found: PotentialNumbers, limit: Threshold) -> Finding:
     text = f"{len(lost)} of {runs} runs became unstable: {lost[0]}"
     text += f", and {len(lost) - 1} more" if len(lost) > 1 else ""
     text += (
-        ". What is shown is what there was up to then"
-        if found.pairs
-        else "; nothing was left to compare"
+        ". The results are from the time before" if found.pairs else "; no frame is left to compare"
     )
     text += ": not for molecular dynamics; label frames from before it broke and train on them too."
     return Finding(

@@ -64,7 +64,7 @@ def _imploded(measured: Measured[RssNumbers], thresholds: Mapping[str, Threshold
         text += f": that may be chance, {few}; raise rss.structures"
     elif level != "pass":
         text += ": not for structure search"
-        text += "; replay would keep the wall" if base else ""
+        text += "; replay would keep the repulsion" if base else ""
     else:
         most = upper_bound(number, n)
         text += ": no worse than the foundation" if base and number else ""

@@ -30,7 +30,7 @@ def charts(measured: Measured[RssNumbers]) -> list[Chart]:
     potentials = measured.numbers.potentials
     of = "the foundation's medians" if measured.about.baseline else "the medians"
     loosest = RssSettings.model_validate(measured.about.settings).loosest
-    most = f", volumes of a solid's times {loosest:g} at most" if loosest is not None else ""
+    most = f", at most {loosest:g} times the volume of a solid" if loosest is not None else ""
     for k, pressure in enumerate(_pressures(measured)):
         searches = {name: p.pressures[k] for name, p in potentials.items()}
         bars = [

@@ -81,7 +81,7 @@ def tables(measured: Measured[TorsionNumbers]) -> list[Table]:
         rows.append([model, *figures, found.barrier_error, found.failed or found.worst])
     count, unlabelled = len(measured.numbers.scans), measured.numbers.unlabelled
     note = f"Means over {counted(count, 'scan')}, energies relative to the frame in "
-    note += "which the reference is lowest; barrier: highest above lowest."
+    note += "which the reference is lowest; barrier: highest minus lowest energy."
     note += f" Left out: {unlabelled}." if unlabelled else ""
     tables = [Table("Scans", columns, rows, note)]
     if 1 < count <= ROWS:
@@ -115,7 +115,7 @@ def assess(
     base = potentials.get(measured.about.baseline or "")
     rmse, barrier = thresholds["rmse_kcal"], thresholds["barrier_kcal"]
     if found.failed or found.rmse is None or found.barrier_error is None:
-        text = f"The energy is {found.failed}: look at the structures named."
+        text = f"The energy is {found.failed}: look at the named structures."
         return [Finding("torsion", "fail", "error of scans", None, rmse.unit, rmse.words, text)]
     of_several = len(found.scans) > 1
     worst = (

@@ -94,7 +94,9 @@ def kind_of(path: Path) -> str:
     for sign, kind in _SIGNS:
         if sign.search(head):
             return kind
-    if _is_xyz(head) or (suffix in (".xyz", ".extxyz") and _begins_with_a_number(head)):
+    # A byte-order mark may come before the number of atoms, and zero bytes stand in UTF-16.
+    first = head.split(b"\n", 1)[0].strip(b"\xef\xbb\xbf\xff\xfe\0 \t\r")
+    if _is_xyz(head) or (suffix in (".xyz", ".extxyz") and first.isdigit()):
         # Plain XYZ readers drop the labels.
         return "extxyz"
     for pattern, what, fix in _UNREADABLE:
@@ -136,7 +138,3 @@ def _is_xyz(head: bytes) -> bool:
         return len([float(x) for x in cells[1:4]]) == 3 and cells[0][:1].isalpha()
     except ValueError:
         return False
-
-
-def _begins_with_a_number(head: bytes) -> bool:
-    return head.split(b"\n", 1)[0].strip(b"\xef\xbb\xbf\xff\xfe\0 \t\r").isdigit()

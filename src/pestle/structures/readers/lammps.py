@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import ase.io
@@ -66,7 +66,7 @@ def read_dump(path: Path, notes: Notes) -> Iterator[Atoms]:
 
 
 def _mend(path: Path, where: str, lines: list[str], notes: Notes) -> np.ndarray | None:
-    """Replace names by plain symbols in the atom lines.
+    """Replace names by plain symbols in the atom lines; without names, check the masses.
 
     Returns:
         Masses [n_atoms] in u if there are isotopes, otherwise `None`.
@@ -86,28 +86,20 @@ def _mend(path: Path, where: str, lines: list[str], notes: Notes) -> np.ndarray 
         )
     names = lines[heads[0]].split()[2:]
     table = [line.split() for line in lines[heads[0] + 1 :]]
-    if "element" in names:
-        return _elements(path, where, lines, heads[0], names, table, notes)
-    if "mass" in names:
-        _require_masses(where, [float(row[names.index("mass")]) for row in table])
+    if "element" not in names:
+        if "mass" not in names:
+            raise PestleError(
+                f"has no elements, only {'types' if 'type' in names else ', '.join(names)}: which "
+                "element a type is stands in the input of LAMMPS",
+                where=where,
+                fix=_WITH_ELEMENTS,
+            )
+        for mass in sorted({float(row[names.index("mass")]) for row in table}):
+            if np.abs(atomic_masses[1:] - mass).min() > _MASS_TOLERANCE:
+                raise PestleError(
+                    f"{mass:g} is the mass of no element", where=where, fix=_WITH_ELEMENTS
+                )
         return None
-    raise PestleError(
-        f"has no elements, only {'types' if 'type' in names else ', '.join(names)}: which element "
-        "a type is stands in the input of LAMMPS",
-        where=where,
-        fix=_WITH_ELEMENTS,
-    )
-
-
-def _elements(
-    path: Path,
-    where: str,
-    lines: list[str],
-    head: int,
-    names: Sequence[str],
-    table: Sequence[list[str]],
-    notes: Notes,
-) -> np.ndarray | None:
     place = names.index("element")
     found = symbols_of({row[place] for row in table}, where)
     if read_as := changes(found):
@@ -115,20 +107,7 @@ def _elements(
     masses = masses_of([row[place] for row in table], found)
     for k, row in enumerate(table):
         row[place] = found[row[place]][0]
-        lines[head + 1 + k] = " ".join(row)
+        lines[heads[0] + 1 + k] = " ".join(row)
     if masses is not None and "id" in names:  # ASE sorts the atoms so
         masses = masses[np.argsort([int(row[names.index("id")]) for row in table], kind="stable")]
     return masses
-
-
-def _require_masses(where: str, masses: Sequence[float]) -> None:
-    """Check that each mass is that of an element.
-
-    Raises:
-        PestleError: one is not.
-    """
-    for mass in sorted(set(masses)):
-        if np.abs(atomic_masses[1:] - mass).min() > _MASS_TOLERANCE:
-            raise PestleError(
-                f"{mass:g} is the mass of no element", where=where, fix=_WITH_ELEMENTS
-            )

@@ -45,13 +45,14 @@ def symbols_of(names: Collection[str], where: str) -> dict[str, tuple[str, float
     found: dict[str, tuple[str, float | None]] = {}
     unknown: list[str] = []
     for name in sorted(names):
-        symbol = _symbol(name)
+        match = _DECORATED.match(name)
+        symbol = match.group(1).capitalize() if match else ""
         if name.upper() in ISOTOPES:
             found[name] = ("H", ISOTOPES[name.upper()])
-        elif symbol is None:
-            unknown.append(name)
-        else:
+        elif symbol in atomic_numbers:
             found[name] = (symbol, None)
+        else:
+            unknown.append(name)
     if unknown:
         raise PestleError(
             f"{', '.join(unknown[:5])}: no element is called so",
@@ -70,13 +71,6 @@ def symbols_of(names: Collection[str], where: str) -> dict[str, tuple[str, float
                 fix=f"Write {letters.capitalize()} or {letters[0]}.",
             )
     return found
-
-
-def _symbol(name: str) -> str | None:
-    """Return the element with which a name begins; `None` if there is none."""
-    match = _DECORATED.match(name)
-    symbol = match.group(1).capitalize() if match else ""
-    return symbol if symbol in atomic_numbers else None
 
 
 def numbered(numbers: Collection[int], where: str) -> dict[int, int]:

@@ -87,7 +87,8 @@ def _outcar_run(path: Path, text: str, notes: Notes) -> Iterator[Atoms]:
     predicted = [match.group(1) is not None for match in _STEP_END.finditer(text)]
     _require_dft(path, len(predicted), sum(predicted))
     # While the force field is trained, DFT can calculate a predicted step directly afterwards.
-    alone = sum(ml and not calculated for ml, calculated in _followed(predicted))
+    calculated = [*(not ml for ml in predicted[1:]), False]
+    alone = sum(ml and not dft for ml, dft in zip(predicted, calculated, strict=True))
     if alone:
         notes.leave_out(FORCE_FIELD, path, alone)
     count, symbols = _atoms_of_header(path, text)
@@ -97,8 +98,8 @@ def _outcar_run(path: Path, text: str, notes: Notes) -> Iterator[Atoms]:
     try:
         for chunk in outcarchunks(_Lines(mended), header_parser=OutcarHeaderParser()):
             lines = list(chunk.lines)
-            if _is_prediction(lines):
-                continue
+            if any(end and end.group(1) for end in map(_STEP_END.search, lines)):
+                continue  # a prediction of the force field
             if not _converged(lines, limit):
                 notes.leave_out(UNCONVERGED, path)
                 continue
@@ -130,17 +131,6 @@ def _outcar_run(path: Path, text: str, notes: Notes) -> Iterator[Atoms]:
     tail = text[[match.end() for match in _STEP_END.finditer(text)][-1] :]
     if _ITERATION.search(tail):
         notes.leave_out(UNFINISHED, path)
-
-
-def _followed(predicted: list[bool]) -> list[tuple[bool, bool]]:
-    """Return whether each step was predicted, and whether DFT calculated the next one."""
-    return list(zip(predicted, [not ml for ml in predicted[1:]] + [False], strict=True))
-
-
-def _is_prediction(lines: list[str]) -> bool:
-    """Whether a step is a prediction of VASP's force field."""
-    ends = (_STEP_END.search(line) for line in lines)
-    return any(end is not None and end.group(1) is not None for end in ends)
 
 
 def _require_dft(path: Path, steps: int, predicted: int) -> None:
