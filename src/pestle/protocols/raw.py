@@ -31,6 +31,16 @@ Facts = TypeVar("Facts", bound=Record)
 KEY, DONE, TIMINGS = "key.json", "done.json", "timings.json"
 
 
+class TimeSpent(Record):
+    """Time spent on raw results.
+
+    Attributes:
+        seconds: the time, s.
+    """
+
+    seconds: float
+
+
 class RawFolder:
     """The folder with the results of one protocol for one potential.
 
@@ -133,18 +143,18 @@ class RawFolder:
 
     @property
     def seconds(self) -> float:
-        """The time spent on the results, as reported to `spent`.
+        """The time spent on the results, s, as reported to `spent`; 0 if it is unknown.
 
         It has its own file, because a repeated calculation gives the same results but other times.
         """
         try:
-            return float(read_json(self.path / TIMINGS)["seconds"])
-        except (Damaged, KeyError, TypeError, ValueError):
+            return TimeSpent.read(self.path / TIMINGS).seconds
+        except Damaged:
             return 0.0
 
     def spent(self, seconds: float) -> None:
         """Add time in seconds to `seconds`."""
-        write_json(self.path / TIMINGS, {"seconds": self.seconds + seconds})
+        TimeSpent(seconds=self.seconds + seconds).write(self.path / TIMINGS)
 
     def read(self, name: str, kind: type[A]) -> A:
         """Return the result that was written under a name.
