@@ -52,7 +52,7 @@ class Threshold:
         )
 
     def words_for(self, level: Level, value: float | None, unless: str) -> str:
-        """Return the limits in words, if the level of a finding may be better than that of its figure.
+        """Return the limits in words for a finding whose level may be better than its figure alone.
 
         Args:
             level: level of the finding.
