@@ -121,7 +121,12 @@ def calculate_predictions(
 
 
 def read_predictions(raw: RawFolder, frames: Sequence[Frame]) -> list[FramePrediction]:
-    """Return the predictions that `calculate_predictions` wrote for these frames."""
+    """Return the predictions that `calculate_predictions` wrote.
+
+    Args:
+        raw: folder of the predictions.
+        frames: the same frames, in the same order.
+    """
     found = []
     for k, (start, stop) in enumerate(pairwise([0, *raw.facts(PredictionFacts).ends])):
         piece = raw.read(_name(k), PredictedPiece)
@@ -181,7 +186,12 @@ class NotFinite(Numbers):
 
 
 def not_finite(frames: Sequence[Frame], predictions: Sequence[FramePrediction]) -> NotFinite | None:
-    """Find frames on which a prediction is not finite; `None` if all are finite."""
+    """Find frames on which a prediction is not finite; `None` if all are finite.
+
+    Args:
+        frames: the structures.
+        predictions: one for each frame.
+    """
     bad = [f.where for f, p in zip(frames, predictions, strict=True) if not p.finite]
     return NotFinite(count=len(bad), first=bad[0]) if bad else None
 

@@ -49,7 +49,12 @@ def relax(potential: Potential, given: Atoms, fmax: float, max_steps: int) -> Re
 
 
 def changes(given: Atoms, relaxed: Atoms) -> Change:
-    """Compare a structure before and after relaxation: displacement, bonds, fragments."""
+    """Compare a structure before and after relaxation: displacement, bonds, fragments.
+
+    Args:
+        given: the structure before the relaxation.
+        relaxed: the structure after it, with the same atoms in the same order.
+    """
     step = displacement(given, turned(given, relaxed))
     before, after = gap(given), gap(relaxed)
     apart = after > GAP_FACTOR * before and after > before + GAP_GROWTH

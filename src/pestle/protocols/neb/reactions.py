@@ -103,7 +103,12 @@ def charged(frame: Frame) -> Atoms:
 
 
 def frame_of(atoms: Atoms, source: str, index: int) -> Frame:
-    """Return a generated structure as a frame, with the charge and spin of its info."""
+    """Return a generated structure as a frame, with the charge and spin of its info.
+
+    Args:
+        atoms: the structure.
+        source, index: name and number by which errors refer to it.
+    """
     return Frame(
         atoms,
         charge=info_of(atoms, CHARGE_KEYS),

@@ -101,6 +101,10 @@ def assess(measured: Measured[NebNumbers], thresholds: Mapping[str, Threshold]) 
     """Judge the errors of barriers and reaction energies, and relaxations that failed.
 
     If there are no labels, only failed relaxations give findings, and no finding is a pass.
+
+    Args:
+        measured: the results.
+        thresholds: thresholds of this protocol.
     """
     potentials, given = measured.numbers.potentials, measured.numbers.reactions
     mine = potentials[measured.about.candidate].reactions

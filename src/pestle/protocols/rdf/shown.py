@@ -93,7 +93,12 @@ def tables(measured: Measured[RdfNumbers]) -> list[Table]:
 
 
 def assess(measured: Measured[RdfNumbers], thresholds: Mapping[str, Threshold]) -> list[Finding]:
-    """Judge runs that became unstable, and the worst pair that can be judged."""
+    """Judge runs that became unstable, and the worst pair that can be judged.
+
+    Args:
+        measured: the results.
+        thresholds: thresholds of this protocol.
+    """
     found = measured.numbers.potentials[measured.about.candidate]
     findings = []
     if found.unstable:

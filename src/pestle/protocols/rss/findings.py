@@ -20,7 +20,12 @@ MANY = 0.2
 
 
 def assess(measured: Measured[RssNumbers], thresholds: Mapping[str, Threshold]) -> list[Finding]:
-    """Judge imploded crystals against the foundation, and crystals that still move at the end."""
+    """Judge imploded crystals against the foundation, and crystals that still move at the end.
+
+    Args:
+        measured: the results.
+        thresholds: thresholds of this protocol.
+    """
     found = [_imploded(measured, thresholds)]
     moving = _moving(measured, thresholds["still_moving"])
     found += [moving] if moving is not None else []
