@@ -652,7 +652,7 @@ def test_a_bond_that_broke_may_be_a_reaction() -> None:
 
 def test_a_pass_says_what_was_simulated() -> None:
     full, _ = judged([told(), told(part="ramp")], [told(), told(part="ramp")])
-    assert re.match("All 2 runs .*of 2 with the foundation none", full.sentence)
+    assert re.match("All 2 runs .*with the foundation none of 2", full.sentence)
     for fact in ("1 structure over 250 ps at 300 K", "5 ps without thermostat", "50 to 800 K"):
         assert fact in full.sentence
     assert "not excluded" in full.sentence and "the paper" not in full.sentence
