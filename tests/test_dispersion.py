@@ -302,7 +302,7 @@ def test_a_run_keeps_what_was_taken_away(
     assert other.get_potential_energy() == pytest.approx(atoms.get_potential_energy(), abs=1e-6)
     np.testing.assert_allclose(other.get_forces(), atoms.get_forces(), atol=1e-6)
     np.testing.assert_allclose(other.get_stress(), atoms.get_stress(), atol=1e-7)
-    with pytest.raises(PestleError, match="is there already"):
+    with pytest.raises(PestleError, match="exists already"):
         Path("both/run.model").unlink()
         export("run", to="ase", dispersion="removed", out="both")
 

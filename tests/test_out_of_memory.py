@@ -233,7 +233,7 @@ def test_memory_is_there_for_judging_the_best_model(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Trainer, "compute_loss", watched)
-    monkeypatch.setattr("pestle.jobs.finetune.job.judge", judge)
+    monkeypatch.setattr("pestle.jobs.finetune.train_and_judge.judge", judge)
     if where == "evaluation":
         record = Trainer._record
 

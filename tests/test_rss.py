@@ -27,7 +27,8 @@ from torch_sim.models.interface import ModelInterface
 from pestle.errors import PestleError
 from pestle.files import read_json
 from pestle.jobs.potentials import Contenders
-from pestle.jobs.probe import probe, run_protocol
+from pestle.jobs.probe import probe
+from pestle.jobs.protocol_run import run_protocol
 from pestle.protocols.base import Inputs
 from pestle.protocols.potential import CalculatorPotential, Potential
 from pestle.protocols.raw import RawFolder
