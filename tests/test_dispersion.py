@@ -30,7 +30,7 @@ from pestle.jobs.evaluate import evaluate
 from pestle.jobs.export import export
 from pestle.jobs.finetune.plan import plan_lines
 from pestle.records.manifest import Manifest
-from pestle.settings.run import DataSettings
+from pestle.settings.data import DataSettings
 from pestle.structures.dispersion import D3, without_dispersion
 from pestle.structures.frame import Frame
 from pestle.structures.reading import read_frames

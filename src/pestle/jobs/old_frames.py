@@ -11,7 +11,7 @@ from pestle.files import sha256
 from pestle.records.continued import OldRun
 from pestle.records.old_sets import old_set
 from pestle.records.parts import File
-from pestle.settings.run import DataSettings
+from pestle.settings.data import DataSettings
 from pestle.structures.frame import Frame
 from pestle.structures.splits import read_splits
 

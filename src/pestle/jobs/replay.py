@@ -14,7 +14,7 @@ from pestle.adaptation.replay.selection import SELECTIONS
 from pestle.errors import PestleError, nearest
 from pestle.locks import locked_file
 from pestle.records.folder import require_file
-from pestle.settings.run import ReplaySettings
+from pestle.settings.adaptation import ReplaySettings
 from pestle.settings.scope import Scope
 from pestle.structures.frame import Frame
 from pestle.structures.reading import LabelKeys, read_frames

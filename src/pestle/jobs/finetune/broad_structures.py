@@ -13,7 +13,8 @@ from pestle.foundations.interface import Foundation
 from pestle.foundations.replay_catalogue import GENERATED
 from pestle.jobs.finetune.replay import Replay
 from pestle.records.folder import RunFolder
-from pestle.settings.run import ReplaySettings, RunSettings
+from pestle.settings.adaptation import ReplaySettings
+from pestle.settings.run import RunSettings
 from pestle.structures.frame import Frame, thinned
 from pestle.structures.reading import read_frames
 from pestle.structures.writing import write_frames

@@ -11,7 +11,8 @@ from pathlib import Path
 from pestle.energies.methods import METHODS
 from pestle.foundations import catalogue
 from pestle.foundations.replay_catalogue import is_file_pool
-from pestle.settings.run import DataSettings, RunSettings
+from pestle.settings.data import DataSettings
+from pestle.settings.run import RunSettings
 
 #: Settings of the training subset. A run without a subset does not depend on them, so runs of
 #: earlier versions without these settings can be resumed.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pestle.adaptation import method_of
 from pestle.errors import PestleError
-from pestle.settings.run import KeepSettings, RunSettings
+from pestle.settings.adaptation import KeepSettings
+from pestle.settings.run import RunSettings
 
 #: Settings that turn a keeper on.
 KEEPERS = ("l2sp", "ewc", "interpolate", "distil", "sparse")

@@ -17,7 +17,8 @@ from pestle.foundations.replay_catalogue import is_file_pool
 from pestle.labels.labelling import FoundationLabeller
 from pestle.labels.resumable import label_resumably, partial_labels, stoppable
 from pestle.progress import warn
-from pestle.settings.run import ReplaySettings, RunSettings
+from pestle.settings.adaptation import ReplaySettings
+from pestle.settings.run import RunSettings
 from pestle.structures.frame import Frame
 from pestle.structures.reading import expand_paths
 from pestle.training.budget import make_budget

@@ -8,7 +8,8 @@ from pestle.adaptation import method_of
 from pestle.errors import PestleError
 from pestle.foundations.interface import REPLAY_HEAD
 from pestle.jobs.finetune.keepers import unused_keepers
-from pestle.settings.run import DriftSettings, LoraSettings, ReplaySettings, RunSettings
+from pestle.settings.adaptation import DriftSettings, LoraSettings, ReplaySettings
+from pestle.settings.run import RunSettings
 from pestle.structures.splits import Splits
 
 

@@ -23,7 +23,7 @@ WORST_SHARE = 0.1
 
 @dataclass(frozen=True)
 class _Plot:
-    """What a parity plot shows: labels, predictions, and their RMSE with its unit."""
+    """The content of a parity plot: labels, predictions, and their RMSE with its unit."""
 
     title: str
     axis: str
@@ -183,7 +183,7 @@ def parity_charts(
 
 
 def _mostly_offset(points: ParityPoints) -> bool:
-    """Whether the offset, once it is taken off, leaves less than half of the energy error."""
+    """Whether less than half of the energy RMSE remains after the offset is subtracted."""
     if not points.energy_offset:
         return False
     error = np.subtract(points.energy_pred, points.energy_ref)

@@ -12,13 +12,14 @@ import numpy as np
 
 from pestle.errors import PestleError
 from pestle.foundations.prediction import FramePrediction
-from pestle.metrics import errors_by_group, frame_errors
+from pestle.metrics import errors_by_group
 from pestle.protocols.against_labels import error_table, forces_rms
 from pestle.protocols.base import Inputs, Protocol, all_structures
 from pestle.protocols.distributions import distribution, violins
 from pestle.protocols.errors import DECLARATION
 from pestle.protocols.errors.findings import assess
 from pestle.protocols.errors.numbers import ErrorsNumbers
+from pestle.protocols.errors.offset import energy_rmse_without
 from pestle.protocols.errors.parity import e0_sums, parity_charts, parity_points
 from pestle.protocols.potential import Potential
 from pestle.protocols.predictions import (
@@ -32,7 +33,7 @@ from pestle.protocols.raw import RawFolder, set_digest
 from pestle.protocols.results import Chart, Table
 from pestle.records.results import Measured
 from pestle.settings.probe import ErrorSettings
-from pestle.structures.frame import Frame, is_labelled
+from pestle.structures.frame import is_labelled
 
 
 def check(inputs: Inputs, settings: ErrorSettings, potentials: Sequence[Potential]) -> None:
@@ -82,7 +83,9 @@ def analyse(
     frames, said = inputs.frames, {}
     notes = []
     e0s = reference_energies(raws[inputs.candidate])
-    for name in _in_order(raws, inputs):
+    first = [inputs.baseline] if inputs.baseline is not None else []
+    others = [name for name in raws if name not in (inputs.candidate, inputs.baseline)]
+    for name in [*first, *others, inputs.candidate]:
         said[name] = read_predictions(raws[name], frames)
         own = reference_energies(raws[name])
         if name == inputs.baseline and e0s is not None and own is not None:
@@ -101,7 +104,9 @@ def analyse(
             for title, (members, compared) in parts.items()
         },
         energy_rmse={
-            title: {name: _energy_rmse(members, of_set) for name, of_set in compared.items()}
+            title: {
+                name: energy_rmse_without({}, members, of_set) for name, of_set in compared.items()
+            }
             for title, (members, compared) in parts.items()
         },
         forces_rms={title: forces_rms(members) for title, (members, _) in parts.items()},
@@ -130,31 +135,14 @@ def analyse(
     )
 
 
-def _in_order(raws: Mapping[str, RawFolder], inputs: Inputs) -> list[str]:
-    """Return the potentials in order, from the baseline to the candidate."""
-    others = [name for name in raws if name not in (inputs.candidate, inputs.baseline)]
-    first = [inputs.baseline] if inputs.baseline is not None else []
-    return [*first, *others, inputs.candidate]
-
-
 def _common_levels(compared: Mapping[str, Sequence[FramePrediction]]) -> list[float]:
     """Sum of the E0s of each frame, eV: those of the candidate, which is the last; of another
     potential where the candidate has none or its prediction is not finite."""
-    sums = np.array([e0_sums(predictions) for predictions in reversed(compared.values())])
+    sums = np.array([e0_sums(said) for said in [*compared.values()][::-1]])
     known = np.isfinite(sums) & (sums != 0.0)
     first = known.argmax(axis=0)[None]
     found: list[float] = np.take_along_axis(sums, first, axis=0)[0].tolist()
     return found
-
-
-def _energy_rmse(frames: Sequence[Frame], predictions: Sequence[FramePrediction]) -> float | None:
-    """Return the RMSE of the energies in meV/atom without isolated atoms.
-
-    Errors of isolated atoms come from the E0s. The energies of whole structures do not depend on
-    single E0s if the sums of E0s are right.
-    """
-    pairs = [(f, p) for f, p in zip(frames, predictions, strict=True) if not f.is_isolated_atom]
-    return frame_errors([f for f, _ in pairs], [p for _, p in pairs]).energy_rmse
 
 
 def charts(measured: Measured[ErrorsNumbers]) -> list[Chart]:
