@@ -18,6 +18,7 @@ from pestle.checks.jumps import unexplained_offsets
 from pestle.checks.report import CheckFinding, count_of, finding, group_name
 from pestle.checks.robust import composition_residual, mad, robust_z, split_at_gaps
 from pestle.structures.frame import Frame, composition_matrix, elements_of
+from pestle.wording import counted, number
 
 # A gap is an empty interval of the residual at least this wide (eV/atom) …
 MIN_GAP = 0.03
@@ -152,7 +153,7 @@ def mixed_finding(
     odd_clusters = [c for c in clusters if id(c) in partner]
     rest = [c for c in clusters if id(c) not in partner]
     members = [frames[i] for i in sorted(np.concatenate(rest).tolist())]
-    parts = [f"{len(members)} frames [{group_name(members)}] reference"]
+    parts = [f"{counted(len(members), 'frame')} [{group_name(members)}] reference"]
     # The same offset in several families of frames is one level of theory.
     offsets = sorted(
         (middle[id(c)] - middle[id(partner[id(c)])], k) for k, c in enumerate(odd_clusters)
@@ -162,7 +163,10 @@ def mixed_finding(
         if level and offset - level[-1][0] > MIN_GAP:
             group = [frames[i] for _, m in level for i in sorted(odd_clusters[m].tolist())]
             mean = float(np.mean([o for o, _ in level]))
-            parts.append(f"{len(group)} frames [{group_name(group)}] {mean:+.3g} eV/atom")
+            parts.append(
+                f"{counted(len(group), 'frame')} [{group_name(group)}] "
+                f"{number(mean, sign=True)} eV/atom"
+            )
             level = []
         level.append((offset, k))
     spread = mad(np.concatenate([residual[c] - middle[id(c)] for c in clusters]))
@@ -171,7 +175,7 @@ def mixed_finding(
         "warning",
         "mixed-levels",
         f"energies fall into separate groups after {fit}: {'; '.join(parts)} (spread inside the "
-        f"groups {spread:.2g} eV/atom): several levels of theory?",
+        f"groups {number(spread, 2)} eV/atom): several levels of theory?",
         others,
         fix="Keep one level of theory: mark the frames of each (head=…) and choose with --select "
         "head=…; if these are different phases, molecules or sides of a reaction labelled "
@@ -206,7 +210,7 @@ def outlier_findings(
             "energy-outliers",
             f"{count_of(far, len(frames))} lie more than {OUTLIER_Z:g} standard deviations and "
             f"{OUTLIER_ENERGY:g} eV/atom from the others after {fit}; furthest: {worst.where}, "
-            f"{furthest:+.3g} eV/atom",
+            f"{number(furthest, sign=True)} eV/atom",
             [frame for _, _, frame in far],
             fix="Look at these calculations: unconverged, another spin state, broken structure?",
         )
@@ -232,7 +236,8 @@ def force_outliers(frames: Sequence[Frame]) -> list[CheckFinding]:
             "warning",
             "force-outliers",
             f"{count_of(far.tolist(), len(frames))} have forces far beyond the others' (median of "
-            f"the largest |F| {np.median(largest):.3g} eV/Å); largest: {largest[worst]:.4g} eV/Å "
+            f"the largest |F| {number(float(np.median(largest)))} eV/Å); largest: "
+            f"{number(float(largest[worst]))} eV/Å "
             f"in {frames[worst].where}",
             [frames[int(k)] for k in far],
             fix="Leave them out unless such structures matter; they dominate the force loss.",

@@ -52,7 +52,8 @@ class AgainstFoundation:
         covered, not_covered: elements of the data that it knows, and those that it does not.
         offset: symbol → eV that was added for each atom, so that energies of another level of
             theory can be compared; empty where nothing could be compared.
-        offset_undetermined: elements of which the compositions determine sums only.
+        offset_undetermined: elements of which the compositions determine sums only, and
+            no isolated atom more.
         errors: `all` and every config_type → errors less that offset, without isolated atoms; empty
             where the checks found errors in the data.
     """

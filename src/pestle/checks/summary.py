@@ -43,18 +43,18 @@ def _split_summary(frames: Sequence[Frame], pairs: Mapping[int, Pairs]) -> dict[
         if f.is_isolated_atom and f.energy is not None
     }
     return {
-        "n_frames": len(frames),
+        "n_frames": len(body),
         "n_isolated_atoms": len(frames) - len(body),
         "n_atoms": _spread(sizes),
         "elements": {_symbol(z): n for z, n in sorted(elements.items())},
-        "config_types": dict(Counter(f.config_type for f in frames)),
+        "config_types": dict(Counter(f.config_type for f in body)),
         "heads": dict(Counter(f.head for f in frames if f.head)),
         "labels": {
-            "energy": sum(f.energy is not None for f in frames),
-            "forces": sum(f.forces is not None for f in frames),
-            "stress": sum(f.stress is not None for f in frames),
+            "energy": sum(f.energy is not None for f in body),
+            "forces": sum(f.forces is not None for f in body),
+            "stress": sum(f.stress is not None for f in body),
         },
-        "periodicity": dict(Counter(f"{int(np.sum(f.atoms.pbc))}D" for f in frames)),
+        "periodicity": dict(Counter(f"{int(np.sum(f.atoms.pbc))}D" for f in body)),
         "ranges": _ranges(body, pairs),
         "isolated_atoms": dict(sorted(atoms.items())),
     }

@@ -23,6 +23,7 @@ from pestle.structures.frame import Frame
 from pestle.structures.reading import read_frames
 from pestle.structures.writing import write_frames
 from pestle.views import Shown
+from pestle.wording import counted
 
 SUFFIXES = (".xyz", ".extxyz")
 
@@ -84,7 +85,7 @@ class LabelledFile(Shown):
     def lines(self) -> list[str]:
         """What was done, on one line."""
         if self.finished_before:
-            return [f"{self.out}: already labelled ({self.frames} structures)"]
+            return [f"{self.out}: already labelled ({counted(self.frames, 'structure')})"]
         parts = [f"{self.made} labelled now"]
         for number, text in (
             (self.resumed, "labelled before the stop"),
@@ -92,7 +93,7 @@ class LabelledFile(Shown):
             (self.replaced, "had other labels, which are gone"),
         ):
             parts += [f"{number} {text}"] * bool(number)
-        return [f"{self.out}: {self.frames} structures ({', '.join(parts)})"]
+        return [f"{self.out}: {counted(self.frames, 'structure')} ({', '.join(parts)})"]
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain data."""

@@ -49,6 +49,7 @@ from pestle.reports import write_report
 from pestle.settings.probe import ProbeSettings
 from pestle.settings.scope import Scope
 from pestle.views import Shown, Table
+from pestle.wording import counted
 
 
 @dataclass
@@ -285,7 +286,7 @@ def _zero_step(
         tested.protocols["zero_step"] = TestedProtocol(
             level=tested.findings[-1].level,
             needed=needed,
-            extent=f"{gate.n_frames} training frames",
+            extent=counted(gate.n_frames, "training frame"),
         )
         return
     if run is None:
@@ -305,7 +306,7 @@ def _ending(tested: Tested, run: OfRun | None, head: str | None) -> None:
     if run is None or head not in (None, TARGET_HEAD):
         return
     ending = run.manifest.ending
-    finding = ending.finding(run.folder) if ending is not None else None
+    finding = ending.finding if ending is not None else None
     if finding is None:
         return
     tested.findings.insert(0, finding)

@@ -10,7 +10,9 @@ from ase.data import atomic_numbers
 from pestle.progress import duration
 from pestle.records.manifest import Range, SplitSummary
 from pestle.records.parts import AtomicEnergies
-from pestle.records.wording import (
+from pestle.reports.models import HEADS
+from pestle.reports.reading import Results
+from pestle.wording import (
     MISSING,
     count,
     fixed,
@@ -21,8 +23,6 @@ from pestle.records.wording import (
     plain,
     setting_value,
 )
-from pestle.reports.models import HEADS
-from pestle.reports.reading import Results
 
 Rows = list[tuple[str, str]]
 

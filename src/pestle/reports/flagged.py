@@ -13,10 +13,10 @@ from ase.data.colors import jmol_colors
 from ase.neighborlist import neighbor_list
 
 from pestle.protocols.results import Flagged
-from pestle.records.wording import MISSING, count, number
 from pestle.reports.figures import for_script
 from pestle.reports.models import Models
 from pestle.reports.reading import ProtocolResults
+from pestle.wording import MISSING, count, number
 
 #: Structures of a page that can be viewed, and atoms of each.
 MAX_STRUCTURES, MAX_ATOMS = 60, 200

@@ -10,9 +10,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from pestle.protocols.results import Chart, Series
-from pestle.records.wording import count
 from pestle.reports.figures import FAINT, PAPER, cloud, distribution, line, picked, rounded, shown
 from pestle.reports.models import CANDIDATE_STYLE, Models, Style
+from pestle.wording import count
 
 #: A parity plot reaches so many widths of the references' range beyond it. A model that blew up
 #: would else press all others into one point.

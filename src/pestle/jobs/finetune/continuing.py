@@ -21,6 +21,7 @@ from pestle.settings.run import RunSettings, walk
 from pestle.settings.run_file import LENGTH, build
 from pestle.structures.frame import Frame
 from pestle.structures.splits import Splits, distinct_atoms, read_splits
+from pestle.wording import counted
 
 #: What a continued run does not take over: what makes it another run, and where it runs.
 _OWN = ("foundation", "head", "e0s", "data.train", "data.valid", "data.test",
@@ -186,7 +187,7 @@ def offer_of(parent: Parent | None, settings: RunSettings) -> str:
         return ""
     old = as_old_run(parent, parent.manifest)
     summary = parent.manifest.data.summary.get("train")
-    frames = f"{summary.n_frames} frames" if summary is not None else "frames"
+    frames = counted(summary.n_frames, "frame") if summary is not None else "frames"
     text = f"{parent.name} was trained on {frames} that this run does not see"
     gone = [f.path for files in old.files.values() for f in files if not Path(f.path).is_file()]
     if gone:

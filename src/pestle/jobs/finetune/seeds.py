@@ -32,9 +32,9 @@ from pestle.progress import progress, say
 from pestle.records.folder import RunFolder, require_folder
 from pestle.records.manifest import Manifest
 from pestle.records.metrics import read_metrics
-from pestle.records.wording import counted
 from pestle.settings.run import RunSettings, walk
 from pestle.settings.run_file import build, from_names, read_own_run_file
+from pestle.wording import counted
 
 #: Seconds between two looks at the members, and between two at how far they are.
 _LOOK, _NOTE = 0.2, 5.0
@@ -281,7 +281,7 @@ def _far(member: _Running) -> str:
     with suppress(PestleError, OSError):
         lines = read_metrics(RunFolder(member.folder).metrics)
         if lines:
-            return f"{member.folder.name} {lines[-1].step:,} updates"
+            return f"{member.folder.name} {counted(lines[-1].step, 'update')}"
     return f"{member.folder.name} preparing"
 
 

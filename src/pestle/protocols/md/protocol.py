@@ -35,9 +35,9 @@ from pestle.protocols.potential import ModelPotential, Potential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Flagged
 from pestle.records.results import Measured
-from pestle.records.wording import counted
 from pestle.settings.probe import MdSettings
 from pestle.structures.frame import Frame
+from pestle.wording import counted
 
 #: Share of the steady leg, at its end, whose mean temperature and volume are given.
 SETTLED = 0.5

@@ -22,8 +22,8 @@ from pestle.protocols.neb.numbers import (
 from pestle.protocols.neb.path import path_length
 from pestle.protocols.neb.reactions import Reaction, reactions
 from pestle.protocols.raw import RawFolder
-from pestle.records.wording import figure
 from pestle.settings.probe import NebSettings
+from pestle.wording import figure
 
 ENDS = ("reactant", "product")
 

@@ -51,9 +51,9 @@ from pestle.protocols.rdf.reference import (
     read_runs,
 )
 from pestle.protocols.rdf.shown import assess, charts, tables
-from pestle.records.wording import counted, listed
 from pestle.settings.probe import RdfSettings
 from pestle.structures.frame import Frame, split_isolated_atoms
+from pestle.wording import counted, listed
 
 #: With fewer pairs of atoms in a cell than this a pair of elements is judged only where `rdf.pairs`
 #: names it: two ions in a box of water keep their distance for longer than most runs last, and the

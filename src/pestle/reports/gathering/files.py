@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from pestle import __version__
 from pestle.records.gathered import Column, Gathered, Row
-from pestle.records.wording import setting_value
 from pestle.reports.gathering.shown import Block, blocks_of, text_of
+from pestle.wording import setting_value
 
 #: What these files begin with, by which they are known when they are written again.
 CSV_BEGINS, LATEX_BEGINS = "row,kind,runs,seeds,", "% Written by Pestle"

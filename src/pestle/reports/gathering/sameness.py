@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pestle.records.wording import counted
 from pestle.reports.gathering.facts import RunFacts
+from pestle.wording import counted
 
 #: Settings that are shown where they differ, whoever chose them: they come first.
 FIRST = ("foundation", "method", "data.train", "data.valid", "data.test")
