@@ -74,7 +74,7 @@ def reference_findings(
                 (
                     null.sentence()
                     if missing
-                    else f"{settled} settle what the compositions leave open"
+                    else f"{settled} settle the E0s that the compositions alone leave open"
                 )
                 + f" (rank {null.rank} of {len(elements)})",
                 fix=""

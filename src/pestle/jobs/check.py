@@ -205,7 +205,8 @@ def _value(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{k} {_value(v)}" for k, v in value.items() if v is not None) or "none"
     if isinstance(value, float):
-        return number(value, 6)
+        text = number(value, 6)
+        return text.rstrip("0").rstrip(".") if "." in text and "×" not in text else text
     if isinstance(value, (list, tuple)):
         return " ".join(_value(v) for v in value)
     return str(value)
