@@ -12,10 +12,12 @@ from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 from ase.data import chemical_symbols
 
+from conftest import DATA
 from pestle.checks import check_frames
 from pestle.checks.unit_tables import ENERGIES, Unit
 from pestle.checks.units.energies import ALL_ELECTRON_EV, energy_evidence
 from pestle.structures.frame import Frame
+from pestle.structures.reading import read_frames
 
 HA, BOHR_FORCE = 1 / 27.211386, 1 / 51.422067
 
@@ -133,10 +135,10 @@ def test_summary_counts_what_is_there():
         {"train": molecules(12) + isolated()}, keys={"energy": {"REF_energy": 15}}
     )
     train = report.summary["splits"]["train"]
-    assert (train["n_frames"], train["n_isolated_atoms"]) == (15, 3)
+    assert (train["n_frames"], train["n_isolated_atoms"]) == (12, 3)
     assert train["elements"] == {"H": 73, "C": 25, "O": 13}
-    assert train["labels"] == {"energy": 15, "forces": 12, "stress": 0}
-    assert train["periodicity"] == {"0D": 15}
+    assert train["labels"] == {"energy": 12, "forces": 12, "stress": 0}
+    assert train["periodicity"] == {"0D": 12}
     assert train["isolated_atoms"]["H"] == pytest.approx(-13.6057, abs=1e-3)
     assert 0.8 < train["ranges"]["nearest_distance_A"] < 1.1
     assert report.summary["keys"] == {"energy": {"REF_energy": 15}}
@@ -529,6 +531,17 @@ def test_isomers_are_no_levels_of_theory():
         frames[k] = replace(frames[k], energy=frames[k].energy + 0.25 * 9)
     assert "mixed-levels" not in codes(frames)
     assert "mixed-levels" not in codes(scaled(frames, 23.0605, 23.0605))
+
+
+@pytest.mark.parametrize("name", ["train", "valid", "test"])
+def test_two_sides_of_a_reaction_are_one_level_of_theory(name):
+    """Two basins with a barrier between them, all MP2; and a quarter of each at another level."""
+    frames = [f for f in read_frames([str(DATA / f"{name}.xyz")]).frames if len(f) > 1]
+    assert "mixed-levels" not in codes(frames)
+    odd = range(0, len(frames), 4)
+    for k in odd:
+        frames[k] = replace(frames[k], energy=frames[k].energy + 0.3 * 6)
+    assert "mixed-levels" in codes(frames)
 
 
 def test_outliers_of_energy_and_force():
