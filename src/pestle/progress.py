@@ -10,6 +10,7 @@ file of a run gets every line, whatever is shown.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -176,6 +177,7 @@ class Task:
         done: how much of it is there already.
         lines: how many lines it may take where there is no terminal.
         part: whether it is a part of other work, which has said its name.
+        at_once: whether its name is said at once, because nothing can be said while it lasts.
     """
 
     def __init__(
@@ -185,9 +187,10 @@ class Task:
         done: int = 0,
         lines: int = 4,
         part: bool = False,
+        at_once: bool = False,
     ) -> None:
         self.title, self.total, self.done, self.note = title, total, done, ""
-        self._first, self._lines, self._part = done, lines, part
+        self._first, self._lines, self._part, self._at_once = done, lines, part, at_once
         self._apart = PARTS_APART if part else LINES_APART
         self._started = time.monotonic()
         self._due = False
@@ -214,6 +217,8 @@ class Task:
             _line.add(self)
         elif logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s", self.title)
+        elif self._at_once:
+            logger.info("%s", self._text())
         elif logger.isEnabledFor(logging.INFO):
             self._say_name()
 
@@ -315,7 +320,9 @@ _line = _Line()
 
 
 @contextmanager
-def progress(title: str, total: int | None, done: int = 0, *, lines: int = 4) -> Iterator[Task]:
+def progress(
+    title: str, total: int | None, done: int = 0, *, lines: int = 4, at_once: bool = False
+) -> Iterator[Task]:
     """A block of work whose length is known, or `None`.
 
     Args:
@@ -323,9 +330,10 @@ def progress(title: str, total: int | None, done: int = 0, *, lines: int = 4) ->
         total: how many pieces of it there are.
         done: how many are there already.
         lines: how many lines of progress it may take where there is no terminal.
+        at_once: whether its name is said at once, because nothing can be said while it lasts.
     """
     depth = _depth.get()
-    task = Task(title, total, done, lines, part=depth > 0)
+    task = Task(title, total, done, lines, part=depth > 0, at_once=at_once)
     token = _depth.set(depth + 1)
     task.begin()
     try:
@@ -339,6 +347,13 @@ def progress(title: str, total: int | None, done: int = 0, *, lines: int = 4) ->
 def stage(title: str) -> Iterator[None]:
     """A block of work of unknown length that can take longer than two seconds."""
     with progress(title, None):
+        yield
+
+
+@contextmanager
+def loading_torch() -> Iterator[None]:
+    """The imports of a command that needs PyTorch: seconds in which no other thread can speak."""
+    with progress("loading PyTorch", None, at_once="torch" not in sys.modules):
         yield
 
 

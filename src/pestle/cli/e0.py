@@ -35,9 +35,9 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Atomic reference energies of the data, with diagnostics, and all methods side by side."""
-    from pestle.progress import stage
+    from pestle.progress import loading_torch
 
-    with stage("starting"):
+    with loading_torch():
         from pestle.cli.output import print_json
         from pestle.jobs.e0 import e0
         from pestle.structures.reading import LabelKeys

@@ -75,9 +75,9 @@ def command(
     as_json: Json = False,
 ) -> None:
     """A replay set: broad structures, matched to the elements of the data and selected."""
-    from pestle.progress import stage
+    from pestle.progress import loading_torch
 
-    with stage("starting"):
+    with loading_torch():
         from pestle.cli.output import print_json, print_table
         from pestle.jobs.replay import replay
         from pestle.structures.reading import LabelKeys
