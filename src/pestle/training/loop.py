@@ -272,7 +272,7 @@ class Trainer:
                 f"{counted(train.patience, 'evaluation')}"
             )
         if c.step >= self.budget.updates:
-            return f"all of {counted(self.budget.updates, 'update')} done"
+            return f"all {counted(self.budget.updates, 'update')} done"
         return ""
 
     def _train(self) -> None:
