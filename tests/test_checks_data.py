@@ -135,10 +135,10 @@ def test_summary_counts_what_is_there():
         {"train": molecules(12) + isolated()}, keys={"energy": {"REF_energy": 15}}
     )
     train = report.summary["splits"]["train"]
-    assert (train["n_frames"], train["n_isolated_atoms"]) == (12, 3)
+    assert (train["n_frames"], train["n_isolated_atoms"]) == (15, 3)
     assert train["elements"] == {"H": 73, "C": 25, "O": 13}
-    assert train["labels"] == {"energy": 12, "forces": 12, "stress": 0}
-    assert train["periodicity"] == {"0D": 12}
+    assert train["labels"] == {"energy": 15, "forces": 12, "stress": 0}
+    assert train["periodicity"] == {"0D": 15}
     assert train["isolated_atoms"]["H"] == pytest.approx(-13.6057, abs=1e-3)
     assert 0.8 < train["ranges"]["nearest_distance_A"] < 1.1
     assert report.summary["keys"] == {"energy": {"REF_energy": 15}}

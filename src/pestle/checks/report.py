@@ -108,7 +108,8 @@ class CheckReport(Shown):
     def lines(self) -> list[str]:
         """The counts of frames and findings."""
         frames = ", ".join(
-            f"{summary['n_frames']} {split}" for split, summary in self.summary["splits"].items()
+            f"{summary['n_frames'] - summary['n_isolated_atoms']} {split}"
+            for split, summary in self.summary["splits"].items()
         )
         counts = {"error": self.errors, "warning": self.warnings, "note": self.notes}
         words = [f"{len(found)} {word}{'s' * (len(found) != 1)}" for word, found in counts.items()]

@@ -43,18 +43,18 @@ def _split_summary(frames: Sequence[Frame], pairs: Mapping[int, Pairs]) -> dict[
         if f.is_isolated_atom and f.energy is not None
     }
     return {
-        "n_frames": len(body),
+        "n_frames": len(frames),
         "n_isolated_atoms": len(frames) - len(body),
         "n_atoms": _spread(sizes),
         "elements": {_symbol(z): n for z, n in sorted(elements.items())},
-        "config_types": dict(Counter(f.config_type for f in body)),
+        "config_types": dict(Counter(f.config_type for f in frames)),
         "heads": dict(Counter(f.head for f in frames if f.head)),
         "labels": {
-            "energy": sum(f.energy is not None for f in body),
-            "forces": sum(f.forces is not None for f in body),
-            "stress": sum(f.stress is not None for f in body),
+            "energy": sum(f.energy is not None for f in frames),
+            "forces": sum(f.forces is not None for f in frames),
+            "stress": sum(f.stress is not None for f in frames),
         },
-        "periodicity": dict(Counter(f"{int(np.sum(f.atoms.pbc))}D" for f in body)),
+        "periodicity": dict(Counter(_periodicity(f) for f in frames)),
         "ranges": _ranges(body, pairs),
         "isolated_atoms": dict(sorted(atoms.items())),
     }
@@ -62,6 +62,10 @@ def _split_summary(frames: Sequence[Frame], pairs: Mapping[int, Pairs]) -> dict[
 
 def _symbol(z: int) -> str:
     return chemical_symbols[z] if 0 <= z < len(chemical_symbols) else f"Z={z}"
+
+
+def _periodicity(frame: Frame) -> str:
+    return f"{int(np.sum(frame.atoms.pbc))}D"
 
 
 def _spread(values: Sequence[float]) -> dict[str, float] | None:

@@ -144,7 +144,12 @@ def check_lines(report: CheckReport) -> list[str]:
     lines: list[str] = []
     for split, summary in report.summary["splits"].items():
         keys = report.summary["keys"].get(split, {})
-        shown = {**summary, "label keys": {k: v for k, v in keys.items() if v}}
+        alone = summary["n_isolated_atoms"]
+        shown = {
+            **summary,
+            "n_frames": summary["n_frames"] - alone,
+            "label keys": {k: v for k, v in keys.items() if v},
+        }
         lines.append(split)
         lines += [f"  {name.replace('_', ' '):<18} {_value(v)}" for name, v in shown.items() if v]
     if report.foundation is not None:
