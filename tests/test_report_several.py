@@ -58,6 +58,15 @@ def test_runs_side_by_side(page: Page) -> None:
     ]  # fmt: skip
 
 
+def test_every_section_opens_and_is_in_the_index(page: Page) -> None:
+    sections = [attributes["id"] for tag, attributes in page.tags if tag == "section"]
+    links = [a["href"] for tag, a in page.tags if tag == "a" and a["href"].startswith("#")]
+    assert links == [f"#{name}" for name in sections]
+    assert sections == ["errors", "plots", "breadth-and-cost", "tests", "verdicts"]
+    opening = [attributes for tag, attributes in page.tags if tag == "details"]
+    assert ["open" in attributes for attributes in opening] == [True, False, False, False, False]
+
+
 def test_learning_curves_and_bars_of_all_runs(page: Page) -> None:
     figures = {figure["layout"]["yaxis"]["title"]["text"]: figure for figure in page.data.values()}
     curves = figures["force RMSE, validation (meV/Å)"]["data"]

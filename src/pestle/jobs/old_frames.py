@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pestle.errors import PestleError
 from pestle.files import sha256
-from pestle.records.manifest import OldRun
+from pestle.records.continued import OldRun
 from pestle.records.old_sets import old_set
 from pestle.records.parts import File
 from pestle.settings.run import DataSettings

@@ -15,7 +15,7 @@ import numpy as np
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import FramePrediction, KnownPredictions, predict_frames
-from pestle.records.manifest import Gate
+from pestle.records.training import Gate
 from pestle.settings.run import TrainSettings
 from pestle.structures.frame import Frame, thinned
 

@@ -16,7 +16,8 @@ from pestle.adaptation import METHODS
 from pestle.errors import PestleError
 from pestle.jobs.finetune.parent import Parent, read_parent
 from pestle.jobs.old_frames import SPLITS, read_old
-from pestle.records.manifest import Continued, Manifest, OldRun
+from pestle.records.continued import Continued, OldRun
+from pestle.records.manifest import Manifest
 from pestle.settings.run import RunSettings, walk
 from pestle.settings.run_file import LENGTH, build
 from pestle.structures.frame import Frame

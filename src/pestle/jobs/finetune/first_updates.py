@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from pestle.jobs.finetune.preparation import Prepared
-from pestle.records.manifest import Plan, RateProbe
+from pestle.records.training import Plan, RateProbe
 from pestle.settings.run import RunSettings
 from pestle.training.budget import GUARD_EPOCHS, GUARD_UPDATES
 from pestle.training.keeper import Keeper

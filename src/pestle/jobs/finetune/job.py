@@ -39,17 +39,10 @@ from pestle.progress import Recorder, conclude, detail, recording, say, stage, w
 from pestle.progress import show as show_line
 from pestle.records.ending import Ending
 from pestle.records.folder import RunFolder, hardware, now, require_folder
-from pestle.records.manifest import (
-    DriftBudget,
-    Gate,
-    KeptModel,
-    Manifest,
-    ManifestFile,
-    Preparation,
-    TrainingFacts,
-)
+from pestle.records.manifest import Manifest, ManifestFile
 from pestle.records.metrics import EvaluatedErrors, MetricsLine, read_metrics
 from pestle.records.model_folder import ADAPTER_NAME, write_card, write_exports, write_model_folder
+from pestle.records.training import DriftBudget, Gate, KeptModel, Preparation, TrainingFacts
 from pestle.reports import write_report
 from pestle.settings.run import RunSettings
 from pestle.settings.run_file import from_names, write_run_file

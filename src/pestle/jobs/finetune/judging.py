@@ -19,11 +19,11 @@ from pestle.protocols.errors.protocol import PROTOCOL
 from pestle.protocols.potential import ModelPotential
 from pestle.protocols.predictions import read_predictions
 from pestle.protocols.raw import RawFolder
-from pestle.records.ending import SetErrors
 from pestle.records.folder import RunFolder
 from pestle.records.manifest import SetsOfErrors
 from pestle.records.old_sets import is_old
 from pestle.records.results import Measured
+from pestle.records.set_errors import SetErrors
 from pestle.settings.probe import ErrorSettings
 from pestle.structures.frame import Frame, elements_of, is_labelled, thinned
 

@@ -14,18 +14,10 @@ from pestle.foundations.capabilities import parts_of
 from pestle.foundations.interface import Foundation
 from pestle.jobs.finetune.keepers import KEEPERS
 from pestle.progress import duration
-from pestle.records.manifest import (
-    Block,
-    DataFinding,
-    Gate,
-    Manifest,
-    MethodFacts,
-    Plan,
-    RateProbe,
-    ReplayFacts,
-    Setting,
-    SplitSummary,
-)
+from pestle.records.data import DataFinding, SplitSummary
+from pestle.records.manifest import Manifest, Setting
+from pestle.records.method import Block, MethodFacts, ReplayFacts
+from pestle.records.training import Gate, Plan, RateProbe
 from pestle.settings.run import RunSettings, walk
 from pestle.structures.frame import Frame
 from pestle.wording import counted

@@ -25,18 +25,11 @@ from pestle.jobs.finetune.parent import ancestry_of
 from pestle.jobs.finetune.plan import explained_settings, trainable_blocks
 from pestle.jobs.finetune.preparation import Prepared
 from pestle.records.card import OfRun
+from pestle.records.data import DataFacts, Subset
 from pestle.records.ending import Ending
 from pestle.records.folder import now, versions
-from pestle.records.manifest import (
-    DataFacts,
-    DriftFacts,
-    Manifest,
-    MethodChoice,
-    MethodFacts,
-    ReplayFacts,
-    SetsOfErrors,
-    Subset,
-)
+from pestle.records.manifest import Manifest, SetsOfErrors
+from pestle.records.method import DriftFacts, MethodChoice, MethodFacts, ReplayFacts
 from pestle.records.metrics import EvaluatedErrors
 from pestle.records.old_sets import old_set
 from pestle.records.parts import AtomicEnergies, File, FoundationFacts
