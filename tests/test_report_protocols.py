@@ -14,7 +14,7 @@ import pytest
 from ase.build import bulk
 
 from pestle.checksums import writing_with_sums
-from pestle.jobs.probe import RESULTS
+from pestle.jobs.protocol_run import RESULTS
 from pestle.metrics import FrameErrors
 from pestle.protocols.results import Chart, Column, Flagged, Series, Table
 from pestle.reports import write_report
