@@ -155,7 +155,7 @@ def test_one_path_needs_no_list(kind: type, run: pestle.Run, tmp_path: Path):
         == pestle.evaluate(str(run.folder), [str(test)]).to_json()
     )
     assert pestle.e0(test, method="average").chosen.e0s
-    assert pestle.label(test, tmp_path / "l.xyz", model="pestle-seed1").labelled
+    assert pestle.label(test, tmp_path / "l.xyz", model="pestle-seed1").made
     assert pestle.probe("errors", run.folder, data=test, out=tmp_path / "errors").findings
     assert pestle.replay(test, test, out=tmp_path / "r.xyz", count=3)
     settings = {"foundation": "pestle-seed1", "data.train": test, "data.valid_fraction": 0.2}
