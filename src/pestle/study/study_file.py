@@ -66,6 +66,9 @@ class TableSettings(Group):
     over: list[str] | None = setting(
         None, "Axes over whose values mean and deviation are taken. None: all that are seeds."
     )
+    foundation: bool = setting(
+        True, "Whether what the runs began with has a row, where it has such figures."
+    )
 
 
 class PlotSettings(Group):
