@@ -49,7 +49,7 @@ STAGES: dict[str, list[str]] = {
     ],
     "steps: batches": ["pestle.training.batches:collate"],
     "steps: update": ["pestle.training.loop:Trainer.step"],
-    "evaluations": ["pestle.training.loop:Trainer.evaluate"],
+    "evaluations": ["pestle.training.evaluation:Evaluator.evaluate"],
     "saving the best": ["pestle.jobs.finetune.job:write_model_folder"],
     "checkpoints": ["pestle.training.loop:Trainer._save"],
     "loop": ["pestle.training.loop:Trainer.run"],

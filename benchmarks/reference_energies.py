@@ -17,7 +17,7 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
 import pestle
-from pestle.energies.reference_energies import estimate
+from pestle.energies.methods import estimate
 from pestle.structures.reading import read_frames
 
 #: Explicit SPICE isolated-atom energies (eV), ωB97M-D3(BJ)/def2-TZVPPD: paper, Table 2.

@@ -10,7 +10,8 @@ import torch
 from foundation_factory import ELEMENTS
 from pestle.foundations.interface import Provenance
 from pestle.foundations.nequip.foundation import NequipFoundation
-from pestle.foundations.nequip.network import Network, Shape
+from pestle.foundations.nequip.network import Network
+from pestle.foundations.nequip.shape import Shape
 
 
 def shape(**other: object) -> Shape:

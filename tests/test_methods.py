@@ -201,7 +201,7 @@ def test_a_resumed_replay_run_is_the_uninterrupted_one(
     def stop_after(trainer: Trainer, *arguments: Any) -> None:
         original(trainer, *arguments)
         if trainer.counters.step >= trainer.budget.per_epoch:
-            trainer._stop_requested = "SIGTERM"
+            trainer.stop.received = "SIGTERM"
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_record", stop_after)

@@ -21,7 +21,7 @@ from foundation_factory import ELEMENTS, frames
 from pestle.errors import PestleError
 from pestle.foundations import catalogue, load_foundation
 from pestle.foundations.nequip.foundation import NequipFoundation
-from pestle.foundations.nequip.network import Linear, Radial
+from pestle.foundations.nequip.layers import Linear, Radial
 from pestle.foundations.prediction import predict_frames
 from pestle.structures.frame import Frame
 from web import Page, serve

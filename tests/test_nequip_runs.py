@@ -83,7 +83,7 @@ def test_resume_equals_no_interruption_with_replay_and_lora(
     def stop_after(trainer: Trainer, *arguments: Any) -> None:
         original(trainer, *arguments)
         if trainer.counters.step >= trainer.budget.per_epoch:
-            trainer._stop_requested = "SIGTERM"
+            trainer.stop.received = "SIGTERM"
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_record", stop_after)

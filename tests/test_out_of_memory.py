@@ -235,14 +235,14 @@ def test_memory_is_there_for_judging_the_best_model(
     monkeypatch.setattr(Trainer, "compute_loss", watched)
     monkeypatch.setattr("pestle.jobs.finetune.job.judge", judge)
     if where == "evaluation":
-        evaluate = Trainer.evaluate
+        record = Trainer._record
 
-        def limited(self: Trainer) -> Any:
+        def limited(self: Trainer, *figures: Any) -> None:
             if self.counters.step == 2:
                 failing(monkeypatch, lambda *_: True)
-            return evaluate(self)
+            record(self, *figures)
 
-        monkeypatch.setattr(Trainer, "evaluate", limited)
+        monkeypatch.setattr(Trainer, "_record", limited)
     with pytest.raises(KeyboardInterrupt):  # as `judge` was reached
         pestle.finetune(few, tmp_path / "run")
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())

@@ -294,7 +294,7 @@ def test_a_stopped_run_goes_on_with_the_rate_it_found(
     def stop_after(trainer: Trainer, *arguments: Any) -> None:
         original(trainer, *arguments)
         if trainer.counters.step == 2:
-            trainer._stop_requested = "SIGTERM"
+            trainer.stop.received = "SIGTERM"
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_record", stop_after)

@@ -14,7 +14,8 @@ from ase.build import molecule
 
 import nequip_factory
 from pestle.checks import check_frames
-from pestle.energies.reference_energies import EnergyProblem, compare, estimate
+from pestle.energies.methods import compare, estimate
+from pestle.energies.problem import EnergyProblem
 from pestle.energies.setting import fallback, from_setting
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation

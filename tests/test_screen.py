@@ -11,6 +11,7 @@ from typing import Any
 
 import ase.io
 import pytest
+import typer
 from rich.console import Console
 
 from pestle import cli, progress
@@ -78,6 +79,24 @@ def test_quiet_shows_the_end_and_verbose_everything(
     _, err = typed(*few[:-1], str(tmp_path / "second"), "--verbose")
     assert all(text in err for text in DETAILS)
     assert progress.logger.level == logging.INFO, "a command leaves the level as it was"
+
+
+def commands_below(group: Any, name: str) -> dict[str, set[str]]:
+    """Every command with its options."""
+    found: dict[str, set[str]] = {}
+    for word, command in group.commands.items():
+        whole = f"{name} {word}"
+        if hasattr(command, "commands"):
+            found |= commands_below(command, whole)
+        else:
+            found[whole] = {option for known in command.params for option in known.opts}
+    return found
+
+
+def test_every_command_takes_quiet_and_verbose() -> None:
+    found = commands_below(typer.main.get_command(cli.app), "pestle")
+    assert {"pestle report", "pestle trust", "pestle study run", "pestle models"} <= set(found)
+    assert not [name for name, has in found.items() if not {"--quiet", "--verbose"} <= has]
 
 
 def test_python_callers_choose_by_the_level_of_the_logger(capsys: pytest.CaptureFixture) -> None:

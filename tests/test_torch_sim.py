@@ -19,7 +19,8 @@ import foundation_factory
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation, Provenance
 from pestle.foundations.nequip.foundation import NequipFoundation
-from pestle.foundations.nequip.network import Network, Shape
+from pestle.foundations.nequip.network import Network
+from pestle.foundations.nequip.shape import Shape
 from pestle.foundations.prediction import predict_frames
 from pestle.foundations.torch_sim import FoundationModel, torch_sim_model
 from pestle.structures.frame import Frame

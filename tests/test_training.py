@@ -404,7 +404,7 @@ def test_what_drifted_too_far_is_no_progress(
         "train__schedule_factor": 0.1, "train__schedule_floor": 0.5, "train__min_improvement": 1e-6,
     }  # fmt: skip
     trainer = make_trainer(tmp_path, seed0, demo_train, train__max_drift=50.0, **asked)
-    trainer.drift = Moving()  # type: ignore[assignment]
+    trainer.evaluator.drift = Moving()  # type: ignore[assignment]
     counters = trainer.run()
     losses = [line["valid"]["loss"] for line in records(tmp_path)]
     assert losses == sorted(losses, reverse=True)

@@ -26,11 +26,11 @@ from pestle.cli import (
     study,
     trust,
 )
-from pestle.cli.options import with_verbosity
+from pestle.cli.options import Commands
 from pestle.cli.words import one_each
 from pestle.errors import Interrupted, PestleError
 
-app = typer.Typer(
+app = Commands(
     name="pestle",
     help="Fine-tune a foundation interatomic potential and show whether it is fit for use.",
     no_args_is_help=True,
@@ -38,20 +38,20 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo")(with_verbosity(demo.command))
+app.command("demo")(demo.command)
 app.command("models")(models.command)
 app.command("trust")(trust.command)
 app.command("init")(init.command)
-app.command("check")(with_verbosity(check.command))
-app.command("e0")(with_verbosity(e0.command))
-app.command("finetune", epilog=finetune.METHODS_IN_WORDS)(with_verbosity(finetune.command))
-app.command("evaluate")(with_verbosity(evaluate.command))
-app.command("export")(with_verbosity(export.command))
-app.command("probe")(with_verbosity(probe.command))
-app.command("qualify")(with_verbosity(qualify.command))
+app.command("check")(check.command)
+app.command("e0")(e0.command)
+app.command("finetune", epilog=finetune.METHODS_IN_WORDS)(finetune.command)
+app.command("evaluate")(evaluate.command)
+app.command("export")(export.command)
+app.command("probe")(probe.command)
+app.command("qualify")(qualify.command)
 app.command("report")(report.command)
-app.command("label")(with_verbosity(label.command))
-app.command("replay")(with_verbosity(replay.command))
+app.command("label")(label.command)
+app.command("replay")(replay.command)
 app.add_typer(study.app, name="study")
 
 

@@ -118,7 +118,7 @@ Verbose = Annotated[
 
 
 def with_verbosity(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command that can last `--quiet` and `--verbose`, as its last options."""
+    """Give a command `--quiet` and `--verbose`, as its last options."""
 
     @functools.wraps(command)
     def run(*, quiet: bool, verbose: bool, **typed: Any) -> None:
@@ -145,6 +145,17 @@ def with_verbosity(command: Callable[..., None]) -> Callable[..., None]:
         parameters=[*own.parameters.values(), *further]
     )
     return run
+
+
+class Commands(typer.Typer):
+    """Commands, each of which takes `--quiet` and `--verbose`."""
+
+    def command(  # type: ignore[override]
+        self, *named: Any, **further: Any
+    ) -> Callable[[Callable[..., None]], Callable[..., None]]:
+        """Take a function as a command; the arguments are those of typer."""
+        register = super().command(*named, **further)
+        return lambda command: register(with_verbosity(command))
 
 
 def with_options(

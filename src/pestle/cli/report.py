@@ -47,7 +47,7 @@ def command(
     that differ by their seed alone are one row."""
     from pestle.cli.output import print_json
     from pestle.jobs.report import gather, report, write_figures
-    from pestle.progress import say
+    from pestle.progress import conclude, say
 
     tabled = len(folders) > 1 or as_json or csv is not None or latex is not None
     found = gather(folders, groups=groups, csv=csv, latex=latex) if tabled else None
@@ -59,7 +59,7 @@ def command(
         from pestle.cli.gathered_table import print_gathered
 
         print_gathered(found.table)
-    say(f"report: {page}")
+    conclude(f"report: {page}")
     for name, file in (("csv", csv), ("latex", latex)):
         if file is not None:
             say(f"{name}: {file}")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from pestle.cli.options import Json, Trust
+from pestle.cli.options import Commands, Json, Trust
 from pestle.errors import PestleError, near_name
 
 
@@ -28,7 +28,7 @@ class _RunsByDefault(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-app = typer.Typer(
+app = Commands(
     cls=_RunsByDefault,
     no_args_is_help=True,
     help="A matrix of runs with their tests, here or on a cluster: `pestle study STUDY.yaml`, with "
@@ -161,7 +161,7 @@ def table(
     """Tables of the runs that are finished: shown, and as CSV and LaTeX in the folder tables."""
     from pestle.cli.gathered_table import print_gathered
     from pestle.cli.output import print_json
-    from pestle.progress import say
+    from pestle.progress import conclude
     from pestle.study.show import study_page, study_tables
 
     found = study_tables(study, given=given or (), out=out, only=only or ())
@@ -172,7 +172,7 @@ def table(
             typer.echo(f"\n{name}")
             print_gathered(made)
     if page:
-        say(f"page: {study_page(study, given=given or (), out=out)}")
+        conclude(f"page: {study_page(study, given=given or (), out=out)}")
 
 
 @app.command("plot")

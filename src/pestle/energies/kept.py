@@ -8,15 +8,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from ase.data import chemical_symbols
 
+from pestle.energies.methods import estimate, minimum_norm
+from pestle.energies.problem import EnergyProblem, lowest_atoms
 from pestle.energies.reference_energies import (
     SUSPECT_ERROR,
     SUSPECT_RATIO,
-    EnergyProblem,
     ReferenceEnergies,
     diagnose,
-    estimate,
-    lowest_atoms,
-    minimum_norm,
 )
 from pestle.structures.frame import Frame, elements_of
 from pestle.structures.reading import is_reference_atom

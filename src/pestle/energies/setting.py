@@ -7,15 +7,9 @@ from pathlib import Path
 
 from ase.data import chemical_symbols
 
-from pestle.energies.reference_energies import (
-    METHODS,
-    SAME_ATOM,
-    SUSPECT_ERROR,
-    SUSPECT_RATIO,
-    EnergyProblem,
-    ReferenceEnergies,
-    estimate,
-)
+from pestle.energies.methods import METHODS, SAME_ATOM, estimate
+from pestle.energies.problem import EnergyProblem
+from pestle.energies.reference_energies import SUSPECT_ERROR, SUSPECT_RATIO, ReferenceEnergies
 from pestle.errors import PestleError, nearest
 from pestle.settings.e0_table import MACE_WORDS, read_table, symbols_of, table_of
 from pestle.structures.frame import elements_of

@@ -9,12 +9,9 @@ from typing import Any
 from ase.data import chemical_symbols
 
 from pestle.checks.surfaces import require_one_surface
-from pestle.energies.reference_energies import (
-    SINGLE_ATOM_TOLERANCE,
-    EnergyProblem,
-    ReferenceEnergies,
-    compare,
-)
+from pestle.energies.methods import compare
+from pestle.energies.problem import EnergyProblem
+from pestle.energies.reference_energies import SINGLE_ATOM_TOLERANCE, ReferenceEnergies
 from pestle.energies.setting import from_setting
 from pestle.structures.reading import LabelKeys, read_frames
 from pestle.structures.selection import Selection

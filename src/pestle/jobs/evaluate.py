@@ -11,7 +11,7 @@ from typing import Any
 
 from pestle.checks.surfaces import require_one_surface
 from pestle.checks.unread import note_findings, options_for, unread_findings
-from pestle.energies.reference_energies import require_elements
+from pestle.energies.problem import require_elements
 from pestle.errors import PestleError
 from pestle.foundations.devices import DTYPES, find_device
 from pestle.jobs.models import load_model

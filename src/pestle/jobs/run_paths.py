@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pestle.energies.reference_energies import METHODS
+from pestle.energies.methods import METHODS
 from pestle.errors import PestleError
 from pestle.foundations import catalogue
 from pestle.foundations.replay_catalogue import is_file_pool

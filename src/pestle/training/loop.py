@@ -7,11 +7,8 @@ frames depends only on seed and epoch, and the checkpoint contains everything el
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from traceback import clear_frames
 from typing import Any
@@ -20,15 +17,14 @@ import torch
 
 from pestle.errors import Interrupted
 from pestle.foundations.devices import OutOfMemory
-from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
+from pestle.foundations.interface import Foundation
 from pestle.progress import detail, progress, say, stage
-from pestle.records.metrics import Drift, EvaluatedErrors, MetricsLine, Update, read_metrics
+from pestle.records.metrics import MetricsLine, Update, read_metrics
 from pestle.records.parts import Convergence
 from pestle.settings.run import RunSettings
-from pestle.structures.graphs import GraphBatch
 from pestle.training.budget import make_budget, second_stage_at
-from pestle.training.convergence import convergence
 from pestle.training.drift import DriftWatch
+from pestle.training.evaluation import Evaluator
 from pestle.training.failures import TrainingFailed, fits_update, not_finite
 from pestle.training.keeper import Keeper
 from pestle.training.keepers import make_keepers
@@ -38,23 +34,8 @@ from pestle.training.mixing import Draw, make_mixture
 from pestle.training.objective import Objective, TrainingData
 from pestle.training.optimizer import Schedule, make_average, make_optimizer
 from pestle.training.state import Counters, TrainingState
+from pestle.training.stopping import StopSignals
 from pestle.training.watching import Clock, errors_in_words, evaluation_line
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Errors of a model at one point of the training.
-
-    Attributes:
-        watched: errors of the target head on the watched frames (see `TrainingData`).
-        replay: errors of the replay head on the held-out replay structures; `None` without a replay
-            head.
-        drift: head → distance from the foundation; `None` if it is not measured.
-    """
-
-    watched: EvaluatedErrors
-    replay: EvaluatedErrors | None = None
-    drift: dict[str, Drift] | None = None
 
 
 class Trainer:
@@ -93,7 +74,7 @@ class Trainer:
     ) -> None:
         self.device, self.model, self.data, self.settings = device, model, data, settings
         self.checkpoint, self.metrics, self.loggers = checkpoint, metrics, loggers
-        self.save_best, self.identity, self.drift = save_best, identity, drift
+        self.save_best, self.identity = save_best, identity
         named = dict(model.named_parameters())
         self.parameters = [named[name] for name in trainable]
         for name, parameter in named.items():
@@ -105,13 +86,14 @@ class Trainer:
             keepers = make_keepers(model, trainable, data, settings)
         self.keepers = keepers
         self.objective = Objective(settings, data, self.keepers)
+        self.evaluator = Evaluator(settings, data, self.objective, drift)
         self.mixture = make_mixture(settings, data)
         self.budget = make_budget(settings.train, self.mixture.updates_per_epoch)
         self.second_stage_at = second_stage_at(settings.loss, self.budget)
         self.schedule = Schedule(settings.train, self.budget, settings.loss.stage_two_lr)
         self.average = make_average(self.parameters, settings.train)
         self.state = TrainingState(model, self.optimizer, self.average, self.schedule)
-        self._stop_requested = ""
+        self.stop = StopSignals()
         #: Errors of the latest evaluation, for the line of progress.
         self._latest = ""
 
@@ -121,9 +103,6 @@ class Trainer:
         return self.state.counters
 
     # -- one update ---------------------------------------------------------------------------
-    def _to_device(self, batch: GraphBatch) -> GraphBatch:
-        return batch.to(self.device)
-
     def compute_loss(
         self, draw: Draw, weights: dict[str, float], *, penalties: bool = True
     ) -> torch.Tensor:
@@ -138,7 +117,7 @@ class Trainer:
             A differentiable scalar tensor.
         """
         target, replay = (
-            None if graphs is None else self._to_device(graphs)
+            None if graphs is None else graphs.to(self.device)
             for graphs in (draw.target, draw.replay)
         )
         return self.objective(
@@ -193,39 +172,21 @@ class Trainer:
         )
 
     # -- evaluation ---------------------------------------------------------------------------
-    def evaluate(self) -> Evaluation:
-        """Calculate the errors of the model with averaged weights."""
-        data = self.data
-        with self.average.average_parameters():
-            watched = self.objective.evaluate(
-                self.model, data.valid_frames, data.valid_graphs, self.weights, self._to_device
-            )
-            replay = None
-            if data.replay is not None:
-                replay = self.objective.evaluate(
-                    self.model,
-                    data.replay.valid_frames,
-                    data.replay.valid_graphs,
-                    self.objective.replay_weights,
-                    self._to_device,
-                )
-            drift = self.drift.measure(self.model) if self.drift is not None else None
-        return Evaluation(watched, replay, drift)
-
     def _record(self, train_loss: float | None, norm: float | None) -> None:
         """Evaluate and log the model, and keep it if it is the best."""
-        figures = self.evaluate()
+        with self.average.average_parameters():
+            figures = self.evaluator.evaluate(self.model, self.weights)
         c = self.counters
         no_validation = self.settings.data.no_validation
-        found = self._chosen_by(figures.watched, figures.replay)
+        found = self.evaluator.chosen_by(figures)
         if c.evaluations == 0 and (found is None or not math.isfinite(found)):
-            raise self._cannot_start(found)
+            raise self.evaluator.cannot_start(self.model, self.weights, found)
         value = math.nan if found is None else found
         # Without validation the last model is kept. A NaN never improves (NaN < x is false).
         last = no_validation and math.isfinite(value)
         if last or value < c.best_without_budget:
             c.best_without_budget, c.best_update_without_budget = value, c.step
-        usable = self._within_budget(figures.drift)
+        usable = self.evaluator.within_drift(figures)
         is_best = (last or value < c.best) and usable
         regular = self.budget.on_grid(c.step)
         if regular:
@@ -256,51 +217,6 @@ class Trainer:
         self._latest = ", ".join(errors_in_words(record.watched))
         detail(evaluation_line(record, self.budget.updates))
 
-    def _chosen_by(self, watched: EvaluatedErrors, replay: EvaluatedErrors | None) -> float | None:
-        """Return the error by which the best model is chosen."""
-        train = self.settings.train
-        errors = replay if train.best_head == REPLAY_HEAD else watched
-        assert errors is not None
-        return errors.of("loss" if self.settings.data.no_validation else train.best_metric)
-
-    def _cannot_start(self, value: float | None) -> TrainingFailed:
-        """Return the exception for a starting model without finite errors."""
-        train, data, frames = self.settings.train, self.data, self.data.valid_frames
-        graphs, weights = data.valid_graphs, self.weights
-        if train.best_head == REPLAY_HEAD and data.replay is not None:
-            frames, graphs = data.replay.valid_frames, data.replay.valid_graphs
-            weights = self.objective.replay_weights
-        guilty = []
-        for frame, graph in zip(frames, graphs, strict=True):
-            alone = self.objective.evaluate(
-                self.model,
-                [frame],
-                [replace(graph, frame=torch.zeros_like(graph.frame))],
-                weights,
-                self._to_device,
-            )
-            if alone.loss is None or not math.isfinite(alone.loss):
-                guilty.append(frame.where)
-        more = f" and {len(guilty) - 3} more" if len(guilty) > 3 else ""
-        named = f", because of {', '.join(guilty[:3])}{more}" if guilty else ""
-        no_validation = self.settings.data.no_validation
-        return TrainingFailed(
-            f"{'loss' if no_validation else train.best_metric} of the "
-            f"{'training' if no_validation else 'validation'} frames of head {train.best_head} is "
-            f"{value} before the first update{named}",
-            where="training",
-            fix="The starting model cannot predict these frames; look at them.",
-        )
-
-    def _within_budget(self, drift: Mapping[str, Drift] | None) -> bool:
-        """Whether the drift of the target head is within `train.max_drift`."""
-        budget = self.settings.train.max_drift
-        if budget is None:
-            return True
-        assert drift is not None
-        moved = drift[TARGET_HEAD].forces_rmse
-        return moved is not None and moved <= budget
-
     # -- the run ------------------------------------------------------------------------------
     def run(self, *, resume: bool = False) -> Counters:
         """Train until the end of the run.
@@ -324,26 +240,16 @@ class Trainer:
                 self.counters.waited = 0
             self.counters.finished = self._why_to_stop()
         self.metrics.begin(self.state.lines)
-        # Only the main thread can receive signals; in another thread the caller stops the run.
-        listening = threading.current_thread() is threading.main_thread()
-        previous = {s: signal.signal(s, self._request_stop) for s in _SIGNALS if listening}
         try:
-            self._train()
+            with self.stop:
+                self._train()
         except OutOfMemory as error:
             # Free the memory: the best model is evaluated next on the same device.
             clear_frames(error.__traceback__)
             self.optimizer.zero_grad(set_to_none=True)
             kept = " The best model so far is kept." if self.counters.best_update >= 0 else ""
             raise TrainingFailed(error.what, where=error.where, fix=f"{error.fix}{kept}") from None
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
         return self.counters
-
-    def _request_stop(self, number: int, _frame: Any) -> None:
-        if self._stop_requested:  # a second Ctrl-C stops at once
-            raise KeyboardInterrupt
-        self._stop_requested = signal.Signals(number).name
 
     def _save(self) -> None:
         self.state.save(self.checkpoint, self.identity)
@@ -395,9 +301,9 @@ class Trainer:
                 if time.monotonic() - saved >= self.settings.train.checkpoint_seconds:
                     self._save()
                     saved = time.monotonic()
-                if self._stop_requested:
+                if self.stop.received:
                     self._save()
-                    raise Interrupted(self._stop_requested, str(self.checkpoint.parent.parent))
+                    raise Interrupted(self.stop.received, str(self.checkpoint.parent.parent))
         self._save()
 
     def _second_stage_is_due(self) -> bool:
@@ -437,21 +343,7 @@ class Trainer:
         """Judge from the logged evaluations whether the model still improved when training ended.
 
         Returns:
-            The judgement; `None` without validation frames, because training errors cannot tell.
+            The judgement; `None` without validation frames.
         """
-        train = self.settings.train
-        if self.settings.data.no_validation:
-            return None
-        values = []
-        for record in read_metrics(self.metrics.path):
-            value = self._chosen_by(record.watched, record.replay)
-            # Values that are not finite are null in the file.
-            usable = value is not None and self._within_budget(record.drift)
-            values.append((record.step, value if usable and value is not None else math.inf))
-        # Losses of another stage are not compared.
-        own = [pair for pair in values if pair[0] > self.counters.second_stage]
-        values = own or values
-        return convergence(values, min(train.plateau, train.patience), train.min_improvement)
-
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+        lines = read_metrics(self.metrics.path)
+        return self.evaluator.convergence(lines, self.counters.second_stage)

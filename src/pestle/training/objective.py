@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -126,7 +126,6 @@ class Objective:
         frames: Sequence[Frame],
         graphs: Sequence[GraphBatch],
         weights: Mapping[str, float],
-        to_device: Callable[[GraphBatch], GraphBatch],
     ) -> EvaluatedErrors:
         """Calculate the errors and the loss of labelled frames.
 
@@ -135,7 +134,6 @@ class Objective:
             frames: the structures.
             graphs: their graphs, in the same order.
             weights: λ of `energy`, `forces` and `stress`.
-            to_device: moves a batch to the device of the model.
 
         Returns:
             The errors in meV/atom, meV/Å and meV/Å³, and the loss.
@@ -150,7 +148,7 @@ class Objective:
         max_edges = self.max_edges or model.edges_at_once
         for joined in batches_by_edges(graphs, max_edges):
             with fits_prediction(joined, frames, model.device, max_edges):
-                batch = to_device(joined)
+                batch = joined.to(model.device)
                 prediction = model(batch, stress=stress)
                 with torch.no_grad():
                     terms = self.loss.terms(prediction, batch)

@@ -24,8 +24,9 @@ from pestle.foundations.capabilities import (
 )
 from pestle.foundations.interface import Provenance
 from pestle.foundations.nequip import nqx, parts, surgery
-from pestle.foundations.nequip.network import Network, Shape
+from pestle.foundations.nequip.network import Network
 from pestle.foundations.nequip.runtime import making
+from pestle.foundations.nequip.shape import Shape
 from pestle.foundations.network_foundation import NetworkFoundation, edge_vectors
 from pestle.structures.graphs import GraphBatch
 

@@ -18,8 +18,10 @@ from ase.data import chemical_symbols
 
 from pestle.checksums import replacing_with_sum
 from pestle.errors import PestleError
-from pestle.foundations.nequip.network import MAX_DEGREE, Linear, Network, Shape
+from pestle.foundations.nequip.layers import Linear
+from pestle.foundations.nequip.network import Network
 from pestle.foundations.nequip.runtime import making, o3
+from pestle.foundations.nequip.shape import MAX_DEGREE, Shape
 
 #: Settings that this network only supports with these values.
 FIXED = {"index_weights": False}

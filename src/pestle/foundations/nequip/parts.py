@@ -8,7 +8,8 @@ norm). Both together are layer k. The only readout is `readout 1`.
 from __future__ import annotations
 
 from pestle.foundations.capabilities import LinearBlock, LinearLayer
-from pestle.foundations.nequip.network import Linear, Network, Radial
+from pestle.foundations.nequip.layers import Linear, Radial
+from pestle.foundations.nequip.network import Network
 
 #: Name of the irrep of each degree, with parity (-1)^l.
 _IRREPS = ("0e", "1o", "2e", "3o", "4e", "5o", "6e")

@@ -10,8 +10,10 @@ from dataclasses import replace
 
 import torch
 
-from pestle.foundations.nequip.network import Linear, Network, Shape
+from pestle.foundations.nequip.layers import Linear
+from pestle.foundations.nequip.network import Network
 from pestle.foundations.nequip.runtime import making
+from pestle.foundations.nequip.shape import Shape
 
 
 def select_elements(network: Network, columns: Sequence[int]) -> Network:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pestle.energies.reference_energies import METHODS
+from pestle.energies.methods import METHODS
 from pestle.foundations import catalogue
 from pestle.foundations.replay_catalogue import is_file_pool
 from pestle.settings.run import DataSettings, RunSettings

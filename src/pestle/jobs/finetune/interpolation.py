@@ -97,15 +97,12 @@ def _figures(
     line.put(trainer.model, child, a)
     data = trainer.data
     valid = trainer.objective.evaluate(
-        trainer.model,
-        data.valid_frames,
-        data.valid_graphs,
-        trainer.weights,
-        lambda batch: batch.to(trainer.device),
+        trainer.model, data.valid_frames, data.valid_graphs, trainer.weights
     )
-    if trainer.drift is None:
+    drift = trainer.evaluator.drift
+    if drift is None:
         return valid, None
-    return valid, trainer.drift.measure(trainer.model)[TARGET_HEAD].forces_rmse
+    return valid, drift.measure(trainer.model)[TARGET_HEAD].forces_rmse
 
 
 def _forces(figures: EvaluatedErrors) -> str:

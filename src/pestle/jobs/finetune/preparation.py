@@ -17,7 +17,8 @@ from pestle.adaptation.choice import Choice
 from pestle.adaptation.recipes import resolve
 from pestle.checks import CheckReport
 from pestle.checks.dispersion import dispersion_of_labels
-from pestle.energies.reference_energies import ReferenceEnergies, require_elements
+from pestle.energies.problem import require_elements
+from pestle.energies.reference_energies import ReferenceEnergies
 from pestle.energies.single_atoms import single_atoms_learnable
 from pestle.errors import PestleError
 from pestle.foundations import capabilities, load_foundation

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from pestle.adaptation import method_of
 from pestle.energies.kept import Learned, another_level, keep
-from pestle.energies.reference_energies import EnergyProblem, ReferenceEnergies, compare
+from pestle.energies.methods import compare
+from pestle.energies.problem import EnergyProblem
+from pestle.energies.reference_energies import ReferenceEnergies
 from pestle.energies.setting import from_setting
 from pestle.errors import PestleError
 from pestle.foundations.capabilities import ElementSelection, Heads, require

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pestle.energies.reference_energies import minimum_norm
+from pestle.energies.methods import minimum_norm
 from pestle.foundations.prediction import FramePrediction
 from pestle.metrics import frame_errors
 from pestle.structures.frame import Frame, composition_matrix, elements_of
