@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pestle.protocols.dimers.protocol import Curve, DimersNumbers
 from pestle.protocols.dimers.protocol import PotentialNumbers as Dimers
+from pestle.protocols.distributions import Distribution
+from pestle.protocols.errors.numbers import ErrorsNumbers
 from pestle.protocols.rdf.numbers import (
     ComparedFunction,
     Function,
@@ -68,6 +71,25 @@ def write_dimers(run: Path, models: Mapping[str, float]) -> None:
         for name, depth in models.items()
     }
     write_measured(run, "dimers", DimersNumbers(potentials=potentials), list(models))
+
+
+def write_frame_errors(run: Path, models: Mapping[str, list[float]], *, maes: bool = True) -> None:
+    """Force errors (meV/Å) of single frames of the set `others`."""
+    distribution = {
+        name: Distribution(
+            group=["all"] * len(errors),
+            forces=[2 * error for error in errors],
+            energy=[None] * len(errors),
+            forces_mae=errors if maes else [],
+        )
+        for name, errors in models.items()
+    }
+    empty = ("sets", "energy_rmse", "forces_rms", "not_finite", "parity")
+    plain: dict[str, Any] = {name: {} for name in empty}
+    numbers = ErrorsNumbers(
+        distribution={"others": distribution}, held_out=["others"], notes=[], **plain
+    )
+    write_measured(run, "errors", numbers, list(models))
 
 
 def write_rdf(run: Path, models: Mapping[str, float]) -> None:
