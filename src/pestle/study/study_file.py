@@ -23,6 +23,8 @@ from pestle.settings.run_file import (
     unknown_name_error,
 )
 
+#: The engine that needs no file.
+LOCAL = "local"
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
