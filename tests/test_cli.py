@@ -140,7 +140,7 @@ START = ["finetune", "-f", "pestle-seed0", "--data", TRAIN, "-o", "run"]
         (["evaluate", "pestle-seed0", "nope.xyz"], "no such file"),
         (["evaluate", "nothing-here", TRAIN], "nothing-here"),
         (["e0", "--data", TRAIN, "--method", "reestimate"], "foundation"),
-        (["e0", "--data", TRAIN, "--method", "guess"], "neither a method nor a file"),
+        (["e0", "--data", TRAIN, "--method", "guess"], "'guess'"),
         (["check", "nope.xyz"], "no such file"),
         (["init", "nope.xyz"], "no such file"),
     ],

@@ -484,11 +484,11 @@ def test_of_two_heads_the_target_head_is_judged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("sets", "match"),
     [
-        ({}, "no labelled structures were given"),
+        ({}, "errors: .*Give --data"),
         ({"test": []}, "test: it holds no structure"),
         (
             {"a": labelled(2), "b": [replace(f, energy=None, forces=None) for f in labelled(2)]},
-            "b: none of its structures has",
+            "^b: .*REF_energy",
         ),
     ],
 )

@@ -405,13 +405,13 @@ def test_the_embedded_foundation_against_itself(seed0: Foundation, tmp_path: Pat
 @pytest.mark.parametrize(
     ("asked", "match"),
     [
-        ({"baseline": None}, "neither a foundation nor labelled structures"),
+        ({"baseline": None}, "forgetting: .*--against.*--data"),
         ({"elements": ()}, "no element is known"),
         ({"sets": {"x": []}}, "hold no structure"),
         ({"sets": {"x": [Frame(Atoms("Xe2", positions=[[0, 0, 0], [0, 0, 4]]), 1.0)]}}, "Xe 1"),
         (
             {"sets": {"x": [replace(f, energy=None, forces=None) for f in labelled(2)]}},
-            "none of the structures has an energy or forces",
+            "--data: .*REF_energy",
         ),
     ],
 )

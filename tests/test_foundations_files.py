@@ -72,7 +72,7 @@ def test_damaged_folders_are_refused(tmp_path):
     path = tmp_path / "architecture.json"
     whole = path.read_text()
     path.write_text(whole.replace('"r_max": 4.0', '"r_max": 4.5'))
-    with pytest.raises(PestleError, match="does not match its hash"):
+    with pytest.raises(PestleError, match=r"architecture\.json: .*hash"):
         load_foundation(tmp_path)
     document = json.loads(whole)
     del document["sha256"]  # without one, nothing says that what follows was changed
@@ -93,7 +93,7 @@ def test_damaged_folders_are_refused(tmp_path):
             load_foundation(tmp_path)
     # The E0s would land on the wrong elements.
     path.write_text(json.dumps(document | {"elements": elements[::-1]}))
-    with pytest.raises(PestleError, match="not those of its architecture"):
+    with pytest.raises(PestleError, match=r"architecture\.json of .*elements"):
         load_foundation(tmp_path)
     del document["heads"]
     path.write_text(json.dumps(document))
@@ -144,7 +144,7 @@ def test_files_that_are_not_models_are_named(tmp_path):
     with pytest.raises(PestleError, match="TorchScript"):
         load_foundation(path, trust=True)
     torch.save(torch.nn.Linear(1, 1), path)
-    with pytest.raises(PestleError, match="not a MACE energy model"):
+    with pytest.raises(PestleError, match="holds a Linear"):
         load_foundation(path, trust=True)
     torch.save(torch.zeros(2), path)
     with pytest.raises(PestleError, match="holds a Tensor"):

@@ -54,7 +54,7 @@ def test_the_variants_cover_every_class():
 def test_what_cannot_be_described_is_refused():
     network = fresh("density").network
     network.readouts[-1].non_linearity.acts[0].f = torch.nn.functional.mish
-    with pytest.raises(PestleError, match="gate function 'mish' is unknown"):
+    with pytest.raises(PestleError, match="'mish' is unknown"):
         architecture.describe(network)
 
     class Custom(blocks.RealAgnosticDensityInteractionBlock):
@@ -62,7 +62,7 @@ def test_what_cannot_be_described_is_refused():
 
     network = fresh("density").network
     network.interactions[0].__class__ = Custom
-    with pytest.raises(PestleError, match="interaction class 'Custom' is unknown"):
+    with pytest.raises(PestleError, match="'Custom' is unknown"):
         architecture.describe(network)
 
 
@@ -93,7 +93,7 @@ def test_fewer_elements_predict_the_same(name):
 def test_unknown_elements_cannot_be_selected():
     with pytest.raises(PestleError, match="does not know Fe"):
         foundation("density").with_elements([8, 26])
-    with pytest.raises(PestleError, match="no element was asked for"):
+    with pytest.raises(PestleError, match="elements: no element"):
         foundation("density").with_elements([])
 
 

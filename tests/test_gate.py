@@ -60,5 +60,5 @@ def test_names_the_first_of_several_stages(seed0: Foundation, demo_train: list[F
     wrong = broken(stages[1].model, "readout 1")
     stages[1] = Stage(stages[1].part, wrong, "Default")
     stages[2] = Stage(stages[2].part, wrong.with_elements([1, 6, 9, 17]), "Default")
-    with pytest.raises(PestleError, match="setting the reference energies changed"):
+    with pytest.raises(PestleError, match="reference energies changed"):
         zero_step_gate(demo_train, stages, TrainSettings(dtype="float64", gate_frames=5))

@@ -737,10 +737,10 @@ def test_some_frames_are_the_first_the_last_and_some_between() -> None:
 @pytest.mark.parametrize(
     ("atoms", "time", "match"),
     [
-        (Atoms("Cu"), 1.0, "planted frame 0: a single atom has no dynamics"),
-        (Atoms("Cu2", positions=[[0, 0, 0], [2, 0, 0]], pbc=True), 1.0, "its cell has no volume"),
+        (Atoms("Cu"), 1.0, "planted frame 0: .*single atom"),
+        (Atoms("Cu2", positions=[[0, 0, 0], [2, 0, 0]], pbc=True), 1.0, "planted frame 0: .*cell"),
         (molecule("CO"), 0.0, "nothing to run"),
-        (None, 1.0, "no structure to start from"),
+        (None, 1.0, "no structure"),
     ],
 )
 def test_what_cannot_be_run_is_said(atoms, time: float, match: str, tmp_path: Path) -> None:
@@ -752,12 +752,12 @@ def test_what_cannot_be_run_is_said(atoms, time: float, match: str, tmp_path: Pa
 @pytest.mark.parametrize(
     ("structures", "settings", "match"),
     [
-        ([], {}, "there is no structure to start from. Give --data"),
-        ([Atoms("O")], {}, "no structure but single atoms to start from"),
+        ([], {}, "no structure .*Give --data"),
+        ([Atoms("O")], {}, "but single atoms"),
         (
             [molecule("H2O")],
             {"md.time": 0.0, "md.nve_time": 0.0, "md.ramp_time": 0.0},
-            "all its parts have no length",
+            r"md: .*Set md\.time",
         ),
         ([molecule("H2O")], {"md.engine": "lammps"}, "engine"),
     ],

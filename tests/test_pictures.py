@@ -178,5 +178,5 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = {path.name for path in (tmp_path / "figures").iterdir()}
     assert {"compared-0.svg", "compared-0.pdf", "compared-0.csv", "captions.md"} <= names
     (tmp_path / "file").write_text("")
-    with pytest.raises(PestleError, match="a file, not a folder"):
+    with pytest.raises(PestleError, match="file: is a file"):
         write_figures(runs, tmp_path / "file")

@@ -215,7 +215,7 @@ def test_pairs_by_name() -> None:
     ]
     assert pair_of("Cl-O", "x") == pair_of(" Cl – O", "x") == (17, 8)
     for text in ("ClO", "Cl-", "Cl-O-H", "Cl-Xx", "X-O", "cl-o"):
-        with pytest.raises(PestleError, match="is no pair of elements"):
+        with pytest.raises(PestleError, match=f"rdf.pairs: '{text}'"):
             pair_of(text, "rdf.pairs")
 
 

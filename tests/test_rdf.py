@@ -358,24 +358,24 @@ def test_the_sentence_names_the_worst_pair_and_the_foundation() -> None:
 @pytest.mark.parametrize(
     ("settings", "match"),
     [
-        ({"rdf.pairs": ["CuCu"]}, "'CuCu' is no pair of elements"),
-        ({"rdf.pairs": ["Cu-Au"]}, "no pair Cu-Au in the frames of the run. There are Cu-Cu"),
+        ({"rdf.pairs": ["CuCu"]}, r"rdf\.pairs: 'CuCu'"),
+        ({"rdf.pairs": ["Cu-Au"]}, r"Cu-Au .*There are Cu-Cu"),
         ({"rdf.reference": ["nowhere.xyz"]}, "nowhere.xyz: no such file"),
         ({"rdf.trajectory": ["nowhere.xyz"]}, "nowhere.xyz: no such file"),
-        ({"rdf.reference": ["{}/a.csv", "{}/b.csv"]}, "a table is a reference of its own"),
-        ({"rdf.reference": ["{}/header.csv"]}, "the header is not r and one pair a column"),
+        ({"rdf.reference": ["{}/a.csv", "{}/b.csv"]}, r"rdf\.reference: .*one table"),
+        ({"rdf.reference": ["{}/header.csv"]}, r"header\.csv: .*r,Cl-O"),
         ({"rdf.reference": ["{}/text.csv"]}, "line 3 is not 2 numbers"),
         ({"rdf.reference": ["{}/falls.csv"]}, "r has to rise"),
         ({"rdf.reference": ["{}/negative.csv"]}, "is never negative"),
-        ({"rdf.reference": ["{}/other.csv"]}, "no pair of elements in common"),
-        ({"rdf.reference": ["{}/twice.csv"]}, "a pair has two columns"),
+        ({"rdf.reference": ["{}/other.csv"]}, "rdf: .*in common"),
+        ({"rdf.reference": ["{}/twice.csv"]}, r"twice\.csv: .*two columns"),
         ({"rdf.reference": ["{}/molecule.xyz"]}, "molecule.xyz frame 0: it is not periodic"),
         (
             {"rdf.reference": ["{}/small.xyz"]},
-            "small.xyz frame 0: half the height of its cell is 1.8",
+            r"small\.xyz frame 0: .* 1\.8 Å",
         ),
         ({"rdf.trajectory": ["{}/atom.xyz"]}, "holds only single atoms"),
-        ({"rdf.bins": 5}, "greater than or equal to 10"),
+        ({"rdf.bins": 5}, r"rdf\.bins.*\b10\b"),
     ],
 )
 def test_mistakes_are_one_line(settings, match, tmp_path: Path, monkeypatch) -> None:

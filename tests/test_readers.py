@@ -274,7 +274,7 @@ def test_a_dump_gives_structures_and_no_labels(tmp_path: Path) -> None:
     ("columns", "row", "count", "why"),
     [
         ("id type x y z", "1 1 0 0 0", 1, "only types"),
-        ("id mass x y z", "1 15.03 0 0 0", 1, "15.03 is the mass of no element"),
+        ("id mass x y z", "1 15.03 0 0 0", 1, r"frame 0: 15\.03 .*dump_modify"),
         ("id element x y z", "1 O 0 0 0", 2, "NUMBER OF ATOMS is 2.*cut off"),
         ("id element x y z", "1 OW 0 0 0", 1, "OW: no element"),
     ],
@@ -315,7 +315,7 @@ def test_nothing_of_ase_leaks(
 
 def test_what_a_reader_raises_becomes_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "a.db").write_text("garbage")
-    with pytest.raises(PestleError, match="file is not a database") as caught:
+    with pytest.raises(PestleError, match=r"a\.db") as caught:
         read_frames([str(tmp_path / "a.db")])
     assert "cut off" not in caught.value.line
     with ase.io.Trajectory(tmp_path / "a.traj", "w") as trajectory:

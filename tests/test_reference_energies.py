@@ -202,7 +202,7 @@ def test_tables_as_mace_writes_them(seed0: Foundation, tmp_path: Path, text: str
     [
         ("{1:-13.6,Hx:-2}", "'Hx' is no element"),
         ("{1:-13.6,H:-2}", "H stands twice"),
-        ("{1:-13.6,8:low}", "'low' is not an energy"),
+        ("{1:-13.6,8:low}", "8: 'low'"),
         ("{1:-13.6,8}", "'8' is not ELEMENT:ENERGY"),
         ("{1:-13.6", "no closing brace"),
         ("{}", "the table is empty"),

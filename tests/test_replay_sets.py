@@ -420,7 +420,7 @@ def test_a_set_that_cannot_be_fetched_says_what_to_put_where(monkeypatch):
     assert entry.url in str(caught.value) and str(entry.cache_file) in str(caught.value)
 
     web.pages[entry.url] = Page(b"<html>log in</html>")
-    with pytest.raises(PestleError, match="not an extended XYZ file"):
+    with pytest.raises(PestleError, match="not an extended XYZ"):
         replay_catalogue.fetch_published(entry)
     assert not entry.cached and not list(entry.cache_file.parent.glob("*"))
 
@@ -656,7 +656,7 @@ def test_the_command_writes_labels_groups_and_pools(
         (["--select", "element"], "--filter element"),
         (["--filter", "fps"], "--select fps"),
         (["--filter", "elements"], "Did you mean 'element'?"),
-        (["--count", "0"], "greater than or equal to 1"),
+        (["--count", "0"], "equal to 1, got 0"),
         (["--scope", "wide"], "narrow or broad"),
         (["--select", "fps"], "--foundation"),
         (["-o", "set.json"], ".extxyz"),

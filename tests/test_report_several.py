@@ -110,7 +110,7 @@ def test_a_table_is_written_over_a_table_alone(runs: list[Path], tmp_path: Path)
     data = tmp_path / "train.xyz"
     data.write_text("2\n\nH 0 0 0\nH 0 0 1\n")
     for option in ("csv", "latex"):
-        with pytest.raises(PestleError, match="is there and is no table"):
+        with pytest.raises(PestleError, match=r"train\.xyz: .*no table"):
             pestle.gather(runs, **{option: data})
         target = tmp_path / f"table.{option}"
         pestle.gather(runs[:2], **{option: target})

@@ -342,11 +342,11 @@ def test_one_element_is_searched_alone(tmp_path: Path) -> None:
     [
         ({"rss.compositions": ["Na2Cl)"]}, r"'Na2Cl\)' is no formula"),
         ({"rss.compositions": ["Xx2Cl"]}, "'Xx' in 'Xx2Cl' is no element"),
-        ({"rss.compositions": ["PoO"]}, "does not know Po in OPo"),
+        ({"rss.compositions": ["PoO"]}, "Po in OPo"),
         ({"rss.compositions": ["H20O"]}, "H20O has 21 atoms, a cell 16 at most"),
         ({"rss.pressures": []}, "at least 1 item"),
-        ({"rss.pressures": [-1.0]}, "greater than or equal to 0"),
-        ({"rss.shortest": 1.5}, "less than or equal to 1"),
+        ({"rss.pressures": [-1.0]}, r"rss\.pressures.*\b0\b"),
+        ({"rss.shortest": 1.5}, r"rss\.shortest.*\b1\b"),
     ],
 )
 def test_mistakes_are_one_line(changed, match, tmp_path: Path) -> None:

@@ -143,5 +143,5 @@ def test_a_mistake_in_a_table_is_one_line(
 
 
 def test_nothing_is_shown_of_a_study_that_has_not_begun(tmp_path: Path) -> None:
-    with pytest.raises(PestleError, match="no run of the study is finished"):
+    with pytest.raises(PestleError, match="pestle study status"):
         study_tables(write_study(tmp_path / "s.yaml"))

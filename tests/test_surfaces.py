@@ -135,8 +135,8 @@ def test_unlabelled_frames_are_of_no_surface(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("select", "message"),
     [
-        (["haed=pbe"], r"no frame has an entry 'haed'\. Did you mean 'head'\?"),
-        (["head=pb"], r"no frame has head=pb\. Did you mean 'pbe'\?.*pbe \(2\), r2scan \(1\)"),
+        (["haed=pbe"], r"'haed'\. Did you mean 'head'\?"),
+        (["head=pb"], r"head=pb\. Did you mean 'pbe'\?.*pbe \(2\), r2scan \(1\)"),
         (["head=pbe", "functional=LDA"], "no frame has functional=LDA. Values"),
         (["head"], "'head' is not KEY=VALUE"),
         (["all", "head=pbe"], "all stands alone"),

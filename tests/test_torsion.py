@@ -328,8 +328,8 @@ def without_angle(frames: list[Frame]) -> list[Frame]:
             {},
             "frame 0: 'dihedral_angle' is no finite number: 'trans'",
         ),
-        ([Frame(peroxide(10.0))], {}, "one.xyz: no frame has an energy"),
-        ([Frame(peroxide(10.0), energy=np.nan)], {}, "frame 0: the energy is not finite"),
+        ([Frame(peroxide(10.0))], {}, r"one\.xyz: .*REF_energy"),
+        ([Frame(peroxide(10.0), energy=np.nan)], {}, "frame 0: the energy"),
         ([Frame(Atoms("H"), energy=0.0, config_type="IsolatedAtom")], {}, "no scan is given"),
     ],
 )

@@ -333,9 +333,9 @@ def test_init_trusts_where_it_is_told_to(command: Callable[..., Any], tmp_path: 
     ("name", "said"),
     [
         ("nowhere.model", "no such file"),
-        ("pestle-seed0", "nothing of it needs trust"),
-        ("folder", "nothing of it needs trust"),
-        ("text.xyz", "no file of a model"),
+        ("pestle-seed0", "pestle-seed0: it is no pickle"),
+        ("folder", "folder: it is no pickle"),
+        ("text.xyz", "text.xyz: it is no file"),
     ],
 )
 def test_trust_of_what_needs_none_is_one_line(

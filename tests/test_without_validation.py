@@ -102,11 +102,11 @@ def test_a_falling_rate_takes_the_place_of_plateaus(tmp_path: Path) -> None:
     ("count", "more", "message"),
     [
         (1, {"data.valid_fraction": 0.1}, "one frame besides.*--set data.valid_fraction=0"),
-        (2, {"train.updates": None}, "nothing says when to stop.*train.updates=2000"),
-        (2, {"train.schedule": "plateau"}, "train.schedule: is decided on validation frames"),
-        (2, {"keep.interpolate": "auto"}, "keep.interpolate: is decided on validation frames"),
-        (0, {}, "no frames besides isolated atoms"),
-        (2, {"data.valid_fraction": -0.1}, "greater than or equal to 0"),
+        (2, {"train.updates": None}, r"data\.valid_fraction: .*train\.updates=2000"),
+        (2, {"train.schedule": "plateau"}, r"train\.schedule: .*data\.valid_fraction=0"),
+        (2, {"keep.interpolate": "auto"}, r"keep\.interpolate: .*data\.valid_fraction=0"),
+        (0, {}, r"data\.train: .*isolated atoms"),
+        (2, {"data.valid_fraction": -0.1}, r"data\.valid_fraction.*\b0\b"),
     ],
 )
 def test_what_it_cannot_do_never_starts(

@@ -94,12 +94,12 @@ def test_names_of_atoms_that_mean_one_element(
 @pytest.mark.parametrize(
     ("names", "why"),
     [
-        (["CA", "C", "N"], "'CA' can be Ca or an atom of C"),
-        (["HG", "H"], "'HG' can be Hg or an atom of H"),
-        (["CD1", "C", "H1"], "'CD1' can be Cd or an atom of C"),
+        (["CA", "C", "N"], r"frame 0: 'CA' .*Ca or C\."),
+        (["HG", "H"], r"frame 0: 'HG' .*Hg or H\."),
+        (["CD1", "C", "H1"], r"frame 0: 'CD1' .*Cd or C\."),
         (["CB", "O"], "CB: no element"),
         (["HW", "OW"], "HW, OW: no element"),
-        (["1", "2"], "numbers of kinds of atoms"),
+        (["1", "2"], "written as 1, 2: .*Z:I:1"),
         (["8", "200"], "200 is no atomic number"),
     ],
 )
@@ -137,8 +137,8 @@ def test_columns_that_contradict_each_other(tmp_path: Path) -> None:
         (frame(*ROWS, count=3) + frame(*ROWS), "frame 0: line 5 has too few columns, 1 ", False),
         (frame(*ROWS, count=1), "line 4 is 'H 0 0 1.*frame 0 has more lines", False),
         (frame(ROWS[0], "H 0 0 1 0") + frame(*ROWS), "line 4 has too few columns, 5 ", False),
-        (frame("O 0 0 x 0 0 0"), "could not convert string to float", False),
-        ("words\nmore\n", "not a number of atoms", False),
+        (frame("O 0 0 x 0 0 0"), r"frame 0: .*\bx\b", False),
+        ("words\nmore\n", "first line is 'words'", False),
         (b"2\n\0\1\2", "is not text", False),
     ],
 )

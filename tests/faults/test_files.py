@@ -61,7 +61,7 @@ def test_a_sealed_object_with_another_number_is_noticed(tmp_path: Path) -> None:
     files.write_json(path, {"x": 0.1, "y": [1, None]}, sealed=True)
     assert files.read_json(path) == {"x": 0.1, "y": [1, None]}
     path.write_text(path.read_text().replace("0.1", "0.2"))
-    with pytest.raises(files.Damaged, match="does not match its hash"):
+    with pytest.raises(files.Damaged, match=r"a\.json: .*hash"):
         files.read_json(path)
 
 
@@ -204,9 +204,9 @@ def test_sizes_of_real_networks_are_believed(name: str) -> None:
     [
         ({"num_interactions": 10**9}, "num_interactions is 1000000000"),
         ({"hidden_irreps": "100000000x0e"}, "hidden_irreps is 100000000"),
-        ({"hidden_irreps": "8000x0e+8000x1o"}, "a network of at least 128,"),
-        ({"radial_MLP": [8000, 8000]}, "a network of at least 128,"),
-        ({"max_ell": 8, "correlation": [6, 6]}, "a network of at least"),
+        ({"hidden_irreps": "8000x0e+8000x1o"}, r"128,\d{3},\d{3} numbers"),
+        ({"radial_MLP": [8000, 8000]}, r"128,\d{3},\d{3} numbers"),
+        ({"max_ell": 8, "correlation": [6, 6]}, r"[\d,]+ numbers, .*weights are \d"),
         ({"num_bessel": "many"}, "num_bessel is 'many'"),
         ({"correlation": 3}, "not iterable"),
     ],
