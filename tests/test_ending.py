@@ -22,9 +22,10 @@ from pestle.jobs.finetune.ending import Course, ending_of
 from pestle.jobs.qualify import qualify
 from pestle.protocols.errors.offset import energy_rmse_without, offset_by_element
 from pestle.protocols.verdict import conclude
-from pestle.records.ending import Breadth, Ending, SetErrors, Trouble
+from pestle.records.ending import Breadth, Ending, Trouble
 from pestle.records.manifest import Manifest
 from pestle.records.metrics import Drift, EvaluatedErrors, MetricsLine
+from pestle.records.set_errors import SetErrors
 from pestle.records.verdict import Finding
 from pestle.reports import write_report
 from pestle.settings.run import RunSettings

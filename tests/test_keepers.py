@@ -20,7 +20,9 @@ from pestle.errors import Interrupted, PestleError
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation, Prediction
 from pestle.foundations.prediction import predict_frames
 from pestle.jobs.finetune.keepers import require_keepers
-from pestle.jobs.finetune.preparation import Prepared, training_data, unused_settings
+from pestle.jobs.finetune.preparation import Prepared
+from pestle.jobs.finetune.requirements import unused_settings
+from pestle.jobs.finetune.training_graphs import training_data
 from pestle.records.wording import number
 from pestle.reports.drift import best_drift
 from pestle.reports.reading import read_results

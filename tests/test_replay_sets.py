@@ -33,7 +33,7 @@ from pestle.errors import PestleError
 from pestle.foundations import replay_catalogue
 from pestle.foundations.mace import replay_sets
 from pestle.foundations.prediction import predict_frames
-from pestle.settings.run import ReplaySettings
+from pestle.settings.adaptation import ReplaySettings
 from pestle.structures import generation
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import make_graph

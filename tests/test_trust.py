@@ -195,7 +195,7 @@ def test_a_module_is_imported_only_where_it_is_typed(
     received(tmp_path / "run", f"foundation: {name}\ntrust: true")
     adapter(tmp_path / "a.safetensors", name)
     code, err = command("qualify", "run", "--scope", "narrow")
-    assert code == 2 and f"say --against {name}" in err and "run.yaml" in err
+    assert code == 2 and f"type --against {name}" in err and "run.yaml" in err
     for words in (
         ("qualify", "run/model", "--scope", "narrow", "--trust"),
         ("finetune", "--resume", "-o", "run", "--trust"),

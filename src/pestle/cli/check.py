@@ -34,12 +34,12 @@ def command(
     virials_key: VirialsKey = None,
     select: Select = None,
     dispersion: Annotated[
-        str, typer.Option(help="Whether the labels hold dispersion: included, none or unknown.")
+        str, typer.Option(help="Whether the labels include dispersion: included, none or unknown.")
     ] = "unknown",
     subtract_dispersion: SubtractDispersion = None,
     as_json: Json = False,
 ) -> None:
-    """Say what is in the data, what is wrong with it, and what it implies."""
+    """Check the data: what it contains, what is wrong with it, and what follows for a run."""
     from pestle.progress import stage
 
     with stage("starting"):

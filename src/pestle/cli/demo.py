@@ -16,7 +16,7 @@ def command(
     ),
     as_json: Json = False,
 ) -> None:
-    """The whole way in minutes, offline: fine-tune, judge, report, on embedded real data."""
+    """Fine-tune, judge and report on embedded real data, in minutes and offline."""
     from pestle.progress import stage
 
     with stage("starting"):

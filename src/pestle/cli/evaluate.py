@@ -48,7 +48,7 @@ def command(
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Errors of a model on labelled structures, by config_type."""
+    """Calculate the errors of a model on labelled structures, by config_type."""
     from pestle.progress import stage
 
     with stage("starting"):

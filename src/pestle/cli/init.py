@@ -17,7 +17,7 @@ def command(
     trust: Trust = False,
     out: Annotated[Path, typer.Option("-o", "--out", help="File to write.")] = Path("run.yaml"),
 ) -> None:
-    """Write a commented run file with every setting, for the data at hand."""
+    """Write a commented run file with every setting for your data."""
     from pestle.adaptation import IN_WORDS
     from pestle.errors import PestleError
     from pestle.files import write_text

@@ -33,7 +33,7 @@ OPTIONS = {
     "data": Annotated[
         list[str] | None,
         typer.Option(
-            "--data", "-d", help="Structures: files or globs, or NAME=FILES; several times."
+            "--data", "-d", help="Structures: files or globs, or NAME=FILES; can be repeated."
         ),
     ],
     "elements": Elements,
@@ -50,7 +50,7 @@ OPTIONS = {
 
 @with_options(OPTIONS, REQUEST)
 def command(protocol: str, as_json: bool, **typed: Any) -> None:
-    """One physical test of a model; raw results are kept and reused."""
+    """Run one physical test of a model; raw results are kept and reused."""
     from pestle.progress import conclude, stage
 
     with stage("starting"):

@@ -60,7 +60,7 @@ OPTIONS = {
 
 @with_options(OPTIONS, REQUEST)
 def command(as_json: bool, **typed: Any) -> None:
-    """Whether a model is fit for its use: the tests that its scope needs, verdict, report."""
+    """Test whether a model is fit for its use: tests that its scope needs, verdict, report."""
     from pestle.progress import stage
 
     with stage("starting"):

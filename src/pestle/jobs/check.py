@@ -8,7 +8,8 @@ from typing import Any
 from pestle.checks import CheckReport, check_frames
 from pestle.checks.report import AgainstFoundation
 from pestle.records.wording import count, counted, fixed, number
-from pestle.settings.run import DataSettings, RunSettings
+from pestle.settings.data import DataSettings
+from pestle.settings.run import RunSettings
 from pestle.settings.run_file import build
 from pestle.structures.dispersion import without_dispersion
 from pestle.structures.readers import Notes

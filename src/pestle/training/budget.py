@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from pestle.errors import PestleError
-from pestle.settings.run import LossSettings, TrainSettings
+from pestle.settings.training import LossSettings, TrainSettings
 
 #: Default number of updates between evaluations: an evaluation of 50 structures costs about a tenth
 #: of them.

@@ -10,10 +10,11 @@ from pestle.adaptation import Method, method_of
 from pestle.errors import PestleError
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD
 from pestle.metrics import ALL, FrameErrors
-from pestle.records.ending import WORSE_BY, Breadth, Ending, SetErrors, Trouble, worse_in_words
+from pestle.records.ending import Breadth, Ending, Trouble
 from pestle.records.metrics import MetricsLine
 from pestle.records.old_sets import is_old
 from pestle.records.parts import Convergence, InterpolationFacts
+from pestle.records.set_errors import WORSE_BY, SetErrors, worse_in_words
 from pestle.records.wording import figure
 from pestle.settings.run import RunSettings
 from pestle.training.budget import Budget
