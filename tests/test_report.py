@@ -23,7 +23,6 @@ from pestle.records.metrics import Drift, EvaluatedErrors, MetricsLine, Update
 from pestle.records.parts import AtomicEnergies, File, FoundationFacts
 from pestle.records.set_errors import SetErrors
 from pestle.records.training import DriftBudget, Gate, KeptModel, Plan, TrainingFacts
-from pestle.records.wording import figure, number, percent_of, plain
 from pestle.reports import write_report
 from pestle.reports.figures import (
     BUDGET_COLOUR,
@@ -34,6 +33,7 @@ from pestle.reports.figures import (
     REPLAY_COLOUR,
     TUNED_COLOUR,
 )
+from pestle.wording import figure, number, percent_of, plain
 from report_folders import changed, dump, finding, verdict, write_protocol
 from report_page import Page
 

@@ -10,6 +10,7 @@ file of a run gets every line, whatever is shown.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -184,6 +185,7 @@ class Task:
         done: number of steps that are done already.
         lines: largest number of lines of progress without a terminal.
         part: whether it is a part of other work, which has already printed its name.
+        at_once: whether its name is printed at once, because nothing can be while it lasts.
     """
 
     def __init__(
@@ -193,9 +195,10 @@ class Task:
         done: int = 0,
         lines: int = 4,
         part: bool = False,
+        at_once: bool = False,
     ) -> None:
         self.title, self.total, self.done, self.note = title, total, done, ""
-        self._first, self._lines, self._part = done, lines, part
+        self._first, self._lines, self._part, self._at_once = done, lines, part, at_once
         self._apart = PARTS_APART if part else LINES_APART
         self._started = time.monotonic()
         self._due = False
@@ -227,6 +230,8 @@ class Task:
             _line.add(self)
         elif logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s", self.title)
+        elif self._at_once:
+            logger.info("%s", self._text())
         elif logger.isEnabledFor(logging.INFO):
             self._say_name()
 
@@ -327,7 +332,9 @@ _line = _Line()
 
 
 @contextmanager
-def progress(title: str, total: int | None, done: int = 0, *, lines: int = 4) -> Iterator[Task]:
+def progress(
+    title: str, total: int | None, done: int = 0, *, lines: int = 4, at_once: bool = False
+) -> Iterator[Task]:
     """Show the progress of a block of work.
 
     Args:
@@ -335,12 +342,13 @@ def progress(title: str, total: int | None, done: int = 0, *, lines: int = 4) ->
         total: number of steps; `None` if it is not known.
         done: number of steps that are done already.
         lines: largest number of lines of progress without a terminal.
+        at_once: whether its name is printed at once, because nothing can be while it lasts.
 
     Yields:
         The work; its method `to` shows the progress.
     """
     depth = _depth.get()
-    task = Task(title, total, done, lines, part=depth > 0)
+    task = Task(title, total, done, lines, part=depth > 0, at_once=at_once)
     token = _depth.set(depth + 1)
     task.begin()
     try:
@@ -354,6 +362,13 @@ def progress(title: str, total: int | None, done: int = 0, *, lines: int = 4) ->
 def stage(title: str) -> Iterator[None]:
     """Show that a block of unknown length is at work; for blocks of more than two seconds."""
     with progress(title, None):
+        yield
+
+
+@contextmanager
+def loading_torch() -> Iterator[None]:
+    """The imports of a command that needs PyTorch: seconds in which no other thread can speak."""
+    with progress("loading PyTorch", None, at_once="torch" not in sys.modules):
         yield
 
 

@@ -40,9 +40,9 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Check the data: what it contains, what is wrong with it, and what follows for a run."""
-    from pestle.progress import stage
+    from pestle.progress import loading_torch
 
-    with stage("starting"):
+    with loading_torch():
         from pestle.cli.output import print_json
         from pestle.jobs.check import check
         from pestle.structures.reading import LabelKeys

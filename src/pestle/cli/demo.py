@@ -17,9 +17,9 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Fine-tune, judge and report on embedded real data, in minutes and offline."""
-    from pestle.progress import stage
+    from pestle.progress import loading_torch
 
-    with stage("starting"):
+    with loading_torch():
         from pestle.cli.output import print_json
         from pestle.cli.verdict import print_verdict
         from pestle.demo.run import run_demo

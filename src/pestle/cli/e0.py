@@ -28,9 +28,9 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Find atomic reference energies (E0s) of the data and compare the methods for it."""
-    from pestle.progress import stage
+    from pestle.progress import loading_torch
 
-    with stage("starting"):
+    with loading_torch():
         from pestle.cli.output import print_json
         from pestle.jobs.e0 import e0
         from pestle.structures.reading import LabelKeys

@@ -49,9 +49,9 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Calculate the errors of a model on labelled structures, by config_type."""
-    from pestle.progress import stage
+    from pestle.progress import loading_torch
 
-    with stage("starting"):
+    with loading_torch():
         from pestle.cli.output import print_json, print_table
         from pestle.jobs.evaluate import evaluate
         from pestle.structures.reading import LabelKeys

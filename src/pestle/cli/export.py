@@ -56,9 +56,9 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Write a model as files for ASE or LAMMPS; nothing is overwritten."""
-    from pestle.progress import stage
+    from pestle.progress import loading_torch
 
-    with stage("starting"):
+    with loading_torch():
         from pestle.cli.output import print_json
         from pestle.jobs.export import export
 

@@ -171,9 +171,9 @@ def command(
     else:
         settings: RunSettings = build(tree, asked, where=str(run_file) if run_file else "settings")
 
-    from pestle.progress import logger, say, stage
+    from pestle.progress import loading_torch, logger, say
 
-    with stage("starting"):
+    with loading_torch():
         from pestle.jobs.finetune.job import finetune
         from pestle.jobs.finetune.plan import plan_lines, short_plan
         from pestle.jobs.finetune.resuming import resume_settings

@@ -38,7 +38,10 @@ def command(
         asked["data.train"] = [for_file(name, out.parent) for name in data]
     if foundation:
         if trust:
-            from pestle.jobs.trust import trust as remember
+            from pestle.progress import loading_torch
+
+            with loading_torch():
+                from pestle.jobs.trust import trust as remember
 
             remember(foundation)
         asked["foundation"] = foundation_for_file(foundation, out.parent)

@@ -39,9 +39,9 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Label structures with a model or an ASE calculator; a stopped command continues."""
-    from pestle.progress import stage
+    from pestle.progress import loading_torch
 
-    with stage("starting"):
+    with loading_torch():
         from pestle.cli.output import print_json
         from pestle.jobs.label import label
 

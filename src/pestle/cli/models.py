@@ -24,7 +24,10 @@ def command(
     from pestle.foundations import catalogue
 
     if model is not None:
-        from pestle.jobs.models import read_card
+        from pestle.progress import loading_torch
+
+        with loading_torch():
+            from pestle.jobs.models import read_card
 
         card = read_card(model)
         if as_json:

@@ -51,9 +51,9 @@ OPTIONS = {
 @with_options(OPTIONS, REQUEST)
 def command(protocol: str, as_json: bool, **typed: Any) -> None:
     """Run one physical test of a model; raw results are kept and reused."""
-    from pestle.progress import conclude, stage
+    from pestle.progress import conclude, loading_torch
 
-    with stage("starting"):
+    with loading_torch():
         from pestle.cli.output import print_json, print_table
         from pestle.cli.probe_tables import findings_table, rich_table
         from pestle.jobs.probe import probe

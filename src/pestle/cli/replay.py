@@ -75,9 +75,9 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Make a replay set: select broad structures that match the elements of the data."""
-    from pestle.progress import stage
+    from pestle.progress import loading_torch
 
-    with stage("starting"):
+    with loading_torch():
         from pestle.cli.output import print_json, print_table
         from pestle.jobs.replay import replay
         from pestle.structures.reading import LabelKeys

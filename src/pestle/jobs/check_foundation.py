@@ -19,6 +19,7 @@ from pestle.foundations.prediction import KnownPredictions, predict_frames
 from pestle.metrics import FrameErrors, errors_by_group
 from pestle.progress import progress
 from pestle.structures.frame import Frame, elements_of
+from pestle.structures.reading import is_reference_atom
 from pestle.structures.selection import ABSENT, word_of
 
 #: Largest number of different values of one key that are named.
@@ -63,7 +64,9 @@ def described(
             )
         if "reestimate" in compared:  # it is missing if no frame has an energy
             offset = compared["reestimate"].shift
-            undetermined = {s for sums in compared["reestimate"].null_space for s in sums}
+            settled = {str(f.atoms.symbols) for f in everything if is_reference_atom(f)}
+            sums = compared["reestimate"].null_space
+            undetermined = {symbol for one in sums for symbol in one} - settled
         moved = [
             replace(p, energy=p.energy + sum(offset.get(int(z), 0.0) for z in f.numbers))
             for f, p in zip(frames, said, strict=True)

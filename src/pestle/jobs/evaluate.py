@@ -30,6 +30,7 @@ from pestle.structures.frame import elements_of
 from pestle.structures.reading import LabelKeys, read_frames
 from pestle.structures.selection import Selection
 from pestle.views import Shown, Table, figure
+from pestle.wording import counted
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,7 +67,7 @@ class Evaluation(Shown, Mapping[str, FrameErrors]):
             for name, value in errors.figures.items()
             if value is not None and name.endswith("_rmse")
         ]
-        return [f"{', '.join(told)} on {errors.n_frames} frames"]
+        return [f"{', '.join(told)} on {counted(errors.n_frames, 'frame')}"]
 
     def tables(self) -> list[Table]:
         """Return one table of the errors, a row per group."""

@@ -23,6 +23,7 @@ from pestle.structures.frame import Frame
 from pestle.structures.reading import read_frames
 from pestle.structures.writing import write_frames
 from pestle.views import Shown
+from pestle.wording import counted
 
 SUFFIXES = (".xyz", ".extxyz")
 
@@ -91,7 +92,7 @@ class LabelledFile(Shown):
     def lines(self) -> list[str]:
         """Return the file and the counts as one line."""
         if self.finished_before:
-            return [f"{self.out}: already labelled ({self.frames} structures)"]
+            return [f"{self.out}: already labelled ({counted(self.frames, 'structure')})"]
         parts = [f"{self.made} labelled now"]
         for number, text in (
             (self.resumed, "labelled before the stop"),
@@ -99,7 +100,7 @@ class LabelledFile(Shown):
             (self.replaced, "had other labels, which were replaced"),
         ):
             parts += [f"{number} {text}"] * bool(number)
-        return [f"{self.out}: {self.frames} structures ({', '.join(parts)})"]
+        return [f"{self.out}: {counted(self.frames, 'structure')} ({', '.join(parts)})"]
 
     def to_json(self) -> dict[str, Any]:
         """Return the attributes as plain data."""

@@ -147,7 +147,7 @@ def add_ending(tested: Tested, run: OfRun | None, head: str | None) -> None:
     if run is None or head not in (None, TARGET_HEAD):
         return
     ending = run.manifest.ending
-    finding = ending.finding(run.folder) if ending is not None else None
+    finding = ending.finding if ending is not None else None
     if finding is None:
         return
     tested.findings.insert(0, finding)

@@ -12,8 +12,8 @@ from typing import Literal
 
 from pestle.protocols import declarations
 from pestle.records.verdict import LEVELS, Finding, Level, NotTested, Use, worst
-from pestle.records.wording import listed
 from pestle.settings.scope import Scope
+from pestle.wording import listed
 
 #: Scope → purpose for which a model is fit that has passed.
 MEANING = {

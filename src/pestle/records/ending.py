@@ -14,7 +14,7 @@ from pestle.records.base import Part
 from pestle.records.old_sets import is_old
 from pestle.records.set_errors import LOST_BY, WORSE_BY, SetErrors
 from pestle.records.verdict import Finding
-from pestle.records.wording import counted, figure
+from pestle.wording import counted, figure
 
 #: Kind of trouble → its title.
 TITLES = {
@@ -159,15 +159,12 @@ class Ending(Part):
         """Errors on all sets of continued runs, in words; empty without such sets."""
         return "; ".join(one.words for one in self.sets if is_old(one.name))
 
-    def warning(self, run: Path) -> str:
-        """Return the warning that is shown first; empty if nothing is wrong.
-
-        Args:
-            run: the run folder as the user types it.
-        """
+    @property
+    def warning(self) -> str:
+        """Warning that is shown first; empty if nothing is wrong. What to do is in `next`."""
         if self.trouble is None:
             return ""
-        return f"{self.trouble.title.upper()}: {self.trouble.sentence} Next: {self.next(run)}"
+        return f"{self.trouble.title.upper()}: {self.trouble.sentence}"
 
     def cost(self, run: Path) -> str:
         """Return what the run cost in breadth, or the command that measures it.
@@ -205,9 +202,8 @@ class Ending(Part):
 
     def for_card(self) -> EndingInWords:
         """Return the texts for the card of the model, which does not need the run folder."""
-        warning = f"{self.trouble.title.upper()}: {self.trouble.sentence}" if self.trouble else None
         return EndingInWords(
-            warning=warning,
+            warning=self.warning or None,
             learned=self.learned,
             kept=self.kept or None,
             breadth=self.breadth.words or None,
@@ -224,22 +220,20 @@ class Ending(Part):
         old = {"kept": self.kept} if self.kept else {}
         return {"learned": self.learned, **old, "breadth": self.cost(run), "next": self.next(run)}
 
-    def finding(self, run: Path) -> Finding | None:
-        """Return the concern for a verdict; `None` if nothing is wrong.
+    @property
+    def finding(self) -> Finding | None:
+        """The concern for a verdict; `None` if nothing is wrong.
 
         It belongs to the protocol `errors`, which every scope needs.
-
-        Args:
-            run: the run folder as the user types it.
         """
         if self.trouble is None:
             return None
         if self.trouble.kind == "start":
             quantity, limit = "epoch of the kept model", "concern at 0"
-            return Finding("errors", "concern", quantity, 0.0, "", limit, self.warning(run))
+            return Finding("errors", "concern", quantity, 0.0, "", limit, self.warning)
         if self.trouble.kind == "unfinished":
             quantity, limit = "training", "concern while it still improves"
-            return Finding("errors", "concern", quantity, None, "", limit, self.warning(run))
+            return Finding("errors", "concern", quantity, None, "", limit, self.warning)
         quantity, unit = "largest error against the foundation's", "of the foundation's"
         least = 1 + WORSE_BY
         if self.trouble.kind == "lost":
@@ -248,7 +242,7 @@ class Ending(Part):
         limit = f"concern from {least:g} {unit}"
         ratios = [ratio for one in self.sets for ratio in one.worse.values()]
         value = None if any(one.lost for one in self.sets) else max(ratios)
-        return Finding("errors", "concern", quantity, value, unit, limit, self.warning(run))
+        return Finding("errors", "concern", quantity, value, unit, limit, self.warning)
 
     def _typed(self, *words: str | Path) -> str:
         """Return a command line."""

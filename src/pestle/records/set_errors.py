@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pestle.records.base import Part
 from pestle.records.old_sets import is_old
-from pestle.records.wording import counted, figure, listed, percent
+from pestle.wording import counted, figure, listed, percent
 
 #: A model counts as worse than the foundation if its RMSE is larger by more than this fraction.
 WORSE_BY = 0.05

@@ -9,8 +9,8 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from pestle.records.base import Figure, Part, Record
-from pestle.records.wording import listed
 from pestle.settings.scope import Scope
+from pestle.wording import listed
 
 Level = Literal["pass", "concern", "fail"]
 #: From good to bad.

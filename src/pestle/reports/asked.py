@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pestle.records.manifest import Manifest
-from pestle.records.wording import MISSING, count, moment, number
 from pestle.reports.models import Models
 from pestle.reports.reading import Results
 from pestle.reports.verdict import SCOPES
+from pestle.wording import MISSING, count, moment, number
 
 
 def frames_in(manifest: Manifest, split: str) -> int:

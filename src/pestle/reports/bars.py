@@ -8,10 +8,10 @@ from itertools import pairwise
 import plotly.graph_objects as go
 
 from pestle.protocols.results import Chart, Series
-from pestle.records.wording import listed, number
 from pestle.reports.figures import PAPER, rounded, shown
 from pestle.reports.models import Models
 from pestle.reports.traces import categories_of, error_bars, named
+from pestle.wording import listed, number
 
 #: Bars of a potential are cut if the longest is more than so many times as long as the longest bar
 #: of the other potentials, which could not be seen beside it.

@@ -11,7 +11,6 @@ from urllib.parse import quote
 from pestle.files import write_text
 from pestle.records.gathered import Cell, Gathered, Row
 from pestle.records.verdict import CountedFinding
-from pestle.records.wording import counted
 from pestle.reports.compared_charts import comparison_charts, styles_of
 from pestle.reports.contents import Entry, grouped
 from pestle.reports.figures import Figure
@@ -24,6 +23,7 @@ from pestle.reports.models import Style
 from pestle.reports.page import render_page
 from pestle.reports.reading import Results, protocol_place, protocol_title, read_results
 from pestle.reports.verdict import LEVELS, badge, figure_of, findings, tally
+from pestle.wording import counted
 
 
 def write_comparison(folders: Sequence[Path], out: Path, own: Sequence[Figure] = ()) -> Path:

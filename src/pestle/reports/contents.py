@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pestle.records.wording import count, counted, percent_of
 from pestle.reports.asked import asked
 from pestle.reports.flagged import FlaggedSection
 from pestle.reports.models import Models
 from pestle.reports.reading import Results
+from pestle.wording import count, counted, percent_of
 
 
 def briefs(

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import plotly.graph_objects as go
 
 from pestle.records.metrics import EvaluatedErrors, MetricsLine
-from pestle.records.wording import words
 from pestle.reports.error_tables import FORCES, QUANTITIES, Quantity
 from pestle.reports.figures import (
     INK,
@@ -23,6 +22,7 @@ from pestle.reports.figures import (
 from pestle.reports.figures import line as thinned
 from pestle.reports.models import BASELINE_STYLE, CANDIDATE_STYLE, HEADS, REPLAY_HEAD, TARGET_HEAD
 from pestle.reports.reading import Results
+from pestle.wording import words
 
 #: (epoch, value)
 Point = tuple[float, float]

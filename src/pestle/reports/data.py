@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from pestle.records.data import Range, SplitSummary
-from pestle.records.wording import MISSING, fixed, plain
 from pestle.reports.reading import Results
+from pestle.wording import MISSING, fixed, plain
 
 
 def _range(found: Range | None) -> str:

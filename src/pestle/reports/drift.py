@@ -9,7 +9,6 @@ import plotly.graph_objects as go
 
 from pestle.records.metrics import Drift, MetricsLine
 from pestle.records.training import DriftBudget, KeptModel
-from pestle.records.wording import MISSING, count, number, plain
 from pestle.reports.curves import (
     Point,
     add_line,
@@ -27,6 +26,7 @@ from pestle.reports.curves import (
 from pestle.reports.figures import BEYOND_COLOUR, BUDGET_COLOUR, INK, Figure, rounded, shown
 from pestle.reports.models import HEAD_COLOURS, HEADS, TARGET_HEAD
 from pestle.reports.reading import Results
+from pestle.wording import MISSING, count, number, plain
 
 _DASHES = ("solid", "dash", "dashdot")
 

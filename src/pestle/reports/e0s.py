@@ -7,9 +7,9 @@ from typing import Any
 from ase.data import atomic_numbers
 
 from pestle.records.parts import AtomicEnergies
-from pestle.records.wording import fixed, number, plain
 from pestle.reports.facts import Rows
 from pestle.reports.reading import Results
+from pestle.wording import fixed, number, plain
 
 
 def _in_data(found: AtomicEnergies) -> list[str]:

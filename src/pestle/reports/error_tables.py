@@ -9,10 +9,10 @@ from typing import Any
 from pestle.metrics import FrameErrors
 from pestle.records.old_sets import chose_the_model, is_old
 from pestle.records.set_errors import WORSE_BY
-from pestle.records.wording import count, number
 from pestle.reports.facts import own_labels
 from pestle.reports.models import Models
 from pestle.reports.reading import REPLAY_SET, Results
+from pestle.wording import count, number
 
 #: Set → its name on the page. Other sets keep their own names.
 SETS = {"test": "Test", "valid": "Validation", "train": "Training"}

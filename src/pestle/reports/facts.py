@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from pestle.progress import duration
-from pestle.records.wording import (
+from pestle.reports.models import HEADS
+from pestle.reports.reading import Results
+from pestle.wording import (
     MISSING,
     count,
     is_number,
@@ -16,8 +18,6 @@ from pestle.records.wording import (
     plain,
     setting_value,
 )
-from pestle.reports.models import HEADS
-from pestle.reports.reading import Results
 
 Rows = list[tuple[str, str]]
 

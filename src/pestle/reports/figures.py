@@ -14,8 +14,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from pestle.protocols.results import Chart
-from pestle.records.wording import number
 from pestle.structures.frame import evenly
+from pestle.wording import number
 
 INK, GRID, FAINT = "#27272a", "#e7e5e4", "#a8a29e"
 PAPER, VEIL = "#ffffff", "rgba(255,255,255,0.8)"

@@ -13,10 +13,10 @@ from ase.data.colors import jmol_colors
 from ase.neighborlist import neighbor_list
 
 from pestle.protocols.results import Flagged
-from pestle.records.wording import MISSING, count, number
 from pestle.reports.figures import for_script
 from pestle.reports.models import Models
 from pestle.reports.reading import ProtocolResults
+from pestle.wording import MISSING, count, number
 
 #: Largest number of structures in the viewer, and of atoms in each of them.
 MAX_STRUCTURES, MAX_ATOMS = 60, 200

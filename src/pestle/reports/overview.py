@@ -9,13 +9,13 @@ from pestle.foundations.catalogue import ASL
 from pestle.progress import duration
 from pestle.records.ending import Ending
 from pestle.records.manifest import Manifest
-from pestle.records.wording import count, counted, moment, number, percent_of
 from pestle.reports.asked import frames_in
 from pestle.reports.curves import best_record, chosen_by, metric_in_words, watched, watched_in_words
 from pestle.reports.drift import best_drift
 from pestle.reports.error_tables import ENERGY, FORCES, QUANTITIES, set_in_words, telling
 from pestle.reports.models import Models
 from pestle.reports.reading import Results
+from pestle.wording import count, counted, moment, number, percent_of
 
 _STATUS = {
     "finished": ("good", "finished"),

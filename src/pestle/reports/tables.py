@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from pestle.protocols.results import Table
-from pestle.records.wording import MISSING, count, is_number, number
 from pestle.reports.models import Models
+from pestle.wording import MISSING, count, is_number, number
 
 #: Largest number of rows that a page shows of one table, and of all tables of a protocol.
 MAX_ROWS, MAX_ALL_ROWS = 400, 2000

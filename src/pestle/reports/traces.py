@@ -10,9 +10,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from pestle.protocols.results import Chart, Series
-from pestle.records.wording import count
 from pestle.reports.figures import FAINT, PAPER, cloud, distribution, line, picked, rounded, shown
 from pestle.reports.models import CANDIDATE_STYLE, Models, Style
+from pestle.wording import count
 
 #: How far a parity plot goes beyond the range of the references, in widths of this range. Otherwise
 #: one model with huge errors would shrink all others to a point.

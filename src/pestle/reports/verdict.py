@@ -8,8 +8,8 @@ from typing import Any
 
 from pestle.progress import duration
 from pestle.records.verdict import CountedFinding, Verdict
-from pestle.records.wording import MISSING, number
 from pestle.reports.reading import Results, protocol_title
+from pestle.wording import MISSING, number
 
 #: Level → word, sign and kind of colour; word and sign are enough to tell it without the colour.
 LEVELS = {

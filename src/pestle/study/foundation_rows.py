@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pestle.records.gathered import Cell, JudgedOn, Row
-from pestle.records.wording import number
 from pestle.reports.gathering.columns import Filled
 from pestle.reports.gathering.spread import cell_of
 from pestle.study.figures import TrainedCell
+from pestle.wording import number
 
 #: Digits to which figures of one foundation agree.
 _DIGITS = 6

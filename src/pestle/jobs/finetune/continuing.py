@@ -23,6 +23,7 @@ from pestle.settings.run import RunSettings, walk
 from pestle.settings.run_file import LENGTH, build
 from pestle.structures.frame import Frame
 from pestle.structures.splits import Splits, distinct_atoms, read_splits
+from pestle.wording import counted
 
 #: Settings that the new run does not take from its parent.
 _OWN = ("foundation", "head", "e0s", "data.train", "data.valid", "data.test",
@@ -208,7 +209,7 @@ def offer_of(parent: Parent | None, settings: RunSettings) -> str:
         return ""
     old = as_old_run(parent, parent.manifest)
     summary = parent.manifest.data.summary.get("train")
-    frames = f"{summary.n_frames} frames" if summary is not None else "frames"
+    frames = counted(summary.n_frames, "frame") if summary is not None else "frames"
     text = f"{parent.name} was trained on {frames} that this run does not use"
     gone = [f.path for files in old.files.values() for f in files if not Path(f.path).is_file()]
     if gone:

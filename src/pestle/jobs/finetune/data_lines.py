@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pestle.checks.report import CheckFinding
 from pestle.checks.summary import summary_of
 from pestle.records.data import DataFinding, SplitSummary
-from pestle.records.wording import counted
 from pestle.structures.frame import Frame
+from pestle.wording import counted
 
 #: Notes of the checks on how files were read. Warnings of the checks are listed with all warnings.
 OF_READING = ("not-read", "read-as", "two-energies")

@@ -19,6 +19,7 @@ from pestle.training.loop import Trainer
 from pestle.training.objective import TrainingData
 from pestle.training.rate_probe import probe_rates, reason_of
 from pestle.training.trial_update import timed_update
+from pestle.wording import counted
 
 
 def step_plan(trainer: Trainer) -> Plan:
@@ -58,12 +59,12 @@ def ends_earlier(settings: RunSettings) -> str:
     if settings.data.no_validation:
         return "never earlier: without validation frames nothing says when to stop"
     if train.schedule != "plateau":
-        return f"earlier after {train.patience} evaluations without a better one"
+        return f"earlier after {counted(train.patience, 'evaluation')} without a better one"
     return (
         f"earlier: the rate is multiplied by {train.schedule_factor:g} whenever "
         f"{train.plateau} evaluations together improve {train.best_metric} by less than "
         f"{100 * train.min_improvement:g}%, and training ends below {train.schedule_floor:g} of "
-        f"the first rate, or after {train.patience} evaluations without a better one"
+        f"the first rate, or after {counted(train.patience, 'evaluation')} without a better one"
     )
 
 

@@ -23,8 +23,8 @@ from pestle.progress import progress, say
 from pestle.records.folder import RunFolder
 from pestle.records.manifest import Manifest
 from pestle.records.metrics import read_metrics
-from pestle.records.wording import counted
 from pestle.settings.run import RunSettings
+from pestle.wording import counted
 
 #: Seconds between two checks whether members have ended, and between two updates of the progress.
 _LOOK, _NOTE = 0.2, 5.0

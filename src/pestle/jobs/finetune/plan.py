@@ -13,6 +13,7 @@ from pestle.progress import duration
 from pestle.records.manifest import Manifest
 from pestle.records.method import MethodFacts, ReplayFacts
 from pestle.records.training import Gate, Plan, RateProbe
+from pestle.wording import counted
 
 
 def plan_lines(manifest: Manifest) -> list[str]:
@@ -27,7 +28,7 @@ def plan_lines(manifest: Manifest) -> list[str]:
     lines += [
         f"Foundation  {foundation.name}  ({foundation.level_of_theory}; licence "
         f"{foundation.licence})",
-        f"            {len(foundation.elements)} elements, {foundation.n_parameters:,} "
+        f"            {counted(len(foundation.elements), 'element')}, {foundation.n_parameters:,} "
         f"parameters, cutoff {foundation.cutoff:g} Å, head {foundation.head}, "
         f"{foundation.dtype}",
         f"            runs with {foundation.arithmetic}",
@@ -100,7 +101,7 @@ def plan_lines(manifest: Manifest) -> list[str]:
     between = plan.updates_between_evaluations
     lines += [
         "",
-        f"Length: {plan.steps:,} updates at most ({plan.epochs:,.4g} epochs of "
+        f"Length: {counted(plan.steps, 'update')} at most ({counted(plan.epochs, 'epoch')} of "
         f"{plan.steps_per_epoch:,}), an evaluation every {between:,}",
         f"  {plan.passes}",
         f"  {plan.ends_earlier}",
@@ -144,7 +145,8 @@ def short_plan(manifest: Manifest) -> list[str]:
     if manifest.replay is not None:
         replay = manifest.replay
         lines["replay"] = (
-            f"{replay.n_train:,} structures, {replay.n_valid} held out; labels: {replay.labels}"
+            f"{counted(replay.n_train, 'structure')}, {replay.n_valid} held out; labels: "
+            f"{replay.labels}"
         )
     rate = manifest.settings["train.lr"]
     asked = [
@@ -155,7 +157,7 @@ def short_plan(manifest: Manifest) -> list[str]:
     lines |= {
         "rate": f"{_short(rate.value)}, {rate.reason}",
         "asked for": ", ".join(asked),
-        "length": f"{plan.steps:,} updates at most ({plan.epochs:,.4g} epochs of "
+        "length": f"{counted(plan.steps, 'update')} at most ({counted(plan.epochs, 'epoch')} of "
         f"{plan.steps_per_epoch:,}), an evaluation every {plan.updates_between_evaluations:,}",
         "time": f"{plan.seconds_per_step * 1e3:.0f} ms an update, at most "
         f"{duration(plan.estimated_seconds)} in all; memory {plan.memory_mib:,.0f} MiB",
@@ -235,7 +237,7 @@ def _unused_groups(manifest: Manifest) -> tuple[str, ...]:
 def _replay_lines(replay: ReplayFacts) -> list[str]:
     """Return the number of replay structures, the origin of their labels, and notes."""
     return [
-        f"Replay: {replay.n_train} structures, {replay.n_valid} more held out to watch",
+        f"Replay: {counted(replay.n_train, 'structure')}, {replay.n_valid} more held out to watch",
         f"  labels: {replay.labels}",
         *(f"  {note}" for note in replay.notes),
     ]
@@ -246,7 +248,7 @@ def gate_line(gate: Gate | None) -> str:
     if gate is None:
         return "Zero-step gate: not applied to random weights"
     return (
-        f"Zero-step gate passed on {gate.n_frames} frames: largest deviation from the "
+        f"Zero-step gate passed on {counted(gate.n_frames, 'frame')}: largest deviation from the "
         f"foundation {gate.energy:.1e} eV/atom, {gate.forces:.1e} eV/Å, "
         f"{gate.stress:.1e} eV/Å³"
     )

@@ -15,6 +15,7 @@ from pestle.records.verdict import Verdict
 from pestle.reports.curves import learning_curves
 from pestle.reports.reading import read_results
 from pestle.views import Shown, Table
+from pestle.wording import counted
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -51,7 +52,8 @@ class Plan(Shown):
         plan, method = self.manifest.plan, self.manifest.method
         assert plan is not None
         headline = (
-            f"{method.name} on {self.manifest.foundation.name}: {plan.steps:,} updates at most, "
+            f"{method.name} on {self.manifest.foundation.name}: "
+            f"{counted(plan.steps, 'update')} at most, "
             f"{duration(plan.estimated_seconds)} at most"
         )
         trained = f"trains {method.n_trainable:,} of {method.n_parameters:,} parameters"

@@ -13,8 +13,8 @@ from pestle.foundations import load
 from pestle.foundations.committee import Committee
 from pestle.records.folder import RunFolder
 from pestle.records.manifest import Manifest
-from pestle.records.wording import counted, figure
 from pestle.views import Shown, Table
+from pestle.wording import counted, figure
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,7 @@ def train_and_judge(
     with stage("writing the report"):
         write_report(folder.path)
     if ending.trouble is not None:
-        conclude(ending.warning(folder.path))
+        conclude(ending.warning)
     if failure is not None:
         raise failure
     return ending

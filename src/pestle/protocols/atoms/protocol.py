@@ -20,9 +20,9 @@ from pestle.protocols.single_atoms import calculate_single_atoms, read_single_at
 from pestle.protocols.thresholds import Threshold
 from pestle.records.results import Measured, Numbers
 from pestle.records.verdict import Finding
-from pestle.records.wording import counted, figure
 from pestle.settings.probe import AtomSettings
 from pestle.structures.frame import split_isolated_atoms
+from pestle.wording import counted, figure
 
 #: Largest scatter of errors, as a fraction of their mean, that counts as one constant of the
 #: network.

@@ -29,9 +29,9 @@ from pestle.protocols.single_atoms import calculate_single_atoms, read_single_at
 from pestle.protocols.thresholds import Threshold
 from pestle.records.results import Measured, Numbers
 from pestle.records.verdict import Finding, worst
-from pestle.records.wording import counted, figure
 from pestle.settings.probe import DimerSettings
 from pestle.structures.frame import Frame
+from pestle.wording import counted, figure
 
 #: Smallest decrease inwards, or depth of a second minimum, that counts, eV. Networks have smaller
 #: variations at distances without data.

@@ -13,8 +13,8 @@ from pestle.protocols.predictions import NotFinite
 from pestle.protocols.thresholds import Threshold
 from pestle.records.results import Measured
 from pestle.records.verdict import LEVELS, Finding
-from pestle.records.wording import counted, figure, percent
 from pestle.structures.frame import ISOLATED_ATOM
+from pestle.wording import counted, figure, percent
 
 #: An energy error above this (meV/atom) means that the E0s come from another level of theory.
 OTHER_LEVEL = 5e3

@@ -12,8 +12,8 @@ from pestle.metrics import ALL, FrameErrors
 from pestle.protocols.errors.numbers import ParityPoints
 from pestle.protocols.errors.offset import offset_by_element
 from pestle.protocols.results import Chart, Series
-from pestle.records.wording import figure
 from pestle.structures.frame import Frame, evenly
+from pestle.wording import figure
 
 #: Points that a plot keeps for a potential; more points could not be distinguished.
 MAX_PARITY_POINTS = 1500

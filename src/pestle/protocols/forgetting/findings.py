@@ -16,7 +16,7 @@ from pestle.protocols.predictions import NotFinite
 from pestle.protocols.thresholds import Threshold
 from pestle.records.results import Measured
 from pestle.records.verdict import Finding
-from pestle.records.wording import counted, figure, percent
+from pestle.wording import counted, figure, percent
 
 
 def assess(

@@ -9,8 +9,8 @@ from pestle.protocols.md.numbers import MdNumbers, PotentialNumbers, RunNumbers
 from pestle.protocols.thresholds import Threshold
 from pestle.records.results import Measured
 from pestle.records.verdict import LEVELS, Finding
-from pestle.records.wording import counted, listed
 from pestle.settings.probe import MdSettings
+from pestle.wording import counted, listed
 
 #: Largest number of runs that a sentence describes.
 NAMED = 2

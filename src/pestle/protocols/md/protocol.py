@@ -30,9 +30,9 @@ from pestle.protocols.potential import ModelPotential, Potential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Flagged
 from pestle.records.results import Measured
-from pestle.records.wording import counted
 from pestle.settings.probe import MdSettings
 from pestle.structures.frame import Frame
+from pestle.wording import counted
 
 #: Fraction of the steady leg, at its end, over which temperature and volume are averaged.
 SETTLED = 0.5

@@ -32,8 +32,8 @@ from pestle.protocols.neb.raw_results import (
 )
 from pestle.protocols.neb.reactions import Reaction, reactions
 from pestle.protocols.raw import RawFolder
-from pestle.records.wording import figure
 from pestle.settings.probe import NebSettings
+from pestle.wording import figure
 
 
 def analyse(raws: Mapping[str, RawFolder], inputs: Inputs, settings: NebSettings) -> NebNumbers:

@@ -13,8 +13,8 @@ from pestle.errors import PestleError
 from pestle.foundations.calculator import CHARGE_KEYS, SPIN_KEYS, info_of
 from pestle.protocols.base import Inputs
 from pestle.protocols.neb.path import displacement, fixed_atoms, turned
-from pestle.records.wording import counted
 from pestle.structures.frame import Frame, split_isolated_atoms
+from pestle.wording import counted
 
 #: Atoms closer than this (Å) have the same position.
 SAME = 1e-3

@@ -13,7 +13,7 @@ from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.thresholds import Threshold
 from pestle.records.results import Measured
 from pestle.records.verdict import LEVELS, Finding
-from pestle.records.wording import counted, fixed
+from pestle.wording import counted, fixed
 
 #: Temperature (K) at which the error of a barrier is converted to an error of a rate.
 ROOM = 300.0

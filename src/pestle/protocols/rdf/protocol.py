@@ -48,9 +48,9 @@ from pestle.protocols.rdf.reference import (
     read_runs,
 )
 from pestle.protocols.rdf.shown import assess, charts, tables
-from pestle.records.wording import counted, listed
 from pestle.settings.probe import RdfSettings
 from pestle.structures.frame import Frame, split_isolated_atoms
+from pestle.wording import counted, listed
 
 #: A pair of elements with fewer pairs of atoms in a cell is judged only if `rdf.pairs` names it.
 #: Two ions in a box of water keep their distance for longer than most runs last, and the blocks of

@@ -17,9 +17,9 @@ import numpy as np
 from pestle.errors import PestleError
 from pestle.protocols.base import Inputs
 from pestle.protocols.rdf.radial import Pair, half_height, pair_name, pair_of, pairs_in
-from pestle.records.wording import counted, listed
 from pestle.structures.frame import Frame, elements_of, split_isolated_atoms
 from pestle.structures.reading import expand_paths, read_frames
+from pestle.wording import counted, listed
 
 #: Smallest half height of a cell, Å. A smaller cell hardly contains a first shell of neighbours.
 SMALLEST = 3.0

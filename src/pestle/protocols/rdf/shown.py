@@ -14,7 +14,7 @@ from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.thresholds import Threshold
 from pestle.records.results import Measured
 from pestle.records.verdict import LEVELS, Finding, Level
-from pestle.records.wording import listed
+from pestle.wording import listed
 
 
 def charts(measured: Measured[RdfNumbers]) -> list[Chart]:

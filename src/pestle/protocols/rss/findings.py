@@ -10,8 +10,8 @@ from pestle.protocols.rss.numbers import PressureNumbers, RssNumbers
 from pestle.protocols.thresholds import Threshold
 from pestle.records.results import Measured
 from pestle.records.verdict import LEVELS, Finding, Level
-from pestle.records.wording import listed, percent
 from pestle.settings.probe import RssSettings
+from pestle.wording import listed, percent
 
 #: A difference of counts, or a share, is significant if its probability is below this value.
 CHANCE = 0.05

@@ -7,8 +7,8 @@ from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.rss.criteria import CRITERIA
 from pestle.protocols.rss.numbers import RssNumbers
 from pestle.records.results import Measured
-from pestle.records.wording import listed
 from pestle.settings.probe import RssSettings
+from pestle.wording import listed
 
 #: Bounds of a chart: eV/atom above and below the median, and multiples of the median volume.
 DRAWN_ENERGY, DRAWN_VOLUME = 10.0, 3.0

@@ -11,8 +11,8 @@ from pestle.protocols.thresholds import Threshold
 from pestle.protocols.torsion.numbers import PotentialNumbers, TorsionNumbers
 from pestle.records.results import Measured
 from pestle.records.verdict import LEVELS, Finding
-from pestle.records.wording import counted
 from pestle.structures.frame import evenly
+from pestle.wording import counted
 
 #: Largest number of scans with rows of their own, and with bars instead of violins.
 ROWS = 20

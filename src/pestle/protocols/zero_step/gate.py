@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pestle.protocols.thresholds import Threshold
 from pestle.records.training import Gate
 from pestle.records.verdict import Finding
-from pestle.records.wording import counted
+from pestle.wording import counted
 
 
 def assess_gate(gate: Gate, thresholds: Mapping[str, Threshold]) -> Finding:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from pestle import __version__
 from pestle.records.gathered import Column, Gathered, Row
-from pestle.records.wording import setting_value
 from pestle.reports.gathering.shown import Block, blocks_of, text_of
+from pestle.wording import setting_value
 
 #: Beginnings of these files; only a file that begins so is replaced without a question.
 CSV_BEGINS, LATEX_BEGINS = "row,kind,runs,seeds,", "% Written by Pestle"

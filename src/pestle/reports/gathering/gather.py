@@ -8,7 +8,6 @@ from typing import Any
 
 from pestle.records.gathered import Cell, Column, Gathered, JudgedOn, Row
 from pestle.records.verdict import Verdict
-from pestle.records.wording import counted, listed, number
 from pestle.reports.error_tables import set_in_words
 from pestle.reports.gathering.columns import Filled, columns_of
 from pestle.reports.gathering.facts import RunFacts, facts_of
@@ -24,6 +23,7 @@ from pestle.reports.gathering.sameness import (
 from pestle.reports.gathering.spread import cell_of, with_best
 from pestle.reports.reading import read_results
 from pestle.reports.verdict import LEVELS
+from pestle.wording import counted, listed, number
 
 VERDICT = Column(key="verdict", about="tests", heading="verdict", kind="text")
 

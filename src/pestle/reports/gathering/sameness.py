@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pestle.records.wording import counted
 from pestle.reports.gathering.facts import RunFacts
+from pestle.wording import counted
 
 #: Settings that are always shown if they differ, before all others.
 FIRST = ("foundation", "method", "data.train", "data.valid", "data.test")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pestle.metrics import ALL
 from pestle.records.gathered import Column, Gathered, JudgedOn, Row
-from pestle.records.wording import MISSING, count, fixed, is_number, number, setting_value
+from pestle.wording import MISSING, count, fixed, is_number, number, setting_value
 
 #: Digits of a standard deviation; with a few seeds more digits mean nothing.
 SPREAD_DIGITS = 2

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 
 from pestle.records.gathered import Cell, Column, JudgedOn, Row
-from pestle.records.wording import is_number, number
+from pestle.wording import is_number, number
 
 
 def cell_of(values: Sequence[float | bool | None]) -> Cell | None:

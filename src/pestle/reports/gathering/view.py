@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pestle.records.gathered import Gathered
-from pestle.records.wording import counted
 from pestle.reports.gathering.files import csv_of, latex_of
 from pestle.reports.gathering.shown import blocks_of, text_of
 from pestle.views import Shown, Table
+from pestle.wording import counted
 
 
 @dataclass(frozen=True, repr=False)

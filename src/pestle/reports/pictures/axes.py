@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from pestle.records.wording import number
 from pestle.reports.pictures.data import log_violins, plain
+from pestle.wording import number
 
 #: Smallest and largest number of labels on a logarithmic axis.
 FEWEST, MOST = 3, 7
