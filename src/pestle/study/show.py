@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pestle.errors import PestleError, nearest
 from pestle.files import write_text
+from pestle.progress import warn
 from pestle.records.gathered import Gathered
 from pestle.reports import write_comparison
+from pestle.reports.figures import Figure
 from pestle.reports.gathering.files import csv_of, latex_of
 from pestle.study.figures import Figures, TrainedCell, trained_cells
 from pestle.study.job import planned
@@ -42,7 +46,7 @@ def study_tables(
     """
     asked = read_study(study, given, out)
     cells, seeds = _cells(asked)
-    figures = Figures(cells)
+    figures = Figures(cells, asked.asked.phases)
     wanted = asked.asked.tables or {USUAL: TableSettings(values=figures.usual())}
     found = {
         name: table(name, settings, cells, figures, seeds)
@@ -72,7 +76,8 @@ def study_plots(
         Files in the folder `plots` of the study: NAME.svg, NAME.pdf, NAME.csv, and captions.md.
 
     Raises:
-        PestleError: a mistake in the study, it names no plots, or no run is finished.
+        PestleError: a mistake in the study, it names no plots, or no run is finished. Where one
+            plot cannot be drawn the others are.
     """
     from pestle.reports.pictures.write import write_pictures  # matplotlib takes a second
 
@@ -84,21 +89,33 @@ def study_plots(
             where=str(study),
             fix="Add them: plots: {NAME: {x: data.train_fraction, y: test.forces_rmse}}.",
         )
-    cells, seeds = _cells(asked)
-    figures = Figures(cells)
-    drawn = [
-        figure
-        for name, settings in wanted.items()
-        if name in _chosen(only, wanted, "plots")
-        for figure in plot(name, settings, cells, figures, seeds)
-    ]
-    return write_pictures(drawn, asked.folder / "plots")
+    drawn, failed = _drawn(asked, *_cells(asked), _chosen(only, wanted, "plots"))
+    files = write_pictures(drawn, asked.folder / "plots") if drawn else []
+    if failed:
+        raise failed[0]
+    return files
+
+
+def _drawn(
+    asked: Study, cells: Sequence[TrainedCell], seeds: Sequence[str], names: Collection[str]
+) -> tuple[list[Figure], list[PestleError]]:
+    """Return the pictures of some plots, and why others cannot be drawn."""
+    figures = Figures(cells, asked.asked.phases)
+    drawn: list[Figure] = []
+    failed: list[PestleError] = []
+    for name, settings in asked.asked.plots.items():
+        if name in names:
+            try:
+                drawn += plot(name, settings, cells, figures, seeds)
+            except PestleError as error:
+                failed.append(error)
+    return drawn, failed
 
 
 def study_page(
     study: str | Path, *, given: Sequence[str] = (), out: str | Path | None = None
 ) -> Path:
-    """Write one page with all runs of a study that are finished; returns its file.
+    """Write one page with all runs of a study that are finished, and its plots; returns its file.
 
     Args:
         study, given, out: as in `run_study`.
@@ -107,9 +124,16 @@ def study_page(
         PestleError: a mistake in the study, or no run is finished.
     """
     asked = read_study(study, given, out)
-    cells, _ = _cells(asked)
+    cells, seeds = _cells(asked)
     folders = dict.fromkeys(cell.facts.results.path for cell in cells)
-    return write_comparison(list(folders), asked.folder / "study.html")
+    drawn, failed = _drawn(asked, cells, seeds, asked.asked.plots)
+    for error in failed:
+        warn(error.line)
+    own = [
+        replace(figure, name=re.sub(r"[^A-Za-z0-9]+", "-", f"study-{figure.name}"))
+        for figure in drawn
+    ]
+    return write_comparison(list(folders), asked.folder / "study.html", own)
 
 
 def _cells(asked: Study) -> tuple[list[TrainedCell], tuple[str, ...]]:
