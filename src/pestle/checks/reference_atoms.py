@@ -52,38 +52,35 @@ def reference_findings(
     elements = elements_of(frames)
     have = {int(f.numbers[0]) for f in atoms if is_reference_atom(f)} | set(given)
     missing = [chemical_symbols[z] for z in elements if z not in have]
+    null = null_space_of(composition_matrix(frames, elements), elements)
+    rank = f"rank {null.rank} of {len(elements)}"
     if missing:
         whose = "any element" if len(missing) == len(elements) else ", ".join(missing)
         kind = "isolated atom" + (" and no given E0" if given else "")
-        found.append(
-            finding(
+        message = f"no {kind} of {whose}"
+        fix = (
+            "Add a one-atom frame with config_type=IsolatedAtom for each element, from the "
+            "method of the frames"
+        )
+        if null.is_full_rank:
+            said = finding(
+                "warning", "no-isolated-atoms", f"{message}: {_WITHOUT[method]}", fix=f"{fix}."
+            )
+        else:
+            split = "is arbitrary" if method == "average" else "follows the foundation"
+            said = finding(
                 "warning",
-                "no-isolated-atoms",
-                f"no {kind} of {whose}: {_WITHOUT[method]}",
-                fix="Add a one-atom frame with config_type=IsolatedAtom for each element, from the "
-                "method of the frames.",
-            )
-        )
-    null = null_space_of(composition_matrix(frames, elements), elements)
-    if not null.is_full_rank:
-        settled = "the E0s that were given" if given else "isolated atoms"
-        found.append(
-            finding(
-                "warning" if missing else "note",
                 "composition-rank",
-                (
-                    null.sentence()
-                    if missing
-                    else f"{settled} settle the E0s that the compositions alone leave open"
-                )
-                + f" (rank {null.rank} of {len(elements)})",
-                fix=""
-                if not missing
-                else "Give isolated atoms, or frames of other compositions; until then the split "
-                "between these elements "
-                + ("is arbitrary." if method == "average" else "follows the foundation."),
+                f"{message}, and {null.sentence()} ({rank}): {_WITHOUT[method]}; energies of other "
+                "compositions than those of the frames may be off",
+                fix=f"{fix}, or frames of other compositions; until then the split between these "
+                f"elements {split}.",
             )
-        )
+        found.append(said)
+    elif not null.is_full_rank:
+        settled = "the E0s that were given" if given else "isolated atoms"
+        text = f"{settled} settle the E0s that the compositions alone leave open ({rank})"
+        found.append(finding("note", "composition-rank", text))
     return found
 
 

@@ -119,7 +119,7 @@ def _with_foundation(settings: RunSettings, trust: bool) -> CheckReport:
         learned = parent.learned(stated) if parent is not None else None
         e0s, compared, _ = reference_energies(settings, splits, model, head, known, learned)
         start, _ = make_start(settings, model, head, frames, e0s)
-        report.findings += model_findings(e0s, start, frames, model)
+        report.findings += model_findings(e0s, start, frames, model, report.warnings)
     report.findings = sorted_findings(report.findings)
     report.foundation = described(
         named,

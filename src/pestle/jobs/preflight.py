@@ -80,7 +80,11 @@ def require_sound(report: CheckReport) -> None:
 
 
 def model_findings(
-    e0s: ReferenceEnergies, model: Foundation, frames: Sequence[Frame], foundation: Foundation
+    e0s: ReferenceEnergies,
+    model: Foundation,
+    frames: Sequence[Frame],
+    foundation: Foundation,
+    said: Sequence[CheckFinding],
 ) -> list[CheckFinding]:
     """Warnings about the model that training would begin with.
 
@@ -89,8 +93,14 @@ def model_findings(
         model: with these E0s and the target head.
         frames: all frames of the run.
         foundation: as loaded.
+        said: warnings about the data. What they say of compositions is not said again.
     """
-    found = [finding("warning", "e0s", f"E0s: {text}") for text in e0s.warnings]
+    open_e0s = any(f.code == "composition-rank" for f in said)
+    found = [
+        finding("warning", "e0s", f"E0s: {text}")
+        for text in e0s.warnings
+        if not (open_e0s and e0s.null_space_text and e0s.null_space_text in text)
+    ]
     found += [finding("warning", "single-atoms", text) for text in single_atom_note(model, frames)]
     licence = foundation.provenance.licence
     if "non-commercial" in licence.lower():

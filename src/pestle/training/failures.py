@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import torch
 
 from pestle.errors import PestleError
 from pestle.foundations.devices import fits_memory
 from pestle.settings.run import RunSettings
+from pestle.structures.frame import Frame
 from pestle.training.mixing import Draw
 from pestle.training.objective import TrainingData
+from pestle.wording import listed
 
 
 class TrainingFailed(PestleError):
     """Training gave numbers that are not finite, or ran out of memory.
 
-    The best model so far is kept.
+    The best model so far is kept; it may be the starting model.
     """
 
     exit_code = 1
@@ -47,14 +50,35 @@ def not_finite(
         if drawn is not None
         for k in drawn.frame.tolist()
     ]
-    guilty = [frame.where for frame, graph in members if not is_finite(Draw(graph))]
-    names = guilty or [frame.where for frame, _ in members]
+    guilty = [frame for frame, graph in members if not is_finite(Draw(graph))]
+    names = in_files(guilty or [frame for frame, _ in members])
     whole = "" if guilty else " (no frame alone does it: the weights themselves went astray)"
     return TrainingFailed(
-        f"{what} is not finite at update {update}, with {', '.join(names)}{whole}",
+        f"{what} is not finite at update {update}, with {names}{whole}",
         where="training",
-        fix="Look at those frames, or lower train.lr; the best model so far is kept.",
+        fix="Look at those frames, or lower train.lr.",
     )
+
+
+def in_files(frames: Sequence[Frame]) -> str:
+    """Return where frames are: `data/train.xyz frames 3 and 7`; files as the user would type them.
+
+    Args:
+        frames: the frames.
+    """
+    numbers: dict[str, list[str]] = {}
+    for frame in frames:
+        numbers.setdefault(frame.source, []).append(str(frame.index))
+    here = Path.cwd()
+    return "; ".join(
+        f"{_typed(Path(source), here)} {'frame' if len(found) == 1 else 'frames'} {listed(found)}"
+        for source, found in numbers.items()
+    )
+
+
+def _typed(path: Path, here: Path) -> str:
+    """Return a path inside the working folder relative to it."""
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def fits_update(

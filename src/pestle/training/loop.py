@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from pestle.errors import Interrupted
+from pestle.errors import Interrupted, PestleError
 from pestle.foundations.devices import OutOfMemory
 from pestle.foundations.interface import Foundation
 from pestle.progress import detail, progress, say, stage
@@ -248,9 +248,15 @@ class Trainer:
             # Free the memory: the best model is evaluated next on the same device.
             clear_frames(error.__traceback__)
             self.optimizer.zero_grad(set_to_none=True)
-            kept = " The best model so far is kept." if self.counters.best_update >= 0 else ""
-            raise TrainingFailed(error.what, where=error.where, fix=f"{error.fix}{kept}") from None
+            raise self._failed(error) from None
+        except TrainingFailed as error:
+            raise self._failed(error) from None
         return self.counters
+
+    def _failed(self, error: PestleError) -> TrainingFailed:
+        """Return the error, which also says that a model is kept that has learned something."""
+        kept = " The best model so far is kept." if self.counters.best_update > 0 else ""
+        return TrainingFailed(error.what, where=error.where, fix=f"{error.fix}{kept}")
 
     def _save(self) -> None:
         self.state.save(self.checkpoint, self.identity)

@@ -163,10 +163,13 @@ def train_and_judge(
     )
     with stage("writing the report"):
         write_report(folder.path)
+    if failure is not None:
+        # The error follows and says why; the records hold both.
+        if ending.trouble is not None:
+            conclude(f"{ending.trouble.title.upper()}: {ending.trouble.what}")
+        raise failure
     if ending.trouble is not None:
         conclude(ending.warning)
-    if failure is not None:
-        raise failure
     return ending
 
 
