@@ -102,4 +102,4 @@ def test_an_ion_is_no_reference(tmp_path: Path) -> None:
     )
     codes = {f.code: f for f in check_frames({"train": frames}).findings}
     assert codes["charged-atoms"].severity == "warning"
-    assert "any element" in codes["composition-rank"].message
+    assert "any element" in codes["no-isolated-atoms"].message

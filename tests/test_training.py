@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 
 from pestle.adaptation import recipe_of
 from pestle.adaptation.recipes import resolve
@@ -26,7 +27,7 @@ from pestle.structures.graphs import make_graph
 from pestle.training.batches import BatchPlan
 from pestle.training.budget import Budget, default_interval, make_budget
 from pestle.training.convergence import convergence
-from pestle.training.failures import TrainingFailed
+from pestle.training.failures import TrainingFailed, in_files
 from pestle.training.loggers import MetricsFile, TensorBoard, require_loggers
 from pestle.training.loop import Trainer
 from pestle.training.objective import TrainingData
@@ -164,11 +165,20 @@ def test_a_label_that_is_not_finite_is_named(
     trainer.data.train_graphs[7].forces[2, 1] = float("nan")
     with pytest.raises(TrainingFailed) as caught:
         trainer.run()
-    assert trainer.data.train_frames[7].where in caught.value.line
-    assert trainer.data.train_frames[6].where + "," not in caught.value.line
+    frame = trainer.data.train_frames[7]
+    assert f"{Path(frame.source).name} frame {frame.index}." in caught.value.line
     assert caught.value.line.count("frame ") == 1
+    # Nothing was learned: no best model is spoken of.
+    assert trainer.counters.best_update == 0 and "best model" not in caught.value.line
     best = torch.load(tmp_path / "best.pt", weights_only=True)
     assert all(torch.isfinite(v).all() for v in best.values())
+
+
+def test_frames_are_named_by_file_as_it_is_typed(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = {str(tmp_path / "data" / "a.xyz"): (3, 7, 12), "/elsewhere/b.xyz": (5,)}
+    frames = [Frame(Atoms("H"), source=s, index=k) for s, found in files.items() for k in found]
+    assert in_files(frames) == "data/a.xyz frames 3, 7 and 12; /elsewhere/b.xyz frame 5"
 
 
 def test_a_nan_is_no_improvement(

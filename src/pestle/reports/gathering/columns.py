@@ -65,7 +65,7 @@ def _training() -> list[Filled]:
 
     return [
         Filled(
-            Column(key="train.frames", about="training", heading="training frames", kind="count"),
+            Column(key=TRAINING_FRAMES, about="training", heading="training frames", kind="count"),
             lambda facts: facts.n_trained_on,
         ),
         Filled(

@@ -60,7 +60,7 @@ def blocks_of(gathered: Gathered) -> list[Block]:
         key = f"errors-{first.frames}" + f"-{first.group}" * (first.group != ALL)
         title = f"Errors: {over[:1].lower()}{over[1:]}"
         frames = {"frames": _frames(rows, first)} if first.group == ALL else {}
-        blocks.append(Block(key, title, columns, rows, _seeds(rows) | frames))
+        blocks.append(Block(key, title, columns, rows, _seeds(rows) | _trained_on(rows) | frames))
     for about, title in (
         ("breadth", "Breadth"),
         ("tests", "Verdict and tests"),
@@ -78,6 +78,18 @@ def _seeds(rows: Sequence[Row]) -> dict[str, tuple[str, ...]]:
     if all(len(row.seeds) < 2 for row in rows):
         return {}
     return {"seeds": tuple(MISSING if row.kind != "runs" else count(len(row.runs)) for row in rows)}
+
+
+def _trained_on(rows: Sequence[Row]) -> dict[str, tuple[str, ...]]:
+    """Return the number of training frames of each row; empty if all have the same.
+
+    Rows that were trained on different parts of the same files differ by it alone.
+    """
+    cells = [row.cells.get(TRAINING_FRAMES) for row in rows]
+    found = [cell.mean if cell is not None else None for cell in cells]
+    if len({one for one in found if one is not None}) < 2:
+        return {}
+    return {"trained on": tuple(count(one) for one in found)}
 
 
 def _with(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[Row, ...]:
