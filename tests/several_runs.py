@@ -47,6 +47,7 @@ def make_run(
     device: str = "cpu",
     converged: bool = True,
     own_errors: float | None = None,
+    trained_on: int = 20,
     probed: float | None = None,
     **training: Any,
 ) -> Path:
@@ -67,6 +68,7 @@ def make_run(
         device: that it trained on.
         converged: whether it did.
         own_errors: force RMSE that the run itself found, where a later test found another.
+        trained_on: number of training frames.
         probed: learning rate that a probe found.
         training: of `TrainingFacts`.
     """
@@ -86,7 +88,7 @@ def make_run(
                 "train": (File(path=f"{folder.parent}/train.xyz", sha256="t"),),
                 "test": (File(path=f"{folder.parent}/test.xyz", sha256=files),),
             },
-            summary={"train": SplitSummary(n_frames=25, n_isolated_atoms=5)},
+            summary={"train": SplitSummary(n_frames=trained_on + 5, n_isolated_atoms=5)},
         ),
         foundation=FoundationFacts(name="seed", fingerprint="f00d"),
         reference_energies=AtomicEnergies(method="isolated"),

@@ -151,6 +151,17 @@ def test_members_of_several_seeds_are_called_by_their_folder(tmp_path: Path) -> 
     assert "seed-0" not in latex_of(found)
 
 
+def test_other_parts_of_the_same_files_are_told_beside_the_errors(tmp_path: Path) -> None:
+    runs = [
+        make_run(tmp_path / f"n{n}", 40.0, settings={"data.train_count": n}, trained_on=n)
+        for n in (10, 20)
+    ]
+    [errors] = [b for b in blocks_of(gather(runs)) if b.key.startswith("errors-")]
+    assert errors.lead["trained on"][:2] == ("10", "20")
+    same = [make_run(tmp_path / m, 40.0, method=m) for m in ("naive", "lora")]
+    assert all("trained on" not in block.lead for block in blocks_of(gather(same)))
+
+
 def _two(tmp_path: Path, one: list[float], other: list[float], **of_other: Any) -> Gathered:
     folders = [
         make_run(tmp_path / f"{method}-{seed}", forces, seed=seed, method=method, **more)

@@ -12,6 +12,8 @@ from pydantic import Field
 from pestle.records.base import Figure, Part, Record
 from pestle.records.parts import Value
 
+#: Key of the column with the number of training frames.
+TRAINING_FRAMES = "train.frames"
 #: Subject of a column, in the order of the table.
 About = Literal["settings", "training", "errors", "breadth", "tests", "cost"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pestle.metrics import ALL
-from pestle.records.gathered import Column
+from pestle.records.gathered import TRAINING_FRAMES, Column
 from pestle.records.training import TrainingFacts
 from pestle.reports.error_tables import QUANTITIES, set_heading, set_names
 from pestle.reports.gathering.facts import RunFacts

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pestle.metrics import ALL
-from pestle.records.gathered import Column, Gathered, JudgedOn, Row
+from pestle.records.gathered import TRAINING_FRAMES, Column, Gathered, JudgedOn, Row
 from pestle.wording import MISSING, count, fixed, is_number, number, setting_value
 
 #: Digits of a standard deviation; with a few seeds more digits mean nothing.
