@@ -26,6 +26,15 @@ from pestle.study.engine import config_of
 from pestle.study.job import clean_study, run_study, study_status
 from pestle.study.worker import Places
 
+#: An engine whose jobs go to SLURM.
+SLURM = """
+from parsl.config import Config
+from parsl.executors import HighThroughputExecutor
+from parsl.providers import SlurmProvider
+provider = SlurmProvider(partition="gpu", init_blocks=1)
+executor = HighThroughputExecutor(label="slurm", address="127.0.0.1", provider=provider)
+config = Config(executors=[executor], retries=1, strategy_period=0.2)
+"""
 ENGINES = Path(__file__).parents[1] / "examples" / "engines"
 
 
@@ -251,6 +260,39 @@ def test_an_engine_that_is_none_is_one_line(tmp_path: Path, text: str | None, wo
         file.write_text(text)
     with pytest.raises(PestleError, match=words):
         run_study(write_study(tmp_path / "s.yaml"), engine=str(file))
+
+
+#: A queue whose command fails, or is not there, and what the shell says.
+QUEUES = {
+    "refuses": ("echo 'sbatch: error: invalid account or partition: gpu' >&2; exit 1", "partition"),
+    "absent": (None, "sbatch: not found"),
+}
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+def test_a_queue_that_takes_no_job_is_named_and_the_study_is_not_done(
+    tmp_path: Path, queue: str
+) -> None:
+    script, words = QUEUES[queue]
+    (tmp_path / "bin").mkdir()
+    if script is not None:
+        (tmp_path / "bin" / "sbatch").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "bin" / "sbatch").chmod(0o755)
+    engine = tmp_path / "engine.py"
+    engine.write_text(SLURM)
+    study = write_study(tmp_path / "s.yaml", matrix={"train.seed": [0, 1]})
+    done = subprocess.run(
+        [sys.executable, "-m", "pestle", "study", str(study), "--engine", str(engine)],
+        env={**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"},
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+    )
+    end = done.stderr.splitlines()[-1]
+    assert done.returncode == 2 and end.startswith("error: ") and words in end
+    assert "2 of 2 cells" in end
+    (log,) = tmp_path.glob("s/parsl/*/parsl.log")
+    assert words in log.read_text(), "Parsl's own log says more"
 
 
 @pytest.mark.slow

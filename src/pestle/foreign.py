@@ -22,13 +22,19 @@ _off = False
 
 class _Logger(logging.Logger):
     """A logger of another package. Many have a handler of their own for standard error, which does
-    not get their lines."""
+    not get their lines; files of theirs, like Parsl's log, do."""
 
     def callHandlers(self, record: logging.LogRecord) -> None:
-        if _off:
-            _take(record)
-        else:
+        if not _off:
             super().callHandlers(record)
+            return
+        _take(record)
+        logger: logging.Logger | None = self
+        while logger is not None:
+            for handler in logger.handlers:
+                if isinstance(handler, logging.FileHandler) and record.levelno >= handler.level:
+                    handler.handle(record)
+            logger = logger.parent if logger.propagate else None
 
 
 class _Rest(logging.Handler):

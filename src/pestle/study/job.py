@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pestle.errors import PestleError
@@ -13,7 +14,7 @@ from pestle.progress import duration, say
 from pestle.records.study import StudyPlan
 from pestle.study.engine import LOCAL, work_through
 from pestle.study.plan import Plan, asked_digest, distinct, plan
-from pestle.study.status import OPEN, StudyState, state_of
+from pestle.study.status import OPEN, CellState, StudyState, state_of
 from pestle.study.study_file import Study, read_study
 
 #: What a study keeps in its folder besides plan.json and hashes.json.
@@ -67,11 +68,14 @@ def run_study(
             if states[cell.name] != "finished" and (retry or states[cell.name] != "failed")
         ]
         say(state_line(before))
-        if wanted:
+        lost = (
             work_through(
                 wanted, asked.folder, engine=engine, workers=workers, retry=retry, trust=trust
             )
-        return state_of(found.record, asked.folder)
+            if wanted
+            else {}
+        )
+        return replace(state_of(found.record, asked.folder), lost=lost)
 
 
 def study_status(
@@ -175,14 +179,27 @@ def require_done(state: StudyState) -> None:
     """A study must be done.
 
     Raises:
-        PestleError: cells failed; names the first ones.
+        PestleError: cells failed, or were left; names the first ones, and why they were lost.
     """
-    failures = state.of("failed")
+    failures, left = state.of("failed"), state.of(*OPEN)
     if failures:
-        names = ", ".join(one.cell.name for one in failures[:3])
-        more = f" and {len(failures) - 3} more" if len(failures) > 3 else ""
         raise PestleError(
-            f"{len(failures)} of {len(state.cells)} cells failed: {names}{more}",
+            f"{len(failures)} of {len(state.cells)} cells failed: {_first(failures)}",
             where=str(state.folder),
             fix="`pestle study status STUDY.yaml` shows why; `--retry` tries them again.",
         )
+    if left:
+        why = next(iter(state.lost.values()), "")
+        raise PestleError(
+            f"{len(left)} of {len(state.cells)} cells are not done: {_first(left)}"
+            + (f". {why}" if why else ""),
+            where=str(state.folder),
+            fix="The same command goes on with them."
+            + (f" Parsl's log: {state.folder / 'parsl'}/…/parsl.log." if why else ""),
+        )
+
+
+def _first(cells: Sequence[CellState]) -> str:
+    """Names of the first ones."""
+    more = f" and {len(cells) - 3} more" if len(cells) > 3 else ""
+    return ", ".join(one.cell.name for one in cells[:3]) + more

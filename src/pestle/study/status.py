@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -50,11 +50,13 @@ class StudyState:
         cells: all of them.
         seconds_left: guess from the cells that are finished, for as many at a time as run now (one
             where none does); `None` where nothing is finished yet.
+        lost: cell → why its worker was lost, of the command that has just ended.
     """
 
     folder: Path
     cells: tuple[CellState, ...] = field(default_factory=tuple)
     seconds_left: float | None = None
+    lost: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[State, int]:
@@ -92,6 +94,7 @@ class StudyState:
                 }
                 for cell in self.of("failed")
             ],
+            "lost": dict(self.lost),
             **(listed if every else {}),
         }
 
