@@ -27,7 +27,7 @@ from typing import Any
 STAGES: dict[str, list[str]] = {
     "imports": [],
     "reading and checks": [
-        "pestle.jobs.finetune.preparation:read_splits",
+        "pestle.jobs.finetune.preparation:read_data",
         "pestle.jobs.finetune.preparation:preflight",
         "pestle.jobs.finetune.job:run_identity",
     ],
@@ -37,7 +37,6 @@ STAGES: dict[str, list[str]] = {
         "pestle.jobs.finetune.preparation:make_start",
         "pestle.adaptation.methods.naive:adapt",
         "pestle.jobs.finetune.preparation:single_atoms_learnable",
-        "pestle.jobs.finetune.preparation:single_atom_note",
     ],
     "other preparation": ["pestle.jobs.finetune.job:prepare"],
     "training graphs": ["pestle.jobs.finetune.job:training_data"],
@@ -50,13 +49,13 @@ STAGES: dict[str, list[str]] = {
     "steps: batches": ["pestle.training.batches:collate"],
     "steps: update": ["pestle.training.loop:Trainer.step"],
     "evaluations": ["pestle.training.evaluation:Evaluator.evaluate"],
-    "saving the best": ["pestle.jobs.finetune.job:write_model_folder"],
+    "saving the best": ["pestle.jobs.finetune.train_and_judge:write_model_folder"],
     "checkpoints": ["pestle.training.loop:Trainer._save"],
     "loop": ["pestle.training.loop:Trainer.run"],
-    "reading the best back": ["pestle.jobs.finetune.job:load_foundation"],
-    "judging": ["pestle.jobs.finetune.job:judge"],
-    "exports": ["pestle.jobs.finetune.job:write_exports"],
-    "report": ["pestle.jobs.finetune.job:write_report"],
+    "reading the best back": ["pestle.jobs.finetune.train_and_judge:load_foundation"],
+    "judging": ["pestle.jobs.finetune.train_and_judge:judge"],
+    "exports": ["pestle.jobs.finetune.train_and_judge:write_exports"],
+    "report": ["pestle.jobs.finetune.train_and_judge:write_report"],
 }
 REST = "rest"
 #: What these call is theirs: an evaluation's own collate is no training step's.

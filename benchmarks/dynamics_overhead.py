@@ -29,7 +29,8 @@ import torch
 
 from pestle.foundations import load_foundation
 from pestle.foundations.interface import Foundation
-from pestle.protocols.dynamics.runs import Clockwork, Leg, run_dynamics
+from pestle.protocols.dynamics.course import Clockwork, Leg
+from pestle.protocols.dynamics.runs import run_dynamics
 from pestle.protocols.potential import ModelPotential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.rss.crystals import random_crystals

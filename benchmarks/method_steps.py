@@ -27,7 +27,8 @@ from pestle.foundations import load_foundation
 from pestle.foundations.interface import Foundation, Provenance
 from pestle.foundations.mace import architecture
 from pestle.foundations.mace.foundation import MaceFoundation
-from pestle.settings.run import LoraSettings, RunSettings
+from pestle.settings.adaptation import LoraSettings
+from pestle.settings.run import RunSettings
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import GraphBatch, collate, make_graphs
 from pestle.training.losses import loss_weights, make_loss

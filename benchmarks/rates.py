@@ -26,7 +26,8 @@ import torch
 
 import pestle
 from pestle.jobs.finetune.first_updates import rate_trainer
-from pestle.jobs.finetune.preparation import prepare, training_data
+from pestle.jobs.finetune.preparation import prepare
+from pestle.jobs.finetune.training_graphs import training_data
 from pestle.settings.run_file import from_names
 from pestle.training.losses import loss_weights
 from pestle.training.mixing import Position

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from ase.build import bulk, molecule
 
-from pestle.jobs.probe import write_flagged
+from pestle.jobs.protocol_run import write_flagged
 from pestle.protocols.results import Chart, Column, Flagged, Series, Table
 from pestle.records.base import Part
 from pestle.records.manifest import SetsOfErrors

@@ -7,18 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from pestle.metrics import FrameErrors
-from pestle.records.manifest import (
-    DataFacts,
-    Hardware,
-    Manifest,
-    MethodFacts,
-    RateProbe,
-    Setting,
-    SplitSummary,
-    TrainingFacts,
-)
+from pestle.records.data import DataFacts, SplitSummary
+from pestle.records.manifest import Hardware, Manifest, Setting
+from pestle.records.method import MethodFacts
 from pestle.records.metrics import EvaluatedErrors, MetricsLine
 from pestle.records.parts import AtomicEnergies, Convergence, File, FoundationFacts
+from pestle.records.training import RateProbe, TrainingFacts
 from pestle.records.verdict import Level
 from report_folders import finding, verdict, write_protocol
 

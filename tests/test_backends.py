@@ -24,8 +24,8 @@ from pestle.errors import PestleError
 from pestle.foundations import load_foundation
 from pestle.foundations.backends import BACKENDS, backend_of_file
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation, Prediction
-from pestle.settings.run import TrainSettings
 from pestle.settings.run_file import from_names
+from pestle.settings.training import TrainSettings
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import GraphBatch, collate, make_graphs
 from pestle.testing import CHECKS, checks_of, prepared

@@ -110,6 +110,7 @@ def test_a_comparison(recipe: ModuleType, folder: Path, chromium, tmp_path: Path
     verdict(verdict="pass", candidate="lora").write(other / "verdict.json")
     chromium.size(*recipe.DESKTOP)
     chromium.open(pestle.report([folder, other], tmp_path / "comparison.html"))
+    chromium.open_all()
     assert "headings sort" in recipe.sort_tables(chromium, tmp_path)
     recipe.hold_it_in_a_hand(chromium, tmp_path)
     assert chromium.complaints() == []

@@ -12,10 +12,12 @@ from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 from ase.data import chemical_symbols
 
+from conftest import DATA
 from pestle.checks import check_frames
 from pestle.checks.unit_tables import ENERGIES, Unit
 from pestle.checks.units.energies import ALL_ELECTRON_EV, energy_evidence
 from pestle.structures.frame import Frame
+from pestle.structures.reading import read_frames
 
 HA, BOHR_FORCE = 1 / 27.211386, 1 / 51.422067
 
@@ -529,6 +531,17 @@ def test_isomers_are_no_levels_of_theory():
         frames[k] = replace(frames[k], energy=frames[k].energy + 0.25 * 9)
     assert "mixed-levels" not in codes(frames)
     assert "mixed-levels" not in codes(scaled(frames, 23.0605, 23.0605))
+
+
+@pytest.mark.parametrize("name", ["train", "valid", "test"])
+def test_two_sides_of_a_reaction_are_one_level_of_theory(name):
+    """Two basins with a barrier between them, all MP2; and a quarter of each at another level."""
+    frames = [f for f in read_frames([str(DATA / f"{name}.xyz")]).frames if len(f) > 1]
+    assert "mixed-levels" not in codes(frames)
+    odd = range(0, len(frames), 4)
+    for k in odd:
+        frames[k] = replace(frames[k], energy=frames[k].energy + 0.3 * 6)
+    assert "mixed-levels" in codes(frames)
 
 
 def test_outliers_of_energy_and_force():

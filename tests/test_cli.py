@@ -265,7 +265,7 @@ def test_a_report_is_written_over_nothing_else(pestle: Any, tmp_path: Path) -> N
     (tmp_path / "run" / "verdict.json").write_text("{}")
     (tmp_path / "data.xyz").write_text("1\n\nH 0 0 0\n")
     code, _, err = pestle("report", "run", "-o", "data.xyz")
-    assert code == 2 and "data.xyz" in err and "no report" in err
+    assert code == 2 and "data.xyz" in err and "not a report" in err
     assert (tmp_path / "data.xyz").read_text() == "1\n\nH 0 0 0\n"
     for _ in range(2):  # a page may be written anew
         assert pestle("report", "run", "-o", "page.html")[0] == 0

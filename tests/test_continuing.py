@@ -129,7 +129,8 @@ def test_old_frames_are_trained_on_with_their_weight(parent: Run, child: Run) ->
     assert manifest["continued"]["n_frames"] == 30
     entry = manifest["settings"]["parent.weight"]
     assert entry["value"] == pytest.approx(10 / 30) and "30 old frames" in entry["reason"]
-    from pestle.jobs.finetune.preparation import prepare, training_data
+    from pestle.jobs.finetune.preparation import prepare
+    from pestle.jobs.finetune.training_graphs import training_data
     from pestle.settings.run_file import build
 
     settings = build(yaml.safe_load((child[0] / "run.yaml").read_text()))

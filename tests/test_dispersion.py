@@ -30,7 +30,7 @@ from pestle.jobs.evaluate import evaluate
 from pestle.jobs.export import export
 from pestle.jobs.finetune.plan import plan_lines
 from pestle.records.manifest import Manifest
-from pestle.settings.run import DataSettings
+from pestle.settings.data import DataSettings
 from pestle.structures.dispersion import D3, without_dispersion
 from pestle.structures.frame import Frame
 from pestle.structures.reading import read_frames
@@ -302,7 +302,7 @@ def test_a_run_keeps_what_was_taken_away(
     assert other.get_potential_energy() == pytest.approx(atoms.get_potential_energy(), abs=1e-6)
     np.testing.assert_allclose(other.get_forces(), atoms.get_forces(), atol=1e-6)
     np.testing.assert_allclose(other.get_stress(), atoms.get_stress(), atol=1e-7)
-    with pytest.raises(PestleError, match="is there already"):
+    with pytest.raises(PestleError, match="exists already"):
         Path("both/run.model").unlink()
         export("run", to="ase", dispersion="removed", out="both")
 

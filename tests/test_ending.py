@@ -22,9 +22,10 @@ from pestle.jobs.finetune.ending import Course, ending_of
 from pestle.jobs.qualify import qualify
 from pestle.protocols.errors.offset import energy_rmse_without, offset_by_element
 from pestle.protocols.verdict import conclude
-from pestle.records.ending import Breadth, Ending, SetErrors, Trouble
+from pestle.records.ending import Breadth, Ending, Trouble
 from pestle.records.manifest import Manifest
 from pestle.records.metrics import Drift, EvaluatedErrors, MetricsLine
+from pestle.records.set_errors import SetErrors
 from pestle.records.verdict import Finding
 from pestle.reports import write_report
 from pestle.settings.run import RunSettings
@@ -120,7 +121,9 @@ def test_a_run_that_learned_nothing_says_so_first_and_everywhere(
     before = "\n".join(lines[:first])
     assert "read train:" in before and "epochs of" in before
     assert not re.search("^(model|report|learned):", before, re.MULTILINE)
-    assert "train.lr=10 is too high" in lines[first] and again in lines[first]
+    assert "train.lr=10 is too high" in lines[first] and "pestle" not in lines[first], (
+        "what to do is said once"
+    )
     assert [line.partition(":")[0] for line in lines[-3:]] == ["learned", "breadth", "next"]
     assert "starting model" in lines[-3]
     assert f"pestle probe forgetting {out} --against pestle-seed0" in lines[-2]
@@ -147,9 +150,8 @@ def test_a_run_that_learned_nothing_says_so_first_and_everywhere(
 
     # What it says to type is understood, as far as the plan.
     monkeypatch.chdir(tmp_path)
-    given = re.search(r"Next: pestle (.*?)   \(", lines[first])
-    assert given is not None
-    code, err = typed(capsys, monkeypatch, [*given[1].split(), "--dry-run"])
+    (given,) = re.findall(r"pestle (finetune .*?)   \(", "\n".join(lines))
+    code, err = typed(capsys, monkeypatch, [*given.split(), "--dry-run"])
     assert code == 0, err
 
 
@@ -175,7 +177,7 @@ def test_a_run_that_learned_ends_with_three_lines_and_no_warning(few: Path, tmp_
     }
     manifest = pestle.finetune(settings, out, show=show).to_json()
     ending = Manifest.of(manifest, "manifest").ending
-    assert ending is not None and ending.trouble is None and ending.finding(out) is None
+    assert ending is not None and ending.trouble is None and ending.finding is None
     assert [one.name for one in ending.sets] == ["test", "valid", "train"]
     test = ending.sets[0]
     errors = manifest["errors"]["test"]
@@ -244,11 +246,11 @@ def test_what_a_continued_run_lost_is_said_apart() -> None:
     found = ending_of(done, [GOOD, old])
     assert found.trouble is not None and found.trouble.kind == "lost"
     assert found.trouble.settings == ("parent.weight=1",)
-    assert "13 against 10" in found.warning(Path("run"))
+    assert "13 against 10" in found.warning
     assert found.kept == "old test (a) forces 13 meV/Å, before 10 (30 % larger), energies 1 " \
         "meV/atom, before 1 (the same)"  # fmt: skip
     assert found.learned.startswith("valid") and "old" not in found.learned
-    finding = found.finding(Path("run"))
+    finding = found.finding
     assert finding is not None and finding.value == pytest.approx(1.3)
     bad = GOOD.model_copy(update={"forces": 40.0})
     both = ending_of(done, [bad, old]).trouble
@@ -300,7 +302,7 @@ def test_what_is_worse_than_the_foundation_and_why() -> None:
     worse = ended(forces).trouble
     assert worse is not None and worse.kind == "worse" and worse.settings == ("train.lr=0.0001",)
     assert re.search("valid: forces 21.1 .*20 meV/Å", worse.what) and "offset" not in worse.what
-    finding = ended(GOOD, forces).finding(Path("runs/x"))
+    finding = ended(GOOD, forces).finding
     assert finding is not None and (finding.level, finding.protocol) == ("concern", "errors")
     assert finding.value == pytest.approx(1.055) and finding.sentence.startswith("WORSE THAN")
     energies = ended(GOOD.model_copy(update={"energy": 3.0})).trouble
@@ -312,7 +314,7 @@ def test_what_is_worse_than_the_foundation_and_why() -> None:
     assert early is not None and early.settings == ("train.updates=80",) and early.goes_on
     lost = ended(GOOD.model_copy(update={"lost": 2}))
     assert lost.trouble is not None and "not finite on 2 frames" in lost.trouble.what
-    found = lost.finding(Path("x"))
+    found = lost.finding
     assert found is not None and found.value is None
     # Against labels that the foundation made there is nothing to be worse than.
     own = GOOD.model_copy(update={"foundation_forces": None, "foundation_energy": None})
@@ -323,10 +325,11 @@ def test_a_run_that_still_improves_says_so_and_how_to_go_on() -> None:
     """Better than the foundation, and half of its loss was gained in the last ten updates."""
     ended = ending_of(course([3.0, 2.0, 1.0], 2), [GOOD])
     assert ended.trouble is not None and ended.trouble.kind == "unfinished"
-    warning = ended.warning(Path("runs/x"))
+    warning = ended.warning
     assert re.match("NOT CONVERGED: .*validation loss .*50%", warning)
-    assert "pestle finetune --resume -o runs/x --set train.updates=80" in warning
-    finding = ended.finding(Path("runs/x"))
+    again = "pestle finetune --resume -o runs/x --set train.updates=80"
+    finding = ended.finding
+    assert again in ended.next(Path("runs/x")) and "pestle" not in warning, "said once"
     assert finding is not None and (finding.level, finding.value) == ("concern", None)
     assert ending_of(course([3.0, 1.0, 0.99], 2), [GOOD]).trouble is None
 
@@ -367,9 +370,9 @@ def test_breadth_is_told_or_how_to_measure_it() -> None:
 def test_the_concern_of_an_ending_makes_a_verdict_one() -> None:
     trouble = Trouble(kind="start", what="w", reason="r", advice="a", settings=("train.lr=1",))
     ending = Ending(method="naive", foundation="f", best_epoch=0, sets=(GOOD,), trouble=trouble)
-    finding = ending.finding(Path("runs/x"))
+    finding = ending.finding
     assert finding is not None
-    assert "pestle finetune runs/x/run.yaml --set train.lr=1 -o runs/x-next" in (finding.sentence)
+    assert "pestle" not in finding.sentence, "the line `next` says what to do"
     needed = ("zero_step", "errors", "md")
     fine = [Finding(name, "pass", "", 0.0, "", "", f"{name}.") for name in needed]
     verdict = conclude("narrow", "x", [finding, *fine], needed, [])

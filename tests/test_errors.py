@@ -20,7 +20,8 @@ from pestle.errors import PestleError
 from pestle.foundations.interface import REPLAY_HEAD, Foundation
 from pestle.foundations.prediction import FramePrediction, predict_frames
 from pestle.jobs.potentials import Contenders
-from pestle.jobs.probe import probe, run_protocol
+from pestle.jobs.probe import probe
+from pestle.jobs.protocol_run import run_protocol
 from pestle.metrics import FrameErrors, errors_by_group
 from pestle.protocols import predictions
 from pestle.protocols.base import Inputs

@@ -198,7 +198,8 @@ def test_element_subset_survives_the_whole_way(demo_files: dict, tmp_path: Path)
 
 def test_isolated_atoms_given_as_points_enter_every_epoch(demo_files: dict[str, str]) -> None:
     """Three times each, at a hundred times the weight, and counted in the steps."""
-    from pestle.jobs.finetune.preparation import prepare, training_data
+    from pestle.jobs.finetune.preparation import prepare
+    from pestle.jobs.finetune.training_graphs import training_data
     from pestle.settings.run_file import from_names
 
     more = {"data.isolated_atom_repeats": 3, "data.isolated_atom_weight": 100.0}

@@ -18,7 +18,8 @@ from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import FramePrediction, predict_frames
 from pestle.jobs.potentials import Contenders
-from pestle.jobs.probe import probe, run_protocol
+from pestle.jobs.probe import probe
+from pestle.jobs.protocol_run import run_protocol
 from pestle.protocols import predictions
 from pestle.protocols.base import Inputs
 from pestle.protocols.forgetting.broad_set import elements_to_generate, generated_structures

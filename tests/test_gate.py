@@ -7,7 +7,7 @@ import torch
 
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
-from pestle.settings.run import TrainSettings
+from pestle.settings.training import TrainSettings
 from pestle.structures.frame import Frame
 from pestle.training.gate import Stage, zero_step_gate
 

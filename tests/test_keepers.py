@@ -20,8 +20,9 @@ from pestle.errors import Interrupted, PestleError
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation, Prediction
 from pestle.foundations.prediction import predict_frames
 from pestle.jobs.finetune.keepers import require_keepers
-from pestle.jobs.finetune.preparation import Prepared, training_data, unused_settings
-from pestle.records.wording import number
+from pestle.jobs.finetune.preparation import Prepared
+from pestle.jobs.finetune.requirements import unused_settings
+from pestle.jobs.finetune.training_graphs import training_data
 from pestle.reports.drift import best_drift
 from pestle.reports.reading import read_results
 from pestle.settings.run_file import build
@@ -39,6 +40,7 @@ from pestle.training.mixing import Draw
 from pestle.training.objective import Objective, TrainingData
 from pestle.training.replay import ReplayData
 from pestle.training.setup import make_ready
+from pestle.wording import number
 from test_replay_training import graphs_of, labelled_by, lines_of, settings_for
 
 

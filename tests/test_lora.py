@@ -24,7 +24,8 @@ from pestle.errors import PestleError
 from pestle.foundations import load_foundation
 from pestle.foundations.interface import Foundation, Prediction
 from pestle.foundations.mace.runtime import o3
-from pestle.settings.run import LoraSettings, RunSettings
+from pestle.settings.adaptation import LoraSettings
+from pestle.settings.run import RunSettings
 from pestle.structures.frame import Frame
 from pestle.structures.reading import read_frames
 from test_foundations_predict import batch, moved

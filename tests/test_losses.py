@@ -8,7 +8,7 @@ import torch
 from ase import Atoms
 
 from pestle.foundations.interface import Prediction
-from pestle.settings.run import LossSettings
+from pestle.settings.training import LossSettings
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import GraphBatch, collate, make_graph
 from pestle.training.losses import loss_weights, make_loss

@@ -23,9 +23,11 @@ from pestle.jobs.probe import probe
 from pestle.protocols.base import Inputs
 from pestle.protocols.dynamics import ase_engine, batched_engine
 from pestle.protocols.dynamics.body import Body
-from pestle.protocols.dynamics.runs import Clockwork, Leg, Limits, read_trajectory, run_dynamics
+from pestle.protocols.dynamics.course import Clockwork, Leg
+from pestle.protocols.dynamics.limits import Limits
+from pestle.protocols.dynamics.runs import run_dynamics
 from pestle.protocols.dynamics.starts import starting_structures
-from pestle.protocols.dynamics.trajectory import Run, some_frames
+from pestle.protocols.dynamics.trajectory import Run, Trajectory, some_frames
 from pestle.protocols.md.checks import bonds_of, drift, first_broken
 from pestle.protocols.md.findings import assess, story
 from pestle.protocols.md.numbers import MdNumbers, PotentialNumbers, RunNumbers
@@ -86,7 +88,7 @@ def run(
     run_dynamics(
         potential, starts, legs, clock, raw, name="r", seed=seed, title="toy", limits=limits
     )
-    return read_trajectory(raw, "r").runs()
+    return Trajectory(raw, "r").runs()
 
 
 def same(a: Run, b: Run, tolerance: float = 0.0) -> bool:
@@ -650,7 +652,7 @@ def test_a_bond_that_broke_may_be_a_reaction() -> None:
 
 def test_a_pass_says_what_was_simulated() -> None:
     full, _ = judged([told(), told(part="ramp")], [told(), told(part="ramp")])
-    assert re.match("All 2 runs .*of 2 with the foundation none", full.sentence)
+    assert re.match("All 2 runs .*with the foundation none of 2", full.sentence)
     for fact in ("1 structure over 250 ps at 300 K", "5 ps without thermostat", "50 to 800 K"):
         assert fact in full.sentence
     assert "not excluded" in full.sentence and "the paper" not in full.sentence

@@ -19,8 +19,8 @@ from pestle.foundations import load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
 from pestle.foundations.prediction import predict_frames
 from pestle.jobs.finetune.resuming import resume_settings
-from pestle.settings.run import TrainSettings
 from pestle.settings.run_file import from_names
+from pestle.settings.training import TrainSettings
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.reading import read_frames
 from pestle.structures.writing import write_frames

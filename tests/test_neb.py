@@ -27,6 +27,7 @@ from pestle.protocols.neb.image_calculator import BatchCalculator
 from pestle.protocols.neb.numbers import NebNumbers, ReactionNumbers
 from pestle.protocols.neb.path import resampled
 from pestle.protocols.neb.protocol import PROTOCOL, analyse, calculate
+from pestle.protocols.neb.raw_results import Band
 from pestle.protocols.neb.reactions import has_reference, reactions
 from pestle.protocols.potential import CalculatorPotential, ModelPotential
 from pestle.protocols.raw import RawFolder
@@ -200,7 +201,7 @@ def test_barrier_of_a_bent_valley(method, between, tmp_path: Path) -> None:
     assert found.reaction_energy == pytest.approx(quartic(right) - quartic(left), abs=1e-4)
     reverse = quartic(top) - quartic(right)
     assert found.band.reverse_barrier == pytest.approx(reverse, abs=1e-3)
-    positions = raws["toy"].read("band-toy")["positions"]
+    positions = raws["toy"].read("band-toy", Band).positions
     assert len(positions) == 7
     highest = positions[np.argmax(found.band.energy)][0]
     assert highest == pytest.approx([top, BEND * (1 - top**2), 0.0], abs=0.02)
@@ -467,8 +468,8 @@ def test_a_stop_at_any_point_changes_no_number(method, tmp_path: Path, monkeypat
                 run(Valley, frames, folder, **settings)
         parts, mine = run(Valley, frames, folder, **settings)
         assert parts.numbers == whole.numbers
-        state, same = raws["toy"].read("band-toy"), mine["toy"].read("band-toy")
-        assert (state["positions"] == same["positions"]).all()
+        state, same = (folders["toy"].read("band-toy", Band) for folders in (raws, mine))
+        assert (state.positions == same.positions).all()
 
 
 @pytest.mark.parametrize("method", ["neb", "autoneb"])
@@ -515,7 +516,7 @@ def test_sentences_tables_and_charts(tmp_path: Path) -> None:
     (table,) = PROTOCOL.tables(metrics)
     assert [row[0] for row in table.rows] == ["reference", "toy"]
     assert all(len(row) == len(table.columns) for row in table.rows)
-    assert "nobody has relaxed again" in table.note
+    assert "not relaxed again" in table.note
     along, relaxed = PROTOCOL.charts(metrics)
     assert [s.name for s in along.series] == ["reference", "toy"] and along.series[0].dashed
     assert along.series[0].y == pytest.approx(np.array(labels) - labels[0])

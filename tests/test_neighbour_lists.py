@@ -15,7 +15,9 @@ from ase.md.verlet import VelocityVerlet
 from pestle.foundations.calculator import FoundationCalculator
 from pestle.foundations.interface import Foundation
 from pestle.foundations.torch_sim import FoundationModel
-from pestle.protocols.dynamics.runs import Clockwork, Leg, read_trajectory, run_dynamics
+from pestle.protocols.dynamics.course import Clockwork, Leg
+from pestle.protocols.dynamics.runs import run_dynamics
+from pestle.protocols.dynamics.trajectory import Trajectory
 from pestle.protocols.potential import ModelPotential
 from pestle.protocols.raw import RawFolder
 from pestle.structures import neighbour_lists, neighbours
@@ -273,7 +275,7 @@ def test_a_run_that_went_on_from_a_file_has_the_same_bits(seed0, tmp_path: Path,
                 seed=0,
                 title="steady",
             )
-            paths.append(read_trajectory(raw, "steady").run(0))
+            paths.append(Trajectory(raw, "steady").run(0))
         assert np.array_equal(paths[0].positions, paths[1].positions)
         assert len(paths[0].positions) == 17
 

@@ -22,7 +22,7 @@ from pestle.foundations.devices import OutOfMemory
 from pestle.foundations.interface import Foundation
 from pestle.foundations.mace.foundation import MaceFoundation
 from pestle.foundations.prediction import predict_frames
-from pestle.settings.run import TrainSettings
+from pestle.settings.training import TrainSettings
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.reading import read_frames
 from pestle.structures.writing import write_frames
@@ -233,7 +233,7 @@ def test_memory_is_there_for_judging_the_best_model(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Trainer, "compute_loss", watched)
-    monkeypatch.setattr("pestle.jobs.finetune.job.judge", judge)
+    monkeypatch.setattr("pestle.jobs.finetune.train_and_judge.judge", judge)
     if where == "evaluation":
         record = Trainer._record
 

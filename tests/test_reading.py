@@ -17,7 +17,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from pestle.errors import PestleError
-from pestle.settings.run import DataSettings
+from pestle.settings.data import DataSettings
 from pestle.structures.reading import LabelKeys, read_frames
 from pestle.structures.splits import read_splits
 

@@ -33,7 +33,7 @@ from pestle.errors import PestleError
 from pestle.foundations import replay_catalogue
 from pestle.foundations.mace import replay_sets
 from pestle.foundations.prediction import predict_frames
-from pestle.settings.run import ReplaySettings
+from pestle.settings.adaptation import ReplaySettings
 from pestle.structures import generation
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import make_graph
@@ -512,8 +512,8 @@ def test_another_level_of_theory_is_measured(seed0, pool_file, own_labels):
         pool_file(shifted(own_labels[20:], -2), "bad.xyz"),
     )
     alone, mixed = warnings_of(seed0, [good, bad])
-    assert "bad.xyz lie -2.00" in alone
-    assert "mix levels" in mixed and "good.xyz +0.00" in mixed and "bad.xyz -2.00" in mixed
+    assert "bad.xyz lie −2.00" in alone
+    assert "mix levels" in mixed and "good.xyz +0.00" in mixed and "bad.xyz −2.00" in mixed
 
     (groups,) = warnings_of(seed0, [pool_file(own_labels[:20] + shifted(own_labels[20:], 1.5))])
     assert "+0.00, +1.50" in groups and "levels of theory" in groups

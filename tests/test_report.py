@@ -15,30 +15,14 @@ import pytest
 from pestle.errors import PestleError
 from pestle.metrics import FrameErrors
 from pestle.protocols.results import Chart, Series
-from pestle.records.ending import Ending, SetErrors, Trouble
-from pestle.records.manifest import (
-    Block,
-    DataFacts,
-    DataFinding,
-    DriftBudget,
-    DriftFacts,
-    Gate,
-    Hardware,
-    KeptModel,
-    Manifest,
-    MethodChoice,
-    MethodFacts,
-    Plan,
-    Range,
-    Ranges,
-    ReplayFacts,
-    Setting,
-    SplitSummary,
-    TrainingFacts,
-)
+from pestle.records.data import DataFacts, DataFinding, Range, Ranges, SplitSummary
+from pestle.records.ending import Ending, Trouble
+from pestle.records.manifest import Hardware, Manifest, Setting
+from pestle.records.method import Block, DriftFacts, MethodChoice, MethodFacts, ReplayFacts
 from pestle.records.metrics import Drift, EvaluatedErrors, MetricsLine, Update
 from pestle.records.parts import AtomicEnergies, File, FoundationFacts
-from pestle.records.wording import figure, number, percent_of, plain
+from pestle.records.set_errors import SetErrors
+from pestle.records.training import DriftBudget, Gate, KeptModel, Plan, TrainingFacts
 from pestle.reports import write_report
 from pestle.reports.figures import (
     BUDGET_COLOUR,
@@ -49,6 +33,7 @@ from pestle.reports.figures import (
     REPLAY_COLOUR,
     TUNED_COLOUR,
 )
+from pestle.wording import figure, number, percent_of, plain
 from report_folders import changed, dump, finding, verdict, write_protocol
 from report_page import Page
 
@@ -634,7 +619,7 @@ def test_nothing_to_warn_of_is_said(tmp_path: Path) -> None:
         reference_energies=changed(found.reference_energies, warnings=()),
         method=changed(found.method, notes=()),
     )
-    assert "None: " in page.text("warnings")
+    assert "None." in page.text("warnings")
 
 
 def test_no_folder_is_the_users_mistake(tmp_path: Path) -> None:
@@ -703,11 +688,11 @@ def test_the_checks_own_summary_is_read_too(tmp_path: Path) -> None:
 BUDGET, KEPT, UNBOUND = 50.0, 12, 87
 MODEL_FILES = {
     "model/weights.safetensors": "all heads",
-    "model/architecture.json": "shape of the model",
+    "model/architecture.json": "elements, heads and layers",
     "model/card.json": "licence",
-    "model/pestle.model": "the target head alone",
+    "model/pestle.model": "only the target head",
     "model/pestle-heads.model": "all heads, for MACECalculator",
-    "model/adapter.safetensors": "the LoRA update alone",
+    "model/adapter.safetensors": "only the LoRA update",
     "replay/train.xyz": "trained on",
     "replay/valid.xyz": "held out",
 }
@@ -807,7 +792,7 @@ def test_the_replay_heads_error_stands_beside_the_targets(replayed: Page, key: s
     layout = replayed.data[name]["layout"]
     assert layout["showlegend"]
     assert layout["yaxis"]["type"] == "log"
-    assert "at epoch 0 its error is zero" in replayed.text("curves")
+    assert "its error is zero at epoch 0" in replayed.text("curves")
 
 
 def test_losses_of_both_heads(replayed: Page) -> None:
@@ -824,7 +809,7 @@ def test_the_replay_heads_error_counts_from_epoch_0_with_original_labels(tmp_pat
     _write_metrics(run, records)
     page = _change(run, method=changed(_manifest().method, name="multihead"))
     assert _traces(page, "curve-forces-rmse")["replay head"]["y"][0] == 300.0
-    assert "at epoch 0 its error is zero" not in page.text("curves")
+    assert "its error is zero at epoch 0" not in page.text("curves")
 
 
 def test_drift_stands_beside_the_targets_force_error(replayed: Page) -> None:
@@ -981,7 +966,7 @@ def test_forgetting_is_no_failure_on_the_data(tmp_path: Path) -> None:
     }
     _write_errors(run, {"train": _sets()["train"], "replay": replay})
     page = Page(write_report(run).read_text())
-    assert "somewhere worse than the foundation" not in page.text("warnings")
+    assert "is worse than the foundation by more" not in page.text("warnings")
     assert "force error on the training frames" in page.text("head")
 
 

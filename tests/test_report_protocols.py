@@ -14,7 +14,7 @@ import pytest
 from ase.build import bulk
 
 from pestle.checksums import writing_with_sums
-from pestle.jobs.probe import RESULTS
+from pestle.jobs.protocol_run import RESULTS
 from pestle.metrics import FrameErrors
 from pestle.protocols.results import Chart, Column, Flagged, Series, Table
 from pestle.reports import write_report
@@ -449,7 +449,7 @@ def test_bars_that_would_flatten_all_others_are_cut_with_their_figures_written()
     assert own["y"] == [0.3, 0.1] and max(own["y"]) > 0.15 * top
     assert max(base["y"]) < top and base["text"] == ["12.4 ↑", "12,505 ↑"]
     assert base["customdata"] == [12.4, 12504.8]
-    assert "Cut" in figure.caption and "pestle-seed0 (foundation)" in figure.caption
+    assert "are cut" in figure.caption and "pestle-seed0 (foundation)" in figure.caption
     # Of the other sign.
     below = _drawn(_bars([-900.0, 2.0], [1.0, 2.0]))
     assert _traces(below)["pestle-seed0 (foundation)"]["text"][0] == "−900 ↓"
@@ -518,7 +518,7 @@ def test_a_chart_without_values_is_left_out(tmp_path: Path) -> None:
     empty = [Chart("a", "x", "y"), Chart("b", "x", "y", [Series("naive", [1], [None])])]
     write_protocol(tmp_path, "md", empty)
     text = write_report(tmp_path).read_text()
-    assert "No charts and no tables are there." in Page(text).text("protocol-md")
+    assert "There are no charts and no tables." in Page(text).text("protocol-md")
     assert len(text) < 100_000
 
 

@@ -58,6 +58,15 @@ def test_runs_side_by_side(page: Page) -> None:
     ]  # fmt: skip
 
 
+def test_every_section_opens_and_is_in_the_index(page: Page) -> None:
+    sections = [attributes["id"] for tag, attributes in page.tags if tag == "section"]
+    links = [a["href"] for tag, a in page.tags if tag == "a" and a["href"].startswith("#")]
+    assert links == [f"#{name}" for name in sections]
+    assert sections == ["errors", "plots", "breadth-and-cost", "tests", "verdicts"]
+    opening = [attributes for tag, attributes in page.tags if tag == "details"]
+    assert ["open" in attributes for attributes in opening] == [True, False, False, False, False]
+
+
 def test_learning_curves_and_bars_of_all_runs(page: Page) -> None:
     figures = {figure["layout"]["yaxis"]["title"]["text"]: figure for figure in page.data.values()}
     curves = figures["force RMSE, validation (meV/Å)"]["data"]
@@ -110,7 +119,7 @@ def test_a_table_is_written_over_a_table_alone(runs: list[Path], tmp_path: Path)
     data = tmp_path / "train.xyz"
     data.write_text("2\n\nH 0 0 0\nH 0 0 1\n")
     for option in ("csv", "latex"):
-        with pytest.raises(PestleError, match=r"train\.xyz: .*no table"):
+        with pytest.raises(PestleError, match=r"train\.xyz: .*not a table"):
             pestle.gather(runs, **{option: data})
         target = tmp_path / f"table.{option}"
         pestle.gather(runs[:2], **{option: target})

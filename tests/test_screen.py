@@ -1,6 +1,7 @@
 """What a user sees: short by default, everything in the log, nothing of other packages."""
 
 import logging
+import subprocess
 import sys
 import time
 import warnings
@@ -164,6 +165,30 @@ def test_what_lasts_says_its_name_before_it_ends(
     with stage("slow"):
         time.sleep(0.5)
         assert capsys.readouterr().err == "slow …\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["check", "x.xyz"], ["report", "x"], ["trust", "x.model"], ["models", "x"],
+     ["study", "gather", "x"], ["evaluate", "x", "y.xyz"], ["export", "x", "--to", "ase"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_what_is_waited_for_is_said_before_pytorch_is_imported(words: list[str]) -> None:
+    """While it is imported nothing can be said, not even by another thread."""
+    code = (
+        "import sys\n"
+        "class Torch:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'torch':\n"
+        "            print('TORCH', file=sys.stderr, flush=True)\n"
+        "            raise SystemExit(9)\n"
+        "sys.meta_path.insert(0, Torch())\n"
+        f"sys.argv = ['pestle', *{words}]\n"
+        "from pestle.cli import main\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 9, done.stderr
+    assert done.stderr.splitlines() == ["loading PyTorch …", "TORCH"]
 
 
 def test_a_terminal_shows_one_line_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ import pestle
 from conftest import DATA
 from pestle.errors import PestleError
 from pestle.foundations.committee import Committee
-from pestle.jobs.finetune import seeds
+from pestle.jobs.finetune import member_processes, seeds
 from pestle.records.manifest import Manifest
 
 
@@ -79,7 +79,9 @@ def test_typed_again_nothing_is_trained(
     made: tuple[Path, seeds.Members], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, members = made
-    monkeypatch.setattr(seeds, "_start", lambda *_: pytest.fail("a member was trained again"))
+    monkeypatch.setattr(
+        member_processes, "_start", lambda *_: pytest.fail("a member was trained again")
+    )
     again = pestle.finetune_seeds(asked(**{"train.seed": 3}), out, seeds=2)
     assert again == members
 

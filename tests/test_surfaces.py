@@ -18,7 +18,7 @@ from pestle.checks.surfaces import surface_findings
 from pestle.errors import PestleError
 from pestle.jobs.check import check
 from pestle.jobs.evaluate import evaluate
-from pestle.settings.run import DataSettings
+from pestle.settings.data import DataSettings
 from pestle.structures.frame import Frame
 from pestle.structures.reading import read_frames
 from pestle.structures.splits import read_splits

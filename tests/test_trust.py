@@ -195,7 +195,7 @@ def test_a_module_is_imported_only_where_it_is_typed(
     received(tmp_path / "run", f"foundation: {name}\ntrust: true")
     adapter(tmp_path / "a.safetensors", name)
     code, err = command("qualify", "run", "--scope", "narrow")
-    assert code == 2 and f"say --against {name}" in err and "run.yaml" in err
+    assert code == 2 and f"type --against {name}" in err and "run.yaml" in err
     for words in (
         ("qualify", "run/model", "--scope", "narrow", "--trust"),
         ("finetune", "--resume", "-o", "run", "--trust"),
@@ -293,6 +293,26 @@ def test_a_file_that_was_trusted_is_loaded_from_its_safe_form(
     assert again.fingerprint() == first.fingerprint() and equal_predictions(again, first)
     elsewhere = shutil.copy(path, tmp_path / "other.model")
     assert load_foundation(elsewhere).provenance.name == "other"
+
+
+def test_a_file_that_pestle_wrote_needs_no_trust_and_one_changed_byte_does(tmp_path: Path) -> None:
+    made = tmp_path / "made.model"
+    foundation("two heads").export(made, head="pt_head")
+    # A copy without its sum, as one moves it.
+    moved = tmp_path / "elsewhere" / "moved.model"
+    moved.parent.mkdir()
+    shutil.copy(made, moved)
+    assert load_foundation(moved).heads == ("Default",)
+    for folder in ("written", "trusted"):
+        shutil.rmtree(trusted.store().parent / folder)
+    with pytest.raises(Untrusted):  # another machine, or another user
+        load_foundation(moved)
+    foundation("two heads").export(tmp_path / "again.model", head="pt_head")
+    content = bytearray(made.read_bytes())
+    content[len(content) // 2] ^= 1
+    moved.write_bytes(bytes(content))
+    with pytest.raises(Untrusted):
+        load_foundation(moved)
 
 
 def test_trust_is_typed_once_and_holds_for_all_that_follows(

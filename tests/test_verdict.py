@@ -17,7 +17,7 @@ from pestle.protocols.base import Inputs
 from pestle.protocols.thresholds import Threshold, read_thresholds
 from pestle.protocols.verdict import conclude, in_order, needed_by, use_of
 from pestle.protocols.zero_step.gate import assess_gate
-from pestle.records.manifest import Gate
+from pestle.records.training import Gate
 from pestle.records.verdict import Finding, NotTested
 from pestle.settings.probe import ProbeSettings
 from pestle.structures.frame import Frame

@@ -1,5 +1,7 @@
-"""SHA-256 of files that have no place for one themselves, in the form that `sha256sum -c` reads:
-`NAME.sha256` beside a file that is given away, `SHA256SUMS` for several files of one folder.
+"""SHA-256 of files in a second file, for formats without a place for a hash.
+
+The form is that of `sha256sum -c`: `NAME.sha256` beside a single file that is passed on, or
+`SHA256SUMS` for several files of one folder.
 """
 
 from __future__ import annotations
@@ -12,33 +14,50 @@ from pathlib import Path
 
 from pestle.files import Damaged, replacing, sha256, write_bytes
 
-#: Holds the hashes of files of its folder.
+#: File with the hashes of other files of its folder.
 SUMS = "SHA256SUMS"
-#: What the name of the file that holds the hash of one file ends in.
+#: Ending of the name of a file with the hash of one file.
 ENDING = ".sha256"
-#: A hash, a space, a space or a star, a name; a backslash at the beginning says that the name holds
-#: some. Other programs leave the name out where only one file can be meant.
+#: A line: hash, space, space or star, name. A backslash at the beginning says that backslashes in
+#: the name are doubled. Other programs leave out the name if only one file can be meant.
 _LINE = re.compile(r"\\?([0-9a-fA-F]{64})(?: [ *](.+))?")
 
 
 @contextmanager
 def replacing_with_sum(path: Path, *, size: int | None = None) -> Iterator[Path]:
-    """As `files.replacing`, with `NAME.sha256` beside the file. The hash comes first: a command
-    that was killed in between leaves no file without one."""
+    """Replace a file as `files.replacing` does, and write `NAME.sha256` beside it.
+
+    The hash is written first, so that a killed command leaves no file without its hash.
+
+    Args:
+        path, size: as in `files.replacing`.
+
+    Yields:
+        The temporary path, to be written in the block.
+
+    Raises:
+        CannotWrite: the system refuses, or the disk is full.
+    """
     with replacing(path, size=size) as temporary:
         yield temporary
         write_bytes(sum_beside(path), _line(sha256(temporary), path.name))
 
 
 def sum_beside(path: Path) -> Path:
-    """Where the hash of one file stands."""
+    """Return the path of the file with the hash of one file."""
     return path.with_name(path.name + ENDING)
 
 
 @contextmanager
 def writing_with_sums(folder: Path, names: Sequence[str]) -> Iterator[None]:
-    """Write files of a folder in the block; `SHA256SUMS` then holds the hashes of those of these
-    names that are there. Before it is gone, so that it never says anything of other files."""
+    """Write files of a folder in the block, and afterwards their hashes into `SHA256SUMS`.
+
+    An older `SHA256SUMS` is removed first, so that it never contains hashes of other files.
+
+    Args:
+        folder: the folder.
+        names: names of the files; those that do not exist after the block are left out.
+    """
     sums = folder / SUMS
     sums.unlink(missing_ok=True)
     yield
@@ -47,15 +66,15 @@ def writing_with_sums(folder: Path, names: Sequence[str]) -> Iterator[None]:
 
 
 def require_sum(path: Path, sums: Path, *, fix: str = "") -> None:
-    """A file must be the one whose hash is kept; where none is kept, it may be any.
+    """Check a file against its hash, if its hash was written.
 
     Args:
         path: the file.
-        sums: what may hold its hash.
-        fix: what to do about another file.
+        sums: the file that may contain the hash.
+        fix: what to do if the file is not the right one.
 
     Raises:
-        Damaged: it is another one, it is gone, or what holds the hash cannot be read.
+        Damaged: the file has another hash or is missing, or `sums` cannot be read.
     """
     expected = _stated(sums, path.name)
     if expected is None:
@@ -71,7 +90,7 @@ def require_sum(path: Path, sums: Path, *, fix: str = "") -> None:
 
 
 def _stated(sums: Path, name: str) -> str | None:
-    """The hash of a file; `None` where none is stated."""
+    """Return the hash of a file in `sums`; `None` if it contains none."""
     try:
         text = os.fsdecode(sums.read_bytes())
     except FileNotFoundError:
@@ -87,7 +106,7 @@ def _stated(sums: Path, name: str) -> str | None:
         )
     for line in lines:
         assert line is not None
-        # A user's own may name the file by its way from another folder.
+        # A file that a user made may name the file by its path from another folder.
         named = name if line[2] is None else line[2].rpartition("/")[2]
         if named in (name, _plain(name)) and (line[2] or sums.name != SUMS):
             return line[1].lower()
@@ -100,5 +119,5 @@ def _line(digest: str, name: str) -> bytes:
 
 
 def _plain(name: str) -> str:
-    """A name on one line, as sha256sum writes it."""
+    """Return a name on one line, as sha256sum writes it."""
     return name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")

@@ -1,4 +1,4 @@
-"""The one error type that is meant for the user's eyes."""
+"""The error that is shown to the user, and hints for misspelt names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 
 class PestleError(Exception):
-    """A mistake the user can mend: what is wrong, where, and what to do about it.
+    """An error that the user can correct: what is wrong, where, and what to do about it.
 
     The command line prints it as one line and exits with code 2; nothing else of Pestle catches it.
 
@@ -18,7 +18,7 @@ class PestleError(Exception):
         fix: what to do about it.
     """
 
-    #: Of the command line.
+    #: Exit code of the command line.
     exit_code = 2
 
     def __init__(self, what: str, *, where: str | None = None, fix: str | None = None) -> None:
@@ -43,29 +43,42 @@ class Interrupted(Exception):
         super().__init__(f"stopped by {by}; go on with: {again}")
 
 
-#: Names less alike than this (difflib's ratio) are no slips of the pen: in four letters one may be
-#: wrong, in eight two.
+#: Least likeness (difflib's ratio) of a misspelt name and the name that was meant: one of four
+#: letters may be wrong, two of eight.
 ALIKE = 0.75
-#: Letters that a beginning needs to point to a name.
+#: Least number of letters of a name that was not typed to its end.
 MIN_BEGINNING = 4
 
 
 def near_name(name: str, known: Iterable[str]) -> str:
-    """The known name that was probably meant; empty where none is near."""
+    """Return the known name that was probably meant; empty if none is similar.
+
+    Args:
+        name: the name that was typed.
+        known: all names that there are.
+    """
     ratios = {other: _likeness(name.lower(), other.lower()) for other in known if other != name}
     best = max(ratios, key=lambda other: ratios[other], default="")
     return best if ratios.get(best, 0.0) >= ALIKE else ""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`" Did you mean 'x'?"` for the nearest known name, or an empty string where none is near."""
+    """Return `" Did you mean 'x'?"` for the most similar known name; empty if none is similar.
+
+    Args:
+        name: the name that was typed.
+        known: all names that there are.
+    """
     best = near_name(name, known)
     return f" Did you mean '{best}'?" if best else ""
 
 
 def _likeness(name: str, other: str) -> float:
-    """How alike two names are, 0 to 1. An ending that both share (.xyz) counts for nothing, and a
-    name that only goes on (medium-omat, medium-omat-0) is near."""
+    """Return the likeness of two names, 0 to 1.
+
+    An ending that both share (.xyz) does not count. A name that is the beginning of the other one
+    (medium-omat, medium-omat-0) is as good as equal.
+    """
     stem, dot, ending = name.rpartition(".")
     if dot and stem and other.endswith(dot + ending):
         name, other = stem, other.removesuffix(dot + ending)

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and their hashes."""
+"""Files that are written completely or not at all, and hashes of files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ from typing import Any
 from pestle.errors import PestleError
 from pestle.locks import require_there
 
-#: A sealed file ends in this, the SHA-256 of what comes before it, and a line break.
+#: A sealed file ends with this mark, the SHA-256 of everything before the mark, and a line break.
 SEAL = b"\nsha256 "
 _SEAL_LENGTH = len(SEAL) + 64 + 1
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-#: What a file system says of a place it cannot write to; a network has other numbers.
+#: Error numbers of a file system that cannot write to a place; errors of a network have others.
 _CANNOT_WRITE = (
     *_FULL,
     errno.EROFS,
@@ -41,22 +41,25 @@ class CannotWrite(PestleError):
 
 
 class DiskFull(CannotWrite):
-    """There is no room for a file. Whatever was written before is whole, so work can go on."""
+    """There is no room for a file; files that were written before are complete."""
 
     exit_code = 1
 
 
 class Damaged(PestleError):
-    """A file is not what was written."""
+    """A file is not as it was written."""
 
 
 @contextmanager
 def replacing(path: Path, *, size: int | None = None) -> Iterator[Path]:
-    """A temporary name beside `path`, renamed to it when the block ends without an error.
+    """Give a temporary name beside `path`, which is renamed to it if the block has no error.
 
     Args:
         path: the file.
-        size: bytes that the file will have, where they are known.
+        size: size of the file (bytes), for the error message; `None` if it is not known.
+
+    Yields:
+        The temporary path, to be written in the block.
 
     Raises:
         CannotWrite: the system refuses, or the disk is full.
@@ -69,11 +72,12 @@ def replacing(path: Path, *, size: int | None = None) -> Iterator[Path]:
         yield temporary
         _commit(temporary, path)
     except OSError as error:
-        # A block may also read, from a network perhaps.
+        # The block may also read, perhaps from a network: such errors are not about this file.
         named = None if error.filename is None else Path(error.filename)
         if error.errno not in _CANNOT_WRITE or named not in (None, temporary, *path.parents):
             raise
-        raise cannot_write(path, error, size=size, written=_size(temporary)) from error
+        written = temporary.stat().st_size if temporary.is_file() else 0
+        raise cannot_write(path, error, size=size, written=written) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -82,13 +86,16 @@ def replacing(path: Path, *, size: int | None = None) -> Iterator[Path]:
 def cannot_write(
     path: Path, error: OSError, *, size: int | None = None, written: int = 0
 ) -> CannotWrite:
-    """The error for a file that the system refuses to write.
+    """Make the error for a file that the system refuses to write.
 
     Args:
         path: the file.
-        error: what the system says.
-        size: bytes that the file would have; `None` where that is not known.
-        written: bytes that there was room for.
+        error: error of the system.
+        size: size that the file would have (bytes); `None` if it is not known.
+        written: number of bytes that were written before the error.
+
+    Returns:
+        `DiskFull` if there is no room, otherwise `CannotWrite`.
     """
     if error.errno not in _FULL:
         return CannotWrite(
@@ -110,46 +117,51 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e6:.3g} MB"
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
-
-
 def _commit(temporary: Path, path: Path) -> None:
-    """The moment at which a file is there."""
+    """Give a file its final name. Tests of faults replace this function."""
     temporary.replace(path)
 
 
-def _store(path: Path, parts: Sequence[bytes | memoryview]) -> None:
-    with path.open("wb") as stream:
-        for part in parts:
-            stream.write(part)
-
-
 def write_bytes(path: Path, *parts: bytes | memoryview, keep: Path | None = None) -> None:
-    """Write a file whole.
+    """Write a file completely or not at all.
 
     Args:
         path: the file.
-        parts: what it will hold, one after the other.
-        keep: name that the file gets which is there before.
+        parts: parts of its content, in order.
+        keep: new name for the file that had this name before; `None`: it is replaced.
+
+    Raises:
+        CannotWrite: the system refuses, or the disk is full.
     """
     with replacing(path, size=sum(len(part) for part in parts)) as temporary:
-        _store(temporary, parts)
+        with temporary.open("wb") as stream:
+            for part in parts:
+                stream.write(part)
         if keep is not None and path.exists():
             path.replace(keep)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole, in UTF-8; what has no place there (bytes of a file's name that are
-    not UTF-8) as backslash escapes, which JSON and YAML read back."""
+    """Write a text file completely or not at all, in UTF-8.
+
+    Bytes of a file's name that are not UTF-8 become backslash escapes, which JSON and YAML read.
+
+    Args:
+        path: the file.
+        text: its content.
+
+    Raises:
+        CannotWrite: the system refuses, or the disk is full.
+    """
     write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
 
 
 def append_text(path: Path, text: str) -> None:
-    """Add to a file that the command began.
+    """Append to a file that this command began.
+
+    Args:
+        path: the file.
+        text: what is appended, in UTF-8.
 
     Raises:
         CannotWrite: the system refuses, or the disk is full.
@@ -164,27 +176,32 @@ def append_text(path: Path, text: str) -> None:
 
 
 def _append(path: Path, content: bytes) -> None:
+    """Append bytes. Tests of faults replace this function."""
     with path.open("ab") as stream:
         stream.write(content)
 
 
 def write_sealed(path: Path, content: bytes | memoryview, *, keep: Path | None = None) -> None:
-    """Write a file whole, with a hash at its end that `read_sealed` checks. Programs that read zip
-    archives, such as torch and numpy, do not mind it.
+    """Write a file with a hash at its end, which `read_sealed` checks.
+
+    Programs that read zip archives, such as torch and numpy, ignore the hash.
 
     Args:
         path, keep: as in `write_bytes`.
-        content: what the file will hold before the hash.
+        content: content of the file before the hash.
+
+    Raises:
+        CannotWrite: the system refuses, or the disk is full.
     """
     digest = hashlib.sha256(content).hexdigest()
     write_bytes(path, content, SEAL + digest.encode() + b"\n", keep=keep)
 
 
 def read_sealed(path: Path) -> memoryview:
-    """What `write_sealed` was given.
+    """Return the content of a file of `write_sealed`, without the hash.
 
     Raises:
-        Damaged: it is not what was written, or cannot be read.
+        Damaged: the file is not as it was written, or cannot be read.
     """
     try:
         content = memoryview(path.read_bytes())
@@ -197,12 +214,12 @@ def read_sealed(path: Path) -> memoryview:
 
 
 def write_json(path: Path, content: Any, *, sealed: bool = False) -> None:
-    """Write indented JSON; NaN and infinity become null (they are not JSON).
+    """Write indented JSON; NaN and infinity become null, as JSON has no such numbers.
 
     Args:
         path: the file.
-        content: what to write.
-        sealed: add the entry `sha256`, which `read_json` checks; of an object only.
+        content: plain data.
+        sealed: whether to add the entry `sha256`, which `read_json` checks; for objects only.
     """
     content = finite(content)
     if sealed:
@@ -211,10 +228,10 @@ def write_json(path: Path, content: Any, *, sealed: bool = False) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """An object from a file, without the entry `sha256` that it may have.
+    """Read an object from a JSON file; its entry `sha256`, if there is one, is checked and removed.
 
     Raises:
-        Damaged: it is not what was written, cannot be read or holds no object.
+        Damaged: the file is not as it was written, cannot be read, or contains no object.
     """
     try:
         content = json.loads(path.read_bytes())
@@ -228,10 +245,17 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def unsealed(content: dict[str, Any], path: Path) -> dict[str, Any]:
-    """An object that was read, without the entry `sha256` that it may have.
+    """Check the entry `sha256` of an object, if there is one, and remove it.
+
+    Args:
+        content: object from a file; it is changed.
+        path: the file, for errors.
+
+    Returns:
+        The object.
 
     Raises:
-        Damaged: it is not what was written.
+        Damaged: the object is not as it was written.
     """
     seal = content.pop("sha256", None)
     if seal is not None and seal != _digest(content):
@@ -240,12 +264,12 @@ def unsealed(content: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _digest(content: dict[str, Any]) -> str:
-    """SHA-256 of an object, whatever the order of its entries."""
+    """Return the SHA-256 of an object; the order of its entries does not matter."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def finite(content: Any) -> Any:
-    """The same with NaN and infinity as None, tuples as lists and keys as text."""
+    """Return plain data with NaN and infinity as `None`, tuples as lists and keys as text."""
     if isinstance(content, dict):
         return {str(k): finite(v) for k, v in content.items()}
     if isinstance(content, (list, tuple)):
@@ -258,7 +282,7 @@ def finite(content: Any) -> Any:
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of a file."""
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):

@@ -1,9 +1,9 @@
-"""Warnings and log lines of other packages: for the log of a run, not for the user's screen.
+"""Warnings and log lines of other packages, which go to the log of a run and not to the screen.
 
-torch, ASE, e3nn, cuequivariance and others warn of their own versions, of what they deprecate and
-of what they lack. A user of Pestle can do nothing about it. In a command these lines go to the log
-file of the run, where there is one, and to the screen with `--verbose`. Python callers decide for
-themselves with `warnings` and `logging`, as with any package.
+torch, ASE, e3nn, cuequivariance and others warn about their versions, deprecated functions and
+missing extras. A user of Pestle can do nothing about these. In a command such lines go to the log
+file of the run, if there is one, and to the screen with `--verbose`. In Python, callers decide with
+`warnings` and `logging`, as with any package.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _off = False
 
 
 class _Logger(logging.Logger):
-    """A logger of another package. Many have a handler of their own for standard error, which does
-    not get their lines; files of theirs, like Parsl's log, do."""
+    """Logger of another package. Many have their own handler for standard error, which is left out
+    here. Files of theirs, like Parsl's log, are written."""
 
     def callHandlers(self, record: logging.LogRecord) -> None:
         if not _off:
@@ -38,7 +38,7 @@ class _Logger(logging.Logger):
 
 
 class _Rest(logging.Handler):
-    """Lines of loggers that were made before."""
+    """Handler for loggers that were made before `_Logger` was set."""
 
     def emit(self, record: logging.LogRecord) -> None:
         _take(record)
@@ -57,13 +57,14 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
+    """Write a warning to the log; takes the place of `warnings.showwarning`."""
     text = " ".join(str(message).split())
     detail(f"{category.__name__} of {filename}, line {lineno}: {text}")
 
 
 @contextmanager
 def off_screen() -> Iterator[None]:
-    """A block whose foreign lines do not reach the screen."""
+    """Keep lines of other packages off the screen until the block ends."""
     global _off
     root, rest = logging.getLogger(), _Rest()
     before: tuple[Any, Any] = logging.getLoggerClass(), warnings.showwarning

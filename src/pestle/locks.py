@@ -1,7 +1,8 @@
-"""One command at a time writes to a place: a lock on it, and what a killed command left there.
+"""Locks on folders and files, so that one command at a time writes to them.
 
-The operating system holds the lock and gives it back when the process ends, however it ends. The
-file of the lock only gives it a name, and says whose it is.
+The operating system holds a lock and releases it when the process ends, however it ends. The file
+of the lock gives it a name and says which process holds it. Half-written files of commands that
+were killed are removed.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ if TYPE_CHECKING:
 
 #: The file of a lock on a folder, inside it.
 FOLDER_LOCK = ".pestle.lock"
-#: Folders that Pestle makes inside an output folder: in others it looks for nothing of its own.
+#: Folders that Pestle makes in an output folder; only these are searched for temporary files.
 OWN_FOLDERS = ("model", "checkpoints", "protocols", "replay", "raw", "export")
-#: What `pestle.files` calls a file that is not complete yet.
+#: Names that `pestle.files` gives to files that are not complete yet.
 TEMPORARY = re.compile(r"\.(?P<name>.+)\.\d+\.part")
-#: File systems that know no locks answer with one of these.
+#: Errors of file systems that have no locks.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
-#: Seconds between two looks whether a lock is free.
+#: Time between two attempts to take a lock (s).
 _PAUSE = 0.2
-#: Folders that are written to under a lock → device and number of each.
+#: Folder that this process has locked → its device and inode number.
 _held: dict[Path, tuple[int, int]] = {}
 
 
@@ -50,10 +51,13 @@ class Vanished(PestleError):
 
 @contextmanager
 def locked_folder(path: Path) -> Iterator[None]:
-    """Nobody else writes to this folder until the block ends.
+    """Lock a folder until the block ends, so that no other command writes to it.
 
-    The folder is made if need be, and removed again if nothing was written to it. What a killed
-    command left half-written in it is removed.
+    The folder is made if it does not exist, and removed again if nothing was written to it.
+    Half-written files of a killed command are removed.
+
+    Args:
+        path: the folder.
 
     Raises:
         PestleError: another command holds it, or the folder cannot be made.
@@ -66,12 +70,14 @@ def locked_folder(path: Path) -> Iterator[None]:
 
 @contextmanager
 def locked_file(path: Path, *, waiting: str = "") -> Iterator[None]:
-    """Nobody else writes this file until the block ends; its folder is made if need be.
+    """Lock a file until the block ends, so that no other command writes it.
+
+    Its folder is made if it does not exist.
 
     Args:
         path: the file.
-        waiting: what another command does with it, as words. Where this is given, its end is waited
-            for.
+        waiting: what another command does with the file, in words. If it is given, this command
+            waits for the end of the other one.
 
     Raises:
         PestleError: another command holds it, or the folder cannot be made.
@@ -86,15 +92,18 @@ def locked_file(path: Path, *, waiting: str = "") -> Iterator[None]:
 
 
 def is_left_over(entry: Path) -> bool:
-    """Whether a file says nothing of what a folder holds: a lock, or half of another file."""
+    """Whether a file is a lock or a half-written file, and so no content of a folder."""
     return entry.name == FOLDER_LOCK or TEMPORARY.fullmatch(entry.name) is not None
 
 
 def require_there(path: Path) -> None:
-    """The folders under a lock that a file lies in must be those that were locked.
+    """Check that the locked folders around a file are still those that were locked.
+
+    Args:
+        path: the file.
 
     Raises:
-        Vanished: one was removed, or another one has its place.
+        Vanished: one of them was removed or replaced.
     """
     place = Path(os.path.realpath(path))
     for folder, known in list(_held.items()):
@@ -122,11 +131,11 @@ def _lock(place: Path, file: Path, waiting: str = "") -> Iterator[None]:
             finally:
                 if known is None:
                     _held.pop(folder, None)
-                # While it is still held: whoever waits for it sees that it is gone, and makes anew.
+                # Remove the file while the lock is held: a waiting command then makes a new one.
                 _remove(folder / file.name)
     finally:
         for parent in made:
-            with suppress(OSError):  # something lies in it
+            with suppress(OSError):  # it is not empty
                 parent.rmdir()
 
 
@@ -136,15 +145,19 @@ def _acquired(lock: FileLock, place: Path, waiting: str) -> Iterator[None]:
         yield
         return
     try:
-        with suppress(OSError):  # a full disk must not keep the lock from working
-            Path(lock.lock_file).write_text(_myself(), encoding="utf-8", errors="backslashreplace")
+        # The file says who holds the lock, for the message of another command.
+        command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:3]]) if sys.argv else "python"
+        since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+        holder = f"process {os.getpid()} on {socket.gethostname()} ({command}), since {since}\n"
+        with suppress(OSError):  # the lock works on a full disk, too
+            Path(lock.lock_file).write_text(holder, encoding="utf-8", errors="backslashreplace")
         yield
     finally:
         lock.release()
 
 
 def _acquire(lock: FileLock, place: Path, waiting: str) -> bool:
-    """Take a lock; whether the file system knows any."""
+    """Take a lock; return whether the file system has locks."""
     from filelock import Timeout
 
     file, told = Path(lock.lock_file), False
@@ -176,15 +189,8 @@ def _acquire(lock: FileLock, place: Path, waiting: str) -> bool:
             return False
 
 
-def _myself() -> str:
-    """Who holds a lock, for whoever meets it."""
-    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:3]]) if sys.argv else "python"
-    since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
-    return f"process {os.getpid()} on {socket.gethostname()} ({command}), since {since}\n"
-
-
 def _make(folder: Path, place: Path) -> list[Path]:
-    """Make a folder; returns those that were not there, the innermost first."""
+    """Make a folder; return the folders that did not exist before, the innermost first."""
     missing = []
     for parent in (folder, *folder.parents):
         if parent.exists():
@@ -198,12 +204,13 @@ def _make(folder: Path, place: Path) -> list[Path]:
 
 
 def _sweep(folder: Path, within: Container[str] | None = None) -> None:
-    """Remove temporary files. The holder of a lock is the only one who writes, but for folders and
-    files below with locks of their own, which are left to whoever holds those.
+    """Remove the temporary files of a locked folder, which no other command writes to.
+
+    Folders and files below with a lock of their own are left alone.
 
     Args:
-        folder: to look in.
-        within: names of folders to look in, too; `None` for all.
+        folder: the folder.
+        within: names of the folders below that are searched, too; `None` for all.
     """
     for entry in sorted(folder.iterdir()):
         if entry.is_dir() and not entry.is_symlink():
@@ -216,7 +223,7 @@ def _sweep(folder: Path, within: Container[str] | None = None) -> None:
 
 
 def lock_of_file(path: Path) -> Path:
-    """What the lock on a file is called."""
+    """Return the path of the lock on a file."""
     return path.with_name(f".{path.name}.lock")
 
 
@@ -226,7 +233,7 @@ def _remove(file: Path) -> None:
 
 
 def _identity(folder: Path) -> tuple[int, int]:
-    """Device and number of a folder; no folder has (-1, -1)."""
+    """Return device and inode number of a folder; (-1, -1) if there is no folder."""
     try:
         found = folder.stat()
     except OSError:
@@ -235,7 +242,7 @@ def _identity(folder: Path) -> tuple[int, int]:
 
 
 def is_held(file: Path) -> bool:
-    """Whether another process holds a lock; nothing is said or changed."""
+    """Whether another process holds the lock of this file."""
     from filelock import FileLock, Timeout
 
     if not file.exists():
@@ -246,6 +253,6 @@ def is_held(file: Path) -> bool:
     except (Timeout, RuntimeError):
         return True
     except OSError:
-        return False  # this file system knows no locks
+        return False  # this file system has no locks
     lock.release()
     return False

@@ -1,4 +1,4 @@
-"""Errors of predictions against labels, by group, in the units the field reports."""
+"""Errors of predictions against labels by group, in meV."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pestle.views import Table, figure
 
 #: The group of all frames.
 ALL = "all"
-#: name → unit, in the order tables show them.
+#: Name of an error → its unit, in the order of tables.
 UNITS = {
     "energy_rmse": "meV/atom",
     "energy_mae": "meV/atom",
@@ -25,13 +25,13 @@ UNITS = {
 
 
 class FrameErrors(BaseModel):
-    """Errors over some frames; `None` where no frame has the label.
+    """Errors on some frames; `None` if no frame has the label.
 
     Attributes:
-        n_frames: their number.
-        energy_rmse, energy_mae: over frames, meV/atom.
-        forces_rmse, forces_mae: over components, meV/Å.
-        stress_rmse, stress_mae: over components, meV/Å³.
+        n_frames: number of frames.
+        energy_rmse, energy_mae: RMSE and MAE of energies per atom, over frames (meV/atom).
+        forces_rmse, forces_mae: of force components (meV/Å).
+        stress_rmse, stress_mae: of stress components (meV/Å³).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,16 +46,16 @@ class FrameErrors(BaseModel):
 
     @property
     def figures(self) -> dict[str, float | None]:
-        """The errors by the names of `UNITS`, for tables that show all of them."""
+        """The errors by name, in the order of `UNITS`."""
         return {name: getattr(self, name) for name in UNITS}
 
 
 def error_table(title: str, models: Mapping[str, Mapping[str, FrameErrors]]) -> Table:
-    """Errors side by side; quantities that no frame has a label of are left out.
+    """Return a table of the errors of several models; quantities without labels are left out.
 
     Args:
-        title: of the table.
-        models: model → group → errors; the groups are the same for each model.
+        title: title of the table.
+        models: model → group → errors; all models have the same groups.
     """
     shown = [
         name
@@ -76,11 +76,11 @@ def error_table(title: str, models: Mapping[str, Mapping[str, FrameErrors]]) -> 
 def compact_error_table(
     sets: Mapping[str, Mapping[str, Mapping[str, FrameErrors]]], *, groups: bool = False
 ) -> Table:
-    """RMSEs on several sets in one table, `before → after` in a cell.
+    """Return a table of RMSEs on several sets; a cell is `before → after`.
 
     Args:
-        sets: set → two models, that before first → group → errors.
-        groups: whether every group of a set gets a row, where a set has several.
+        sets: set → two models, the one before training first → group → errors.
+        groups: whether a set with several groups gets a row for each of them.
     """
     pairs = {name: tuple(models.values()) for name, models in sets.items()}
     shown = [
@@ -106,7 +106,7 @@ def compact_error_table(
 
 
 def _rmse_mae(parts: list[np.ndarray]) -> tuple[float | None, float | None]:
-    """RMSE and MAE in thousandths over all entries; `None` without any."""
+    """Return RMSE and MAE of all entries, times 1000 (eV to meV); `None` without entries."""
     if not parts:
         return None, None
     values = 1e3 * np.concatenate([np.ravel(p) for p in parts])
@@ -114,11 +114,12 @@ def _rmse_mae(parts: list[np.ndarray]) -> tuple[float | None, float | None]:
 
 
 def frame_errors(frames: Sequence[Frame], predictions: Sequence[FramePrediction]) -> FrameErrors:
-    """Errors over some frames, energies per atom.
+    """Return the errors of predictions; errors of energies are per atom.
 
     Args:
-        frames: with labels.
-        predictions: of each of them.
+        frames: the labelled frames; energies in eV, forces [n_atoms, 3] in eV/Å, stress [3, 3] in
+            eV/Å³.
+        predictions: the prediction for each frame, in the same units.
     """
     energy, forces, stress = [], [], []
     for frame, prediction in zip(frames, predictions, strict=True):
@@ -145,7 +146,14 @@ def frame_errors(frames: Sequence[Frame], predictions: Sequence[FramePrediction]
 def errors_by_group(
     frames: Sequence[Frame], predictions: Sequence[FramePrediction]
 ) -> dict[str, FrameErrors]:
-    """`all` and every `config_type`, in order of first appearance, → errors."""
+    """Return the errors by group: `all`, then each `config_type` in the order of appearance.
+
+    Args:
+        frames, predictions: as in `frame_errors`.
+
+    Returns:
+        Group → its errors.
+    """
     groups: dict[str, list[int]] = {ALL: list(range(len(frames)))}
     for k, frame in enumerate(frames):
         # A config_type that is called "all" must not hide the total.

@@ -1,4 +1,4 @@
-"""How Pestle speaks while it works: lines, and one line of progress with the time left.
+"""Output while Pestle works: lines of text, and one line of progress with the remaining time.
 
 Everything goes to standard error, so that a table or JSON on standard output stays clean. Lines
 have a level of `logging`: details (DEBUG), what is usually shown (INFO), warnings, and the end of a
@@ -10,6 +10,7 @@ file of a run gets every line, whatever is shown.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -34,12 +35,12 @@ console = Console(stderr=True, highlight=False)
 
 #: Level of the lines that end a run.
 ENDING = logging.WARNING + 5
-#: Without a terminal, a stage that is over within so many seconds is not worth a line.
+#: Without a terminal, a stage gets a line only if it takes longer than this (s).
 WORTH_A_LINE = 1.5
-#: Least number of seconds between two lines of progress where there is no terminal, and that for
-#: work that is a part of other work, which has said its name.
+#: Least time between two lines of progress without a terminal (s); the second number is for work
+#: that is a part of other work, which has already printed its name.
 LINES_APART, PARTS_APART = 4.0, 15.0
-#: Largest number of seconds between two lines of progress.
+#: Largest time between two lines of progress (s).
 LINE_AT_LATEST = 600.0
 
 
@@ -55,7 +56,7 @@ class _Screen(logging.Handler):
         console.print(record.getMessage(), markup=False, soft_wrap=True)
 
     def begin(self) -> None:
-        """Count silence from now on: a command begins."""
+        """Start to measure the silence; called when a command begins."""
         self._printed = time.monotonic()
 
     @property
@@ -74,7 +75,7 @@ if logger.level == logging.NOTSET:
 
 
 class Recorder:
-    """Takes every line of a piece of work; keeps those that come before the log file is open."""
+    """Receives every line of a piece of work; lines are kept until the log file is open."""
 
     def __init__(self) -> None:
         self._kept: list[logging.LogRecord] = []
@@ -88,8 +89,11 @@ class Recorder:
             self._file.handle(record)
 
     def write_to(self, file: logging.Handler) -> None:
-        """Write what was kept, and from now on every line at once; the file is closed at the end of
-        `recording`."""
+        """Write the kept lines, and from now on every line at once.
+
+        Args:
+            file: handler of the log file; it is closed at the end of `recording`.
+        """
         self._file = file
         while self._kept:
             file.handle(self._kept.pop(0))
@@ -100,17 +104,17 @@ class Recorder:
             self._file.close()
 
 
-#: Whether only progress and warnings are shown: of a piece of work that another speaks for.
+#: Whether only progress and warnings are shown, as other work prints the lines for this one.
 _brief: ContextVar[bool] = ContextVar("brief", default=False)
-#: Pieces of work that are going on, each a part of the one before it.
+#: Number of nested pieces of work at present.
 _depth: ContextVar[int] = ContextVar("depth", default=0)
-#: Of this thread.
+#: Recorders of this thread.
 _recorders: ContextVar[tuple[Recorder, ...]] = ContextVar("recorders", default=())
 
 
 @contextmanager
 def recording() -> Iterator[Recorder]:
-    """A block whose lines go to a log file, once there is one."""
+    """Send the lines of a block to a log file, once it is open."""
     recorder = Recorder()
     token = _recorders.set((*_recorders.get(), recorder))
     try:
@@ -122,7 +126,7 @@ def recording() -> Iterator[Recorder]:
 
 @contextmanager
 def briefly() -> Iterator[None]:
-    """A block that shows its warnings and its progress; what it says is for the log."""
+    """Show only warnings and progress of a block; its other lines go to the log."""
     token = _brief.set(True)
     try:
         yield
@@ -131,7 +135,12 @@ def briefly() -> Iterator[None]:
 
 
 def record(level: int, text: str) -> None:
-    """Write a line to the log files alone."""
+    """Write a line to the log files only.
+
+    Args:
+        level: level of `logging`.
+        text: the line.
+    """
     for recorder in _recorders.get():
         recorder.take(logging.LogRecord("pestle", level, "", 0, text, None, None))
 
@@ -142,28 +151,28 @@ def _tell(level: int, text: str) -> None:
 
 
 def say(text: str = "") -> None:
-    """A line for the user."""
+    """Print a line for the user."""
     _tell(logging.DEBUG if _brief.get() else logging.INFO, text)
 
 
 def show(text: str) -> None:
-    """A line for the screen, in place of details that the log holds and `--verbose` shows."""
+    """Print a line that replaces details; the details are in the log and shown with `--verbose`."""
     if not (_brief.get() or logger.isEnabledFor(logging.DEBUG)):
         logger.info("%s", text)
 
 
 def detail(text: str = "") -> None:
-    """A line for the log, and for a user who asked for everything."""
+    """Write a line to the log; it is shown with `--verbose`."""
     _tell(logging.DEBUG, text)
 
 
 def warn(text: str) -> None:
-    """A warning, which is also shown with `--quiet`."""
+    """Print a warning; it is shown with `--quiet`, too."""
     _tell(logging.WARNING, f"warning: {text}")
 
 
 def conclude(text: str) -> None:
-    """A line of the end of a run, which is also shown with `--quiet`."""
+    """Print a line of the end of a run; it is shown with `--quiet`, too."""
     _tell(logging.DEBUG if _brief.get() else ENDING, text)
 
 
@@ -171,11 +180,12 @@ class Task:
     """One piece of work.
 
     Args:
-        title: what is done.
-        total: its length; `None` where it is not known.
-        done: how much of it is there already.
-        lines: how many lines it may take where there is no terminal.
-        part: whether it is a part of other work, which has said its name.
+        title: name of the work.
+        total: number of steps; `None` if it is not known.
+        done: number of steps that are done already.
+        lines: largest number of lines of progress without a terminal.
+        part: whether it is a part of other work, which has already printed its name.
+        at_once: whether its name is printed at once, because nothing can be while it lasts.
     """
 
     def __init__(
@@ -185,9 +195,10 @@ class Task:
         done: int = 0,
         lines: int = 4,
         part: bool = False,
+        at_once: bool = False,
     ) -> None:
         self.title, self.total, self.done, self.note = title, total, done, ""
-        self._first, self._lines, self._part = done, lines, part
+        self._first, self._lines, self._part, self._at_once = done, lines, part, at_once
         self._apart = PARTS_APART if part else LINES_APART
         self._started = time.monotonic()
         self._due = False
@@ -195,7 +206,12 @@ class Task:
         self._over = threading.Event()
 
     def to(self, done: int, note: str = "") -> None:
-        """Say how far the work is."""
+        """Show the progress.
+
+        Args:
+            done: number of steps that are done.
+            note: text at the end of the line.
+        """
         before, self.done, self.note = self.done, done, note
         _line.update(self)
         total = self.total or 1
@@ -208,17 +224,19 @@ class Task:
                 logger.info("%s", self._text())
 
     def begin(self) -> None:
-        """Say the name: at once to the log, and on a terminal; else where it takes longer."""
+        """Print the name: at once to log and terminal, otherwise only if the work takes longer."""
         record(logging.DEBUG, self.title)
         if console.is_terminal and logger.isEnabledFor(logging.INFO):
             _line.add(self)
         elif logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s", self.title)
+        elif self._at_once:
+            logger.info("%s", self._text())
         elif logger.isEnabledFor(logging.INFO):
             self._say_name()
 
     def end(self) -> None:
-        """The work is over."""
+        """End the work."""
         self._over.set()
         if self._timer is not None:
             self._timer.cancel()
@@ -249,7 +267,7 @@ class Task:
 
 
 class _WithLength(ProgressColumn):
-    """A column that is empty for work of unknown length, or else the other way round."""
+    """A column that is shown only for work of known length, or only for work of unknown length."""
 
     def __init__(self, column: ProgressColumn, *, known: bool = True) -> None:
         self._column, self._known = column, known
@@ -260,8 +278,7 @@ class _WithLength(ProgressColumn):
 
 
 class _Line:
-    """The one line at the bottom of a terminal: of several pieces of work, which are parts of each
-    other, the innermost."""
+    """The line of progress at the bottom of a terminal; of nested work it shows the innermost."""
 
     def __init__(self) -> None:
         self._bar: Progress | None = None
@@ -315,17 +332,23 @@ _line = _Line()
 
 
 @contextmanager
-def progress(title: str, total: int | None, done: int = 0, *, lines: int = 4) -> Iterator[Task]:
-    """A block of work whose length is known, or `None`.
+def progress(
+    title: str, total: int | None, done: int = 0, *, lines: int = 4, at_once: bool = False
+) -> Iterator[Task]:
+    """Show the progress of a block of work.
 
     Args:
-        title: what is done.
-        total: how many pieces of it there are.
-        done: how many are there already.
-        lines: how many lines of progress it may take where there is no terminal.
+        title: name of the work.
+        total: number of steps; `None` if it is not known.
+        done: number of steps that are done already.
+        lines: largest number of lines of progress without a terminal.
+        at_once: whether its name is printed at once, because nothing can be while it lasts.
+
+    Yields:
+        The work; its method `to` shows the progress.
     """
     depth = _depth.get()
-    task = Task(title, total, done, lines, part=depth > 0)
+    task = Task(title, total, done, lines, part=depth > 0, at_once=at_once)
     token = _depth.set(depth + 1)
     task.begin()
     try:
@@ -337,13 +360,24 @@ def progress(title: str, total: int | None, done: int = 0, *, lines: int = 4) ->
 
 @contextmanager
 def stage(title: str) -> Iterator[None]:
-    """A block of work of unknown length that can take longer than two seconds."""
+    """Show that a block of unknown length is at work; for blocks of more than two seconds."""
     with progress(title, None):
         yield
 
 
+@contextmanager
+def loading_torch() -> Iterator[None]:
+    """The imports of a command that needs PyTorch: seconds in which no other thread can speak."""
+    with progress("loading PyTorch", None, at_once="torch" not in sys.modules):
+        yield
+
+
 def duration(seconds: float) -> str:
-    """`95` → "1m 35s"."""
+    """Format a time, such as `1m 35s` for 95.
+
+    Args:
+        seconds: the time (s).
+    """
     seconds = round(seconds)
     if seconds < 60:
         return f"{seconds}s"

@@ -1,4 +1,4 @@
-"""How results show themselves: a line in Python, tables on a terminal and in a notebook."""
+"""Views of results: tables on a terminal and in a notebook."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from rich.table import Table as RichTable
 
 
 def figure(value: float | None, digits: int = 4) -> str:
-    """A figure with so many significant digits; an em dash for none."""
+    """Format a number for a table; an em dash if there is none.
+
+    Args:
+        value: the number, in the unit of its column.
+        digits: number of significant digits.
+    """
     if value is None or value != value:
         return "—"
     return f"{value:.{digits}g}" if abs(value) < 1e5 else f"{value:,.0f}"
@@ -21,10 +26,10 @@ class Table:
     """A table of text.
 
     Attributes:
-        title: above it.
-        headings: of the columns; a line break stands before a unit.
-        rows: as many cells each as there are headings.
-        figures: how many columns, counted from the right, hold figures.
+        title: text above the table.
+        headings: heading of each column; a line break stands before the unit.
+        rows: cells of each row, as many as there are headings.
+        figures: number of columns with numbers, counted from the right.
     """
 
     title: str
@@ -33,7 +38,7 @@ class Table:
     figures: int = 0
 
     def rich(self) -> RichTable:
-        """The table for a terminal."""
+        """Return the table for a terminal."""
         table = RichTable(title=self.title or None, title_justify="left")
         for heading, right in zip(self.headings, self._right, strict=True):
             table.add_column(heading, justify="right" if right else "left")
@@ -42,7 +47,7 @@ class Table:
         return table
 
     def html(self) -> str:
-        """The table for a notebook; everything in it is escaped."""
+        """Return the table as HTML for a notebook; all texts are escaped."""
         align = ["right" if right else "left" for right in self._right]
         head = _row("th", [h.replace("\n", " ") for h in self.headings], align)
         body = "".join(_row("td", row, align) for row in self.rows)
@@ -69,15 +74,15 @@ class Shown:
     """A result that a notebook shows as text, tables and a picture."""
 
     def lines(self) -> list[str]:
-        """What stands above the tables, a paragraph each; the first is the headline."""
+        """Return the paragraphs above the tables; the first one is the headline."""
         raise NotImplementedError
 
     def tables(self) -> list[Table]:
-        """The tables, the most important first."""
+        """Return the tables, the most important one first."""
         return []
 
     def picture(self) -> str:
-        """An SVG below the tables; empty where there is none."""
+        """Return an SVG for below the tables; empty if there is none."""
         return ""
 
     def _repr_html_(self) -> str:

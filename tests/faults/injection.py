@@ -180,6 +180,6 @@ def quick_ends(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("pestle.jobs.finetune.preparation.load_foundation", load)
     patch.setattr("pestle.foundations.mace.exporting.compiled", clone)
     patch.setattr(
-        "pestle.jobs.finetune.job.write_report",
+        "pestle.jobs.finetune.train_and_judge.write_report",
         lambda folder: files.write_text(folder / "report.html", "<!doctype html>"),
     )

@@ -28,7 +28,7 @@ from pestle.checksums import SUMS, require_sum
 from pestle.errors import PestleError
 from pestle.files import Damaged, DiskFull, read_json
 from pestle.jobs.finetune.resuming import resume_settings
-from pestle.jobs.probe import RESULTS
+from pestle.jobs.protocol_run import RESULTS
 from pestle.jobs.report import report
 from pestle.structures.frame import Frame
 

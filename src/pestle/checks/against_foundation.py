@@ -26,6 +26,7 @@ from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import KnownPredictions, predict_frames
 from pestle.progress import progress
 from pestle.structures.frame import Frame, composition_matrix, elements_of, is_labelled
+from pestle.wording import number
 
 # Smaller gaps (eV/atom) may come from errors of the foundation that differ between phases.
 MIN_GAP = 0.08
@@ -154,8 +155,8 @@ def _force_outliers(compared: Predicted) -> list[CheckFinding]:
             "warning",
             "force-outliers",
             f"{count_of(frames, len(rows))} have forces that the foundation misses by more than "
-            f"{OUTLIER_FORCE_RATIO:g} times the median error of {typical:.3g} eV/Å; furthest: "
-            f"{error[far[0]]:.3g} eV/Å in {frames[0].where}",
+            f"{OUTLIER_FORCE_RATIO:g} times the median error of {number(typical)} eV/Å; furthest: "
+            f"{number(float(error[far[0]]))} eV/Å in {frames[0].where}",
             frames,
             fix="Look at these calculations, and at the structures.",
         )

@@ -77,6 +77,33 @@ def unexplained_offsets(
     return offset, component
 
 
+def steps_between(
+    frames: Sequence[Frame], one: Sequence[int], other: Sequence[int], *, count: int
+) -> np.ndarray:
+    """Return what the forces leave unexplained on the shortest steps from one group to another.
+
+    Each frame is the end of one step at most, so that no single frame decides.
+
+    Args:
+        frames: frames of the same atoms with energy and forces.
+        one, other: indices of the groups.
+        count: largest number of steps.
+
+    Returns:
+        [n_steps] eV/atom.
+    """
+    sides = [np.array([comparable(frames[k]) for k in group]) for group in (one, other)]
+    distance = cdist(*sides)
+    found: list[float] = []
+    while len(found) < count and np.isfinite(distance).any():
+        i, j = np.unravel_index(distance.argmin(), distance.shape)
+        distance[i, :], distance[:, j] = np.inf, np.inf
+        jump, length = _jump(frames[one[int(i)]], frames[other[int(j)]])
+        if length <= MAX_DISPLACEMENT:
+            found.append(jump)
+    return np.array(found)
+
+
 def _jump(a: Frame, b: Frame) -> tuple[float, float]:
     """((E_b − E_a − work)/n in eV/atom, length of the step in Å: infinite where there is none)."""
     step = step_between(a, b)

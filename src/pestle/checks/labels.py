@@ -9,6 +9,7 @@ import numpy as np
 from pestle.checks.report import CheckFinding, count_of, finding
 from pestle.checks.unread import options_for
 from pestle.structures.frame import Frame
+from pestle.wording import counted
 
 # Net force: forces of a converged calculation sum to zero but for grid noise. It counts when
 # the error it means for each atom, |ΣF|/n, is above this many eV/Å (molecules, and periodic frames,
@@ -54,7 +55,8 @@ def label_findings(splits: Mapping[str, Sequence[Frame]]) -> list[CheckFinding]:
                 finding(
                     "note",
                     "few-frames",
-                    f"only {len(body)} frames{where} beside isolated atoms: errors measured with "
+                    f"only {counted(len(body), 'frame')}{where} beside isolated atoms: "
+                    "errors measured with "
                     "them are uncertain",
                     fix="A few tens of decorrelated frames are the least to fine-tune on.",
                 )

@@ -12,6 +12,7 @@ from pestle.structures.copies import fingerprint
 from pestle.structures.frame import Frame
 from pestle.structures.neighbours import neighbours
 from pestle.structures.pairs import bonded_pairs
+from pestle.wording import number
 
 # Energies of one value, to the last digit. Rounded energies can meet by chance in pairs; not in
 # this many frames, nor in this share of all.
@@ -71,7 +72,8 @@ def _alike(frames: Sequence[Frame]) -> list[CheckFinding]:
             finding(
                 "error",
                 "alike-energies",
-                f"the energy is {energy:.10g} to the last digit in {len(group)} of {len(frames)} "
+                f"the energy is {number(energy, 10)} to the last digit in {len(group)} of "
+                f"{len(frames)} "
                 f"{what}: a constant, not a label",
                 group,
                 fix=f"Give the energy of each structure, and {_REMOVE}.",

@@ -66,13 +66,17 @@ def reference_findings(
         )
     null = null_space_of(composition_matrix(frames, elements), elements)
     if not null.is_full_rank:
-        settled = "the E0s that were given" if given else "the isolated atoms"
+        settled = "the E0s that were given" if given else "isolated atoms"
         found.append(
             finding(
                 "warning" if missing else "note",
                 "composition-rank",
-                f"{null.sentence()} (rank {null.rank} of {len(elements)})"
-                + ("" if missing else f"; {settled} settle what the frames leave open"),
+                (
+                    null.sentence()
+                    if missing
+                    else f"{settled} settle the E0s that the compositions alone leave open"
+                )
+                + f" (rank {null.rank} of {len(elements)})",
                 fix=""
                 if not missing
                 else "Give isolated atoms, or frames of other compositions; until then the split "

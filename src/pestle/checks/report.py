@@ -52,7 +52,8 @@ class AgainstFoundation:
         covered, not_covered: elements of the data that it knows, and those that it does not.
         offset: symbol → eV that was added for each atom, so that energies of another level of
             theory can be compared; empty where nothing could be compared.
-        offset_undetermined: elements of which the compositions determine sums only.
+        offset_undetermined: elements of which the compositions determine sums only, and
+            no isolated atom more.
         errors: `all` and every config_type → errors less that offset, without isolated atoms; empty
             where the checks found errors in the data.
     """
@@ -107,7 +108,8 @@ class CheckReport(Shown):
     def lines(self) -> list[str]:
         """The counts of frames and findings."""
         frames = ", ".join(
-            f"{summary['n_frames']} {split}" for split, summary in self.summary["splits"].items()
+            f"{summary['n_frames'] - summary['n_isolated_atoms']} {split}"
+            for split, summary in self.summary["splits"].items()
         )
         counts = {"error": self.errors, "warning": self.warnings, "note": self.notes}
         words = [f"{len(found)} {word}{'s' * (len(found) != 1)}" for word, found in counts.items()]

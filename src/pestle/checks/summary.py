@@ -54,7 +54,7 @@ def _split_summary(frames: Sequence[Frame], pairs: Mapping[int, Pairs]) -> dict[
             "forces": sum(f.forces is not None for f in frames),
             "stress": sum(f.stress is not None for f in frames),
         },
-        "periodicity": dict(Counter(f"{int(np.sum(f.atoms.pbc))}D" for f in frames)),
+        "periodicity": dict(Counter(_periodicity(f) for f in frames)),
         "ranges": _ranges(body, pairs),
         "isolated_atoms": dict(sorted(atoms.items())),
     }
@@ -62,6 +62,10 @@ def _split_summary(frames: Sequence[Frame], pairs: Mapping[int, Pairs]) -> dict[
 
 def _symbol(z: int) -> str:
     return chemical_symbols[z] if 0 <= z < len(chemical_symbols) else f"Z={z}"
+
+
+def _periodicity(frame: Frame) -> str:
+    return f"{int(np.sum(frame.atoms.pbc))}D"
 
 
 def _spread(values: Sequence[float]) -> dict[str, float] | None:

@@ -16,6 +16,7 @@ from pestle.structures.readers.lammps import FORCES
 from pestle.structures.readers.notes import Notes, note_lines
 from pestle.structures.two_energies import SMEARING_LIMIT
 from pestle.structures.unread import Unread
+from pestle.wording import counted
 
 #: Kind of numbers → (the option that reads them, on what condition).
 _OPTIONS = {
@@ -73,7 +74,7 @@ def _named(
     label = {"gradients": "forces", "virials": "stress", "per-atom energy": "energy"}.get(
         kind, kind
     )
-    there = f"'{key}' ({_PLACES[place]}, {len(having)} frames) was not read"
+    there = f"'{key}' ({_PLACES[place]}, {counted(len(having), 'frame')}) was not read"
     if label in _OPTIONS and lacking:
         there += f": {len(lacking)} of these frames have no {label}"
     elif label in _OPTIONS:

@@ -55,11 +55,11 @@ app.command("replay")(replay.command)
 app.add_typer(study.app, name="study")
 
 
-#: Of `gc.set_threshold`; Python begins with 700, 10, 10.
+#: Arguments of `gc.set_threshold`; Python starts with 700, 10, 10.
 GARBAGE_THRESHOLDS = (10_000, 20, 50)
 #: Exit code of a command that was interrupted.
 INTERRUPTED = 130
-#: Commands that keep what they have calculated, and go on from it when typed again.
+#: Commands that keep what they have calculated and continue from it when they are typed again.
 RESUMING = ("probe", "qualify", "label", "study")
 
 
@@ -81,18 +81,26 @@ def _options(
 
 
 def fail(text: str, code: int) -> int:
-    """One clear line on standard error."""
+    """Print an error as one line on standard error.
+
+    Args:
+        text: what went wrong.
+        code: exit code of the command.
+
+    Returns:
+        The same code.
+    """
     typer.echo(f"error: {text}", err=True)
     return code
 
 
 def main() -> None:
     """Run a command. Exit codes: 0 success, 2 a user's mistake, 1 a failure, 130 interrupted."""
-    # Modules and networks are millions of objects that stay. Python's search for cyclic garbage
-    # would go through them often, and once more at the end: seconds of a short run.
+    # Modules and networks are millions of objects that are never freed. Python's search for cyclic
+    # garbage would scan them often, and again at the end: this takes seconds of a short run.
     gc.set_threshold(*GARBAGE_THRESHOLDS)
     for stream in (sys.stdout, sys.stderr):
-        # Å goes out as UTF-8 also where the locale knows only ASCII, names of files as they are.
+        # Å is written as UTF-8 even if the locale is ASCII; file names keep their bytes.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="surrogateescape")
     from pestle.foreign import off_screen
@@ -104,6 +112,7 @@ def main() -> None:
 
 
 def _run() -> int:
+    """Run the command that was typed and return its exit code."""
     try:
         result = app(one_each(sys.argv[1:]), standalone_mode=False)
     except PestleError as error:
@@ -113,7 +122,7 @@ def _run() -> int:
         return INTERRUPTED
     except KeyboardInterrupt:
         return fail("interrupted", INTERRUPTED)
-    except BrokenPipeError:  # whoever reads the output has seen enough
+    except BrokenPipeError:  # the program that reads the output has ended, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except OSError as error:
@@ -123,24 +132,19 @@ def _run() -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             typer.echo(error.format_message())  # type: ignore[attr-defined]
             return 2
-        # Usage errors of the parser, whichever click it comes with.
+        # A usage error of the parser; its class depends on the version of click.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             return fail(" ".join(error.format_message().split()), int(error.exit_code))
         if type(error).__name__ == "Abort":
             return fail("interrupted", INTERRUPTED)
-        if _is_out_of_memory(error):
-            return fail(" ".join(str(error).split()), 1)
+        # Most commands report missing memory in more detail before this place.
+        if "torch" in sys.modules:
+            from pestle.foundations.devices import is_out_of_memory
+
+            if is_out_of_memory(error):
+                return fail(" ".join(str(error).split()), 1)
         raise
-    if result == INTERRUPTED:  # typer makes this of a KeyboardInterrupt
+    if result == INTERRUPTED:  # typer returns this code for a KeyboardInterrupt
         goes_on = any(name in sys.argv[1:2] for name in RESUMING)
         return fail("interrupted" + "; the same command goes on" * goes_on, INTERRUPTED)
     return result if isinstance(result, int) else 0
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Whether torch found no memory outside the places that say more about it."""
-    if "torch" not in sys.modules:
-        return False
-    from pestle.foundations.devices import is_out_of_memory
-
-    return is_out_of_memory(error)

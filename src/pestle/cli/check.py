@@ -34,15 +34,15 @@ def command(
     virials_key: VirialsKey = None,
     select: Select = None,
     dispersion: Annotated[
-        str, typer.Option(help="Whether the labels hold dispersion: included, none or unknown.")
+        str, typer.Option(help="Whether the labels include dispersion: included, none or unknown.")
     ] = "unknown",
     subtract_dispersion: SubtractDispersion = None,
     as_json: Json = False,
 ) -> None:
-    """Say what is in the data, what is wrong with it, and what it implies."""
-    from pestle.progress import stage
+    """Check the data: what it contains, what is wrong with it, and what follows for a run."""
+    from pestle.progress import loading_torch
 
-    with stage("starting"):
+    with loading_torch():
         from pestle.cli.output import print_json
         from pestle.jobs.check import check
         from pestle.structures.reading import LabelKeys

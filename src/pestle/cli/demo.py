@@ -16,10 +16,10 @@ def command(
     ),
     as_json: Json = False,
 ) -> None:
-    """The whole way in minutes, offline: fine-tune, judge, report, on embedded real data."""
-    from pestle.progress import stage
+    """Fine-tune, judge and report on embedded real data, in minutes and offline."""
+    from pestle.progress import loading_torch
 
-    with stage("starting"):
+    with loading_torch():
         from pestle.cli.output import print_json
         from pestle.cli.verdict import print_verdict
         from pestle.demo.run import run_demo

@@ -6,14 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pestle.cli.options import (
-    EnergyKey,
-    FoundationOption,
-    Head,
-    Json,
-    Select,
-    Trust,
-)
+from pestle.cli.options import EnergyKey, FoundationOption, Head, Json, Select, Trust
 
 
 def command(
@@ -25,7 +18,7 @@ def command(
             "--method",
             "-m",
             help="auto, isolated, reestimate, average, foundation, a table {1:-13.6,8:-2043.9} or "
-            "{H: -13.6, O: -2043.9}, or a file of JSON or YAML that holds one.",
+            "{H: -13.6, O: -2043.9} in eV, or a JSON or YAML file with such a table.",
         ),
     ] = "auto",
     head: Head = None,
@@ -34,10 +27,10 @@ def command(
     select: Select = None,
     as_json: Json = False,
 ) -> None:
-    """Atomic reference energies of the data, with diagnostics, and all methods side by side."""
-    from pestle.progress import stage
+    """Find atomic reference energies (E0s) of the data and compare the methods for it."""
+    from pestle.progress import loading_torch
 
-    with stage("starting"):
+    with loading_torch():
         from pestle.cli.output import print_json
         from pestle.jobs.e0 import e0
         from pestle.structures.reading import LabelKeys

@@ -48,10 +48,10 @@ def command(
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Errors of a model on labelled structures, by config_type."""
-    from pestle.progress import stage
+    """Calculate the errors of a model on labelled structures, by config_type."""
+    from pestle.progress import loading_torch
 
-    with stage("starting"):
+    with loading_torch():
         from pestle.cli.output import print_json, print_table
         from pestle.jobs.evaluate import evaluate
         from pestle.structures.reading import LabelKeys

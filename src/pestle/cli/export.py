@@ -22,9 +22,9 @@ def command(
         str,
         typer.Option(
             "--to",
-            help="ase (the file of the architecture's own calculator: .model for MACECalculator, "
-            ".nqx for Nequix), lammps (all files for it: of a MACE model ML-IAP and TorchScript), "
-            "or one of these, lammps-FORMAT.",
+            help="ase (the file for the architecture's own calculator: .model for MACECalculator, "
+            ".nqx for Nequix), lammps (all files for LAMMPS: ML-IAP and TorchScript for a MACE "
+            "model), or lammps-FORMAT for one of these.",
         ),
     ],
     foundation: FoundationOption = None,
@@ -39,8 +39,8 @@ def command(
     dispersion: Annotated[
         str | None,
         typer.Option(
-            help="Functional whose D3 correction belongs to the model (pbe; pbe-d3(zero)), or "
-            "removed: what was taken from its training labels."
+            help="Functional of the D3 correction to add to the model (pbe; pbe-d3(zero)), or "
+            "removed: the correction that was taken from its training labels."
         ),
     ] = None,
     trust: Trust = False,
@@ -49,16 +49,16 @@ def command(
         typer.Option(
             "-o",
             "--out",
-            help="Folder to write to, or a file that ends like the format; by default the folder "
-            "export beside the model.",
+            help="Folder to write to, or a file with the ending of the format; by default the "
+            "folder export beside the model.",
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a model as the files that ASE and LAMMPS load; nothing is overwritten."""
-    from pestle.progress import stage
+    """Write a model as files for ASE or LAMMPS; nothing is overwritten."""
+    from pestle.progress import loading_torch
 
-    with stage("starting"):
+    with loading_torch():
         from pestle.cli.output import print_json
         from pestle.jobs.export import export
 

@@ -29,7 +29,7 @@ from pestle.cli.options import (
 if TYPE_CHECKING:
     from pestle.settings.run import RunSettings
 
-#: Below the options of `--help`. The mark in front keeps its lines as they are.
+#: Text below the options of `--help`. The mark in front keeps the line breaks.
 METHODS_IN_WORDS = "\b\nMethods:\n" + "\n".join(
     textwrap.fill(f"  {name:18}{words}", 78, subsequent_indent=" " * 20)
     for name, words in IN_WORDS.items()
@@ -77,15 +77,15 @@ def command(
         typer.Option(
             "--seeds",
             min=1,
-            help="Train this many members, from --seed on, in OUT/seed-0, OUT/seed-1, …; "
-            "typed again, it goes on.",
+            help="Train this many members, the first with --seed, in OUT/seed-0, OUT/seed-1, …; "
+            "typed again, the command continues.",
         ),
     ] = None,
     parent: Annotated[
         str | None,
         typer.Option(
             "--continue",
-            help="Run to continue: train on its frames and those of --data, from its model.",
+            help="Run to continue: start from its model, train on its frames and those of --data.",
         ),
     ] = None,
     out: Annotated[
@@ -101,14 +101,14 @@ def command(
     ] = None,
     trust: Trust = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in the run folder.")
+        bool, typer.Option("--resume", help="Continue the stopped run in the run folder.")
     ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
             "--dry-run",
-            help="Do everything up to the first update and print the plan; writes no run folder; "
-            "keeps pseudolabels it had to make.",
+            help="Do everything up to the first update and print the plan. Writes no run folder; "
+            "pseudolabels that had to be made are kept.",
         ),
     ] = False,
     as_json: Json = False,
@@ -171,9 +171,9 @@ def command(
     else:
         settings: RunSettings = build(tree, asked, where=str(run_file) if run_file else "settings")
 
-    from pestle.progress import logger, say, stage
+    from pestle.progress import loading_torch, logger, say
 
-    with stage("starting"):
+    with loading_torch():
         from pestle.jobs.finetune.job import finetune
         from pestle.jobs.finetune.plan import plan_lines, short_plan
         from pestle.jobs.finetune.resuming import resume_settings

@@ -1,4 +1,4 @@
-"""Several runs as tables on a terminal."""
+"""Tables of several runs on a terminal."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from pestle.cli.output import print_table, width
 from pestle.records.gathered import Column, Gathered, Row
 from pestle.reports.gathering.shown import Block, blocks_of, text_of
 
-#: Letters that rich draws around a cell.
+#: Characters that rich draws around a cell.
 _FRAME = 3
-#: Level of a finding → how it looks.
+#: Level of a finding → its style.
 _STYLES = {"fail": "red", "concern": "yellow", "incomplete": "dim", "pass": "green"}
 
 
 def print_gathered(gathered: Gathered) -> None:
-    """Print the table, block by block, then what must be known of it."""
+    """Print the table of several runs, block by block, then its notes.
+
+    Args:
+        gathered: the runs with their figures; the units are in the headings.
+    """
     for block in blocks_of(gathered):
         for table in _tables(block):
             print_table(table)
@@ -26,7 +30,7 @@ def print_gathered(gathered: Gathered) -> None:
 
 
 def _tables(block: Block) -> list[Table]:
-    """A table of the block; several with the rows' names again where it is too wide."""
+    """Return a block as a table, or as several with repeated row names if it is too wide."""
     heads: list[tuple[str, str]] = []
     cells: list[list[Text]] = []
     for heading, texts in block.lead.items():
@@ -42,7 +46,8 @@ def _tables(block: Block) -> list[Table]:
     for (heading, unit), column in zip(heads, cells, strict=True):
         longest = max(map(len, [*heading.split(), unit, *map(str, column)])) + _FRAME
         if not tables or longest > left:
-            tables.append(_begun(block.title if not tables else f"{block.title}, continued"))
+            title = block.title if not tables else f"{block.title}, continued"
+            tables.append(Table("", title=title, title_justify="left"))
             left = width() - first
         tables[-1].add_column(f"{heading}\n{unit}" if unit else heading, justify="right")
         left -= longest
@@ -55,18 +60,12 @@ def _tables(block: Block) -> list[Table]:
     return tables
 
 
-def _begun(title: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    table.add_column("")
-    return table
-
-
 def _cell(row: Row, column: Column) -> Text:
-    """A cell; foundations, which runs are compared with, stand back."""
+    """Return a cell with its style; foundations are dim, because runs are compared with them."""
     text = Text(text_of(row, column), style="dim" if row.kind == "foundation" else "")
     cell = row.cells.get(column.key)
     if cell is not None and cell.best:
-        text = Text(f"* {text}", style="bold")  # a log has no bold letters
+        text = Text(f"* {text}", style="bold")  # the star is for logs, which have no bold letters
     if cell is not None and cell.level is not None:
         text.stylize(_STYLES[cell.level])
     return text

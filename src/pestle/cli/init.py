@@ -17,7 +17,7 @@ def command(
     trust: Trust = False,
     out: Annotated[Path, typer.Option("-o", "--out", help="File to write.")] = Path("run.yaml"),
 ) -> None:
-    """Write a commented run file with every setting, for the data at hand."""
+    """Write a commented run file with every setting for your data."""
     from pestle.adaptation import IN_WORDS
     from pestle.errors import PestleError
     from pestle.files import write_text
@@ -38,7 +38,10 @@ def command(
         asked["data.train"] = [for_file(name, out.parent) for name in data]
     if foundation:
         if trust:
-            from pestle.jobs.trust import trust as remember
+            from pestle.progress import loading_torch
+
+            with loading_torch():
+                from pestle.jobs.trust import trust as remember
 
             remember(foundation)
         asked["foundation"] = foundation_for_file(foundation, out.parent)

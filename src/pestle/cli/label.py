@@ -26,9 +26,9 @@ def command(
         typer.Option(
             "--calculator",
             metavar="MODULE:NAME",
-            help="Label with an ASE calculator instead: an instance, or a class or function that "
-            "gives one without arguments. MODULE is imported, also from the current folder, which "
-            "runs its code.",
+            help="Label with an ASE calculator instead: NAME is a calculator, or a class or "
+            "function that makes one without arguments. MODULE is imported, also from the current "
+            "folder: this runs its code.",
         ),
     ] = None,
     head: Head = None,
@@ -38,10 +38,10 @@ def command(
     max_edges: MaxEdges = None,
     as_json: Json = False,
 ) -> None:
-    """Label structures with a model's own energies, forces and stresses; goes on after a stop."""
-    from pestle.progress import stage
+    """Label structures with a model or an ASE calculator; a stopped command continues."""
+    from pestle.progress import loading_torch
 
-    with stage("starting"):
+    with loading_torch():
         from pestle.cli.output import print_json
         from pestle.jobs.label import label
 

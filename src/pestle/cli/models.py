@@ -1,4 +1,4 @@
-"""`pestle models`: the foundation models that can be named, and the card of a fine-tuned one."""
+"""`pestle models`: the list of foundation models, and the card of a fine-tuned model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pestle.cli.options import Json
 def command(
     model: Annotated[
         Path | None,
-        typer.Argument(help="A run or model folder: print what is known of it, not the list."),
+        typer.Argument(help="A run or model folder: print the card of its model, not the list."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -24,7 +24,10 @@ def command(
     from pestle.foundations import catalogue
 
     if model is not None:
-        from pestle.jobs.models import read_card
+        from pestle.progress import loading_torch
+
+        with loading_torch():
+            from pestle.jobs.models import read_card
 
         card = read_card(model)
         if as_json:

@@ -20,13 +20,11 @@ Trust = Annotated[
     bool,
     typer.Option(
         "--trust",
-        help="Load .model files: they are pickles and can run their author's code. Needed once "
-        "for a file.",
+        help="Load .model files: these are pickles, which can run their author's code. Each file "
+        "needs this option only once.",
     ),
 ]
-Head = Annotated[
-    str | None, typer.Option("--head", help="Head of the model, where it has several.")
-]
+Head = Annotated[str | None, typer.Option("--head", help="Head of the model, if it has several.")]
 FoundationOption = Annotated[
     str | None,
     typer.Option(
@@ -44,15 +42,16 @@ Select = Annotated[
     list[str] | None,
     typer.Option(
         "--select",
-        help="Use only frames with KEY=VALUE (head=pbe, charge=0); several times. all: they are of "
-        "one surface, whatever the files say.",
+        help="Use only frames with KEY=VALUE (head=pbe, charge=0); can be repeated. all: use all "
+        "frames as one potential-energy surface, whatever the files say.",
     ),
 ]
 SubtractDispersion = Annotated[
     str | None,
     typer.Option(
         "--subtract-dispersion",
-        help="Functional (pbe; pbe-d3(zero)) whose D3 correction is taken from the labels first.",
+        help="Functional (pbe; pbe-d3(zero)) whose D3 correction is first subtracted from the "
+        "labels.",
     ),
 ]
 Files = Annotated[list[str], typer.Argument(help="Structure files or globs.")]
@@ -65,7 +64,7 @@ Scope = Annotated[
     ),
 ]
 MaxEdges = Annotated[
-    int | None, typer.Option(help="Edges in a batch at most; bounds the memory.", min=1)
+    int | None, typer.Option(help="Largest number of edges in a batch; limits memory.", min=1)
 ]
 Against = Annotated[
     str | None,
@@ -76,10 +75,11 @@ Against = Annotated[
     ),
 ]
 Also = Annotated[
-    list[str] | None, typer.Option("--also", help="A further model to compare; several times.")
+    list[str] | None, typer.Option("--also", help="A further model to compare; can be repeated.")
 ]
 Elements = Annotated[
-    str | None, typer.Option("--elements", help="Chemical symbols, H,C,O: instead of the data's.")
+    str | None,
+    typer.Option("--elements", help="Chemical symbols, e.g. H,C,O, instead of the data's."),
 ]
 Thresholds = Annotated[
     Path | None,
@@ -92,7 +92,7 @@ Potential = Annotated[
         "calculator:MODULE:NAME of an ASE calculator (MODULE is imported)."
     ),
 ]
-#: Of physical tests.
+#: Settings of physical tests.
 ProbeSet = Annotated[
     list[str] | None,
     typer.Option(
@@ -118,7 +118,14 @@ Verbose = Annotated[
 
 
 def with_verbosity(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command `--quiet` and `--verbose`, as its last options."""
+    """Add the options `--quiet` and `--verbose` to the end of a command.
+
+    Args:
+        command: function of a command.
+
+    Returns:
+        A function with these two options that calls the command.
+    """
 
     @functools.wraps(command)
     def run(*, quiet: bool, verbose: bool, **typed: Any) -> None:
@@ -161,18 +168,21 @@ class Commands(typer.Typer):
 def with_options(
     options: Mapping[str, Any], request: Signature
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command options that are put together while the program starts.
+    """Give a command options that are made when the program starts.
 
     Args:
         options: parameter → annotation with its typer.Argument or typer.Option, in the order of the
             help. Arguments are required.
-        request: signature of the function behind the command, whose defaults the options have.
+        request: signature of the function that the command calls; the options get its defaults.
+
+    Returns:
+        A decorator for the function of the command.
     """
 
     def parameter(name: str, kind: Any) -> Parameter:
         required = isinstance(kind.__metadata__[0], ArgumentInfo)
         behind = request.parameters.get(name)
-        # What is not typed is None, or the default that the help shows.
+        # An option that is not typed is None, or the default that the help shows.
         default = behind.default if behind is not None else False
         shown = default if isinstance(default, bool | str) else None
         return Parameter(
@@ -191,8 +201,14 @@ def with_options(
 
 
 def asked_of(typed: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of a physical test as its function takes them: what was not typed is left out,
-    symbols and settings are read.
+    """Convert typed options of a physical test to arguments of its Python function.
+
+    Args:
+        typed: parameter → value; `None` if the option was not typed.
+
+    Returns:
+        Parameter → value of the options that were typed: `elements` as chemical symbols,
+        `settings` as dotted name → value.
 
     Raises:
         PestleError: a setting is unknown or has no value.

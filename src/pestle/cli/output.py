@@ -15,16 +15,16 @@ from pestle.views import Table
 
 
 def print_json(content: Any) -> None:
-    """One JSON document."""
+    """Print one JSON document; numbers that are not finite become null."""
     typer.echo(json.dumps(finite(content), indent=2, ensure_ascii=False))
 
 
 def print_table(table: Table | RichTable) -> None:
-    """A table as wide as the terminal, or COLUMNS; long lines where there is neither."""
+    """Print a table; its width is that of `width`."""
     Console(width=width()).print(table.rich() if isinstance(table, Table) else table)
 
 
 def width() -> int:
-    """Letters of a line: of the terminal, or COLUMNS, or many where there is neither."""
+    """Return the characters in a line: of the terminal, else the variable COLUMNS, else 160."""
     console = Console()
     return console.width if console.is_terminal else int(os.environ.get("COLUMNS") or 160)

@@ -33,7 +33,7 @@ OPTIONS = {
     "data": Annotated[
         list[str] | None,
         typer.Option(
-            "--data", "-d", help="Structures: files or globs, or NAME=FILES; several times."
+            "--data", "-d", help="Structures: files or globs, or NAME=FILES; can be repeated."
         ),
     ],
     "elements": Elements,
@@ -50,10 +50,10 @@ OPTIONS = {
 
 @with_options(OPTIONS, REQUEST)
 def command(protocol: str, as_json: bool, **typed: Any) -> None:
-    """One physical test of a model; raw results are kept and reused."""
-    from pestle.progress import conclude, stage
+    """Run one physical test of a model; raw results are kept and reused."""
+    from pestle.progress import conclude, loading_torch
 
-    with stage("starting"):
+    with loading_torch():
         from pestle.cli.output import print_json, print_table
         from pestle.cli.probe_tables import findings_table, rich_table
         from pestle.jobs.probe import probe

@@ -1,4 +1,4 @@
-"""How a terminal shows tables and findings of protocols."""
+"""Tables and findings of protocols on a terminal."""
 
 from __future__ import annotations
 
@@ -20,8 +20,12 @@ _STYLES = {"pass": "green", "concern": "yellow", "fail": "red"}
 
 
 def rich_table(content: Content, labels: Mapping[str, str]) -> Table:
-    """A table of a protocol; `labels`: potential → what a reader is told. Empty columns, of which
-    narrow terminals have no room for any, are left out."""
+    """Return a table of a protocol without its empty columns, to save width.
+
+    Args:
+        content: the table; its columns have the units.
+        labels: name of a potential → name that a reader sees.
+    """
     table = Table(title=content.title, title_justify="left", caption=content.note or None)
     filled = [
         k
@@ -41,6 +45,7 @@ def rich_table(content: Content, labels: Mapping[str, str]) -> Table:
 
 
 def _cell(value: Any, digits: int | None, labels: Mapping[str, str]) -> str:
+    """Return a value as text: a number with its significant digits, a potential by its label."""
     if value is None:
         return "—"
     if isinstance(value, bool) or digits is None or isinstance(value, str):
@@ -49,8 +54,14 @@ def _cell(value: Any, digits: int | None, labels: Mapping[str, str]) -> str:
 
 
 def findings_table(findings: Sequence[Finding], title: str = "findings") -> Table:
-    """Findings with their level first and the threshold last; those that passed in one line,
-    unless everything is asked for."""
+    """Return findings as a table: level, protocol, and sentence with threshold.
+
+    Findings that passed share one line, except with `--verbose`.
+
+    Args:
+        findings: the findings in their order.
+        title: the title of the table.
+    """
     table = Table(title=title, title_justify="left", box=box.SIMPLE)
     for heading in ("level", "protocol", "finding"):
         table.add_column(heading, no_wrap=heading != "finding")
@@ -72,7 +83,11 @@ def findings_table(findings: Sequence[Finding], title: str = "findings") -> Tabl
 
 
 def not_tested_table(entries: Sequence[NotTested]) -> Table:
-    """What was not tested, why, and how it would be."""
+    """Return a table of what was not tested: protocol, whether it is needed, why, how to do it.
+
+    Args:
+        entries: protocols that did not run.
+    """
     table = Table(title="not tested", title_justify="left", box=box.SIMPLE)
     for heading in ("protocol", "needed", "why", "how"):
         table.add_column(heading)

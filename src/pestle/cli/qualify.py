@@ -60,10 +60,10 @@ OPTIONS = {
 
 @with_options(OPTIONS, REQUEST)
 def command(as_json: bool, **typed: Any) -> None:
-    """Whether a model is fit for its use: the tests that its scope needs, verdict, report."""
-    from pestle.progress import stage
+    """Test whether a model is fit for its use: tests that its scope needs, verdict, report."""
+    from pestle.progress import loading_torch
 
-    with stage("starting"):
+    with loading_torch():
         from pestle.cli.output import print_json
         from pestle.cli.verdict import print_verdict
         from pestle.jobs.qualify import qualify

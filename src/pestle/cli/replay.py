@@ -26,7 +26,7 @@ def command(
             "--pool",
             "-p",
             help="Files or globs, a published set (mp, omat, matpes_pbe, matpes_r2scan), or "
-            "generated. Several are joined.",
+            "generated. Several pools are joined.",
         ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Extended XYZ file to write.")],
@@ -45,8 +45,8 @@ def command(
     filter: Annotated[
         str | None,
         typer.Option(
-            help="element (no elements but the data's), exclusive (exactly these), inclusive (at "
-            "least these), none; combinations is mace's name for element. Default: none for a "
+            help="element (only elements of the data), exclusive (exactly all of these), inclusive "
+            "(at least all of these), none; mace calls element combinations. Default: none for a "
             "broad scope, else element.",
         ),
     ] = None,
@@ -74,10 +74,10 @@ def command(
     virials_key: VirialsKey = None,
     as_json: Json = False,
 ) -> None:
-    """A replay set: broad structures, matched to the elements of the data and selected."""
-    from pestle.progress import stage
+    """Make a replay set: select broad structures that match the elements of the data."""
+    from pestle.progress import loading_torch
 
-    with stage("starting"):
+    with loading_torch():
         from pestle.cli.output import print_json, print_table
         from pestle.jobs.replay import replay
         from pestle.structures.reading import LabelKeys

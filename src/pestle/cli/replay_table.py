@@ -1,4 +1,4 @@
-"""How `pestle replay` shows a replay set."""
+"""A replay set on a terminal, for `pestle replay`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,16 @@ _COLUMNS = {
     "matched": "match",
     "selected": "selected",
 }
-# Columns that say nothing where no pool has any.
+# Columns that are left out if they are 0 for every pool.
 _OPTIONAL = {"isolated_atoms", "broken", "unknown_elements", "unlabelled"}
 
 
 def pool_table(made: ReplaySet) -> Table:
-    """One row per pool: its structures at every stage."""
+    """Return a table with one row per pool: its number of structures after every step.
+
+    Args:
+        made: the replay set.
+    """
     rows = made.to_json()["pools"]
     shown = [name for name in _COLUMNS if name not in _OPTIONAL or any(r[name] for r in rows)]
     table = Table(title="replay set (structures)", title_justify="left")
@@ -38,7 +42,11 @@ def pool_table(made: ReplaySet) -> Table:
 
 
 def replay_lines(made: ReplaySet) -> list[str]:
-    """Composition, how the set was made, and warnings."""
+    """Return lines on the elements of the set, how it was made, and warnings.
+
+    Args:
+        made: the replay set.
+    """
     content = made.to_json()
     lines = [
         f"elements of {row['pool']}: {_counts(row['structures_by_element'])}"
@@ -52,4 +60,5 @@ def replay_lines(made: ReplaySet) -> list[str]:
 
 
 def _counts(by_element: dict[str, int]) -> str:
+    """Return the number of structures with each element: `H 12, C 8`."""
     return ", ".join(f"{symbol} {n}" for symbol, n in by_element.items())

@@ -46,8 +46,10 @@ def command(
     """The page of a run written anew, or several runs compared: a page and a table, in which runs
     that differ by their seed alone are one row."""
     from pestle.cli.output import print_json
-    from pestle.jobs.report import gather, report, write_figures
-    from pestle.progress import conclude, say
+    from pestle.progress import conclude, loading_torch, say
+
+    with loading_torch():
+        from pestle.jobs.report import gather, report, write_figures
 
     tabled = len(folders) > 1 or as_json or csv is not None or latex is not None
     found = gather(folders, groups=groups, csv=csv, latex=latex) if tabled else None

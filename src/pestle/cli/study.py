@@ -159,10 +159,12 @@ def table(
     as_json: Json = False,
 ) -> None:
     """Tables of the runs that are finished: shown, and as CSV and LaTeX in the folder tables."""
-    from pestle.cli.gathered_table import print_gathered
     from pestle.cli.output import print_json
-    from pestle.progress import conclude
-    from pestle.study.show import study_page, study_tables
+    from pestle.progress import conclude, loading_torch
+
+    with loading_torch():
+        from pestle.cli.gathered_table import print_gathered
+        from pestle.study.show import study_page, study_tables
 
     found = study_tables(study, given=given or (), out=out, only=only or ())
     if as_json:
@@ -183,7 +185,10 @@ def plot(
     out: Out = None,
 ) -> None:
     """Plots of the runs that are finished, with bands over seeds: SVG, PDF and CSV."""
-    from pestle.study.show import study_plots
+    from pestle.progress import loading_torch
+
+    with loading_torch():
+        from pestle.study.show import study_plots
 
     for path in study_plots(study, given=given or (), out=out, only=only or ()):
         typer.echo(path)
@@ -204,9 +209,12 @@ def gather(
     as_json: Json = False,
 ) -> None:
     """Any runs as one table: the settings that differ are columns, seeds make one row."""
-    from pestle.cli.gathered_table import print_gathered
     from pestle.cli.output import print_json
-    from pestle.jobs.report import gather as gather_runs
+    from pestle.progress import loading_torch
+
+    with loading_torch():
+        from pestle.cli.gathered_table import print_gathered
+        from pestle.jobs.report import gather as gather_runs
 
     found = gather_runs(runs, groups=groups, csv=csv, latex=latex)
     if as_json:

@@ -17,7 +17,10 @@ def command(
 ) -> None:
     """Trust a pickled model once: it, and what is made from it, need no flag from then on."""
     from pestle.cli.output import print_json
-    from pestle.jobs.trust import trust
+    from pestle.progress import loading_torch
+
+    with loading_torch():
+        from pestle.jobs.trust import trust
 
     found = trust(file)
     if as_json:

@@ -1,4 +1,4 @@
-"""How a terminal shows the result of `pestle qualify`."""
+"""The result of `pestle qualify` on a terminal."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ from pestle.progress import conclude, detail, logger, say
 
 
 def print_verdict(result: Qualification) -> None:
-    """Findings, first those that count for the scope, what was not tested, what a full test would
-    add, the verdict, and what the model may be used for last."""
+    """Print the result of a qualification.
+
+    The order is: findings that count for the scope, other findings, what was not tested, what a
+    full test would add, the verdict, and what the model may be used for.
+
+    Args:
+        result: the qualification.
+    """
     found = result.verdict
     counted = [finding for finding in found.findings if finding.counts]
     others = [finding for finding in found.findings if not finding.counts]

@@ -1,4 +1,4 @@
-"""What was typed, before the parser of the command line sees it."""
+"""Changes to the typed words before the parser of the command line reads them."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ _SETTING = re.compile(r"[A-Za-z_]\w*(\.\w+)*=")
 
 
 def one_each(words: Sequence[str]) -> list[str]:
-    """Words of a command line in which every setting has a `--set` of its own.
+    """Give every setting a `--set` of its own.
 
-    `--set a=1 b=2` is what people type; an option of the parser takes one value.
+    People type `--set a=1 b=2`, but an option of the parser takes one value.
 
     Args:
-        words: as typed, without the program's name.
+        words: words as typed, without the name of the program.
+
+    Returns:
+        The words with the added `--set`.
     """
     found: list[str] = []
     goes_on = False  # whether the word before is a --set or a value of one
     for place, word in enumerate(words):
-        if word == "--":  # what follows are files, whatever they are called
+        if word == "--":  # all words after it are files, whatever their names
             return [*found, *words[place:]]
         value = goes_on and found[-1] == SET
         further = goes_on and not value and bool(_SETTING.match(word))

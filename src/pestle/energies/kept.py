@@ -18,6 +18,7 @@ from pestle.energies.reference_energies import (
 )
 from pestle.structures.frame import Frame, elements_of
 from pestle.structures.reading import is_reference_atom
+from pestle.wording import fixed
 
 #: Isolated atoms of one level of theory agree within this, whatever cell and spread they were
 #: calculated with; those of two functionals differ by tenths of an eV to thousands (eV).
@@ -68,8 +69,9 @@ def another_level(problem: EnergyProblem, learned: Learned, fresh: Sequence[Fram
             continue
         if abs(atom.energy - old) > SAME_LEVEL_ATOM:
             return (
-                f"an isolated {chemical_symbols[z]} atom has {atom.energy:.4f} eV in the new data "
-                f"and had {old:.4f} in those of {learned.name}"
+                f"an isolated {chemical_symbols[z]} atom has {fixed(atom.energy, 4)} eV in "
+                "the new data "
+                f"and had {fixed(old, 4)} in those of {learned.name}"
             )
         same_atoms = True
     if same_atoms:

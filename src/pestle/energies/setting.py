@@ -13,6 +13,7 @@ from pestle.energies.reference_energies import SUSPECT_ERROR, SUSPECT_RATIO, Ref
 from pestle.errors import PestleError, nearest
 from pestle.settings.e0_table import MACE_WORDS, read_table, symbols_of, table_of
 from pestle.structures.frame import elements_of
+from pestle.wording import fixed
 
 
 def choose(problem: EnergyProblem, table: Mapping[int, float] | None = None) -> tuple[str, str]:
@@ -144,8 +145,10 @@ def _against_atoms(problem: EnergyProblem, table: Mapping[int, float]) -> list[s
         assert frame.energy is not None
         if z in table and abs(frame.energy - table[z]) > SAME_ATOM:
             found[z] = (
-                f"the E0 given for {chemical_symbols[z]} is {table[z]:.4f} eV, but its isolated "
-                f"atom in the data has {frame.energy:.4f} ({frame.where}); the one given is taken"
+                f"the E0 given for {chemical_symbols[z]} is {fixed(table[z], 4)} eV, but "
+                "its isolated "
+                f"atom in the data has {fixed(frame.energy, 4)} ({frame.where}); the one "
+                "given is taken"
             )
     return list(found.values())
 

@@ -76,8 +76,9 @@ def load_foundation(
         name: a name of the catalogue, a model folder, a run folder, or a file as the architecture's
             own programs publish it (`.model`, `.nqx`).
         trust: whether a `.model` file may be unpickled, which runs code that its author put in it.
-            It is not needed for a file that was trusted on this machine before: its safe form is
-            loaded (`trusted`). The rules for models of the catalogue are in `published`.
+            It is not needed for a file that was trusted on this machine before, whose safe form is
+            loaded, nor for one that Pestle wrote here (`trusted`). The rules for
+            models of the catalogue are in `published`.
         dtype: precision of the network; `None` means that of the file.
 
     Raises:
@@ -148,7 +149,8 @@ def _load_file(path: Path, *, trust: bool) -> Foundation:
     found = trusted.recall(digest, provenance)
     if found is not None:
         return found
-    if not trust:
+    own = trusted.is_own(digest)
+    if not (trust or own):
         raise Untrusted(
             f"it is a pickled model (SHA-256 {digest}), and loading one runs code that its author "
             "put in it",
@@ -157,7 +159,8 @@ def _load_file(path: Path, *, trust: bool) -> Foundation:
             f"{shlex.quote(str(path))} (or say --trust in this command); on this machine it is not "
             "asked for again.",
         )
-    return trusted.unpickle(backend, path, digest, provenance, source="trusted by --trust")
+    source = "Pestle wrote it on this machine" if own else "trusted by --trust"
+    return trusted.unpickle(backend, path, digest, provenance, source=source)
 
 
 def _starts_like_json(path: Path) -> bool:

@@ -4,6 +4,9 @@ Loading a pickle runs code that its author put in it. This happens only once for
 user gives --trust in the command, or when Pestle itself downloads the file of a catalogue entry.
 The safe form of the model (architecture.json and weights.safetensors, both without code) is kept.
 From then on it is loaded in place of every file with this hash, and nothing is unpickled.
+
+Of a file that Pestle itself writes on this machine, the hash alone is kept: nobody else can be the
+author of its bytes, and it needs no trust.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from pestle.errors import PestleError
 from pestle.files import CannotWrite, sha256, write_json
 from pestle.foundations import backends, catalogue, safe_files
 from pestle.foundations.interface import Foundation, Provenance
-from pestle.progress import say, warn
+from pestle.progress import detail, say, warn
 
 RECORD = "record.json"
 
@@ -73,6 +76,48 @@ def hash_of(entry: str) -> str:
 def is_trusted(digest: str) -> bool:
     """Return whether a file with this SHA-256 was trusted on this machine."""
     return (store() / digest / RECORD).is_file()
+
+
+class Own(BaseModel):
+    """This record describes a pickled file that Pestle wrote.
+
+    Attributes:
+        format: number of this record's format.
+        sha256: SHA-256 of the file.
+        when: time in UTC, ISO 8601.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    sha256: str
+    when: str
+
+
+def _own(digest: str) -> Path:
+    return catalogue.cache_home() / "pestle" / "written" / f"{digest}.json"
+
+
+def remember_own(content: memoryview) -> None:
+    """Keep the SHA-256 of a pickled file that Pestle writes.
+
+    Args:
+        content: the bytes that are written, not those of a file, which somebody may exchange.
+    """
+    digest = hashlib.sha256(content).hexdigest()
+    record = Own(sha256=digest, when=datetime.now(UTC).isoformat(timespec="seconds"))
+    try:
+        write_json(_own(digest), record.model_dump())
+    except (OSError, CannotWrite) as error:
+        detail(f"the exported model will need trust once, as its hash cannot be kept ({error})")
+
+
+def is_own(digest: str) -> bool:
+    """Return whether Pestle wrote the file with this SHA-256 on this machine, for this user."""
+    try:
+        return Own.model_validate_json(_own(digest).read_bytes()).sha256 == digest
+    except (OSError, ValidationError):
+        return False
 
 
 def recall(digest: str, provenance: Provenance) -> Foundation | None:

@@ -7,14 +7,16 @@ from typing import Any
 
 from pestle.checks import CheckReport, check_frames
 from pestle.checks.report import AgainstFoundation
-from pestle.records.wording import count, counted, fixed, number
-from pestle.settings.run import DataSettings, RunSettings
+from pestle.metrics import ALL
+from pestle.settings.data import DataSettings
+from pestle.settings.run import RunSettings
 from pestle.settings.run_file import build
 from pestle.structures.dispersion import without_dispersion
 from pestle.structures.readers import Notes
 from pestle.structures.reading import LabelKeys, read_frames
 from pestle.structures.selection import Selection
 from pestle.structures.splits import NothingToHoldOut, Splits, correction_of, read_splits
+from pestle.wording import count, counted, fixed, number
 
 
 def check(
@@ -143,7 +145,12 @@ def check_lines(report: CheckReport) -> list[str]:
     lines: list[str] = []
     for split, summary in report.summary["splits"].items():
         keys = report.summary["keys"].get(split, {})
-        shown = {**summary, "label keys": {k: v for k, v in keys.items() if v}}
+        alone = summary["n_isolated_atoms"]
+        shown = {
+            **summary,
+            "n_frames": summary["n_frames"] - alone,
+            "label keys": {k: v for k, v in keys.items() if v},
+        }
         lines.append(split)
         lines += [f"  {name.replace('_', ' '):<18} {_value(v)}" for name, v in shown.items() if v]
     if report.foundation is not None:
@@ -190,6 +197,8 @@ def _foundation_lines(found: AgainstFoundation) -> list[str]:
         name: [count(e.n_frames), *map(number, (e.energy_rmse, e.forces_rmse, e.stress_rmse))]
         for name, e in found.errors.items()
     }
+    if len(figures) == 2:  # the only group says the same as all of them
+        figures.pop(ALL)
     width = max(20, *(len(name) for name in figures))
     head = "  ".join(f"{title:>15}" for title in titles)
     lines += ["", f"  {'RMSE less the offset':<{width}}  {head}"]
@@ -202,7 +211,8 @@ def _value(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{k} {_value(v)}" for k, v in value.items() if v is not None) or "none"
     if isinstance(value, float):
-        return f"{value:.6g}"
+        text = number(value, 6)
+        return text.rstrip("0").rstrip(".") if "." in text and "×" not in text else text
     if isinstance(value, (list, tuple)):
         return " ".join(_value(v) for v in value)
     return str(value)

@@ -1,4 +1,6 @@
-"""What `pestle check -f` says of a foundation beside the data: errors by group, offset, levels."""
+"""The comparison of a foundation with the data in `pestle check -f`: errors, offset, levels of
+theory.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,10 @@ from pestle.foundations.prediction import KnownPredictions, predict_frames
 from pestle.metrics import FrameErrors, errors_by_group
 from pestle.progress import progress
 from pestle.structures.frame import Frame, elements_of
+from pestle.structures.reading import is_reference_atom
 from pestle.structures.selection import ABSENT, word_of
 
-#: Different words of the files for one thing that are named at most.
+#: Largest number of different values of one key that are named.
 WORDS = 4
 
 
@@ -32,16 +35,19 @@ def described(
     stated: str,
     compared: Mapping[str, ReferenceEnergies] | None,
 ) -> AgainstFoundation:
-    """What a foundation is beside the data, and how far its predictions are from the labels.
+    """Compare a foundation with the data and calculate the errors of its predictions.
 
     Args:
         splits: frames by split.
         foundation: the model.
-        head: its head.
+        head: head of the foundation.
         known: predictions of this head that exist already.
-        stated: what the user said of dispersion in the labels: included, none or unknown.
-        compared: E0s by every method, of which the reestimated ones give the offset; `None` where
-            the checks found an error, and nothing is predicted.
+        stated: whether the labels include dispersion, as the user said: included, none or unknown.
+        compared: method → E0s in eV; the reestimated ones give the offset. `None` if the checks
+            found an error; nothing is predicted then.
+
+    Returns:
+        The comparison: offsets in eV, errors in meV/atom, meV/Å and meV/Å³.
     """
     everything = [frame for frames in splits.values() for frame in frames]
     have = set(foundation.elements)
@@ -56,9 +62,11 @@ def described(
             said = predict_frames(
                 foundation, frames, head=head, known=known, on_progress=bar.to, finite=True
             )
-        if "reestimate" in compared:  # not where no frame has an energy
+        if "reestimate" in compared:  # it is missing if no frame has an energy
             offset = compared["reestimate"].shift
-            undetermined = {s for sums in compared["reestimate"].null_space for s in sums}
+            settled = {str(f.atoms.symbols) for f in everything if is_reference_atom(f)}
+            sums = compared["reestimate"].null_space
+            undetermined = {symbol for one in sums for symbol in one} - settled
         moved = [
             replace(p, energy=p.energy + sum(offset.get(int(z), 0.0) for z in f.numbers))
             for f, p in zip(frames, said, strict=True)
@@ -83,8 +91,12 @@ def described(
 
 
 def level_of_labels(frames: Sequence[Frame]) -> str:
-    """What the files say of the level of theory: `functional=PBE, basis=def2-SVP`; empty for
-    nothing."""
+    """Return the level of theory that the files state, e.g. `functional=PBE, basis=def2-SVP`; empty
+    if they state none.
+
+    Args:
+        frames: frames as read.
+    """
     found = []
     for key in THEORY_KEYS:
         words = dict.fromkeys(word_of(f, key) for f in frames if not f.is_isolated_atom)

@@ -1,4 +1,4 @@
-"""`pestle e0`: atomic reference energies of a data set, by one method and by all others."""
+"""`pestle e0`: atomic reference energies (E0s) of a data set, by all methods."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class E0Result(Shown):
     """Atomic reference energies.
 
     Attributes:
-        problem: the elements and energies that they are found from.
-        chosen: by the method that was asked for.
-        compared: method → E0s, of every method that is possible.
+        problem: the elements and energies from which they are found.
+        chosen: E0s by the method that was asked for, eV.
+        compared: method → E0s in eV, for every method that the data permit.
     """
 
     problem: EnergyProblem
@@ -39,8 +39,10 @@ class E0Result(Shown):
         return f"<E0Result, {self.chosen.method}: {energies} (eV)>"
 
     def tables(self) -> list[Table]:
-        """One row per element of the data: the E0 chosen, its shift, every other method's, and what
-        a single atom of the model really gives where that is not its E0."""
+        """Return one row per element: its E0, the shift, and the E0s of other methods, in eV.
+
+        The energy of a single atom has a column of its own if the model does not give the E0 there.
+        """
         result = self.chosen
         others = {n: found for n, found in self.compared.items() if n != result.method}
         alone = result.single_atom_offset > SINGLE_ATOM_TOLERANCE
@@ -59,7 +61,7 @@ class E0Result(Shown):
         return [Table("atomic reference energies (eV)", headings, rows, figures)]
 
     def lines(self) -> list[str]:
-        """Diagnostics as text."""
+        """Return diagnostics and warnings as text."""
         result = self.chosen
         lines = [
             f"method: {result.method} ({result.reason})",
@@ -83,13 +85,13 @@ class E0Result(Shown):
         if result.single_atom_offset > SINGLE_ATOM_TOLERANCE:
             lines.append(
                 f"a single atom of this model is up to {result.single_atom_offset:.3f} eV off its "
-                "E0: its network adds to it (paper 3.2.2)"
+                "E0, because the network adds energy to it (paper 3.2.2)"
             )
         lines += [f"warning: {text}" for text in result.warnings]
         return lines
 
     def to_json(self) -> dict[str, Any]:
-        """The chosen E0s with their diagnostics, and `compared`: the same of every method."""
+        """Return the chosen E0s with their diagnostics; `compared` has the same for each method."""
         others = {name: other.to_json() for name, other in self.compared.items()}
         return {**self.chosen.to_json(), "compared": others}
 
@@ -104,23 +106,26 @@ def e0(
     keys: LabelKeys | None = None,
     select: Sequence[str] = (),
 ) -> E0Result:
-    """Reference energies of labelled structures.
+    """Find the atomic reference energies of labelled structures.
 
     >>> pestle.e0(["frames.xyz"], foundation="medium-mpa-0").chosen.e0s  # atomic number → eV
 
     Args:
         data: structure files or globs.
-        foundation: model to reestimate with and to compare.
+        foundation: model for the method reestimate, and to compare with.
         method: auto, isolated, reestimate, average, foundation, a table symbol → eV (also as
-            text, `{1:-13.6,8:-2043.9}`), or a file of JSON or YAML that holds one.
+            text, `{1:-13.6,8:-2043.9}`), or a JSON or YAML file with such a table.
         head: head of the foundation.
         trust: allow a `.model` file.
         keys: label keys.
         select: `KEY=VALUE` of the frames to use, as the setting `data.select`.
 
+    Returns:
+        The E0s by this method and by all others, with diagnostics.
+
     Raises:
-        PestleError: the data do not permit the method, a file cannot be read, or the frames are of
-            several potential-energy surfaces by their own word.
+        PestleError: the data do not permit the method, a file cannot be read, or the files say that
+            their frames are of several potential-energy surfaces.
     """
     selection = Selection.of(select)
     frames = read_frames(data, keys).frames

@@ -16,7 +16,7 @@ from pestle.errors import PestleError
 from pestle.foundations.devices import DTYPES, find_device
 from pestle.jobs.models import load_model
 from pestle.jobs.potentials import Contenders
-from pestle.jobs.probe import run_protocol
+from pestle.jobs.protocol_run import run_protocol
 from pestle.locks import locked_folder
 from pestle.metrics import ALL, UNITS, FrameErrors, error_table
 from pestle.progress import say
@@ -30,16 +30,17 @@ from pestle.structures.frame import elements_of
 from pestle.structures.reading import LabelKeys, read_frames
 from pestle.structures.selection import Selection
 from pestle.views import Shown, Table, figure
+from pestle.wording import counted
 
 
 @dataclass(frozen=True, repr=False)
 class Evaluation(Shown, Mapping[str, FrameErrors]):
-    """Errors of a model: a table from `all` and each config_type to errors.
+    """Errors of a model by group of frames; it can be indexed with the name of a group.
 
     Attributes:
-        model: as it was given.
-        data: files or globs as they were given.
-        groups: group → errors (meV/atom, meV/Å, meV/Å³).
+        model: the model as the user named it.
+        data: files or globs as the user named them.
+        groups: `all` and each config_type → errors (meV/atom, meV/Å, meV/Å³).
     """
 
     model: str
@@ -59,20 +60,22 @@ class Evaluation(Shown, Mapping[str, FrameErrors]):
         return f"<Evaluation of {self.model}: {self.lines()[0]}>"
 
     def lines(self) -> list[str]:
+        """Return the RMSEs on all frames as one line."""
         errors = self.groups[ALL]
         told = [
             f"{name.replace('_rmse', '')} RMSE {figure(value, 3)} {UNITS[name]}"
             for name, value in errors.figures.items()
             if value is not None and name.endswith("_rmse")
         ]
-        return [f"{', '.join(told)} on {errors.n_frames} frames"]
+        return [f"{', '.join(told)} on {counted(errors.n_frames, 'frame')}"]
 
     def tables(self) -> list[Table]:
+        """Return one table of the errors, a row per group."""
         title = f"errors on {', '.join(self.data)}"
         return [error_table(title, {self.model: self.groups})]
 
     def to_json(self) -> dict[str, dict[str, Any]]:
-        """Group → name of the error → value."""
+        """Return the errors as plain data: group → name of the error → value."""
         return {group: errors.model_dump() for group, errors in self.groups.items()}
 
 
@@ -91,7 +94,7 @@ def evaluate(
     max_edges: int | None = None,
     out: Path | None = None,
 ) -> Evaluation:
-    """Errors of a model.
+    """Calculate the errors of a model on labelled structures.
 
     >>> found = pestle.evaluate("runs/mine", ["test.xyz"])
     >>> found["all"].forces_rmse  # meV/Å
@@ -100,23 +103,23 @@ def evaluate(
         model: run folder, model folder, `.model` file (with trust), catalogue name, or an
             `adapter.safetensors`.
         data: structure files or globs.
-        foundation: what an adapter was made on; by default the name that it holds.
-        head: head of the model; may be left out where there is one.
+        foundation: foundation of an adapter; by default the one that its file names.
+        head: head of the model; needed only if it has several.
         trust: allow a `.model` file.
         keys: label keys.
         select: `KEY=VALUE` of the frames to evaluate, as the setting `data.select`.
-        subtract_dispersion: functional whose D3 correction is taken from the labels first.
-        dtype: precision of the network; by default the model's.
-        device: where to predict.
-        max_edges: edges in a batch; by default the model's `edges_at_once`.
-        out: folder for what `pestle probe errors` writes; by default nothing is kept.
+        subtract_dispersion: functional whose D3 correction is first subtracted from the labels.
+        dtype: precision of the network, float32 or float64; by default the model's.
+        device: device for predictions: auto, cpu, cuda or cuda:N.
+        max_edges: largest number of edges in a batch; by default the model's `edges_at_once`.
+        out: folder for the files that `pestle probe errors` writes; by default none are kept.
 
     Returns:
-        Group → errors; the groups are `all` and each config_type.
+        Group → errors (meV/atom, meV/Å, meV/Å³); the groups are `all` and each config_type.
 
     Raises:
-        PestleError: a file or model cannot be read, no frame has a label, or the frames are of
-            several potential-energy surfaces by their own word.
+        PestleError: a file or model cannot be read, no frame has a label, or the files say that
+            their frames are of several potential-energy surfaces.
     """
     selection = Selection.of(select)
     reading = read_frames(data, keys)
@@ -161,7 +164,7 @@ def evaluate(
 
 @contextmanager
 def _folder(out: Path | None) -> Iterator[Path]:
-    """The folder asked for, or one that is gone afterwards."""
+    """Lock and yield the requested folder, or else a temporary one that is deleted at the end."""
     if out is not None:
         require_folder(out)
         with locked_folder(out):

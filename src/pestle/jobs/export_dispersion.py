@@ -1,4 +1,4 @@
-"""What an exported model needs beside it where a D3 correction belongs to it."""
+"""The D3 correction of an exported model: a script for ASE, and notes for the user."""
 
 from __future__ import annotations
 
@@ -38,19 +38,26 @@ def calculator(**options):
 
 
 def require_absent(path: Path) -> None:
-    """A file that is to be written must not be there.
+    """Check that a file to write does not exist.
+
+    Args:
+        path: the file.
 
     Raises:
-        PestleError: it is.
+        PestleError: it exists.
     """
     if path.exists():
         raise PestleError(
-            "is there already", where=str(path), fix="Remove it, or write elsewhere with -o."
+            "exists already", where=str(path), fix="Remove it, or write elsewhere with -o."
         )
 
 
 def script_beside(model: Path) -> Path:
-    """Where the script of a model file stands: Python can import it by its name."""
+    """Return the path of the script for a model file; Python can import its name.
+
+    Args:
+        model: file of the model.
+    """
     name = re.sub(r"\W", "_", model.stem)
     return model.with_name(f"{'_' * name[:1].isdigit()}{name}_d3.py")
 
@@ -60,9 +67,9 @@ def write_script(path: Path, model: Path, calculator: tuple[str, str, str], corr
 
     Args:
         path: file to write.
-        model: the model's file, beside it.
-        calculator: module, class and argument that load it.
-        correction: what is added.
+        model: file of the model in the same folder.
+        calculator: module, class and argument of the ASE calculator that loads the model.
+        correction: the D3 correction.
     """
     home, kind, argument = calculator
     text = _SCRIPT.format(
@@ -81,7 +88,13 @@ def write_script(path: Path, model: Path, calculator: tuple[str, str, str], corr
 
 
 def dispersion_notes(provenance: Provenance, correction: D3 | None, to: str) -> list[str]:
-    """What to know of dispersion where the model is used."""
+    """Return notes on dispersion for the user of an exported model.
+
+    Args:
+        provenance: provenance of the model.
+        correction: the D3 correction that the user requested; `None` for none.
+        to: target of the export.
+    """
     removed = provenance.dispersion_removed
     if correction is None and removed:
         return [

@@ -1,4 +1,4 @@
-"""`pestle label`: structures with a model's own labels, made in pieces that survive a stop."""
+"""`pestle label`: label structures with a model; a stopped command continues where it was."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from pestle.structures.frame import Frame
 from pestle.structures.reading import read_frames
 from pestle.structures.writing import write_frames
 from pestle.views import Shown
+from pestle.wording import counted
 
 SUFFIXES = (".xyz", ".extxyz")
 
@@ -33,15 +34,15 @@ class LabelledFile(Shown):
 
     Attributes:
         out: the file.
-        sha256: of the file.
+        sha256: SHA-256 of the file.
         labelled_by: id of the model or calculator.
-        frames: structures in it.
-        made: of these, labelled now.
-        resumed: labelled by a command that was stopped.
-        reused: came with these labels.
-        replaced: came with other labels.
-        with_energy, with_forces, with_stress: structures that have the label now.
-        finished_before: nothing was left to do.
+        frames: number of structures in the file.
+        made: number of structures that were labelled now.
+        resumed: number that an earlier, stopped command labelled.
+        reused: number that had labels of this model already.
+        replaced: number that had other labels.
+        with_energy, with_forces, with_stress: number that have the label now.
+        finished_before: whether all structures were labelled before.
     """
 
     out: str
@@ -61,7 +62,14 @@ class LabelledFile(Shown):
     def of(
         cls, labelled: Labelled, out: Path, *, resumed: int, finished_before: bool
     ) -> LabelledFile:
-        """Count what a labelling did."""
+        """Count the structures of a labelling.
+
+        Args:
+            labelled: the labelled structures.
+            out: the file that was written.
+            resumed: number of structures that an earlier, stopped command labelled.
+            finished_before: whether all structures were labelled before.
+        """
         frames = labelled.frames
         return cls(
             out=str(out),
@@ -82,20 +90,20 @@ class LabelledFile(Shown):
         return f"<LabelledFile {self.lines()[0]}>"
 
     def lines(self) -> list[str]:
-        """What was done, on one line."""
+        """Return the file and the counts as one line."""
         if self.finished_before:
-            return [f"{self.out}: already labelled ({self.frames} structures)"]
+            return [f"{self.out}: already labelled ({counted(self.frames, 'structure')})"]
         parts = [f"{self.made} labelled now"]
         for number, text in (
             (self.resumed, "labelled before the stop"),
-            (self.reused, "came with these labels"),
-            (self.replaced, "had other labels, which are gone"),
+            (self.reused, "had these labels already"),
+            (self.replaced, "had other labels, which were replaced"),
         ):
             parts += [f"{number} {text}"] * bool(number)
-        return [f"{self.out}: {self.frames} structures ({', '.join(parts)})"]
+        return [f"{self.out}: {counted(self.frames, 'structure')} ({', '.join(parts)})"]
 
     def to_json(self) -> dict[str, Any]:
-        """The same as plain data."""
+        """Return the attributes as plain data."""
         return asdict(self)
 
 
@@ -115,33 +123,38 @@ def label(
 
     >>> pestle.label(["broad.xyz"], "labelled.xyz", model="medium-mpa-0")
 
-    Energies and forces, and stresses where a structure is periodic in three directions, replace
-    whatever labels the structures came with. Each frame says in `pestle_labels` which model made
-    its labels, with hashes of structure and labels; frames that come with right ones are not
-    labelled again. A stopped labelling goes on when it is started again.
+    Energies (eV) and forces (eV/Å) replace the labels that the structures had before; so do
+    stresses (eV/Å³) if a structure is periodic in three directions. The entry `pestle_labels` of
+    each frame names the model that made its labels, with hashes of structure and labels; frames
+    with valid labels of this model are not labelled again. A stopped labelling continues when it is
+    started again.
 
     Args:
         structures: files or globs.
         out: extended XYZ file to write.
         model: run folder, model folder, `.model` file (with trust) or catalogue name.
-        calculator: MODULE:NAME of an ASE calculator instead; MODULE is imported, which runs its
-            code, also from the current folder.
-        head: head of the model; may be left out where there is one.
+        calculator: MODULE:NAME of an ASE calculator, instead of a model. MODULE is imported, also
+            from the current folder: this runs its code.
+        head: head of the model; needed only if it has several.
         trust: allow a `.model` file.
-        dtype: precision that the model predicts in: float32 or float64.
-        device: where it predicts.
-        max_edges: edges in a batch.
+        dtype: precision of the network: float32 or float64.
+        device: device for predictions: auto, cpu, cuda or cuda:N.
+        max_edges: largest number of edges in a batch; by default the model's `edges_at_once`.
 
     Returns:
         The file, and how many structures were labelled.
 
     Raises:
-        PestleError: a mistake in files, model or calculator; a structure that cannot be labelled;
-            `out` exists and holds something else, or another command writes it.
-        LabellingStopped: Ctrl-C or SIGTERM came.
+        PestleError: there is a mistake in files, model or calculator; a structure cannot be
+            labelled; `out` exists with other content, or another command writes it.
+        LabellingStopped: Ctrl-C or SIGTERM stopped the command.
     """
     out = Path(out)
-    _require_writable(out)
+    if out.suffix.lower() not in SUFFIXES:
+        raise PestleError(
+            "labels are written as extended XYZ", where=str(out), fix="Name it with .xyz."
+        )
+    require_file(out)
     frames = read_frames(structures).frames
     importable = current_folder_importable() if calculator else nullcontext()
     with locked_file(out), importable:
@@ -167,6 +180,7 @@ def _labeller(
     device: str,
     max_edges: int | None,
 ) -> Labeller:
+    """Load the model or the calculator that makes the labels; check the options for it."""
     if (model is None) == (calculator is None):
         raise PestleError(
             "labels come from a model or from a calculator: name one of them",
@@ -182,7 +196,7 @@ def _labeller(
         }
         if any(used.values()):
             raise PestleError(
-                "is for models; a calculator is what MODULE:NAME makes of it",
+                "is for models; it has no effect on a calculator",
                 where=next(name for name in used if used[name]),
             )
         return CalculatorLabeller(calculator)
@@ -200,21 +214,17 @@ def _labeller(
     )
 
 
-def _require_writable(out: Path) -> None:
-    if out.suffix.lower() not in SUFFIXES:
-        raise PestleError(
-            "labels are written as extended XYZ", where=str(out), fix="Name it with .xyz."
-        )
-    require_file(out)
-
-
 def _finished(out: Path, frames: Sequence[Frame], labeller: str) -> Labelled:
-    """The frames of `out`, if they are these structures with this labeller's labels."""
+    """Return the frames of `out` if they are these structures with labels of this labeller.
+
+    Raises:
+        PestleError: the file has other content.
+    """
     found = read_frames([str(out)]).frames
     same = [structure_id(frame) for frame in found] == [structure_id(frame) for frame in frames]
     if not same or any(labels_by(labeller, frame) is None for frame in found):
         raise PestleError(
-            "exists already, and does not hold "
+            "exists already and does not hold "
             + ("this model's labels" if same else "the same structures in the same order"),
             where=str(out),
             fix="Remove it or choose another name with -o.",

@@ -1,4 +1,4 @@
-"""Any model that a command takes: whatever is a foundation, or an adapter with its foundation."""
+"""Loading of models for all commands: foundations, fine-tuned models and adapters."""
 
 from __future__ import annotations
 
@@ -22,15 +22,18 @@ def load_model(
     trust: bool = False,
     dtype: torch.dtype | None = None,
 ) -> Foundation:
-    """The model of this name.
+    """Load a model by its name.
 
     Args:
         name: run folder, model folder, `.model` file (with trust), `.nqx` file, catalogue name, or
             an `adapter.safetensors`.
-        foundation: what an adapter was made on; by default the name that it holds.
-        trust: allow `.model` files that the user names; one that only an adapter names must have
+        foundation: foundation of an adapter; by default the one that its file names.
+        trust: allow `.model` files that the user names. A file that only an adapter names must have
             been trusted before.
         dtype: precision of the network; by default that of the file.
+
+    Returns:
+        The model; an adapter is merged with its foundation.
 
     Raises:
         PestleError: there is no such model, or the adapter belongs to another foundation.
@@ -49,33 +52,35 @@ def load_model(
 
 
 def read_card(path: Path) -> Card:
-    """The card of a model that a run made.
+    """Read the card of a model that a run made.
 
     Args:
         path: run folder or model folder.
 
     Raises:
-        PestleError: there is none, or it is damaged.
+        PestleError: the folder has no card, or the card is damaged.
     """
     for place in (path, path / "model"):
         if (place / CARD).is_file():
             return Card.read(place / CARD)
     raise PestleError(
-        f"it holds no model with a {CARD}, there or in model/",
+        f"it holds no model with a {CARD}, neither directly nor in model/",
         where=str(path),
         fix="Give a run or model folder; `pestle models` alone lists the foundations.",
     )
 
 
 def _of_header(name: str, adapter: Path, *, trust: bool) -> Foundation:
-    """The foundation that an adapter names. What the user trusts is the adapter that was typed, not
-    a file that it points to."""
+    """Load the foundation that an adapter names.
+
+    The user trusts the adapter that was typed, but not a pickle to which it points.
+    """
     try:
         return load_foundation(name, trust=trust and catalogue.find(name) is not None)
     except Untrusted as error:
         raise PestleError(
-            f"it says that it was made on {error.where}, which is a pickled model that was never "
-            "trusted on this machine",
+            f"its foundation is {error.where}, a pickled model that was never trusted on this "
+            "machine",
             where=str(adapter),
             fix="If you trust where that file comes from, trust it once by its name: pestle "
             f"trust {shlex.quote(str(error.where))}",

@@ -1,4 +1,4 @@
-"""The frames of runs that are continued, read as these runs read them."""
+"""Frames of earlier runs that a run continues, read with the settings of these runs."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 from pestle.errors import PestleError
 from pestle.files import sha256
-from pestle.records.manifest import OldRun
+from pestle.records.continued import OldRun
 from pestle.records.old_sets import old_set
 from pestle.records.parts import File
-from pestle.settings.run import DataSettings
+from pestle.settings.data import DataSettings
 from pestle.structures.frame import Frame
 from pestle.structures.splits import read_splits
 
-#: Splits of a run that have files of their own.
+#: Splits that can be given as files.
 SPLITS = ("train", "valid", "test")
 
 
@@ -24,9 +24,9 @@ class Old:
     """The frames of continued runs.
 
     Attributes:
-        train, isolated: to train on.
-        valid: by set, to choose the model by.
-        test: by set.
+        train, isolated: training frames and isolated atoms.
+        valid: set → validation frames.
+        test: set → test frames.
     """
 
     train: list[Frame] = field(default_factory=list)
@@ -36,15 +36,18 @@ class Old:
 
     @property
     def judged(self) -> dict[str, list[Frame]]:
-        """Set → frames that were not trained on."""
+        """Set → frames on which no weights were trained."""
         return {**self.test, **self.valid}
 
 
 def read_old(runs: Sequence[OldRun]) -> Old:
-    """Read the frames of continued runs as these read them.
+    """Read the frames of continued runs with the settings of these runs.
+
+    Args:
+        runs: the continued runs.
 
     Raises:
-        PestleError: a file is gone or changed since.
+        PestleError: a file is missing or has changed since.
     """
     found = Old()
     for run in runs:
@@ -66,10 +69,14 @@ def read_old(runs: Sequence[OldRun]) -> Old:
 
 
 def require_unchanged(file: File, run: OldRun) -> None:
-    """A file of a continued run must be the one that it read.
+    """Check that a file of a continued run has not changed.
+
+    Args:
+        file: path and SHA-256 of the file, from the manifest of the run.
+        run: the run.
 
     Raises:
-        PestleError: it is gone, or its content is another.
+        PestleError: the file is missing or has changed.
     """
     path = Path(file.path)
     fix = (

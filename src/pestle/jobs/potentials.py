@@ -1,4 +1,4 @@
-"""Potentials for the protocols, from the names that a user types."""
+"""Potentials for protocols, loaded by the names that a user types."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD
 from pestle.jobs.models import load_model
 from pestle.protocols.potential import CalculatorPotential, ModelPotential, Potential
 
-#: How the name of an ASE calculator begins.
+#: Start of the name of an ASE calculator.
 CALCULATOR = "calculator:"
 
 
@@ -26,11 +26,11 @@ class Contenders:
     """The potentials of a test.
 
     Attributes:
-        candidate: that is judged.
-        baseline: its foundation, if there is one to compare with.
-        others: further ones to compare.
-        replay_heads: second heads of those of them that have one.
-        labels: name → what a reader is told.
+        candidate: the potential that is judged.
+        baseline: its foundation; `None` without one.
+        others: further potentials to compare with.
+        replay_heads: replay heads of candidate and others, as potentials of their own.
+        labels: name of a potential → name that a reader sees.
     """
 
     candidate: Potential
@@ -41,7 +41,9 @@ class Contenders:
 
     @property
     def known(self) -> tuple[int, ...] | None:
-        """Atomic numbers that all of them know, ascending; `None` where one does not say."""
+        """Atomic numbers that all potentials know, ascending; `None` if one of them does not state
+        its elements.
+        """
         shared: set[int] | None = None
         for potential in self.all():
             if potential.elements is None:
@@ -51,7 +53,11 @@ class Contenders:
         return tuple(sorted(shared or ()))
 
     def all(self, *, replay_heads: bool = False) -> list[Potential]:
-        """The candidate first, then its foundation."""
+        """Return all potentials: the candidate, its foundation, the others.
+
+        Args:
+            replay_heads: whether the replay heads follow at the end.
+        """
         found = [self.candidate, *([self.baseline] if self.baseline else []), *self.others]
         return [*found, *(self.replay_heads if replay_heads else ())]
 
@@ -70,17 +76,18 @@ def contenders(
     """Load the potentials of a test.
 
     Args:
-        candidate, also: run folder, model folder, file, catalogue name, or `calculator:MODULE:NAME`
-            (any ASE calculator; MODULE is imported, which runs its code).
-        against: the foundation.
-        head, against_head: head of the candidate and of the foundation; by default the only one, or
-            Default.
+        candidate: run folder, model folder, file, catalogue name, or `calculator:MODULE:NAME`
+            (any ASE calculator; MODULE is imported, and this runs its code).
+        against: the foundation, named in the same way; `None` for none.
+        also: further potentials to compare with, named in the same way.
+        head: head of the candidate; by default the only one, or Default.
+        against_head: the same for the foundation.
         trust: allow `.model` files.
-        dtype: precision of the networks.
-        device: where they predict.
+        dtype: precision of the networks: float32 or float64.
+        device: device for predictions: auto, cpu, cuda or cuda:N.
 
     Raises:
-        PestleError: one of them cannot be loaded.
+        PestleError: a potential cannot be loaded.
     """
     if dtype not in DTYPES:
         raise PestleError(f"unknown dtype '{dtype}'", where="dtype", fix="float32 or float64.")
@@ -109,7 +116,10 @@ def contenders(
 
 
 def require_model(name: str) -> None:
-    """Refuse a model that is nowhere, before anything else is asked of the user.
+    """Check that a model exists, before other options are checked.
+
+    Args:
+        name: the model as the user named it.
 
     Raises:
         PestleError: the name is no catalogue name, file, folder or calculator.
@@ -125,17 +135,24 @@ def require_model(name: str) -> None:
 
 
 def named_by_file(name: str, file: Path, option: str) -> str:
-    """A model's name that a file holds, for `contenders`. Only what a user types is imported.
+    """Return the name of a model that stands in a file, unless it is that of a calculator.
+
+    A calculator's module is imported only if the user types its name, because this runs its code.
+
+    Args:
+        name: the name in the file.
+        file: the file.
+        option: option with which the user can type the name.
 
     Raises:
-        PestleError: it is that of a calculator, whose module would be imported.
+        PestleError: the name is that of a calculator.
     """
     if name.startswith(CALCULATOR):
         raise PestleError(
-            f"it names {name}, and a module is imported only where you type its name, not because "
-            "a file holds it",
+            f"it names {name}, but a module is imported only if you type its name, not because a "
+            "file contains it",
             where=str(file),
-            fix=f"If you trust that module, say {option} {shlex.quote(name)}.",
+            fix=f"If you trust that module, type {option} {shlex.quote(name)}.",
         )
     return name
 
@@ -148,29 +165,31 @@ def _load(
     dtype: torch.dtype,
     place: torch.device,
 ) -> Potential:
+    """Load one potential: an ASE calculator or a model in this precision on this device."""
     if name.startswith(CALCULATOR):
-        return _calculator(name, title)
+        from pestle.labels.calculators import CalculatorLabeller, current_folder_importable
+
+        with current_folder_importable():
+            labeller = CalculatorLabeller(name.partition(":")[2])
+        return CalculatorPotential(title, lambda: labeller.calculator, fingerprint=labeller.id)
     model = load_model(name, trust=trust, dtype=dtype).to(place)
     wanted = head or (TARGET_HEAD if TARGET_HEAD in model.heads else None)
     return ModelPotential(title, model, wanted)
 
 
-def _calculator(name: str, title: str) -> Potential:
-    from pestle.labels.calculators import CalculatorLabeller, current_folder_importable
-
-    with current_folder_importable():
-        labeller = CalculatorLabeller(name.partition(":")[2])
-    return CalculatorPotential(title, lambda: labeller.calculator, fingerprint=labeller.id)
-
-
 def title_of(name: str, taken: Sequence[str] = ()) -> str:
-    """What tables call a model: its folder's, file's or calculator's name."""
+    """Return the title of a model in tables: the name of its folder, file or calculator.
+
+    Args:
+        name: the model as the user named it.
+        taken: titles of other models; a number makes the title different from them.
+    """
     path = Path(name)
     if name.startswith(CALCULATOR):
         title = name.rpartition(":")[2]
     else:
         resolved = path.resolve()
-        # A folder's name is whole: what follows its last point is no ending.
+        # The name of a folder has no ending, even if it contains a point.
         title = resolved.name if resolved.is_dir() else resolved.stem
         title = name if catalogue.find(name) is not None or not title else title
         if title == "model" and path.resolve().parent.name:
@@ -182,5 +201,5 @@ def title_of(name: str, taken: Sequence[str] = ()) -> str:
 
 
 def file_name(name: str) -> str:
-    """The name with what a file system may not like replaced."""
+    """Return a name with `_` for characters that a file system may not accept."""
     return re.sub(r"[^\w.+-]+", "_", name)

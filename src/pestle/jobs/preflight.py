@@ -19,6 +19,7 @@ from pestle.settings.run import RunSettings
 from pestle.structures.frame import Frame
 from pestle.structures.selection import Selection
 from pestle.structures.splits import Splits
+from pestle.wording import counted
 
 
 def preflight(
@@ -74,7 +75,7 @@ def require_sound(report: CheckReport) -> None:
     where = ", ".join(first.frames[:3])
     if first.n_frames > 3:
         where += f" and {first.n_frames - 3} more"
-    others = f" ({more} more errors: run `pestle check`.)" if more else ""
+    others = f" ({counted(more, 'more error')}: run `pestle check`.)" if more else ""
     raise PestleError(first.message, where=where or "data", fix=first.fix + others)
 
 

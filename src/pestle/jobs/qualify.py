@@ -1,22 +1,16 @@
-"""`pestle qualify`: the protocols that a scope needs, the verdict, the report."""
+"""`pestle qualify`: run the protocols that a scope needs, conclude a verdict, write the report."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pestle.adaptation import method_of
-from pestle.errors import PestleError
-from pestle.files import CannotWrite, Damaged, sha256
 from pestle.foundations.interface import TARGET_HEAD
 from pestle.foundations.safe_files import CARD
 from pestle.jobs.potentials import Contenders, contenders, file_name, named_by_file, require_model
-from pestle.jobs.probe import elements_for, run_protocol
+from pestle.jobs.probe_inputs import elements_for
 from pestle.jobs.qualify_inputs import OfRun, read_given, read_run
-from pestle.jobs.qualify_next import next_step
 from pestle.jobs.qualify_plan import (
     extents,
     left_out,
@@ -26,49 +20,30 @@ from pestle.jobs.qualify_plan import (
     settings_for,
 )
 from pestle.jobs.qualify_request import REQUEST, Request
-from pestle.locks import InUse, Vanished, locked_folder
-from pestle.progress import detail, duration, recording, say, stage, warn
+from pestle.jobs.qualify_tests import Tested, add_ending, add_gate, run_test
+from pestle.jobs.qualify_verdict import verdict_of, write_to_card
+from pestle.locks import locked_folder
+from pestle.progress import recording, stage
 from pestle.protocols import declarations, inputs, protocol
-from pestle.protocols.base import Inputs, Protocol
+from pestle.protocols.base import Inputs
 from pestle.protocols.declaration import HELD_OUT, Declaration
-from pestle.protocols.thresholds import Threshold, read_thresholds
-from pestle.protocols.verdict import conclude, in_order, needed_by, use_of
-from pestle.protocols.zero_step.gate import assess_gate
-from pestle.records.card import Card, VerdictInWords
-from pestle.records.folder import RunFolder, now, require_folder, versions
+from pestle.protocols.thresholds import read_thresholds
+from pestle.protocols.verdict import needed_by
+from pestle.records.folder import RunFolder, now, require_folder
 from pestle.records.timings import Timings
-from pestle.records.verdict import (
-    CountedFinding,
-    Finding,
-    NotTested,
-    TestedProtocol,
-    Verdict,
-    worst,
-)
+from pestle.records.verdict import NotTested, Verdict
 from pestle.reports import write_report
-from pestle.settings.probe import ProbeSettings
-from pestle.settings.scope import Scope
 from pestle.views import Shown, Table
-
-
-@dataclass
-class Tested:
-    """What came of the protocols so far."""
-
-    findings: list[Finding] = field(default_factory=list)
-    protocols: dict[str, TestedProtocol] = field(default_factory=dict)
-    not_tested: list[NotTested] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, repr=False)
 class Qualification(Shown):
-    """Whether a model is fit for its use.
+    """The answer whether a model is fit for its use.
 
     Attributes:
-        verdict: findings, and what they come to.
+        verdict: the verdict with its findings.
         out: folder of the results.
-        report: the page.
+        report: file of the report.
     """
 
     verdict: Verdict
@@ -79,7 +54,7 @@ class Qualification(Shown):
         return f"<Qualification of {self.verdict.candidate}: {self.lines()[0]}>"
 
     def lines(self) -> list[str]:
-        """The verdict, what the model may be used for, and where the page is."""
+        """Return the verdict, what the model may be used for, and the file of the report."""
         found = self.verdict
         headline = f"{found.verdict.upper()} ({found.scope} scope): {found.sentence}"
         use = found.use.lines.items() if found.use is not None else ()
@@ -87,7 +62,7 @@ class Qualification(Shown):
         return [headline, *told, f"report: {self.report}"]
 
     def tables(self) -> list[Table]:
-        """The findings, the worst first, and what was not tested."""
+        """Return tables of the findings, the worst first, and of what was not tested."""
         found = self.verdict
         findings = [[f.level.upper(), f.protocol, f.sentence, f.limit] for f in found.findings]
         shown = [Table("findings", ["level", "protocol", "finding", "threshold"], findings)]
@@ -99,12 +74,12 @@ class Qualification(Shown):
         return shown
 
     def to_json(self) -> dict[str, Any]:
-        """What verdict.json holds, with `report` and `out`."""
+        """Return the content of verdict.json, with `report` and `out`."""
         return self.verdict.in_file() | {"report": str(self.report), "out": str(self.out)}
 
 
 def qualify(model: str, **options: Any) -> Qualification:
-    """Test a model for what it will be used for, and say whether it is fit.
+    """Test whether a model is fit for its use.
 
     >>> found = pestle.qualify("runs/mine", scope="narrow")
     >>> found.verdict.verdict  # pass, concern, fail or incomplete
@@ -112,35 +87,43 @@ def qualify(model: str, **options: Any) -> Qualification:
     Args:
         model: the candidate: run folder, model folder, file, catalogue name, or
             `calculator:MODULE:NAME`.
-        options: fields of `pestle.jobs.qualify_request.Request`, and the files that protocols take,
+        options: fields of `pestle.jobs.qualify_request.Request`, and the files that protocols read,
             each a list of `FILES` or `NAME=FILES`:
             {inputs}
 
     Returns:
-        The verdict, and where results and page lie.
+        The verdict, the folder of the results and the file of the report.
 
     Raises:
-        PestleError: a mistake in names, settings, models or data, or another command writes to
-            the folder.
+        PestleError: there is a mistake in names, settings, models or data, or another command
+            writes to the folder.
     """
     return qualified(Request.of(model, options))
 
 
 qualify.__signature__ = REQUEST  # type: ignore[attr-defined]
-if qualify.__doc__:  # python -OO leaves it out
+if qualify.__doc__:  # python -OO removes docstrings
     qualify.__doc__ = qualify.__doc__.format(
         inputs="\n            ".join(f"{taken.name}: {taken.help}" for taken in inputs())
     )
 
 
 def qualified(asked: Request) -> Qualification:
-    """The same of a request."""
+    """Test whether a model is fit for its use, as a request describes it.
+
+    Args:
+        asked: the request.
+
+    Raises:
+        PestleError: there is a mistake in names, settings, models or data, or another command
+            writes to the folder.
+    """
     limits = read_thresholds(Path(asked.thresholds) if asked.thresholds is not None else None)
     run = read_run(asked.model, with_data=HELD_OUT.name not in asked.files)
     if run is None:
         require_model(asked.model)
     scope = scope_of(asked.scope, run)
-    folder = Path(asked.out) if asked.out is not None else _folder(asked.model, run)
+    folder = Path(asked.out) if asked.out is not None else _default_folder(asked.model, run)
     require_folder(folder)
     with recording() as log, locked_folder(folder):
         given = read_given(run, asked.files)
@@ -163,15 +146,15 @@ def qualified(asked: Request) -> Qualification:
         tests = [declared for declared in declarations() if not declared.of_run]
         for declared in tests:
             if declared.name in wanted and declared.takes and declared.takes.name in given.typed:
-                # A mistake in what the user typed must not show after an hour of other tests.
+                # A mistake in typed files must be reported now, not after an hour of other tests.
                 test, own = protocol(declared.name), settings.of(declared.name)
                 test.structures(inputs_of(declared), own)
                 test.check(inputs_of(declared), own, loaded.all())
 
-        # Mistakes were found by now: a refused call leaves no folder behind.
+        # All mistakes are reported before this line, so that a refused call leaves no folder.
         log.write_to(RunFolder(folder).open_log())
         tested = Tested()
-        _zero_step(tested, run, limits["zero_step"], "zero_step" in needed)
+        add_gate(tested, run, limits["zero_step"], "zero_step" in needed)
         for declared in tests:
             name, needs = declared.name, declared.name in needed
             if name not in wanted:
@@ -184,7 +167,7 @@ def qualified(asked: Request) -> Qualification:
                 tested.not_tested.append(NotTested(name, needs, *lacking))
                 continue
             home_of = folder / "protocols" / name
-            part = _test(
+            part = run_test(
                 tested,
                 test,
                 loaded,
@@ -199,11 +182,11 @@ def qualified(asked: Request) -> Qualification:
                 of_it = inputs_of(declared)
                 extent = extents(test, of_it, own, asked.settings or {}, full=asked.full)
                 tested.protocols[name] = part.model_copy(update=extent)
-        _ending(tested, run, asked.head)
-        verdict = _verdict(tested, scope, loaded, needed, asked, run)
+        add_ending(tested, run, asked.head)
+        verdict = verdict_of(tested, scope, loaded, needed, asked, run)
         verdict.write(RunFolder(folder).verdict, sealed=True)
         if run is not None and run.folder == folder and asked.head in (None, TARGET_HEAD):
-            _to_card(verdict, RunFolder(folder).model / CARD)
+            write_to_card(verdict, RunFolder(folder).model / CARD)
         Timings(when=now(), seconds=tested.seconds).write(RunFolder(folder).timings, sealed=True)
         with stage("writing the report"):
             report = write_report(folder)
@@ -211,7 +194,7 @@ def qualified(asked: Request) -> Qualification:
 
 
 def _contenders(asked: Request, run: OfRun | None) -> Contenders:
-    """The candidate, its foundation, which a run names, and what else is compared."""
+    """Load the candidate, its foundation, which a run names, and further models."""
     against = asked.against
     if against is None and run is not None and run.settings.foundation:
         file = RunFolder(run.folder).settings
@@ -228,151 +211,8 @@ def _contenders(asked: Request, run: OfRun | None) -> Contenders:
     )
 
 
-def _test(
-    tested: Tested,
-    test: Protocol,
-    loaded: Contenders,
-    inputs: Inputs,
-    settings: ProbeSettings,
-    limits: Mapping[str, Mapping[str, Threshold]],
-    folder: Path,
-    needed: bool,
-    dtype: str,
-) -> TestedProtocol | None:
-    """Run one protocol and add its findings; `None`, and an entry of what was not tested, where it
-    cannot be run on what was given."""
-    started = time.monotonic()
-    try:
-        own = settings.of(test.name)
-        with locked_folder(folder), stage(f"{test.name}: {test.question}"):
-            metrics = run_protocol(test, loaded, inputs, own, folder, dtype)
-    except (CannotWrite, InUse, Vanished):
-        raise  # says nothing of the model
-    except PestleError as error:
-        why = f"{error.where}: {error.what}" if error.where else error.what
-        tested.not_tested.append(NotTested(test.name, needed, why, error.fix or ""))
-        say(f"{test.name}: not tested, {error.line}")
-        return None
-    tested.seconds[test.name] = round(time.monotonic() - started, 1)
-    found = test.assess(metrics, limits[test.name])
-    if not found and needed:
-        why = "nothing could be judged: there is no label or reference to judge it by"
-        tested.not_tested.append(NotTested(test.name, True, why, ""))
-    tested.findings += found
-    for finding in found:
-        if finding.value is not None:
-            value = f"{finding.value:.3g} {finding.unit}"
-        else:  # what passed without a figure could not be told, and its sentence says why
-            value = "not finite" if finding.level == "fail" else "cannot be told"
-        detail(f"{finding.level.upper()}: {finding.quantity}, {value}")
-    level = worst([finding.level for finding in found]).upper() if found else "nothing to judge"
-    aside = "" if needed else "  (does not count for this scope)"
-    say(f"{test.name}: {level}, {duration(tested.seconds[test.name])}{aside}")
-    return TestedProtocol(
-        level=worst([f.level for f in found]) if found else None,
-        needed=needed,
-        metrics=sha256(folder / "metrics.json"),
-    )
-
-
-def _zero_step(
-    tested: Tested, run: OfRun | None, limits: Mapping[str, Threshold], needed: bool
-) -> None:
-    """The gate of the run; a model that no run made has none, nor one from random weights."""
-    gate = run.manifest.gate if run is not None else None
-    if gate:
-        tested.findings.append(assess_gate(gate, limits))
-        tested.protocols["zero_step"] = TestedProtocol(
-            level=tested.findings[-1].level,
-            needed=needed,
-            extent=f"{gate.n_frames} training frames",
-        )
-        return
-    if run is None:
-        why, how = "the model is not given as the result of a run", "pestle qualify RUN_DIR"
-        entry = NotTested("zero_step", False, why, how)
-    elif not method_of(run.settings).keeps_foundation:
-        why = "the method does not start from the foundation's weights"
-        entry = NotTested("zero_step", False, why, "")
-    else:
-        why = "the manifest of the run holds no gate"
-        entry = NotTested("zero_step", needed, why, "")
-    tested.not_tested.append(entry)
-
-
-def _ending(tested: Tested, run: OfRun | None, head: str | None) -> None:
-    """What is wrong with the run as a whole comes first; it is about the target head."""
-    if run is None or head not in (None, TARGET_HEAD):
-        return
-    ending = run.manifest.ending
-    finding = ending.finding(run.folder) if ending is not None else None
-    if finding is None:
-        return
-    tested.findings.insert(0, finding)
-    part = tested.protocols.get(finding.protocol)
-    if part is not None:
-        level = worst([finding.level, *([part.level] if part.level else [])])
-        tested.protocols[finding.protocol] = part.model_copy(update={"level": level})
-
-
-def _verdict(
-    tested: Tested,
-    scope: Scope,
-    loaded: Contenders,
-    needed: Sequence[str],
-    asked: Request,
-    run: OfRun | None,
-) -> Verdict:
-    """What verdict.json holds."""
-    findings, quick = in_order(tested.findings, needed), not asked.full
-    concluded = conclude(
-        scope, loaded.candidate.name, findings, needed, tested.not_tested, quick=quick
-    )
-    found = Verdict(
-        verdict=concluded.verdict,
-        sentence=concluded.sentence,
-        scope=scope,
-        candidate=loaded.candidate.name,
-        baseline=loaded.baseline.name if loaded.baseline else None,
-        others=tuple(potential.name for potential in loaded.others),
-        labels=loaded.labels,
-        quick=quick,
-        thresholds=str(asked.thresholds) if asked.thresholds is not None else "shipped",
-        command=asked.command,
-        findings=tuple(
-            CountedFinding(**asdict(finding), counts=counts)
-            for finding, counts in zip(findings, concluded.counted, strict=True)
-        ),
-        protocols=tested.protocols,
-        not_tested=tuple(sorted(tested.not_tested, key=lambda entry: not entry.needed)),
-        versions=versions(),
-    )
-    use = use_of(findings, tested.not_tested, quick=quick)
-    step = next_step(found, asked, run)
-    return found.model_copy(update={"use": use.model_copy(update={"next": step})})
-
-
-def _to_card(verdict: Verdict, path: Path) -> None:
-    """Write the verdict on a run's target head into the card of its model, which goes where the run
-    folder does not."""
-    if not path.is_file():
-        return
-    try:
-        card = Card.read(path)
-    except Damaged as error:
-        warn(f"{error.where}: {error.what}; the verdict is not written there")
-        return
-    assert verdict.use is not None
-    said = VerdictInWords(
-        verdict=verdict.verdict,
-        scope=verdict.scope,
-        use_for=verdict.use.use_for,
-        not_for=verdict.use.not_for,
-    )
-    card.model_copy(update={"verdict": said}).write(path, sealed=True)
-
-
-def _folder(model: str, run: OfRun | None) -> Path:
+def _default_folder(model: str, run: OfRun | None) -> Path:
+    """Return the run folder, or `qualify-NAME` beside the model."""
     if run is not None:
         return run.folder
     if Path(model).exists():

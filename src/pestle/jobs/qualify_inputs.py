@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pestle.errors import PestleError
 from pestle.jobs.old_frames import read_old
-from pestle.jobs.probe import read_sets
+from pestle.jobs.probe_inputs import read_sets
 from pestle.protocols.base import Sets
 from pestle.protocols.declaration import HELD_OUT, ISOLATED_ATOMS, Declaration
 from pestle.records.folder import RunFolder
@@ -21,7 +21,14 @@ from pestle.structures.splits import read_splits
 
 @dataclass(frozen=True)
 class OfRun:
-    """Settings, manifest, held-out frames and isolated atoms of a run folder."""
+    """The run that made a model.
+
+    Attributes:
+        folder: the run folder.
+        settings, manifest: its settings and its manifest.
+        held_out: set → frames that were not trained on.
+        isolated: isolated atoms of the data.
+    """
 
     folder: Path
     settings: RunSettings
@@ -43,7 +50,11 @@ class Given:
     typed: frozenset[str]
 
     def of(self, declared: Declaration) -> Sets:
-        """Return the sets that a protocol receives."""
+        """Return the sets that a protocol receives.
+
+        Args:
+            declared: the protocol.
+        """
         taken = declared.takes
         while taken is not None and not self.sets.get(taken.name):
             taken = taken.otherwise
@@ -52,6 +63,9 @@ class Given:
     def lacking(self, declared: Declaration) -> tuple[str, str] | None:
         """Explain why a protocol cannot run with these structures, and what is missing; `None`
         if it can.
+
+        Args:
+            declared: the protocol.
         """
         taken = declared.takes
         if taken is None or not taken.lacking or self.of(declared):

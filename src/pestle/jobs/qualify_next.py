@@ -1,4 +1,4 @@
-"""What a verdict ends with: the next step, as it would be typed where the user is."""
+"""The next step at the end of a verdict, as a command for the current folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pestle.protocols import declarations, inputs
 from pestle.protocols.declaration import Remedy
 from pestle.records.verdict import CountedFinding, Verdict
 
-#: Label keys of a run and other settings that say what its data are: setting → option.
+#: Label key in the settings of a run → option of the command.
 OF_DATA = {
     "energy_key": "--energy-key",
     "forces_key": "--forces-key",
@@ -24,18 +24,19 @@ OF_DATA = {
 
 
 def next_step(verdict: Verdict, asked: Request, run: OfRun | None) -> str:
-    """What to do next.
+    """Return the next step: a command or words.
 
-    What is wrong with the training comes first, then what failed, what was not tested, what a first
-    look left out, and what is a concern; a model without fault is exported.
+    The first of these decides: trouble in training, a failed test, a needed test that was not run,
+    the full settings, a concern. A model without any of them is exported.
 
     Args:
-        verdict: what was found.
-        asked: what was asked for.
-        run: the run that made the model.
+        verdict: the verdict.
+        asked: the request.
+        run: the run that made the model; `None` if no run made it.
     """
     ending = run.manifest.ending if run is not None else None
-    if run is not None and ending is not None and ending.trouble is not None and _of_target(asked):
+    is_target = asked.head in (None, TARGET_HEAD)  # the end of a run is about this head
+    if run is not None and ending is not None and ending.trouble is not None and is_target:
         return ending.next(run.folder)
     bad = next((f for f in verdict.findings if f.counts and f.level != "pass"), None)
     missing = next((entry for entry in verdict.not_tested if entry.needed), None)
@@ -55,12 +56,8 @@ def next_step(verdict: Verdict, asked: Request, run: OfRun | None) -> str:
     return f"{shlex.join(['pestle', 'export', asked.model])} --to ase   (or lammps)"
 
 
-def _of_target(asked: Request) -> bool:
-    return asked.head in (None, TARGET_HEAD)
-
-
 def _again(verdict: Verdict, asked: Request) -> str:
-    """The command that qualifies the model once more."""
+    """Return the command that qualifies the model again."""
     if asked.command.startswith("pestle qualify "):
         return asked.command
     words = ["pestle", "qualify", asked.model, "--scope", verdict.scope]
@@ -78,7 +75,7 @@ def _again(verdict: Verdict, asked: Request) -> str:
 
 
 def _remedy(bad: CountedFinding, run: OfRun | None) -> str:
-    """What helps against a finding: a command where settings of another run would do it."""
+    """Return what helps against a finding: a command if settings of another run can help."""
     remedy = next(d.remedy for d in declarations() if d.name == bad.protocol) or Remedy(
         "see what its findings say"
     )
@@ -105,7 +102,7 @@ def _remedy(bad: CountedFinding, run: OfRun | None) -> str:
 
 
 def _short(name: str) -> str:
-    """A path as it would be typed where the user is, relative where that is shorter."""
+    """Return a path for the current folder; relative if that is shorter."""
     if not Path(name).is_absolute():
         return name
     return min(name, os.path.relpath(name), key=len)

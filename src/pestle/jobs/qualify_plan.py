@@ -21,6 +21,10 @@ from pestle.settings.scope import Scope
 def scope_of(asked: str | None, run: OfRun | None) -> Scope:
     """Return the scope: the requested one, or else that of the run.
 
+    Args:
+        asked: the scope that the user named.
+        run: the run that made the model; `None` if no run made it.
+
     Raises:
         PestleError: neither is given, or the scope does not exist.
     """
@@ -35,7 +39,12 @@ def scope_of(asked: str | None, run: OfRun | None) -> Scope:
 
 
 def observables_of(given: Given, settings: ProbeSettings) -> list[str]:
-    """Return the observables with a reference from the user: they can be judged and must be."""
+    """Return the observables with a reference from the user: they can be judged and must be.
+
+    Args:
+        given: the structures.
+        settings: settings of all protocols.
+    """
     return [
         declared.name
         for declared in declarations()
@@ -103,7 +112,13 @@ def protocols_to_run(
 
 
 def left_out(declared: Declaration, *, needed: bool, on_purpose: bool) -> NotTested:
-    """Explain why a protocol is not run, and how to run it."""
+    """Explain why a protocol is not run, and how to run it.
+
+    Args:
+        declared: the protocol.
+        needed: whether the scope needs it.
+        on_purpose: whether the user left it out.
+    """
     name = declared.name
     if on_purpose:
         return NotTested(name, needed, "it was left out", f"leave out --without {name}")
@@ -115,7 +130,15 @@ def left_out(declared: Declaration, *, needed: bool, on_purpose: bool) -> NotTes
 def extents(
     test: Protocol[Any], inputs: Inputs, own: Any, asked: Mapping[str, Any], *, full: bool
 ) -> dict[str, str | None]:
-    """Describe how much was calculated, and how much the full settings would calculate."""
+    """Describe how much was calculated, and how much the full settings would calculate.
+
+    Args:
+        test: the protocol.
+        inputs: structures and elements.
+        own: settings of the protocol.
+        asked: dotted name → value that the user requested.
+        full: whether the settings are the full ones.
+    """
     extent = test.extent(inputs, own)
     whole = None if full else test.extent(inputs, settings_for(asked, full=True).of(test.name))
     return {"extent": extent, "full_extent": None if whole == extent else whole}

@@ -1,5 +1,8 @@
-"""What a qualification is asked for. Options of the command and parameters of `pestle.qualify` are
-made from it and from the inputs that protocols declare; nothing heavy is imported for that."""
+"""The request for a qualification.
+
+Options of the command and parameters of `pestle.qualify` are made from it and from the inputs that
+protocols declare. The command line needs this module at its start, so it imports nothing slow.
+"""
 
 from __future__ import annotations
 
@@ -14,24 +17,24 @@ from pestle.protocols import inputs
 
 @dataclass(frozen=True)
 class Request:
-    """A qualification as it is asked for.
+    """A request for a qualification.
 
     Attributes:
         model: the candidate: run folder, model folder, file, catalogue name, or
             `calculator:MODULE:NAME`.
         against: its foundation; by default that of the run.
         scope: narrow or broad; by default that of the run.
-        also: further models to compare.
-        files: input that protocols take → its files, `FILES` or `NAME=FILES`. In `pestle.qualify`
-            and on the command line each input is an option of its own.
+        also: further models to compare with.
+        files: input of protocols → its files, `FILES` or `NAME=FILES`. In `pestle.qualify` and on
+            the command line each input is an option of its own.
         elements: chemical symbols instead of those of the data.
         run_too, leave_out: protocols to add to those of the scope, or to leave out.
-        full: the full settings instead of those of a first look.
-        head: head of the candidate.
+        full: use the full settings instead of those of a first look.
+        head: head of the candidate; by default the only one, or Default.
         trust: allow `.model` files.
-        dtype: precision of the networks.
-        device: where they predict.
-        settings: table of dotted names of `ProbeSettings`.
+        dtype: precision of the networks: float32 or float64.
+        device: device for predictions: auto, cpu, cuda or cuda:N.
+        settings: dotted name → value of `ProbeSettings`.
         thresholds: file that changes thresholds.
         out: folder to write; by default the run folder, or `qualify-NAME` beside the model.
         command: command line, for the report.
@@ -57,7 +60,11 @@ class Request:
 
     @classmethod
     def of(cls, model: str, options: Mapping[str, Any]) -> Request:
-        """A request from options, each input one of them.
+        """Make a request from options; each input of protocols is one of them.
+
+        Args:
+            model: the candidate.
+            options: name → value.
 
         Raises:
             TypeError: there is no such option.
@@ -68,7 +75,9 @@ class Request:
 
 
 def _request() -> Signature:
-    """The signature of `pestle.qualify`: the fields, each input in the place of `files`."""
+    """Return the signature of `pestle.qualify`: the fields, with one parameter per input instead of
+    `files`.
+    """
     parameters: list[Parameter] = []
     for parameter in signature(Request).parameters.values():
         if parameter.name == "model":

@@ -1,4 +1,4 @@
-"""`pestle replay`: a replay set from pools, matched to the elements of the data."""
+"""`pestle replay`: select a replay set from pools for the elements of the data."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pestle.adaptation.replay.selection import SELECTIONS
 from pestle.errors import PestleError, nearest
 from pestle.locks import locked_file
 from pestle.records.folder import require_file
-from pestle.settings.run import ReplaySettings
+from pestle.settings.adaptation import ReplaySettings
 from pestle.settings.scope import Scope
 from pestle.structures.frame import Frame
 from pestle.structures.reading import LabelKeys, read_frames
 from pestle.structures.writing import write_frames
 
-#: Where a structure comes from, in the file: its pool, and its frame number in there.
+#: Keys of a frame in the file: its pool, and its number in the pool.
 POOL_KEY, FRAME_KEY = "replay_pool", "replay_frame"
 
 
@@ -45,29 +45,37 @@ def replay(
     >>> pestle.replay(["pool.xyz"], ["frames.xyz"], out="replay.xyz", count=500)
 
     Args:
-        pool: files or globs, names of published sets, `generated`.
-        data: files or globs of the data whose elements are matched.
-        out: file to write; each frame names its pool in `replay_pool` and `replay_frame`.
-        foundation: model whose elements bound the set; needed for `fps`.
-        head: its head.
+        pool: files or globs, names of published sets, or `generated`.
+        data: files or globs of the data; their elements are matched.
+        out: file to write; `replay_pool` and `replay_frame` of each frame say where it is from.
+        foundation: model that must know all elements of the set; needed for `fps`.
+        head: head of the foundation.
         trust: allow a `.model` file.
-        count: structures to select; by default 1000 or all of a smaller pool.
+        count: number of structures to select; by default 1000 or all of a smaller pool.
         filter: element, combinations, exclusive, inclusive or none; by default none for a broad
             scope, else element.
         select: random, fps, fps-per-edge, element-balanced or all.
-        seed: of generator and selection.
-        scope: narrow or broad.
-        labelled: keep labelled structures only (for multihead), and compare their labels with the
+        seed: seed of generator and selection.
+        scope: what the model will be used for: narrow or broad.
+        labelled: keep only labelled structures (for multihead), and compare their labels with the
             foundation's predictions.
         keys: label keys of the pools that are files.
 
+    Returns:
+        The selected structures, and how the set was made.
+
     Raises:
-        PestleError: nothing is left, or a file cannot be read or written.
+        PestleError: no structure is suitable, or a file cannot be read or written.
     """
     settings = _settings(pool, count, filter, select)
     if scope not in (None, "narrow", "broad"):
         raise PestleError(f"unknown scope '{scope}'", where="scope", fix="narrow or broad.")
-    path = _output(out, [*pool, *data])
+    path = Path(out).expanduser()
+    if path.suffix.lower() not in (".xyz", ".extxyz"):
+        raise PestleError("is not called .xyz or .extxyz", where=str(path), fix="Rename -o.")
+    require_file(path)
+    if path.resolve() in {Path(name).expanduser().resolve() for name in (*pool, *data)}:
+        raise PestleError("is also read from", where=str(path), fix="Give another -o FILE.xyz.")
     with locked_file(path):
         elements = data_elements(read_frames(data).frames) if data else ()
         model = None
@@ -88,17 +96,17 @@ def replay(
             keys=keys,
         )
         pools = {id(frame): used.name for used in made.pools for frame in used.selected}
-        write_frames(path, (_named(frame, pools[id(frame)]) for frame in made.frames))
+        write_frames(path, (_with_origin(frame, pools[id(frame)]) for frame in made.frames))
         return made
 
 
 def _settings(
     pool: Sequence[str], count: int | None, filter: str | None, select: str
 ) -> ReplaySettings:
-    """The settings, each name checked.
+    """Return the settings after a check of the names.
 
     Raises:
-        PestleError: an unknown filter or selection, or a count below one.
+        PestleError: the filter or the selection is unknown, or the count is below one.
     """
     if filter is not None and filter not in FILTERS:
         hint = (
@@ -149,8 +157,8 @@ def _output(out: Path | str, inputs: Sequence[str]) -> Path:
     return path
 
 
-def _named(frame: Frame, pool: str) -> Frame:
-    """A copy that says where it comes from."""
+def _with_origin(frame: Frame, pool: str) -> Frame:
+    """Return a copy of a frame that names its pool."""
     atoms = frame.atoms.copy()
     atoms.info |= {POOL_KEY: pool, FRAME_KEY: frame.index}
     return replace(frame, atoms=atoms)

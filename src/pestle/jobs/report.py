@@ -1,4 +1,4 @@
-"""`pestle report`: the page of a run, or of several side by side, their table, and pictures."""
+"""`pestle report`: the report of a run or the comparison of several, their table, and plots."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from pestle.reports.gathering.files import CSV_BEGINS, LATEX_BEGINS, csv_of, lat
 from pestle.reports.gathering.gather import gather as gather_folders
 from pestle.reports.gathering.view import Comparison
 
-#: Where a comparison goes by default.
+#: Default file of a comparison.
 COMPARISON = Path("comparison.html")
 _PAGE_BEGINS = "<!doctype html"
 
 
 def report(folders: str | Path | Sequence[str | Path], out: str | Path | None = None) -> Path:
-    """Write the report of one folder, or a page that compares several.
+    """Write the report of one run, or a page that compares several.
 
     >>> pestle.report(["runs/mine", "runs/other"], "comparison.html")
 
     Args:
-        folders: of runs, or of tests of a model (`pestle qualify`); one or several.
-        out: the file; by default report.html in the folder, and comparison.html in the current
-            folder where there are several.
+        folders: one or several folders of runs or of tests of a model (`pestle qualify`).
+        out: file to write; by default report.html in the folder, or comparison.html in the current
+            folder for several folders.
 
     Returns:
         The file that was written.
 
     Raises:
-        PestleError: a folder holds neither a run nor results, is named twice, or the page would be
-            written over a run's own report or over what is no report.
+        PestleError: a folder holds neither a run nor results, a folder is named twice, or `out`
+            is the report of a run or exists and is not a report.
     """
     paths = require_results(folders)
     target = Path(out) if out is not None else None
@@ -73,18 +73,18 @@ def gather(
     >>> pestle.gather(["runs/naive-0", "runs/naive-1", "runs/lora-0"])
 
     Args:
-        folders: of runs, or of tests of a model; whatever made them.
+        folders: folders of runs or of tests of a model.
         groups: whether errors by config_type have columns of their own.
-        csv: file for the table as CSV, all digits, units in the heads.
-        latex: file for the table as LaTeX, in parts that fit a page, with rules of booktabs.
+        csv: file for the table as CSV, with all digits and with units in the headings.
+        latex: file for the table as LaTeX with booktabs, in parts that fit a page.
 
     Returns:
-        The comparison, with means and standard deviations over seeds (meV/atom, meV/Å), and the
-        best of each column where rows were judged on equal frames.
+        The comparison, with means and standard deviations over seeds (meV/atom, meV/Å). The best
+        value of each column is marked among rows that were judged on the same frames.
 
     Raises:
-        PestleError: a folder holds neither a run nor results, is named twice, or a file is there
-            that is no such table.
+        PestleError: a folder holds neither a run nor results, a folder is named twice, or a file
+            exists and is not such a table.
     """
     paths = require_results(folders)
     wanted = [
@@ -105,17 +105,17 @@ def gather(
 
 
 def write_figures(folders: str | Path | Sequence[str | Path], out: str | Path) -> list[Path]:
-    """Write each plot of the page as SVG and PDF, as wide as a column of a paper, and its data as
+    """Write each plot of a report as SVG and PDF, as wide as a column of a paper, and its data as
     CSV.
 
     >>> pestle.write_figures("runs/mine", "figures")
 
     Args:
-        folders: of runs, or of tests of a model; of several the plots that compare them.
-        out: folder for the files; one that is not there is made.
+        folders: folders of runs or of tests of a model; for several, the plots compare them.
+        out: folder for the files; it is made if it does not exist.
 
     Returns:
-        The files, three for each plot, and captions.md, which says what each shows.
+        The files: three for each plot, and captions.md with the captions.
 
     Raises:
         PestleError: a folder holds neither a run nor results, or is named twice.
@@ -135,10 +135,16 @@ def write_figures(folders: str | Path | Sequence[str | Path], out: str | Path) -
 
 
 def require_results(folders: str | Path | Sequence[str | Path]) -> list[Path]:
-    """The folders, each of which must hold a run or results of tests.
+    """Check that each folder holds a run or results of tests.
+
+    Args:
+        folders: one or several folders.
+
+    Returns:
+        The folders as a list of paths.
 
     Raises:
-        PestleError: none is given, one holds neither, or one is named twice.
+        PestleError: there is no folder, one holds neither, or one is named twice.
     """
     given = [folders] if isinstance(folders, str | Path) else list(folders)
     paths = [Path(folder) for folder in given]
@@ -161,7 +167,16 @@ def require_results(folders: str | Path | Sequence[str | Path]) -> list[Path]:
 
 
 def _require_own(target: Path, begins: str, option: str) -> None:
-    """A file that is there must be what is written over it: nothing else is lost by a slip."""
+    """Check that a file to overwrite is of the same kind, so that a wrong name destroys nothing.
+
+    Args:
+        target: file to write.
+        begins: start of a file of this kind.
+        option: option that names the file.
+
+    Raises:
+        PestleError: the file exists and is of another kind, or it cannot be written.
+    """
     require_file(target)
     if target.is_file() and target.stat().st_size:
         with target.open("rb") as stream:
@@ -169,7 +184,7 @@ def _require_own(target: Path, begins: str, option: str) -> None:
         if not start.startswith(begins.lower().encode()):
             what = "report" if begins == _PAGE_BEGINS else "table of Pestle"
             raise PestleError(
-                f"is there and is no {what}",
+                f"exists and is not a {what}",
                 where=str(target),
                 fix=f"Choose another file with {option}.",
             )

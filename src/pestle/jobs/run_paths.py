@@ -1,4 +1,4 @@
-"""Paths in a run file: relative to the folder of the file, whatever the working folder is."""
+"""Paths in a run file, which are relative to the folder of the file."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pestle.errors import PestleError
 from pestle.foundations import catalogue
 from pestle.foundations.replay_catalogue import is_file_pool
 
-#: Where the working folder is the file's own, paths stay as they are written.
+#: Folder of a run file in the working folder; its paths need no change.
 HERE = Path()
 
 
 def from_file(tree: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """A run file's settings with paths as they would be typed in the working folder.
+    """Return the settings of a run file with paths relative to the working folder.
 
     Args:
-        tree: what the file holds.
-        folder: that it lies in.
+        tree: content of the run file.
+        folder: folder of the run file.
 
     Raises:
-        PestleError: a file is only where the path would be in the working folder.
+        PestleError: a path leads to a file only from the working folder, not from `folder`.
     """
     if folder == HERE:
         return dict(tree)
@@ -47,7 +47,7 @@ def from_file(tree: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         return path(name) if is_path else name
 
     def e0s(name: str) -> str:
-        # A table in braces may be text, as mace writes it.
+        # A table in braces may be a string, as in mace.
         is_path = name not in (*METHODS, "auto") and not name.lstrip().startswith("{")
         return path(name) if is_path else name
 
@@ -75,7 +75,7 @@ def from_file(tree: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _each(value: Any, change: Callable[[str], str]) -> Any:
-    """The change made of a text, or of every text of a list; validation says what else is wrong."""
+    """Apply a change to a string or to all strings of a list; validation checks the types later."""
     if isinstance(value, str):
         return change(value) if value else value
     if isinstance(value, list):
@@ -84,7 +84,12 @@ def _each(value: Any, change: Callable[[str], str]) -> Any:
 
 
 def for_file(name: str, folder: Path) -> str:
-    """A path that was typed in the working folder, as a run file in another one names it."""
+    """Return a path for a run file.
+
+    Args:
+        name: path as typed in the working folder.
+        folder: folder of the run file.
+    """
     given = Path(name).expanduser()
     if folder == HERE or given.is_absolute():
         return name
@@ -92,6 +97,11 @@ def for_file(name: str, folder: Path) -> str:
 
 
 def foundation_for_file(name: str, folder: Path) -> str:
-    """The same of a foundation, which may be a name of the catalogue."""
+    """Return a foundation for a run file: a name of the catalogue, or a path.
+
+    Args:
+        name: the foundation as typed in the working folder.
+        folder: folder of the run file.
+    """
     is_path = catalogue.find(name) is None and Path(name).expanduser().exists()
     return for_file(name, folder) if is_path else name

@@ -57,7 +57,9 @@ def error_table(title: str, by_model: Mapping[str, Mapping[str, FrameErrors]], n
         if any(e.figures[key] is not None for found in by_model.values() for e in found.values())
     ]
     columns = [Column("group"), Column("model"), Column("frames", "", 8)]
-    columns += [Column(_heading(key), UNITS[key], 4) for key in there]
+    for key in there:
+        quantity, kind = key.split("_")
+        columns.append(Column(f"{quantity} {kind.upper()}", UNITS[key], 4))
     rows = [
         [group, name, errors.n_frames, *(errors.figures[key] for key in there)]
         for group in shown_groups(by_model)
@@ -75,8 +77,3 @@ def shown_groups(by_model: Mapping[str, Mapping[str, FrameErrors]]) -> list[str]
     """
     groups = list(dict.fromkeys(group for errors in by_model.values() for group in errors))
     return groups if len(groups) > 2 else [ALL]
-
-
-def _heading(key: str) -> str:
-    quantity, kind = key.split("_")
-    return f"{quantity} {kind.upper()}"

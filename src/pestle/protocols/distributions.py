@@ -10,8 +10,8 @@ import numpy as np
 from pestle.foundations.prediction import FramePrediction
 from pestle.protocols.results import Chart, Series
 from pestle.records.results import Numbers
-from pestle.records.wording import counted
 from pestle.structures.frame import Frame, evenly
+from pestle.wording import counted
 
 #: Largest number of frames of a set; more do not change the shape of a violin.
 MAX_FRAMES = 500

@@ -7,18 +7,20 @@ another level of theory.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 
 from pestle.foundations.interface import REPLAY_HEAD
 from pestle.foundations.prediction import FramePrediction
 from pestle.progress import Task, progress
+from pestle.protocols.arrays import Arrays, Shape
 from pestle.protocols.potential import ModelPotential, Potential
 from pestle.protocols.raw import RawFolder
+from pestle.records.base import Record
 from pestle.records.results import Numbers
 from pestle.structures.frame import Frame
 
@@ -26,6 +28,39 @@ from pestle.structures.frame import Frame
 PIECE_ATOMS = 2000
 #: The same for an ASE calculator, which may take minutes for each frame.
 CALCULATOR_PIECE_ATOMS = 100
+
+
+@dataclass(frozen=True)
+class PredictedPiece(Arrays):
+    """Predictions of the frames of a piece, and their atoms one frame after the other.
+
+    Attributes:
+        energy: [frames] total energy, eV.
+        interaction_energy: [frames] energy without the E0s, eV.
+        forces: [atoms, 3] eV/Å.
+        stress: [frames, 3, 3] eV/Å³; NaN if there is none.
+        has_stress: [frames] whether there is a stress.
+    """
+
+    energy: Annotated[np.ndarray, Shape("frames")]
+    interaction_energy: Annotated[np.ndarray, Shape("frames")]
+    forces: Annotated[np.ndarray, Shape("atoms", 3)]
+    stress: Annotated[np.ndarray, Shape("frames", 3, 3)]
+    has_stress: Annotated[np.ndarray, Shape("frames", of=bool)]
+
+
+class PredictionFacts(Record):
+    """What is known of all pieces together.
+
+    Attributes:
+        reference_energies: atomic number → E0 of the potential, eV; `None` if it has none.
+        replay_head: whether the replay head of a model predicted.
+        ends: index after the last frame of each piece.
+    """
+
+    reference_energies: dict[int, float] | None
+    replay_head: bool
+    ends: list[int]
 
 
 def pieces(frames: Sequence[Frame], most: int | None = None) -> list[slice]:
@@ -64,47 +99,59 @@ def calculate_predictions(
     with progress(title, max(1, len(frames))) as bar:
         for k, piece in enumerate(parts):
             if not raw.has(_name(k)):
-                said = potential.predict(
-                    frames[piece], on_progress=partial(_advance, bar, piece.start)
+                said = potential.predict(frames[piece], partial(_advance, bar, piece.start))
+                nothing = np.full((3, 3), np.nan)
+                predicted = PredictedPiece(
+                    energy=np.array([p.energy for p in said]),
+                    interaction_energy=np.array([p.interaction_energy for p in said]),
+                    forces=np.concatenate([p.forces for p in said]),
+                    stress=np.array([nothing if p.stress is None else p.stress for p in said]),
+                    has_stress=np.array([p.stress is not None for p in said]),
                 )
-                raw.write(_name(k), **_arrays(frames[piece], said))
+                raw.write(_name(k), predicted)
             bar.to(piece.stop)
     e0s = potential.reference_energies
     raw.finish(
-        reference_energies=None if e0s is None else {str(z): e for z, e in e0s.items()},
-        replay_head=isinstance(potential, ModelPotential) and potential.head == REPLAY_HEAD,
-        ends=[piece.stop for piece in parts],
+        PredictionFacts(
+            reference_energies=None if e0s is None else {int(z): float(e) for z, e in e0s.items()},
+            replay_head=isinstance(potential, ModelPotential) and potential.head == REPLAY_HEAD,
+            ends=[piece.stop for piece in parts],
+        )
     )
 
 
 def read_predictions(raw: RawFolder, frames: Sequence[Frame]) -> list[FramePrediction]:
-    """Return the predictions that `calculate_predictions` wrote for these frames."""
-    found, ends_of_pieces = [], raw.facts["ends"]
-    for k, (start, stop) in enumerate(pairwise([0, *ends_of_pieces])):
-        piece, content = slice(start, stop), raw.read(_name(k))
-        ends = np.cumsum([len(frame) for frame in frames[piece]])[:-1]
-        forces = np.split(content["forces"], ends)
-        for j in range(len(forces)):
-            found.append(
-                FramePrediction(
-                    float(content["energy"][j]),
-                    float(content["interaction_energy"][j]),
-                    forces[j],
-                    content["stress"][j] if content["has_stress"][j] else None,
-                )
+    """Return the predictions that `calculate_predictions` wrote.
+
+    Args:
+        raw: folder of the predictions.
+        frames: the same frames, in the same order.
+    """
+    found = []
+    for k, (start, stop) in enumerate(pairwise([0, *raw.facts(PredictionFacts).ends])):
+        piece = raw.read(_name(k), PredictedPiece)
+        sizes = [len(frame) for frame in frames[start:stop]]
+        forces = np.split(piece.forces, np.cumsum(sizes)[:-1])
+        found += [
+            FramePrediction(
+                float(piece.energy[j]),
+                float(piece.interaction_energy[j]),
+                forces[j],
+                piece.stress[j] if piece.has_stress[j] else None,
             )
+            for j in range(len(forces))
+        ]
     return found
 
 
 def reference_energies(raw: RawFolder) -> dict[int, float] | None:
     """Return the E0s of the potential by atomic number, eV; `None` if it has none."""
-    e0s = raw.facts["reference_energies"]
-    return None if e0s is None else {int(z): float(e) for z, e in e0s.items()}
+    return raw.facts(PredictionFacts).reference_energies
 
 
 def of_replay_head(raw: RawFolder) -> bool:
     """Whether the predictions come from the replay head of a model."""
-    return bool(raw.facts["replay_head"])
+    return raw.facts(PredictionFacts).replay_head
 
 
 def with_reference_energies(
@@ -139,7 +186,12 @@ class NotFinite(Numbers):
 
 
 def not_finite(frames: Sequence[Frame], predictions: Sequence[FramePrediction]) -> NotFinite | None:
-    """Find frames on which a prediction is not finite; `None` if all are finite."""
+    """Find frames on which a prediction is not finite; `None` if all are finite.
+
+    Args:
+        frames: the structures.
+        predictions: one for each frame.
+    """
     bad = [f.where for f, p in zip(frames, predictions, strict=True) if not p.finite]
     return NotFinite(count=len(bad), first=bad[0]) if bad else None
 
@@ -150,14 +202,3 @@ def _advance(bar: Task, before: int, done: int) -> None:
 
 def _name(piece: int) -> str:
     return f"predictions-{piece:05d}"
-
-
-def _arrays(frames: Sequence[Frame], said: Sequence[FramePrediction]) -> dict[str, Any]:
-    nothing = np.full((3, 3), np.nan)
-    return {
-        "energy": [p.energy for p in said],
-        "interaction_energy": [p.interaction_energy for p in said],
-        "forces": np.concatenate([p.forces for p in said]),
-        "stress": [nothing if p.stress is None else p.stress for p in said],
-        "has_stress": [p.stress is not None for p in said],
-    }

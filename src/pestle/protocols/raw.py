@@ -12,7 +12,7 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,9 +20,25 @@ from pestle.errors import PestleError
 from pestle.files import Damaged, read_json, read_sealed, write_json, write_sealed
 from pestle.locks import is_left_over
 from pestle.progress import warn
+from pestle.protocols.arrays import FORMAT, Arrays
+from pestle.records.base import Record
 from pestle.structures.frame import Frame
 
+A = TypeVar("A", bound=Arrays)
+B = TypeVar("B", bound=Arrays)
+Facts = TypeVar("Facts", bound=Record)
+
 KEY, DONE, TIMINGS = "key.json", "done.json", "timings.json"
+
+
+class TimeSpent(Record):
+    """Time spent on raw results.
+
+    Attributes:
+        seconds: the time, s.
+    """
+
+    seconds: float
 
 
 class RawFolder:
@@ -78,7 +94,7 @@ class RawFolder:
         if not damaged:
             return
         for path in damaged:
-            warn(f"{path} is damaged, and made anew")
+            warn(f"{path} is damaged and is calculated again")
             path.unlink()
         (self.path / DONE).unlink(missing_ok=True)
 
@@ -87,29 +103,37 @@ class RawFolder:
         """Whether the calculation is complete."""
         return (self.path / DONE).is_file()
 
-    def finish(self, **facts: Any) -> None:
-        """Mark the calculation as complete and store facts about it."""
-        self._begin()
-        write_json(self.path / DONE, facts, sealed=True)
+    def finish(self, facts: Record | None = None) -> None:
+        """Mark the calculation as complete.
 
-    @property
-    def facts(self) -> dict[str, Any]:
+        Args:
+            facts: what is known of all results together, for `facts`.
+        """
+        self._begin()
+        write_json(self.path / DONE, {} if facts is None else facts.to_json(), sealed=True)
+
+    def facts(self, kind: type[Facts]) -> Facts:
         """Return the facts that were given to `finish`.
 
+        Args:
+            kind: their class.
+
         Raises:
-            Damaged: the file has changed since.
+            Damaged: the file has changed since, or does not hold such facts.
+            PestleError: a newer version wrote it.
         """
-        return read_json(self.path / DONE)
+        return kind.read(self.path / DONE)
 
     def has(self, name: str) -> bool:
-        """Whether arrays of this name exist."""
+        """Whether a result of this name exists."""
         return (self.path / f"{name}.npz").is_file()
 
-    def write(self, name: str, **arrays: Any) -> None:
-        """Write arrays under a name, completely or not at all."""
+    def write(self, name: str, result: Arrays) -> None:
+        """Write a result under a name, completely or not at all."""
         self._begin()
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)
+        content: dict[str, Any] = result.to_arrays() | {FORMAT: result.PRESENT}
+        np.savez_compressed(buffer, **content)
         write_sealed(self.path / f"{name}.npz", buffer.getbuffer())
 
     def _begin(self) -> None:
@@ -119,28 +143,50 @@ class RawFolder:
 
     @property
     def seconds(self) -> float:
-        """The time spent on the results, as reported to `spent`.
+        """The time spent on the results, s, as reported to `spent`; 0 if it is unknown.
 
         It has its own file, because a repeated calculation gives the same results but other times.
         """
         try:
-            return float(read_json(self.path / TIMINGS)["seconds"])
-        except (Damaged, KeyError, TypeError, ValueError):
+            return TimeSpent.read(self.path / TIMINGS).seconds
+        except Damaged:
             return 0.0
 
     def spent(self, seconds: float) -> None:
         """Add time in seconds to `seconds`."""
-        write_json(self.path / TIMINGS, {"seconds": self.seconds + seconds})
+        TimeSpent(seconds=self.seconds + seconds).write(self.path / TIMINGS)
 
-    def read(self, name: str) -> dict[str, np.ndarray]:
-        """Return the arrays that were written under a name.
+    def read(self, name: str, kind: type[A]) -> A:
+        """Return the result that was written under a name.
+
+        Args:
+            name: name of the result.
+            kind: its class.
 
         Raises:
-            Damaged: the file has changed since.
+            Damaged: the file has changed since, or does not hold such a result.
+            PestleError: a newer version wrote it.
         """
-        stored = io.BytesIO(read_sealed(self.path / f"{name}.npz"))
-        with np.load(stored, allow_pickle=False) as content:
-            return {key: content[key] for key in content.files}
+        return kind.of(self._stored(name), str(self.path / f"{name}.npz"))
+
+    def read_either(self, name: str, first: type[A], second: type[B]) -> A | B:
+        """Return the result that was written under a name, if it may be of two classes.
+
+        Args:
+            name: name of the result.
+            first: class that the result has if the file holds all its required entries.
+            second: class that it has otherwise.
+
+        Raises:
+            Damaged, PestleError: as for `read`.
+        """
+        stored, where = self._stored(name), str(self.path / f"{name}.npz")
+        return second.of(stored, where) if first.lacks(stored) else first.of(stored, where)
+
+    def _stored(self, name: str) -> dict[str, np.ndarray]:
+        content = io.BytesIO(read_sealed(self.path / f"{name}.npz"))
+        with np.load(content, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
 
 
 def digest_of(key: dict[str, Any]) -> str:

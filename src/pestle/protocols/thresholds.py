@@ -52,16 +52,16 @@ class Threshold:
         )
 
     def words_for(self, level: Level, value: float | None, unless: str) -> str:
-        """The same beside a figure whose level is better than its size alone would have it.
+        """Return the limits in words for a finding whose level may be better than its figure alone.
 
         Args:
-            level: what the finding got.
-            value: its figure.
-            unless: when the figure would fail after all, as a clause: `it is no chance`.
+            level: level of the finding.
+            value: figure of the finding.
+            unless: clause that says when the limits apply: `it is no chance`.
 
         Returns:
-            `words` where the figure decided; else `concern from 0.001, fail from 0.02 only where it
-            is no chance`.
+            `words` if the figure alone gives this level, otherwise for example `concern from 0.001,
+            fail from 0.02 only where it is no chance`.
         """
         if self.level(value) == level:
             return self.words

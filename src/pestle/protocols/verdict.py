@@ -12,8 +12,8 @@ from typing import Literal
 
 from pestle.protocols import declarations
 from pestle.records.verdict import LEVELS, Finding, Level, NotTested, Use, worst
-from pestle.records.wording import listed
 from pestle.settings.scope import Scope
+from pestle.wording import listed
 
 #: Scope → purpose for which a model is fit that has passed.
 MEANING = {
@@ -92,15 +92,11 @@ def conclude(
         text = f"{candidate} {how} for {purpose}, with concerns. {reason}{more}"
         return Conclusion("concern", text, counted)
     how = "passed a first look at" if quick else "passed"
-    return Conclusion(
-        "pass", f"{candidate} {how} every test for {purpose}.{_beyond(findings)}", counted
-    )
-
-
-def _beyond(findings: Sequence[Finding]) -> str:
-    """Return failures outside the scope as a sentence, so that a pass is not overrated."""
-    bad = [f.protocol for f in findings if f.level == "fail"]
-    return f" Outside this scope it failed {listed(_spoken(bad))}." if bad else ""
+    text = f"{candidate} {how} every test for {purpose}."
+    # Failures outside the scope are named, so that a pass is not overrated.
+    outside = [finding.protocol for finding in findings if finding.level == "fail"]
+    text += f" Outside this scope it failed {listed(_spoken(outside))}." if outside else ""
+    return Conclusion("pass", text, counted)
 
 
 def _spoken(names: Sequence[str]) -> list[str]:
@@ -125,7 +121,7 @@ def in_order(findings: Sequence[Finding], needed: Sequence[str]) -> list[Finding
 
 
 def use_of(findings: Sequence[Finding], not_tested: Sequence[NotTested], *, quick: bool) -> Use:
-    """What a model may be used for by what its tests found; nothing is said of what is next.
+    """Return what a model may be used for, according to the findings of its tests.
 
     Args:
         findings: of all protocols that were run, also of those that do not count for the scope.

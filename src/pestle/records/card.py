@@ -43,11 +43,11 @@ class Origin(Part):
 
 
 class VerdictInWords(Part):
-    """What `pestle qualify` found of a model last.
+    """The last verdict of `pestle qualify` on a model.
 
     Attributes:
         verdict: pass, concern, fail or incomplete.
-        scope: what it was judged for.
+        scope: purpose for which it was judged.
         use_for, not_for: what it may be used for and what not, in words.
     """
 
@@ -143,7 +143,7 @@ class Card(OfRun, _OfModel):
     format: int = 2
 
     def lines(self) -> list[str]:
-        """What a reader is told of a model, a line each; the first is its name."""
+        """Return the lines about a model for readers; the first one is its name."""
         said = {
             "licence": self.licence,
             "method": self.method,
@@ -164,7 +164,7 @@ class Card(OfRun, _OfModel):
 
     @classmethod
     def upgrade(cls, content: dict[str, Any]) -> dict[str, Any]:
-        """Format 1 knew of the foundation alone, not of what that was made from."""
+        """Convert format 1, which has no ancestors and no level of theory of the labels."""
         foundation, e0s = content.get("foundation"), content.get("reference_energies")
         if isinstance(foundation, dict) and "name" in foundation:
             known = {k: foundation[k] for k in ("name", "fingerprint") if k in foundation}

@@ -59,16 +59,16 @@ def _meanings(kind: type) -> dict[str, str]:
     return found
 
 
-def _fields(kind: type) -> dict[str, Any]:
-    """Return field → its type, for a part of a record or a dataclass in one."""
-    fields = getattr(kind, "model_fields", None) or getattr(kind, "__pydantic_fields__", {})
-    return {info.serialization_alias or name: info.annotation for name, info in fields.items()}
+def _fields(kind: type) -> dict[str, tuple[str, Any]]:
+    """Return the fields of a part of a record, or of a dataclass in one.
 
-
-def _names(kind: type) -> dict[str, str]:
-    """Return name in the file → name in the program."""
+    Returns:
+        Name in the file → name in the program, and the type.
+    """
     fields = getattr(kind, "model_fields", None) or getattr(kind, "__pydantic_fields__", {})
-    return {info.serialization_alias or name: name for name, info in fields.items()}
+    return {
+        info.serialization_alias or name: (name, info.annotation) for name, info in fields.items()
+    }
 
 
 def _is_part(kind: Any) -> bool:
@@ -113,7 +113,7 @@ def _shared_parts() -> list[type]:
     places: Counter[type] = Counter()
 
     def count(kind: type) -> None:
-        for annotation in _fields(kind).values():
+        for _, annotation in _fields(kind).values():
             for part in dict.fromkeys(_parts_in(annotation)):
                 places[part] += 1
                 if places[part] == 1:
@@ -127,10 +127,10 @@ def _shared_parts() -> list[type]:
 def _rows(kind: type, shared: set[type], prefix: str = "") -> list[str]:
     """Return a row for every field, followed by the fields of parts that it contains."""
     found = []
-    said, names = _meanings(kind), _names(kind)
-    for name, annotation in _fields(kind).items():
+    said = _meanings(kind)
+    for name, (own, annotation) in _fields(kind).items():
         text = _in_words(annotation, shared)
-        meaning = said.get(names[name], "").replace("`None`", "null")
+        meaning = said.get(own, "").replace("`None`", "null")
         cells = [f"`{prefix}{name}`", text, meaning]
         found.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         holder = f"{prefix}{name}." + "NAME." * text.count("name →")

@@ -125,7 +125,7 @@ class RunFolder:
             )
 
     def open_log(self) -> logging.Handler:
-        """Open log.txt, which goes on where it holds something.
+        """Open log.txt; new lines follow those that it contains.
 
         Returns:
             A handler for a `Recorder`, which closes it.
@@ -221,6 +221,7 @@ def hardware(device: str) -> Hardware:
 
 
 def _cpu_name() -> str:
+    """Return the name of the processor; on Linux the system itself gives only its kind."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

@@ -1,6 +1,6 @@
-"""Several runs as one table: rows of runs that differ by seed alone, and what is compared of them.
+"""Several runs as one table; runs that differ only by their seed are one row.
 
-`pestle report RUN RUN --json` prints it; studies write it.
+`pestle report RUN RUN --json` prints it, and studies write it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pydantic import Field
 from pestle.records.base import Figure, Part, Record
 from pestle.records.parts import Value
 
-#: What a column is about; in the order of a table.
+#: Subject of a column, in the order of the table.
 About = Literal["settings", "training", "errors", "breadth", "tests", "cost"]
 
 
@@ -20,10 +20,10 @@ class GatheredRun(Part):
     """A run folder in a row.
 
     Attributes:
-        name: that tells it from the others.
-        path: of the folder, as it was given.
-        seed: `train.seed`; null where it is not recorded.
-        status: of its manifest; empty for tests of a model.
+        name: unique name of the run.
+        path: path of the folder as it was given.
+        seed: `train.seed`; null if it is not recorded.
+        status: status in its manifest; empty for tests of a model.
     """
 
     name: str
@@ -33,19 +33,19 @@ class GatheredRun(Part):
 
 
 class Column(Part):
-    """What is compared.
+    """A column of the table.
 
     Attributes:
-        key: unique in the table: a setting's name, or `test.all.forces_rmse`.
-        about: what the column is about.
-        heading: in words.
-        over: heading that several columns share: the set and group of errors, a protocol's title.
-        unit: of its figures; empty for none.
-        kind: of its cells: text, numbers, counts (whole numbers), or truths (1 and 0).
-        frames: set of frames that its figures are of; empty where they are of none.
+        key: unique name: that of a setting, or for example `test.all.forces_rmse`.
+        about: subject of the column.
+        heading: heading in words.
+        over: common heading of several columns: set and group of errors, or title of a protocol.
+        unit: unit of its numbers; empty for none.
+        kind: kind of its cells: text, numbers, counts (whole numbers), or truths (1 and 0).
+        frames: set of frames that its numbers are about; empty if there is none.
         group: config_type of these frames, or `all`.
-        ranked: whether the smallest figure is the best, so that it is marked among rows that were
-            judged on equal frames.
+        ranked: whether the smallest number is the best; it is marked among rows that were judged
+            on the same frames.
     """
 
     key: str
@@ -60,16 +60,17 @@ class Column(Part):
 
 
 class Cell(Part):
-    """What a row has in a column.
+    """Value of a row in a column.
 
     Attributes:
-        values: of each run of the row; null where one has none. Left out of text.
-        mean: of the values that there are; null without any.
-        deviation: their standard deviation, with n − 1; null for fewer than two.
-        n: how many values there are.
-        text: in words, instead of values; empty where there are values.
-        level: of the worst finding (pass, concern, fail), or of a verdict; null for other figures.
-        best: whether no other row that was judged on equal frames comes close.
+        values: value of each run of the row; null if a run has none. Empty for texts.
+        mean: mean of the known values; null if there are none.
+        deviation: standard deviation of the known values (n − 1); null for fewer than two.
+        n: number of known values.
+        text: text instead of values; empty if there are values.
+        level: level of the worst finding (pass, concern, fail) or of a verdict; null for other
+            numbers.
+        best: whether it is the best among rows that were judged on the same frames.
     """
 
     LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"level"})
@@ -87,9 +88,9 @@ class JudgedOn(Part):
     """The frames that a row was judged on.
 
     Attributes:
-        n_frames: their number; null where the runs of the row differ.
-        frames: the same text in two rows says that the frames and labels are the same; null where
-            nobody can tell.
+        n_frames: number of frames; null if the runs of the row differ.
+        frames: text that is equal in two rows if frames and labels are the same; null if it is not
+            known.
     """
 
     n_frames: int | None = None
@@ -97,18 +98,17 @@ class JudgedOn(Part):
 
 
 class Row(Part):
-    """Runs that differ by seed alone; or a foundation, or a model that was tested alone.
+    """Runs that differ only by their seed, a foundation, or a model that was tested without a run.
 
     Attributes:
-        name: of the row.
-        kind: `runs`, `tested` (a model without a run), or `foundation` (what runs began with).
-        runs: in the order in which they were given; of a foundation the first whose foundation it
-            is.
-        seeds: of the runs, in their order.
-        settings: setting → value, of all settings that differ between rows, shown as columns or
-            not.
-        judged_on: set → its frames.
-        cells: key of a column → cell; left out where the row has nothing in a column.
+        name: name of the row.
+        kind: `runs`, `tested` (a model without a run), or `foundation`.
+        runs: the runs in the order in which they were given; for a foundation its first run.
+        seeds: seeds of the runs, in the same order.
+        settings: setting → value, for all settings that differ between rows, also those without a
+            column.
+        judged_on: set → frames on which the row was judged.
+        cells: key of a column → cell; columns without a value are left out.
     """
 
     name: str
@@ -124,9 +124,9 @@ class Gathered(Record):
     """Several runs as one table.
 
     Attributes:
-        columns: in order.
-        rows: in order.
-        notes: what a reader of the table must know, one sentence each.
+        columns: columns in order.
+        rows: rows in order.
+        notes: notes for readers, one sentence each.
     """
 
     format: int = 1
@@ -135,5 +135,9 @@ class Gathered(Record):
     notes: tuple[str, ...] = ()
 
     def about(self, *abouts: About) -> tuple[Column, ...]:
-        """The columns that are about one of these."""
+        """Return the columns with one of these subjects.
+
+        Args:
+            abouts: subjects of columns.
+        """
         return tuple(column for column in self.columns if column.about in abouts)

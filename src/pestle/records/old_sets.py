@@ -1,4 +1,4 @@
-"""How the sets of a continued run are called, wherever they are judged again."""
+"""Names of the sets of a continued run, on which later models are judged again."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ _OLD = "old "
 
 
 def old_set(split: str, run: str) -> str:
-    """Name of a set of a continued run: `old test (naive)`.
+    """Return the name of a set of a continued run, such as `old test (naive)`.
 
     Args:
         split: train, valid or test.
-        run: what the continued run is called.
+        run: name of the continued run.
     """
     return f"{_OLD}{split} ({run})"
 
 
 def is_old(name: str) -> bool:
-    """Whether a set is one of a continued run."""
+    """Whether a set belongs to a continued run."""
     return name.startswith(_OLD) and name.endswith(")")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from pestle.records.base import Figure, Part
+from pestle.wording import counted
 
 
 class File(Part):
@@ -147,7 +148,7 @@ class Convergence(Part):
     @property
     def pace(self) -> str:
         """The improvement in words, such as `still improving by 7% per 500 updates`."""
-        return f"still improving by {self.improvement:.0%} per {self.updates:,} updates"
+        return f"still improving by {self.improvement:.0%} per {counted(self.updates, 'update')}"
 
 
 class CurvePoint(Part):

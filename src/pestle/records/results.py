@@ -78,7 +78,12 @@ class Measured(Generic[N]):
     raws: Mapping[str, Path] = field(default_factory=dict, compare=False)
 
     def typed(self, potential: str, name: str) -> str:
-        """A file of a potential's raw results, or several with `*`, as it would be typed."""
+        """Return the path of a file of a potential's raw results, as it is typed on a command line.
+
+        Args:
+            potential: name of the potential.
+            name: name of the file; `*` for several.
+        """
         folder = self.raws.get(potential)
         return name if folder is None else f"{shlex.quote(str(folder))}/{name}"
 

@@ -1,4 +1,4 @@
-"""What a study leaves besides run folders: its plan, one record a cell, and hashes of its files."""
+"""Records of a study: its plan, its cells, and hashes of its files."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ CellStatus = Literal["running", "interrupted", "failed", "finished"]
 
 
 class PlannedCell(Part):
-    """A cell as it was planned.
+    """A planned cell.
 
     Attributes:
-        name: of its run folder and its record.
+        name: name of its run folder and its record.
         axes: axis → value of a setting, or label of a group of settings.
-        steps: what is done → key of what it depends on.
+        steps: step → hash of everything that it depends on.
     """
 
     name: str
@@ -29,11 +29,11 @@ class StudyPlan(Record):
     """plan.json: the cells of a study, as the last `pestle study` saw them.
 
     Attributes:
-        study: the file.
-        asked: hash of what it said and what was typed with it.
-        pestle: version that planned.
+        study: file of the study.
+        asked: hash of its content and of the options on the command line.
+        pestle: version that wrote the plan.
         seeds: axes that are seeds.
-        cells: all of them.
+        cells: all cells.
     """
 
     FIX: ClassVar[str] = "Type `pestle study STUDY.yaml --dry-run`, which writes it anew."
@@ -47,14 +47,14 @@ class StudyPlan(Record):
 
 
 class CellStep(Part):
-    """A step of a cell that was begun.
+    """A step of a cell that has started.
 
     Attributes:
-        key: of what it depended on.
+        key: hash of everything that it depends on.
         status: running, interrupted, failed or finished.
-        code: exit code of the command; negative for a signal; null where none is known.
-        seconds: that it took, all attempts together (s).
-        last_lines: of what the command said, where it failed.
+        code: exit code of the command; negative for a signal; null if it is not known.
+        seconds: time of all attempts together (s).
+        last_lines: last lines of the output of a command that failed.
     """
 
     key: str
@@ -65,15 +65,14 @@ class CellStep(Part):
 
 
 class CellRecord(Record):
-    """cells/NAME.json: how far a cell has come. What counts is its run folder; this says what was
-    done to it, and is made anew where it is lost.
+    """cells/NAME.json: progress of a cell. It is made again from the run folder if it is lost.
 
     Attributes:
-        name: of the cell.
-        axes: as in the plan.
-        host: where it was calculated last.
-        begun: when its last step was begun, in UTC.
-        steps: finetune, qualify, probe NAME → how it went.
+        name: name of the cell.
+        axes: axes as in the plan.
+        host: computer of the last step.
+        begun: start of the last step, UTC.
+        steps: finetune, qualify or probe NAME → progress of the step.
     """
 
     FIX: ClassVar[str] = "Delete it: the next `pestle study` makes it anew from the run folder."
@@ -86,22 +85,33 @@ class CellRecord(Record):
     steps: dict[str, CellStep] = Field(default_factory=dict)
 
     def is_finished(self, step: str, key: str) -> bool:
-        """Whether a step was finished with what it depends on now."""
+        """Whether a step is finished, and what it depends on has not changed since.
+
+        Args:
+            step: name of the step.
+            key: present hash of everything that it depends on.
+        """
         found = self.steps.get(step)
         return found is not None and found.status == "finished" and found.key == key
 
     def with_step(self, name: str, step: CellStep, **entries: Any) -> CellRecord:
-        """The same with another state of one step."""
+        """Return the record with a new state of one step.
+
+        Args:
+            name: name of the step.
+            step: its new state.
+            entries: other entries to replace.
+        """
         return self.model_copy(update={"steps": {**self.steps, name: step}, **entries})
 
 
 class KnownFile(Part):
-    """A file whose hash was taken.
+    """A file with a known hash.
 
     Attributes:
-        size: bytes.
+        size: size of the file (bytes).
         changed: time of its last change (ns).
-        sha256: of its content.
+        sha256: hash of its content.
     """
 
     size: int
@@ -110,10 +120,10 @@ class KnownFile(Part):
 
 
 class FileHashes(Record):
-    """hashes.json: hashes of data and foundations, so that they are taken once.
+    """hashes.json: hashes of data and foundations, so that each is calculated only once.
 
     Attributes:
-        files: path → what was found.
+        files: path → size, time and hash.
     """
 
     FIX: ClassVar[str] = "Delete it: it is made anew."

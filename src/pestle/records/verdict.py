@@ -9,8 +9,8 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from pestle.records.base import Figure, Part, Record
-from pestle.records.wording import listed
 from pestle.settings.scope import Scope
+from pestle.wording import listed
 
 Level = Literal["pass", "concern", "fail"]
 #: From good to bad.
@@ -97,16 +97,16 @@ class TestedProtocol(Part):
 
 
 class Use(Part):
-    """What a model may be used for, what not, and what to do next: the lines that end a verdict.
+    """What a model may be used for, and what to do next: the lines that end a verdict.
 
     Attributes:
         fit: uses whose tests it passed.
         with_care: uses whose tests it passed with a concern.
         unfit: uses whose tests it failed.
-        untested: uses that nothing was tested of.
-        nothing: why it is of no use yet, as a clause; empty where it is of some.
+        untested: uses without any test.
+        nothing: why it is of no use yet, as a clause; empty if it is of use.
         first_look: whether the settings were those of a first look.
-        next: what to do, as it would be typed or as a sentence.
+        next: what to do next, as a command or a sentence.
     """
 
     fit: tuple[str, ...] = ()

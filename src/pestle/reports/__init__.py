@@ -1,9 +1,9 @@
-"""One self-contained HTML page about a run: verdict, what was asked, what came out, how to repeat.
+"""HTML pages about one run or several runs; each page is one file that needs no other file.
 
-From plain files to a page in three steps, kept apart: `reading` gives records; the modules of
-rows (`verdict`, `overview`, `notices`, `error_tables`, `facts`, `flagged`) and of plots
-(`charts`, `curves`, `drift`, drawn with `figures`) prepare; `page` renders. `comparison` does the
-same with several runs.
+A page is made in three steps. `reading` reads the records of a folder. Other modules make rows of
+tables (`verdict`, `overview`, `asked`, `notices`, `error_tables`, `data`, `e0s`, `facts`,
+`flagged`) and plots (`charts`, `curves`, `drift`, with `figures`). `page` fills the templates with
+them, and `comparison` does the same for several runs.
 """
 
 from pestle.reports.comparison import write_comparison

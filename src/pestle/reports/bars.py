@@ -1,4 +1,4 @@
-"""Bars of a chart, in the potentials' styles; those are cut that would flatten all others."""
+"""Bars of a chart. Very long bars are cut, so that the others can be seen."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from itertools import pairwise
 import plotly.graph_objects as go
 
 from pestle.protocols.results import Chart, Series
-from pestle.records.wording import listed, number
 from pestle.reports.figures import PAPER, rounded, shown
 from pestle.reports.models import Models
 from pestle.reports.traces import categories_of, error_bars, named
+from pestle.wording import listed, number
 
-#: Bars more than so many times as long as the longest of all other potentials are cut: those could
-#: not be seen beside them.
+#: Bars of a potential are cut if the longest is more than so many times as long as the longest bar
+#: of the other potentials, which could not be seen beside it.
 FAR = 20.0
-#: Below this the errors of energies (eV) of potentials of one level of theory lie.
+#: Largest usual error of energies between potentials of one level of theory (eV).
 SAME_LEVEL = 1.0
 
 
 def _cut(chart: Chart, series: Sequence[Series]) -> float | None:
-    """The length at which bars are cut; `None` where no potential's dwarf those of the others."""
+    """Return the length at which bars are cut; `None` if no bars are much longer than others."""
     if chart.log_y or chart.y_range is not None:
         return None
     floor = SAME_LEVEL if chart.y_label.endswith("(eV)") else 0.0
@@ -33,14 +33,23 @@ def _cut(chart: Chart, series: Sequence[Series]) -> float | None:
 
 
 def bars(plot: go.Figure, chart: Chart, series: Sequence[Series], models: Models) -> list[str]:
-    """The bars; returns what a reader must know of those that are cut."""
+    """Draw the bars of a chart.
+
+    Args:
+        plot: the plot, which is changed.
+        chart: the chart.
+        series: its series, in the order of the legend.
+        models: names and styles of the potentials.
+
+    Returns:
+        Sentences about bars that are cut, for the caption.
+    """
     categories = categories_of(chart)
     few = len(categories) * len(series) <= (8 if chart.size != "wide" else 20)
     top, cut = _cut(chart, series), []
     figures = (few or top is not None) and all(one.error is None for one in series)
     for one in series:
         style = models.style(one.name)
-        # Hatching in the potential's colour.
         hatching = {
             "shape": style.pattern,
             "fgcolor": style.colour,
@@ -48,7 +57,9 @@ def bars(plot: go.Figure, chart: Chart, series: Sequence[Series], models: Models
             "size": 6,
             "solidity": 0.5,
         }
-        drawn = one.y if top is None else [_within(v, top) for v in one.y]
+        drawn = (
+            one.y if top is None else [None if v is None else max(-top, min(v, top)) for v in one.y]
+        )
         beyond = [a != b for a, b in zip(one.y, drawn, strict=True)]
         if any(beyond):
             cut.append(one.name)
@@ -69,7 +80,7 @@ def bars(plot: go.Figure, chart: Chart, series: Sequence[Series], models: Models
             text=written if any(written) else None,
             textposition="outside",
             textangle=0,
-            # A figure is as large as the others, however narrow its bar.
+            # All numbers have one size, also those of narrow bars.
             constraintext="none",
             textfont={"size": 11},
             cliponaxis=False,
@@ -84,9 +95,4 @@ def bars(plot: go.Figure, chart: Chart, series: Sequence[Series], models: Models
     lowest = min(v for trace in plot.data for v in trace.y if v is not None)
     plot.update_yaxes(range=[1.2 * min(0.0, lowest), 1.2 * top])
     names = listed([models.label(name) for name in cut])
-    return [f"Cut, with their figures above them: bars of {names}, too long to see others beside."]
-
-
-def _within(value: float | None, top: float) -> float | None:
-    """A value, or the bound that it lies beyond."""
-    return None if value is None else max(-top, min(value, top))
+    return [f"Very long bars of {names} are cut; the numbers above them are their values."]

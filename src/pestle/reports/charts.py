@@ -1,5 +1,5 @@
-"""Charts of protocols as figures of a page: size, axes and legend; what is drawn in them is made by
-`traces` and `bars`."""
+"""Charts of protocols as figures of a page: size, axes and legend. `traces` and `bars` draw the
+data."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pestle.reports.figures import FAINT, Figure, empty_plot, limit_for, log_axi
 from pestle.reports.models import CANDIDATE_STYLE, REFERENCE, Models
 from pestle.reports.traces import DASHED, categories_of, lines, points, violins
 
-#: Charts that are drawn of one protocol; the rest is named.
+#: Largest number of charts of one protocol; the page says how many more there are.
 MAX_CHARTS = 60
-#: Letters that the title of an axis has room for in a line, on a phone as well, and names of
-#: categories below a chart of half width.
+#: Number of letters that fit in a line of the title of an axis, also on a phone, and in the names
+#: of categories below a chart of half width.
 Y_LETTERS = {"wide": 40, "half": 26, "small": 20}
 TITLE_LETTERS, X_LETTERS = 32, 50
 
@@ -25,13 +25,14 @@ TITLE_LETTERS, X_LETTERS = 32, 50
 def figures_of(
     charts: Sequence[Chart], models: Models, prefix: str, limit: int | None = None
 ) -> list[Figure]:
-    """A figure for each chart that has something to draw.
+    """Return a figure for each chart with data.
 
     Args:
-        charts: of one protocol.
-        models: order, words and styles.
-        prefix: of the figures' names.
-        limit: values that each series keeps; by default as many as these charts alone permit.
+        charts: charts of one protocol.
+        models: names, labels and styles of the potentials.
+        prefix: beginning of the names of the figures.
+        limit: largest number of values of a series; `None` for the largest that fits on a page
+            with only these charts.
     """
     limit = limit_for(charts) if limit is None else limit
     drawn = [chart for chart in charts if any(_finite(s) for s in chart.series)][:MAX_CHARTS]
@@ -39,12 +40,17 @@ def figures_of(
 
 
 def left_out(charts: Sequence[Chart]) -> int:
-    """How many charts with something in them are not drawn."""
+    """Return the number of charts with data that are not drawn."""
     return max(0, sum(any(_finite(s) for s in chart.series) for chart in charts) - MAX_CHARTS)
 
 
 def potentials_in(charts: Sequence[Chart], models: Models) -> list[str]:
-    """Names of the series, in the order of a legend."""
+    """Return the names of the series in the order of a legend.
+
+    Args:
+        charts: the charts.
+        models: potentials in order; other names follow.
+    """
     names = {series.name for chart in charts for series in chart.series}
     known = [name for name in (REFERENCE, *models.names) if name in names]
     return known + sorted(names - set(known))
@@ -55,11 +61,12 @@ def _finite(series: Series) -> bool:
 
 
 def _figure(chart: Chart, models: Models, name: str, limit: int) -> Figure:
+    """Return the figure of a chart with data."""
     x_title = broken(chart.x_label, TITLE_LETTERS)
     plot = empty_plot(x_title, broken(chart.y_label, Y_LETTERS[chart.size]))
     order = potentials_in([chart], models)
     series = sorted((s for s in chart.series if _finite(s)), key=lambda s: order.index(s.name))
-    # What the page is about is drawn last, on top of the others.
+    # The candidate is drawn last, on top of the others.
     layered = sorted(series, key=lambda s: models.style(s.name) == CANDIDATE_STYLE)
     notes: list[str] = []
     if chart.kind == "violin":
@@ -77,7 +84,7 @@ def _figure(chart: Chart, models: Models, name: str, limit: int) -> Figure:
     if size == "half" and chart.kind in ("bar", "violin"):
         letters = sum(len(name) + 2 for name in categories_of(chart))
         size = "wide" if letters > X_LETTERS else size
-    # Small ones share a legend above them.
+    # Small charts share a legend above them.
     alone = len({s.name for s in series}) == 1 and chart.series[0].name not in models.labels
     plot.update_layout(showlegend=chart.size != "small" and not alone)
     if chart.size == "small":
@@ -89,7 +96,7 @@ def _figure(chart: Chart, models: Models, name: str, limit: int) -> Figure:
 
 
 def _legend(plot: go.Figure, order: list[str]) -> None:
-    """One entry for each potential, in order; an unbroken line of it where there is one."""
+    """Give each potential one entry in the legend, in order, if possible with an unbroken line."""
     named = [trace for trace in plot.data if trace.name is not None]
     for name in {trace.meta for trace in named}:
         mine = [trace for trace in named if trace.meta == name]
@@ -101,7 +108,15 @@ def _legend(plot: go.Figure, order: list[str]) -> None:
 
 
 def broken(text: str, letters: int) -> str:
-    """In two lines where one is too long for the height of a plot."""
+    """Break a title into two lines if it is too long for one.
+
+    Args:
+        text: the title.
+        letters: number of letters that fit in a line.
+
+    Returns:
+        The title, escaped for plotly.
+    """
     if len(text) <= letters or " " not in text:
         return shown(text)
     gaps = [k for k, letter in enumerate(text) if letter == " "]
@@ -110,13 +125,13 @@ def broken(text: str, letters: int) -> str:
 
 
 def _scale(plot: go.Figure, chart: Chart, values: list[float]) -> None:
-    """Range and kind of the y axis."""
+    """Set range and kind of the y axis."""
     positive = [v for v in values if v > 0]
     if chart.log_y and positive:
         given = chart.y_range is not None and chart.y_range[0] > 0
         axis = log_axis(list(chart.y_range or ()) if given else positive)
         if chart.kind == "violin":
-            # Its values are logarithms already.
+            # The values of violins are logarithms already.
             axis = {
                 "tickvals": [math.log10(v) for v in axis["tickvals"]],
                 "ticktext": axis["ticktext"],

@@ -1,5 +1,5 @@
-"""Plots of several runs: learning curves, errors beside what the runs began with, and what was
-learnt against what was forgotten."""
+"""Plots of several runs: learning curves, errors beside those of the foundations, and what was
+learned against what was forgotten."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from pestle.reports.models import (
 )
 from pestle.reports.reading import REPLAY_SET
 
-#: Bars of what a run started from and of what came of it. A run may be called like that as well.
+#: Names of the bars of foundation and run. They begin with a character that no run can have.
 _BEFORE, _AFTER = "\0before", "\0after"
-#: A bar for less than a hundredth of the tallest cannot be read; a logarithmic axis shows both.
+#: If the largest value is more than so many times the smallest, the axis is logarithmic.
 _SPAN = 30.0
 
 #: Name of a row → its runs.
@@ -34,18 +34,22 @@ ByName = Mapping[str, Together]
 
 
 def styles_of(names: Sequence[str]) -> dict[str, Style]:
-    """A style for each row."""
+    """Return a style for each row.
+
+    Args:
+        names: names of the rows.
+    """
     first = (CANDIDATE_STYLE, SCRATCH_STYLE)
     return {name: first[k] if k < 2 else other_style(k - 2) for k, name in enumerate(names)}
 
 
 def comparison_charts(rows: ByName, gathered: Gathered, styles: dict[str, Style]) -> list[Figure]:
-    """Figures for what several runs have.
+    """Return the figures that compare several runs.
 
     Args:
         rows: name of a row → its runs.
-        gathered: the table of the same rows.
-        styles: of the rows.
+        gathered: table of the same rows.
+        styles: name of a row → its style.
     """
     words = Models(
         {**{name: name for name in rows}, _BEFORE: "foundation", _AFTER: "run"},
@@ -59,7 +63,14 @@ def comparison_charts(rows: ByName, gathered: Gathered, styles: dict[str, Style]
 
 
 def telling_set(rows: ByName) -> str:
-    """The set that most rows have errors on, of several the most telling; empty without any."""
+    """Return the set on which most rows have errors; of several the most informative one.
+
+    Args:
+        rows: name of a row → its runs.
+
+    Returns:
+        Name of the set; empty if no row has errors.
+    """
     counts = {
         name: sum(any(name in facts.errors for facts in row) for row in rows.values())
         for name in set_names({n: None for row in rows.values() for f in row for n in f.errors})
@@ -69,7 +80,7 @@ def telling_set(rows: ByName) -> str:
 
 
 def _curves(rows: ByName) -> list[Chart]:
-    """Force error on the validation frames over the epochs; a line for each seed."""
+    """Return the chart of force errors over the epochs, with a line for each seed."""
     runs = [facts.results for row in rows.values() for facts in row]
     series = [
         Series(name, [x for x, _ in points], [y for _, y in points])
@@ -80,7 +91,7 @@ def _curves(rows: ByName) -> list[Chart]:
     if not series:
         return []
     frames = " or ".join(dict.fromkeys(watched_in_words(run) for run in runs))
-    title, caption = f"Force RMSE, {frames}", "Each on its own frames; epoch 0 is its start."
+    title, caption = f"Force RMSE, {frames}", "Each run on its own frames; epoch 0 is its start."
     if any(len(row) > 1 for row in rows.values()):
         caption += " A line for each seed."
     axis = f"force RMSE, {frames} (meV/Å)"
@@ -88,7 +99,7 @@ def _curves(rows: ByName) -> list[Chart]:
 
 
 def _bars(rows: ByName, gathered: Gathered, told: str) -> list[Chart]:
-    """A bar for each row and one for what it started from."""
+    """Return a chart for each quantity: a bar for each row, and one for its foundation."""
     cells = {row.name: row.cells for row in gathered.rows}
     charts = []
     for q in QUANTITIES:
@@ -122,7 +133,7 @@ def _bars(rows: ByName, gathered: Gathered, told: str) -> list[Chart]:
 
 
 def _trade_off(rows: ByName, told: str) -> list[Chart]:
-    """What was learnt against what was forgotten: a point for each run (as in Fig. 10)."""
+    """Return the chart of what was learned against what was forgotten: a point for each run."""
     series, units = [], set()
     for name, row in rows.items():
         points = []
@@ -136,17 +147,17 @@ def _trade_off(rows: ByName, told: str) -> list[Chart]:
                 units.add((forgot.quantity, forgot.unit))
         if points:
             series.append(Series(name, [x for x, _ in points], [y for _, y in points]))
-    # Shares and ratios on one axis would be nonsense.
+    # Figures with different units do not fit on one axis.
     if sum(len(one.x) for one in series) < 2 or len(units) > 1:
         return []
     quantity, unit = next(iter(units))
     return [
         Chart(
-            "Learnt and forgotten",
+            "Learned and forgotten",
             "force RMSE on the data (meV/Å)",
             f"{quantity} ({unit})" if unit else quantity,
             series,
             kind="points",
-            caption="The lower left is best: small errors on the data, little forgotten.",
+            caption="Best is the lower left: small errors on the data, and little forgotten.",
         )
     ]

@@ -1,4 +1,4 @@
-"""Several runs on one page: what was done, what came out, what the tests found, side by side."""
+"""The page of several runs: settings, errors, plots, cost and findings of the tests."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pestle.files import write_text
 from pestle.records.gathered import Cell, Gathered, Row
 from pestle.records.verdict import CountedFinding
 from pestle.reports.compared_charts import comparison_charts, styles_of
+from pestle.reports.contents import Entry, grouped
 from pestle.reports.figures import Figure
 from pestle.reports.gathering.facts import RunFacts, facts_of
 from pestle.reports.gathering.gather import VERDICT, table_of
@@ -21,21 +22,22 @@ from pestle.reports.gathering.spread import cell_of
 from pestle.reports.models import Style
 from pestle.reports.page import render_page
 from pestle.reports.reading import Results, protocol_place, protocol_title, read_results
-from pestle.reports.verdict import LEVELS, badge, figure_of, findings
+from pestle.reports.verdict import LEVELS, badge, figure_of, findings, tally
+from pestle.wording import counted
 
 
 def write_comparison(folders: Sequence[Path], out: Path) -> Path:
     """Write one page that compares several runs.
 
     Args:
-        folders: of runs, or of tests of a model; at least two.
-        out: the file.
+        folders: folders of runs, or of tests of a model; at least two.
+        out: path of the page.
 
     Returns:
         The file that was written.
 
     Raises:
-        PestleError: there is no such folder.
+        PestleError: a folder does not exist.
     """
     runs = _facts([read_results(Path(folder), drawn=False) for folder in folders])
     together, gathered = rows_of(runs), table_of(runs)
@@ -45,29 +47,47 @@ def write_comparison(folders: Sequence[Path], out: Path) -> Path:
     blocks = {
         block.key: _block(block, gathered, styles, together, out) for block in blocks_of(gathered)
     }
+    errors = [block for key, block in blocks.items() if key.startswith("errors-")]
+    others = [blocks[key] for key in ("breadth", "cost") if key in blocks]
+    tested = [row for row in together if any(facts.findings for facts in row)]
+    tests, sentences = _tests(tested), _sentences(runs)
+    outcome: list[Entry] = [("errors", "Errors", None)]
+    outcome += [("plots", "Plots", None)] if figures else []
+    outcome += [("breadth-and-cost", "Breadth and cost", None)] if others else []
+    verdicts: list[Entry] = [("tests", "Tests side by side", None)]
+    verdicts += [("verdicts", "Verdicts in words", None)] if sentences else []
     text = render_page(
         "comparison.html.j2",
+        index=grouped({"Outcome": outcome, "Verdict": verdicts}),
+        briefs={
+            "errors": counted(len(errors), "table") if len(errors) > 1 else "",
+            "plots": counted(len(figures), "plot"),
+            "tests": counted(len({row["title"] for row in tests}), "test"),
+            "verdicts": tally(
+                [facts.results.verdict.verdict for facts in runs if facts.results.verdict]
+            ),
+        },
         draws=bool(figures),
         n_runs=len(runs),
         n_rows=len(together),
         runs=blocks.pop("runs"),
-        errors=[block for key, block in blocks.items() if key.startswith("errors-")],
-        others=[blocks[key] for key in ("breadth", "cost") if key in blocks],
+        errors=errors,
+        others=others,
         notes=gathered.notes,
         figures=figures,
-        tested=[name for name, row in zip(names, together, strict=True) if _tested(row)],
-        tests=_tests([row for row in together if _tested(row)]),
-        sentences=_sentences(runs),
+        tested=[name for name, row in zip(names, together, strict=True) if row in tested],
+        tests=tests,
+        sentences=sentences,
     )
     write_text(out, text)
     return out
 
 
 def figures_of_runs(results: Sequence[Results]) -> list[Figure]:
-    """The plots of that page.
+    """Return the plots of the page of several runs.
 
     Args:
-        results: what was read of each folder.
+        results: results of each folder.
     """
     runs = _facts(results)
     together, gathered = rows_of(runs), table_of(runs)
@@ -88,7 +108,7 @@ def _block(
     together: Sequence[Together],
     out: Path,
 ) -> dict[str, Any]:
-    """A block as headings and rows of cells; that of the runs also has verdicts and links."""
+    """Return headings and rows of a block; the block of the runs also has verdicts and links."""
     columns = list(block.columns)
     headings = [(heading, "", True) for heading in block.lead]
     headings += [
@@ -129,7 +149,7 @@ def _cell(cell: Cell | None, text: str) -> dict[str, Any]:
 
 
 def _verdict(row: Row) -> dict[str, Any]:
-    """Of several runs the worst, and how many have it."""
+    """Return the worst verdict of a row, and how many of its runs have it."""
     cell = row.cells.get(VERDICT.key)
     if cell is None or cell.level is None:
         return {"badge": None, "text": "", "place": len(LEVELS)}
@@ -142,24 +162,20 @@ def _verdict(row: Row) -> dict[str, Any]:
 
 
 def _link(facts: RunFacts, out: Path) -> dict[str, Any]:
-    """A run of a row: what it is called there, and its own report where it has one."""
+    """Return name, seed and status of a run, and the address of its own page if there is one."""
     report = facts.results.path / "report.html"
     target = os.path.relpath(report.resolve(), out.resolve().parent).replace(os.sep, "/")
     return {
         "name": facts.run.name,
         "seed": facts.run.seed,
         "status": facts.run.status if facts.run.status != "finished" else "",
-        # Relative, so that page and runs can be moved together.
+        # The address is relative, so that page and runs can be moved together.
         "href": quote(target) if report.is_file() else "",
     }
 
 
-def _tested(row: Together) -> bool:
-    return any(facts.findings for facts in row)
-
-
 def _tests(together: Sequence[Together]) -> list[dict[str, Any]]:
-    """Quantity by quantity, a cell for each row of runs; protocols in their order."""
+    """Return a row for each quantity of the tests, with a cell for each row of runs."""
     keys: dict[tuple[str, str], str] = {}
     for row in together:
         for facts in row:
@@ -178,10 +194,10 @@ def _tests(together: Sequence[Together]) -> list[dict[str, Any]]:
 
 
 def _finding(row: Together, protocol: str, quantity: str) -> dict[str, Any] | None:
-    """What was found of a quantity: the worst of each run, mean and spread over the runs."""
+    """Return the worst finding on a quantity, with mean and spread over the runs of a row."""
     worst: list[CountedFinding] = []
     for facts in row:
-        # Several findings on one quantity, on several sets: the worst.
+        # A run may have findings on one quantity for several sets: the worst counts.
         mine = [f for f in facts.findings if (f.protocol, f.quantity) == (protocol, quantity)]
         if mine:
             worst.append(max(mine, key=_severity))
@@ -200,7 +216,7 @@ def _severity(found: CountedFinding) -> tuple[int, float]:
 
 
 def _sentences(runs: Sequence[RunFacts]) -> list[dict[str, Any]]:
-    """Verdict of each run in words, and what was found besides passes."""
+    """Return the verdict of each run in words, and its findings except passes."""
     return [
         {
             "name": facts.run.name,

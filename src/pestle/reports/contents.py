@@ -1,15 +1,15 @@
-"""The page's index, and what a reader is told of a section while it is closed."""
+"""The index of a page, and the few words beside the title of a section."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pestle.records.wording import count, counted, percent_of
+from pestle.reports.asked import asked
 from pestle.reports.flagged import FlaggedSection
 from pestle.reports.models import Models
-from pestle.reports.overview import asked
 from pestle.reports.reading import Results
+from pestle.wording import count, counted, percent_of
 
 
 def briefs(
@@ -19,14 +19,17 @@ def briefs(
     settings: Sequence[Mapping[str, Any]],
     notices: Sequence[Mapping[str, Any]],
 ) -> dict[str, str]:
-    """Section → a few words about what is in it; empty where nothing is known.
+    """Return a few words about the content of each section, which stand beside its title.
 
     Args:
-        folder: what the run left.
+        folder: results of the run.
         models: names of the potentials.
-        verdict: as the page shows it.
+        verdict: rows of the verdict; `None` without one.
         settings: rows of the settings.
-        notices: what is in the section of warnings.
+        notices: rows of the warnings.
+
+    Returns:
+        Section → its words; empty if nothing is known.
     """
     rows, manifest = dict(asked(folder, models)), folder.manifest
     kinds = {"error": 0, "warning": 0, "note": 0}
@@ -45,7 +48,7 @@ def briefs(
         chosen = sum(row["chosen"] for row in settings)
         method, training = manifest.method, manifest.training
         found["e0s"] = manifest.reference_energies.method
-        found["settings"] = f"{count(chosen)} of {count(len(settings))} are no defaults"
+        found["settings"] = f"{count(chosen)} of {count(len(settings))} differ from the default"
         if method.n_parameters:
             share = percent_of(method.n_trainable, method.n_parameters)
             found["method"] = f"{share} of {count(method.n_parameters)} parameters trained"
@@ -63,13 +66,13 @@ def index(
     drift: bool,
     replay: bool,
 ) -> list[dict[str, Any]]:
-    """Sections in the order of the page, in three groups.
+    """Return the sections in the order of the page, in three groups.
 
     Args:
-        folder: what the run left.
-        verdict: as the page shows it.
-        sections: of protocols.
-        flagged: flagged structures.
+        folder: results of the run.
+        verdict: rows of the verdict; `None` without one.
+        sections: sections of the protocols.
+        flagged: flagged structures; `None` without any.
         drift, replay: whether the page has these sections.
     """
     protocols = [(f"protocol-{p['name']}", p["title"], p["badge"]) for p in sections]
@@ -90,12 +93,24 @@ def index(
         record += [("e0s", "Reference energies", None), ("method", "Method", None)]
         record += [("files", "Model files", None), ("settings", "Settings", None)]
     record.append(("provenance", "How to repeat it", None))
-    groups = (("Outcome", outcome), ("Training", training), ("Record", record))
+    return grouped({"Outcome": outcome, "Training": training, "Record": record})
+
+
+#: Anchor of a section, its title, and the badge of its verdict if it has one.
+Entry = tuple[str, str, dict[str, str] | None]
+
+
+def grouped(groups: Mapping[str, Sequence[Entry]]) -> list[dict[str, Any]]:
+    """Return the index as the template `side_index` takes it.
+
+    Args:
+        groups: title of a group → its sections in the order of the page; empty groups are left out.
+    """
     return [
         {
             "title": title,
             "entries": [{"anchor": a, "title": t, "badge": b} for a, t, b in entries],
         }
-        for title, entries in groups
+        for title, entries in groups.items()
         if entries
     ]

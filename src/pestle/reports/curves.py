@@ -1,4 +1,4 @@
-"""Learning curves: errors of the target and the replay head, losses, learning rate by epoch."""
+"""Learning curves: errors of target and replay head, losses and learning rate over the epochs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable
 import plotly.graph_objects as go
 
 from pestle.records.metrics import EvaluatedErrors, MetricsLine
-from pestle.records.wording import words
 from pestle.reports.error_tables import FORCES, QUANTITIES, Quantity
 from pestle.reports.figures import (
     INK,
@@ -23,18 +22,19 @@ from pestle.reports.figures import (
 from pestle.reports.figures import line as thinned
 from pestle.reports.models import BASELINE_STYLE, CANDIDATE_STYLE, HEADS, REPLAY_HEAD, TARGET_HEAD
 from pestle.reports.reading import Results
+from pestle.wording import words
 
 #: (epoch, value)
 Point = tuple[float, float]
 
-#: Evaluations that a line shows; of more, the peaks.
+#: Largest number of evaluations of a line; of more, lowest and highest values are shown.
 MAX_EPOCHS = 2000
-#: A first value below this share of all others is rounding: the model still is the foundation.
+#: A value at epoch 0 below this fraction of all later ones is a rounding error.
 EXACT_SHARE = 1e-2
 
 
 def best_epoch(folder: Results) -> float | None:
-    """The epoch whose weights were kept."""
+    """Return the epoch of the kept model; `None` if there is none."""
     if folder.manifest is not None and folder.manifest.training is not None:
         return float(folder.manifest.training.best_epoch)
     marked = [record.epoch for record in folder.metrics if record.best]
@@ -42,7 +42,7 @@ def best_epoch(folder: Results) -> float | None:
 
 
 def best_record(folder: Results) -> MetricsLine | None:
-    """The evaluation whose weights were kept; `None` if there is none."""
+    """Return the evaluation of the kept model; `None` if there is none."""
     epoch = best_epoch(folder)
     named = [record for record in folder.metrics if record.epoch == epoch]
     marked = [record for record in folder.metrics if record.best]
@@ -51,39 +51,52 @@ def best_record(folder: Results) -> MetricsLine | None:
 
 
 def chosen_by(folder: Results) -> str:
-    """Whose metric chooses the model, in words."""
+    """Return in words on which head or frames the metric is calculated that chooses the model."""
     head = folder.setting("train.best_head") == REPLAY_HEAD
     return "replay head" if head else watched_in_words(folder)
 
 
 def watched(record: MetricsLine) -> EvaluatedErrors | None:
-    """Figures of the target head at an evaluation: on validation frames, or in a run without them
-    on frames that it is trained on."""
+    """Return the errors of the target head at an evaluation.
+
+    They are errors on the validation frames or, in a run without these, on training frames.
+    """
     return record.valid if record.valid is not None else record.train_frames
 
 
 def watched_in_words(folder: Results) -> str:
-    """What those frames are: `validation`, or `training frames`."""
+    """Return the name of the frames of `watched`: `validation`, or `training frames`."""
     no_validation = any(record.train_frames is not None for record in folder.metrics)
     return "training frames" if no_validation else "validation"
 
 
 def positive_points(folder: Results, value: Callable[[MetricsLine], float | None]) -> list[Point]:
-    """The evaluations that have a value which a logarithmic axis can show."""
+    """Return the evaluations with a positive value, which a logarithmic axis can show.
+
+    Args:
+        folder: results of the run.
+        value: function that returns the value of an evaluation.
+
+    Returns:
+        Epoch and value of each.
+    """
     pairs = [(record.epoch, value(record)) for record in folder.metrics]
     return [(x, y) for x, y in pairs if y is not None and y > 0]
 
 
 def force_errors(folder: Results) -> list[Point]:
-    """Force RMSE of the target head over the epochs (meV/Å)."""
+    """Return epoch and force RMSE of the target head (meV/Å) for each evaluation."""
     return _of_head(folder, watched, FORCES.rmse)
 
 
 def without_exact_start(points: list[Point]) -> list[Point]:
-    """The same without epoch 0 where that is exact but for rounding.
+    """Return the points without epoch 0 if its value is a rounding error.
 
-    A replay head still is the foundation then; its rounding would stretch a logarithmic axis over
-    many empty decades.
+    At epoch 0 a replay head equals the foundation. Its rounding error would stretch a logarithmic
+    axis over many empty decades.
+
+    Args:
+        points: epoch and value of each evaluation.
     """
     later = [y for x, y in points if x > 0]
     exact = later and points[0][0] == 0 and points[0][1] < EXACT_SHARE * min(later)
@@ -91,7 +104,12 @@ def without_exact_start(points: list[Point]) -> list[Point]:
 
 
 def epochs_plot(axis: str, values: list[float] | None = None) -> go.Figure:
-    """Axes over the epochs; logarithmic where values are given to choose the ticks by."""
+    """Return empty axes over the epochs.
+
+    Args:
+        axis: title of the y axis.
+        values: positive values of the plot, for a logarithmic axis; `None` for a linear axis.
+    """
     plot = empty_plot("epoch", axis)
     plot.update_layout(showlegend=False, hovermode="x")
     if values:
@@ -102,7 +120,15 @@ def epochs_plot(axis: str, values: list[float] | None = None) -> go.Figure:
 def add_line(
     plot: go.Figure, points: list[Point], name: str, colour: str, dash: str = "solid"
 ) -> None:
-    """A line through the evaluations, with a marker each where they are few."""
+    """Add a line through the evaluations; few evaluations get a marker each.
+
+    Args:
+        plot: the plot, which is changed.
+        points: epoch and value of each evaluation.
+        name: name in the legend.
+        colour: colour of the line.
+        dash: dashes of the line.
+    """
     few = len(points) < 15
     points = picked(points, thinned([y for _, y in points], MAX_EPOCHS))
     plot.add_scatter(
@@ -125,7 +151,13 @@ def finished(
     caption: str = "",
     shape: str = "half",
 ) -> Figure:
-    """The figure, with the best epoch marked."""
+    """Return the figure of a plot over the epochs, with the kept epoch marked.
+
+    Args:
+        name, title, caption, shape: as in `Figure`.
+        plot: the plot, which is changed.
+        best: the kept epoch; `None` if there is none.
+    """
     if best is not None:
         xs = [x for trace in plot.data for x in trace.x]
         late = best > 0.6 * max(xs)
@@ -144,7 +176,11 @@ def finished(
 
 
 def learning_curves(folder: Results) -> list[Figure]:
-    """One plot for each quantity that was recorded; the best epoch is marked in all."""
+    """Return the plots of errors, loss and learning rate; the kept epoch is marked in each.
+
+    Args:
+        folder: results of the run.
+    """
     best = best_epoch(folder)
     figures = []
     for quantity in QUANTITIES:
@@ -168,7 +204,7 @@ def learning_curves(folder: Results) -> list[Figure]:
 
 
 def _rate_probe(folder: Results) -> Figure | None:
-    """The rates that were tried before training: the worst loss at each over that of the start."""
+    """Return the plot of the learning rates that were tried: largest loss, divided by its start."""
     probe = folder.manifest.rate_probe if folder.manifest is not None else None
     if probe is None:
         return None
@@ -185,9 +221,9 @@ def _rate_probe(folder: Results) -> Figure | None:
     add_line(plot, sorted(points), "loss", INK)
     plot.add_hline(y=1.0, line={"color": INK, "width": 1, "dash": "dot"})
     caption = (
-        f"The largest in up to {probe.updates} updates at each rate, from the starting model, "
-        f"until it rises; taken was {probe.rate:g}. Rates at which the loss was no number are "
-        "left out."
+        f"Largest loss in up to {probe.updates} updates at each rate, from the starting model, "
+        f"until it rises. The rate that was taken is {probe.rate:g}. Rates at which the loss was "
+        "not finite are left out."
     )
     return Figure("rate-probe", "Learning rates tried", caption, plot, "half")
 
@@ -206,7 +242,7 @@ def _of_head(
     head: Callable[[MetricsLine], EvaluatedErrors | None],
     value: Callable[[EvaluatedErrors], float | None],
 ) -> list[Point]:
-    """A figure of a head over the epochs."""
+    """Return epoch and value of a head for each evaluation."""
 
     def found(record: MetricsLine) -> float | None:
         errors = head(record)
@@ -216,7 +252,7 @@ def _of_head(
 
 
 def _two_heads(folder: Results, quantity: Quantity) -> go.Figure | None:
-    """One error of the target head and, where there is one, of the replay head."""
+    """Return the plot of one error of the target head and, with replay, of the replay head."""
     target = _of_head(folder, watched, quantity.rmse)
     replay = without_exact_start(_of_head(folder, _replay, quantity.rmse))
     if not target and not replay:
@@ -230,14 +266,14 @@ def _two_heads(folder: Results, quantity: Quantity) -> go.Figure | None:
         add_line(plot, replay, HEADS[REPLAY_HEAD], REPLAY_COLOUR, dash="dash")
         plot.update_layout(showlegend=True)
     if target and target[0][0] == 0 and not folder.from_scratch:
-        # The text above the plots says of which E0s; three entries fit a line only if short.
+        # Three entries of a legend fit in one line only if they are short.
         name = "foundation" if replay else "foundation with the new E0s"
         _start(plot, target[0], name, BASELINE_STYLE.colour)
     return plot
 
 
 def _losses(folder: Results) -> go.Figure | None:
-    """Loss of the training and of each head's held-out structures."""
+    """Return the plot of the training loss, and of the loss on held-out structures of each head."""
     train = positive_points(folder, lambda record: record.train.loss)
     target = _of_head(folder, watched, lambda errors: errors.loss)
     replay = without_exact_start(_of_head(folder, _replay, lambda errors: errors.loss))
@@ -256,7 +292,7 @@ def _losses(folder: Results) -> go.Figure | None:
 
 
 def _start(plot: go.Figure, point: Point, name: str, colour: str) -> None:
-    """Epoch 0 in the foundation's colour."""
+    """Mark epoch 0 in the colour of the foundation."""
     plot.add_scatter(
         x=[point[0]],
         y=rounded([point[1]]),
@@ -269,7 +305,7 @@ def _start(plot: go.Figure, point: Point, name: str, colour: str) -> None:
     plot.update_layout(showlegend=True)
 
 
-#: Metric that chooses the model → words and unit.
+#: Metric → its name in words, and its unit.
 _METRICS = {
     f"{q.name}_{kind}": (f"{q.word} {kind.upper()}", q.unit)
     for q in QUANTITIES
@@ -278,5 +314,9 @@ _METRICS = {
 
 
 def metric_in_words(name: str) -> tuple[str, str]:
-    """`forces_rmse` → ("force RMSE", "meV/Å"); the loss has no unit."""
+    """Return the name and the unit of a metric: `forces_rmse` → ("force RMSE", "meV/Å").
+
+    Args:
+        name: name of the metric in records; the loss has no unit.
+    """
     return _METRICS.get(name, (words(name), ""))

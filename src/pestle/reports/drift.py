@@ -1,4 +1,4 @@
-"""Drift: how far training moved the model from the foundation, and what the budget for it cost."""
+"""Drift: how far training moved the model from the foundation, and the cost of a budget for it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from pestle.records.manifest import DriftBudget, KeptModel
 from pestle.records.metrics import Drift, MetricsLine
-from pestle.records.wording import MISSING, count, number, plain
+from pestle.records.training import DriftBudget, KeptModel
 from pestle.reports.curves import (
     Point,
     add_line,
@@ -27,12 +26,17 @@ from pestle.reports.curves import (
 from pestle.reports.figures import BEYOND_COLOUR, BUDGET_COLOUR, INK, Figure, rounded, shown
 from pestle.reports.models import HEAD_COLOURS, HEADS, TARGET_HEAD
 from pestle.reports.reading import Results
+from pestle.wording import MISSING, count, number, plain
 
 _DASHES = ("solid", "dash", "dashdot")
 
 
 def drift_section(folder: Results) -> dict[str, Any] | None:
-    """Sentence, plot and table; `None` where drift was not watched."""
+    """Return sentence, plot and table about drift; `None` if drift was not measured.
+
+    Args:
+        folder: results of the run.
+    """
     announced = folder.manifest is not None and folder.manifest.drift is not None
     if not _heads(folder) and not announced:
         return None
@@ -45,20 +49,20 @@ def drift_section(folder: Results) -> dict[str, Any] | None:
 
 
 def budget(folder: Results) -> float | None:
-    """The forgetting budget in meV/Å; `None` without one."""
+    """Return the budget for drift (meV/Å); `None` if there is none."""
     outcome = _outcome(folder)
     value = folder.setting("train.max_drift") if outcome is None else outcome.max_drift
     return float(value) if value else None
 
 
 def _outcome(folder: Results) -> DriftBudget | None:
-    """What the budget cost, once training has ended."""
+    """Return the cost of the budget; `None` without a budget, or before training has ended."""
     training = folder.manifest.training if folder.manifest is not None else None
     return None if training is None else training.drift_budget
 
 
 def budget_sentence(folder: Results) -> str:
-    """What the forgetting budget cost; empty without one."""
+    """Return the cost of the budget for drift in words; empty if there is no budget."""
     outcome = _outcome(folder)
     if outcome is None:
         return ""
@@ -66,7 +70,7 @@ def budget_sentence(folder: Results) -> str:
     metric = f"{chosen_by(folder)} {metric}"
     best, free = outcome.within, outcome.without
     allowed = f"the budget of {plain(outcome.max_drift)} meV/Å"
-    # A model that was not found has a negative epoch.
+    # The epoch is negative if no model was found.
     if best.epoch < 0:
         return f"Within {allowed} no model was found."
     said = f"epoch {plain(best.epoch)} ({metric} {_value(best, unit)})"
@@ -79,7 +83,7 @@ def budget_sentence(folder: Results) -> str:
 
 
 def best_drift(folder: Results) -> tuple[str, str, str] | None:
-    """Force drift of the target head in the model that was kept: value, unit, note."""
+    """Return the force drift of the kept model as value, unit and note; `None` if unknown."""
     value = kept_drift(folder)
     if value is None:
         return None
@@ -91,7 +95,7 @@ def best_drift(folder: Results) -> tuple[str, str, str] | None:
 
 
 def kept_drift(folder: Results) -> float | None:
-    """Force drift of the target head, meV/Å, where interpolation came after training, behind it."""
+    """Return the force drift of the kept model (meV/Å), after interpolation if there was any."""
     if folder.manifest is not None and folder.manifest.interpolation is not None:
         return folder.manifest.interpolation.drift
     kept = best_record(folder)
@@ -103,7 +107,7 @@ def _value(model: KeptModel, unit: str) -> str:
 
 
 def _heads(folder: Results) -> list[str]:
-    """Heads that were watched: the target's first."""
+    """Return the heads whose drift was measured, the target head first."""
     found = dict.fromkeys(head for record in folder.metrics for head in record.drift or {})
     return sorted(found, key=lambda head: head != TARGET_HEAD)
 
@@ -113,17 +117,17 @@ def _of(record: MetricsLine, head: str) -> Drift:
 
 
 def _forces(folder: Results, head: str) -> list[Point]:
-    """Force drift of a head over the epochs."""
+    """Return epoch and force drift (meV/Å) of a head for each evaluation."""
     return positive_points(folder, lambda record: _of(record, head).forces_rmse)
 
 
 def _called(folder: Results, head: str) -> str:
-    """A head in words; where there is only one it is the model."""
+    """Return the name of a head in words; `model` if there is only one head."""
     return HEADS.get(head, head) if len(_heads(folder)) > 1 else "model"
 
 
 def _figure(folder: Results) -> Figure | None:
-    """Force drift of every head beside the target's force error."""
+    """Return the plot of force drift of every head beside the force error of the target head."""
     moved = {head: points for head in _heads(folder) if (points := _forces(folder, head))}
     drifts = {head: without_exact_start(points) for head, points in moved.items()}
     if not drifts:
@@ -149,23 +153,23 @@ def _figure(folder: Results) -> Figure | None:
     announced = folder.manifest.drift if folder.manifest is not None else None
     on = f"{count(announced.n_frames)} " if announced is not None else ""
     caption = (
-        "Drift: root mean square of the averaged model’s forces less the foundation’s own, on "
-        f"{on}broad structures."
+        "Drift: root mean square difference between the forces of the averaged model and of the "
+        f"foundation, on {on}broad structures."
     )
     if drifts != moved:
-        caption += " At epoch 0 it is zero, which a logarithmic axis cannot show."
+        caption += " At epoch 0 it is zero, so that a logarithmic axis cannot show it."
     if limit:
         total = sum(_of(r, TARGET_HEAD).forces_rmse is not None for r in folder.metrics)
         caption += (
-            f" Beyond the budget: {len(beyond)} of {total} evaluations. It holds for the drift of "
-            f"the {_called(folder, TARGET_HEAD)} alone."
+            f" Beyond the budget: {len(beyond)} of {total} evaluations. The budget holds only for "
+            f"the drift of the {_called(folder, TARGET_HEAD)}."
         )
     title = "Drift and error of forces"
     return finished("drift-forces", title, plot, best_epoch(folder), caption=caption, shape="wide")
 
 
 def _draw_budget(plot: go.Figure, limit: float, beyond: list[Point], values: list[float]) -> None:
-    """The budget as a line, the region beyond it tinted and the epochs in there crossed out."""
+    """Draw the budget as a line, tint the region beyond it, and cross out the epochs in it."""
     xs = [x for trace in plot.data for x in trace.x]
     low, high = math.log10(min(values)) - 0.1, math.log10(max(values)) + 0.15
     plot.update_yaxes(range=[low, high])
@@ -195,7 +199,7 @@ def _draw_budget(plot: go.Figure, limit: float, beyond: list[Point], values: lis
 
 
 def _rows(folder: Results) -> list[dict[str, str]]:
-    """Drift of each head in the model that was kept and at the last evaluation."""
+    """Return the drift of each head in the kept model and at the last evaluation."""
     limit = budget(folder)
     best, last = best_record(folder), folder.metrics[-1] if folder.metrics else None
     records = [(best, "kept")] if best is not None else []
@@ -205,20 +209,17 @@ def _rows(folder: Results) -> list[dict[str, str]]:
     for head in _heads(folder):
         for record, kind in records:
             drift = _of(record, head)
+            # The budget holds for the target head alone.
+            judged = MISSING
+            if limit is not None and head == TARGET_HEAD and drift.forces_rmse is not None:
+                judged = "within" if drift.forces_rmse <= limit else "beyond"
             rows.append(
                 {
                     "head": _called(folder, head),
                     "epoch": f"{plain(record.epoch)}, {kind}",
                     "forces": number(drift.forces_rmse),
                     "energy": number(drift.energy_rmse),
-                    "budget": _judged(drift.forces_rmse, limit, head),
+                    "budget": judged,
                 }
             )
     return rows
-
-
-def _judged(value: float | None, limit: float | None, head: str) -> str:
-    """Whether a drift is within the budget, which holds for the target head alone."""
-    if limit is None or head != TARGET_HEAD or value is None:
-        return MISSING
-    return "within" if value <= limit else "beyond"

@@ -1,20 +1,20 @@
-"""Errors by set, group and model as rows, the best of each group emphasised."""
+"""Tables of errors by set, group and model; the best error of each group is marked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pestle.metrics import FrameErrors
-from pestle.records.ending import WORSE_BY
 from pestle.records.old_sets import chose_the_model, is_old
-from pestle.records.wording import count, number
+from pestle.records.set_errors import WORSE_BY
 from pestle.reports.facts import own_labels
 from pestle.reports.models import Models
 from pestle.reports.reading import REPLAY_SET, Results
+from pestle.wording import count, number
 
-#: Set → how the page calls it. Others keep their own names.
+#: Set → its name on the page. Other sets keep their own names.
 SETS = {"test": "Test", "valid": "Validation", "train": "Training"}
 
 #: Model → group → errors on a set.
@@ -23,14 +23,14 @@ ByModel = Mapping[str, Mapping[str, FrameErrors]]
 
 @dataclass(frozen=True)
 class Quantity:
-    """What errors are of.
+    """A predicted quantity.
 
     Attributes:
-        name: as settings call it.
-        heading: of a column.
-        word: in a sentence.
-        unit: of both errors.
-        rmse, mae: find them.
+        name: its name in settings and records.
+        heading: heading of its columns.
+        word: its name in a sentence.
+        unit: unit of its errors.
+        rmse, mae: functions that return its errors.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Quantity:
     mae: Callable[[FrameErrors], float | None]
 
 
-#: In the order of columns.
+#: All quantities, in the order of the columns.
 QUANTITIES = (
     Quantity(
         "energy", "Energy", "energy", "meV/atom", lambda e: e.energy_rmse, lambda e: e.energy_mae
@@ -54,27 +54,28 @@ QUANTITIES = (
 ENERGY, FORCES, _ = QUANTITIES
 
 _REMARKS = {
-    "test": "Never seen by the training: these are the errors to quote.",
-    "valid": "These frames chose the epoch, so their errors are a little optimistic.",
-    "train": "What the model was fitted to; much smaller errors here than above mean overfitting.",
-    REPLAY_SET: "The replay head on held-out replay structures; the foundation's row is the "
-    "foundation itself, with its own E0s.",
+    "test": "The training did not use these frames: quote these errors.",
+    "valid": "These frames chose the epoch, so the errors are a little too small.",
+    "train": "The model was fitted to these frames; much smaller errors than above mean "
+    "overfitting.",
+    REPLAY_SET: "Errors of the replay head on held-out replay structures. The row of the "
+    "foundation is the foundation itself, with its own E0s.",
 }
-_OF_OLD = "A set of a run that was continued, judged again: what was learned before, and is left."
+_OF_OLD = "A set of the run that was continued: how much of what it learned is kept."
 _OWN_LABELS = (
-    " The labels are the foundation's own predictions: its errors are rounding, and those of the "
-    "replay head are what it forgot. So they are not ranked."
+    " The labels are predictions of the foundation, so its errors are rounding errors, and the "
+    "errors of the replay head show what it forgot. They are not ranked."
 )
 
 
 @dataclass(frozen=True)
 class Telling:
-    """Errors on the set that says most, over all its frames.
+    """Errors on all frames of the most informative set.
 
     Attributes:
-        name: of the set.
-        tuned: of the model of the run.
-        base: of its foundation; `None` where it was not judged.
+        name: name of the set.
+        tuned: errors of the model of the run.
+        base: errors of its foundation; `None` if it was not judged.
     """
 
     name: str
@@ -83,8 +84,14 @@ class Telling:
 
 
 def telling(folder: Results, models: Models) -> Telling | None:
-    """Return the errors on the most informative set: test, else validation, else training
-    frames.
+    """Return the errors on the most informative set: test, else validation, else training frames.
+
+    Args:
+        folder: results of the run.
+        models: names of the potentials.
+
+    Returns:
+        The errors; `None` if no set was judged.
     """
     sets = folder.errors
     for name in set_names(sets):
@@ -95,8 +102,14 @@ def telling(folder: Results, models: Models) -> Telling | None:
 
 
 def set_names(sets: Mapping[str, Any]) -> list[str]:
-    """Names of the sets: the test set first, then others that were held out; those of continued
-    runs after the run's own."""
+    """Return the names of the sets in the order of the page.
+
+    The test set is first, then other sets that were held out. Sets of continued runs follow those
+    of the run itself; training frames and replay structures are last.
+
+    Args:
+        sets: name of a set → anything.
+    """
     last = ("train", REPLAY_SET)
     old = [s for s in sets if is_old(s)]
     free = [s for s in sets if s not in ("test", "valid", *old, *last)]
@@ -104,12 +117,16 @@ def set_names(sets: Mapping[str, Any]) -> list[str]:
 
 
 def quotable(sets: Mapping[str, Any]) -> list[str]:
-    """Sets that had no part in the training, in order."""
+    """Return the sets that had no part in the training, in the order of the page.
+
+    Args:
+        sets: name of a set → anything.
+    """
     return [s for s in set_names(sets) if not chose_the_model(s) and s not in ("train", REPLAY_SET)]
 
 
 def set_heading(name: str) -> str:
-    """Heading of a table or of plots about a set."""
+    """Return the name of a set as the heading of a table or plot."""
     if is_old(name):
         return name.capitalize()
     return "Held-out replay structures" if name == REPLAY_SET else f"{SETS.get(name, name)} frames"
@@ -121,7 +138,12 @@ def set_in_words(name: str) -> str:
 
 
 def error_tables(folder: Results, models: Models) -> list[dict[str, Any]]:
-    """One table per set: its columns and groups of rows, one row per model."""
+    """Return a table for each set: its columns, and groups with one row for each model.
+
+    Args:
+        folder: results of the run.
+        models: names and styles of the potentials.
+    """
     tables = []
     for name in set_names(folder.errors):
         found = folder.errors[name]
@@ -134,8 +156,9 @@ def error_tables(folder: Results, models: Models) -> list[dict[str, Any]]:
         ]
         ranked = not (name == REPLAY_SET and own_labels(folder))
         groups = dict.fromkeys(group for groups in by_model.values() for group in groups)
-        # Where all frames are of one group, that one says the same as `all`.
-        only = list(groups)[1] if len(groups) == 2 and _same_frames(by_model, groups) else ""
+        # If all frames are of one group, that group says the same as `all`.
+        sizes = {by[group].n_frames for by in by_model.values() for group in by}
+        only = list(groups)[1] if len(groups) == 2 and "all" in groups and len(sizes) == 1 else ""
         tables.append(
             {
                 "name": name,
@@ -163,6 +186,7 @@ def _group(
     in_set: str,
     ranked: bool,
 ) -> dict[str, Any]:
+    """Return the rows of a group of frames, one for each model."""
     values = {model: groups[group] for model, groups in by_model.items() if group in groups}
     base = values.get(models.base)
     rows: dict[str, list[dict[str, Any]]] = {model: [] for model in by_model}
@@ -176,7 +200,7 @@ def _group(
                 cells.append(
                     {
                         "text": number(value),
-                        # Compared as shown: two that both read 32.3 are equally good here.
+                        # Two errors that are both shown as 32.3 are equally good.
                         "best": best is not None and number(value) == best,
                         "worse": ranked and model == models.tuned and is_worse(value, old),
                         "first": find is q.rmse,
@@ -198,19 +222,25 @@ def _group(
     }
 
 
-def _same_frames(by_model: ByModel, groups: Collection[str]) -> bool:
-    """Whether all groups of a set are as large, `all` among them."""
-    sizes = {by[group].n_frames for by in by_model.values() for group in by}
-    return "all" in groups and len(sizes) == 1
-
-
 def is_worse(value: float | None, base: float | None) -> bool:
-    """Whether an RMSE exceeds the foundation's by more than the scatter of a few frames."""
+    """Whether an RMSE is larger than the foundation's by more than `WORSE_BY`.
+
+    Args:
+        value, base: RMSE of the model and of the foundation, in the same unit.
+    """
     return value is not None and base is not None and value > (1 + WORSE_BY) * base > 0
 
 
 def worse_than_foundation(folder: Results, models: Models) -> list[str]:
-    """Groups of the first set in which this run's model is worse than the foundation, in words."""
+    """Return the groups in which the model of the run is worse than the foundation, in words.
+
+    Args:
+        folder: results of the run.
+        models: names of the potentials.
+
+    Returns:
+        One line for each group and quantity of the first held-out set.
+    """
     lines = []
     for name in [s for s in set_names(folder.errors) if s not in ("train", REPLAY_SET)][:1]:
         by_model = folder.errors[name]

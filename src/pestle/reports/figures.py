@@ -14,19 +14,19 @@ import numpy as np
 import plotly.graph_objects as go
 
 from pestle.protocols.results import Chart
-from pestle.records.wording import number
 from pestle.structures.frame import evenly
+from pestle.wording import number
 
 INK, GRID, FAINT = "#27272a", "#e7e5e4", "#a8a29e"
 PAPER, VEIL = "#ffffff", "rgba(255,255,255,0.8)"
 FOUNDATION_COLOUR, TUNED_COLOUR, SCRATCH_COLOUR = "#7a6a58", "#0b5cad", "#c2410c"
 REFERENCE_COLOUR = "#18181b"
-#: Further models, in the order in which they are met.
+#: Colours of further models, in order.
 OTHER_COLOURS = ("#0f766e", "#86198f", "#a16207", "#be123c", "#4d7c0f", "#475569")
 TRAIN_COLOUR, REPLAY_COLOUR = "#93a3b8", "#b45309"
 BUDGET_COLOUR, BEYOND_COLOUR = "#a61b1b", "rgba(166,27,27,0.08)"
 
-#: Colour → what a reader with a dark screen sees.
+#: Colour → colour on a dark screen.
 DARK = {
     INK: "#e7e5e4",
     GRID: "#3f3f46",
@@ -50,18 +50,22 @@ DARK = {
 }
 
 
-#: Values that a series keeps at most, from the finest to the coarsest.
+#: Possible largest numbers of values of a series, from fine to coarse.
 STEPS = (3000, 1500, 800, 400, 200, 100, 50)
-#: Values on a page at most: about 3 MB of text beside the 5 MB of the plotting library.
+#: Largest number of values on a page: about 3 MB of text, beside 5 MB of the plotting library.
 PAGE_VALUES = 150_000
-#: Of a thinned cloud, the share that goes to the largest deviations from the diagonal.
+#: Fraction of a thinned cloud that is reserved for the largest deviations from the diagonal.
 WORST_SHARE = 0.1
-#: An SVG with more points in a cloud is slow to open and no clearer.
+#: Largest number of points in a cloud; an SVG with more is slow to open and not clearer.
 CLOUD = 1500
 
 
 def limit_for(charts: Sequence[Chart]) -> int:
-    """Return how many values each series may keep, so that a page with these charts stays small."""
+    """Return the largest number of values of a series, so that a page with these charts is small.
+
+    Args:
+        charts: all charts of the page.
+    """
     lengths = np.array([len(series.y) for chart in charts for series in chart.series])
     return next((n for n in STEPS if np.minimum(lengths, n).sum() <= PAGE_VALUES), STEPS[-1])
 
@@ -88,8 +92,11 @@ def cloud(x: Sequence[float], y: Sequence[float], limit: int, *, diagonal: bool)
 
 
 def line(y: Sequence[float | None], limit: int) -> np.ndarray:
-    """Return the indices of a curve to keep: lowest and highest value of each section, and every
-    gap.
+    """Return the indices of a curve to keep: lowest and highest value of each section, and gaps.
+
+    Args:
+        y: values of the curve; `None` for gaps.
+        limit: number of values above which a curve is thinned.
     """
     if len(y) <= limit:
         return np.arange(len(y))
@@ -104,7 +111,12 @@ def line(y: Sequence[float | None], limit: int) -> np.ndarray:
 
 
 def distribution(values: Sequence[float], limit: int) -> list[float]:
-    """Return fewer values with the same quantiles, including the smallest and the largest."""
+    """Return fewer values with the same quantiles, including the smallest and the largest.
+
+    Args:
+        values: the values, in any order.
+        limit: largest number of values that are kept.
+    """
     ordered = np.sort(np.asarray(values, dtype=float))
     if len(ordered) > limit:
         ordered = ordered[np.linspace(0, len(ordered) - 1, limit).round().astype(int)]
@@ -112,7 +124,7 @@ def distribution(values: Sequence[float], limit: int) -> list[float]:
 
 
 def picked(values: Sequence[Any], indices: np.ndarray) -> list[Any]:
-    """The values at these indices."""
+    """Return the values at these indices."""
     return [values[k] for k in indices]
 
 
@@ -124,7 +136,7 @@ class Figure:
     """A plot and the words around it.
 
     Attributes:
-        name: unique on the page; letters, digits and dashes.
+        name: unique name on the page, of letters, digits and dashes.
         title: heading above it.
         caption: sentence below it.
         plot: the plot itself.
@@ -141,7 +153,7 @@ class Figure:
 
     @property
     def json(self) -> str:
-        """For a <script> element."""
+        """The plot as JSON for a <script> element."""
         return for_script(self.plot.to_json())
 
 
@@ -156,7 +168,11 @@ def shown(name: Any) -> str:
 
 
 def empty_plot(x_title: str, y_title: str) -> go.Figure:
-    """Axes without data."""
+    """Return axes without data.
+
+    Args:
+        x_title, y_title: titles of the axes, escaped for plotly.
+    """
     axis = {
         "gridcolor": GRID,
         "linecolor": FAINT,
@@ -202,23 +218,26 @@ def rounded(values: list[Any]) -> list[float | None]:
     return [float(f"{v:.6g}") if isinstance(v, int | float) else None for v in values]
 
 
-#: Labels that a logarithmic axis has within its values: at least, and about at most.
+#: Smallest and approximate largest number of labels on a logarithmic axis.
 MIN_LABELS, MAX_LABELS = 3, 8
 
 
 def log_axis(values: Sequence[float]) -> dict[str, Any]:
-    """A logarithmic axis with at least three labels where the values lie.
+    """Return a logarithmic axis with at least three labels within the range of the values.
 
-    Labels stand at the decades; where fewer than three of these lie between the smallest and the
-    largest value, at 1, 2, 5 of each, or at all digits, or in equal steps. Plotly's own labels name
-    the decades in full and the rest by one digit, which few can read.
+    Labels stand at the decades. If fewer than three decades are within the range, they stand at 1,
+    2 and 5 of each decade, or at more digits, or in equal steps. Plotly's own labels between the
+    decades are single digits, which are hard to read.
 
     Args:
-        values: all greater than zero.
+        values: positive values.
+
+    Returns:
+        Properties of a plotly axis.
     """
     low, high = math.log10(min(values)), math.log10(max(values))
     if high - low < 1e-6:
-        # What is one value is drawn over a decade on either side.
+        # A single value gets a decade on either side.
         low, high = low - 1, high + 1
     first, last = math.floor(low) - 1, math.ceil(high) + 1
     step = max(1, math.ceil((high - low) / MAX_LABELS))
@@ -237,16 +256,16 @@ def log_axis(values: Sequence[float]) -> dict[str, Any]:
 
 
 def _even(low: float, high: float) -> list[float]:
-    """Round numbers in equal steps, at least three of them within the bounds."""
+    """Return round numbers in equal steps, at least three of them within the bounds."""
     rough = (high - low) / (MIN_LABELS + 1)
     power = 10.0 ** math.floor(math.log10(rough))
-    # A rough step that is a power of ten may lie below it by rounding.
+    # By rounding, a rough step may be slightly smaller than a power of ten.
     step = max(m * power for m in (0.5, 1, 2, 2.5, 5) if m * power <= rough)
     places = range(max(1, int(low / step) - 1), int(high / step) + 3)
     return [float(f"{k * step:.12g}") for k in places]
 
 
 def _exact(value: float) -> str:
-    """A round number in as many digits as it has."""
+    """Return a round number with all its digits."""
     digits = (d for d in range(1, 9) if math.isclose(float(f"{value:.{d - 1}e}"), value))
     return number(value, next(digits, 9))

@@ -13,32 +13,32 @@ from ase.data.colors import jmol_colors
 from ase.neighborlist import neighbor_list
 
 from pestle.protocols.results import Flagged
-from pestle.records.wording import MISSING, count, number
 from pestle.reports.figures import for_script
 from pestle.reports.models import Models
 from pestle.reports.reading import ProtocolResults
+from pestle.wording import MISSING, count, number
 
-#: Structures of a page that can be viewed, and atoms of each.
+#: Largest number of structures in the viewer, and of atoms in each of them.
 MAX_STRUCTURES, MAX_ATOMS = 60, 200
-#: Rows of the table.
+#: Largest number of rows of the table.
 MAX_ROWS = 200
-#: Pairs of atoms that are looked through for the shortest distance.
+#: Largest number of pairs of atoms in the search for the shortest distance.
 MAX_PAIRS = 1e6
-#: White cannot be seen on paper; the rest of Jmol's colours can on both.
+#: In place of Jmol's white, which cannot be seen on white paper.
 _HYDROGEN = "#dcdcdc"
 
 
 @dataclass(frozen=True)
 class FlaggedSection:
-    """Everything the page says and draws of flagged structures.
+    """Content of the section of flagged structures.
 
     Attributes:
-        rows: one for each structure: protocol, potential, title, reason, atoms; `place`: which of
-            the viewer's it is, or `None`.
-        total: structures in all files.
-        not_drawn: sentences on those that cannot be viewed or have no row, with their files.
-        viewer: JSON of the viewer; empty where it has nothing to draw.
-        choices: (place, protocol, text) of the viewer's list.
+        rows: protocol, potential, title, reason and number of atoms of each structure; `place` is
+            its number in the viewer, or `None`.
+        total: number of structures in all files.
+        not_drawn: one line for each file with structures that are not in the viewer.
+        viewer: JSON for the viewer; empty if it has no structure.
+        choices: (place, protocol, text) of each entry in the list of the viewer.
     """
 
     rows: list[dict[str, Any]]
@@ -49,7 +49,15 @@ class FlaggedSection:
 
 
 def flagged_section(protocols: dict[str, ProtocolResults], models: Models) -> FlaggedSection | None:
-    """All flagged structures; `None` where there is none."""
+    """Return the section of flagged structures.
+
+    Args:
+        protocols: results by protocol.
+        models: names and styles of the potentials.
+
+    Returns:
+        The section; `None` if no structure is flagged.
+    """
     every = [(name, found) for name, p in protocols.items() for found in p.flagged]
     if not every:
         return None
@@ -83,16 +91,18 @@ def flagged_section(protocols: dict[str, ProtocolResults], models: Models) -> Fl
     )
 
 
-def _drawable(found: Flagged) -> bool:
-    positions = found.atoms.positions
-    return 0 < len(positions) <= MAX_ATOMS and bool(np.isfinite(positions).all())
-
-
 def _chosen(protocols: dict[str, ProtocolResults]) -> list[Flagged]:
     """Choose structures for the viewer, one from every protocol in turn, so that each is
     represented.
     """
-    queues = [[f for f in p.flagged if _drawable(f)] for p in protocols.values()]
+    queues = [
+        [
+            found
+            for found in p.flagged
+            if 0 < len(found.atoms) <= MAX_ATOMS and np.isfinite(found.atoms.positions).all()
+        ]
+        for p in protocols.values()
+    ]
     share = [0] * len(queues)
     while sum(share) < MAX_STRUCTURES and any(
         s < len(q) for s, q in zip(share, queues, strict=True)
@@ -139,7 +149,7 @@ def _drawn(found: Flagged, models: Models) -> dict[str, Any]:
 
 
 def _caption(found: Flagged) -> str:
-    """Formula, size of the cell and the shortest distance, which often says what is wrong."""
+    """Return formula, size of the cell, and the shortest distance, which is often the problem."""
     atoms = found.atoms
     parts = [f"{_formula(atoms)}, {len(atoms)} atom{'s' if len(atoms) != 1 else ''}"]
     if atoms.pbc.any() and atoms.cell.rank == 3:
@@ -152,11 +162,11 @@ def _caption(found: Flagged) -> str:
 
 
 def _shortest(atoms: Atoms) -> str:
-    """`shortest distance 0.61 Å (Cu–O)`, across the faces of the cell where it is periodic."""
+    """Return `shortest distance 0.61 Å (Cu–O)`, with periodic images; empty if none is short."""
     n, volume = len(atoms), atoms.cell.volume if atoms.pbc.any() else np.inf
     for cutoff in (0.5, 1.0, 2.0, 4.0):
         if n * n * 4.2 * cutoff**3 > MAX_PAIRS * volume:
-            # A cell that collapsed has its own images without number in reach.
+            # A collapsed cell has too many periodic images within the cutoff.
             return ""
         first, second, distance = neighbor_list("ijd", atoms, cutoff)
         if len(distance):
@@ -167,6 +177,7 @@ def _shortest(atoms: Atoms) -> str:
 
 
 def _element(symbol: str) -> dict[str, Any]:
+    """Return covalent radius (Å) and colour of an element."""
     z = Atoms(symbol).numbers[0]
     red, green, blue = (round(255 * v) for v in jmol_colors[z])
     colour = _HYDROGEN if symbol == "H" else f"#{red:02x}{green:02x}{blue:02x}"

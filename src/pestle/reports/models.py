@@ -1,4 +1,4 @@
-"""Potentials and heads that a page compares: order, words, colours and shapes, all over it."""
+"""Names, order and styles of the potentials and heads on a page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pestle.reports import figures
 from pestle.reports.reading import FINE_TUNED, FOUNDATION, REPLAY_SET, Results
 
 SCRATCH, REFERENCE = "scratch", "reference"
-#: Heads as the files call them → how the page does.
+#: Names of heads in the files → names on the page.
 TARGET_HEAD, REPLAY_HEAD = "Default", "pt_head"
 HEADS = {TARGET_HEAD: "target head", REPLAY_HEAD: "replay head"}
 HEAD_COLOURS = {TARGET_HEAD: figures.TUNED_COLOUR, REPLAY_HEAD: figures.REPLAY_COLOUR}
@@ -18,13 +18,13 @@ _ON_REPLAY = {FOUNDATION: "foundation itself", FINE_TUNED: "fine-tuned, replay h
 
 @dataclass(frozen=True)
 class Style:
-    """How a potential is drawn: told apart by more than its colour.
+    """How a potential is drawn; styles differ by more than their colour.
 
     Attributes:
-        colour: on paper.
-        dash: of its lines.
-        symbol: of its points.
-        pattern: of its bars.
+        colour: colour on white paper.
+        dash: dashes of its lines.
+        symbol: symbol of its points.
+        pattern: hatching of its bars; empty for none.
     """
 
     colour: str
@@ -49,7 +49,11 @@ _PATTERNS = ("\\", "-", "+", "|", ".")
 
 
 def other_style(place: int) -> Style:
-    """Style of a further potential, by the order in which it is met."""
+    """Return the style of a further potential.
+
+    Args:
+        place: 0 for the first further potential, 1 for the second, and so on.
+    """
     return Style(
         figures.OTHER_COLOURS[place % len(figures.OTHER_COLOURS)],
         _DASHES[place % len(_DASHES)],
@@ -60,13 +64,13 @@ def other_style(place: int) -> Style:
 
 @dataclass(frozen=True)
 class Models:
-    """Names of potentials in order, with label and style each.
+    """Potentials of a page in order, with labels and styles.
 
     Attributes:
-        labels: name → what a reader is told.
+        labels: name → label for readers.
         styles: name → how it is drawn.
-        tuned: the model that the errors are about.
-        base: its foundation, as the errors call it.
+        tuned: name of the model that the errors are about.
+        base: name of its foundation in the errors.
     """
 
     labels: dict[str, str]
@@ -76,25 +80,35 @@ class Models:
 
     @property
     def names(self) -> list[str]:
+        """Names of the potentials, in order."""
         return list(self.labels)
 
     @property
     def colours(self) -> dict[str, str]:
-        """Name → colour on paper."""
+        """Name → colour on white paper."""
         return {name: style.colour for name, style in self.styles.items()}
 
     def style(self, name: str) -> Style:
-        """How a potential or the reference is drawn."""
+        """Return how a potential or the reference is drawn."""
         return self.styles.get(name, REFERENCE_STYLE)
 
     def label(self, model: str, in_set: str = "") -> str:
-        """How a model is called, in a set where that matters."""
+        """Return the label of a model.
+
+        Args:
+            model: name of the model.
+            in_set: set of the errors; on replay structures the labels differ.
+        """
         spoken = self.labels.get(model, model)
         return _ON_REPLAY.get(model, spoken) if in_set == REPLAY_SET else spoken
 
 
 def models_of(folder: Results) -> Models:
-    """Every potential that the results name: foundation first, then the candidate."""
+    """Return all potentials that the results name: the foundation first, then the candidate.
+
+    Args:
+        folder: results of the run.
+    """
     abouts = [p.about for p in folder.protocols.values() if p.about is not None]
     candidates = [about.candidate for about in abouts]
     baselines = [about.baseline for about in abouts if about.baseline is not None]
@@ -125,21 +139,17 @@ def models_of(folder: Results) -> Models:
     for results in reversed(folder.protocols.values()):
         spoken |= {name: label for name, label in results.labels.items() if label}
     labels = {name: spoken.get(name) or name for name in names}
-    return Models(labels, styles, *_of_errors(folder))
+    errors = folder.protocols.get("errors")
+    if errors is None or errors.about is None:
+        return Models(labels, styles)
+    return Models(labels, styles, errors.about.candidate, errors.about.baseline or FOUNDATION)
 
 
 def _all_names(folder: Results) -> Iterable[str]:
+    """Give all names of potentials in the results; names may occur more than once."""
     for by_model in folder.errors.values():
         yield from by_model
     for results in folder.protocols.values():
         yield from results.about.models if results.about is not None else ()
         yield from (series.name for chart in results.charts for series in chart.series)
         yield from (found.potential for found in results.flagged)
-
-
-def _of_errors(folder: Results) -> tuple[str, str]:
-    """The model that the errors are about, and its foundation."""
-    results = folder.protocols.get("errors")
-    if results is None or results.about is None:
-        return FINE_TUNED, FOUNDATION
-    return results.about.candidate, results.about.baseline or FOUNDATION

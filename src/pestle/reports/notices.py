@@ -1,12 +1,12 @@
-"""Everything the reader must not overlook, worst first."""
+"""Warnings on the page of a run, the worst first."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from pestle.records.ending import WORSE_BY
-from pestle.records.manifest import DataFinding
+from pestle.records.data import DataFinding
+from pestle.records.set_errors import WORSE_BY
 from pestle.reports.error_tables import quotable, worse_than_foundation
 from pestle.reports.models import Models
 from pestle.reports.reading import Results
@@ -15,7 +15,15 @@ _ORDER = {"error": 0, "warning": 1, "note": 2}
 
 
 def notices(folder: Results, models: Models) -> list[dict[str, Any]]:
-    """Findings of the checks, warnings of the run, and what the errors themselves warn of."""
+    """Return findings of the checks, warnings of the run, and warnings about its errors.
+
+    Args:
+        folder: results of the run.
+        models: names of the potentials.
+
+    Returns:
+        Severity, source, message, frames and advice of each, the worst first.
+    """
     manifest = folder.manifest
     found = []
     if manifest is not None:
@@ -25,8 +33,8 @@ def notices(folder: Results, models: Models) -> list[dict[str, Any]]:
     worse = worse_than_foundation(folder, models)
     if worse:
         message = (
-            "The model of this run is somewhere worse than the foundation by more than "
-            f"{WORSE_BY * 100:.0f} %: " + "; ".join(worse)
+            "The model of this run is worse than the foundation by more than "
+            f"{WORSE_BY * 100:.0f} % here: " + "; ".join(worse)
         )
         fix = (
             "More frames of that kind, fewer epochs, or a method that keeps more of the foundation."
@@ -34,14 +42,14 @@ def notices(folder: Results, models: Models) -> list[dict[str, Any]]:
         found.append(_notice("warning", "Errors", message, fix=fix))
     if folder.errors and not quotable(folder.errors):
         message = (
-            "No test frames were given: the best figures here come from frames that chose the "
-            "epoch, and are optimistic"
+            "No test frames were given. The best errors here are on the frames that chose the "
+            "epoch, so they are too small"
         )
         found.append(_notice("warning", "Errors", message, fix="Give data.test."))
     if manifest is not None:
         said = " ".join(n["message"] for n in found)
         for text in manifest.warnings:
-            # The run repeats findings and E0 warnings in its own list; once is enough.
+            # The list of the run contains findings and E0 warnings again; they are shown once.
             if text not in said and not any(n["message"] and n["message"] in text for n in found):
                 found.append(_notice("warning", "Run", text))
         found += [_notice("note", "Method", text) for text in manifest.method.notes]
@@ -49,7 +57,7 @@ def notices(folder: Results, models: Models) -> list[dict[str, Any]]:
 
 
 def check_notes(folder: Results) -> list[dict[str, Any]]:
-    """Findings that are merely worth knowing; they stand with the data."""
+    """Return the notes of the checks, which are shown with the data."""
     found = folder.manifest.data.findings if folder.manifest is not None else ()
     return [_of_check(f) for f in found if f.severity == "note"]
 

@@ -1,5 +1,4 @@
-"""The head of the page: one sentence, the status, the figures to remember, the licence; and what
-was asked: method, foundation, data and scope of a run, or the models of a test."""
+"""The head of the page: a sentence, the status, key figures and the licence."""
 
 from __future__ import annotations
 
@@ -10,13 +9,13 @@ from pestle.foundations.catalogue import ASL
 from pestle.progress import duration
 from pestle.records.ending import Ending
 from pestle.records.manifest import Manifest
-from pestle.records.wording import MISSING, count, counted, moment, number, percent_of
+from pestle.reports.asked import frames_in
 from pestle.reports.curves import best_record, chosen_by, metric_in_words, watched, watched_in_words
 from pestle.reports.drift import best_drift
 from pestle.reports.error_tables import ENERGY, FORCES, QUANTITIES, set_in_words, telling
 from pestle.reports.models import Models
 from pestle.reports.reading import Results
-from pestle.reports.verdict import SCOPES
+from pestle.wording import count, counted, moment, number, percent_of
 
 _STATUS = {
     "finished": ("good", "finished"),
@@ -25,24 +24,32 @@ _STATUS = {
     "running": ("warn", "running"),
 }
 
-#: Parts of a licence's name that mean: not for commercial use.
+#: Parts of the name of a licence that forbids commercial use.
 _NON_COMMERCIAL = (ASL.lower(), "academic", "non-commercial", "noncommercial", "-nc")
 
 
 def overview(folder: Results, models: Models) -> dict[str, Any]:
-    """Everything above the first section."""
+    """Return everything above the first section, for the template.
+
+    Args:
+        folder: results of the run.
+        models: names of the potentials.
+    """
     manifest = folder.manifest
     kind, label = status_of(folder)
     when = folder.timings.when if folder.timings is not None else None
     if manifest is not None:
         when = manifest.finished or manifest.started
-    # Of a run that finished the detail stands with the machine and the times.
+    # The status of a finished run is explained in the section `provenance`.
     told = manifest is not None and manifest.status != "finished"
     detail = manifest.status_detail if manifest is not None and told else ""
     ending = manifest.ending if manifest is not None else None
+    text = f"{counted(len(folder.protocols), 'physical test')} of {folder.name}"
+    base = folder.verdict.baseline if folder.verdict is not None else None
+    tests = f"{text}, compared with {models.label(base)}." if base else f"{text}."
     return {
         "name": folder.name,
-        "sentence": sentence(folder, models) if folder.is_run else _tests(folder, models),
+        "sentence": sentence(folder, models) if folder.is_run else tests,
         "status": {"kind": kind, "label": label, "detail": detail} if folder.is_run else None,
         "ending": _ending(ending, folder) if ending is not None else None,
         "when": moment(when) if when else "",
@@ -52,7 +59,10 @@ def overview(folder: Results, models: Models) -> dict[str, Any]:
 
 
 def status_of(folder: Results) -> tuple[str, str]:
-    """Kind of colour and words. A run that ended in vain is no success, though it finished."""
+    """Return the status of a run: kind of colour, and words.
+
+    A run that finished with a bad model has the colour of a warning.
+    """
     if folder.manifest is None:
         return "warn", "unknown"
     ending, said = folder.manifest.ending, folder.manifest.status
@@ -62,9 +72,10 @@ def status_of(folder: Results) -> tuple[str, str]:
 
 
 def _ending(ending: Ending, folder: Results) -> dict[str, Any]:
-    """Title and warning where something is wrong that no finding tells, and the three lines.
+    """Return title and warning if something is wrong, and the lines at the end of the run.
 
-    Of a qualified model the verdict says what to do next, and its tests what it cost in breadth.
+    A warning that is also a finding is left out. If the model is qualified, the verdict says what
+    to do next, and its tests how much breadth was lost.
     """
     lines, trouble = ending.lines(folder.path), ending.trouble
     found = folder.verdict.findings if folder.verdict is not None else ()
@@ -81,36 +92,28 @@ def _ending(ending: Ending, folder: Results) -> dict[str, Any]:
     }
 
 
-def _tests(folder: Results, models: Models) -> str:
-    """What a folder without a run is about."""
-    text = f"{counted(len(folder.protocols), 'physical test')} of {folder.name}"
-    base = folder.verdict.baseline if folder.verdict is not None else None
-    return f"{text}, compared with {models.label(base)}." if base else f"{text}."
-
-
-def _frames(manifest: Manifest, split: str) -> int:
-    """Frames of a split. Isolated atoms give reference energies; they are no frames one would
-    count."""
-    summary = manifest.data.summary[split]
-    return summary.n_frames - summary.n_isolated_atoms
-
-
 def sentence(folder: Results, models: Models) -> str:
-    """What was done and what came of it, in plain words."""
+    """Return what was done and its result, in one sentence.
+
+    Args:
+        folder: results of the run.
+        models: names of the potentials.
+    """
     manifest = folder.manifest
     if manifest is None:
         return f"A fine-tuning run: {_outcome(folder, models)}."
     link = "in the shape of" if folder.from_scratch else "of"
     text = f"{folder.method_in_words} {link} {manifest.foundation.name}"
     if "train" in manifest.data.summary:
-        frames = _frames(manifest, "train")
+        frames = frames_in(manifest, "train")
         text += f" on {count(frames)} frame{'' if frames == 1 else 's'}"
     text = f"{text[0].upper()}{text[1:]}"
-    # What was learned is the first line of an ending.
+    # An ending says itself what was learned.
     return f"{text}." if manifest.ending is not None else f"{text}: {_outcome(folder, models)}."
 
 
 def _outcome(folder: Results, models: Models) -> str:
+    """Return the error of the model on the most informative set, in words."""
     found = telling(folder, models)
     for q in (FORCES, ENERGY) if found is not None else ():
         assert found is not None
@@ -135,7 +138,12 @@ def _outcome(folder: Results, models: Models) -> str:
 
 
 def key_figures(folder: Results, models: Models) -> list[dict[str, str]]:
-    """Label, value, unit and a note each."""
+    """Return the key figures: label, value, unit and note of each.
+
+    Args:
+        folder: results of the run.
+        models: names of the potentials.
+    """
     figures = []
     found = telling(folder, models)
     for q in QUANTITIES if found is not None else ():
@@ -176,8 +184,18 @@ def _figure(label: str, value: str, unit: str, note: str) -> dict[str, str]:
 
 
 def _without_offset(folder: Results, name: str, energy: float) -> float | None:
-    """The foundation's energy error on a set, its constant offset taken off: a model learns that
-    first and for nothing. `None` where the figure is not of the frames of the run."""
+    """Return the foundation's energy RMSE on a set after subtraction of its constant offset.
+
+    The comparison is fairer, as any training removes the offset at once.
+
+    Args:
+        folder: results of the run.
+        name: name of the set.
+        energy: energy RMSE of the model on this set (meV/atom).
+
+    Returns:
+        The RMSE (meV/atom); `None` if `energy` is not the error that the run itself found.
+    """
     ending = folder.manifest.ending if folder.manifest is not None else None
     for one in ending.sets if ending is not None else ():
         if one.name == name and one.energy is not None and one.foundation_energy is not None:
@@ -186,6 +204,7 @@ def _without_offset(folder: Results, name: str, energy: float) -> float | None:
 
 
 def _against(value: float, old: float | None, how: str = "") -> str:
+    """Return the foundation's error, and how much smaller or larger the model's is, in words."""
     if old is None:
         return ""
     if not value or not old:
@@ -196,9 +215,8 @@ def _against(value: float, old: float | None, how: str = "") -> str:
 
 
 def _licence(manifest: Manifest | None, folder: Results) -> dict[str, Any]:
-    """The foundation's licence, which the fine-tuned model inherits, and what it forbids."""
+    """Return the licence, which the model inherits from the foundation, and what it forbids."""
     if folder.from_scratch:
-        # Random weights owe nothing to the foundation's weights.
         return {
             "name": "none inherited",
             "text": "trained from random weights: no foundation licence applies to the model",
@@ -218,84 +236,3 @@ def _licence(manifest: Manifest | None, folder: Results) -> dict[str, Any]:
             "it commercially."
         )
     return {"name": name, "text": f"inherited from {source}", "notice": notice}
-
-
-def asked(folder: Results, models: Models) -> list[tuple[str, str]]:
-    """Rows of name and value."""
-    rows = _of_run(folder.manifest, folder) if folder.manifest is not None else []
-    rows += _of_test(folder, models)
-    return [(name, value) for name, value in rows if value and value != MISSING]
-
-
-def _of_run(manifest: Manifest, folder: Results) -> list[tuple[str, str]]:
-    name, foundation, data = folder.method_name, manifest.foundation, manifest.data
-    spoken = "from scratch" if folder.from_scratch else folder.method_in_words
-    chosen = ", chosen by auto" if manifest.method.choice is not None else ""
-    facts = [
-        f for f in (foundation.level_of_theory, foundation.licence) if f not in ("", "unknown")
-    ]
-    start = foundation.name + (f" ({'; '.join(facts)})" if facts else "")
-    e0s = manifest.reference_energies
-    length = ""
-    if manifest.training is not None:
-        training = manifest.training
-        length = f"{count(training.steps)} updates ({training.epochs:,.4g} epochs)"
-    spoken_splits = {"train": "training", "valid": "validation"}
-    frames = [
-        f"{count(_frames(manifest, split))} {spoken_splits.get(split, split)}"
-        for split, summary in data.summary.items()
-        if summary.n_frames
-    ]
-    in_training = data.summary["train"].elements if "train" in data.summary else {}
-    scope = SCOPES.get(str(folder.setting("scope")), "") if folder.verdict is None else ""
-    return [
-        ("Method", f"{spoken} ({name}){chosen}"),
-        ("Foundation", start),
-        ("Made from", " → ".join(one.name for one in manifest.ancestry[:-1])),
-        ("Data", f"{', '.join(frames)} frames" if frames else ""),
-        ("Continues", _continues(manifest)),
-        ("Elements in the data", " ".join(in_training)),
-        ("Dispersion", _dispersion(manifest)),
-        ("Reference energies", e0s.method + (f": {e0s.reason}" if e0s.reason else "")),
-        ("Length", length),
-        ("Scope", scope),
-    ]
-
-
-def _continues(manifest: Manifest) -> str:
-    """The runs whose frames are among the training frames; else how they could be."""
-    old = manifest.continued
-    if old is None:
-        return manifest.offer
-    names = " and ".join(run.name for run in old.runs)
-    return (
-        f"{names}: {count(old.n_frames)} of the training frames, each with weight "
-        f"{number(old.weight)} where a new one has 1"
-    )
-
-
-def _dispersion(manifest: Manifest) -> str:
-    """Whether the labels hold it; empty where nobody said."""
-    if manifest.data.dispersion_removed:
-        removed = manifest.data.dispersion_removed
-        return f"{removed} was taken from the labels: add it when the model is used"
-    said = {
-        "included": "in the labels: no D3 correction may be added to the model",
-        "none": "not in the labels",
-    }
-    return said.get(manifest.data.dispersion, "")
-
-
-def _of_test(folder: Results, models: Models) -> list[tuple[str, str]]:
-    found = folder.verdict
-    if found is None:
-        return []
-    quick = "quick: a first look in minutes" if found.quick else "full"
-    return [
-        ("Tested", found.candidate if not folder.is_run else ""),
-        ("Compared with", models.label(found.baseline) if found.baseline else ""),
-        ("Also compared", ", ".join(found.others)),
-        ("Scope", SCOPES[found.scope]),
-        ("Settings of the tests", quick),
-        ("Tested on", moment(folder.timings.when) if folder.timings is not None else ""),
-    ]

@@ -1,8 +1,9 @@
-"""The page of one run: rows and plots poured into the template."""
+"""The page of one run: its rows and plots in the template."""
 
 from __future__ import annotations
 
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -12,33 +13,36 @@ from plotly.offline import get_plotlyjs
 
 from pestle import __version__
 from pestle.files import write_text
-from pestle.records.ending import WORSE_BY
+from pestle.records.set_errors import WORSE_BY
 from pestle.reports import charts, contents, facts
+from pestle.reports.asked import asked
 from pestle.reports.curves import learning_curves, replay_watched
+from pestle.reports.data import data_files, data_table
 from pestle.reports.drift import drift_section
+from pestle.reports.e0s import e0_comparison, e0_diagnostics, e0_table
 from pestle.reports.error_tables import error_tables
-from pestle.reports.figures import DARK, Figure, limit_for
+from pestle.reports.figures import DARK, limit_for
 from pestle.reports.flagged import flagged_section
 from pestle.reports.models import REFERENCE, Models, models_of
 from pestle.reports.notices import check_notes, notices
-from pestle.reports.overview import asked, overview
+from pestle.reports.overview import overview
 from pestle.reports.reading import ProtocolResults, Results, read_results
 from pestle.reports.tables import table_rows
 from pestle.reports.verdict import badge, findings, how_to_qualify, verdict
 
 
 def write_report(run_dir: Path, out: Path | None = None) -> Path:
-    """Write the report of a run, or of tests of a model, as one HTML file that needs nothing else.
+    """Write the report of a run, or of tests of a model, as one HTML file that needs no other file.
 
     Args:
-        run_dir: the folder; whatever it lacks is said on the page.
-        out: the file; `None`: RUN_DIR/report.html.
+        run_dir: the folder; the page says which files are missing.
+        out: path of the page; `None` for RUN_DIR/report.html.
 
     Returns:
         The file that was written.
 
     Raises:
-        PestleError: there is no such folder.
+        PestleError: the folder does not exist.
     """
     folder = read_results(Path(run_dir))
     target = Path(out) if out is not None else Path(run_dir) / "report.html"
@@ -47,7 +51,12 @@ def write_report(run_dir: Path, out: Path | None = None) -> Path:
 
 
 def render(folder: Results, models: Models) -> str:
-    """The page as text."""
+    """Return the page as text.
+
+    Args:
+        folder: results of the run.
+        models: names and styles of the potentials.
+    """
     found, manifest = notices(folder, models), folder.manifest
     curves = learning_curves(folder)
     drift = drift_section(folder)
@@ -81,12 +90,12 @@ def render(folder: Results, models: Models) -> str:
         replay_watched=replay_watched(folder),
         own_labels=facts.own_labels(folder),
         drift=drift,
-        e0_table=facts.e0_table(folder),
-        e0_diagnostics=facts.e0_diagnostics(folder),
-        e0_comparison=facts.e0_comparison(folder),
-        data=facts.data_table(folder),
+        e0_table=e0_table(folder),
+        e0_diagnostics=e0_diagnostics(folder),
+        e0_comparison=e0_comparison(folder),
+        data=data_table(folder),
         held_out=manifest is not None and manifest.data.held_out,
-        files=facts.data_files(folder),
+        files=data_files(folder),
         check_notes=check_notes(folder),
         method=folder.method_name,
         low_rank=folder.method is not None and folder.method.low_rank,
@@ -115,12 +124,12 @@ def _environment() -> Environment:
 
 
 def render_page(template: str, *, draws: bool, **content: Any) -> str:
-    """A page as text.
+    """Return a page as text.
 
     Args:
-        template: its file.
-        draws: whether there is something to draw. The library is 4.8 MB.
-        content: what the template names.
+        template: file of the template.
+        draws: whether the page has plots; only then it includes the plotting library (4.8 MB).
+        content: the variables of the template.
     """
     return (
         _environment()
@@ -135,26 +144,41 @@ def render_page(template: str, *, draws: bool, **content: Any) -> str:
 
 
 def protocol_sections(folder: Results, models: Models) -> list[dict[str, Any]]:
-    """One for each protocol that left results, in order."""
+    """Return the sections of the protocols with results, in the order of the page.
+
+    Args:
+        folder: results of the run.
+        models: names and styles of the potentials.
+
+    Returns:
+        The variables of the template `protocol.html.j2`, for each protocol.
+    """
     limit = limit_for([chart for p in folder.protocols.values() for chart in p.charts])
     found = []
     for name, results in folder.protocols.items():
         judged = folder.verdict.protocols.get(name) if folder.verdict is not None else None
         figures = charts.figures_of(results.charts, models, f"chart-{name}", limit)
-        small = [f for f in figures if f.shape == "small"]
+        # Figures of one size stand beside each other, in the order in which they came.
+        groups = [
+            {"size": shape, "figures": list(group)}
+            for shape, group in groupby(figures, key=lambda figure: figure.shape)
+        ]
+        # Notes that no caption and no shown table repeats.
+        said = [chart.caption for chart in results.charts]
+        said += [] if name == "errors" else [table.note for table in results.tables]
         found.append(
             {
                 "name": name,
                 "title": results.title,
                 "question": results.about.question if results.about is not None else "",
                 "standing": _standing(folder, results),
-                "notes": _notes(results, own_tables=name == "errors"),
+                "notes": [n for n in results.notes if not any(n in text for text in said)],
                 "badge": badge(judged.level) if judged is not None and judged.level else None,
                 "extent": judged.extent if judged is not None else "",
                 "full_extent": judged.full_extent if judged is not None else None,
                 "found": findings(folder, name),
-                "groups": _groups(figures),
-                "legend": _legend(results.charts, models) if small else [],
+                "groups": groups,
+                "legend": _legend(results.charts, models),
                 "left_out": charts.left_out(results.charts),
                 "tables": table_rows(results.tables, models, results.labels),
                 "n_flagged": len(results.flagged),
@@ -164,7 +188,7 @@ def protocol_sections(folder: Results, models: Models) -> list[dict[str, Any]]:
 
 
 def _standing(folder: Results, results: ProtocolResults) -> str:
-    """What a reader must know where the verdict does not rest on these very results."""
+    """Return a sentence if the verdict is not about these results; otherwise nothing."""
     if folder.verdict is None or not folder.verdict.protocols:
         return ""
     part = folder.verdict.protocols.get(results.name)
@@ -175,25 +199,8 @@ def _standing(folder: Results, results: ProtocolResults) -> str:
     return ""
 
 
-def _notes(results: ProtocolResults, *, own_tables: bool) -> list[str]:
-    """What a reader of the numbers must know, unless charts or tables say it already."""
-    said = [chart.caption for chart in results.charts]
-    said += [] if own_tables else [table.note for table in results.tables]
-    return [note for note in results.notes if not any(note in text for text in said)]
-
-
-def _groups(figures: list[Figure]) -> list[dict[str, Any]]:
-    """Figures of one size beside each other, in the order they came."""
-    groups: list[dict[str, Any]] = []
-    for figure in figures:
-        if not groups or groups[-1]["size"] != figure.shape:
-            groups.append({"size": figure.shape, "figures": []})
-        groups[-1]["figures"].append(figure)
-    return groups
-
-
 def _legend(shown: list[Any], models: Models) -> list[dict[str, str]]:
-    """The legend that small charts share."""
+    """Return the entries of the legend that small charts share."""
     small = [chart for chart in shown if chart.size == "small"]
     return [
         {

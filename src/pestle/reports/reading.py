@@ -1,5 +1,7 @@
-"""What a run, or tests of a model, left behind: the records of its folder and the results of its
-protocols, read so that an absent or broken file stops nothing."""
+"""Results of a run, or of tests of a model: the records of the folder and the results of protocols.
+
+Missing or broken files become messages, not errors.
+"""
 
 from __future__ import annotations
 
@@ -23,22 +25,22 @@ from pestle.records.results import About
 
 #: Names of a run's models in its own errors.
 FOUNDATION, FINE_TUNED = "foundation", "fine-tuned"
-#: The set of held-out replay structures. On it the foundation has its own E0s, and the run's model
-#: its replay head.
+#: Name of the set of held-out replay structures. The foundation is judged there with its own E0s,
+#: the model of the run with its replay head.
 REPLAY_SET = "replay"
 
-#: What to do about a damaged file.
+#: What to do about a damaged file, for messages.
 _ANEW = "the command that wrote it (pestle probe, qualify or finetune --resume) writes it anew"
 
 T = TypeVar("T")
 
 
 class Forgotten(BaseModel):
-    """What a potential says on broad structures: errors by group, where they were measured.
+    """Errors of a potential on broad structures; `None` if they were not measured.
 
     Attributes:
-        against_labels: against labels.
-        against_foundation: against the foundation.
+        against_labels: group → errors against labels.
+        against_foundation: group → differences from the foundation.
     """
 
     against_labels: dict[str, GroupErrors] | None = None
@@ -47,18 +49,18 @@ class Forgotten(BaseModel):
 
 @dataclass
 class ProtocolResults:
-    """What one protocol left; everything may be absent.
+    """Results of one protocol; each of them may be absent.
 
     Attributes:
-        name: of the protocol.
-        about: its models and settings; `None` where metrics.json cannot be read.
-        notes: what a reader of the numbers must know.
-        errors: of the errors protocol alone.
-        frames: of the errors protocol alone: set → hash of its frames; empty in earlier results.
-        potentials: of the forgetting protocol alone: potential → what it forgot.
-        charts, tables: of charts.json and tables.json.
+        name: name of the protocol.
+        about: its models and settings; `None` if metrics.json cannot be read.
+        notes: notes for readers of the numbers.
+        errors: errors by set, model and group; only of the protocol `errors`.
+        frames: set → hash of its frames; only of the protocol `errors`, empty in old results.
+        potentials: potential → what it forgot; only of the protocol `forgetting`.
+        charts, tables: content of charts.json and tables.json.
         flagged: structures of flagged.xyz.
-        digest: SHA-256 of metrics.json, by which a verdict knows what it judged.
+        digest: SHA-256 of metrics.json; a verdict contains the hash of the results it judged.
     """
 
     name: str
@@ -74,18 +76,18 @@ class ProtocolResults:
 
     @property
     def title(self) -> str:
-        """The protocol in words."""
+        """Title of the protocol."""
         return protocol_title(self.name)
 
     @property
     def labels(self) -> dict[str, str]:
-        """Potential → what a reader is told."""
+        """Potential → its label for readers."""
         return {} if self.about is None else self.about.labels
 
 
 @dataclass
 class Results(FolderRecords):
-    """Everything that a page is made of.
+    """Everything that is shown on the page of a run.
 
     Attributes:
         protocols: results by protocol, in the order of the page.
@@ -95,31 +97,30 @@ class Results(FolderRecords):
 
     @property
     def method_name(self) -> str:
-        """What the run's method is called; empty where that is not known."""
+        """Name of the method of the run; empty if it is not known."""
         return "" if self.manifest is None else self.manifest.method.name
 
     @property
     def method(self) -> Method | None:
-        """What that method declares; `None` for one that this program does not have."""
+        """Declaration of the method; `None` if this version does not have it."""
         return METHODS.get(self.method_name)
 
     @property
     def method_in_words(self) -> str:
-        """`naive fine-tuning`."""
+        """The method in words, such as `naive fine-tuning`."""
         return f"{self.method_name} fine-tuning" if self.method is None else self.method.in_words
 
     @property
     def from_scratch(self) -> bool:
-        """Whether the run began with random weights."""
+        """Whether training started with random weights."""
         return self.method is not None and self.method.from_scratch
 
     @property
     def errors(self) -> SetsOfErrors:
-        """Errors by set, model and group; empty where there are none.
+        """Errors by set, model and group; empty if there are none.
 
-        A qualification judges held-out sets only: those that the run itself was judged on besides
-        (training frames, the replay head) are taken from its manifest, under the names that the
-        qualification gives to the models.
+        A qualification judges only held-out sets. Errors on other sets (training frames, replay
+        structures) are those of the manifest, with the names of models in the qualification.
         """
         found = self.protocols.get("errors")
         if found is None or not found.errors:
@@ -137,20 +138,20 @@ class Results(FolderRecords):
         }
 
     def setting(self, name: str) -> Any:
-        """The value of a setting; `None` where it is not recorded."""
+        """Return the value of a setting; `None` if it is not recorded."""
         return None if self.manifest is None else self.manifest.value(name)
 
 
 def read_results(path: Path, *, drawn: bool = True) -> Results:
-    """Read what is there.
+    """Read the results of a folder.
 
     Args:
-        path: of the folder.
-        drawn: whether charts, tables and flagged structures of protocols are read, which a
-            comparison of many runs does without.
+        path: the folder.
+        drawn: whether to read charts, tables and flagged structures of protocols; a comparison of
+            many runs does not need them.
 
     Raises:
-        PestleError: there is no such folder.
+        PestleError: the folder does not exist.
     """
     found = Results(**vars(read_folder(path)))
     names = {metrics.parent.name for metrics in path.glob("protocols/*/metrics.json")}
@@ -160,26 +161,25 @@ def read_results(path: Path, *, drawn: bool = True) -> Results:
 
 
 def protocol_title(name: str) -> str:
-    """A protocol in words: its own, or the name of one that is not known."""
+    """Return the title of a protocol; if the protocol is not known, a title made of its name."""
     own = {declared.name: declared.title for declared in declarations()}
     return own.get(name) or (name.replace("_", "-").capitalize() if name else "Unnamed protocol")
 
 
 def protocol_place(name: str) -> tuple[int, str]:
-    """Sorts protocols as they are run; others follow by name."""
+    """Return a key that sorts protocols as they are run; unknown ones follow by name."""
     known = [declared.name for declared in declarations()]
     return (known.index(name) if name in known else len(known), name)
 
 
 class _Written(BaseModel):
-    """The numbers of metrics.json that the pages themselves show, beside what charts and tables
-    hold.
+    """Entries of metrics.json that pages show; other numbers are in charts and tables.
 
     Attributes:
-        notes: of any protocol.
-        sets: of the errors protocol: set → model → group → errors.
-        frames: of the errors protocol: set → hash of its frames.
-        potentials: of the forgetting protocol: potential → what it forgot.
+        notes: notes of any protocol.
+        sets: set → model → group → errors; of the protocol `errors`.
+        frames: set → hash of its frames; of the protocol `errors`.
+        potentials: potential → what it forgot; of the protocol `forgetting`.
     """
 
     notes: tuple[str, ...] = ()
@@ -188,12 +188,12 @@ class _Written(BaseModel):
     potentials: dict[str, Forgotten] = {}
 
 
-#: Protocol → the numbers that are its own.
+#: Protocol → entries that only this protocol has.
 _OWN = {"errors": ("sets", "frames"), "forgetting": ("potentials",)}
 
 
 def _protocol(folder: Path, missing: list[str], *, drawn: bool) -> ProtocolResults:
-    """Results of one protocol; what cannot be read is added to `missing`."""
+    """Read the results of one protocol; messages about files are added to `missing`."""
     found = ProtocolResults(folder.name, digest=sha256(folder / "metrics.json"))
     where = f"protocols/{folder.name}"
     content = _content(folder / "metrics.json", f"{where}/metrics.json", missing)
@@ -218,7 +218,7 @@ def _protocol(folder: Path, missing: list[str], *, drawn: bool) -> ProtocolResul
 
 
 def _is_whole(path: Path, name: str, missing: list[str]) -> bool:
-    """Whether a file is there, and is the one that was written as far as its hash is kept."""
+    """Whether a file exists and has the hash that was written, if one was written."""
     try:
         require_sum(path, path.with_name(SUMS))
     except Damaged as error:
@@ -232,7 +232,7 @@ def _is_whole(path: Path, name: str, missing: list[str]) -> bool:
 
 
 def _content(path: Path, name: str, missing: list[str]) -> Any:
-    """What a file holds, without NaN; `None` where there is none."""
+    """Return the content of a JSON file, with `None` for NaN; `None` if it cannot be read."""
     if not _is_whole(path, name, missing):
         return None
     try:
@@ -245,7 +245,7 @@ def _content(path: Path, name: str, missing: list[str]) -> Any:
 
 
 def _entries(kind: type[T], path: Path, name: str, missing: list[str]) -> list[T]:
-    """The charts or tables of a file; entries that are none are named."""
+    """Return the charts or tables of a file; a message names entries that are broken."""
     content = _content(path, name, missing)
     if content is None:
         return []
@@ -264,19 +264,20 @@ def _entries(kind: type[T], path: Path, name: str, missing: list[str]) -> list[T
 
 
 def _problem(error: ValidationError) -> str:
-    """The first thing that is wrong: `series.0.y: Input should be a valid list`."""
+    """Return the first problem: `series.0.y: Input should be a valid list`."""
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"]))
     return f"{where}: {first['msg']}" if where else str(first["msg"])
 
 
 def _flagged(path: Path, name: str, missing: list[str]) -> list[Flagged]:
+    """Return the flagged structures of a protocol."""
     if not _is_whole(path, name, missing):
         return []
     try:
         images = ase.io.read(path, index=":", format="extxyz")
     except Exception as error:
-        # ASE's reader raises whatever its parser came across.
+        # ASE's reader raises many kinds of errors.
         missing.append(f"{name} cannot be read ({' '.join(str(error).split())})")
         return []
     assert isinstance(images, list)

@@ -1,4 +1,4 @@
-"""Tables of protocols: cells of text as shown, and what they are sorted by."""
+"""Tables of protocols: texts of the cells, and the values by which they are sorted."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from dataclasses import replace
 from typing import Any
 
 from pestle.protocols.results import Table
-from pestle.records.wording import MISSING, count, is_number, number
 from pestle.reports.models import Models
+from pestle.wording import MISSING, count, is_number, number
 
-#: Rows that a page shows of a table, and of all tables of a protocol.
+#: Largest number of rows that a page shows of one table, and of all tables of a protocol.
 MAX_ROWS, MAX_ALL_ROWS = 400, 2000
-#: A table with more rows scrolls in a box of its own.
+#: A table with more rows scrolls in its own box.
 TALL = 24
-#: Letters after which a text goes on in the next line.
+#: Largest number of letters in a line of a cell.
 READABLE = 36
 
 
 def table_rows(
     tables: Sequence[Table], models: Models, labels: dict[str, str]
 ) -> list[dict[str, Any]]:
-    """Title, columns and rows of each table.
+    """Return title, columns and rows of each table, for the template.
 
     Args:
-        tables: of one protocol.
-        models: styles of the potentials.
-        labels: potential → what a reader is told, as this protocol has it.
+        tables: tables of one protocol.
+        models: names and styles of the potentials.
+        labels: potential → its label in this protocol.
     """
     left, found = MAX_ALL_ROWS, []
     for given in tables:
@@ -35,6 +35,11 @@ def table_rows(
         table = _without_repeats(given)
         rows = table.rows[: min(MAX_ROWS, left)]
         left -= len(rows)
+        # A column of text is as wide as its longest text, up to what is read with ease.
+        lengths = [
+            max((len(v) for row in rows if isinstance(v := row[k], str)), default=0)
+            for k, _ in enumerate(table.columns)
+        ]
         found.append(
             {
                 "title": table.title,
@@ -44,7 +49,7 @@ def table_rows(
                         "heading": c.heading,
                         "unit": c.unit,
                         "number": c.digits is not None,
-                        "letters": _letters([row[k] for row in rows]),
+                        "letters": min(lengths[k], READABLE),
                     }
                     for k, c in enumerate(table.columns)
                 ],
@@ -64,8 +69,8 @@ def table_rows(
 
 
 def _without_repeats(table: Table) -> Table:
-    """A table without rows of the group `all` that say what the rows of another group do, and
-    without columns in which nothing stands."""
+    """Return a table without empty columns, and without rows of the group `all` that are equal to
+    the row of another group."""
     others = [row[1:] for row in table.rows if row[0] != "all"]
     rows = [row for row in table.rows if row[0] != "all" or row[1:] not in others]
     full = [k for k, _ in enumerate(table.columns) if any(row[k] not in (None, "") for row in rows)]
@@ -73,13 +78,8 @@ def _without_repeats(table: Table) -> Table:
     return replace(table, columns=columns, rows=[[row[k] for k in full] for row in rows])
 
 
-def _letters(cells: Sequence[Any]) -> int:
-    """Width of a column of text: that of its longest, up to what is read with ease."""
-    return min(max((len(v) for v in cells if isinstance(v, str)), default=0), READABLE)
-
-
 def _cell(value: Any, digits: int | None, models: Models, labels: dict[str, str]) -> dict[str, Any]:
-    """Text; `sort`: the value itself where it is a number; `colour` of a potential."""
+    """Return a cell: its text, the number to sort by, and the colour if it names a potential."""
     cell: dict[str, Any] = {"text": MISSING, "sort": None, "colour": None}
     if value is None:
         return cell

@@ -1,4 +1,4 @@
-"""Lines, points and violins of a chart, in the potentials' styles."""
+"""Lines, points and violins of a chart, in the styles of the potentials."""
 
 from __future__ import annotations
 
@@ -10,27 +10,33 @@ import numpy as np
 import plotly.graph_objects as go
 
 from pestle.protocols.results import Chart, Series
-from pestle.records.wording import count
 from pestle.reports.figures import FAINT, PAPER, cloud, distribution, line, picked, rounded, shown
 from pestle.reports.models import CANDIDATE_STYLE, Models, Style
+from pestle.wording import count
 
-#: A parity plot reaches so many widths of the references' range beyond it. A model that blew up
-#: would else press all others into one point.
+#: How far a parity plot goes beyond the range of the references, in widths of this range. Otherwise
+#: one model with huge errors would shrink all others to a point.
 REACH = 1.0
-#: A line with no more values than this has a marker at each, and a cloud larger points.
+#: Lines with at most so many values have markers, and clouds with at most so many larger points.
 FEW = 15
-#: Of a potential's second line. No potential's own.
+#: Dashes of the second line of a potential; no potential has them for its first line.
 DASHED = "2px,3px"
-#: Label of a potential that still fits a legend.
+#: Largest number of letters of a label in a legend.
 LEGEND_LETTERS = 30
 
 
 def categories_of(chart: Chart) -> list[str]:
+    """Return the categories on the x axis of a chart, in order."""
     return list(dict.fromkeys(str(x) for s in chart.series for x in s.x))
 
 
 def named(series: Series, models: Models) -> dict[str, Any]:
-    """Name in the legend, once for all traces of a potential; `meta` keeps the potential's own."""
+    """Return the name of a trace in the legend; traces of one potential share an entry.
+
+    Args:
+        series: the series; its name is kept as `meta`.
+        models: labels of the potentials.
+    """
     label = models.label(series.name)
     spoken = label if len(label) <= LEGEND_LETTERS else series.name
     return {"name": shown(spoken), "legendgroup": series.name, "meta": series.name}
@@ -39,6 +45,15 @@ def named(series: Series, models: Models) -> dict[str, Any]:
 def lines(
     plot: go.Figure, chart: Chart, series: Sequence[Series], models: Models, limit: int
 ) -> None:
+    """Draw the lines of a chart.
+
+    Args:
+        plot: the plot, which is changed.
+        chart: the chart.
+        series: its series, in the order of drawing.
+        models: names and styles of the potentials.
+        limit: largest number of values of a series.
+    """
     for one in series:
         style, keep = models.style(one.name), line(one.y, limit)
         x, y = picked(one.x, keep), picked(one.y, keep)
@@ -72,7 +87,7 @@ def _band(
     style: Style,
     name: str,
 ) -> None:
-    """What lies within the error of a line, tinted."""
+    """Tint the region within the error of a line."""
     known = [(a, b, e or 0.0) for a, b, e in zip(x, y, error, strict=True) if b is not None]
     lowest = min((b for _, b, _ in known if b > 0), default=1e-12) * 1e-3
     low = [b - e if not chart.log_y else max(b - e, lowest) for _, b, e in known]
@@ -92,6 +107,7 @@ def _band(
 
 
 def error_bars(error: Sequence[float | None] | None) -> dict[str, Any] | None:
+    """Return error bars for plotly; `None` if there is no error."""
     if error is None:
         return None
     return {"type": "data", "array": rounded(list(error)), "thickness": 1.2, "width": 4}
@@ -100,7 +116,14 @@ def error_bars(error: Sequence[float | None] | None) -> dict[str, Any] | None:
 def points(
     plot: go.Figure, chart: Chart, series: Sequence[Series], models: Models, limit: int
 ) -> list[str]:
-    """The clouds; returns what a reader must know of points that are not drawn."""
+    """Draw the points of a chart.
+
+    Args:
+        plot, chart, series, models, limit: as in `lines`.
+
+    Returns:
+        Sentences about points that are not drawn, for the caption.
+    """
     clouds = {}
     for one in series:
         pairs = [
@@ -147,7 +170,7 @@ def _diagonal(
     clouds: dict[str, tuple[list[float], list[float]]],
     models: Models,
 ) -> str:
-    """The line of agreement and equal limits; a sentence about points outside of them."""
+    """Draw the line y = x and set equal limits; return a sentence about points beyond these."""
     own = [cloud for name, cloud in clouds.items() if models.style(name) == CANDIDATE_STYLE]
     low, high = chart.y_range or _limits(clouds, [x for x, _ in own or clouds.values()])
     plot.add_scatter(
@@ -175,7 +198,7 @@ def _diagonal(
 def _limits(
     clouds: dict[str, tuple[list[float], list[float]]], labels: Sequence[list[float]]
 ) -> tuple[float, float]:
-    """The same limits for both axes: where these labels lie, and what is near them."""
+    """Return limits for both axes: the range of the labels, and points near it."""
     known = np.concatenate([np.asarray(x, float) for x in labels])
     every = np.array([v for x, y in clouds.values() for v in (*x, *y)])
     width = max(float(np.ptp(known)), 1e-3)
@@ -188,6 +211,11 @@ def _limits(
 def violins(
     plot: go.Figure, chart: Chart, series: Sequence[Series], models: Models, limit: int
 ) -> None:
+    """Draw the violins of a chart.
+
+    Args:
+        plot, chart, series, models, limit: as in `lines`.
+    """
     categories = categories_of(chart)
     for one in series:
         style = models.style(one.name)
@@ -201,7 +229,7 @@ def violins(
             ]
             kept = distribution(values, max(50, limit // len(categories)))
             xs += [shown(category)] * len(kept)
-            # A density on a logarithmic axis is that of the logarithms.
+            # On a logarithmic axis the density of the logarithms is shown.
             ys += [math.log10(v) for v in kept] if chart.log_y else kept
         plot.add_violin(
             x=xs,

@@ -1,23 +1,24 @@
-"""The verdict as rows: what was found, what was not tested, what the quick settings left out."""
+"""The verdict as rows: findings, tests that were run, and tests that were not."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from pestle.progress import duration
 from pestle.records.verdict import CountedFinding, Verdict
-from pestle.records.wording import MISSING, number
 from pestle.reports.reading import Results, protocol_title
+from pestle.wording import MISSING, number
 
-#: Level → word, sign, kind of colour. The word and the shape say it without the colour.
+#: Level → word, sign and kind of colour; word and sign are enough to tell it without the colour.
 LEVELS = {
     "fail": ("FAIL", "✕", "bad"),
     "concern": ("CONCERN", "!", "warn"),
     "incomplete": ("INCOMPLETE", "?", "open"),
     "pass": ("PASS", "✓", "good"),
 }
-#: Scope → what the model is meant for.
+#: Scope → purpose of the model.
 SCOPES = {
     "narrow": "narrow: configurations like those of the data",
     "broad": "broad: also configurations unlike those of the data",
@@ -25,13 +26,13 @@ SCOPES = {
 
 
 def badge(level: str) -> dict[str, str]:
-    """Word, sign and colour of a level."""
+    """Return word, sign and kind of colour of a level."""
     word, sign, kind = LEVELS[level]
     return {"word": word, "sign": sign, "kind": kind}
 
 
 def verdict(folder: Results) -> dict[str, Any] | None:
-    """Everything about the verdict; `None` where the model was not qualified."""
+    """Return everything about the verdict, for the template; `None` if there is no verdict."""
     found = folder.verdict
     if found is None:
         return None
@@ -46,7 +47,7 @@ def verdict(folder: Results) -> dict[str, Any] | None:
         "scope_name": found.scope,
         "quick": found.quick,
         "thresholds": "those that Pestle ships" if shipped else found.thresholds,
-        "tally": _tally(rows),
+        "tally": tally([row["level"] for row in rows]),
         "counting": [row for row in open_ones if row["counts"]],
         "beyond": [row for row in open_ones if not row["counts"]],
         "passed": passed,
@@ -65,7 +66,11 @@ def verdict(folder: Results) -> dict[str, Any] | None:
 
 
 def conclusion(found: Verdict) -> str:
-    """The verdict's sentence without the finding that it quotes, which the page tells below."""
+    """Return the sentence of a verdict without the finding in it, which the page shows below.
+
+    Args:
+        found: the verdict.
+    """
     for finding in found.findings:
         before, quoted, _ = found.sentence.partition(finding.sentence)
         if finding.sentence and quoted and before.strip():
@@ -73,25 +78,34 @@ def conclusion(found: Verdict) -> str:
     return found.sentence
 
 
-def _tally(rows: list[dict[str, Any]]) -> str:
-    """`1 fail, 2 concerns, 13 passes`."""
-    numbers = {level: sum(row["level"] == level for row in rows) for level in LEVELS}
+def tally(found: Sequence[str]) -> str:
+    """Return how many findings or verdicts have each level: `1 fail, 2 concerns, 13 passes`.
+
+    Args:
+        found: level of each of them.
+    """
+    endings = {"pass": "es", "incomplete": ""}
     return ", ".join(
-        f"{n} {level}{'' if n == 1 else 'es' if level == 'pass' else 's'}"
-        for level, n in numbers.items()
-        if n
+        f"{found.count(level)} {level}{'' if found.count(level) == 1 else endings.get(level, 's')}"
+        for level in LEVELS
+        if level in found
     )
 
 
 def how_to_qualify(folder: Results) -> str:
-    """The command that gives this folder a verdict."""
+    """Return the command that qualifies the model of a folder."""
     scope = folder.setting("scope")
     scope = scope if scope in SCOPES else "narrow|broad"
     return f"pestle qualify {shlex.quote(str(folder.path))} --scope {scope}"
 
 
 def findings(folder: Results, protocol: str | None = None) -> list[dict[str, Any]]:
-    """Findings, of one protocol or of all: those that count first, of these the worst."""
+    """Return findings for the template: those that count first, of these the worst first.
+
+    Args:
+        folder: results of the run.
+        protocol: only findings of this protocol; `None` for all.
+    """
     if folder.verdict is None:
         return []
     order = list(LEVELS)
@@ -118,14 +132,14 @@ def findings(folder: Results, protocol: str | None = None) -> list[dict[str, Any
 
 
 def figure_of(finding: CountedFinding) -> str:
-    """The figure of a finding with its unit; an em dash for none."""
+    """Return the value of a finding with its unit; an em dash if it has none."""
     if finding.value is None:
         return MISSING
     return f"{number(finding.value)} {finding.unit}".strip()
 
 
 def _tested(folder: Results, found: Verdict) -> list[dict[str, Any]]:
-    """Protocols that were run: outcome, extent and time; what full settings would calculate."""
+    """Return rows of the protocols that were run: outcome, extent, full extent and time."""
     seconds = folder.timings.seconds if folder.timings is not None else {}
     return [
         {

@@ -1,5 +1,8 @@
-"""Tables of reference energies (E0s) as people write them: symbols or atomic numbers for keys, with
-blanks or without, as text of a command line, in a run file, or in a file of JSON or YAML."""
+"""Tables of reference energies (E0s) in all forms that people write.
+
+Keys are symbols or atomic numbers, with blanks or without. A table is a text on the command line, a
+part of a run file, or a file of JSON or YAML.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from ase.data import atomic_numbers, chemical_symbols
 
 from pestle.errors import PestleError
 
-#: mace_run_train's words, and the method that they mean here.
+#: Word of mace_run_train → the method that it means here.
 MACE_WORDS = {
     "isolatedatom": "isolated",
     "isolatedatoms": "isolated",
@@ -27,8 +30,10 @@ _NUMBER = re.compile(r"[-+]?[\d.]")
 
 
 def looks_like_table(text: str) -> bool:
-    """Whether a text is meant as a table, not as the name of a method or a file: it is in braces,
-    or each of its parts is KEY:NUMBER."""
+    """Whether a text is a table and not the name of a method or a file.
+
+    A table is in braces, or each of its parts is KEY:NUMBER.
+    """
     text = text.strip()
     if text.startswith("{"):
         return True
@@ -37,10 +42,10 @@ def looks_like_table(text: str) -> bool:
 
 
 def symbols_of(setting: Any) -> Any:
-    """The setting `e0s` with a table, however it is written, as symbol → eV; else as it is.
+    """Convert a table in the setting `e0s` to symbol → eV; other values are returned unchanged.
 
     Raises:
-        PestleError: a key is no element, a value no energy, or an element stands twice.
+        PestleError: a key is not an element, a value is not an energy, or an element occurs twice.
     """
     if isinstance(setting, str) and looks_like_table(setting):
         setting = _split(setting)
@@ -50,7 +55,7 @@ def symbols_of(setting: Any) -> Any:
 
 
 def table_of(table: Mapping[Any, Any]) -> dict[int, float]:
-    """Atomic number → eV of a table.
+    """Convert a table to atomic number → eV.
 
     Raises:
         PestleError: as `symbols_of`.
@@ -80,10 +85,13 @@ def table_of(table: Mapping[Any, Any]) -> dict[int, float]:
 
 
 def read_table(path: Path) -> dict[int, float]:
-    """Atomic number → eV from a file of JSON or YAML.
+    """Read a table from a file of JSON or YAML.
+
+    Returns:
+        Atomic number → eV.
 
     Raises:
-        PestleError: it cannot be read, or holds something else.
+        PestleError: the file cannot be read, or contains something else.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML, too
@@ -104,7 +112,7 @@ def read_table(path: Path) -> dict[int, float]:
 
 
 def _split(text: str) -> dict[str, str]:
-    """KEY → value of a table in one line."""
+    """Split a table in one line into KEY → value."""
     inner = text.strip()
     if inner.startswith("{"):
         if not inner.endswith("}"):

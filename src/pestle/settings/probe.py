@@ -1,7 +1,7 @@
-"""Settings of the physical tests (`pestle probe`, `pestle qualify`), as in settings.py.
+"""Settings of the physical tests (`pestle probe`, `pestle qualify`).
 
-The defaults are the full tests, the paper's counts where it names them; each protocol has smaller
-ones for a first look.
+The defaults are those of full tests, with the paper's numbers if it gives any. Each protocol has
+smaller ones for a first look.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, create_model
 
-from pestle.settings.run import Group, Paths, setting, walk
+from pestle.settings.base import Group, Paths, setting
+from pestle.settings.run import walk
 
 Settings = TypeVar("Settings", bound=Group)
 #: Marks settings that name files.
 _FILES = "files"
 #: Files: paths or globs.
 Files = Annotated[list[str], _FILES]
-#: Protocol → its settings, in the order in which they stand here.
+#: Protocol → its settings, in the order of this file.
 _GROUPS: dict[str, type[Group]] = {}
 
 
 def of_protocol(name: str) -> Callable[[type[Settings]], type[Settings]]:
-    """Make a class the settings of a protocol: `--set NAME.FIELD=VALUE`."""
+    """Return a decorator: it makes a class the settings of a protocol (`--set NAME.FIELD=…`)."""
 
     def add(group: type[Settings]) -> type[Settings]:
         _GROUPS[name] = group
@@ -328,12 +329,12 @@ class ProbeSettings(
     """Physical tests of a model (`pestle probe`): `seed`, and a group for each protocol."""
 
     def of(self, protocol: str) -> Group:
-        """Settings of one protocol."""
+        """Return the settings of one protocol."""
         found: Group = getattr(self, protocol)
         return found
 
 
 @cache
 def names_of_files() -> frozenset[str]:
-    """Dotted names of the settings that name files."""
+    """Return the dotted names of the settings that name files."""
     return frozenset(name for name, info in walk(ProbeSettings) if _FILES in info.metadata)

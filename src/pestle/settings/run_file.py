@@ -1,6 +1,6 @@
-"""Run files: settings from YAML, dotted names and `--set`, and back; the commented template.
+"""Run files: settings from YAML, dotted names and `--set`; how they are written; the template.
 
-Whatever is wrong with a name or a value becomes one line that suggests the right one.
+A wrong name or value gives one line, which suggests the right one.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from pestle.settings.run import RunSettings, known_names, walk
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
-#: Name of a setting → each of its values, with what it does.
+#: Name of a setting → each of its values with its meaning.
 Choices = Mapping[str, Mapping[str, str]]
 
-#: Settings of which one says how long a run is.
+#: Settings that determine the length of a run; one of them is enough.
 LENGTH = ("train.updates", "train.epochs")
-#: Begins the last line of a run's own run file.
+#: Beginning of the last line of the run file that a run writes.
 _OWN = "# SHA-256 of the lines above, as the run wrote them: "
-#: Names known from mace_run_train, and what they are called here.
+#: Name of an option of mace_run_train → name of the setting here.
 MACE_NAMES = {
     "E0s": "e0s",
     "foundation_model": "foundation",
@@ -79,7 +79,7 @@ MACE_NAMES = {
     "wandb": "log.wandb",
     "name": "-o RUN_DIR",
 }
-#: Names that older run files hold and that are no settings, and what takes their place.
+#: Name in older run files that is not a setting any more → what to use instead.
 NO_SETTINGS = {
     "trust": "Trust is typed in the command that needs it: --trust, or "
     "pestle.finetune(settings, out, trust=True).",
@@ -87,7 +87,14 @@ NO_SETTINGS = {
 
 
 def unknown_name_error(name: str, root: type[BaseModel] = RunSettings) -> PestleError:
-    """The error for a setting that does not exist, with the nearest or the mace-torch name."""
+    """Return the error for a setting that does not exist.
+
+    It suggests the nearest name, or the setting that has this name in mace-torch.
+
+    Args:
+        name: the unknown name.
+        root: the settings whose name it is not.
+    """
     names = known_names(root)
     if root is RunSettings and name in NO_SETTINGS:
         return PestleError("is no setting", where=name, fix=NO_SETTINGS[name])
@@ -115,11 +122,11 @@ def _wants_list(name: str, root: type[BaseModel]) -> bool:
 def parse_overrides(
     overrides: Iterable[str], root: type[BaseModel] = RunSettings
 ) -> dict[str, Any]:
-    """`["train.lr=1e-4", …]` → `{"train.lr": 0.0001}`; values are read as YAML.
+    """Read overrides: `["train.lr=1e-4", …]` → `{"train.lr": 0.0001}`. Values are read as YAML.
 
     Args:
-        overrides: NAME=VALUE each.
-        root: the settings whose names they are.
+        overrides: texts NAME=VALUE.
+        root: the settings with these names.
 
     Raises:
         PestleError: no `=`, or an unknown name.
@@ -135,7 +142,9 @@ def parse_overrides(
         if name == "e0s":  # YAML reads mace's {1:-1.1} as keys without values
             values[name] = value.strip()
             continue
-        if _is_text(name, root):  # a project called 2024 is no number
+        annotation = dict(walk(root))[name].annotation
+        is_text = annotation is str or set(get_args(annotation)) == {str, type(None)}
+        if is_text:  # a project called 2024 is no number
             values[name] = None if value.strip() in ("", "null", "None") else value.strip()
             continue
         try:
@@ -152,11 +161,6 @@ def parse_overrides(
             parsed = [*values[name], *parsed]
         values[name] = parsed
     return values
-
-
-def _is_text(name: str, root: type[BaseModel]) -> bool:
-    annotation = dict(walk(root))[name].annotation
-    return annotation is str or set(get_args(annotation)) == {str, type(None)}
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -186,13 +190,13 @@ def build(
     where: str = "settings",
     root: type[Settings] = RunSettings,  # type: ignore[assignment]
 ) -> Settings:
-    """Settings from a nested mapping (a run file) and dotted overrides.
+    """Make settings from a nested mapping (a run file) and dotted overrides.
 
     Args:
-        tree: the nested mapping; `NO_SETTINGS` in it count for nothing.
+        tree: the nested mapping; names in `NO_SETTINGS` are ignored.
         flat: dotted name → value.
-        where: what the mapping was read from.
-        root: the kind of settings.
+        where: the source of the mapping, for errors.
+        root: class of the settings.
 
     Raises:
         PestleError: unknown field (with the nearest name) or a value out of range.
@@ -201,7 +205,7 @@ def build(
     if root is RunSettings:
         tree = {name: value for name, value in tree.items() if name not in NO_SETTINGS}
     if root is RunSettings and any(flat.get(name) is not None for name in LENGTH):
-        # Either says how long a run is: the one that is given replaces the other of a run file.
+        # Each determines the length of a run: an override of one replaces the other of a run file.
         flat = dict.fromkeys(LENGTH) | flat
     merged = _merge(_plain(tree), _nested(flat))
     for name in (name for name in known_names(root) if "." in name and _wants_list(name, root)):
@@ -226,7 +230,7 @@ def build(
 
 
 def from_names(values: Mapping[str, Any]) -> RunSettings:
-    """Settings from dotted names, `{"train.lr": 1e-4, …}`.
+    """Make settings from dotted names, `{"train.lr": 1e-4, …}`.
 
     Raises:
         PestleError: an unknown name or a value out of range.
@@ -243,7 +247,7 @@ def _plain(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_run_file(path: Path) -> dict[str, Any]:
-    """The nested mapping of a YAML run file.
+    """Read the nested mapping of a YAML run file.
 
     Raises:
         PestleError: the file is missing, not YAML, or not a mapping.
@@ -262,17 +266,23 @@ def read_run_file(path: Path) -> dict[str, Any]:
 
 
 def write_run_file(path: Path, settings: RunSettings) -> None:
-    """Write the settings of a run, complete, with a last line by which `read_own_run_file` knows
-    that they are still those of the run."""
+    """Write the complete settings of a run.
+
+    The last line is a hash, which shows `read_own_run_file` whether the file was changed.
+
+    Args:
+        path: the file.
+        settings: settings of the run.
+    """
     text = dump(settings)
     write_text(path, f"{text}{_OWN}{hashlib.sha256(text.encode()).hexdigest()}\n")
 
 
 def read_own_run_file(path: Path) -> dict[str, Any]:
-    """The nested mapping of the run file that a run wrote for itself.
+    """Read the nested mapping of the run file that a run wrote.
 
     Raises:
-        PestleError: it cannot be read, or is not what the run wrote.
+        PestleError: the file cannot be read, or was changed since the run wrote it.
     """
     tree = read_run_file(path)
     text, mark, digest = path.read_text(encoding="utf-8").rpartition(_OWN)
@@ -286,16 +296,16 @@ def read_own_run_file(path: Path) -> dict[str, Any]:
 
 
 def dump(settings: RunSettings) -> str:
-    """The settings as a YAML run file, complete."""
+    """Return the complete settings as the text of a YAML run file."""
     return yaml.safe_dump(settings.model_dump(), sort_keys=False, allow_unicode=True)
 
 
 def template(settings: RunSettings, choices: Choices) -> str:
-    """A run file with every setting, its meaning, unit and source as comments.
+    """Return the text of a run file with meaning, unit and source of every setting as comments.
 
     Args:
         settings: the values.
-        choices: of settings whose values are declared elsewhere.
+        choices: values of settings that are declared elsewhere.
     """
     lines = [
         "# A Pestle run file: `pestle finetune THIS -o RUN_DIR`. null means: chosen for you.",
@@ -326,10 +336,10 @@ def template(settings: RunSettings, choices: Choices) -> str:
 
 
 def settings_page(choices: Choices) -> str:
-    """The documentation page of all settings, in Markdown.
+    """Return the documentation page of all settings, in Markdown.
 
     Args:
-        choices: of settings whose values are declared elsewhere.
+        choices: values of settings that are declared elsewhere.
     """
     lines = [
         "# Settings",
@@ -349,7 +359,7 @@ def settings_page(choices: Choices) -> str:
 
 
 def _tables(root: type[BaseModel], title: str, choices: Choices) -> list[str]:
-    """A table for every group of settings; those without a group stand first, under a title."""
+    """Return a table for each group; settings without a group are first, under the title."""
     lines: list[str] = []
     group = None
     for name, info in walk(root):

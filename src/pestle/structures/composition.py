@@ -119,7 +119,8 @@ class NullSpace:
         return (
             f"{relations} in every frame, so E0 of {', '.join(touched)} are determined only up to "
             + " and ".join(
-                "a shift of " + " ".join(f"{c:+g}·{s}" for s, c in v.items()) for v in vectors
+                "a shift of " + " ".join(f"{c:+g}·{s}".replace("-", "−") for s, c in v.items())
+                for v in vectors
             )
         )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pestle.errors import PestleError
-from pestle.settings.run import DataSettings
+from pestle.settings.data import DataSettings
 from pestle.structures.copies import same_groups
 from pestle.structures.dispersion import D3, without_dispersion
 from pestle.structures.frame import Frame, split_isolated_atoms

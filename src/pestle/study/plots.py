@@ -9,7 +9,6 @@ from typing import Any
 from pestle.errors import PestleError, nearest
 from pestle.protocols.results import Chart, Series
 from pestle.records.metrics import EvaluatedErrors, MetricsLine
-from pestle.records.wording import is_number
 from pestle.reports.charts import figures_of
 from pestle.reports.compared_charts import styles_of
 from pestle.reports.figures import Figure
@@ -18,6 +17,7 @@ from pestle.reports.models import Models
 from pestle.study.figures import Figures, TrainedCell
 from pestle.study.study_file import PlotSettings
 from pestle.study.tables import axes_in, grouped, require_axes, spoken
+from pestle.wording import is_number
 
 #: What a learning curve may run over.
 COURSE = ("epoch", "step")

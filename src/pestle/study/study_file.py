@@ -14,8 +14,9 @@ from pydantic import BaseModel, Field, ValidationError
 from pestle.errors import PestleError, near_name, nearest
 from pestle.protocols import inputs, names
 from pestle.protocols.declaration import Scope
+from pestle.settings.base import Group, setting
 from pestle.settings.probe import ProbeSettings
-from pestle.settings.run import Group, known_names, setting
+from pestle.settings.run import known_names
 from pestle.settings.run_file import (
     build,
     parse_overrides,

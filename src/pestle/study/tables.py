@@ -7,12 +7,12 @@ from typing import Any
 
 from pestle.errors import PestleError, nearest
 from pestle.records.gathered import Cell, Column, Gathered, JudgedOn, Row
-from pestle.records.wording import setting_value
 from pestle.reports.gathering.columns import Filled
 from pestle.reports.gathering.frames import Identity, common
 from pestle.reports.gathering.spread import cell_of, with_best
 from pestle.study.figures import Figures, TrainedCell
 from pestle.study.study_file import TableSettings
+from pestle.wording import setting_value
 
 #: Values of some axes.
 Key = tuple[Any, ...]

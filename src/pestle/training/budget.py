@@ -10,7 +10,8 @@ import math
 from dataclasses import dataclass
 
 from pestle.errors import PestleError
-from pestle.settings.run import LossSettings, TrainSettings
+from pestle.settings.training import LossSettings, TrainSettings
+from pestle.wording import counted
 
 #: Default number of updates between evaluations: an evaluation of 50 structures costs about a tenth
 #: of them.
@@ -106,7 +107,7 @@ def second_stage_at(settings: LossSettings, budget: Budget) -> int | None:
     if at >= budget.updates:
         raise PestleError(
             f"the second stage of the loss begins in epoch {epoch:,}, and the run ends after "
-            f"{budget.epochs:,.4g} epochs ({budget.updates:,} updates)",
+            f"{counted(budget.epochs, 'epoch')} ({counted(budget.updates, 'update')})",
             where="loss.stage_two_epoch",
             fix="Choose an earlier epoch, or a longer run (train.epochs, train.updates).",
         )

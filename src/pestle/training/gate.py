@@ -15,8 +15,8 @@ import numpy as np
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import FramePrediction, KnownPredictions, predict_frames
-from pestle.records.manifest import Gate
-from pestle.settings.run import TrainSettings
+from pestle.records.training import Gate
+from pestle.settings.training import TrainSettings
 from pestle.structures.frame import Frame, thinned
 
 #: dtype → tolerances in eV/atom, eV/Å and eV/Å³, and a fraction of the largest force that is added;

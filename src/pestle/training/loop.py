@@ -36,6 +36,7 @@ from pestle.training.optimizer import Schedule, make_average, make_optimizer
 from pestle.training.state import Counters, TrainingState
 from pestle.training.stopping import StopSignals
 from pestle.training.watching import Clock, errors_in_words, evaluation_line
+from pestle.wording import counted
 
 
 class Trainer:
@@ -266,9 +267,12 @@ class Trainer:
         if self.schedule.ended:
             return f"{train.best_metric} improved no more, at any learning rate"
         if c.waited >= train.patience:
-            return f"no improvement of {train.best_metric}{within} in {train.patience} evaluations"
+            return (
+                f"no improvement of {train.best_metric}{within} in "
+                f"{counted(train.patience, 'evaluation')}"
+            )
         if c.step >= self.budget.updates:
-            return f"all {self.budget.updates:,} updates done"
+            return f"all {counted(self.budget.updates, 'update')} done"
         return ""
 
     def _train(self) -> None:

@@ -19,7 +19,7 @@ import torch
 from torch.nn.functional import huber_loss
 
 from pestle.foundations.interface import Prediction
-from pestle.settings.run import LossSettings
+from pestle.settings.training import LossSettings
 from pestle.structures.graphs import GraphBatch
 
 #: Reference force norms (eV/Å) from which mace multiplies `delta` by the given factor.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch_ema import ExponentialMovingAverage
 
-from pestle.settings.run import TrainSettings
+from pestle.settings.training import TrainSettings
 from pestle.training.budget import Budget
 
 #: Rate at the end of a cosine schedule, as a fraction of the first.

@@ -17,7 +17,7 @@ import torch
 
 from pestle.errors import PestleError
 from pestle.progress import progress
-from pestle.records.manifest import RateProbe, Trial
+from pestle.records.training import RateProbe, Trial
 from pestle.training.failures import fits_update
 from pestle.training.loop import Trainer
 from pestle.training.losses import loss_weights

@@ -6,7 +6,7 @@ import torch
 
 from pestle.foundations.devices import find_device
 from pestle.foundations.memory import keep_freed_memory
-from pestle.settings.run import TrainSettings
+from pestle.settings.training import TrainSettings
 
 
 def make_ready(settings: TrainSettings) -> torch.device:

@@ -17,6 +17,7 @@ from pestle.errors import PestleError
 from pestle.files import Damaged, read_sealed, write_sealed
 from pestle.progress import warn
 from pestle.training.mixing import Position
+from pestle.wording import counted
 
 FORMAT = 3
 #: Name of the previous checkpoint, in the same folder.
@@ -136,7 +137,7 @@ class TrainingState:
         if trouble:
             warn(
                 f"{trouble}; going on from the checkpoint before it, {PREVIOUS}, after "
-                f"{self.counters.step:,} updates"
+                f"{counted(self.counters.step, 'update')}"
             )
             # Otherwise the next checkpoint would keep the damaged one as the previous one.
             path.unlink(missing_ok=True)

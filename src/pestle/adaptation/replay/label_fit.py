@@ -20,6 +20,7 @@ from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import FramePrediction, predict_frames
 from pestle.progress import progress
 from pestle.structures.frame import Frame, thinned
+from pestle.wording import fixed
 
 #: Number of structures of each pool that are predicted.
 SAMPLE = 100
@@ -70,7 +71,8 @@ class LabelFit:
         parts = []
         if self.energy_offset is not None:
             parts.append(
-                f"energies {self.energy_offset:+.3f} eV/atom (scatter {self.energy_scatter:.3f})"
+                f"energies {fixed(self.energy_offset, 3, sign=True)} eV/atom (scatter "
+                f"{self.energy_scatter:.3f})"
             )
         if self.force_slope is not None:
             parts.append(f"forces {self.force_slope:.2f} times the predicted ones")
@@ -152,7 +154,9 @@ def misfit_warnings(fits: Sequence[LabelFit], foundation_name: str) -> list[str]
     scatter = max((fit.energy_scatter or 0.0 for fit in with_energy), default=0.0)
     offsets = [fit.energy_offset or 0.0 for fit in with_energy]
     if offsets and _is_offset(max(offsets) - min(offsets), scatter):
-        each = ", ".join(f"{fit.pool} {fit.energy_offset:+.2f}" for fit in with_energy)
+        each = ", ".join(
+            f"{fit.pool} {fixed(fit.energy_offset, 2, sign=True)}" for fit in with_energy
+        )
         found.append(
             f"the pools mix levels of theory: against {foundation_name} their energies lie at "
             f"{each} eV/atom (median)"
@@ -164,7 +168,7 @@ def _energy_misfit(fit: LabelFit, foundation_name: str) -> str:
     """Return what is wrong with the energies of one pool; empty if they fit."""
     fitting = [x for x in fit.energy_groups if not _is_offset(x, 0.0)]
     if fitting and len(fit.energy_groups) > 1:
-        offsets = ", ".join(f"{x:+.2f}" for x in fit.energy_groups)
+        offsets = ", ".join(fixed(x, 2, sign=True) for x in fit.energy_groups)
         return (
             f"the energies of {fit.pool} fall into groups at {offsets} eV/atom from those of "
             f"{foundation_name}: several levels of theory in one pool"
@@ -172,7 +176,8 @@ def _energy_misfit(fit: LabelFit, foundation_name: str) -> str:
     if fit.energy_offset is None or not _is_offset(fit.energy_offset, fit.energy_scatter or 0.0):
         return ""
     return (
-        f"the energies of {fit.pool} lie {fit.energy_offset:+.2f} eV/atom (median; scatter "
+        f"the energies of {fit.pool} lie {fixed(fit.energy_offset, 2, sign=True)} eV/atom "
+        "(median; scatter "
         f"{fit.energy_scatter:.2g}) from those of {foundation_name}: another level of theory than "
         "the foundation's"
     )

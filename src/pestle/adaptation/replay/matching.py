@@ -11,7 +11,7 @@ from pestle.adaptation.replay import filters
 from pestle.adaptation.replay.pools import Pool, drop_unknown, drop_unlabelled
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
-from pestle.settings.run import ReplaySettings
+from pestle.settings.adaptation import ReplaySettings
 from pestle.settings.scope import Scope
 
 

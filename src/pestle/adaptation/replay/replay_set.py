@@ -14,7 +14,7 @@ from pestle.adaptation.replay.selection import Selector
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
 from pestle.foundations.replay_catalogue import GENERATED
-from pestle.settings.run import ReplaySettings
+from pestle.settings.adaptation import ReplaySettings
 from pestle.settings.scope import Scope
 from pestle.structures.frame import Frame, is_labelled
 from pestle.structures.reading import LabelKeys

@@ -10,6 +10,7 @@ from ase.data import chemical_symbols
 from pestle.checks.unit_tables import ENERGIES
 from pestle.checks.units.evidence import ENERGY, Evidence, Measured
 from pestle.structures.frame import Frame
+from pestle.wording import number
 
 _HARTREE = 27.211386
 # Non-relativistic total energies of free atoms in Ha (Hartree–Fock plus correlation; any
@@ -70,8 +71,9 @@ def _atoms(atoms: Mapping[int, float]) -> Evidence | None:
                 ENERGY,
                 # One atom has the same energy per atom and in total.
                 {"total": measured, "per atom": measured},
-                f"the isolated atom {chemical_symbols[z]} has {atoms[z]:.6g}, all-electron theory "
-                f"gives {ALL_ELECTRON_EV[z] / unit.factor:.6g} {unit.name}",
+                f"the isolated atom {chemical_symbols[z]} has {number(atoms[z], 6)}, "
+                "all-electron theory "
+                f"gives {number(ALL_ELECTRON_EV[z] / unit.factor, 6)} {unit.name}",
                 limit=10.0,
             )
     return None
@@ -148,6 +150,6 @@ def _binding(frames: Sequence[Frame], atoms: Mapping[int, float]) -> Evidence | 
     return Evidence(
         ENERGY,
         measured,
-        f"the frames are bound by {-value:.4g} per atom in the median",
+        f"the frames are bound by {number(-value, 4)} per atom in the median",
         limit=8.0 if value < _IMPOSSIBLE_BINDING else 5.0,
     )

@@ -34,6 +34,7 @@ from pestle.checks.units.verdict import (
     judge_stress,
 )
 from pestle.structures.frame import Frame
+from pestle.wording import figure, number
 
 # Isolated atoms and frames cannot belong together if the frames are bound by less or by more than
 # this (eV/atom) in the median.
@@ -202,8 +203,10 @@ def _binding_findings(binding: float, atoms: Sequence[Frame]) -> list[CheckFindi
         finding(
             "warning",
             "atomisation-energy",
-            f"the frames lie {binding:+.3g} eV/atom from their isolated atoms, where bound matter "
-            f"has {BINDING_RANGE[1]:g} to {BINDING_RANGE[0]:g}: isolated atoms and frames are of "
+            f"the frames lie {number(binding, sign=True)} eV/atom from their isolated "
+            "atoms, where bound matter "
+            f"has {figure(BINDING_RANGE[1])} to {figure(BINDING_RANGE[0])}: isolated atoms "
+            "and frames are of "
             "different levels of theory or units",
             atoms,
             fix="Recalculate the isolated atoms with the method of the frames, or leave them out.",

@@ -14,6 +14,7 @@ from pestle.foundations.capabilities import Heads
 from pestle.foundations.mace.copies import compiled
 from pestle.foundations.mace.runtime import Network
 from pestle.foundations.network_foundation import NetworkFoundation
+from pestle.foundations.trusted import remember_own
 
 Headed = TypeVar("Headed", bound=Heads)
 
@@ -96,3 +97,4 @@ def write(foundation: NetworkFoundation, path: Path) -> None:
     content = buffer.getbuffer()
     with replacing_with_sum(path, size=len(content)) as temporary:
         temporary.write_bytes(content)
+    remember_own(content)

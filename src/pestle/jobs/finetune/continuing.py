@@ -1,7 +1,7 @@
-"""Continuing a run: its training frames beside the new ones, its other sets to judge again.
+"""Continuing a run: the new run trains on its frames, too, and is judged on its other sets.
 
-The parent's manifest names its files with their hashes and how they were read, and those of the
-runs that it continued itself, so that nothing learned before is lost without being said.
+The manifest of the parent names its data files with hashes and label keys, and those of the runs
+that it continued itself. So every earlier set is judged again, and a loss is reported.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +17,24 @@ from pestle.adaptation import METHODS
 from pestle.errors import PestleError
 from pestle.jobs.finetune.parent import Parent, read_parent
 from pestle.jobs.old_frames import SPLITS, read_old
-from pestle.records.manifest import Continued, Manifest, OldRun
+from pestle.records.continued import Continued, OldRun
+from pestle.records.manifest import Manifest
 from pestle.settings.run import RunSettings, walk
 from pestle.settings.run_file import LENGTH, build
 from pestle.structures.frame import Frame
 from pestle.structures.splits import Splits, distinct_atoms, read_splits
+from pestle.wording import counted
 
-#: What a continued run does not take over: what makes it another run, and where it runs.
+#: Settings that the new run does not take from its parent.
 _OWN = ("foundation", "head", "e0s", "data.train", "data.valid", "data.test",
         "data.train_fraction", "data.train_count", "data.subset_seed", "train.device",
         "train.threads", "parent.run", "parent.weight", "log.tensorboard", "log.wandb")  # fmt: skip
-#: What belongs to a method, and is taken over with it alone.
+#: Settings that belong to a method; they are taken only together with it.
 _OF_METHOD = ("train.lr", "train.ema_decay", "train.clip", "train.schedule",
               "train.schedule_patience", "train.schedule_floor")  # fmt: skip
-#: Begins the reason for a setting that was taken over.
+#: Start of the reason for a setting that was taken from the parent.
 AS_BEFORE = "as in the continued run"
-#: Weights of old frames that are chosen: below, they would say too little of what was learned.
+#: Smallest weight that is chosen for old frames; with less, the model would forget them.
 LEAST_WEIGHT = 0.1
 
 
@@ -40,12 +43,12 @@ class Data:
     """The frames of a run.
 
     Attributes:
-        splits: to train on and to choose the model by, old frames included, these with their
-            weight; the test frames are the new ones.
-        fresh: the new frames alone.
-        judged: set → frames that the model is judged on besides the training frames.
-        continued: the old runs and their weight; `None` without one.
-        reason: why they have that weight.
+        splits: training and validation frames, including old ones with their weight, and the new
+            test frames.
+        fresh: the new frames only.
+        judged: set → frames on which the model is judged, besides the training frames.
+        continued: the old runs and the weight of their frames; `None` without old runs.
+        reason: the reason for this weight.
     """
 
     splits: Splits
@@ -56,13 +59,15 @@ class Data:
 
 
 def with_parent(settings: RunSettings) -> RunSettings:
-    """Settings with what a continued run was asked for, wherever nothing else is asked for.
+    """Add the settings of the parent to the settings of a run that continues it.
+
+    Settings that the user gave are kept.
 
     Args:
-        settings: what was asked.
+        settings: settings that the user gave.
 
     Raises:
-        PestleError: the parent is no run, or another foundation was named.
+        PestleError: the parent is not a run, or the user named another foundation.
     """
     if settings.parent.run is None:
         return settings
@@ -70,7 +75,7 @@ def with_parent(settings: RunSettings) -> RunSettings:
     home = str(Path(settings.parent.run).expanduser())
     if settings.foundation and not _same_place(settings.foundation, home):
         raise PestleError(
-            f"a continued run starts from its own model, and {settings.foundation} was named",
+            f"a continued run starts from its own model, but {settings.foundation} was named",
             where="foundation",
             fix=f"Leave out one of --foundation {settings.foundation} and --continue {home}.",
         )
@@ -85,26 +90,31 @@ def with_parent(settings: RunSettings) -> RunSettings:
 
 
 def reasons_of(settings: RunSettings, parent: Parent | None) -> dict[str, str]:
-    """Dotted name → reason for the settings of a continued run that are those of its parent."""
+    """Return reasons for settings that were taken from the parent: dotted name → reason.
+
+    Args:
+        settings: settings of the run.
+        parent: the model from which it starts; `None` if no run made it.
+    """
     if settings.parent.run is None or parent is None or parent.manifest is None:
         return {}
     return {
         name: f"{AS_BEFORE} {parent.name}"
         for name, value in _taken_over(parent.manifest).items()
-        if _value(settings, name) == value
+        if attrgetter(name)(settings) == value
     }
 
 
 def read_data(settings: RunSettings, parent: Parent | None) -> Data:
-    """Read the new frames, and those of the continued runs.
+    """Read the new frames and the frames of continued runs.
 
     Args:
-        settings: of the run; `parent.weight` may be open.
-        parent: the model that it starts from, where a run made that.
+        settings: settings of the run; `parent.weight` may be `None`.
+        parent: the model from which it starts; `None` if no run made it.
 
     Raises:
-        PestleError: a file of a continued run is gone or changed, or anything that is wrong with
-            the data.
+        PestleError: a file of a continued run is missing or has changed, or the data cannot be
+            read.
     """
     fresh = read_splits(settings.data)
     judged = {"test": fresh.test, "valid": fresh.valid}
@@ -140,33 +150,39 @@ def read_data(settings: RunSettings, parent: Parent | None) -> Data:
 
 
 def weight_of(n_old: int, n_new: int, asked: float | None) -> tuple[float, str]:
-    """Weight of an old frame where a new one has 1, and the reason.
+    """Return the weight of an old frame relative to a new one, and the reason.
 
     Args:
-        n_old, n_new: training frames.
-        asked: by the user; `None` to choose. The run file of a run repeats what was chosen.
+        n_old, n_new: numbers of training frames.
+        asked: weight in the settings; `None` to choose one. The run file of a run contains the
+            chosen weight.
     """
     if n_old <= n_new:
         chosen, reason = (
             1.0,
-            f"{n_old} old frames are no more than {n_new} new ones: all count alike",
+            f"{n_old} old frames are not more than {n_new} new ones: all have the same weight",
         )
     else:
         chosen = max(LEAST_WEIGHT, n_new / n_old)
         reason = (
-            f"{n_old} old frames, which the model knows already, would drown {n_new} new ones: "
+            f"{n_old} old frames, which the model knows already, would outweigh {n_new} new ones: "
             + (
-                "together they weigh as much"
+                "their weights together are made equal"
                 if chosen > LEAST_WEIGHT
-                else f"they get the least weight, {LEAST_WEIGHT:g}, together "
-                f"{n_old * LEAST_WEIGHT / n_new:.2g} times as much"
+                else f"each gets the smallest weight, {LEAST_WEIGHT:g}, and together they weigh "
+                f"{n_old * LEAST_WEIGHT / n_new:.2g} times as much as the new ones"
             )
         )
     return (chosen, reason) if asked in (None, chosen) else (float(asked or 1.0), "asked for")
 
 
 def as_old_run(parent: Parent, manifest: Manifest) -> OldRun:
-    """A run as those see it that continue it."""
+    """Return the record of a parent in the manifest of a run that continues it.
+
+    Args:
+        parent: the parent.
+        manifest: the manifest of the parent.
+    """
     return OldRun(
         name=parent.name,
         run_id=manifest.run_id,
@@ -180,24 +196,35 @@ def as_old_run(parent: Parent, manifest: Manifest) -> OldRun:
 
 
 def offer_of(parent: Parent | None, settings: RunSettings) -> str:
-    """How to train also on the frames of the run that made the foundation; empty where no run did,
-    or where that is done."""
+    """Return advice on how to train also on the frames of the run that made the foundation.
+
+    Args:
+        parent: the model from which the run starts; `None` if no run made it.
+        settings: settings of the run.
+
+    Returns:
+        The advice; empty if no run made the foundation or if the run trains on its frames already.
+    """
     if parent is None or parent.manifest is None or parent.folder is None or settings.parent.run:
         return ""
     old = as_old_run(parent, parent.manifest)
     summary = parent.manifest.data.summary.get("train")
-    frames = f"{summary.n_frames} frames" if summary is not None else "frames"
-    text = f"{parent.name} was trained on {frames} that this run does not see"
+    frames = counted(summary.n_frames, "frame") if summary is not None else "frames"
+    text = f"{parent.name} was trained on {frames} that this run does not use"
     gone = [f.path for files in old.files.values() for f in files if not Path(f.path).is_file()]
     if gone:
-        return f"{text}; {gone[0]} is gone, without which it cannot be continued on them"
+        return f"{text}; it cannot be continued on them, because {gone[0]} is missing"
     data = " ".join(shlex.quote(name) for name in settings.data.train)
     again = f"pestle finetune --continue {shlex.quote(str(parent.folder.path))} --data {data}"
-    return f"{text}, and may lose what it learned there. To train on both: {again}"
+    return f"{text}; the model may forget what it learned from them. To train on both: {again}"
 
 
 def _parent_of(settings: RunSettings) -> tuple[Parent, Manifest]:
-    """The run that is continued."""
+    """Read the run that is continued.
+
+    Raises:
+        PestleError: the folder does not exist or contains no run.
+    """
     name = settings.parent.run
     assert name is not None
     if not Path(name).expanduser().is_dir():
@@ -205,17 +232,20 @@ def _parent_of(settings: RunSettings) -> tuple[Parent, Manifest]:
     parent = read_parent(name)
     if parent is None or parent.manifest is None:
         raise PestleError(
-            "holds no run to continue: it has no manifest and no model with a card",
+            "contains no run to continue: it has no manifest and no model with a card",
             where=name,
             fix=f"Train on the new frames alone: --foundation {name}."
             if (Path(name).expanduser() / "architecture.json").is_file()
-            else "Name the folder of a run that has kept a model.",
+            else "Name the folder of a run that contains a model.",
         )
     return parent, parent.manifest
 
 
 def _taken_over(manifest: Manifest) -> dict[str, Any]:
-    """Dotted name → value of what a run was asked for and one that continues it takes over."""
+    """Return the settings that a new run takes from its parent: dotted name → value.
+
+    These are the settings that the user gave to the parent.
+    """
     known = {name for name, _ in walk()}
     taken = {
         name: entry.value
@@ -227,15 +257,8 @@ def _taken_over(manifest: Manifest) -> dict[str, Any]:
     method = manifest.method.name
     if method in METHODS and not METHODS[method].from_scratch:
         return taken | {"method": method}
-    # Random weights are over: what was asked for them says nothing of fine-tuning.
+    # The parent was trained from random weights: these settings are not for fine-tuning.
     return {n: v for n, v in taken.items() if n not in (*_OF_METHOD, "method")}
-
-
-def _value(settings: RunSettings, name: str) -> Any:
-    value: Any = settings
-    for part in name.split("."):
-        value = getattr(value, part)
-    return value
 
 
 def _is_given(settings: RunSettings, name: str) -> bool:
@@ -246,13 +269,14 @@ def _is_given(settings: RunSettings, name: str) -> bool:
 
 
 def _same_place(one: str, other: str) -> bool:
+    """Whether two paths lead to the same run; the folder `model` of a run stands for the run."""
     places = [Path(name).expanduser().resolve() for name in (one, other)]
     folders = [p.parent if p.name == "model" else p for p in places]
     return folders[0] == folders[1]
 
 
 def _with_own_names(runs: Sequence[OldRun]) -> tuple[OldRun, ...]:
-    """The same, no two of one name."""
+    """Return the runs with numbers added to equal names."""
     taken: list[OldRun] = []
     for run in runs:
         name, count = run.name, 2

@@ -1,4 +1,7 @@
-"""The data in the settings of a run. Imports no torch: studies ask it for thousands of runs."""
+"""Data files in the settings of a run.
+
+This module imports no torch, because studies use it for thousands of runs.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +11,31 @@ from pathlib import Path
 from pestle.energies.methods import METHODS
 from pestle.foundations import catalogue
 from pestle.foundations.replay_catalogue import is_file_pool
-from pestle.settings.run import DataSettings, RunSettings
+from pestle.settings.data import DataSettings
+from pestle.settings.run import RunSettings
 
-#: Settings of the training subset. Without one they say nothing, and runs that were begun before
-#: there were any can be resumed.
+#: Settings of the training subset. A run without a subset does not depend on them, so runs of
+#: earlier versions without these settings can be resumed.
 OF_SUBSET = ("train_fraction", "train_count", "subset_seed")
 
 
 def data_files(data: DataSettings) -> list[tuple[str, Sequence[str]]]:
-    """(split, patterns) of the splits that are given as files."""
+    """Return split and patterns of files for each split that has files.
+
+    Args:
+        data: settings of the data.
+    """
     return [
         (n, p) for n, p in (("train", data.train), ("valid", data.valid), ("test", data.test)) if p
     ]
 
 
 def with_absolute_paths(settings: RunSettings, base: Path | None = None) -> RunSettings:
-    """The same with absolute paths, so that run.yaml works from any folder.
+    """Return the settings with absolute paths, so that run.yaml works from any folder.
 
     Args:
-        settings: of a run.
-        base: folder from which paths lead; by default the current one.
+        settings: settings of a run.
+        base: folder to which paths are relative; by default the current folder.
     """
     settings = settings.model_copy(deep=True)
 
@@ -42,7 +50,7 @@ def with_absolute_paths(settings: RunSettings, base: Path | None = None) -> RunS
         setattr(settings.data, name, [absolute(pattern) for pattern in patterns])
     settings.replay.pool = [pool(name) for name in settings.replay.pool]
     settings.drift.structures = [pool(name) for name in settings.drift.structures]
-    # A name of the catalogue wins over a file of that name, here as in loading.
+    # A name in the catalogue has priority over a file with this name, as in loading.
     local = absolute(settings.foundation)
     known = not settings.foundation or catalogue.find(settings.foundation) is not None
     if not known and Path(local).exists():

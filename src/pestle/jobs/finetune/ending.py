@@ -10,14 +10,15 @@ from pestle.adaptation import Method, method_of
 from pestle.errors import PestleError
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD
 from pestle.metrics import ALL, FrameErrors
-from pestle.records.ending import WORSE_BY, Breadth, Ending, SetErrors, Trouble, worse_in_words
+from pestle.records.ending import Breadth, Ending, Trouble
 from pestle.records.metrics import MetricsLine
 from pestle.records.old_sets import is_old
 from pestle.records.parts import Convergence, InterpolationFacts
-from pestle.records.wording import figure
+from pestle.records.set_errors import WORSE_BY, SetErrors, worse_in_words
 from pestle.settings.run import RunSettings
 from pestle.training.budget import Budget
 from pestle.training.state import Counters
+from pestle.wording import counted, figure
 
 #: What a new run takes: a rate this much lower, so much more training, energies that weigh more.
 LOWER, LONGER, HEAVIER = 10, 4, 10
@@ -176,7 +177,8 @@ def _kept_start(course: Course) -> Trouble:
             f"train.lr={settings.train.rate / LOWER:g}",
         )
     return trouble(
-        f"{counters.step} updates are too few to learn what the starting model does not know: "
+        f"{counted(counters.step, 'update')} {'is' if counters.step == 1 else 'are'} too "
+        "few to learn what the starting model does not know: "
         f"{how}",
         "longer training",
         _longer(course),
@@ -201,7 +203,7 @@ def _unfinished(course: Course) -> Trouble | None:
     return Trouble(
         kind="unfinished",
         what=f"the {course.in_words} was {course.convergence.pace} when training ended",
-        reason=f"its {course.budget.updates:,} updates were over",
+        reason=f"all of its {counted(course.budget.updates, 'update')} were done",
         advice="longer training",
         settings=(_longer(course),),
         goes_on=True,

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from pestle.jobs.finetune.preparation import Prepared
-from pestle.records.manifest import Plan, RateProbe
+from pestle.records.training import Plan, RateProbe
 from pestle.settings.run import RunSettings
 from pestle.training.budget import GUARD_EPOCHS, GUARD_UPDATES
 from pestle.training.keeper import Keeper
@@ -19,6 +19,7 @@ from pestle.training.loop import Trainer
 from pestle.training.objective import TrainingData
 from pestle.training.rate_probe import probe_rates, reason_of
 from pestle.training.trial_update import timed_update
+from pestle.wording import counted
 
 
 def step_plan(trainer: Trainer) -> Plan:
@@ -49,17 +50,21 @@ def step_plan(trainer: Trainer) -> Plan:
 
 
 def ends_earlier(settings: RunSettings) -> str:
-    """Describe the conditions that end training before its last update."""
+    """Describe the conditions that end training before its last update.
+
+    Args:
+        settings: complete settings of the run.
+    """
     train = settings.train
     if settings.data.no_validation:
         return "never earlier: without validation frames nothing says when to stop"
     if train.schedule != "plateau":
-        return f"earlier after {train.patience} evaluations without a better one"
+        return f"earlier after {counted(train.patience, 'evaluation')} without a better one"
     return (
         f"earlier: the rate is multiplied by {train.schedule_factor:g} whenever "
         f"{train.plateau} evaluations together improve {train.best_metric} by less than "
         f"{100 * train.min_improvement:g}%, and training ends below {train.schedule_floor:g} of "
-        f"the first rate, or after {train.patience} evaluations without a better one"
+        f"the first rate, or after {counted(train.patience, 'evaluation')} without a better one"
     )
 
 
@@ -67,6 +72,10 @@ def fix_length(trainer: Trainer, prepared: Prepared) -> None:
     """Store the length of a run and the interval of evaluations, if the user gave none.
 
     A longer budget of a resumed run then changes neither.
+
+    Args:
+        trainer: the trainer before its first update.
+        prepared: the run; its settings and reasons are changed.
     """
     budget, train = trainer.budget, prepared.settings.train
     if train.updates is None and train.epochs is None:
@@ -110,6 +119,11 @@ def settle_rate(
 def rate_trainer(prepared: Prepared, data: TrainingData, device: torch.device) -> Trainer:
     """Return a trainer for the rate search: it makes the same updates as the run and writes
     nothing.
+
+    Args:
+        prepared: the run.
+        data: graphs of the run.
+        device: where training runs.
     """
     settings = prepared.settings.model_copy(deep=True)
     # The value has no effect: the rate search uses its own optimisers.

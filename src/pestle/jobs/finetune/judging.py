@@ -1,4 +1,4 @@
-"""Errors of a finished run: foundation and best model on every set, from the protocol `errors`."""
+"""Errors of foundation and best model on every set of a finished run, by the protocol `errors`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD, Foundation
 from pestle.jobs.finetune.preparation import Prepared
 from pestle.jobs.potentials import Contenders
-from pestle.jobs.probe import measured, write_results
+from pestle.jobs.protocol_run import measured, write_results
 from pestle.metrics import ALL
 from pestle.protocols.against_labels import labels_are_its_own
 from pestle.protocols.base import Inputs
@@ -19,11 +19,11 @@ from pestle.protocols.errors.protocol import PROTOCOL
 from pestle.protocols.potential import ModelPotential
 from pestle.protocols.predictions import read_predictions
 from pestle.protocols.raw import RawFolder
-from pestle.records.ending import SetErrors
 from pestle.records.folder import RunFolder
 from pestle.records.manifest import SetsOfErrors
 from pestle.records.old_sets import is_old
 from pestle.records.results import Measured
+from pestle.records.set_errors import SetErrors
 from pestle.settings.probe import ErrorSettings
 from pestle.structures.frame import Frame, elements_of, is_labelled, thinned
 
@@ -35,12 +35,13 @@ FINE_TUNED, FOUNDATION = "fine-tuned", "foundation"
 
 @dataclass(frozen=True)
 class Judged:
-    """What a run is judged by.
+    """The errors by which a run is judged.
 
     Attributes:
-        errors: set → model → group → errors; the set `replay` is of the replay heads.
-        sets: the same in all, of the target's sets, against the foundation without its constant
-            offset.
+        errors: set → model → group → errors (meV/atom, meV/Å, meV/Å³); the set `replay` is for the
+            replay heads.
+        sets: errors on all frames of each set of the target head, beside those of the foundation
+            without its constant energy offset.
     """
 
     errors: SetsOfErrors
@@ -51,23 +52,30 @@ def judge(prepared: Prepared, best: Foundation, folder: RunFolder) -> Judged:
     """Calculate the errors of the foundation (with the run's E0s) and of the best model on every
     set.
 
-    They are written to the folder of the protocol `errors`. A run that was stopped here reuses its
-    raw results.
+    They are written to the folder of the protocol `errors`. If a run was stopped here, the resumed
+    run reuses its raw results.
 
     Args:
         prepared: the run.
         best: the model that the run kept, on the device of the run.
         folder: folder of the run.
+
+    Returns:
+        The errors on every set.
     """
     train = thinned(prepared.splits.train, MAX_TRAIN_EVALUATED, prepared.settings.train.seed)
     sets = {**prepared.data.judged, "train": train}
     max_edges = prepared.settings.train.eval_batch_edges
     out = folder.protocol(PROTOCOL.name)
 
+    if prepared.data.continued is None or prepared.parent is None:
+        before = "foundation (with the E0s of this run)"
+    else:
+        before = f"before (the model of {prepared.parent.name})"
     target = Contenders(
         ModelPotential(FINE_TUNED, best, TARGET_HEAD, max_edges=max_edges),
         ModelPotential(FOUNDATION, prepared.start, TARGET_HEAD, max_edges=max_edges),
-        labels={FOUNDATION: _what_was_before(prepared), FINE_TUNED: FINE_TUNED},
+        labels={FOUNDATION: before, FINE_TUNED: FINE_TUNED},
     )
     found, raws = _measured(target, sets, prepared, out)
     of_replay = None
@@ -86,20 +94,16 @@ def judge(prepared: Prepared, best: Foundation, folder: RunFolder) -> Judged:
     return Judged(numbers.sets, _of_sets(found.numbers, raws, sets))
 
 
-def _what_was_before(prepared: Prepared) -> str:
-    """What a reader is told of the model that the run started from."""
-    if prepared.data.continued is None or prepared.parent is None:
-        return "foundation (with the E0s of this run)"
-    return f"before (the model of {prepared.parent.name})"
-
-
 def _of_sets(
     numbers: ErrorsNumbers,
     raws: Mapping[str, RawFolder],
     sets: Mapping[str, Sequence[Frame]],
 ) -> tuple[SetErrors, ...]:
-    """Errors of the kept model and of the foundation, less its offset on the training frames; on
-    the sets of a continued run as it is: there it has learned that offset."""
+    """Compare the kept model with the foundation on each set.
+
+    The foundation's energy offset on the training frames is subtracted from its errors, except on
+    the sets of continued runs: the foundation has learned the offset there.
+    """
     there = {name: frames for name, frames in sets.items() if name in numbers.sets}
     said, start = {}, 0
     everything = read_predictions(raws[FOUNDATION], [f for part in there.values() for f in part])
@@ -134,6 +138,7 @@ def _of_sets(
 def _measured(
     loaded: Contenders, sets: Mapping[str, Sequence[Frame]], prepared: Prepared, folder: Path
 ) -> tuple[Measured[ErrorsNumbers], dict[str, RawFolder]]:
+    """Run the protocol `errors` on all sets with labels."""
     there = {name: frames for name, frames in sets.items() if any(map(is_labelled, frames))}
     elements = elements_of(frame for frames in there.values() for frame in frames)
     settings = prepared.settings.train

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pestle.adaptation import method_of
 from pestle.errors import PestleError
-from pestle.settings.run import KeepSettings, RunSettings
+from pestle.settings.adaptation import KeepSettings
+from pestle.settings.run import RunSettings
 
 #: Settings that turn a keeper on.
 KEEPERS = ("l2sp", "ewc", "interpolate", "distil", "sparse")
@@ -17,6 +18,9 @@ def keepers_on(keep: KeepSettings) -> list[str]:
 
 def require_keepers(settings: RunSettings) -> None:
     """Check that the method can use every keeper that is turned on.
+
+    Args:
+        settings: settings of the run.
 
     Raises:
         PestleError: it cannot use a keeper; the error names it.
@@ -52,7 +56,11 @@ def require_keepers(settings: RunSettings) -> None:
 
 
 def unused_keepers(settings: RunSettings) -> list[str]:
-    """Return the dotted names of changed settings whose keeper is turned off."""
+    """Return the dotted names of changed settings whose keeper is turned off.
+
+    Args:
+        settings: settings of the run.
+    """
     keep, default = settings.keep, KeepSettings()
     belongs = {
         "ewc_structures": keep.ewc is not None,

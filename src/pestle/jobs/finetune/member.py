@@ -1,7 +1,8 @@
 """One run of `pestle finetune --seeds`, in a process of its own.
 
-Its first line of standard input says what to run; the rest stays open. When it ends, the command
-that started this one is gone, and the run is stopped as by SIGTERM, with a checkpoint.
+The first line of its standard input describes the run. The input then stays open; it ends when the
+command that started this process has ended. The run is then stopped as by SIGTERM, with a
+checkpoint.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ from pestle.jobs.finetune.job import finetune
 from pestle.jobs.finetune.resuming import resume_settings
 from pestle.settings.run_file import build
 
-#: Exit code of a run that was stopped and can go on.
+#: Exit code of a run that was stopped and can be resumed.
 STOPPED = 130
 
 
 def main() -> int:
-    """Run what standard input asks for.
+    """Run what standard input describes.
 
     Returns:
-        The exit code, as that of the command line.
+        The exit code, as on the command line.
     """
     asked = json.loads(sys.stdin.readline())
     threading.Thread(target=_stop_when_alone, daemon=True).start()
@@ -45,6 +46,7 @@ def main() -> int:
 
 
 def _stop_when_alone() -> None:
+    """Wait for the end of standard input, then stop the run."""
     sys.stdin.read()
     os.kill(os.getpid(), signal.SIGTERM)
 

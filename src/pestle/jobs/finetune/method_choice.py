@@ -22,6 +22,10 @@ def with_method(
 ) -> tuple[RunSettings, Circumstances | None, Choice | None]:
     """Replace the method `auto` in the settings.
 
+    Args:
+        settings: settings of the run; the method may be `auto`.
+        splits: the frames.
+
     Returns:
         The settings with a method, the facts that the choice uses, and the choice with its reasons.
         The last two are `None` if the user named a method.
@@ -83,7 +87,14 @@ def _chosen(settings: RunSettings, choice: Choice) -> RunSettings:
 def labels_of(
     chosen: ReplaySet, foundation: Foundation, head: str, settings: RunSettings
 ) -> PoolLabels:
-    """Summarise the labels of replay structures; the notes of the set contain the numbers."""
+    """Summarise the labels of replay structures; the notes of the set contain the numbers.
+
+    Args:
+        chosen: the selected structures; a comparison of their labels is added to its notes.
+        foundation: as loaded; its predictions are compared with the labels.
+        head: head of the foundation.
+        settings: settings of the run.
+    """
     if any(frame.labelled_by is not None for frame in chosen.frames):
         return "pseudo"
     if any(frame.energy is None or frame.forces is None for frame in chosen.frames):

@@ -28,10 +28,10 @@ class Parent:
     """A model that an earlier run made.
 
     Attributes:
-        name: of the run's folder; of the model folder where it has left its run.
-        card: of the model.
-        folder: of the run; `None` where the model has left it.
-        manifest: of the run; `None` likewise.
+        name: name of the run folder, or of the model folder if it is outside a run folder.
+        card: card of the model.
+        folder: the run folder; `None` if the model is outside it.
+        manifest: manifest of the run; `None` if the model is outside the run folder.
     """
 
     name: str
@@ -40,10 +40,10 @@ class Parent:
     manifest: Manifest | None = None
 
     def learned(self, dispersion: str) -> Learned:
-        """What its E0s say of the level of theory of its labels.
+        """Return what is known about the level of theory of its labels.
 
         Args:
-            dispersion: whether the new labels hold dispersion: included, none, unknown.
+            dispersion: whether the new labels include dispersion: included, none or unknown.
         """
         level, old, words = self.card.level, self.card.dispersion, {"included", "none"}
         other = ""
@@ -59,12 +59,15 @@ class Parent:
 
 
 def read_parent(name: str) -> Parent | None:
-    """The run or model folder that a foundation is; `None` where no run of Pestle made it.
+    """Read the run or model folder of a foundation that was fine-tuned before.
 
-    A card or manifest that is damaged is said, and nothing is known of the model's labels then.
+    If its card or manifest is damaged, the user is warned and the model is used without them.
 
     Args:
-        name: the foundation as it was asked for.
+        name: the foundation as the user named it.
+
+    Returns:
+        The model with its run; `None` if no run of Pestle made it.
     """
     path = Path(name).expanduser()
     if catalogue.find(name) is not None or not path.is_dir():
@@ -79,19 +82,19 @@ def read_parent(name: str) -> Parent | None:
             return Parent(place.resolve().name, card)
         return Parent(folder.path.name, card, folder, Manifest.of_run(folder.manifest))
     except PestleError as error:
-        warn(f"{error.line} Nothing is known of the labels of this model.")
+        warn(f"{error.line} Nothing is known about the labels of this model.")
         return None
 
 
 def ancestry_of(
     parent: Parent | None, foundation: Foundation, fingerprint: str
 ) -> tuple[Ancestor, ...]:
-    """The ancestors of a model, the first foundation first.
+    """Return the ancestors of a model, from the first foundation to the last.
 
     Args:
-        parent: the model that it is made from, where a run made that.
-        foundation: the same as it was loaded.
-        fingerprint: its hash.
+        parent: the model from which it is made; `None` if no run made that.
+        foundation: the same model as loaded.
+        fingerprint: hash of the foundation.
     """
     last = Ancestor(
         name=foundation.provenance.name,
@@ -104,13 +107,13 @@ def ancestry_of(
 def level_of(
     frames: Sequence[Frame], e0s: ReferenceEnergies, parent: Parent | None, *, kept: bool
 ) -> LabelLevel:
-    """What the E0s of a run say of the level of theory of its labels.
+    """Describe the level of theory of the labels of a run: its elements and isolated atoms.
 
     Args:
-        frames: that it trains on, isolated atoms included.
-        e0s: in use.
-        parent: the model that it starts from, where a run made that.
-        kept: whether the parent's labels are of the same level.
+        frames: training frames and isolated atoms.
+        e0s: E0s of the run.
+        parent: the model from which the run starts; `None` if no run made it.
+        kept: whether the parent's labels have the same level of theory.
     """
     own = {chemical_symbols[z] for z in elements_of(frames) if z in e0s.e0s}
     atoms = {

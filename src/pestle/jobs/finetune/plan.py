@@ -1,99 +1,43 @@
-"""The plan of a run: all decisions before the first update, as data and as text."""
+"""The plan of a run as text: all decisions before the first update."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ase.data import atomic_numbers
 
 from pestle.adaptation import METHODS
-from pestle.checks.report import CheckFinding
-from pestle.checks.summary import summary_of
-from pestle.foundations.capabilities import parts_of
-from pestle.foundations.interface import Foundation
+from pestle.jobs.finetune.data_lines import reading_notes, split_line
 from pestle.jobs.finetune.keepers import KEEPERS
 from pestle.progress import duration
-from pestle.records.manifest import (
-    Block,
-    DataFinding,
-    Gate,
-    Manifest,
-    MethodFacts,
-    Plan,
-    RateProbe,
-    ReplayFacts,
-    Setting,
-    SplitSummary,
-)
-from pestle.records.wording import counted
-from pestle.settings.run import RunSettings, walk
-from pestle.structures.frame import Frame
-
-
-def trainable_blocks(model: Foundation, trainable: Sequence[str]) -> dict[str, Block]:
-    """Count trained and all parameters, by part of the architecture.
-
-    Args:
-        model: the model.
-        trainable: names of the trained parameters.
-    """
-    wanted = set(trainable)
-    sizes = {name: p.numel() for name, p in model.named_parameters()}
-    return {
-        part: Block(
-            trainable=sum(sizes[n] for n in names if n in wanted),
-            total=sum(sizes[n] for n in names),
-        )
-        for part, names in parts_of(model).items()
-    }
-
-
-def explained_settings(settings: RunSettings, reasons: Mapping[str, str]) -> dict[str, Setting]:
-    """Dotted name → value and reason of every setting.
-
-    Args:
-        settings: complete settings.
-        reasons: dotted name → reason for the values chosen by Pestle.
-    """
-    explained = {}
-    for name, info in walk():
-        value: Any = settings
-        for part in name.split("."):
-            value = getattr(value, part)
-        extra = info.json_schema_extra or {}
-        source = extra.get("source", "")
-        if name in reasons:
-            reason = reasons[name]
-        elif value == info.get_default(call_default_factory=True):
-            reason = f"default ({source})" if source else "default"
-        else:
-            reason = "asked for"
-        explained[name] = Setting(value=value, reason=reason, unit=extra.get("unit", ""))
-    return explained
-
-
-#: Notes of the checks on how files were read. Warnings of the checks are listed with all warnings.
-OF_READING = ("not-read", "read-as", "two-energies")
+from pestle.records.manifest import Manifest
+from pestle.records.method import MethodFacts, ReplayFacts
+from pestle.records.training import Gate, Plan, RateProbe
+from pestle.wording import counted
 
 
 def plan_lines(manifest: Manifest) -> list[str]:
-    """Return the plan as text, for --dry-run and for the beginning of the log."""
+    """Return the whole plan as text, for `--dry-run --verbose` and for the start of the log.
+
+    Args:
+        manifest: the manifest before training.
+    """
     lines: list[str] = []
     foundation, method = manifest.foundation, manifest.method
+    ancestors = [ancestor.name for ancestor in manifest.ancestry[:-1]]
     lines += [
         f"Foundation  {foundation.name}  ({foundation.level_of_theory}; licence "
         f"{foundation.licence})",
-        f"            {len(foundation.elements)} elements, {foundation.n_parameters:,} "
+        f"            {counted(len(foundation.elements), 'element')}, {foundation.n_parameters:,} "
         f"parameters, cutoff {foundation.cutoff:g} Å, head {foundation.head}, "
         f"{foundation.dtype}",
         f"            runs with {foundation.arithmetic}",
-        *([f"            made from {_made_from(manifest)}"] if len(manifest.ancestry) > 1 else []),
+        *([f"            made from {' → '.join(ancestors)}"] if ancestors else []),
         "",
         "Data",
     ]
     for split, summary in manifest.data.summary.items():
-        lines.append(f"  {split:<6} {_split_line(summary)}")
+        lines.append(f"  {split:<6} {split_line(summary)}")
     if manifest.data.held_out:
         lines.append("  validation frames are a seeded fraction of the training frames")
     if (drawn := manifest.data.subset) is not None:
@@ -157,7 +101,7 @@ def plan_lines(manifest: Manifest) -> list[str]:
     between = plan.updates_between_evaluations
     lines += [
         "",
-        f"Length: {plan.steps:,} updates at most ({plan.epochs:,.4g} epochs of "
+        f"Length: {counted(plan.steps, 'update')} at most ({counted(plan.epochs, 'epoch')} of "
         f"{plan.steps_per_epoch:,}), an evaluation every {between:,}",
         f"  {plan.passes}",
         f"  {plan.ends_earlier}",
@@ -171,29 +115,18 @@ def plan_lines(manifest: Manifest) -> list[str]:
     return lines
 
 
-def read_lines(splits: Mapping[str, Sequence[Frame]]) -> list[str]:
-    """Return one line for each split, as soon as it was read."""
-    found = summary_of(splits, {}, None)["splits"]
-    return [
-        f"read {name + ':':<7}{_split_line(SplitSummary.model_validate(summary)).lstrip()}"
-        for name, summary in found.items()
-    ]
-
-
-def reading_notes(notes: Sequence[CheckFinding | DataFinding]) -> list[str]:
-    """Return what the readers left out or took for something else."""
-    said = [item for item in notes if item.code in OF_READING]
-    return [f"{item.message}. {item.fix}".rstrip() for item in said]
-
-
-#: Settings whose values the other lines of the short plan say.
+#: Settings whose values are in other lines of the short plan.
 SHOWN_ELSEWHERE = (
     "foundation", "method", "data.train", "data.valid", "data.test", "train.lr", "e0s"
 )  # fmt: skip
 
 
 def short_plan(manifest: Manifest) -> list[str]:
-    """Return what a user must know before training, in at most 14 lines; `plan_lines` says all."""
+    """Return what a user must know before training, in at most 14 lines.
+
+    Args:
+        manifest: the manifest before training. `plan_lines` returns everything.
+    """
     foundation, method, e0s = manifest.foundation, manifest.method, manifest.reference_energies
     plan = manifest.plan
     assert plan is not None
@@ -212,7 +145,8 @@ def short_plan(manifest: Manifest) -> list[str]:
     if manifest.replay is not None:
         replay = manifest.replay
         lines["replay"] = (
-            f"{replay.n_train:,} structures, {replay.n_valid} held out; labels: {replay.labels}"
+            f"{counted(replay.n_train, 'structure')}, {replay.n_valid} held out; labels: "
+            f"{replay.labels}"
         )
     rate = manifest.settings["train.lr"]
     asked = [
@@ -223,7 +157,7 @@ def short_plan(manifest: Manifest) -> list[str]:
     lines |= {
         "rate": f"{_short(rate.value)}, {rate.reason}",
         "asked for": ", ".join(asked),
-        "length": f"{plan.steps:,} updates at most ({plan.epochs:,.4g} epochs of "
+        "length": f"{counted(plan.steps, 'update')} at most ({counted(plan.epochs, 'epoch')} of "
         f"{plan.steps_per_epoch:,}), an evaluation every {plan.updates_between_evaluations:,}",
         "time": f"{plan.seconds_per_step * 1e3:.0f} ms an update, at most "
         f"{duration(plan.estimated_seconds)} in all; memory {plan.memory_mib:,.0f} MiB",
@@ -235,7 +169,11 @@ def short_plan(manifest: Manifest) -> list[str]:
 
 
 def dispersion_line(manifest: Manifest) -> str:
-    """Describe whether the labels and the foundation's training data include dispersion."""
+    """Describe whether the labels and the foundation's training data include dispersion.
+
+    Args:
+        manifest: the manifest before training.
+    """
     data, foundation = manifest.data, manifest.foundation
     words = {
         "included": "the foundation holds it",
@@ -252,13 +190,13 @@ def dispersion_line(manifest: Manifest) -> str:
     return f"dispersion: {words[foundation.dispersion]}; {labels}"
 
 
-def _made_from(manifest: Manifest) -> str:
-    """The foundation's own ancestors."""
-    return " → ".join(ancestor.name for ancestor in manifest.ancestry[:-1])
-
-
 def probe_lines(probe: RateProbe | None, plan: Plan) -> list[str]:
-    """Describe the cost of the search for a learning rate; empty if there was none."""
+    """Describe the cost of the search for a learning rate; empty if there was none.
+
+    Args:
+        probe: result of the search; `None` if there was none.
+        plan: the plan of the run.
+    """
     if probe is None:
         return []
     rates = ", ".join(f"{trial.rate:g}" for trial in probe.trials)
@@ -297,9 +235,9 @@ def _unused_groups(manifest: Manifest) -> tuple[str, ...]:
 
 
 def _replay_lines(replay: ReplayFacts) -> list[str]:
-    """Where the replay structures come from."""
+    """Return the number of replay structures, the origin of their labels, and notes."""
     return [
-        f"Replay: {replay.n_train} structures, {replay.n_valid} more held out to watch",
+        f"Replay: {counted(replay.n_train, 'structure')}, {replay.n_valid} more held out to watch",
         f"  labels: {replay.labels}",
         *(f"  {note}" for note in replay.notes),
     ]
@@ -310,24 +248,10 @@ def gate_line(gate: Gate | None) -> str:
     if gate is None:
         return "Zero-step gate: not applied to random weights"
     return (
-        f"Zero-step gate passed on {gate.n_frames} frames: largest deviation from the "
+        f"Zero-step gate passed on {counted(gate.n_frames, 'frame')}: largest deviation from the "
         f"foundation {gate.energy:.1e} eV/atom, {gate.forces:.1e} eV/Å, "
         f"{gate.stress:.1e} eV/Å³"
     )
-
-
-def _split_line(summary: SplitSummary) -> str:
-    """Frames, atoms, elements and labels of a split."""
-    size = ""
-    if summary.n_atoms is not None:
-        low, high = summary.n_atoms.min, summary.n_atoms.max
-        size = f" of {low} atoms" if low == high else f" of {low}–{high} atoms"
-    elements = " ".join(summary.elements)
-    known = ", ".join(f"{count} {name}" for name, count in summary.labels.items() if count)
-    alone = summary.n_isolated_atoms
-    atoms = f" and {counted(alone, 'isolated atom')}" if alone else ""
-    frames = f"{summary.n_frames - alone:>5} frames{size}{atoms}"
-    return f"{frames}; {elements}; labels: {known or 'none'}"
 
 
 def _short(value: Any) -> str:

@@ -20,30 +20,23 @@ from pestle.foundations.capabilities import arithmetic_of
 from pestle.foundations.dispersion import dispersion_of
 from pestle.jobs.finetune.continuing import offer_of
 from pestle.jobs.finetune.data_settings import OF_SUBSET, data_files
+from pestle.jobs.finetune.decisions import explained_settings, trainable_blocks
 from pestle.jobs.finetune.judging import FINE_TUNED
 from pestle.jobs.finetune.parent import ancestry_of
-from pestle.jobs.finetune.plan import explained_settings, trainable_blocks
 from pestle.jobs.finetune.preparation import Prepared
 from pestle.records.card import OfRun
+from pestle.records.data import DataFacts, Subset
 from pestle.records.ending import Ending
 from pestle.records.folder import now, versions
-from pestle.records.manifest import (
-    DataFacts,
-    DriftFacts,
-    Manifest,
-    MethodChoice,
-    MethodFacts,
-    ReplayFacts,
-    SetsOfErrors,
-    Subset,
-)
+from pestle.records.manifest import Manifest, SetsOfErrors
+from pestle.records.method import DriftFacts, MethodChoice, MethodFacts, ReplayFacts
 from pestle.records.metrics import EvaluatedErrors
 from pestle.records.old_sets import old_set
 from pestle.records.parts import AtomicEnergies, File, FoundationFacts
 from pestle.structures.frame import Frame
 from pestle.structures.reading import expand_paths
 
-#: Digits of a run's hash that are its name among runs.
+#: Number of digits of a run's hash that are used as its id.
 RUN_ID_DIGITS = 16
 
 
@@ -120,7 +113,7 @@ def describe(prepared: Prepared, command: str, identity: str) -> Manifest:
 
 
 def _subset(prepared: Prepared) -> Subset | None:
-    """The part of the training frames that is trained on; `None` for all of them."""
+    """Return the subset of the training frames that the run uses; `None` for all of them."""
     data, splits = prepared.settings.data, prepared.data.fresh
     if not data.takes_subset:
         return None
@@ -136,7 +129,7 @@ def _energies(e0s: ReferenceEnergies) -> AtomicEnergies:
 
 
 def _replay(prepared: Prepared) -> ReplayFacts | None:
-    """The replay set of a run."""
+    """Return the facts about the replay set; `None` for methods without one."""
     replay = prepared.replay
     if replay is None:
         return None
@@ -150,6 +143,7 @@ def _replay(prepared: Prepared) -> ReplayFacts | None:
 
 
 def _element_note(prepared: Prepared) -> list[str]:
+    """Return a note if the model keeps only some elements of the foundation."""
     kept, all_of_them = len(prepared.start.elements), len(prepared.foundation.elements)
     if kept == all_of_them:
         return []
@@ -192,6 +186,7 @@ def card_after_training(
 
 
 def _card_of(prepared: Prepared, manifest: Manifest, epoch: int | float) -> OfRun:
+    """Return what the card has in common during and after training."""
     return OfRun(
         run_id=manifest.run_id,
         ancestry=manifest.ancestry,
@@ -212,6 +207,9 @@ def run_identity(prepared: Prepared) -> str:
 
     It depends on the settings and on the content of data, E0s and foundation, but not on file
     names.
+
+    Args:
+        prepared: the run.
     """
     settings = prepared.settings
     data = [[sha256(p) for p in expand_paths(files)] for _, files in data_files(settings.data)]
@@ -256,7 +254,11 @@ def run_identity(prepared: Prepared) -> str:
 
 
 def frames_digest(frames: Sequence[Frame]) -> str:
-    """Return a hash of structures and labels; it depends on their order."""
+    """Return a hash of structures and labels; it depends on their order.
+
+    Args:
+        frames: the structures; energies in eV, forces in eV/Å, stress in eV/Å³.
+    """
     digest = hashlib.sha256()
     for f in frames:
         atoms = f.atoms

@@ -1,4 +1,4 @@
-"""Broad structures of a run, for training the replay head and for monitoring drift."""
+"""The replay set of a run: selection, labels, and held-out structures."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from pestle.adaptation import method_of
 from pestle.adaptation.replay import ReplaySet, data_elements, make_replay_set
 from pestle.errors import PestleError
 from pestle.foundations.interface import Foundation
-from pestle.foundations.replay_catalogue import GENERATED, is_file_pool
+from pestle.foundations.replay_catalogue import is_file_pool
 from pestle.labels.labelling import FoundationLabeller
 from pestle.labels.resumable import label_resumably, partial_labels, stoppable
 from pestle.progress import warn
-from pestle.records.folder import RunFolder
-from pestle.settings.run import ReplaySettings, RunSettings
-from pestle.structures.frame import Frame, thinned
-from pestle.structures.reading import expand_paths, read_frames
-from pestle.structures.writing import write_frames
+from pestle.settings.adaptation import ReplaySettings
+from pestle.settings.run import RunSettings
+from pestle.structures.frame import Frame
+from pestle.structures.reading import expand_paths
 from pestle.training.budget import make_budget
 from pestle.training.mixing import target_repeats
 
@@ -34,11 +33,12 @@ class Replay:
     """The replay set of a run.
 
     Attributes:
-        train, valid: labelled structures, the second held out.
-        labels: where the labels come from, in words.
+        train: labelled structures for training.
+        valid: labelled structures that are held out.
+        labels: origin of the labels, in words.
         notes: how the set was made, with counts.
-        warnings: one line each.
-        files: of the pool.
+        warnings: warnings, one line each.
+        files: files of the pools.
     """
 
     train: list[Frame]
@@ -47,19 +47,6 @@ class Replay:
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Stored:
-    """The broad structures, with labels, that a run wrote at its beginning.
-
-    A resumed run uses exactly these, even if the pool, the machine or the generator has changed.
-    """
-
-    train: list[Frame]
-    valid: list[Frame]
-    drift: list[Frame]
-    ewc: list[Frame]
 
 
 def select_replay(
@@ -78,6 +65,9 @@ def select_replay(
         head: head of the foundation.
         frames: all frames of the data; their elements are matched.
         need_labels: whether the structures must have labels.
+
+    Returns:
+        The selected structures, and how the set was made.
 
     Raises:
         PestleError: there is no pool, none of its structures is suitable, or labels are missing.
@@ -106,22 +96,22 @@ def prepare_replay(
     n_train: int,
     labels_file: Path | None = None,
 ) -> Replay:
-    """Select the replay structures, and label them where the method wants pseudolabels.
+    """Select the replay structures, and make pseudolabels if the method uses them.
 
     Args:
-        settings: of the run.
-        foundation: as loaded, in the network's precision; makes the pseudolabels.
-        head: its head.
+        settings: settings of the run.
+        foundation: as loaded, in the network's precision; it makes the pseudolabels.
+        head: head of the foundation.
         frames: all frames of the data; their elements are matched.
-        fingerprint: of the foundation as it was loaded.
-        chosen: structures that were selected before.
-        n_train: training frames, which say how many replay structures will be drawn.
-        labels_file: keeps pseudolabels as they are made, and gives back those of a stopped run;
-            `None` keeps none.
+        fingerprint: hash of the foundation as loaded.
+        chosen: structures that were selected before; `None` to select them here.
+        n_train: number of training frames; it determines how many replay structures a run draws.
+        labels_file: file that stores pseudolabels while they are made and that keeps those of a
+            stopped run; `None` stores none.
 
     Raises:
-        PestleError: no pool, none of it fits, or it lacks labels.
-        LabellingStopped: Ctrl-C or SIGTERM came while pseudolabels were made.
+        PestleError: there is no pool, none of its structures is suitable, or labels are missing.
+        LabellingStopped: Ctrl-C or SIGTERM stopped the command while it made pseudolabels.
     """
     pseudo = method_of(settings).pseudolabels
     if chosen is None:
@@ -129,7 +119,7 @@ def prepare_replay(
     replay, notes = chosen.frames, list(chosen.notes)
     unseen = never_seen(len(replay), settings, n_train)
     for line in unseen:
-        warn(line)  # now, before an hour is spent on their labels
+        warn(line)  # before the labels are made, which can take an hour
     labels = "the pool's own"
     if pseudo:
         labeller = FoundationLabeller(
@@ -159,12 +149,12 @@ def prepare_replay(
 
 
 def never_seen(n_replay: int, settings: RunSettings, n_train: int) -> list[str]:
-    """A warning if the run is too short to draw all of its replay structures.
+    """Return a warning if the run is too short to draw all of its replay structures.
 
     Args:
-        n_replay: replay structures.
+        n_replay: number of replay structures.
         settings: complete settings of the run.
-        n_train: training frames.
+        n_train: number of training frames.
     """
     train, replay = settings.train, settings.replay
     if replay.ratio == "size":
@@ -182,15 +172,19 @@ def never_seen(n_replay: int, settings: RunSettings, n_train: int) -> list[str]:
         return []
     return [
         f"{updates:,} updates draw at most {drawn:,} of {n_replay:,} replay structures "
-        f"({drawn / n_replay:.0%}), the others are prepared for nothing: lower replay.count to "
-        f"{drawn:,}, or give the run more updates"
+        f"({drawn / n_replay:.0%}); the others are never used: lower replay.count to {drawn:,}, or "
+        "give the run more updates"
     ]
 
 
 def without_strong_forces(
     frames: Sequence[Frame], settings: ReplaySettings
 ) -> tuple[list[Frame], int]:
-    """Select the frames whose forces are all below the bound.
+    """Select the frames in which no force is above `replay.max_force` (eV/Å).
+
+    Args:
+        frames: labelled replay structures.
+        settings: settings of replay.
 
     Returns:
         These frames, and the number of the others.
@@ -230,89 +224,4 @@ def split_replay(
     return (
         [f for k, f in enumerate(frames) if k not in held],
         [f for k, f in enumerate(frames) if k in held],
-    )
-
-
-def drift_structures(
-    settings: RunSettings, foundation: Foundation, head: str, frames: Sequence[Frame]
-) -> list[Frame]:
-    """Return the structures on which drift is monitored; none if it is not requested.
-
-    Structures of a file are used whatever their elements. Generated ones contain the data's
-    elements.
-    """
-    pool = settings.drift.structures
-    if not pool and settings.train.max_drift is None:
-        return []
-    pool = pool or [GENERATED]
-    wanted = ReplaySettings(
-        pool=pool,
-        count=settings.drift.count,
-        filter="element" if pool == [GENERATED] else "none",
-    )
-    return make_replay_set(
-        wanted,
-        data_elements=data_elements(frames),
-        foundation=foundation,
-        head=head,
-        # These must differ from the structures that replay with the same generator would train on.
-        seed=settings.train.seed + 1,
-        elements_kept=settings.elements,
-        max_edges=settings.train.eval_batch_edges,
-    ).frames
-
-
-def ewc_structures(
-    settings: RunSettings,
-    foundation: Foundation,
-    head: str,
-    frames: Sequence[Frame],
-    replay: Replay | None,
-) -> list[Frame]:
-    """Return the structures for elastic weight consolidation; none if it is off.
-
-    They are a part of the replay structures. Without replay they are generated from the data's
-    elements.
-    """
-    if settings.keep.ewc is None:
-        return []
-    count, seed = settings.keep.ewc_structures, settings.train.seed
-    if replay is not None:
-        return thinned(replay.train, count, seed)
-    return make_replay_set(
-        ReplaySettings(pool=[GENERATED], count=count, filter="element"),
-        data_elements=data_elements(frames),
-        foundation=foundation,
-        head=head,
-        # This seed belongs to replay, which is not used here. Drift has other structures.
-        seed=seed,
-        elements_kept=settings.elements,
-        max_edges=settings.train.eval_batch_edges,
-    ).frames
-
-
-def write_broad(
-    folder: RunFolder, replay: Replay | None, drift: Sequence[Frame], ewc: Sequence[Frame]
-) -> None:
-    """Write replay structures with their training labels, and the structures of drift and EWC."""
-    if replay is not None:
-        write_frames(folder.path / "replay" / "train.xyz", replay.train)
-        write_frames(folder.path / "replay" / "valid.xyz", replay.valid)
-    if drift:
-        write_frames(folder.path / "drift.xyz", drift)
-    if ewc:
-        write_frames(folder.path / "ewc.xyz", ewc)
-
-
-def read_broad(folder: RunFolder) -> Stored:
-    """Read the files of `write_broad`; a missing file gives an empty list."""
-
-    def frames(path: Path) -> list[Frame]:
-        return read_frames([str(path)]).frames if path.is_file() else []
-
-    return Stored(
-        frames(folder.path / "replay" / "train.xyz"),
-        frames(folder.path / "replay" / "valid.xyz"),
-        frames(folder.path / "drift.xyz"),
-        frames(folder.path / "ewc.xyz"),
     )

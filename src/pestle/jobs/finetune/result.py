@@ -1,4 +1,4 @@
-"""What `pestle.finetune` returns: a run that can be asked, and the plan of one."""
+"""Results of `pestle.finetune`: a run, or the plan of one."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pestle.records.verdict import Verdict
 from pestle.reports.curves import learning_curves
 from pestle.reports.reading import read_results
 from pestle.views import Shown, Table
+from pestle.wording import counted
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -24,12 +25,12 @@ if TYPE_CHECKING:
     from pestle.jobs.qualify import Qualification
     from pestle.reports.figures import Figure
 
-#: Where the learning curve that is shown comes from, in the order of preference.
+#: Names of learning curves; the first one that exists is shown.
 CURVES = ("curve-forces-rmse", "curve-energy-rmse", "curve-loss")
 
 
 class Plan(Shown):
-    """What a run would do: the result of `pestle.finetune(..., dry_run=True)`.
+    """The plan of a run: the result of `pestle.finetune(..., dry_run=True)`.
 
     Attributes:
         manifest: every decision before the first update, with its reason.
@@ -43,22 +44,23 @@ class Plan(Shown):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the checks warn of, one line each."""
+        """Warnings of the checks, one line each."""
         return self.manifest.warnings
 
     def lines(self) -> list[str]:
-        """The headline, what is trained, and the warnings."""
+        """Return the headline, the number of trained parameters, and the warnings."""
         plan, method = self.manifest.plan, self.manifest.method
         assert plan is not None
         headline = (
-            f"{method.name} on {self.manifest.foundation.name}: {plan.steps:,} updates at most, "
+            f"{method.name} on {self.manifest.foundation.name}: "
+            f"{counted(plan.steps, 'update')} at most, "
             f"{duration(plan.estimated_seconds)} at most"
         )
         trained = f"trains {method.n_trainable:,} of {method.n_parameters:,} parameters"
         return [headline, trained, *(f"warning: {text}" for text in self.warnings)]
 
     def tables(self) -> list[Table]:
-        """The settings that are no defaults, with their reasons."""
+        """Return a table of the settings that are not defaults, with their reasons."""
         rows = [
             [name, f"{entry.value} {entry.unit}".rstrip(), entry.reason]
             for name, entry in self.manifest.settings.items()
@@ -72,7 +74,7 @@ class Plan(Shown):
 
 
 class Run(Shown):
-    """A run folder: what was asked, what came out, and the model.
+    """A run folder: the settings, the results, and the model.
 
     >>> run = pestle.Run("runs/mine")
     >>> run.errors["test"]  # model → group → errors
@@ -80,8 +82,8 @@ class Run(Shown):
 
     Attributes:
         folder: the run folder.
-        manifest: what the run was made of, and what came out.
-        verdict: of `pestle qualify`; `None` where the model was not qualified.
+        manifest: data, settings and results of the run.
+        verdict: verdict of `pestle qualify`; `None` if the model was not qualified.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -90,7 +92,7 @@ class Run(Shown):
             folder: the run folder.
 
         Raises:
-            PestleError: the folder holds no run, or its records cannot be read.
+            PestleError: the folder contains no run, or its records cannot be read.
         """
         self._paths = RunFolder(Path(folder))
         self._paths.require_run()
@@ -104,42 +106,50 @@ class Run(Shown):
 
     @property
     def report(self) -> Path:
-        """The page of the run."""
+        """File of the report."""
         return self._paths.report
 
     @property
     def ending(self) -> Ending | None:
-        """How the run ended; `None` while it has not."""
+        """The record of the end of the run; `None` before its end."""
         return self.manifest.ending
 
     @property
     def errors(self) -> SetsOfErrors:
         """Set (test, valid, train, replay) → model → group → errors (meV/atom, meV/Å, meV/Å³);
-        empty while the run has not ended."""
+        empty before the end of the run.
+        """
         return self.manifest.errors or {}
 
     def model(self) -> Foundation:
-        """The fine-tuned model.
+        """Load the fine-tuned model.
 
         Raises:
-            PestleError: the run has not kept a model yet.
+            PestleError: the run has no model yet.
         """
         return load_foundation(self.folder)
 
     def calculator(self, *, dispersion: str | None = None) -> Calculator:
-        """An ASE calculator of the model.
+        """Make an ASE calculator of the fine-tuned model.
 
         Args:
-            dispersion: functional whose D3 correction is added (`pbe`), or `removed`: what was
-                taken from the labels.
+            dispersion: functional whose D3 correction is added (`pbe`), or `removed`: the
+                correction that was taken from the labels. By default none is added.
 
         Raises:
-            PestleError: the run has not kept a model yet, or the functional is unknown.
+            PestleError: the run has no model yet, or the functional is unknown.
         """
         return self.model().calculator(dispersion=dispersion)
 
     def qualify(self, **options: Any) -> Qualification:
-        """Test the model for what it will be used for; `pestle.qualify` has the options."""
+        """Test whether the model is fit for its use.
+
+        Args:
+            options: options of `pestle.qualify`, e.g. `scope="narrow"`.
+
+        Returns:
+            The verdict, the folder of the results and the file of the report.
+        """
         from pestle.jobs.qualify import qualify
 
         found = qualify(str(self.folder), **options)
@@ -148,10 +158,10 @@ class Run(Shown):
         return found
 
     def plot(self) -> go.Figure:
-        """The learning curve: force error on validation frames over the epochs.
+        """Plot the learning curve: errors on validation frames over the epochs.
 
         Raises:
-            ValueError: the run was not evaluated yet.
+            ValueError: there was no evaluation yet.
         """
         curve = self._curve()
         if curve is None:
@@ -159,7 +169,7 @@ class Run(Shown):
         return curve.plot
 
     def picture(self) -> str:
-        """The learning curve as SVG; empty where there is none yet."""
+        """Return the learning curve as SVG; empty before the first evaluation."""
         from pestle.reports.pictures.write import picture_of
 
         curve = self._curve()
@@ -170,7 +180,7 @@ class Run(Shown):
         return next((drawn[name] for name in CURVES if name in drawn), None)
 
     def lines(self) -> list[str]:
-        """The headline, how the run ended, and the verdict."""
+        """Return the headline, the lines of the end, and the verdict."""
         manifest = self.manifest
         headline = f"{manifest.method.name} on {manifest.foundation.name}, {manifest.status}"
         if self.ending is None:
@@ -183,7 +193,7 @@ class Run(Shown):
         return [headline, *told]
 
     def tables(self) -> list[Table]:
-        """The errors on each set."""
+        """Return one table of errors for each set."""
         return [error_table(f"errors on {name}", models) for name, models in self.errors.items()]
 
     def to_json(self) -> dict[str, Any]:

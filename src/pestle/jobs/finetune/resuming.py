@@ -13,6 +13,7 @@ from pestle.records.manifest import Change, Manifest, Setting
 from pestle.settings.run import RunSettings
 from pestle.settings.run_file import build, read_own_run_file
 from pestle.training.state import updates_in
+from pestle.wording import counted
 
 #: Settings that a resumed run may change: its device, its checkpoints, its loggers and its length.
 ELSEWHERE = ("train.device", "train.threads", "train.checkpoint_seconds")
@@ -52,7 +53,7 @@ def resume_settings(out: Path, overrides: Mapping[str, Any]) -> RunSettings:
     done = updates_in(folder.checkpoint)
     if (overrides.get("train.updates") or done) < done:
         raise PestleError(
-            f"the run has done {done:,} updates already",
+            f"the run has done {counted(done, 'update')} already",
             where="train.updates",
             fix="Give more of them.",
         )

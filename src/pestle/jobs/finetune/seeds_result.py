@@ -1,4 +1,4 @@
-"""What the members of several seeds came to: errors as mean and spread, and how they are loaded."""
+"""Results of members with different seeds: errors as mean and standard deviation, and loading."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pestle.foundations import load
 from pestle.foundations.committee import Committee
 from pestle.records.folder import RunFolder
 from pestle.records.manifest import Manifest
-from pestle.records.wording import counted, figure
 from pestle.views import Shown, Table
+from pestle.wording import counted, figure
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Spread:
     """A figure of several members.
 
     Attributes:
-        values: of each.
-        unit: of the values.
+        values: the value of each member.
+        unit: unit of the values.
     """
 
     values: tuple[float, ...]
@@ -41,20 +41,20 @@ class Spread:
 
     @property
     def words(self) -> str:
-        """`22.3 ± 0.9 meV/Å`."""
+        """Mean and standard deviation with the unit: `22.3 ± 0.9 meV/Å`."""
         spread = "" if self.std is None else f" ± {figure(self.std)}"
         return f"{figure(self.mean)}{spread} {self.unit}"
 
 
 @dataclass(frozen=True)
 class Members(Shown):
-    """What `pestle.finetune_seeds` made.
+    """The members that `pestle.finetune_seeds` made.
 
     Attributes:
-        folders: of the members that finished, by their seeds.
-        failed: folder → why it did not finish.
-        errors: set → energies, forces, stress → RMSE of the members, energies without isolated
-            atoms.
+        folders: run folders of the finished members, by their seeds.
+        failed: run folder → why the member did not finish.
+        errors: set → energies, forces or stress → RMSE of the members (meV/atom, meV/Å, meV/Å³);
+            energies without isolated atoms.
     """
 
     folders: tuple[Path, ...]
@@ -65,20 +65,20 @@ class Members(Shown):
         return f"<Members: {self.lines()[0]}>"
 
     def load(self) -> Committee:
-        """The members as a committee.
+        """Load the members as a committee.
 
         Raises:
-            PestleError: fewer than two finished.
+            PestleError: fewer than two members finished.
         """
         return load([str(folder) for folder in self.folders])
 
     @property
     def load_line(self) -> str:
-        """How Python loads them as a committee."""
+        """Line of Python that loads the committee."""
         return f"pestle.load({json.dumps([str(f) for f in self.folders], ensure_ascii=False)})"
 
     def lines(self) -> list[str]:
-        """What the command says at its end: errors as mean and spread, and how to load them."""
+        """Return errors as mean and standard deviation, failures, and how to load the committee."""
         n = len(self.folders)
         found = [f"{counted(n, 'member')}; RMSE as mean ± standard deviation"]
         for name, by_quantity in self.errors.items():
@@ -90,7 +90,7 @@ class Members(Shown):
         return found
 
     def tables(self) -> list[Table]:
-        """RMSE of every member, a row for each set and quantity."""
+        """Return a table of the RMSE of every member, with a row for each set and quantity."""
         rows = [
             [name, f"{quantity} ({spread.unit})", *map(figure, spread.values), spread.words]
             for name, by_quantity in self.errors.items()
@@ -100,7 +100,7 @@ class Members(Shown):
         return [Table("members", headings, rows, figures=len(self.folders) + 1)]
 
     def to_json(self) -> dict[str, Any]:
-        """The same as plain data."""
+        """Return the attributes as plain data."""
         return {
             "members": [str(folder) for folder in self.folders],
             "failed": {str(folder): why for folder, why in self.failed.items()},
@@ -120,11 +120,11 @@ class Members(Shown):
 
 
 def summary_of(folders: Sequence[Path], failed: Mapping[Path, str]) -> Members:
-    """Errors of finished members as mean and spread.
+    """Read the errors of finished members.
 
     Args:
-        folders: their run folders.
-        failed: folder → why it did not finish.
+        folders: run folders of the finished members.
+        failed: run folder → why the member did not finish.
     """
     found: dict[str, dict[str, list[float]]] = {}
     for folder in folders:

@@ -101,6 +101,13 @@ def make_start(
 ) -> tuple[Foundation, list[Stage]]:
     """Give the foundation the target head, the selected elements and the E0s.
 
+    Args:
+        settings: settings of the run.
+        foundation: as loaded, in the network's precision.
+        head: head of the foundation that is used.
+        frames: all frames; their elements are kept if `elements` is `data`.
+        e0s: E0s of the run, eV.
+
     Returns:
         The foundation, and the stages of its changes for the zero-step gate.
     """

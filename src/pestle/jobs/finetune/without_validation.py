@@ -18,6 +18,9 @@ GIVES_UP = (
 def require_last(settings: RunSettings) -> None:
     """Check that the settings of a run without validation frames need no validation frames.
 
+    Args:
+        settings: settings of the run.
+
     Raises:
         PestleError: a setting needs them, or the length of the run is not given.
     """

@@ -9,21 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from ase import Atoms
 from ase.data import chemical_symbols
 
-from pestle.errors import PestleError
 from pestle.protocols.atoms import DECLARATION
 from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Chart, Column, Series, Table
+from pestle.protocols.single_atoms import calculate_single_atoms, read_single_atoms
 from pestle.protocols.thresholds import Threshold
 from pestle.records.results import Measured, Numbers
 from pestle.records.verdict import Finding
-from pestle.records.wording import counted, figure
 from pestle.settings.probe import AtomSettings
-from pestle.structures.frame import Frame, split_isolated_atoms
+from pestle.structures.frame import split_isolated_atoms
+from pestle.wording import counted, figure
 
 #: Largest scatter of errors, as a fraction of their mean, that counts as one constant of the
 #: network.
@@ -83,11 +82,7 @@ def calculate(potential: Potential, inputs: Inputs, settings: AtomSettings, raw:
     Raises:
         PestleError: no element is known.
     """
-    if not inputs.elements:
-        raise PestleError("no element is known", where="atoms", fix="Give --data or --elements.")
-    frames = [Frame(Atoms(numbers=[z]), source="single atom") for z in inputs.elements]
-    energy = [p.energy for p in potential.predict(frames)]
-    raw.write("atoms", numbers=np.array(inputs.elements), energy=np.array(energy))
+    calculate_single_atoms(potential, inputs.elements, raw, "atoms")
     raw.finish()
 
 
@@ -102,8 +97,7 @@ def analyse(raws: Mapping[str, RawFolder], inputs: Inputs, settings: AtomSetting
     known = references(inputs)
     found = {}
     for name, raw in raws.items():
-        content = raw.read("atoms")
-        energies = dict(zip(content["numbers"].tolist(), content["energy"].tolist(), strict=True))
+        energies = read_single_atoms(raw)
         errors = {z: e - known[z] for z, e in energies.items() if z in known}
         lost = [chemical_symbols[z] for z, e in energies.items() if not np.isfinite(e)]
         values = np.array(list(errors.values()))
@@ -133,9 +127,9 @@ def charts(measured: Measured[AtomsNumbers]) -> list[Chart]:
     if far:
         caption = (
             f"The atoms of {about.labels.get(about.baseline or '', about.baseline)} have the "
-            "energies of its own level of theory. Where one level counts all electrons and the "
-            "other those of valence they lie thousands of eV apart; that is no fault, and the "
-            "E0s of a run take it away."
+            "energies of its own level of theory. If one level counts all electrons and the other "
+            "only valence electrons, they differ by thousands of eV. This is not a fault, and the "
+            "E0s of a run correct it."
         )
     title = "Errors of single atoms"
     return [Chart(title, "element", "error (eV)", series, kind="bar", caption=caption)]

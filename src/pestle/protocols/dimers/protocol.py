@@ -8,8 +8,9 @@ be finite, increase from its minimum inwards, and have one minimum.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import combinations_with_replacement
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from ase import Atoms
@@ -17,19 +18,20 @@ from ase.data import chemical_symbols, covalent_radii
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 from scipy.signal import find_peaks
 
-from pestle.errors import PestleError
 from pestle.progress import progress
+from pestle.protocols.arrays import Arrays, Shape
 from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.dimers import DECLARATION
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Chart, Column, Series, Table
+from pestle.protocols.single_atoms import calculate_single_atoms, read_single_atoms
 from pestle.protocols.thresholds import Threshold
 from pestle.records.results import Measured, Numbers
 from pestle.records.verdict import Finding, worst
-from pestle.records.wording import counted, figure
 from pestle.settings.probe import DimerSettings
 from pestle.structures.frame import Frame
+from pestle.wording import counted, figure
 
 #: Smallest decrease inwards, or depth of a second minimum, that counts, eV. Networks have smaller
 #: variations at distances without data.
@@ -39,6 +41,21 @@ RIPPLE = 0.1
 SHORTEST_BOND = 0.7
 #: Upper limit of the energy in charts, eV.
 DRAWN = 10.0
+
+
+@dataclass(frozen=True)
+class PairEnergies(Arrays):
+    """Raw results of one pair of elements.
+
+    Attributes:
+        distance: [points] Å, ascending.
+        energy: [points] total energy of the two atoms, eV.
+        force: [points] force on the second atom, away from the first, eV/Å.
+    """
+
+    distance: Annotated[np.ndarray, Shape("points")]
+    energy: Annotated[np.ndarray, Shape("points")]
+    force: Annotated[np.ndarray, Shape("points")]
 
 
 class Curve(Numbers):
@@ -115,11 +132,7 @@ def calculate(
     Raises:
         PestleError: no element is known.
     """
-    if not inputs.elements:
-        raise PestleError("no element is known", where="dimers", fix="Give --data or --elements.")
-    atoms = [Frame(Atoms(numbers=[z]), source="single atom") for z in inputs.elements]
-    single = [p.energy for p in potential.predict(atoms)]
-    raw.write("atoms", numbers=np.array(inputs.elements), energy=np.array(single))
+    calculate_single_atoms(potential, inputs.elements, raw, "dimers")
     todo = [pair for pair in pairs(inputs) if not raw.has(_name(pair))]
     with progress(f"dimers of {potential.name}", max(1, len(todo))) as bar:
         for k, pair in enumerate(todo):
@@ -131,8 +144,9 @@ def calculate(
                 for d in distances
             ]
             said = potential.predict(frames)
-            force = [p.forces[1, 2] for p in said]
-            raw.write(_name(pair), distance=distances, energy=[p.energy for p in said], force=force)
+            energy = np.array([p.energy for p in said])
+            force = np.array([p.forces[1, 2] for p in said])
+            raw.write(_name(pair), PairEnergies(distances, energy, force))
             bar.to(k + 1)
     raw.finish()
 
@@ -149,13 +163,12 @@ def analyse(
     """
     found = {}
     for name, raw in raws.items():
-        atoms = raw.read("atoms")
-        single = dict(zip(atoms["numbers"].tolist(), atoms["energy"].tolist(), strict=True))
+        single = read_single_atoms(raw)
         curves = {}
         for pair in pairs(inputs):
-            content = raw.read(_name(pair))
-            energy = content["energy"] - single[pair[0]] - single[pair[1]]
-            curves[_name(pair)] = curve(content["distance"], energy, covalent_sum(pair))
+            said = raw.read(_name(pair), PairEnergies)
+            energy = said.energy - single[pair[0]] - single[pair[1]]
+            curves[_name(pair)] = curve(said.distance, energy, covalent_sum(pair))
         flagged = sum(bool(c.flags) for c in curves.values())
         found[name] = PotentialNumbers(pairs=curves, n_pairs=len(curves), n_flagged=flagged)
     return DimersNumbers(potentials=found)
@@ -180,7 +193,10 @@ def curve(distance: np.ndarray, energy: np.ndarray, scale: float) -> Curve:
     falls = np.maximum.accumulate(inward) - inward
     deepest = int(np.argmax(falls))
     wall = float(energy[0] - energy[start])
-    wells = _wells(energy[start:])
+    # Minima deeper than RIPPLE outside the main one. The value at infinity is high, so that a
+    # decrease towards it also counts as a minimum.
+    outside = np.append(energy[start:], np.inf)
+    wells = len(find_peaks(-outside, prominence=RIPPLE)[0])
     flags = []
     if falls[deepest] > RIPPLE:
         where = distance[start - deepest]
@@ -199,12 +215,6 @@ def curve(distance: np.ndarray, energy: np.ndarray, scale: float) -> Curve:
         wells=1 + wells,
         flags=flags,
     )
-
-
-def _wells(outside: np.ndarray) -> int:
-    """Count minima deeper than RIPPLE outside the main one, which is the first value."""
-    # The value at infinity is high, so that a decrease towards it also counts as a minimum.
-    return len(find_peaks(-np.append(outside, np.inf), prominence=RIPPLE)[0])
 
 
 def charts(measured: Measured[DimersNumbers]) -> list[Chart]:
@@ -242,9 +252,9 @@ def tables(measured: Measured[DimersNumbers]) -> list[Table]:
             flags = "; ".join(one.flags) or "none"
             rows.append([pair, name, one.r_min, one.depth, one.wall, flags])
     note = (
-        "Wall: energy at the shortest distance less that at the minimum. At distances far below "
-        "those of the training a network extrapolates: a wall of −10,000 eV says that there is "
-        "none, and the figure itself has no meaning. Atoms that come that close fall into each "
+        "Wall: energy at the shortest distance minus energy at the minimum. At distances far below "
+        "those of the training data a network extrapolates: a wall of −10,000 eV means that there "
+        "is none, and the number itself has no meaning. Atoms that come that close fall into each "
         f"other. The charts end at ±{DRAWN:g} eV."
     )
     return [Table("Curves of two atoms", columns, rows, note)]
@@ -278,7 +288,7 @@ def assess(measured: Measured[DimersNumbers], thresholds: Mapping[str, Threshold
             text += ": no worse than the foundation."
         elif base:
             text += ": not for structure search or high pressure"
-            text += "; replay would keep the wall." if new else ", nor is the foundation."
+            text += "; replay would keep the repulsion." if new else ", nor is the foundation."
         else:
             text += ": not for structure search or high pressure."
     if limit.level(share) != level:  # the total decides the level

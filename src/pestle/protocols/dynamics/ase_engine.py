@@ -15,12 +15,11 @@ from ase.calculators.calculator import Calculator, PropertyNotImplementedError, 
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from pestle.errors import PestleError
-from pestle.protocols.dynamics.body import (
+from pestle.protocols.dynamics.body import Body
+from pestle.protocols.dynamics.course import Clockwork, Leg
+from pestle.protocols.dynamics.mover import (
     NOT_FINITE,
     STRESS_NOT_FINITE,
-    Body,
-    Clockwork,
-    Leg,
     Lost,
     Mover,
     mean_stress,

@@ -26,12 +26,11 @@ from torch_sim.models.interface import ModelInterface
 
 from pestle.errors import PestleError
 from pestle.foundations.devices import is_out_of_memory
-from pestle.protocols.dynamics.body import (
+from pestle.protocols.dynamics.body import Body
+from pestle.protocols.dynamics.course import Clockwork, Leg
+from pestle.protocols.dynamics.mover import (
     NOT_FINITE,
     STRESS_NOT_FINITE,
-    Body,
-    Clockwork,
-    Leg,
     Lost,
     Mover,
     mean_stress,
@@ -99,7 +98,8 @@ class BatchMover(Mover):
             bodies: the structures that still move.
             temperature: temperature of the thermostat, K.
         """
-        before = {body.index: _kept(body) for body in bodies}
+        # None of these arrays is changed in place.
+        before = {b.index: (b.positions, b.momenta, b.cell, b.piston) for b in bodies}
         whole = []
         for body in bodies:
             self._move(body, temperature)
@@ -136,7 +136,12 @@ class BatchMover(Mover):
         body.momenta = body.momenta + 0.5 * self.clock.dt * self._forces[body.index]
 
     def _move(self, body: Body, temperature: float) -> None:
-        """B A O A."""
+        """Make the parts B A O A of one step.
+
+        Args:
+            body: the structure.
+            temperature: temperature of the thermostat, K.
+        """
         clock, half = self.clock, 0.5 * self.clock.dt
         masses, kT = body.masses[:, None], units.kB * temperature
         mass = clock.piston_mass(len(body))
@@ -221,7 +226,7 @@ class _Batch:
         return [b.index for b in bodies] == [b.index for b in self.bodies]
 
     def predict(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Energies [n], forces [n_atoms, 3], stresses [n, 3, 3]."""
+        """Return energies [n] eV, forces [n_atoms, 3] eV/Å and stresses [n, 3, 3] eV/Å³."""
         self.state.positions, self.state.cell = self._positions(), self._cells()
         said = self.model(self.state)
         values = (said[key].detach().double().cpu().numpy() for key in KEYS)
@@ -234,8 +239,3 @@ class _Batch:
     def _cells(self) -> torch.Tensor:
         # In torch-sim the lattice vectors are the columns of the cell.
         return torch.tensor(np.stack([b.cell.T for b in self.bodies]), **self._put)
-
-
-def _kept(body: Body) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """Return the state before a step; none of these arrays is changed in place."""
-    return body.positions, body.momenta, body.cell, body.piston

@@ -27,22 +27,16 @@ import numpy as np
 
 from pestle.errors import PestleError
 from pestle.progress import progress
-from pestle.protocols.dynamics.body import Body, Clockwork, Leg, Limits
+from pestle.protocols.dynamics.body import Body
+from pestle.protocols.dynamics.course import Clockwork, Leg
+from pestle.protocols.dynamics.limits import Limits
 from pestle.protocols.dynamics.segments import Group, Make, Meter, Plan
 from pestle.protocols.dynamics.starts import movable
-from pestle.protocols.dynamics.trajectory import read_trajectory, write_setup
+from pestle.protocols.dynamics.trajectory import Trajectory, write_setup
 from pestle.protocols.potential import ModelPotential, Potential
 from pestle.protocols.raw import RawFolder
 from pestle.structures.frame import Frame
 from pestle.structures.graphs import make_graph
-
-__all__ = [
-    "Clockwork",
-    "Leg",
-    "Limits",
-    "read_trajectory",
-    "run_dynamics",
-]
 
 
 def run_dynamics(
@@ -57,7 +51,7 @@ def run_dynamics(
     title: str,
     limits: Limits | None = None,
 ) -> None:
-    """Run every structure through the legs; `read_trajectory(raw, name)` reads the result.
+    """Run every structure through the legs; `Trajectory(raw, name)` reads the result.
 
     Momenta are drawn from the Maxwell–Boltzmann distribution at the first leg's temperature. The
     centre of mass is at rest, and molecules do not rotate. Constraints of the structures are
@@ -97,7 +91,7 @@ def run_dynamics(
             bodies = [Body.of(starts[k], k) for k in members]
             make = _engine(engine, potential)
             Group(f"{name}-{number}", bodies, make, plan, raw, meter).run()
-    trajectory = read_trajectory(raw, name)
+    trajectory = Trajectory(raw, name)
     for k, frame in enumerate(starts):
         trajectory.write_xyz(raw.path / f"trajectory-{name}-{k}.xyz", k, frame)
 

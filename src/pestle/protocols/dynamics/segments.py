@@ -10,12 +10,15 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from pestle.progress import Task
-from pestle.protocols.dynamics.body import Body, Clockwork, Leg, Limits, Lost, Mover, Stop
+from pestle.protocols.dynamics.body import Body
+from pestle.protocols.dynamics.course import Clockwork, Leg, Stop
+from pestle.protocols.dynamics.limits import Limits
+from pestle.protocols.dynamics.mover import Lost, Mover
+from pestle.protocols.dynamics.stored import GroupState, SegmentFrames
 from pestle.protocols.dynamics.trajectory import Recorder
 from pestle.protocols.raw import RawFolder
 
@@ -136,12 +139,10 @@ class Group:
             recorder = Recorder(alive)
             self._make(segment, alive, recorder)
             self.meter.skip(steps * (len(self.bodies) - len(alive)))
-            self.raw.write(
-                self._segment(segment.number),
-                steps=self.meter.moved - before,
-                **recorder.arrays(),
-            )
-            self.raw.write(f"{self.name}-state", **self._state(segment.number + 1))
+            frames = SegmentFrames(self.meter.moved - before, recorder.frames())
+            self.raw.write(self._segment(segment.number), frames)
+            states = {body.index: body.state() for body in self.bodies}
+            self.raw.write(f"{self.name}-state", GroupState(segment.number + 1, states))
             self.raw.spent(time.perf_counter() - started)
 
     def _segment(self, number: int) -> str:
@@ -161,7 +162,6 @@ class Group:
                 when = at * plan.clock.timestep / 1e3
                 body.stopped = Stop(at, when, leg.name, kind, reason, kelvin)
                 recorder.take(body, number, at, kelvin)
-                recorder.stop(body)
                 moving.remove(body)
 
         mover = self.make(moving, leg, plan.clock)
@@ -185,13 +185,6 @@ class Group:
                     recorder.take(body, number, segment.before + step, kelvin)
             self.meter.made(len(moving), len(bodies) - len(moving))
 
-    def _state(self, done: int) -> dict[str, Any]:
-        """Return the state that the next segment starts from."""
-        arrays: dict[str, Any] = {"done": done}
-        for body in self.bodies:
-            arrays |= {f"{key}_{body.index}": value for key, value in body.state().items()}
-        return arrays
-
     def _restore(self) -> int:
         """Restore the bodies from the last stored segment.
 
@@ -202,13 +195,12 @@ class Group:
         """
         if not self.raw.has(f"{self.name}-state"):
             return 0
-        arrays = self.raw.read(f"{self.name}-state")
-        done = int(arrays["done"])
-        if not all(self.raw.has(self._segment(number)) for number in range(done)):
+        state = self.raw.read(f"{self.name}-state", GroupState)
+        if not all(self.raw.has(self._segment(number)) for number in range(state.done)):
             return 0
         for body in self.bodies:
-            body.restore({key: arrays[f"{key}_{body.index}"] for key in body.state()})
-        return done
+            body.restore(state.bodies[body.index])
+        return state.done
 
 
 class Meter:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import ase.io
 import numpy as np
 from ase import Atoms
 
 from pestle.files import replacing
-from pestle.protocols.dynamics.body import Body, Clockwork, Leg, Stop
+from pestle.protocols.dynamics.body import Body
+from pestle.protocols.dynamics.course import Clockwork, Leg, Stop
+from pestle.protocols.dynamics.stored import BodyFrames, SegmentFrames, Setup, SetupText
 from pestle.protocols.raw import RawFolder
 from pestle.structures.frame import Frame, evenly
 
 #: Largest number of frames of a structure that are written as extended XYZ, evenly spaced.
 MAX_XYZ_FRAMES = 500
-
-_SCALARS = ("step", "leg", "thermostat", "temperature", "potential", "total", "volume", "stress")
 
 
 @dataclass(frozen=True)
@@ -83,40 +82,43 @@ class Trajectory:
 
     def __init__(self, raw: RawFolder, name: str) -> None:
         self._raw, self.name = raw, name
-        self._setup = json.loads(str(raw.read(f"{name}-setup")["json"]))
-        self.legs = tuple(leg["name"] for leg in self._setup["legs"])
-        self.timestep: float = self._setup["timestep"]
+        stored = f"{name}-setup"
+        text = raw.read(stored, SetupText).json
+        self._setup = Setup.of(json.loads(text), str(raw.path / f"{stored}.npz"))
+        self.legs = tuple(leg.name for leg in self._setup.legs)
+        self.timestep = self._setup.timestep
 
     def __len__(self) -> int:
         """Number of structures."""
-        return len(self._setup["where"])
+        return len(self._setup.where)
 
     @property
     def where(self) -> list[str]:
-        """Return file and frame that each structure came from."""
-        return list(self._setup["where"])
+        """File and frame that each structure came from."""
+        return self._setup.where
 
     def run(self, index: int) -> Run:
         """Return the trajectory of one structure."""
-        group = next(g for g, members in enumerate(self._setup["groups"]) if index in members)
-        parts: dict[str, list[np.ndarray]] = {}
-        stopped = None
-        for name in self._segments(group):
-            content = self._raw.read(name)
-            if f"step_{index}" not in content:
-                continue  # it was lost in a segment before
-            for key in (*_SCALARS, "cells", "positions"):
-                parts.setdefault(key, []).append(content[f"{key}_{index}"])
-            stop = str(content[f"stop_{index}"])
-            stopped = Stop(**json.loads(stop)) if stop else None
-        found = {key: np.concatenate(arrays) for key, arrays in parts.items()}
+        group = next(g for g, members in enumerate(self._setup.groups) if index in members)
+        segments = [self._raw.read(name, SegmentFrames) for name in self._segments(group)]
+        # A structure that was lost is missing in the segments that follow.
+        found = BodyFrames.joined([s.bodies[index] for s in segments if index in s.bodies])
         return Run(
-            np.array(self._setup["numbers"][index]),
-            np.array(self._setup["pbc"][index]),
-            self.legs,
-            time=found["step"] * self.timestep / 1e3,
-            stopped=stopped,
-            **found,
+            numbers=np.array(self._setup.numbers[index]),
+            pbc=np.array(self._setup.pbc[index]),
+            legs=self.legs,
+            step=found.step,
+            time=found.step * self.timestep / 1e3,
+            leg=found.leg,
+            thermostat=found.thermostat,
+            temperature=found.temperature,
+            potential=found.potential,
+            total=found.total,
+            volume=found.volume,
+            stress=found.stress,
+            cells=found.cells,
+            positions=found.positions,
+            stopped=Stop.of_text(found.stop),
         )
 
     def runs(self) -> list[Run]:
@@ -125,10 +127,10 @@ class Trajectory:
 
     @property
     def simulated(self) -> float:
-        """Return the simulated time, ps, summed over all structures."""
-        groups = range(len(self._setup["groups"]))
+        """Simulated time, ps, summed over all structures."""
+        groups = range(len(self._setup.groups))
         names = [name for group in groups for name in self._segments(group)]
-        steps = sum(int(self._raw.read(name)["steps"]) for name in names)
+        steps = sum(self._raw.read(name, SegmentFrames).steps for name in names)
         return steps * self.timestep / 1e3
 
     def write_xyz(self, path: Path, index: int, frame: Frame) -> None:
@@ -158,7 +160,7 @@ class Trajectory:
             ase.io.write(temporary, images, format="extxyz")
 
     def _segments(self, group: int) -> list[str]:
-        """Names of what the segments of a group left."""
+        """Return the names of the results of a group's segments, in order."""
         return sorted(p.stem for p in self._raw.path.glob(f"{self.name}-{group}-[0-9]*.npz"))
 
 
@@ -174,11 +176,6 @@ def some_frames(total: int, most: int) -> list[int]:
     return [*evenly(range(total - 1), most - 1), total - 1]
 
 
-def read_trajectory(raw: RawFolder, name: str) -> Trajectory:
-    """Return the trajectory of the run with this name."""
-    return Trajectory(raw, name)
-
-
 def write_setup(
     raw: RawFolder,
     name: str,
@@ -187,17 +184,26 @@ def write_setup(
     clock: Clockwork,
     groups: Sequence[tuple[str, list[int]]],
 ) -> None:
-    """Write the information that the segments do not contain."""
-    setup = {
-        "legs": [asdict(leg) for leg in legs],
-        "timestep": clock.timestep,
-        "engines": [engine for engine, _ in groups],
-        "groups": [members for _, members in groups],
-        "where": [frame.where for frame in starts],
-        "numbers": [frame.numbers.tolist() for frame in starts],
-        "pbc": [frame.atoms.pbc.tolist() for frame in starts],
-    }
-    raw.write(f"{name}-setup", json=np.array(json.dumps(setup)))
+    """Write what the segments do not contain.
+
+    Args:
+        raw: folder for the results.
+        name: name of the run.
+        starts: the starting structures.
+        legs: the legs of the run.
+        clock: gives the time step.
+        groups: engine and numbers of the structures that it moves together.
+    """
+    setup = Setup(
+        legs=list(legs),
+        timestep=clock.timestep,
+        engines=[engine for engine, _ in groups],
+        groups=[members for _, members in groups],
+        where=[frame.where for frame in starts],
+        numbers=[frame.numbers.tolist() for frame in starts],
+        pbc=[frame.atoms.pbc.tolist() for frame in starts],
+    )
+    raw.write(f"{name}-setup", SetupText(json.dumps(setup.to_json())))
 
 
 class Recorder:
@@ -208,12 +214,10 @@ class Recorder:
     """
 
     def __init__(self, bodies: Sequence[Body]) -> None:
-        self._shapes = {body.index: len(body) for body in bodies}
-        self._frames: dict[int, list[dict[str, Any]]] = {k: [] for k in self._shapes}
-        self._stops = dict.fromkeys(self._shapes, "")
+        self._frames = {body.index: [BodyFrames.none(len(body))] for body in bodies}
 
     def take(self, body: Body, leg: int, step: int, thermostat: float) -> None:
-        """Store the current state of a body.
+        """Store the current state of a body; of a stopped one also where and why it was stopped.
 
         Args:
             body: the body.
@@ -221,37 +225,21 @@ class Recorder:
             step: number of the step, from 0.
             thermostat: temperature of the thermostat, K.
         """
-        self._frames[body.index].append(
-            {
-                "step": step,
-                "leg": leg,
-                "thermostat": thermostat,
-                "temperature": body.temperature,
-                "potential": body.energy,
-                "total": body.energy + body.kinetic_energy,
-                "volume": body.volume,
-                "stress": body.stress,
-                "cells": body.cell.copy(),
-                "positions": body.positions.astype(np.float32),
-            }
+        frame = BodyFrames(
+            step=np.array([step]),
+            leg=np.array([leg]),
+            thermostat=np.array([thermostat]),
+            temperature=np.array([body.temperature]),
+            potential=np.array([body.energy]),
+            total=np.array([body.energy + body.kinetic_energy]),
+            volume=np.array([body.volume]),
+            stress=np.array([body.stress]),
+            cells=body.cell[None],
+            positions=body.positions[None].astype(np.float32),
+            stop="" if body.stopped is None else body.stopped.to_text(),
         )
+        self._frames[body.index].append(frame)
 
-    def stop(self, body: Body) -> None:
-        """Store where and why a body stopped."""
-        assert body.stopped is not None
-        self._stops[body.index] = json.dumps(asdict(body.stopped))
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Return the arrays that are written to the file."""
-        found: dict[str, np.ndarray] = {}
-        for k, n_atoms in self._shapes.items():
-            frames = self._frames[k]
-            for key in _SCALARS:
-                kind = int if key in ("step", "leg") else float
-                found[f"{key}_{k}"] = np.array([f[key] for f in frames], dtype=kind)
-            cells = [f["cells"] for f in frames]
-            found[f"cells_{k}"] = np.array(cells, dtype=float).reshape(-1, 3, 3)
-            where = [f["positions"] for f in frames]
-            found[f"positions_{k}"] = np.array(where, dtype=np.float32).reshape(-1, n_atoms, 3)
-            found[f"stop_{k}"] = np.array(self._stops[k])
-        return found
+    def frames(self) -> dict[int, BodyFrames]:
+        """Return number of the structure → its frames."""
+        return {index: BodyFrames.joined(frames) for index, frames in self._frames.items()}

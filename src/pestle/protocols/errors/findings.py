@@ -13,8 +13,8 @@ from pestle.protocols.predictions import NotFinite
 from pestle.protocols.thresholds import Threshold
 from pestle.records.results import Measured
 from pestle.records.verdict import LEVELS, Finding
-from pestle.records.wording import counted, figure, percent
 from pestle.structures.frame import ISOLATED_ATOM
+from pestle.wording import counted, figure, percent
 
 #: An energy error above this (meV/atom) means that the E0s come from another level of theory.
 OTHER_LEVEL = 5e3
@@ -22,7 +22,7 @@ OTHER_LEVEL = 5e3
 
 @dataclass(frozen=True)
 class _Quantity:
-    """What is compared with the foundation."""
+    """A quantity that is compared with the foundation: its error, names, threshold and advice."""
 
     error: Callable[[FrameErrors], float | None]
     word: str
@@ -50,9 +50,10 @@ _ENERGY = _Quantity(
 
 @dataclass(frozen=True)
 class _OnSet:
-    """What is known of one set: group → errors, of the candidate and of the foundation (empty
-    without one). Groups are `all` and every config_type; of energies `all` is without isolated
-    atoms."""
+    """Errors on one set by group, of the candidate and of the foundation (empty without one).
+
+    Groups are `all` and every config_type. Energies of `all` are without isolated atoms.
+    """
 
     name: str
     own: Mapping[str, FrameErrors]

@@ -1,4 +1,4 @@
-"""The errors on held-out sets, as metrics.json holds them."""
+"""Errors on held-out sets, as stored in metrics.json."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pestle.records.results import Numbers
 
 
 class ParityPoints(Numbers):
-    """Labels and predictions, aligned; energies without the prediction's E0s.
+    """Labels and predictions in the same order; energies without the prediction's E0s.
 
     Attributes:
         energy_ref, energy_pred: interaction energies, eV/atom.
-        energy_group: config_type of each.
-        energy_offset: what a constant for each element, fitted to the errors of these frames, takes
-            off each error, eV/atom; empty where there are too few frames to fit it.
-        forces_ref, forces_pred: components, eV/Å.
+        energy_group: config_type of each energy.
+        energy_offset: part of each error that a constant for each element explains, eV/atom; the
+            constants are fitted to the errors of these frames. Empty if there are too few frames.
+        forces_ref, forces_pred: force components, eV/Å.
     """
 
     energy_ref: list[float]
@@ -33,7 +33,7 @@ class ParityPoints(Numbers):
 
     @model_serializer(mode="wrap")
     def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without offsets where none was taken off, as earlier versions wrote it."""
+        """Leave out empty offsets, as earlier versions did."""
         content: dict[str, Any] = handler(self)
         return content if self.energy_offset else _without(content, "energy_offset")
 
@@ -41,20 +41,21 @@ class ParityPoints(Numbers):
 class ErrorsNumbers(Numbers):
     """Errors of every potential on every set.
 
-    Potentials come in the order from the baseline to the candidate. Groups are `all` and every
+    Potentials are in order from the baseline to the candidate. Groups are `all` and every
     config_type.
 
     Attributes:
         sets: set → potential → group → errors.
-        energy_rmse: set → potential → that of all frames but isolated atoms, meV/atom.
+        energy_rmse: set → potential → energy RMSE without isolated atoms, meV/atom.
         forces_rms: set → group → RMS of the labelled force components, meV/Å.
-        not_finite: set → potential → where it is not finite; only those that are not.
+        not_finite: set → potential → frames on which a prediction is not finite; potentials without
+            such frames are left out.
         distribution: set → potential → errors of single frames.
         parity: set → potential → points of parity plots.
         held_out: names of the sets that the candidate is judged on.
-        notes: what a reader of the numbers must know.
-        frames: set → hash of its frames and labels, by which errors of several models are known to
-            be on the same frames; earlier versions left it out.
+        notes: sentences that readers of the numbers must know.
+        frames: set → hash of its frames and labels, which shows whether errors of several models
+            are on the same frames; earlier versions left it out.
     """
 
     sets: dict[str, dict[str, dict[str, FrameErrors]]]
@@ -69,7 +70,7 @@ class ErrorsNumbers(Numbers):
 
     @model_serializer(mode="wrap")
     def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Results of earlier versions are written as they were read."""
+        """Write results of earlier versions as they were read, without `frames`."""
         content: dict[str, Any] = handler(self)
         return content if self.frames else _without(content, "frames")
 

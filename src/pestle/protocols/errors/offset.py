@@ -52,6 +52,9 @@ def energy_rmse_without(
 ) -> float | None:
     """Return the RMSE of the energies after the offset is added; isolated atoms are left out.
 
+    Errors of isolated atoms come from the E0s. The energies of whole structures do not depend on
+    single E0s if the sums of E0s are right.
+
     Args:
         offset: atomic number → eV; elements that are missing have no offset.
         frames: frames with labels.

@@ -12,8 +12,8 @@ from pestle.metrics import ALL, FrameErrors
 from pestle.protocols.errors.numbers import ParityPoints
 from pestle.protocols.errors.offset import offset_by_element
 from pestle.protocols.results import Chart, Series
-from pestle.records.wording import figure
 from pestle.structures.frame import Frame, evenly
+from pestle.wording import figure
 
 #: Points that a plot keeps for a potential; more points could not be distinguished.
 MAX_PARITY_POINTS = 1500
@@ -23,7 +23,7 @@ WORST_SHARE = 0.1
 
 @dataclass(frozen=True)
 class _Plot:
-    """What a parity plot shows: labels, predictions, and their RMSE with its unit."""
+    """The content of a parity plot: labels, predictions, and their RMSE with its unit."""
 
     title: str
     axis: str
@@ -127,8 +127,9 @@ def parity_charts(
 ) -> list[Chart]:
     """Draw energies and force components of a set, each only if there are any.
 
-    A foundation of another level of theory is off by a constant for each element. Where that is
-    most of its error it is taken off, since it would press all other points together, and said.
+    The energies of a foundation of another level of theory differ by a constant for each element.
+    If these constants are most of its error, they are subtracted, because all other points would
+    lie close together. The caption says so.
 
     Args:
         title: title of the set.
@@ -147,7 +148,7 @@ def parity_charts(
         taken_off = (
             f" Not drawn: the constant for each element by which {labels.get(baseline, baseline)} "
             f"is off, up to {figure(most)} meV/atom. It is a difference of the levels of theory or "
-            "of the E0s; the RMSE holds it."
+            "of the E0s; the RMSE contains it."
         )
     for plot in _PLOTS:
         series = [
@@ -176,7 +177,7 @@ def parity_charts(
 
 
 def _mostly_offset(points: ParityPoints) -> bool:
-    """Whether the offset, once it is taken off, leaves less than half of the energy error."""
+    """Whether less than half of the energy RMSE remains after the offset is subtracted."""
     if not points.energy_offset:
         return False
     error = np.subtract(points.energy_pred, points.energy_ref)

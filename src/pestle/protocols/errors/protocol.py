@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pestle.errors import PestleError
-from pestle.foundations.prediction import FramePrediction
-from pestle.metrics import errors_by_group, frame_errors
+from pestle.metrics import errors_by_group
 from pestle.protocols.against_labels import error_table, forces_rms
 from pestle.protocols.base import Inputs, Protocol, all_structures
 from pestle.protocols.distributions import distribution, violins
 from pestle.protocols.errors import DECLARATION
 from pestle.protocols.errors.findings import assess
 from pestle.protocols.errors.numbers import ErrorsNumbers
+from pestle.protocols.errors.offset import energy_rmse_without
 from pestle.protocols.errors.parity import parity_charts, parity_points
 from pestle.protocols.potential import Potential
 from pestle.protocols.predictions import (
@@ -30,7 +30,7 @@ from pestle.protocols.raw import RawFolder, set_digest
 from pestle.protocols.results import Chart, Table
 from pestle.records.results import Measured
 from pestle.settings.probe import ErrorSettings
-from pestle.structures.frame import Frame, is_labelled
+from pestle.structures.frame import is_labelled
 
 
 def check(inputs: Inputs, settings: ErrorSettings, potentials: Sequence[Potential]) -> None:
@@ -80,7 +80,9 @@ def analyse(
     frames, said = inputs.frames, {}
     notes = []
     e0s = reference_energies(raws[inputs.candidate])
-    for name in _in_order(raws, inputs):
+    first = [inputs.baseline] if inputs.baseline is not None else []
+    others = [name for name in raws if name not in (inputs.candidate, inputs.baseline)]
+    for name in [*first, *others, inputs.candidate]:
         said[name] = read_predictions(raws[name], frames)
         own = reference_energies(raws[name])
         if name == inputs.baseline and e0s is not None and own is not None:
@@ -99,7 +101,9 @@ def analyse(
             for title, (members, compared) in parts.items()
         },
         energy_rmse={
-            title: {name: _energy_rmse(members, of_set) for name, of_set in compared.items()}
+            title: {
+                name: energy_rmse_without({}, members, of_set) for name, of_set in compared.items()
+            }
             for title, (members, compared) in parts.items()
         },
         forces_rms={title: forces_rms(members) for title, (members, _) in parts.items()},
@@ -123,23 +127,6 @@ def analyse(
         notes=notes,
         frames={title: set_digest(members) for title, members in inputs.sets.items()},
     )
-
-
-def _in_order(raws: Mapping[str, RawFolder], inputs: Inputs) -> list[str]:
-    """Return the potentials in order, from the baseline to the candidate."""
-    others = [name for name in raws if name not in (inputs.candidate, inputs.baseline)]
-    first = [inputs.baseline] if inputs.baseline is not None else []
-    return [*first, *others, inputs.candidate]
-
-
-def _energy_rmse(frames: Sequence[Frame], predictions: Sequence[FramePrediction]) -> float | None:
-    """Return the RMSE of the energies in meV/atom without isolated atoms.
-
-    Errors of isolated atoms come from the E0s. The energies of whole structures do not depend on
-    single E0s if the sums of E0s are right.
-    """
-    pairs = [(f, p) for f, p in zip(frames, predictions, strict=True) if not f.is_isolated_atom]
-    return frame_errors([f for f, _ in pairs], [p for _, p in pairs]).energy_rmse
 
 
 def charts(measured: Measured[ErrorsNumbers]) -> list[Chart]:

@@ -19,10 +19,10 @@ from pestle.errors import PestleError
 from pestle.foundations.prediction import FramePrediction
 from pestle.progress import progress
 from pestle.protocols.base import Inputs
-from pestle.records.wording import counted
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.generation import generate
 from pestle.structures.generation.spacing import HEAVIEST
+from pestle.wording import counted
 
 #: Makes these structures different from those of replay and drift, which are made from the seed of
 #: the run and from the next seed. A run may have been trained or chosen on those.

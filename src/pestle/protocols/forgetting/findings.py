@@ -16,7 +16,7 @@ from pestle.protocols.predictions import NotFinite
 from pestle.protocols.thresholds import Threshold
 from pestle.records.results import Measured
 from pestle.records.verdict import Finding
-from pestle.records.wording import counted, figure, percent
+from pestle.wording import counted, figure, percent
 
 
 def assess(
@@ -27,6 +27,10 @@ def assess(
     With labels, the figure is the candidate's error divided by the foundation's error. Without
     labels, it is the deviation from the foundation. With labels but without a foundation, there is
     no finding.
+
+    Args:
+        measured: the results.
+        thresholds: thresholds of this protocol.
     """
     numbers, about = measured.numbers, measured.about
     own = numbers.potentials[about.candidate]

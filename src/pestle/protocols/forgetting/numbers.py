@@ -1,4 +1,4 @@
-"""What was forgotten, as metrics.json holds it."""
+"""Results of forgetting, as stored in metrics.json."""
 
 from __future__ import annotations
 
@@ -14,22 +14,25 @@ class GroupErrors(FrameErrors):
     """Errors over the structures of a group.
 
     Attributes:
-        forces_share: force RMSE over the RMS of the reference's forces.
+        forces_share: force RMSE divided by the RMS of the reference's forces; `None` without
+            forces.
     """
 
     forces_share: float | None
 
 
 class Moved(Numbers):
-    """How much of the foundation's forces is lost, so that neither one hole nor a few strained
-    structures outweigh all the rest.
+    """How much of the foundation's forces is lost.
+
+    Every structure has the same weight, so that a few structures with large forces or with very
+    wrong predictions do not dominate.
 
     Attributes:
-        share: RMS over the structures of the deviation over the structure's own RMS force, which is
-            `AT_REST` at least, the deviation no larger than that (0: nothing moved, 1: nothing
-            left).
-        beyond: how many structures moved by more than that.
-        worst: which structure moved most in meV/Å.
+        share: RMS over the structures of the relative deviation: the deviation of the forces
+            divided by the structure's RMS force (at least `AT_REST`), and at most 1. 0 means that
+            nothing has changed, 1 that nothing is left.
+        beyond: number of structures whose relative deviation is above 1.
+        worst: structure with the largest deviation in meV/Å.
         worst_forces: its RMS deviation, meV/Å.
     """
 
@@ -40,15 +43,16 @@ class Moved(Numbers):
 
 
 class PotentialNumbers(Numbers):
-    """What one potential says on these structures.
+    """Results of one potential on these structures.
 
     Attributes:
         against_labels: group → errors; `None` without labels.
         against_foundation: group → deviations from the foundation; `None` for the foundation, and
             without one.
-        median: force RMSE of the median structure against the reference, meV/Å.
-        moved: what of the foundation's forces is lost; `None` for the foundation, and without one.
-        not_finite: where a prediction is not finite; `None` where all are.
+        median: median over the structures of the force RMSE against the reference, meV/Å.
+        moved: how much of the foundation's forces is lost; `None` for the foundation, and without
+            one.
+        not_finite: structures on which a prediction is not finite; `None` if there are none.
         distribution: errors of single structures against the reference.
         replay_head: whether it is the replay head of a model.
     """
@@ -65,14 +69,14 @@ class PotentialNumbers(Numbers):
 class ForgettingNumbers(Numbers):
     """Errors against labels, and deviations from the foundation.
 
-    Groups are `all`, every config_type, and of generated structures the two halves.
+    Groups are `all`, every config_type, and the two halves of generated structures.
 
     Attributes:
-        reference: what charts and the verdict rest on.
-        n_frames: structures that are compared.
+        reference: the reference of charts and verdict.
+        n_frames: number of compared structures.
         forces_rms: group → RMS of the reference's force components, meV/Å.
         potentials: name → its numbers.
-        notes: what a reader of the numbers must know.
+        notes: sentences that readers of the numbers must know.
     """
 
     reference: Literal["labels", "foundation"]

@@ -50,9 +50,9 @@ from pestle.protocols.predictions import (
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.records.results import Measured
-from pestle.records.wording import counted
 from pestle.settings.probe import ForgettingSettings
 from pestle.structures.frame import Frame
+from pestle.wording import counted
 
 #: Groups of generated structures besides their kinds.
 OF_DATA, OF_ALL = "elements of the data", "all elements"

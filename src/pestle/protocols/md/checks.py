@@ -19,11 +19,11 @@ from scipy.stats import t as student
 
 from pestle.protocols.dynamics.trajectory import Run
 
-#: Sums of the covalent radii within which two atoms are bonded.
+#: Two atoms are bonded up to this multiple of the sum of their covalent radii.
 BONDED = 1.2
-#: Blocks of a tail: of `BLOCK` frames, but so many.
+#: Number of frames in a block of the tail; smallest and largest number of blocks.
 BLOCK, FEWEST, MOST = 10, 5, 10
-#: Elements whose bonds are covalent among themselves.
+#: Atomic numbers of elements that form covalent bonds with each other.
 NON_METALS = frozenset(
     [1, 2, 5, 6, 7, 8, 9, 10, 14, 15, 16, 17, 18, 32, 33, 34, 35, 36, 52, 53, 54]
 )
@@ -35,7 +35,7 @@ class Bonds:
 
     Attributes:
         first, second: [n_bonds] the two atoms.
-        shift: [n_bonds, 3] lattice translations of the second.
+        shift: [n_bonds, 3] lattice translation of the second atom, in cell vectors.
         length: [n_bonds] Å.
     """
 
@@ -62,7 +62,7 @@ def bonds_of(atoms: Atoms) -> Bonds:
 
 
 def _endless(n_atoms: int, i: np.ndarray, j: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """[n_atoms] whether an atom's group of bonded atoms reaches its own image."""
+    """Return [n_atoms] whether the group of bonded atoms around an atom reaches its own image."""
     neighbours: list[list[tuple[int, tuple[int, ...]]]] = [[] for _ in range(n_atoms)]
     for a, b, s in zip(i.tolist(), j.tolist(), shift.tolist(), strict=True):
         neighbours[a].append((b, tuple(s)))

@@ -9,19 +9,24 @@ from pestle.protocols.md.numbers import MdNumbers, PotentialNumbers, RunNumbers
 from pestle.protocols.thresholds import Threshold
 from pestle.records.results import Measured
 from pestle.records.verdict import LEVELS, Finding
-from pestle.records.wording import counted, listed
 from pestle.settings.probe import MdSettings
+from pestle.wording import counted, listed
 
-#: Runs that a sentence describes.
+#: Largest number of runs that a sentence describes.
 NAMED = 2
 #: Length of the steady part in Table 1 of the paper, ps.
 PAPER = 250.0
-#: A shorter steady part, ps, is no more than a first look.
+#: A steady part shorter than this, ps, is only a first look.
 FIRST_LOOK = 10.0
 
 
 def assess(measured: Measured[MdNumbers], thresholds: Mapping[str, Threshold]) -> list[Finding]:
-    """The share of unstable runs, and the drift of the energy in stable ones."""
+    """Judge the share of unstable runs, and the drift of the energy in stable runs.
+
+    Args:
+        measured: the results.
+        thresholds: thresholds of this protocol.
+    """
     potentials = measured.numbers.potentials
     found = potentials[measured.about.candidate]
     base = potentials.get(measured.about.baseline or "")
@@ -45,7 +50,7 @@ def _stability(
         beside = ""
         if base:
             lost = base.n_unstable or "none"
-            beside = f" (of {base.n_runs} with the foundation {lost} did not)"
+            beside = f" (with the foundation {lost} of {base.n_runs} became unstable)"
         runs = f"All {found.n_runs} runs" if found.n_runs > 1 else "The one run"
         text = f"{runs} stayed stable{beside}: {_simulated(found, settings)}"
     share = found.unstable_share
@@ -69,10 +74,10 @@ def _simulated(found: PotentialNumbers, settings: MdSettings) -> str:
     if time < PAPER:
         look = "a first look; " if time < FIRST_LOOK else ""
         return text + (
-            f"{time:g} ps: {look}the paper ran {PAPER:g} ps, and what takes longer to break is not "
-            "excluded."
+            f"{time:g} ps: {look}the paper ran {PAPER:g} ps, and faults that need longer to appear "
+            "are not excluded."
         )
-    return text + "What takes longer to break is not excluded."
+    return text + "Faults that need longer to appear are not excluded."
 
 
 def _lost(
@@ -81,10 +86,10 @@ def _lost(
     runs: int,
     base: PotentialNumbers | None,
 ) -> str:
-    """What became of unstable runs, and what to do.
+    """Describe unstable runs, and what to do.
 
-    A bond that broke is not called an instability: a start near a transition state may react, and
-    no limit on bond lengths tells that from a fault of the model.
+    A broken bond is not called an instability: a structure near a transition state may react, and
+    no limit of bond lengths can distinguish a reaction from a fault of the model.
     """
     broken = [run for run in bad if run.kind == "bond"]
     worse = [run for run in bad if run.kind != "bond"]
@@ -111,12 +116,12 @@ def _lost(
 
 
 def _beside(base: PotentialNumbers | None, worse: bool) -> str:
-    """How many runs of the foundation were unstable.
+    """State how many runs of the foundation were unstable.
 
     Args:
-        base: its numbers; `None` without one.
-        worse: whether the candidate lost more than bonds; if not, the foundation's broken bonds
-            are counted apart.
+        base: numbers of the foundation; `None` if there is none.
+        worse: whether the candidate had other faults than broken bonds. If it had none, the
+            foundation's broken bonds are counted separately.
     """
     if base is None:
         return ""
@@ -149,11 +154,11 @@ class _Tail(NamedTuple):
 
 
 def _drift(found: PotentialNumbers, settings: MdSettings, limit: Threshold) -> list[Finding]:
-    """The worst drift that is certain; nothing where no run came through its tail.
+    """Judge the worst drift that is certain; no finding if no run reached the end of its tail.
 
-    The energy of a short tail scatters, which may look like a drift. Judged is therefore the slope
-    less half the width of its interval. A tail whose interval is wider than the limit is not
-    judged.
+    The energy of a short tail fluctuates, which may look like a drift. The judged value is
+    therefore the slope minus half the width of its interval. A tail is not judged if the half-width
+    of its interval is larger than the limit.
     """
     runs = [run for run in found.runs if run.stable and run.part == "steady"]
     if not runs or not settings.nve_time:

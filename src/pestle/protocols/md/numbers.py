@@ -1,4 +1,4 @@
-"""The numbers of molecular dynamics, as metrics.json holds them."""
+"""Results of molecular dynamics, as stored in metrics.json."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal
 
 from pestle.records.results import Numbers
 
-#: What is drawn against the time.
+#: Quantities that are drawn against time.
 CurveKind = Literal["temperature", "volume", "energy", "ramp"]
 
 
@@ -14,7 +14,7 @@ class Curve(Numbers):
     """One line of a chart.
 
     Attributes:
-        structure: its number; `None` where the line is the mean over several structures.
+        structure: number of the structure; `None` if the line is the mean over several structures.
         time: [n_points] ps.
         value: [n_points] K, Å³/atom or meV/atom, depending on the kind of curve.
         error: [n_points] standard deviation over the structures; `None` for a single structure.
@@ -31,31 +31,32 @@ class RunNumbers(Numbers):
 
     Attributes:
         part: `steady` or `ramp`.
-        structure: its number, from 0.
-        where: file and frame that it came from.
-        formula: of the structure.
-        atoms: their number.
-        simulated: ps until the end of the run, or until it was stopped.
-        stable: whether the run came to its end without a fault.
-        kind: what went wrong: `bond`, `overlap`, `temperature`, `volume`, `runaway` or
-            `not finite`; `None` for a stable run, as the next five.
-        reason: what went wrong, in words.
-        leg: stretch of the run in which it went wrong: `steady`, `nve` or `ramp`.
-        time: of that, ps.
-        step: of that, from 0.
-        frame: number of the frame in the trajectory that shows it.
-        thermostat: temperature that was set, K; of a stable run at the end of its steady leg.
-        temperature: mean over the second half of the steady leg, K; as the next three, `None`
-            for an unstable run and for the ramp.
-        temperature_spread: standard deviation there, K.
-        volume: mean there, Å³/atom; `None` also where the structure has no volume.
-        density: mean there, g/cm³.
-        stress: at the start, GPa, a third of the trace (negative: the cell wants to swell);
-            `None` at constant volume.
-        drift: slope of the total energy without thermostat, meV/atom/ps; as the next two, `None`
-            for an unstable run and where the tail has fewer than 5 frames.
+        structure: number of the structure, from 0.
+        where: file and frame of the structure.
+        formula: chemical formula.
+        atoms: number of atoms.
+        simulated: simulated time, ps.
+        stable: whether the run reached its end without a fault.
+        kind: kind of the fault: `bond`, `overlap`, `temperature`, `volume`, `runaway` or
+            `not finite`. This and the next five are `None` for a stable run.
+        reason: the fault in words.
+        leg: leg of the run in which the fault occurred: `steady`, `nve` or `ramp`.
+        time: time of the fault, ps.
+        step: step of the fault, from 0.
+        frame: number of the frame in the trajectory that shows the fault.
+        thermostat: temperature of the thermostat at the fault, K; for a stable run at the end of
+            the steady leg.
+        temperature: mean over the second half of the steady leg, K. This and the next three are
+            `None` for an unstable run and for the ramp.
+        temperature_spread: standard deviation of the temperature there, K.
+        volume: mean volume there, Å³/atom; `None` also if the structure has no volume.
+        density: mean density there, g/cm³.
+        stress: a third of the trace of the stress at the start, GPa (negative: the cell tends to
+            expand); `None` at constant volume.
+        drift: slope of the total energy without thermostat, meV/atom/ps. This and the next two are
+            `None` for an unstable run, and if the tail has fewer than 5 frames.
         drift_error: half the width of its 95 % interval, meV/atom/ps.
-        drift_judged: size of the drift less `drift_error`, at least 0, meV/atom/ps.
+        drift_judged: absolute value of the drift minus `drift_error`, at least 0, meV/atom/ps.
     """
 
     part: str
@@ -86,11 +87,11 @@ class PotentialNumbers(Numbers):
     """All runs with one potential.
 
     Attributes:
-        runs: those at a steady temperature first, then the ramps.
-        n_runs, n_unstable: their numbers.
-        unstable_share: unstable runs over all runs.
-        simulated: of all runs together, ps.
-        curves: of the charts; a kind of which there is nothing to draw is left out.
+        runs: the runs at constant temperature, then the ramps.
+        n_runs, n_unstable: number of all runs and of unstable runs.
+        unstable_share: fraction of unstable runs.
+        simulated: simulated time of all runs together, ps.
+        curves: curves of the charts; kinds without data are left out.
     """
 
     runs: list[RunNumbers]
@@ -102,7 +103,7 @@ class PotentialNumbers(Numbers):
 
 
 class MdNumbers(Numbers):
-    """What became of every run of every potential.
+    """Results of all runs of all potentials.
 
     Attributes:
         potentials: name → its runs.

@@ -16,16 +16,11 @@ from ase import units
 
 from pestle.errors import PestleError
 from pestle.protocols.base import Inputs, Protocol
-from pestle.protocols.dynamics.body import closest_overlap
-from pestle.protocols.dynamics.runs import (
-    Clockwork,
-    Leg,
-    Limits,
-    read_trajectory,
-    run_dynamics,
-)
+from pestle.protocols.dynamics.course import Clockwork, Leg
+from pestle.protocols.dynamics.limits import Limits, closest_overlap
+from pestle.protocols.dynamics.runs import run_dynamics
 from pestle.protocols.dynamics.starts import default_timestep, starting_structures
-from pestle.protocols.dynamics.trajectory import Run
+from pestle.protocols.dynamics.trajectory import Run, Trajectory
 from pestle.protocols.md import DECLARATION
 from pestle.protocols.md.checks import drift, first_broken
 from pestle.protocols.md.findings import assess, story
@@ -35,11 +30,11 @@ from pestle.protocols.potential import ModelPotential, Potential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.results import Flagged
 from pestle.records.results import Measured
-from pestle.records.wording import counted
 from pestle.settings.probe import MdSettings
 from pestle.structures.frame import Frame
+from pestle.wording import counted
 
-#: Share of the steady leg, at its end, whose mean temperature and volume are given.
+#: Fraction of the steady leg, at its end, over which temperature and volume are averaged.
 SETTLED = 0.5
 
 
@@ -145,14 +140,19 @@ def calculate(potential: Potential, inputs: Inputs, settings: MdSettings, raw: R
 
 
 def analyse(raws: Mapping[str, RawFolder], _inputs: Inputs, settings: MdSettings) -> MdNumbers:
-    """Return the result of every run."""
+    """Return the result of every run.
+
+    Args:
+        raws: name of the potential → its trajectories.
+        settings: settings of the protocol.
+    """
     return MdNumbers(potentials={name: _of_potential(raw, settings) for name, raw in raws.items()})
 
 
 def _of_potential(raw: RawFolder, settings: MdSettings) -> PotentialNumbers:
     runs, shown, simulated = [], [], 0.0
     for part in parts(settings):
-        trajectory = read_trajectory(raw, part)
+        trajectory = Trajectory(raw, part)
         for k, where in enumerate(trajectory.where):
             run = trajectory.run(k)
             runs.append(run_numbers(run, settings, part, k, where.rpartition("/")[2]))
@@ -172,14 +172,14 @@ def _of_potential(raw: RawFolder, settings: MdSettings) -> PotentialNumbers:
 def run_numbers(
     run: Run, settings: MdSettings, part: str = "steady", structure: int = 0, where: str = ""
 ) -> RunNumbers:
-    """What became of one run.
+    """Describe the result of one run.
 
     Args:
-        run: what the structure did.
-        settings: of the protocol; only `bond_stretch` is read.
+        run: the trajectory.
+        settings: settings of the protocol; only `bond_stretch` is used.
         part: `steady` or `ramp`.
-        structure: its number.
-        where: file and frame that it came from.
+        structure: number of the structure.
+        where: file and frame of the structure.
     """
     n_atoms = len(run.numbers)
     known = partial(
@@ -227,7 +227,10 @@ def run_numbers(
 
 
 def _failure(run: Run, bond_stretch: float) -> tuple[int, str, str] | None:
-    """Frame, kind and reason of what made a run unstable; a bond may break before it is stopped."""
+    """Return frame, kind and reason of the first fault of a run; `None` if it is stable.
+
+    A bond may break before the run is stopped.
+    """
     end = len(run) if run.stopped is None else len(run) - 1
     broken = first_broken(run, bond_stretch)
     if broken is not None and broken.frame < end:
@@ -245,7 +248,7 @@ def flagged(raws: Mapping[str, RawFolder], measured: Measured[MdNumbers]) -> lis
         for run in potential.runs:
             if run.frame is None:  # stable
                 continue
-            trajectory = read_trajectory(raws[name], run.part)
+            trajectory = Trajectory(raws[name], run.part)
             atoms = trajectory.run(run.structure).atoms(run.frame)
             title = f"{run.part}, structure {run.structure} ({run.where})"
             found.append(Flagged(name, title, story(run), atoms))
@@ -253,8 +256,10 @@ def flagged(raws: Mapping[str, RawFolder], measured: Measured[MdNumbers]) -> lis
 
 
 def extent(inputs: Inputs, settings: MdSettings) -> str:
-    """How much is calculated, in a few words, with the ensembles that are run: what is not periodic
-    has no pressure."""
+    """Describe how much is calculated, in a few words.
+
+    The ensembles are those that are really used: a structure that is not periodic has no pressure.
+    """
     frames = starts(inputs, settings)
     periodic = {frame.is_periodic for frame in frames}
     ensemble: str = settings.ensemble if True in periodic else "nvt"

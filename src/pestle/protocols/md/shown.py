@@ -12,21 +12,22 @@ from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.records.results import Measured
 from pestle.settings.probe import MdSettings
 
-#: Points of a curve at most.
+#: Largest number of points of a curve.
 POINTS = 300
-#: Structures whose curves are drawn one by one; of more only mean and spread.
+#: Up to this number of structures, each has its own curve. Otherwise only mean and standard
+#: deviation are drawn.
 SINGLE = 3
 
 
 def curves(runs: Sequence[tuple[str, int, Run]]) -> dict[CurveKind, list[Curve]]:
-    """Curves of one potential against the time, for the charts.
+    """Return the curves of one potential against time, for the charts.
 
     Args:
-        runs: (part, number of the structure, what it did).
+        runs: part, number of the structure, and trajectory of each run.
 
     Returns:
-        `temperature` (K) and `volume` (Å³/atom) of the steady part, `ramp` (temperature, K),
-        `energy` (total energy in the tail less its first value, meV/atom) → lines.
+        Kind → lines: `temperature` (K) and `volume` (Å³/atom) of the steady part, `ramp`
+        (temperature, K), `energy` (total energy in the tail minus its first value, meV/atom).
     """
     found: dict[CurveKind, list[tuple[int, np.ndarray, np.ndarray]]] = {}
     for part, k, run in runs:
@@ -44,7 +45,7 @@ def curves(runs: Sequence[tuple[str, int, Run]]) -> dict[CurveKind, list[Curve]]
 
 
 def _lines(lines: Sequence[tuple[int, np.ndarray, np.ndarray]]) -> list[Curve]:
-    """A line for each of few structures, else one line with their mean and spread."""
+    """Return a line for each structure or, for many structures, one line with mean and spread."""
     if len(lines) <= SINGLE:
         found = []
         for k, time, value in lines:
@@ -58,7 +59,7 @@ def _lines(lines: Sequence[tuple[int, np.ndarray, np.ndarray]]) -> list[Curve]:
                 )
             )
         return found
-    # The frames of all structures lie at the same times, up to where each stopped.
+    # The frames of all structures have the same times, until a structure is stopped.
     times = np.unique(np.concatenate([time for _, time, _ in lines]))
     times = times[some_frames(len(times), POINTS)]
     values = [[v for _, t, value in lines for v in value[t == time]] for time in times]
@@ -73,7 +74,7 @@ def _lines(lines: Sequence[tuple[int, np.ndarray, np.ndarray]]) -> list[Curve]:
 
 
 def charts(measured: Measured[MdNumbers]) -> list[Chart]:
-    """Temperature, volume, energy of the tail, and the ramp."""
+    """Draw temperature, volume, energy of the tail, and temperature of the ramp."""
     settings = MdSettings.model_validate(measured.about.settings)
     Thermostat = tuple[list[float], list[float | None]]
     steady: Thermostat = [0.0, settings.time], [settings.temperature] * 2
@@ -93,18 +94,18 @@ def charts(measured: Measured[MdNumbers]) -> list[Chart]:
         ]
         if not series:
             continue
-        caption = "One line a structure."
+        caption = "One line for each structure."
         if any(s.error is not None for s in series):
             caption = "Mean and spread over the structures that had not stopped."
         if thermostat is not None and thermostat[0][1] > 0:
             series.append(Series("reference", *thermostat, dashed=True))
-            caption += " Broken: the thermostat."
+            caption += " Dashed line: the thermostat."
         found.append(Chart(title, "time (ps)", label, series, caption=caption))
     return found
 
 
 def tables(measured: Measured[MdNumbers]) -> list[Table]:
-    """A row for each potential, structure and part."""
+    """Make a table with a row for each potential, structure and part."""
     columns = [
         Column("model"),
         Column("structure"),
@@ -130,8 +131,8 @@ def tables(measured: Measured[MdNumbers]) -> list[Table]:
             means = [run.temperature, run.temperature_spread, run.volume, run.density]
             rows.append([*title, *means, run.drift, run.drift_error, what])
     note = (
-        "Means over the second half of the steady part; drift ± half its 95 % interval. Atoms are "
-        "counted from 0. Simulated in all: "
+        "Means over the second half of the steady part; drift ± half of its 95 % interval. Atoms "
+        "are counted from 0. Simulated in total: "
         + ", ".join(
             f"{potential.simulated:.4g} ps with {name}"
             for name, potential in measured.numbers.potentials.items()

@@ -20,12 +20,20 @@ from pestle.protocols.neb.numbers import (
     ReactionNumbers,
 )
 from pestle.protocols.neb.path import path_length
+from pestle.protocols.neb.raw_results import (
+    ENDS,
+    End,
+    Failure,
+    GivenImages,
+    RelaxedEnd,
+    name_of_images,
+    read_band,
+    read_end,
+)
 from pestle.protocols.neb.reactions import Reaction, reactions
 from pestle.protocols.raw import RawFolder
-from pestle.records.wording import figure
 from pestle.settings.probe import NebSettings
-
-ENDS = ("reactant", "product")
+from pestle.wording import figure
 
 
 def analyse(raws: Mapping[str, RawFolder], inputs: Inputs, settings: NebSettings) -> NebNumbers:
@@ -37,13 +45,20 @@ def analyse(raws: Mapping[str, RawFolder], inputs: Inputs, settings: NebSettings
         settings: settings of the protocol.
     """
     given = reactions(inputs)
+    described = {
+        r.name: GivenReaction(
+            length=path_length(r.structures()).tolist(),
+            reference=None if r.reference is None else profile(r.reference, gaps=True),
+        )
+        for r in given
+    }
     found = {
         name: PotentialNumbers(
             reactions={r.name: reaction_numbers(r, raw, settings) for r in given}
         )
         for name, raw in raws.items()
     }
-    return NebNumbers(reactions={r.name: _given(r) for r in given}, potentials=found)
+    return NebNumbers(reactions=described, potentials=found)
 
 
 def profile(energy: np.ndarray, labels: np.ndarray | None = None, *, gaps: bool = False) -> Profile:
@@ -77,17 +92,16 @@ def profile(energy: np.ndarray, labels: np.ndarray | None = None, *, gaps: bool 
     )
 
 
-def relaxed_end(reaction: Reaction, which: str, raw: RawFolder) -> Atoms:
-    """Return the relaxed reactant or product.
+def relaxed_atoms(reaction: Reaction, which: End, relaxed: RelaxedEnd) -> Atoms:
+    """Return the relaxed reactant or product as a structure.
 
     Args:
         reaction: the reaction.
         which: `reactant` or `product`.
-        raw: raw results of the potential.
+        relaxed: the result of the relaxation.
     """
     atoms = reaction.end(which)
-    content = raw.read(f"{which}-{reaction.slug}")
-    atoms.set_positions(content["positions"], apply_constraint=False)
+    atoms.set_positions(relaxed.positions, apply_constraint=False)
     return atoms
 
 
@@ -99,25 +113,25 @@ def end_numbers(reaction: Reaction, raw: RawFolder) -> Ends:
         raw: raw results of the potential.
     """
     ends: dict[str, EndNumbers] = {}
+    relaxed: list[Atoms] = []
     late: list[str] = []
     reason, blocked = None, False
     for which in ENDS:
-        content = raw.read(f"{which}-{reaction.slug}")
-        if "failed" in content:
-            failed = str(content["failed"])
-            return Ends(ends=ends, failed=failed, lost=reason, late=late, blocked=True)
-        change = changes(reaction.end(which), relaxed_end(reaction, which, raw))
-        force = float(np.linalg.norm(content["forces"], axis=1).max())
-        steps, converged = int(content["steps"]), bool(content["converged"])
+        found = read_end(reaction, which, raw)
+        if isinstance(found, Failure):
+            return Ends(ends=ends, failed=found.failed, lost=reason, late=late, blocked=True)
+        relaxed.append(relaxed_atoms(reaction, which, found))
+        change = changes(reaction.end(which), relaxed[-1])
+        force = float(np.linalg.norm(found.forces, axis=1).max())
         ends[which] = EndNumbers(
-            **change.model_dump(), steps=steps, converged=converged, fmax=force
+            **change.model_dump(), steps=found.steps, converged=found.converged, fmax=force
         )
         reason = reason or lost(change, which)
         other = bool(change.formed or change.broken)
-        blocked |= other or (change.apart is not None and not converged)
-        if not converged:
-            late.append(_ran_out(f"the {which}", steps, force))
-    if not blocked and merged(*(relaxed_end(reaction, w, raw) for w in ENDS)):
+        blocked |= other or (change.apart is not None and not found.converged)
+        if not found.converged:
+            late.append(_ran_out(f"the {which}", found.steps, force))
+    if not blocked and merged(*relaxed):
         reason, blocked = reason or "reactant and product relax to one minimum", True
     return Ends(ends=ends, lost=reason, late=late, blocked=blocked)
 
@@ -131,19 +145,24 @@ def reaction_numbers(reaction: Reaction, raw: RawFolder, settings: NebSettings) 
         settings: settings of the protocol.
     """
     labels = reaction.reference
-    energy = raw.read(f"path-{reaction.slug}")["energy"]
+    energy = raw.read(name_of_images(reaction), GivenImages).energy
     path = profile(energy - energy[0], labels)
     found, band = Ends(), None
     failed = None
     if settings.method != "path":
         found = end_numbers(reaction, raw)
         failed = found.failed
-        if raw.has(f"band-{reaction.slug}"):
-            state = raw.read(f"band-{reaction.slug}")
-            if "failed" in state:
-                failed = str(state["failed"])
-            else:
-                band = _band(reaction, state)
+        relaxed = read_band(reaction, raw)
+        if isinstance(relaxed, Failure):
+            failed = relaxed.failed
+        elif relaxed is not None:
+            band = BandNumbers(
+                **profile(relaxed.energy - relaxed.energy[0]).model_dump(),
+                length=path_length(reaction.at(relaxed.positions)).tolist(),
+                converged=relaxed.converged,
+                fmax=relaxed.fmax,
+                steps=relaxed.steps,
+            )
     late = list(found.late)
     if band is not None and not band.converged:
         late.append(_ran_out("the band", band.steps, band.fmax))
@@ -177,24 +196,6 @@ def reaction_numbers(reaction: Reaction, raw: RawFolder, settings: NebSettings) 
 
 def _less(value: float | None, true: float | None) -> float | None:
     return None if value is None or true is None else value - true
-
-
-def _given(reaction: Reaction) -> GivenReaction:
-    labels = reaction.reference
-    return GivenReaction(
-        length=path_length(reaction.structures()).tolist(),
-        reference=None if labels is None else profile(labels, gaps=True),
-    )
-
-
-def _band(reaction: Reaction, state: Mapping[str, np.ndarray]) -> BandNumbers:
-    return BandNumbers(
-        **profile(state["energy"] - state["energy"][0]).model_dump(),
-        length=path_length(reaction.at(state["positions"])).tolist(),
-        converged=bool(state["converged"]),
-        fmax=float(state["fmax"]),
-        steps=int(state["steps"]),
-    )
 
 
 def _ran_out(what: str, steps: int, force: float) -> str:

@@ -19,6 +19,7 @@ from ase.optimize import FIRE
 
 from pestle.protocols.neb.image_calculator import BandError, BatchCalculator, predict
 from pestle.protocols.neb.path import chained, path_length, resampled
+from pestle.protocols.neb.raw_results import TIMESTEP, Band
 from pestle.protocols.potential import Potential
 from pestle.settings.probe import NebSettings
 
@@ -30,8 +31,6 @@ PIECE = 25
 LOOSE = 5.0
 #: Two atoms closer than this (Å) collide.
 MEET = 0.3
-#: Time step of the optimiser at the beginning of a stage, in ASE's units.
-TIMESTEP = 0.1
 #: Images between the ends that AutoNEB relaxes at a time.
 WINDOW = 3
 
@@ -61,11 +60,12 @@ def first_guess(
     images = resampled(path, count) if top is None else _around(path, top, count)
     if len(given) > 2 or len(start) == 1:  # one atom has no pairs
         return images
-    if min(_nearest(image) for image in images) < MEET:
+    periodic = bool(start.pbc.any())
+    pairs = np.triu_indices(len(start), 1)
+    if min(image.get_all_distances(mic=periodic)[pairs].min() for image in images) < MEET:
         raise BandError(
             "atoms meet on the straight way from reactant to product (give images between them)"
         )
-    periodic = bool(start.pbc.any())
     band = NEB(images, method="improvedtangent")
     band.interpolate("idpp", mic=periodic, apply_constraint=False)
     return images
@@ -95,8 +95,8 @@ def relax_band(
     potential: Potential,
     images: list[Atoms],
     settings: NebSettings,
-    state: dict[str, Any] | None,
-    keep: Callable[[dict[str, Any]], None],
+    state: Band | None,
+    keep: Callable[[Band], None],
     *,
     guided: bool = False,
 ) -> None:
@@ -107,10 +107,7 @@ def relax_band(
         images: the first guess; its first and last image are relaxed already and stay fixed.
         settings: settings of the protocol.
         state: the last stored state; `None` at the beginning.
-        keep: called with the state after every piece: `positions` [n_images, n_atoms, 3] Å,
-            `energy` [n_images] eV, `fmax` (largest force of the band, eV/Å), `steps`, `final`
-            (whether the second stage has begun), `converged`, `finished`, `timestep` (of the
-            optimiser).
+        keep: called with the state after every piece.
         guided: whether the first guess follows given intermediate images. The highest image then
             climbs from the beginning, because the images would otherwise slide down on both sides
             and miss a narrow saddle.
@@ -121,41 +118,45 @@ def relax_band(
     images = [image.copy() for image in images]
     if state is None:
         energy = predict(potential, images)[0]
-        state = {"steps": 0, "final": guided and has_top(energy), "energy": energy}
-        state |= {"finished": False, "timestep": TIMESTEP}
-    else:
-        _place(images, state["positions"])
+        state = Band(
+            positions=np.stack([image.positions for image in images]),
+            energy=energy,
+            fmax=np.inf,
+            steps=0,
+            final=guided and has_top(energy),
+            converged=False,
+            finished=False,
+        )
+    for image, positions in zip(images, state.positions, strict=True):
+        image.set_positions(positions, apply_constraint=False)
     _fix_ends(potential, images)
-    while not state["finished"]:
+    while not state.finished:
         BatchCalculator.attach(potential, images[1:-1])
-        final, taken = bool(state["final"]), int(state["steps"])
-        climb = final and has_top(state["energy"])
+        climb = state.final and has_top(state.energy)
         band = NEB(images, k=settings.spring, climb=climb, method="improvedtangent")
         # The first stage may use half of the steps, so that steps are left for the second stage.
-        limit = settings.max_steps if final else -(-settings.max_steps // 2)
-        small = settings.fmax if final else LOOSE * settings.fmax
-        optimiser = FIRE(band, logfile=None, dt=float(state["timestep"]))
-        calm = bool(optimiser.run(fmax=small, steps=min(PIECE, limit - taken)))
-        taken += optimiser.nsteps
+        limit = settings.max_steps if state.final else -(-settings.max_steps // 2)
+        small = settings.fmax if state.final else LOOSE * settings.fmax
+        optimiser = FIRE(band, logfile=None, dt=state.timestep)
+        calm = bool(optimiser.run(fmax=small, steps=min(PIECE, limit - state.steps)))
+        taken = state.steps + optimiser.nsteps
         energy = np.array([image.get_potential_energy() for image in images])
         # If a highest image appeared while the band relaxed, it has not climbed yet.
-        done = final and calm and climb == has_top(energy)
-        state = {
-            "positions": np.stack([image.positions for image in images]),
-            "energy": energy,
-            "fmax": float(np.linalg.norm(band.get_forces(), axis=1).max()),
-            "steps": taken,
-            "final": final or calm or taken >= limit,
-            "converged": done,
-            "finished": done or (final and taken >= limit),
-            "timestep": TIMESTEP if calm else optimiser.dt,
-        }
+        done = state.final and calm and climb == has_top(energy)
+        state = Band(
+            positions=np.stack([image.positions for image in images]),
+            energy=energy,
+            fmax=float(np.linalg.norm(band.get_forces(), axis=1).max()),
+            steps=taken,
+            final=state.final or calm or taken >= limit,
+            converged=done,
+            finished=done or (state.final and taken >= limit),
+            timestep=TIMESTEP if calm else optimiser.dt,
+        )
         keep(state)
 
 
-def automatic_band(
-    potential: Potential, images: list[Atoms], settings: NebSettings
-) -> dict[str, Any]:
+def automatic_band(potential: Potential, images: list[Atoms], settings: NebSettings) -> Band:
     """Relax a band with ASE's AutoNEB (Kolsbjerg, Groves, Hammer, DOI 10.1063/1.4961868).
 
     Images are added where they are needed, until there are `settings.images`. Then the highest
@@ -168,7 +169,7 @@ def automatic_band(
         settings: settings of the protocol.
 
     Returns:
-        The state as in `relax_band`. `fmax` is the largest force of the images that were relaxed
+        The band. `fmax` is the largest force of the images that were relaxed
         last. These are the images around the climbing image. If no image is higher than both ends,
         they are the images that were added last, which are relaxed only loosely.
 
@@ -209,26 +210,15 @@ def automatic_band(
             window, _ = search.which_images_to_run_on()
             search.execute_one_neb(len(band), window, climb=True, many_steps=True)
     force = float(np.linalg.norm(runs[-1][0].get_forces(), axis=1).max())
-    return {
-        "positions": np.stack([image.positions for image in band]),
-        "energy": predict(potential, band)[0],
-        "fmax": force,
-        "steps": sum(run.nsteps for _, run in runs),
-        "final": True,
-        "converged": force <= (settings.fmax if climbs else LOOSE * settings.fmax),
-        "finished": True,
-    }
-
-
-def _nearest(atoms: Atoms) -> float:
-    """The shortest distance between two atoms, Å."""
-    distances = atoms.get_all_distances(mic=bool(atoms.pbc.any()))
-    return float(distances[np.triu_indices(len(atoms), 1)].min())
-
-
-def _place(images: Sequence[Atoms], positions: Sequence[np.ndarray]) -> None:
-    for image, at in zip(images, positions, strict=True):
-        image.set_positions(at, apply_constraint=False)
+    return Band(
+        positions=np.stack([image.positions for image in band]),
+        energy=predict(potential, band)[0],
+        fmax=force,
+        steps=sum(run.nsteps for _, run in runs),
+        final=True,
+        converged=force <= (settings.fmax if climbs else LOOSE * settings.fmax),
+        finished=True,
+    )
 
 
 def _fix_ends(potential: Potential, images: Sequence[Atoms]) -> None:

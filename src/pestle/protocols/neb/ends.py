@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from ase import Atoms
 from ase.data import covalent_radii
@@ -13,6 +11,7 @@ from scipy.sparse.csgraph import minimum_spanning_tree
 from pestle.protocols.neb.image_calculator import BatchCalculator
 from pestle.protocols.neb.numbers import Change
 from pestle.protocols.neb.path import displacement, turned
+from pestle.protocols.neb.raw_results import RelaxedEnd
 from pestle.protocols.potential import Potential
 
 #: In sums of covalent radii: two atoms are bonded below the first value and not bonded above the
@@ -24,7 +23,7 @@ GAP_FACTOR, GAP_GROWTH = 1.5, 1.0
 MERGED = 0.1
 
 
-def relax(potential: Potential, given: Atoms, fmax: float, max_steps: int) -> dict[str, Any]:
+def relax(potential: Potential, given: Atoms, fmax: float, max_steps: int) -> RelaxedEnd:
     """Relax one structure with BFGS at constant cell.
 
     Args:
@@ -33,9 +32,6 @@ def relax(potential: Potential, given: Atoms, fmax: float, max_steps: int) -> di
         fmax: the relaxation ends when the largest force is below this value, eV/Å.
         max_steps: largest number of steps.
 
-    Returns:
-        `positions` [n, 3] Å, `energy` eV, `forces` [n, 3] eV/Å, `steps`, `converged`.
-
     Raises:
         BandError: the potential gave NaN.
     """
@@ -43,17 +39,22 @@ def relax(potential: Potential, given: Atoms, fmax: float, max_steps: int) -> di
     BatchCalculator.attach(potential, [atoms])
     optimiser = BFGS(atoms, logfile=None)
     converged = optimiser.run(fmax=fmax, steps=max_steps)
-    return {
-        "positions": atoms.positions.copy(),
-        "energy": atoms.get_potential_energy(),
-        "forces": atoms.get_forces(),
-        "steps": optimiser.nsteps,
-        "converged": bool(converged),
-    }
+    return RelaxedEnd(
+        positions=atoms.positions.copy(),
+        forces=atoms.get_forces(),
+        energy=atoms.get_potential_energy(),
+        steps=optimiser.nsteps,
+        converged=bool(converged),
+    )
 
 
 def changes(given: Atoms, relaxed: Atoms) -> Change:
-    """Compare a structure before and after relaxation: displacement, bonds, fragments."""
+    """Compare a structure before and after relaxation: displacement, bonds, fragments.
+
+    Args:
+        given: the structure before the relaxation.
+        relaxed: the structure after it, with the same atoms in the same order.
+    """
     step = displacement(given, turned(given, relaxed))
     before, after = gap(given), gap(relaxed)
     apart = after > GAP_FACTOR * before and after > before + GAP_GROWTH

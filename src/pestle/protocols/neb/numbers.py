@@ -1,4 +1,4 @@
-"""The numbers of reactions, as metrics.json holds them."""
+"""Results of reactions, as stored in metrics.json."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from pestle.records.results import Numbers
 
 
 class Profile(Numbers):
-    """Energies along a path; what is not known is `None`.
+    """Energies along a path; unknown values are `None`.
 
     Attributes:
-        energy: [n_images] above the first image, eV.
-        barrier: the highest image above the first, eV; `None` without an image between the ends.
-        reverse_barrier: the highest image above the last, eV.
-        reaction_energy: the last image above the first, eV.
-        saddle: whether an image between the ends is higher than both.
-        rmse_mev: against the labels, meV.
+        energy: [n_images] relative to the first image, eV.
+        barrier: energy of the highest image relative to the first, eV; `None` without an image
+            between the ends.
+        reverse_barrier: energy of the highest image relative to the last, eV.
+        reaction_energy: energy of the last image relative to the first, eV.
+        saddle: whether an image between the ends is higher than both ends.
+        rmse_mev: RMSE against the labels, meV.
     """
 
     energy: list[float | None]
@@ -33,10 +34,10 @@ class BandNumbers(Profile):
     """A band that was relaxed with the potential.
 
     Attributes:
-        length: [n_images] along the path, Å.
-        converged: whether it came below the largest force that is allowed.
-        fmax: its largest force, eV/Å.
-        steps: that it took.
+        length: [n_images] length along the path, Å.
+        converged: whether the largest force is below its limit.
+        fmax: largest force, eV/Å.
+        steps: number of steps.
     """
 
     length: list[float]
@@ -49,9 +50,9 @@ class Change(Numbers):
     """How a relaxation changed a structure.
 
     Attributes:
-        rmsd: of the atoms, after turning one structure onto the other, Å.
-        apart: the widest gap where the structure fell apart, Å; `None` where it did not.
-        formed, broken: bonds, such as `C0-F5`.
+        rmsd: root mean square displacement of the atoms after rotation to the best overlap, Å.
+        apart: widest gap if the structure fell apart, Å; otherwise `None`.
+        formed, broken: bonds that formed or broke, such as `C0-F5`.
     """
 
     rmsd: float
@@ -61,12 +62,12 @@ class Change(Numbers):
 
 
 class EndNumbers(Change):
-    """What became of the reactant or the product.
+    """The relaxation of the reactant or the product.
 
     Attributes:
-        steps: of the relaxation.
-        converged: whether it came below the largest force that is allowed.
-        fmax: largest force at its end, eV/Å.
+        steps: number of steps.
+        converged: whether the largest force is below its limit.
+        fmax: largest force at the end, eV/Å.
     """
 
     steps: int
@@ -75,15 +76,15 @@ class EndNumbers(Change):
 
 
 class Ends(Numbers):
-    """What became of the reactant and the product of one reaction, or what failed.
+    """The relaxation of reactant and product of one reaction.
 
     Attributes:
-        ends: `reactant` and `product` → its numbers; empty where none was relaxed.
-        failed: what kept an end or the band from being relaxed, in words.
-        lost: why an end is not the minimum that was given, in words.
-        late: relaxations that ran out of steps, in words.
-        blocked: whether a band is impossible, because an end is missing or became another
-            structure. Fragments that fell apart and came to rest are ends too.
+        ends: `reactant` and `product` → its numbers; empty if none was relaxed.
+        failed: why an end or the band cannot be relaxed, in words.
+        lost: why a relaxed end is another minimum than the given structure, in words.
+        late: relaxations that reached the step limit, in words.
+        blocked: whether no band can be relaxed, because an end is missing or became another
+            structure. Fragments that separated and whose relaxation converged are valid ends.
     """
 
     ends: dict[str, EndNumbers] = Field(default_factory=dict)
@@ -97,12 +98,12 @@ class ReactionNumbers(Ends):
     """One reaction on one potential.
 
     Attributes:
-        barrier, reaction_energy: of the path that is judged, eV.
-        barrier_error, reaction_energy_error: the same less that of the labels, eV.
-        path: along the given images.
-        band: relaxed; `None` where there is none.
-        judged: `band` where the band and its ends converged, else `path`.
-        saddle: whether the path that is judged has one.
+        barrier, reaction_energy: values of the judged path, eV.
+        barrier_error, reaction_energy_error: these values minus those of the labels, eV.
+        path: energies along the given images.
+        band: the relaxed band; `None` if there is none.
+        judged: `band` if the band and its ends converged, otherwise `path`.
+        saddle: whether the judged path has a saddle.
         remarks: sentences for the table.
     """
 
@@ -118,10 +119,10 @@ class ReactionNumbers(Ends):
 
 
 class GivenReaction(Numbers):
-    """What the user gave.
+    """A reaction as the user gave it.
 
     Attributes:
-        length: [n_images] along the given images, Å.
+        length: [n_images] length along the given images, Å.
         reference: profile of the labels; `None` without labels.
     """
 
@@ -143,7 +144,7 @@ class NebNumbers(Numbers):
     """Barriers and reaction energies of every potential.
 
     Attributes:
-        reactions: name → what was given.
+        reactions: name → the given reaction.
         potentials: name → its reactions.
     """
 

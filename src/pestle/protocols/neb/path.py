@@ -44,6 +44,9 @@ def turned(start: Atoms, end: Atoms) -> Atoms:
 
     This is done only if it does not change the energy: several atoms, none fixed, not periodic.
     Otherwise the copy is unchanged.
+
+    Args:
+        start, end: structures with the same atoms in the same order.
     """
     copy = end.copy()
     if len(start) > 1 and not start.pbc.any() and not start.constraints:

@@ -8,22 +8,29 @@ show the error of each image.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
-from typing import Any
-
 import ase.io
-import numpy as np
 
 from pestle.files import replacing
 from pestle.progress import Task, progress
 from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.neb import DECLARATION
-from pestle.protocols.neb.analysis import ENDS, analyse, end_numbers, relaxed_end
+from pestle.protocols.neb.analysis import analyse, end_numbers, relaxed_atoms
 from pestle.protocols.neb.band import WINDOW, automatic_band, first_guess, relax_band
 from pestle.protocols.neb.ends import relax
 from pestle.protocols.neb.image_calculator import BandError, predict
 from pestle.protocols.neb.numbers import NebNumbers
+from pestle.protocols.neb.raw_results import (
+    ENDS,
+    Band,
+    End,
+    Failure,
+    GivenImages,
+    RelaxedEnd,
+    name_of_band,
+    name_of_end,
+    name_of_images,
+    read_band,
+)
 from pestle.protocols.neb.reactions import Reaction, has_reference, keyed, reactions
 from pestle.protocols.neb.shown import assess, charts, tables
 from pestle.protocols.potential import Potential
@@ -47,80 +54,79 @@ def calculate(potential: Potential, inputs: Inputs, settings: NebSettings, raw: 
     each = 3 * settings.max_steps
     with progress(f"reactions on {potential.name}", each * len(given)) as bar:
         for k, reaction in enumerate(given):
-            _along(potential, reaction, raw)
+            name = name_of_images(reaction)
+            if not raw.has(name):
+                raw.write(name, GivenImages(*predict(potential, reaction.structures())))
             if settings.method != "path":
                 bar.to(k * each, reaction.name)
                 for which in ENDS:
                     _end(potential, reaction, which, settings, raw)
-                show = partial(_show, bar, reaction, k * each + 2 * settings.max_steps)
-                _band(potential, reaction, settings, raw, show)
+                _band(potential, reaction, settings, raw, bar, k * each + 2 * settings.max_steps)
             bar.to((k + 1) * each, reaction.name)
     raw.finish()
 
 
-def _show(bar: Task, reaction: Reaction, before: int, state: Mapping[str, Any]) -> None:
-    bar.to(before + int(state["steps"]), f"{reaction.name}, {float(state['fmax']):.2f} eV/Å")
-
-
-def _along(potential: Potential, reaction: Reaction, raw: RawFolder) -> None:
-    name = f"path-{reaction.slug}"
-    if not raw.has(name):
-        energy, forces = predict(potential, reaction.structures())
-        raw.write(name, energy=energy, forces=forces)
-
-
 def _end(
-    potential: Potential, reaction: Reaction, which: str, settings: NebSettings, raw: RawFolder
+    potential: Potential, reaction: Reaction, which: End, settings: NebSettings, raw: RawFolder
 ) -> None:
-    name = f"{which}-{reaction.slug}"
+    """Relax one end, unless it is relaxed already."""
+    name = name_of_end(reaction, which)
     if raw.has(name):
         return
+    result: RelaxedEnd | Failure
     try:
-        content = relax(potential, reaction.end(which), settings.fmax, settings.max_steps)
+        result = relax(potential, reaction.end(which), settings.fmax, settings.max_steps)
     except BandError as error:
-        content = {"failed": np.array(f"the {which} cannot be relaxed: {error}")}
-    raw.write(name, **content)
+        result = Failure(f"the {which} cannot be relaxed: {error}")
+    raw.write(name, result)
 
 
 def _band(
-    potential: Potential, reaction: Reaction, settings: NebSettings, raw: RawFolder, show: Any
+    potential: Potential,
+    reaction: Reaction,
+    settings: NebSettings,
+    raw: RawFolder,
+    bar: Task,
+    before: int,
 ) -> None:
-    """Relax the band, if both ends exist."""
-    name = f"band-{reaction.slug}"
-    state = raw.read(name) if raw.has(name) else None
-    if end_numbers(reaction, raw).blocked or (state is not None and "failed" in state):
+    """Relax the band if both ends exist, and write it also as extended XYZ.
+
+    Args:
+        potential, reaction, settings, raw: what is relaxed, and where it is written.
+        bar: counts steps.
+        before: steps that the bar counts before those of the band.
+    """
+    name, state = name_of_band(reaction), read_band(reaction, raw)
+    if isinstance(state, Failure) or end_numbers(reaction, raw).blocked:
         return
 
-    def keep(state: Mapping[str, Any]) -> None:
-        raw.write(name, **state)
-        show(state)
+    def keep(state: Band) -> None:
+        raw.write(name, state)
+        bar.to(before + state.steps, f"{reaction.name}, {state.fmax:.2f} eV/Å")
 
     automatic = settings.method == "autoneb"
     count = min(WINDOW + 2, settings.images) if automatic else settings.images
-    start, end = (relaxed_end(reaction, which, raw) for which in ENDS)
+    start, end = (
+        relaxed_atoms(reaction, which, raw.read(name_of_end(reaction, which), RelaxedEnd))
+        for which in ENDS
+    )
     try:
         given = reaction.structures()
-        energy = raw.read(f"path-{reaction.slug}")["energy"]
+        energy = raw.read(name_of_images(reaction), GivenImages).energy
         guess = first_guess(given, energy, start, end, count)
         if not automatic:
             relax_band(potential, guess, settings, state, keep, guided=len(given) > 2)
         elif state is None:
             keep(automatic_band(potential, guess, settings))
     except BandError as error:
-        raw.write(name, failed=np.array(f"the band failed: {error}"))
+        raw.write(name, Failure(f"the band failed: {error}"))
         return
-    _write_band(potential, reaction, raw)
-
-
-def _write_band(potential: Potential, reaction: Reaction, raw: RawFolder) -> None:
-    """Write the band as extended XYZ; the key of its energies is not one that is read as a
-    label.
-    """
-    state = raw.read(f"band-{reaction.slug}")
-    images = reaction.at(state["positions"])
-    for k, (atoms, energy) in enumerate(zip(images, state["energy"], strict=True)):
-        atoms.info |= {"image": k, "model": potential.name, "model_energy": float(energy)}
-    with replacing(raw.path / f"band-{reaction.slug}.xyz") as temporary:
+    relaxed = raw.read(name, Band)
+    images = reaction.at(relaxed.positions)
+    for k, (atoms, one) in enumerate(zip(images, relaxed.energy, strict=True)):
+        # This key of an energy is not one that is read as a label.
+        atoms.info |= {"image": k, "model": potential.name, "model_energy": float(one)}
+    with replacing(raw.path / f"{name}.xyz") as temporary:
         ase.io.write(temporary, images, format="extxyz")
 
 

@@ -13,8 +13,8 @@ from pestle.errors import PestleError
 from pestle.foundations.calculator import CHARGE_KEYS, SPIN_KEYS, info_of
 from pestle.protocols.base import Inputs
 from pestle.protocols.neb.path import displacement, fixed_atoms, turned
-from pestle.records.wording import counted
 from pestle.structures.frame import Frame, split_isolated_atoms
+from pestle.wording import counted
 
 #: Atoms closer than this (Å) have the same position.
 SAME = 1e-3
@@ -103,7 +103,12 @@ def charged(frame: Frame) -> Atoms:
 
 
 def frame_of(atoms: Atoms, source: str, index: int) -> Frame:
-    """Return a generated structure as a frame, with the charge and spin of its info."""
+    """Return a generated structure as a frame, with the charge and spin of its info.
+
+    Args:
+        atoms: the structure.
+        source, index: name and number by which errors refer to it.
+    """
     return Frame(
         atoms,
         charge=info_of(atoms, CHARGE_KEYS),
@@ -151,15 +156,12 @@ def keyed(inputs: Inputs, _settings: object = None) -> Sequence[Frame]:
     Raises:
         PestleError: as for `reactions`; before anything is written.
     """
-    return [
-        replace(frame, config_type=f"{reaction.name} {_constraints(frame)}")
-        for reaction in reactions(inputs)
-        for frame in reaction.images
-    ]
-
-
-def _constraints(frame: Frame) -> str:
-    return str([constraint.todict() for constraint in frame.atoms.constraints])
+    found = []
+    for reaction in reactions(inputs):
+        for frame in reaction.images:
+            held = [constraint.todict() for constraint in frame.atoms.constraints]
+            found.append(replace(frame, config_type=f"{reaction.name} {held}"))
+    return found
 
 
 def _filled(frame: Frame) -> Frame:

@@ -13,7 +13,7 @@ from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.thresholds import Threshold
 from pestle.records.results import Measured
 from pestle.records.verdict import LEVELS, Finding
-from pestle.records.wording import counted, fixed
+from pestle.wording import counted, fixed
 
 #: Temperature (K) at which the error of a barrier is converted to an error of a rate.
 ROOM = 300.0
@@ -29,7 +29,10 @@ def charts(measured: Measured[NebNumbers]) -> list[Chart]:
     for name, given in numbers.reactions.items():
         mine = {m: p.reactions[name] for m, p in numbers.potentials.items()}
         known = [Series(m, given.length, r.path.energy) for m, r in mine.items()]
-        reference = _reference(given)
+        reference = []
+        if given.reference is not None:
+            labels = given.reference.energy
+            reference = [Series("reference", given.length, labels, dashed=True)]
         found.append(
             Chart(
                 f"{name}: along the given images",
@@ -56,13 +59,6 @@ def charts(measured: Measured[NebNumbers]) -> list[Chart]:
             )
         )
     return found
-
-
-def _reference(given: GivenReaction) -> list[Series]:
-    """Return the labels as a series, if there are any."""
-    if given.reference is None:
-        return []
-    return [Series("reference", given.length, given.reference.energy, dashed=True)]
 
 
 def tables(measured: Measured[NebNumbers]) -> list[Table]:
@@ -95,8 +91,8 @@ def tables(measured: Measured[NebNumbers]) -> list[Table]:
             figures += [r.reaction_energy, r.reaction_energy_error, r.path.rmse_mev]
             rows.append([*first, model, *figures, steps, "; ".join(r.remarks)])
     note = (
-        "Errors and reaction energy: of the band where it converged, else of the given images. "
-        "Reference: labels of the given images as they are, which nobody has relaxed again."
+        "Errors and reaction energy: of the band if it converged, otherwise of the given images. "
+        "Reference: labels of the given images, which were not relaxed again."
     )
     return [Table("Reactions", columns, rows, note)]
 
@@ -105,6 +101,10 @@ def assess(measured: Measured[NebNumbers], thresholds: Mapping[str, Threshold]) 
     """Judge the errors of barriers and reaction energies, and relaxations that failed.
 
     If there are no labels, only failed relaxations give findings, and no finding is a pass.
+
+    Args:
+        measured: the results.
+        thresholds: thresholds of this protocol.
     """
     potentials, given = measured.numbers.potentials, measured.numbers.reactions
     mine = potentials[measured.about.candidate].reactions
@@ -131,7 +131,7 @@ def _failed(mine: Reactions) -> Finding | None:
         return None
     name, text = next(iter(failed.items()))
     more = f" ({len(failed)} of {counted(len(mine), 'reaction')} fail)" if len(failed) > 1 else ""
-    sentence = f"{name}: {text}{more}. No barrier can be had; look at the structures named."
+    sentence = f"{name}: {text}{more}. There is no barrier; look at the named structures."
     return Finding("neb", "fail", "reactions that fail", len(failed), "", "fail from 1", sentence)
 
 
@@ -143,8 +143,18 @@ def _error(
     limit: Threshold,
     bands: str,
 ) -> Finding | None:
-    """Judge the largest error of a barrier or a reaction energy; `None` without labels. The relaxed
-    bands lie in `bands`."""
+    """Judge the largest error of a barrier or a reaction energy.
+
+    Args:
+        what: the quantity.
+        mine, base: name of the reaction → numbers of the candidate and of the foundation.
+        given: name of the reaction → the given reaction.
+        limit: threshold of the error.
+        bands: files of the relaxed bands.
+
+    Returns:
+        The finding; `None` without labels.
+    """
     known = {name: _value_and_error(what, r) for name, r in mine.items()}
     errors = {name: pair for name, pair in known.items() if pair is not None}
     if not errors:
@@ -165,7 +175,9 @@ def _error(
         text += " No image between the ends is higher than both: the model has no saddle there."
     if level != "pass":
         if what == "barrier":
-            text += f" Rates at 300 K are {_factor(error)} times too {_speed(error)}: train on "
+            text += f" Rates at 300 K are {_factor(error)} times too "
+            text += "fast" if error < 0 else "slow"
+            text += ": train on "
             text += "labelled structures around the saddle"
             text += f", such as those of {bands}." if reaction.band else "."
         else:
@@ -235,10 +247,6 @@ def _ev(value: float) -> str:
 
 def _side(error: float) -> str:
     return "low" if error < 0 else "high"
-
-
-def _speed(error: float) -> str:
-    return "fast" if error < 0 else "slow"
 
 
 def _factor(error: float) -> str:

@@ -1,4 +1,4 @@
-"""The numbers of radial distribution functions, as metrics.json holds them."""
+"""Results of radial distribution functions, as stored in metrics.json."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ class Function(Numbers):
     """The radial distribution function of one pair of elements.
 
     Attributes:
-        r: [n_bins] middles of the bins, Å.
-        g: [n_bins] the function, no unit; `None` where no frame has such a pair.
-        error: [n_bins] standard deviation of `g`; `None` where it cannot be known, as for a table.
-        coordination: [n_bins] neighbours of the second element around an atom of the first, up to
-            the outer edge of each bin; `None` for a table.
-        first_peak: position (Å) and height of the first maximum; `None` where there is none.
+        r: [n_bins] centres of the bins, Å.
+        g: [n_bins] the function, no unit; `None` if no frame has such a pair.
+        error: [n_bins] standard deviation of `g`; `None` if it is unknown, as for a table.
+        coordination: [n_bins] number of neighbours of the second element around an atom of the
+            first, up to the outer edge of each bin; `None` for a table.
+        first_peak: position (Å) and height of the first maximum; `None` if there is none.
     """
 
     r: list[float]
@@ -28,11 +28,11 @@ class ComparedFunction(Function):
     """The function of a potential, with its earth mover's distance to the reference.
 
     Attributes:
-        emd: the distance, Å; `None` where the pair is not there within reach.
-        emd_error: its standard deviation, Å; as the next two, `None` where it cannot be known.
+        emd: the distance, Å; `None` if no such pair exists up to the largest distance.
+        emd_error: its standard deviation, Å. This and the next two are `None` if they are unknown.
         emd_interval: lower and upper end of its 95 % interval, Å.
-        emd_noise: two samples of one liquid are closer than this in 95 % of the cases, Å.
-        judged: whether the verdict may rest on this pair.
+        emd_noise: in 95 % of the cases, two samples of one liquid are closer than this, Å.
+        judged: whether the verdict may depend on this pair.
     """
 
     emd: float | None
@@ -43,10 +43,10 @@ class ComparedFunction(Function):
 
 
 class ReferenceNumbers(Numbers):
-    """What the potentials are compared with.
+    """The reference that the potentials are compared with.
 
     Attributes:
-        text: what it is, in words.
+        text: description of the reference.
         stands_in: whether the given structures are used because no reference was given.
         pairs: name of the pair → its function.
     """
@@ -60,10 +60,10 @@ class PotentialNumbers(Numbers):
     """Functions of one potential.
 
     Attributes:
-        source: what the frames are, in words.
-        n_frames, n_runs: their numbers.
+        source: description of the frames.
+        n_frames, n_runs: number of frames and of runs.
         unstable: a sentence for each run that became unstable.
-        pairs: name of the pair → its function; empty where no frame is left.
+        pairs: name of the pair → its function; empty if no frame is left.
     """
 
     source: str
@@ -79,8 +79,8 @@ class RdfNumbers(Numbers):
     Attributes:
         pairs: names such as `Cl-O`, in the order in which they are shown.
         r_max: largest distance that is compared, Å.
-        notices: sentences that a reader has to know.
-        reference: what is compared with.
+        notices: sentences that readers must know.
+        reference: the reference.
         potentials: name → its functions.
     """
 

@@ -1,8 +1,8 @@
 """Protocol `rdf`: partial radial distribution functions against a reference (paper 3.4, Fig. 6).
 
-The candidate's come from runs at constant volume made here, or from a trajectory that is given; the
-reference's from a trajectory, structures or a table. Without a reference the given structures stand
-in for it, which every sentence and plot says.
+The functions of the candidate come from runs at constant volume that are made here, or from a given
+trajectory. Those of the reference come from a trajectory, structures or a table. Without a
+reference, the given structures are used instead, and every sentence and plot says so.
 """
 
 from __future__ import annotations
@@ -14,13 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from pestle.protocols.base import Inputs, Protocol
-from pestle.protocols.dynamics.runs import (
-    Clockwork,
-    Leg,
-    read_trajectory,
-    run_dynamics,
-)
+from pestle.protocols.dynamics.course import Clockwork, Leg
+from pestle.protocols.dynamics.runs import run_dynamics
 from pestle.protocols.dynamics.starts import default_timestep, starting_structures
+from pestle.protocols.dynamics.trajectory import Trajectory
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.rdf import DECLARATION
@@ -51,26 +48,26 @@ from pestle.protocols.rdf.reference import (
     read_runs,
 )
 from pestle.protocols.rdf.shown import assess, charts, tables
-from pestle.records.wording import counted, listed
 from pestle.settings.probe import RdfSettings
 from pestle.structures.frame import Frame, split_isolated_atoms
+from pestle.wording import counted, listed
 
-#: With fewer pairs of atoms in a cell than this a pair of elements is judged only where `rdf.pairs`
-#: names it: two ions in a box of water keep their distance for longer than most runs last, and the
-#: blocks of a run do not show it.
+#: A pair of elements with fewer pairs of atoms in a cell is judged only if `rdf.pairs` names it.
+#: Two ions in a box of water keep their distance for longer than most runs last, and the blocks of
+#: a run do not show this.
 RARE = 50
-#: Of the runs in the raw folder.
+#: Name of the runs in the raw folder.
 NAME = "nvt"
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a potential's functions come from.
+    """The frames from which the functions of a potential are calculated.
 
     Attributes:
-        runs: frames of each run, those before it became unstable; a run may have none.
-        text: what they are.
-        unstable: what happened, for each run that became unstable.
+        runs: frames of each run before it became unstable; a run may have none.
+        text: description of the frames.
+        unstable: a sentence for each run that became unstable.
     """
 
     runs: list[list[Frame]]
@@ -79,12 +76,22 @@ class Source:
 
     @property
     def frames(self) -> list[Frame]:
-        """Of all runs."""
+        """The frames of all runs."""
         return [frame for run in self.runs for frame in run]
 
 
 def calculate(potential: Potential, inputs: Inputs, settings: RdfSettings, raw: RawFolder) -> None:
-    """Runs of this potential, unless a trajectory of the candidate is given."""
+    """Run dynamics with this potential, unless a trajectory of the candidate is given.
+
+    Args:
+        potential: the potential.
+        inputs: give structures and seed.
+        settings: settings of the protocol.
+        raw: folder for the trajectories.
+
+    Raises:
+        PestleError: there is no periodic structure, or settings and reference do not fit.
+    """
     if settings.trajectory:
         frames = [f for run in read_runs(settings.trajectory, "rdf.trajectory") for f in run]
         _check(inputs, settings, frames)
@@ -117,7 +124,7 @@ def calculate(potential: Potential, inputs: Inputs, settings: RdfSettings, raw: 
 
 
 def _starts(inputs: Inputs, settings: RdfSettings) -> list[Frame]:
-    """Periodic structures that the runs start from.
+    """Return the periodic structures that the runs start from.
 
     Raises:
         PestleError: there is none.
@@ -126,25 +133,26 @@ def _starts(inputs: Inputs, settings: RdfSettings) -> list[Frame]:
     periodic = [frame for frame in frames if frame.is_periodic]
     if not periodic:
         for frame in frames:
-            half_height(frame)  # says what a structure that is not periodic lacks
+            half_height(frame)  # its error says why the structure cannot be used
     fix = "Give one with --data FILES, or a trajectory with --set rdf.trajectory=FILES."
     return starting_structures(periodic, settings.structures, "rdf", fix)
 
 
-def _structures(inputs: Inputs, settings: RdfSettings) -> list[Frame]:
-    """What the raw results depend on: nothing where a trajectory is given."""
-    return [] if settings.trajectory else _starts(inputs, settings)
-
-
 def _check(inputs: Inputs, settings: RdfSettings, frames: Sequence[Frame]) -> None:
-    """Raise what `analyse` would find wrong with settings and reference before anything is run."""
+    """Raise the errors of settings and reference that `analyse` would raise, before any run."""
     reference = of_compositions(read_reference(settings.reference, inputs), frames)
     pairs_compared(settings.pairs, {"the run": frames}, reference)
     largest_distance(settings.r_max, frames, reference)
 
 
 def analyse(raws: Mapping[str, RawFolder], inputs: Inputs, settings: RdfSettings) -> RdfNumbers:
-    """Functions, their errors and their distances to the reference."""
+    """Calculate functions, their errors and their distances to the reference.
+
+    Args:
+        raws: name of the potential → its trajectories.
+        inputs: give structures, candidate and seed.
+        settings: settings of the protocol.
+    """
     sources, notices = _sources(raws, inputs, settings)
     there = {name: source.frames for name, source in sources.items() if source.frames}
     every_frame = [frame for frames in there.values() for frame in frames]
@@ -209,9 +217,9 @@ class Functions:
 
     Attributes:
         r: [n] Å.
-        g: [n_pairs, n].
-        samples: [samples, n_pairs, n]; `None` where there is nothing to draw from.
-        coordination: [n_pairs, n]; `None` for a table.
+        g: [n_pairs, n], no unit.
+        samples: [samples, n_pairs, n] bootstrap samples of `g`; `None` if there are none.
+        coordination: [n_pairs, n] number of neighbours; `None` for a table.
     """
 
     r: np.ndarray
@@ -221,6 +229,12 @@ class Functions:
 
     @classmethod
     def of(cls, counts: Histogram, samples: np.ndarray | None) -> Functions:
+        """Make functions from counts.
+
+        Args:
+            counts: numbers of pairs.
+            samples: [samples, n_pairs, n] bootstrap samples of g; `None` if there are none.
+        """
         return cls(counts.r, counts.g(), samples, counts.coordination())
 
     @classmethod
@@ -230,17 +244,23 @@ class Functions:
         pairs: Sequence[Pair],
         edges: np.ndarray,
     ) -> Functions:
-        """Interpolated to the middles of the bins."""
+        """Interpolate a table at the centres of the bins.
+
+        Args:
+            table: pair → (r [n_rows] in Å, g [n_rows]).
+            pairs: the pairs of elements.
+            edges: [n + 1] edges of the bins, Å.
+        """
         r = (edges[1:] + edges[:-1]) / 2
         named = [table[pair] if pair in table else table[pair[::-1]] for pair in pairs]
         return cls(r, np.array([np.interp(r, *columns) for columns in named]), None, None)
 
     def drawn(self, k: int) -> np.ndarray | None:
-        """Samples of pair k, [samples, n]."""
+        """Return the samples of pair k, [samples, n]; `None` if there are none."""
         return None if self.samples is None else self.samples[:, k]
 
     def shown(self, k: int) -> Function:
-        """Pair k, as metrics.json holds it."""
+        """Return the function of pair k, as stored in metrics.json."""
         drawn = self.drawn(k)
         return Function(
             r=self.r.tolist(),
@@ -251,14 +271,14 @@ class Functions:
         )
 
     def distance(self, other: Functions, k: int) -> Distance:
-        """Distance of pair k to the same pair of another source."""
+        """Return the distance of pair k to the same pair of another source."""
         return distance(self.r, self.g[k], other.g[k], self.drawn(k), other.drawn(k))
 
 
 def _sources(
     raws: Mapping[str, RawFolder], inputs: Inputs, settings: RdfSettings
 ) -> tuple[dict[str, Source], list[str]]:
-    """Name → what its functions come from, and what a reader has to know of it."""
+    """Return name of the potential → its frames, and sentences that readers must know."""
     if not settings.trajectory:
         return {name: _made_here(raw, settings) for name, raw in raws.items()}, []
     runs = read_runs(settings.trajectory, "rdf.trajectory")
@@ -274,9 +294,9 @@ def _sources(
 
 
 def _made_here(raw: RawFolder, settings: RdfSettings) -> Source:
-    """Frames after equilibration; of a run that became unstable without the last one."""
+    """Return the frames after equilibration, without the last frame of an unstable run."""
     runs, unstable = [], []
-    for number, run in enumerate(read_trajectory(raw, NAME).runs()):
+    for number, run in enumerate(Trajectory(raw, NAME).runs()):
         kept = np.flatnonzero(run.within("run"))
         if run.stopped is not None:
             kept = kept[kept < len(run) - 1]
@@ -305,7 +325,8 @@ PROTOCOL = Protocol(
     tables=tables,
     assess=assess,
     extent=_extent,
-    structures=_structures,
+    # The raw results depend on no structures if a trajectory is given.
+    structures=lambda inputs, settings: [] if settings.trajectory else _starts(inputs, settings),
     quick={"seeds": 1, "time": 0.5, "equilibration": 0.1, "every": 0.01, "segment": 0.1},
     version=2,  # as md
     analysis_settings=("reference", "pairs", "r_max", "bins", "blocks", "samples"),

@@ -86,6 +86,7 @@ class Histogram:
 
     @property
     def n_blocks(self) -> int:
+        """Number of blocks."""
         return len(self.found)
 
     def g(self) -> np.ndarray:

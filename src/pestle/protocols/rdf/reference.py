@@ -17,11 +17,11 @@ import numpy as np
 from pestle.errors import PestleError
 from pestle.protocols.base import Inputs
 from pestle.protocols.rdf.radial import Pair, half_height, pair_name, pair_of, pairs_in
-from pestle.records.wording import counted, listed
 from pestle.structures.frame import Frame, elements_of, split_isolated_atoms
 from pestle.structures.reading import expand_paths, read_frames
+from pestle.wording import counted, listed
 
-#: Å; a cell of which half the height is less has no liquid's structure, hardly a first shell.
+#: Smallest half height of a cell, Å. A smaller cell hardly contains a first shell of neighbours.
 SMALLEST = 3.0
 
 
@@ -30,10 +30,10 @@ class Reference:
     """The reference: runs of frames, or functions from a table.
 
     Attributes:
-        text: what it is, to go on with "The reference is …".
+        text: description of the reference, which continues "The reference is …".
         runs: frames of each file or set.
-        table: pair, as the table names it → (r [n] in Å, g [n]).
-        stands_in: whether the given structures take the place of a reference.
+        table: pair as the table names it → (r [n] in Å, g [n]).
+        stands_in: whether the given structures are used because there is no reference.
     """
 
     text: str
@@ -217,7 +217,7 @@ def pairs_compared(
 
 
 def _pairs_of(frames: Sequence[Frame]) -> list[Pair]:
-    """Pairs that some frame has, the heavier element first."""
+    """Return the pairs that any frame has, the heavier element first."""
     return [pair for pair in pairs_in(elements_of(frames)) if most_pairs(frames, pair) > 0]
 
 

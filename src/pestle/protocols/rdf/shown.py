@@ -14,7 +14,7 @@ from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.thresholds import Threshold
 from pestle.records.results import Measured
 from pestle.records.verdict import LEVELS, Finding, Level
-from pestle.records.wording import listed
+from pestle.wording import listed
 
 
 def charts(measured: Measured[RdfNumbers]) -> list[Chart]:
@@ -59,7 +59,7 @@ def charts(measured: Measured[RdfNumbers]) -> list[Chart]:
 
 
 def _functions(numbers: RdfNumbers, pair: str) -> dict[str, Function]:
-    """Functions of one pair by source, the reference first; sources without it are left out."""
+    """Return source → function of one pair, the reference first, without sources that lack it."""
     found = {"reference": numbers.reference.pairs[pair]}
     for name, potential in numbers.potentials.items():
         if pair in potential.pairs:
@@ -87,13 +87,18 @@ def tables(measured: Measured[RdfNumbers]) -> list[Table]:
                 figures = [one.emd, one.emd_error, one.emd_noise]
             rows.append([pair, name, *figures, *(one.first_peak or (None, None))])
     note = f"Earth mover's distance up to {numbers.r_max:.3g} Å; by chance two samples of one "
-    note += "liquid are apart by less than that in 95 of 100 cases. The reference is "
+    note += "liquid differ by less than that in 95 of 100 cases. The reference is "
     note += ". ".join([numbers.reference.text, *numbers.notices])
     return [Table("Radial distribution functions", columns, rows, f"{note}.")]
 
 
 def assess(measured: Measured[RdfNumbers], thresholds: Mapping[str, Threshold]) -> list[Finding]:
-    """Judge runs that became unstable, and the worst pair that can be judged."""
+    """Judge runs that became unstable, and the worst pair that can be judged.
+
+    Args:
+        measured: the results.
+        thresholds: thresholds of this protocol.
+    """
     found = measured.numbers.potentials[measured.about.candidate]
     findings = []
     if found.unstable:
@@ -108,9 +113,7 @@ def _unstable(found: PotentialNumbers, limit: Threshold) -> Finding:
     text = f"{len(lost)} of {runs} runs became unstable: {lost[0]}"
     text += f", and {len(lost) - 1} more" if len(lost) > 1 else ""
     text += (
-        ". What is shown is what there was up to then"
-        if found.pairs
-        else "; nothing was left to compare"
+        ". The results are from the time before" if found.pairs else "; no frame is left to compare"
     )
     text += ": not for molecular dynamics; label frames from before it broke and train on them too."
     return Finding(
@@ -119,11 +122,13 @@ def _unstable(found: PotentialNumbers, limit: Threshold) -> Finding:
 
 
 def _worst(measured: Measured[RdfNumbers], limit: Threshold) -> Finding:
-    """The worst pair whose distance is more than chance. A pair that chance can explain is named
-    too, since it may be worse."""
+    """Judge the worst pair whose distance chance cannot explain.
+
+    A pair whose distance chance can explain is named too, because it may be worse.
+    """
     found = measured.numbers.potentials[measured.about.candidate].pairs
     judged = {pair: function for pair, function in found.items() if function.judged}
-    # Beyond a limit, and yet no further from the reference than chance would have it.
+    # Pairs beyond a limit whose distance to the reference may be due to chance.
     unclear = [pair for pair, function in judged.items() if _is_unclear(function, limit)]
     unclear.sort(key=lambda pair: found[pair].emd or 0.0, reverse=True)
     clear = {

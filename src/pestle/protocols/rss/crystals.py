@@ -33,6 +33,10 @@ _COMPOSITIONS, _CRYSTALS, _RATTLES = 1, 2, 3
 def compositions(inputs: Inputs, settings: RssSettings) -> list[Stoichiometry]:
     """Return the compositions of the settings, or draw some from the elements.
 
+    Args:
+        inputs: gives elements and seed.
+        settings: settings of the protocol.
+
     Raises:
         PestleError: no element is known, or a text is not a formula.
     """

@@ -10,8 +10,8 @@ from pestle.protocols.rss.numbers import PressureNumbers, RssNumbers
 from pestle.protocols.thresholds import Threshold
 from pestle.records.results import Measured
 from pestle.records.verdict import LEVELS, Finding, Level
-from pestle.records.wording import listed, percent
 from pestle.settings.probe import RssSettings
+from pestle.wording import listed, percent
 
 #: A difference of counts, or a share, is significant if its probability is below this value.
 CHANCE = 0.05
@@ -20,7 +20,12 @@ MANY = 0.2
 
 
 def assess(measured: Measured[RssNumbers], thresholds: Mapping[str, Threshold]) -> list[Finding]:
-    """Judge imploded crystals against the foundation, and crystals that still move at the end."""
+    """Judge imploded crystals against the foundation, and crystals that still move at the end.
+
+    Args:
+        measured: the results.
+        thresholds: thresholds of this protocol.
+    """
     found = [_imploded(measured, thresholds)]
     moving = _moving(measured, thresholds["still_moving"])
     found += [moving] if moving is not None else []
@@ -55,7 +60,7 @@ def _imploded(measured: Measured[RssNumbers], thresholds: Mapping[str, Threshold
         text = f"None of {n} random crystals imploded"
         if not any(search.imploded for search in searches):
             where = searches
-    text += f" at {_at(where)} GPa"
+    text += f" at {listed([f'{search.pressure:g}' for search in where])} GPa"
     if base:
         own = old if len(where) > 1 and len(set(old)) > 1 else old[k : k + 1]
         text += f", the foundation {listed([str(before) for before in own])}"
@@ -64,7 +69,7 @@ def _imploded(measured: Measured[RssNumbers], thresholds: Mapping[str, Threshold
         text += f": that may be chance, {few}; raise rss.structures"
     elif level != "pass":
         text += ": not for structure search"
-        text += "; replay would keep the wall" if base else ""
+        text += "; replay would keep the repulsion" if base else ""
     else:
         most = upper_bound(number, n)
         text += ": no worse than the foundation" if base and number else ""
@@ -125,11 +130,6 @@ def _moving(measured: Measured[RssNumbers], limit: Threshold) -> Finding | None:
     )
     quantity = "crystals still moving"
     return Finding("rss", level, quantity, number / n, limit.unit, limit.words, text)
-
-
-def _at(searches: Sequence[PressureNumbers]) -> str:
-    """List the pressures: `0.1 and 50`."""
-    return listed([f"{search.pressure:g}" for search in searches])
 
 
 def _searches(measured: Measured[RssNumbers]) -> Sequence[PressureNumbers]:

@@ -1,4 +1,4 @@
-"""The numbers of a random structure search, as metrics.json holds them."""
+"""Results of a random structure search, as stored in metrics.json."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from pestle.records.results import Numbers
 
-#: Fields that are not written where there is no foundation.
+#: Fields that are not written if there is no foundation.
 AGAINST_FOUNDATION = ("flagged_foundation", "by_criterion_foundation", "by_criterion_either")
 
 
 class _Counts(Numbers):
-    """Leaves out what is counted against the foundation where there is none."""
+    """Leaves out the counts against the foundation if there is no foundation."""
 
     @model_serializer(mode="wrap")
     def _known(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -30,18 +30,18 @@ class CompositionNumbers(_Counts):
 
     Attributes:
         n: number of crystals.
-        out_of_steps: still moving at the end.
-        diverged: whose relaxation gave no finite numbers, or that collapsed.
-        volume: own median, Å³/atom; `None` where all diverged.
-        energy: own median, eV/atom; `None` where all diverged.
-        flagged: that a criterion flags against the potential's own medians.
-        by_criterion: criterion → how many it flags so.
-        imploded: that a criterion flags against the own or the foundation's medians, each counted
-            once.
-        flagged_foundation: flagged against the foundation's medians; as the next two, `None`
-            without a foundation.
-        by_criterion_foundation: criterion → how many it flags so.
-        by_criterion_either: criterion → how many it flags against either medians.
+        out_of_steps: number that still moved at the end.
+        diverged: number that collapsed, or whose relaxation gave values that are not finite.
+        volume: the potential's own median, Å³/atom; `None` if all diverged.
+        energy: the potential's own median, eV/atom; `None` if all diverged.
+        flagged: number that a criterion flags with the potential's own medians.
+        by_criterion: criterion → number that it flags with these medians.
+        imploded: number that a criterion flags with the potential's own or the foundation's
+            medians; each crystal counts once.
+        flagged_foundation: number that a criterion flags with the foundation's medians. This and
+            the next two are `None` without a foundation.
+        by_criterion_foundation: criterion → number that it flags with these medians.
+        by_criterion_either: criterion → number that it flags with either medians.
     """
 
     n: int
@@ -62,14 +62,14 @@ class CrystalColumns(Numbers):
 
     Attributes:
         composition: formula.
-        number: of the crystal within its composition, from 0.
+        number: number of the crystal within its composition, from 0.
         status: `relaxed`, `out of steps` or `diverged`.
-        volume: over the median of its composition, no unit.
-        energy: less the median of its composition, eV/atom.
-        overlap: smallest distance over the sum of the covalent radii, no unit.
-        reason: why it is flagged; empty where it is not.
+        volume: volume divided by the median of its composition, no unit.
+        energy: energy minus the median of its composition, eV/atom.
+        overlap: smallest distance divided by the sum of the covalent radii, no unit.
+        reason: why the crystal is flagged; empty if it is not flagged.
 
-    The medians are the foundation's where there is one.
+    The medians are those of the foundation, if there is one.
     """
 
     composition: list[str]
@@ -90,7 +90,7 @@ class PressureNumbers(_Counts):
             by_criterion_foundation, by_criterion_either: sums over the compositions, see
             `CompositionNumbers`.
         compositions: formula → its numbers.
-        crystals: of all compositions.
+        crystals: the crystals of all compositions.
     """
 
     pressure: float
@@ -118,7 +118,7 @@ class PotentialNumbers(Numbers):
 
 
 class RssNumbers(Numbers):
-    """Crystals that imploded, by potential and pressure.
+    """Numbers of imploded crystals, by potential and pressure.
 
     Attributes:
         formulas: compositions that were searched.

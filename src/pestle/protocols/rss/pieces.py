@@ -4,21 +4,119 @@ one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 from ase import Atoms, units
 from torch_sim.models.interface import ModelInterface
 
+from pestle.protocols.arrays import Arrays, Shape
 from pestle.protocols.base import Inputs
 from pestle.protocols.raw import RawFolder
 from pestle.protocols.rss.crystals import batches, compositions, random_crystals, rattled
 from pestle.protocols.rss.relaxation import Relaxation, relax
+from pestle.records.base import Record
 from pestle.settings.probe import RssSettings
 from pestle.structures.generation.compositions import Stoichiometry
 from pestle.structures.generation.spacing import covalent_sums, nearest
+
+
+@dataclass(frozen=True)
+class RelaxedCrystals(Arrays):
+    """Crystals after a cycle, as raw results.
+
+    Attributes:
+        status: [crystals] result of the last relaxation, see `Relaxation`.
+        steps: [crystals] steps that it took.
+        first_energy: [crystals] energy at its start, eV/atom.
+        energy: [crystals] energy at its end, eV/atom.
+        enthalpy: [crystals] enthalpy at the pressure, eV/atom.
+        volume: [crystals] Å³/atom.
+        overlap: [crystals] smallest distance, with periodic images, divided by the sum of the
+            covalent radii.
+        force: [crystals] largest force, eV/Å.
+        size: [crystals] number of atoms.
+        numbers: [atoms] atomic numbers of all crystals, one crystal after the other.
+        positions: [atoms, 3] Å.
+        cells: [crystals, 3, 3] Å.
+    """
+
+    status: Annotated[np.ndarray, Shape("crystals", of=str)]
+    steps: Annotated[np.ndarray, Shape("crystals", of=int)]
+    first_energy: Annotated[np.ndarray, Shape("crystals")]
+    energy: Annotated[np.ndarray, Shape("crystals")]
+    enthalpy: Annotated[np.ndarray, Shape("crystals")]
+    volume: Annotated[np.ndarray, Shape("crystals")]
+    overlap: Annotated[np.ndarray, Shape("crystals")]
+    force: Annotated[np.ndarray, Shape("crystals")]
+    size: Annotated[np.ndarray, Shape("crystals", of=int)]
+    numbers: Annotated[np.ndarray, Shape("atoms", of=int)]
+    positions: Annotated[np.ndarray, Shape("atoms", 3)]
+    cells: Annotated[np.ndarray, Shape("crystals", 3, 3)]
+
+    @classmethod
+    def after(cls, found: Relaxation, pressure: float) -> RelaxedCrystals:
+        """Return the record of one crystal.
+
+        Args:
+            found: the result of its relaxation.
+            pressure: GPa.
+        """
+        atoms, size = found.atoms, len(found.atoms)
+        energy, volume = found.energy / size, atoms.get_volume() / size
+        return cls(
+            status=np.array([found.status]),
+            steps=np.array([found.steps]),
+            first_energy=np.array([found.first_energy / size]),
+            energy=np.array([energy]),
+            enthalpy=np.array([energy + pressure * units.GPa * volume]),
+            volume=np.array([volume]),
+            overlap=np.array([nearest(atoms, covalent_sums())]),
+            force=np.array([found.force]),
+            size=np.array([size]),
+            numbers=atoms.numbers,
+            positions=atoms.positions,
+            cells=atoms.cell.array[None],
+        )
+
+    def atoms(self) -> list[Atoms]:
+        """Return the geometries of all crystals."""
+        ends = np.cumsum(self.size)
+        return [
+            Atoms(self.numbers[a:b], self.positions[a:b], cell=cell, pbc=True)
+            for a, b, cell in zip(ends - self.size, ends, self.cells, strict=True)
+        ]
+
+    def crystal(self, k: int) -> RelaxedCrystals:
+        """Return the record of crystal k alone."""
+        end = int(self.size[: k + 1].sum())
+        own, atoms = slice(k, k + 1), slice(end - int(self.size[k]), end)
+        return RelaxedCrystals(
+            status=self.status[own],
+            steps=self.steps[own],
+            first_energy=self.first_energy[own],
+            energy=self.energy[own],
+            enthalpy=self.enthalpy[own],
+            volume=self.volume[own],
+            overlap=self.overlap[own],
+            force=self.force[own],
+            size=self.size[own],
+            numbers=self.numbers[atoms],
+            positions=self.positions[atoms],
+            cells=self.cells[own],
+        )
+
+
+class SearchFacts(Record):
+    """What is known of all pieces together.
+
+    Attributes:
+        batches: formula → number of its batches.
+    """
+
+    batches: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -85,8 +183,8 @@ def calculated(
     settings: RssSettings,
     raw: RawFolder,
     on_step: Callable[[int, int], None],
-) -> dict[str, np.ndarray]:
-    """Calculate the arrays of one piece.
+) -> RelaxedCrystals:
+    """Relax the crystals of one piece.
 
     The previous cycle is read from its file, so that a restarted run gives the same results. A
     crystal that diverged in an earlier cycle keeps its last geometry.
@@ -100,15 +198,17 @@ def calculated(
         on_step: called after each step with the steps so far and the crystals that still move.
 
     Returns:
-        Arrays as `packed` makes them.
+        The crystals after the cycle.
     """
+    before: RelaxedCrystals | None = None
     atoms = [piece.start[number] for number in piece.members]
-    rows: list[dict[str, Any]] = [{"status": ""} for _ in atoms]
+    moving = list(range(len(atoms)))
     if piece.cycle:
-        rows, atoms = unpacked(raw.read(piece.name_before))
-    moving = [k for k, row in enumerate(rows) if row["status"] != "diverged"]
-    if not moving:
-        return packed(rows, atoms)
+        before = raw.read(piece.name_before, RelaxedCrystals)
+        atoms = before.atoms()
+        moving = np.flatnonzero(before.status != "diverged").tolist()
+        if not moving:
+            return before
     begin = [atoms[k] for k in moving]
     if piece.cycle:
         named = [(piece.composition, piece.members[k], piece.cycle) for k in moving]
@@ -121,63 +221,12 @@ def calculated(
         max_steps=settings.max_steps,
         on_step=on_step,
     )
-    for k, relaxation in zip(moving, ended, strict=True):
-        rows[k], atoms[k] = figures(relaxation, piece.pressure), relaxation.atoms
-    return packed(rows, atoms)
-
-
-def figures(found: Relaxation, pressure: float) -> dict[str, Any]:
-    """Return the stored values of one crystal without its geometry.
-
-    Args:
-        found: the relaxed crystal.
-        pressure: GPa.
-
-    Returns:
-        Energies in eV/atom (`enthalpy` at the pressure), `volume` in Å³/atom, `overlap` (smallest
-        distance, with periodic images, divided by the sum of the covalent radii), `force` in eV/Å.
-    """
-    atoms, size = found.atoms, len(found.atoms)
-    volume = atoms.get_volume() / size
-    return {
-        "status": found.status,
-        "steps": found.steps,
-        "first_energy": found.first_energy / size,
-        "energy": found.energy / size,
-        "enthalpy": found.energy / size + pressure * units.GPa * volume,
-        "volume": volume,
-        "overlap": nearest(atoms, covalent_sums()),
-        "force": found.force,
-    }
-
-
-def packed(rows: Sequence[dict[str, Any]], atoms: Sequence[Atoms]) -> dict[str, np.ndarray]:
-    """Put crystals into arrays.
-
-    Args:
-        rows: values of each crystal.
-        atoms: the crystals, n of them.
-
-    Returns:
-        One array [n] for each value; `size` [n]; `numbers` [n_atoms] and `positions` [n_atoms, 3] Å
-        of all crystals, one after the other; `cells` [n, 3, 3] Å.
-    """
-    return {key: np.array([row[key] for row in rows]) for key in rows[0]} | {
-        "size": np.array([len(a) for a in atoms]),
-        "numbers": np.concatenate([a.numbers for a in atoms]),
-        "positions": np.concatenate([a.positions for a in atoms]),
-        "cells": np.stack([a.cell.array for a in atoms]),
-    }
-
-
-def unpacked(arrays: dict[str, np.ndarray]) -> tuple[list[dict[str, Any]], list[Atoms]]:
-    """Return values and crystals from the arrays of `packed`."""
-    plain = {"size", "numbers", "positions", "cells"}
-    keys = [key for key in arrays if key not in plain]
-    rows = [{key: arrays[key][k] for key in keys} for k in range(len(arrays["size"]))]
-    ends = np.cumsum(arrays["size"])
-    atoms = [
-        Atoms(arrays["numbers"][a:b], arrays["positions"][a:b], cell=cell, pbc=True)
-        for a, b, cell in zip(ends - arrays["size"], ends, arrays["cells"], strict=True)
-    ]
-    return rows, atoms
+    after = dict(zip(moving, ended, strict=True))
+    return RelaxedCrystals.joined(
+        [
+            RelaxedCrystals.after(after[k], piece.pressure)
+            if before is None or k in after
+            else before.crystal(k)
+            for k in range(len(atoms))
+        ]
+    )

@@ -16,7 +16,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -45,11 +44,12 @@ from pestle.protocols.rss.numbers import (
 )
 from pestle.protocols.rss.pieces import (
     Piece,
+    RelaxedCrystals,
+    SearchFacts,
     calculated,
     piece_name,
     pieces,
     pressures,
-    unpacked,
 )
 from pestle.protocols.rss.shown import charts, extent, tables
 from pestle.records.results import Measured
@@ -78,11 +78,10 @@ def calculate(potential: Potential, inputs: Inputs, settings: RssSettings, raw: 
             counts[piece.composition.formula] = piece.batch + 1
             if not raw.has(piece.name):
                 told = partial(_tell, bar, piece, done)
-                found = calculated(piece, model, inputs.seed, settings, raw, told)
-                raw.write(piece.name, **found)
+                raw.write(piece.name, calculated(piece, model, inputs.seed, settings, raw, told))
             done += len(piece.members)
             bar.to(done)
-    raw.finish(batches=counts)
+    raw.finish(SearchFacts(batches=counts))
 
 
 def _tell(bar: Task, piece: Piece, done: int, step: int, moving: int) -> None:
@@ -125,30 +124,31 @@ def _read(raw: RawFolder, formula: str, pressure: float, settings: RssSettings) 
     """
     last = _after(raw, formula, pressure, settings.cycles - 1)
     first = last if settings.cycles == 1 else _after(raw, formula, pressure, 0)
-    columns = {
-        key: np.concatenate([part[key] for part in (first if key == "first_energy" else last)])
-        for key in Crystals.__dataclass_fields__
-    }
-    return Crystals(**columns)
+    return Crystals(last.status, first.first_energy, last.energy, last.volume, last.overlap)
 
 
-def _after(raw: RawFolder, formula: str, pressure: float, cycle: int) -> list[dict[str, Any]]:
-    """Return the arrays of all batches after a cycle."""
-    batches = range(raw.facts["batches"][formula])
-    return [raw.read(piece_name(formula, pressure, k, cycle)) for k in batches]
+def _after(raw: RawFolder, formula: str, pressure: float, cycle: int) -> RelaxedCrystals:
+    """Return the crystals of all batches after a cycle."""
+    names = [
+        piece_name(formula, pressure, k, cycle)
+        for k in range(raw.facts(SearchFacts).batches[formula])
+    ]
+    return RelaxedCrystals.joined([raw.read(name, RelaxedCrystals) for name in names])
 
 
 def _composition(
     composition: Stoichiometry, own: Crystals, base: Crystals | None, settings: RssSettings
 ) -> tuple[CompositionNumbers, CrystalColumns]:
-    """Numbers of one composition at one pressure, and the columns of its crystals."""
+    """Return the numbers of one composition at one pressure, and the columns of its crystals."""
     middle = medians(own)
     against = [middle]
     if base is not None:
         old = replace(foundation_medians(base, own), name="the foundation's median")
         against = [old, replace(middle, name="its own median")]
     if settings.loosest is not None:
-        solid = settings.loosest * _solid_volume(composition)
+        # The volume of a solid at rest, Å³/atom, guessed from radii.
+        volumes = atomic_volumes()[list(composition.species)]
+        solid = settings.loosest * float(np.average(volumes, weights=composition.amounts))
         against = [m.limited(solid) for m in against]
     screens = [screen(own, m, settings) for m in against]
     flagged_own, by_own = _counts(screens[-1:])
@@ -180,13 +180,6 @@ def _composition(
     return found, crystals
 
 
-def _solid_volume(composition: Stoichiometry) -> float:
-    """Return the approximate volume of the composition in a solid at rest, Å³/atom."""
-    return float(
-        np.average(atomic_volumes()[list(composition.species)], weights=composition.amounts)
-    )
-
-
 def _counts(screens: Sequence[Mapping[str, np.ndarray]]) -> tuple[int, dict[str, int]]:
     """Count the crystals that any of the screens flags, in total and by criterion."""
     masks = {key: np.any([found[key] for found in screens], axis=0) for key in CRITERIA}
@@ -197,7 +190,7 @@ def _counts(screens: Sequence[Mapping[str, np.ndarray]]) -> tuple[int, dict[str,
 def _at_pressure(
     pressure: float, parts: dict[str, CompositionNumbers], columns: list[CrystalColumns]
 ) -> PressureNumbers:
-    """Sums over the compositions at one pressure."""
+    """Sum up the numbers of all compositions at one pressure."""
     found = list(parts.values())
 
     def by_criterion(counts: list[dict[str, int] | None]) -> dict[str, int] | None:
@@ -247,8 +240,7 @@ def flagged(raws: Mapping[str, RawFolder], measured: Measured[RssNumbers]) -> li
             mine += [(search.pressure, *row) for row in rows if row[-1]]
         mine.sort(key=lambda row: math.inf if row[1] is None else row[1])
         for pressure, _, formula, number, text in mine[:WRITTEN]:
-            last = _after(raws[name], formula, pressure, settings.cycles - 1)
-            atoms = [a for part in last for a in unpacked(part)[1]][number]
+            atoms = _after(raws[name], formula, pressure, settings.cycles - 1).atoms()[number]
             title = f"{formula} no {number + 1} at {pressure:g} GPa"
             found.append(Flagged(name, title, text, atoms))
     return found

@@ -101,7 +101,8 @@ def relax(
         for k, crystal in enumerate(here.tolist()):
             collapsed = not now.volume[k] > least[crystal]
             if step % _LOOK_EVERY == 0 and now.finite[k]:
-                collapsed |= _overlaps(now.atoms(k, start[crystal]))
+                moved = now.atoms(k, start[crystal])
+                collapsed |= nearest(moved, covalent_sums()) < OVERLAPPING
             if collapsed or not now.finite[k]:
                 ended[k] = "diverged"
             elif now.force[k] <= fmax:
@@ -163,8 +164,3 @@ class _Moment:
             return like.copy()
         positions = self._positions[self._systems == k]
         return Atoms(like.numbers, positions, cell=self._cells[k], pbc=True)
-
-
-def _overlaps(atoms: Atoms) -> bool:
-    """Whether two atoms, including images, are closer than OVERLAPPING."""
-    return nearest(atoms, covalent_sums()) < OVERLAPPING

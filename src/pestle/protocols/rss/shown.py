@@ -7,8 +7,8 @@ from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.rss.criteria import CRITERIA
 from pestle.protocols.rss.numbers import RssNumbers
 from pestle.records.results import Measured
-from pestle.records.wording import listed
 from pestle.settings.probe import RssSettings
+from pestle.wording import listed
 
 #: Bounds of a chart: eV/atom above and below the median, and multiples of the median volume.
 DRAWN_ENERGY, DRAWN_VOLUME = 10.0, 3.0
@@ -30,7 +30,7 @@ def charts(measured: Measured[RssNumbers]) -> list[Chart]:
     potentials = measured.numbers.potentials
     of = "the foundation's medians" if measured.about.baseline else "the medians"
     loosest = RssSettings.model_validate(measured.about.settings).loosest
-    most = f", volumes of a solid's times {loosest:g} at most" if loosest is not None else ""
+    most = f", at most {loosest:g} times the volume of a solid" if loosest is not None else ""
     for k, pressure in enumerate(_pressures(measured)):
         searches = {name: p.pressures[k] for name, p in potentials.items()}
         bars = [
@@ -47,8 +47,11 @@ def charts(measured: Measured[RssNumbers]) -> list[Chart]:
         for name, search in searches.items():
             crystals = search.crystals
             pairs = zip(crystals.volume, crystals.energy, strict=True)
-            drawn = [_within(x, y) for x, y in pairs if x is not None and y is not None]
-            clouds.append(Series(name, [x for x, _ in drawn], [y for _, y in drawn]))
+            known = [(x, y) for x, y in pairs if x is not None and y is not None]
+            # Points beyond the bounds of the chart are moved to them.
+            volumes = [min(x, DRAWN_VOLUME) for x, _ in known]
+            energies = [max(-DRAWN_ENERGY, min(y, DRAWN_ENERGY)) for _, y in known]
+            clouds.append(Series(name, volumes, [*energies]))
         found.append(
             Chart(
                 f"Relaxed crystals at {pressure:g} GPa",
@@ -62,11 +65,6 @@ def charts(measured: Measured[RssNumbers]) -> list[Chart]:
             )
         )
     return found
-
-
-def _within(volume: float, energy: float) -> tuple[float, float]:
-    """A point moved to the bounds of the chart."""
-    return min(volume, DRAWN_VOLUME), max(-DRAWN_ENERGY, min(energy, DRAWN_ENERGY))
 
 
 def tables(measured: Measured[RssNumbers]) -> list[Table]:

@@ -10,9 +10,9 @@ import numpy as np
 
 from pestle.errors import PestleError, nearest
 from pestle.protocols.base import Inputs
-from pestle.records.wording import counted
 from pestle.settings.probe import TorsionSettings
 from pestle.structures.frame import Frame, split_isolated_atoms
+from pestle.wording import counted
 
 #: Default key of the coordinate.
 ANGLE = "dihedral_angle"

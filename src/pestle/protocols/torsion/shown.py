@@ -8,11 +8,11 @@ from typing import Any
 
 from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.thresholds import Threshold
-from pestle.protocols.torsion.numbers import PotentialNumbers, ScanNumbers, TorsionNumbers
+from pestle.protocols.torsion.numbers import PotentialNumbers, TorsionNumbers
 from pestle.records.results import Measured
 from pestle.records.verdict import LEVELS, Finding
-from pestle.records.wording import counted
 from pestle.structures.frame import evenly
+from pestle.wording import counted
 
 #: Largest number of scans with rows of their own, and with bars instead of violins.
 ROWS = 20
@@ -24,7 +24,9 @@ DRAWN = 6
 def charts(measured: Measured[TorsionNumbers]) -> list[Chart]:
     """Return a chart of the RMSE of all scans, and charts of the worst and some other scans."""
     potentials, given = measured.numbers.potentials, measured.numbers.scans
-    order = _by_error(potentials[measured.about.candidate].scans)
+    scans = potentials[measured.about.candidate].scans
+    errors = {name: math.inf if scan.rmse is None else scan.rmse for name, scan in scans.items()}
+    order = sorted(errors, key=lambda name: -errors[name])
     found = [_overview(potentials, order)]
     for k, name in enumerate(evenly(order, DRAWN)):
         scan = given[name]
@@ -62,16 +64,6 @@ def _overview(potentials: Mapping[str, PotentialNumbers], order: list[str]) -> C
     )
 
 
-def _by_error(scans: Mapping[str, ScanNumbers]) -> list[str]:
-    """Return the scans from the worst to the best; those without an RMSE first."""
-
-    def place(name: str) -> float:
-        rmse = scans[name].rmse
-        return -math.inf if rmse is None else -rmse
-
-    return sorted(scans, key=place)
-
-
 def tables(measured: Measured[TorsionNumbers]) -> list[Table]:
     """Return a table with a row for each potential and, for few scans, one for each scan."""
     columns = [
@@ -89,7 +81,7 @@ def tables(measured: Measured[TorsionNumbers]) -> list[Table]:
         rows.append([model, *figures, found.barrier_error, found.failed or found.worst])
     count, unlabelled = len(measured.numbers.scans), measured.numbers.unlabelled
     note = f"Means over {counted(count, 'scan')}, energies relative to the frame in "
-    note += "which the reference is lowest; barrier: highest above lowest."
+    note += "which the reference is lowest; barrier: highest minus lowest energy."
     note += f" Left out: {unlabelled}." if unlabelled else ""
     tables = [Table("Scans", columns, rows, note)]
     if 1 < count <= ROWS:
@@ -123,7 +115,7 @@ def assess(
     base = potentials.get(measured.about.baseline or "")
     rmse, barrier = thresholds["rmse_kcal"], thresholds["barrier_kcal"]
     if found.failed or found.rmse is None or found.barrier_error is None:
-        text = f"The energy is {found.failed}: look at the structures named."
+        text = f"The energy is {found.failed}: look at the named structures."
         return [Finding("torsion", "fail", "error of scans", None, rmse.unit, rmse.words, text)]
     of_several = len(found.scans) > 1
     worst = (

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pestle.protocols.thresholds import Threshold
-from pestle.records.manifest import Gate
+from pestle.records.training import Gate
 from pestle.records.verdict import Finding
-from pestle.records.wording import counted
+from pestle.wording import counted
 
 
 def assess_gate(gate: Gate, thresholds: Mapping[str, Threshold]) -> Finding:

@@ -1,3 +1,6 @@
-"""Any run folders gathered into one table: which runs differ by seed alone (sameness.py), on which
-frames they were judged (frames.py), means and spreads (spread.py), and the table shown on a
-terminal, a page, and as CSV and LaTeX (shown.py, files.py)."""
+"""One table of several run folders.
+
+`sameness` finds runs that differ only by their seed, `frames` finds out whether runs were judged on
+the same frames, and `spread` calculates means and standard deviations. `shown` and `files` show the
+table on a terminal, on a page, and as CSV and LaTeX.
+"""

@@ -1,32 +1,32 @@
-"""The columns of a comparison, and how a run fills each."""
+"""The columns of a comparison, and the value of a run in each of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pestle.metrics import ALL
 from pestle.records.gathered import Column
-from pestle.records.manifest import TrainingFacts
+from pestle.records.training import TrainingFacts
 from pestle.reports.error_tables import QUANTITIES, set_heading, set_names
 from pestle.reports.gathering.facts import RunFacts
 from pestle.reports.reading import REPLAY_SET, protocol_place, protocol_title
 from pestle.reports.verdict import LEVELS
 
-#: A figure of a run; `None` where it has none.
+#: Function that returns a value of a run; `None` if the run has none.
 Find = Callable[[RunFacts], float | bool | None]
 
 
 @dataclass(frozen=True)
 class Filled:
-    """A column and what a run has in it.
+    """A column, and functions that return its values.
 
     Attributes:
-        column: what it is.
-        find: the figure of a run.
-        of_foundation: the figure of what the run began with; `None` where that has none.
-        level: level of the finding that the figure is of.
+        column: description of the column.
+        find: returns the value of a run.
+        of_foundation: returns the value of the run's foundation; `None` if the column has none.
+        level: returns the level of the finding with this value; `None` if it is not of a finding.
     """
 
     column: Column
@@ -36,18 +36,18 @@ class Filled:
 
 
 def columns_of(runs: Sequence[RunFacts], *, groups: bool) -> list[Filled]:
-    """Columns in which at least one run has something, settings and verdicts left out.
+    """Return the columns in which at least one run has a value, except settings and verdicts.
 
     Args:
-        runs: all of them.
-        groups: whether errors by config_type have columns of their own.
+        runs: all runs.
+        groups: whether errors by config_type have their own columns.
     """
     every = [*_training(), *_errors(runs, groups), *_breadth(), *_tests(runs), *_cost()]
     return [filled for filled in every if any(filled.find(facts) is not None for facts in runs)]
 
 
 def _of_training(find: Callable[[TrainingFacts], float | bool | None]) -> Find:
-    """A figure of how training went."""
+    """Return a function for a value of the results of training."""
 
     def found(facts: RunFacts) -> float | bool | None:
         training = facts.manifest.training if facts.manifest is not None else None
@@ -57,6 +57,8 @@ def _of_training(find: Callable[[TrainingFacts], float | bool | None]) -> Find:
 
 
 def _training() -> list[Filled]:
+    """Return the columns about frames, updates and convergence."""
+
     def replay(facts: RunFacts) -> float | None:
         found = facts.manifest.replay if facts.manifest is not None else None
         return None if found is None else found.n_train
@@ -84,24 +86,19 @@ def _training() -> list[Filled]:
 
 
 def _errors(runs: Sequence[RunFacts], groups: bool) -> list[Filled]:
-    sets = dict.fromkeys(name for facts in runs for name in facts.errors)
-    return [
-        filled
-        for name in set_names(sets)
-        for group in _groups(runs, name, groups)
-        for filled in _errors_on(name, group)
-    ]
-
-
-def _groups(runs: Sequence[RunFacts], name: str, wanted: bool) -> Iterable[str]:
-    """`all` and, where wanted, config_types; a single one is the same as all."""
-    every = dict.fromkeys(group for facts in runs for group in facts.errors.get(name, {}))
-    others = [group for group in every if group != ALL]
-    return [ALL, *others] if wanted and len(others) > 1 else [ALL]
+    """Return the columns of errors on all frames of each set and, with `groups`, by config_type."""
+    found = []
+    for name in set_names(dict.fromkeys(name for facts in runs for name in facts.errors)):
+        every = dict.fromkeys(group for facts in runs for group in facts.errors.get(name, {}))
+        others = [group for group in every if group != ALL]
+        # A single config_type is the same as all frames.
+        for group in [ALL, *others] if groups and len(others) > 1 else [ALL]:
+            found += _errors_on(name, group)
+    return found
 
 
 def _errors_on(name: str, group: str) -> list[Filled]:
-    """RMSE and MAE of each quantity on a group of a set."""
+    """Return the columns with RMSE and MAE of each quantity on a group of a set."""
 
     def of(errors: str, find: Callable[[Any], float | None]) -> Find:
         def found(facts: RunFacts) -> float | None:
@@ -121,8 +118,8 @@ def _errors_on(name: str, group: str) -> list[Filled]:
                 unit=quantity.unit,
                 frames=name,
                 group=group,
-                # A model is fitted to training frames; labels of replay structures may be the
-                # foundation's own.
+                # Errors on training frames say little, as the model is fitted to them. Labels of
+                # replay structures may be predictions of the foundation.
                 ranked=name not in ("train", REPLAY_SET),
             ),
             of("errors", find),
@@ -134,6 +131,8 @@ def _errors_on(name: str, group: str) -> list[Filled]:
 
 
 def _breadth() -> list[Filled]:
+    """Return the columns about drift and forgetting."""
+
     def forgotten(facts: RunFacts) -> float | None:
         found = facts.forgotten.against_foundation
         return found[ALL].forces_rmse if found is not None and ALL in found else None
@@ -154,7 +153,7 @@ def _breadth() -> list[Filled]:
 
 
 def _tests(runs: Sequence[RunFacts]) -> list[Filled]:
-    """What each protocol's worst finding is about in any run: so that every run has its figure."""
+    """Return a column for each quantity that is the worst finding of a protocol in some run."""
     wanted: dict[tuple[str, str, str], None] = {}
     for facts in runs:
         for protocol in dict.fromkeys(found.protocol for found in facts.findings):
@@ -169,6 +168,8 @@ def _tests(runs: Sequence[RunFacts]) -> list[Filled]:
 
 
 def _finding(protocol: str, quantity: str, unit: str) -> Filled:
+    """Return the column of a quantity of a protocol: its worst finding in each run."""
+
     def worst(facts: RunFacts) -> Any:
         mine = [
             found
@@ -197,6 +198,7 @@ def _finding(protocol: str, quantity: str, unit: str) -> Filled:
 
 
 def _cost() -> list[Filled]:
+    """Return the columns about times."""
     return [
         Filled(
             Column(key="cost.wall", about="cost", heading="training time", unit="s"),

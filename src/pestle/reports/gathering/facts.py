@@ -1,4 +1,4 @@
-"""What a comparison takes from one folder: its settings, errors, findings and cost."""
+"""Settings, errors, findings and cost of one run folder, for a comparison."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from pestle.reports.models import models_of
 from pestle.reports.reading import Forgotten, Results
 from pestle.settings.run import walk
 
-#: Settings that change neither what is learned nor how it is judged, but who watches and how many
-#: threads work. The device is told by its kind, below.
+#: Settings that do not change the result: seed, threads, loggers. Of the device only the kind
+#: counts, which is added below.
 _ASIDE = ("train.seed", "train.threads", "train.device", "log.")
-#: Settings that name files of a split.
+#: Setting that names the files of a split → the split.
 _SPLITS = {"data.train": "train", "data.valid": "valid", "data.test": "test"}
 
-#: Group → errors, of one model on one set.
+#: Group → errors of one model on one set.
 ByGroup = dict[str, FrameErrors]
 
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What a comparison takes from one folder; everything may be absent.
+    """Content of a run folder that a comparison needs; everything may be absent.
 
     Attributes:
-        results: everything that lies in the folder.
+        results: results of the folder.
         run: name, path, seed and status.
-        settings: setting → plain data that is equal where the setting is; hashes stand for files.
-        spoken: setting → its value as a reader is told.
-        asked: settings that the user named.
+        settings: setting → plain data, which is equal if the setting is; files are given by hash.
+        spoken: setting → value for readers.
+        asked: settings that the user gave.
         errors: set → group → errors of the model.
-        foundation_errors: the same of the foundation.
-        identities: set → what tells its frames from others.
-        forgotten: what the forgetting protocol measured of the model; empty without it.
+        foundation_errors: set → group → errors of the foundation.
+        identities: set → identity of its frames.
+        forgotten: results of the protocol `forgetting` for the model; empty without it.
     """
 
     results: Results
@@ -55,11 +55,12 @@ class RunFacts:
 
     @property
     def manifest(self) -> Manifest | None:
+        """Manifest of the run; `None` without one."""
         return self.results.manifest
 
     @property
     def foundation(self) -> str:
-        """Name of what the run began with, or of what a tested model is compared with."""
+        """Foundation of the run, or the model that a tested model is compared with."""
         if self.manifest is not None:
             return self.manifest.foundation.name
         found = self.results.verdict
@@ -67,12 +68,13 @@ class RunFacts:
 
     @property
     def findings(self) -> tuple[CountedFinding, ...]:
+        """Findings of the verdict; empty without one."""
         found = self.results.verdict
         return found.findings if found is not None else ()
 
     @property
     def n_trained_on(self) -> int | None:
-        """Training frames, isolated atoms and replay structures left out."""
+        """Number of training frames, without isolated atoms and replay structures."""
         if self.manifest is None or "train" not in self.manifest.data.summary:
             return None
         split = self.manifest.data.summary["train"]
@@ -80,12 +82,12 @@ class RunFacts:
 
     @property
     def drift(self) -> float | None:
-        """RMS of the kept model's forces less the foundation's on broad structures, meV/Å."""
+        """RMS difference of forces from the foundation's on broad structures (meV/Å)."""
         return kept_drift(self.results)
 
     @property
     def gpu_seconds(self) -> float | None:
-        """Time that a GPU was held for training; `None` of a run on a CPU."""
+        """Time of the training on a GPU (s); `None` for a run on a CPU."""
         manifest = self.manifest
         if manifest is None or manifest.training is None or device_of(manifest) != "cuda":
             return None
@@ -93,11 +95,11 @@ class RunFacts:
 
 
 def facts_of(results: Results, name: str) -> RunFacts:
-    """What a comparison takes from a folder.
+    """Return the content of a run folder that a comparison needs.
 
     Args:
-        results: what was read of it.
-        name: that tells it from the others.
+        results: results of the folder.
+        name: unique name of the run.
     """
     manifest, models = results.manifest, models_of(results)
     seed = results.setting("train.seed")
@@ -107,6 +109,10 @@ def facts_of(results: Results, name: str) -> RunFacts:
         seed=seed if isinstance(seed, int) else None,
         status=manifest.status if manifest is not None else "",
     )
+    forgetting = results.protocols.get("forgetting")
+    forgotten = Forgotten()
+    if forgetting is not None and forgetting.about is not None:
+        forgotten = forgetting.potentials.get(forgetting.about.candidate, forgotten)
     return RunFacts(
         results=results,
         run=run,
@@ -115,19 +121,13 @@ def facts_of(results: Results, name: str) -> RunFacts:
         identities={
             of_set: identity_of(results, of_set, models.tuned) for of_set in results.errors
         },
-        forgotten=_forgotten(results),
+        forgotten=forgotten,
         **(_settings(manifest) if manifest is not None else {}),
     )
 
 
-def _forgotten(results: Results) -> Forgotten:
-    found = results.protocols.get("forgetting")
-    if found is None or found.about is None:
-        return Forgotten()
-    return found.potentials.get(found.about.candidate, Forgotten())
-
-
 def _errors(results: Results, model: str) -> dict[str, ByGroup]:
+    """Return set → group → errors of a model."""
     return {
         name: dict(by_model[model])
         for name, by_model in results.errors.items()
@@ -136,14 +136,14 @@ def _errors(results: Results, model: str) -> dict[str, ByGroup]:
 
 
 def _settings(manifest: Manifest) -> dict[str, Any]:
-    """`settings`, `spoken` and `asked` of a run."""
+    """Return `settings`, `spoken` and `asked` of a run."""
     found = {name: default for name, default in _defaults().items() if not name.startswith(_ASIDE)}
     found |= {
         name: setting.value
         for name, setting in manifest.settings.items()
         if not name.startswith(_ASIDE)
     }
-    # The probe ends at another rate with every seed: what was asked for is "auto".
+    # With "auto" each seed gets its own rate from the probe; the setting itself is the same.
     if manifest.rate_probe is not None:
         found["train.lr"] = "auto"
     spoken = dict(found)
@@ -165,11 +165,11 @@ def _settings(manifest: Manifest) -> dict[str, Any]:
 
 @cache
 def _defaults() -> dict[str, Any]:
-    """Of settings that an earlier version did not know yet."""
+    """Return the defaults of all settings, for settings that an older version did not have."""
     return {name: info.get_default(call_default_factory=True) for name, info in walk()}
 
 
 def device_of(manifest: Manifest) -> str:
-    """Kind of device that a run trained on: `cpu` or `cuda`."""
+    """Return the kind of device of the training: `cpu` or `cuda`; empty if it is not known."""
     name = manifest.hardware.device if manifest.hardware is not None else ""
     return name.partition(":")[0]

@@ -1,4 +1,4 @@
-"""The table in files for other programs: CSV for a data frame or spreadsheet, LaTeX for a paper."""
+"""The table as CSV, for data frames and spreadsheets, and as LaTeX, for papers."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from collections.abc import Sequence
 
 from pestle import __version__
 from pestle.records.gathered import Column, Gathered, Row
-from pestle.records.wording import setting_value
 from pestle.reports.gathering.shown import Block, blocks_of, text_of
+from pestle.wording import setting_value
 
-#: What these files begin with, by which they are known when they are written again.
+#: Beginnings of these files; only a file that begins so is replaced without a question.
 CSV_BEGINS, LATEX_BEGINS = "row,kind,runs,seeds,", "% Written by Pestle"
 
 
 def csv_of(gathered: Gathered) -> str:
-    """One line a row; figures with all digits: mean, standard deviation and number of values.
+    """Return the table as CSV with all digits: mean, standard deviation and number of values.
 
-    Units stand in the heads: `test.all.forces_rmse (meV/Å)`, followed by `… sd` and `… n`.
+    The headings contain the units: `test.all.forces_rmse (meV/Å)`, followed by `… sd` and `… n`.
+
+    Args:
+        gathered: the table.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -45,7 +48,7 @@ def csv_of(gathered: Gathered) -> str:
 
 
 def _plain(row: Row, column: Column) -> list[object]:
-    """Mean, deviation and number of values; text as it is."""
+    """Return mean, standard deviation and number of values of a cell, or its text."""
     if column.about == "settings":
         value = row.settings.get(column.key)
         return [setting_value(value) if value is not None else ""]
@@ -57,7 +60,7 @@ def _plain(row: Row, column: Column) -> list[object]:
     return [cell.mean, cell.deviation, cell.n]
 
 
-#: Letters that LaTeX takes for commands, or that its usual fonts lack.
+#: Characters that are commands in LaTeX, or that its usual fonts do not have → LaTeX.
 _ESCAPES = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -91,23 +94,27 @@ _SUBSCRIPTS = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=Tr
 
 
 def escaped(text: str) -> str:
-    """Text that LaTeX prints as it stands; line ends become spaces."""
+    """Return LaTeX that prints a text as it is; line breaks become spaces.
+
+    Args:
+        text: any text.
+    """
     found = "".join(_ESCAPES.get(letter, letter) for letter in " ".join(text.split()))
     found = re.sub(f"[{''.join(_SUPERSCRIPTS)}]+", lambda m: f"$^{{{_digits(m[0])}}}$", found)
     return re.sub(f"[{''.join(_SUBSCRIPTS)}]+", lambda m: f"$_{{{_digits(m[0])}}}$", found)
 
 
 def _digits(raised: str) -> str:
-    """Raised or lowered digits as plain ones."""
+    """Return superscripts and subscripts as plain digits."""
     return "".join((_SUPERSCRIPTS | _SUBSCRIPTS)[letter] for letter in raised)
 
 
-#: A number as tables show it, with its spread: `1,235`, `−0.5`, `40.75 ± 0.15`, `3.10×10⁻⁵`.
+#: A number in a table, also with its spread: `1,235`, `−0.5`, `40.75 ± 0.15`, `3.10×10⁻⁵`.
 _NUMBER = re.compile(r"\(?−?\d[\d,]*(\.\d+)?( ± [\d,]+(\.\d+)?)?\)?(×10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?")
 
 
 def _figure(text: str, *, best: bool) -> str:
-    """A cell: numbers in mathematics, where minus signs and ± have their width."""
+    """Return a cell as LaTeX; numbers are in math mode, for correct minus signs and ±."""
     found = _NUMBER.match(text)
     if found is None or text[found.end() :][:1] not in ("", " "):  # a name that begins so
         return escaped(text)
@@ -121,7 +128,11 @@ def _figure(text: str, *, best: bool) -> str:
 
 
 def latex_of(gathered: Gathered) -> str:
-    """One table for each block, with rules of booktabs; needs `\\usepackage{booktabs}`."""
+    """Return the table as LaTeX, one table for each block; needs `\\usepackage{booktabs}`.
+
+    Args:
+        gathered: the table.
+    """
     parts = [
         f"{LATEX_BEGINS} {__version__}. In the preamble: \\usepackage{{booktabs}}",
         *(_table(block, gathered.notes) for block in blocks_of(gathered) if block.columns),
@@ -130,6 +141,7 @@ def latex_of(gathered: Gathered) -> str:
 
 
 def _table(block: Block, notes: Sequence[str]) -> str:
+    """Return one block as a LaTeX table."""
     text = ["l" if column.kind == "text" else "r" for column in block.columns]
     form = "".join(["l", *("r" for _ in block.lead), *text])
     heads = ["", *map(escaped, (*block.lead, *block.headings))]

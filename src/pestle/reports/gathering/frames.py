@@ -1,5 +1,7 @@
-"""Whether two models were judged on the same frames: by a hash of the frames, or by the hashes of
-the files that they were read from."""
+"""Whether two models were judged on the same frames.
+
+The hashes of the frames are compared or, in results of old versions, the hashes of the files.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from pestle.metrics import ALL, FrameErrors
 from pestle.records.manifest import Manifest
 from pestle.reports.reading import FINE_TUNED, Results
 
-#: Settings by which frames and labels are taken from files.
+#: Settings that decide which frames and labels are read from files.
 _TAKEN_BY = (
     "data.select",
     "data.energy_key",
@@ -22,19 +24,19 @@ _TAKEN_BY = (
     "data.virials_key",
     "data.subtract_dispersion",
 )
-#: Settings by which validation frames are held out of the training files.
+#: Settings that decide which frames of the training files are held out for validation.
 _HELD_OUT_BY = ("data.valid_fraction", "data.split_seed")
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What tells the frames of a set from others.
+    """Identity of the frames of a set.
 
     Attributes:
-        n_frames: their number.
-        frames: hash of frames and labels; empty in results of earlier versions.
-        files: hash of the files they were read from, and of how; empty where the set is no split of
-            the run.
+        n_frames: number of frames.
+        frames: hash of frames and labels; empty in results of old versions.
+        files: hash of the files and of the settings for reading them; empty if the set is not a
+            split of the run.
     """
 
     n_frames: int
@@ -42,7 +44,7 @@ class Identity:
     files: str = ""
 
     def same_as(self, other: Identity) -> bool:
-        """Whether these are surely the same frames."""
+        """Whether two identities are certainly of the same frames."""
         if self.n_frames != other.n_frames:
             return False
         if self.frames and other.frames:
@@ -51,17 +53,17 @@ class Identity:
 
     @property
     def text(self) -> str:
-        """The hash that there is; empty where there is none."""
+        """The known hash; empty if there is none."""
         return f"frames {self.frames}" if self.frames else f"files {self.files}" * bool(self.files)
 
 
 def identity_of(results: Results, name: str, model: str) -> Identity:
-    """What tells the frames of a set from others.
+    """Return the identity of the frames of a set.
 
     Args:
-        results: of the folder.
-        name: of the set.
-        model: that the errors are of.
+        results: results of the folder.
+        name: name of the set.
+        model: name of the model that was judged on it.
     """
     judged = results.errors[name].get(model, {}).get(ALL)
     found = results.protocols.get("errors")
@@ -73,10 +75,10 @@ def identity_of(results: Results, name: str, model: str) -> Identity:
 
 
 def _files(manifest: Manifest | None, name: str, judged: FrameErrors | None) -> str:
-    """Hash of the files of a split, and of how frames were taken from them.
+    """Return the hash of the files of a split and of the settings for reading them.
 
-    A later qualification may have judged other frames under the same name: then the errors differ
-    from those that the run itself found, and nothing is known.
+    A later qualification may have judged other frames under the same name. The errors then differ
+    from those of the run itself, and the hash is empty, as it is for unknown files.
     """
     if manifest is None or judged is None or name not in ("test", "valid"):
         return ""
@@ -90,14 +92,16 @@ def _files(manifest: Manifest | None, name: str, judged: FrameErrors | None) -> 
     how = {setting: manifest.value(setting) for setting in _TAKEN_BY}
     if held_out:
         how |= {setting: manifest.value(setting) for setting in _HELD_OUT_BY}
-        if "data.split_seed" not in manifest.settings:  # the seed of the training split them then
+        if (
+            "data.split_seed" not in manifest.settings
+        ):  # the frames were then split with the seed of the training
             how["train.seed"] = manifest.value("train.seed")
     text = json.dumps([sorted(file.sha256 for file in files), how], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _equal(one: FrameErrors, other: FrameErrors) -> bool:
-    """Whether all errors agree but for rounding."""
+    """Whether two models have the same errors, except for rounding."""
     pairs = [(one.figures[name], other.figures[name]) for name in one.figures]
     return one.n_frames == other.n_frames and all(
         a == b or (a is not None and b is not None and math.isclose(a, b, rel_tol=1e-3))
@@ -106,8 +110,11 @@ def _equal(one: FrameErrors, other: FrameErrors) -> bool:
 
 
 def common(identities: Sequence[Identity | None]) -> Identity | None:
-    """The frames of several runs where all have the same; `None` where they differ or one has
-    none."""
+    """Return the common identity of several sets; `None` if they differ or one is unknown.
+
+    Args:
+        identities: identity of the frames of each run.
+    """
     first = identities[0] if identities else None
     if first is None or not first.text:
         return None

@@ -1,4 +1,4 @@
-"""Run folders gathered into one table."""
+"""Several run folders as one table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 from pestle.records.gathered import Cell, Column, Gathered, JudgedOn, Row
 from pestle.records.verdict import Verdict
-from pestle.records.wording import counted, listed, number
 from pestle.reports.error_tables import set_in_words
 from pestle.reports.gathering.columns import Filled, columns_of
 from pestle.reports.gathering.facts import RunFacts, facts_of
@@ -24,23 +23,23 @@ from pestle.reports.gathering.sameness import (
 from pestle.reports.gathering.spread import cell_of, with_best
 from pestle.reports.reading import read_results
 from pestle.reports.verdict import LEVELS
+from pestle.wording import counted, listed, number
 
 VERDICT = Column(key="verdict", about="tests", heading="verdict", kind="text")
 
 
 def gather(folders: Sequence[Path], *, groups: bool = False) -> Gathered:
-    """Gather run folders into one table: runs that differ by seed alone are one row.
+    """Make one table of several run folders; runs that differ only by their seed are one row.
 
     Args:
-        folders: of runs, or of tests of a model; whatever made them.
-        groups: whether errors by config_type have columns of their own.
+        folders: folders of runs, or of tests of a model.
+        groups: whether errors by config_type have their own columns.
 
     Returns:
-        The table: a row for each kind of run, then one for each foundation with the E0s of its
-        runs.
+        The table. Its last rows are the foundations, with the E0s of the runs.
 
     Raises:
-        PestleError: there is no such folder.
+        PestleError: a folder does not exist.
     """
     results = [read_results(Path(folder), drawn=False) for folder in folders]
     names = distinct_names([found.path for found in results])
@@ -49,7 +48,12 @@ def gather(folders: Sequence[Path], *, groups: bool = False) -> Gathered:
 
 
 def table_of(runs: Sequence[RunFacts], *, groups: bool = False) -> Gathered:
-    """The same of what was read of the folders already."""
+    """Make the table of `gather` from folders that are read already.
+
+    Args:
+        runs: content of each folder.
+        groups: whether errors by config_type have their own columns.
+    """
     together = rows_of(runs)
     shown, following = differing(together)
     filled = columns_of(runs, groups=groups)
@@ -60,7 +64,7 @@ def table_of(runs: Sequence[RunFacts], *, groups: bool = False) -> Gathered:
         for row, name, settings in zip(together, row_names(together), spoken, strict=True)
     ]
     rows += _foundations(together, filled, classes)
-    columns = [_setting(name) for name in shown]
+    columns = [Column(key=name, about="settings", heading=name, kind="text") for name in shown]
     if any(VERDICT.key in row.cells for row in rows):
         columns.append(VERDICT)
     columns += [one.column for one in filled]
@@ -70,18 +74,14 @@ def table_of(runs: Sequence[RunFacts], *, groups: bool = False) -> Gathered:
     )
 
 
-def _setting(name: str) -> Column:
-    return Column(key=name, about="settings", heading=name, kind="text")
-
-
 class _Classes:
-    """Gives frames that are the same one text, whichever of their hashes a run knows."""
+    """Gives equal frames the same text, also if their hashes are of different kinds."""
 
     def __init__(self) -> None:
         self._known: list[Identity] = []
 
     def text(self, identity: Identity | None) -> str | None:
-        """`None` for frames of which nobody knows what they are."""
+        """Return the text of some frames; `None` if their hash is not known."""
         if identity is None or not identity.text:
             return None
         first = next((one for one in self._known if one.same_as(identity)), None)
@@ -93,13 +93,14 @@ class _Classes:
 def _row(
     row: Together, name: str, settings: dict[str, Any], filled: Sequence[Filled], classes: _Classes
 ) -> Row:
+    """Return the row of runs that differ only by their seed."""
     cells = {}
     for one in filled:
         cell = cell_of([one.find(facts) for facts in row])
         if one.level is not None:
             levels = [level for facts in row if (level := one.level(facts)) is not None]
             if levels:
-                # A finding may have a level and no figure.
+                # A finding may have a level but no value.
                 worst = min(levels, key=list(LEVELS).index)
                 cell = (cell or Cell()).model_copy(update={"level": worst})
         if cell is not None:
@@ -119,7 +120,7 @@ def _row(
 
 
 def _verdict(found: Sequence[Verdict], n_runs: int) -> Cell:
-    """`fail, broad`, or of several runs how many of them: `pass 2 of 3, broad`."""
+    """Return the verdicts of a row: `fail (broad)`, or `pass 2 of 3 (broad)` of several runs."""
     levels = [verdict.verdict for verdict in found]
     words = [
         level if levels.count(level) == n_runs else f"{level} {levels.count(level)} of {n_runs}"
@@ -132,10 +133,11 @@ def _verdict(found: Sequence[Verdict], n_runs: int) -> Cell:
 
 
 def _judged_on(row: Together, classes: _Classes) -> dict[str, JudgedOn]:
+    """Return the frames of each set on which the runs of a row were judged."""
     sets = dict.fromkeys(name for facts in row for name in facts.errors)
     found = {}
     for name in sets:
-        # A run without errors on a set has no part in the row's figures there.
+        # Runs without errors on a set do not count for this set.
         identities = [facts.identities.get(name) for facts in row if name in facts.errors]
         counts = {one.n_frames for one in identities if one is not None}
         found[name] = JudgedOn(
@@ -148,7 +150,7 @@ def _judged_on(row: Together, classes: _Classes) -> dict[str, JudgedOn]:
 def _foundations(
     together: Sequence[Together], filled: Sequence[Filled], classes: _Classes
 ) -> list[Row]:
-    """A row for each foundation and its errors with the E0s of the runs, each once."""
+    """Return a row for each foundation with the E0s of its runs; equal rows are joined."""
     rows: list[Row] = []
     for row in together:
         cells = {}
@@ -157,7 +159,7 @@ def _foundations(
                 continue
             cell = cell_of([one.of_foundation(facts) for facts in row])
             if cell is not None and len({number(value, 6) for value in cell.values}) == 1:
-                cell = cell_of(cell.values[:1])  # one model, however many began with it
+                cell = cell_of(cell.values[:1])  # the runs have the same foundation
             if cell is not None:
                 cells[one.column.key] = cell
         if not cells or not row[0].foundation:
@@ -188,7 +190,7 @@ def _foundations(
 
 
 def _agree(one: Row, other: Row) -> bool:
-    """Whether two rows of a foundation say the same wherever both say something."""
+    """Whether two rows of a foundation agree in all values that both have."""
     figures = set(one.cells) & set(other.cells)
     sets = set(one.judged_on) & set(other.judged_on)
     return (
@@ -199,7 +201,7 @@ def _agree(one: Row, other: Row) -> bool:
 
 
 def _notes(rows: Sequence[Row], columns: Sequence[Column], following: Sequence[str]) -> list[str]:
-    """What a reader of the table must know."""
+    """Return the notes for readers of the table."""
     notes = []
     several = [row for row in rows if len(row.runs) > 1]
     if several:

@@ -1,4 +1,4 @@
-"""What protocols measured, by the names that their numbers have in metrics.json."""
+"""Numbers of protocols by their place in metrics.json, as columns of a comparison."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pestle.reports.gathering.columns import Filled, Find
 from pestle.reports.gathering.facts import RunFacts
 from pestle.reports.reading import protocol_title
 
-#: Last part of a name → unit, where it is the same for every protocol.
+#: Last part of a name → its unit, if that is the same for all protocols.
 _UNITS = {
     "barrier": "eV",
     "barrier_error": "eV",
@@ -27,7 +27,7 @@ _UNITS = {
     "energy_rmse": "meV/atom",
     "energy_mae": "meV/atom",
 }
-#: The same of one protocol, and of what lies under a name.
+#: Protocol → part of a name → unit of all numbers below this part.
 _UNITS_OF = {
     "atoms": {"rmse": "meV", "errors": "eV", "energies": "eV"},
     "torsion": dict.fromkeys(("rmse", "median", "barrier", "barrier_error"), "kcal/mol"),
@@ -35,15 +35,16 @@ _UNITS_OF = {
 
 
 def measured(name: str, runs: Sequence[RunFacts]) -> Filled | None:
-    """A number of a protocol: `neb.reactions.PATH.barrier_error`, `rss.pressures.50.imploded`.
+    """Return the column of a number, such as `neb.reactions.PATH.barrier_error`.
 
     Args:
-        name: the protocol, and where its metrics.json has the number under the model's name. Of a
-            list of pressures the pressure (GPa) names the entry.
-        runs: of which at least one must have it.
+        name: the protocol, and the place of the number below the name of the model in metrics.json.
+            An entry in a list of pressures is named by its pressure in GPa:
+            `rss.pressures.50.imploded`.
+        runs: content of the run folders.
 
     Returns:
-        A column of it; `None` where no run has such a number.
+        The column; `None` if no run has such a number.
     """
     protocol, _, place = name.partition(".")
 
@@ -57,13 +58,16 @@ def measured(name: str, runs: Sequence[RunFacts]) -> Filled | None:
 
         return found
 
+    # A unit of the protocol itself comes first; of several parts with a unit the last one.
+    parts, own = place.split("."), _UNITS_OF.get(protocol, {})
+    units = [own[part] for part in parts if part in own]
     filled = Filled(
         Column(
             key=name,
             about="tests",
             heading=place.replace("_", " "),
             over=protocol_title(protocol),
-            unit=_unit(protocol, place.split(".")),
+            unit=units[-1] if units else _UNITS.get(parts[-1], ""),
         ),
         find("candidate"),
         find("baseline"),
@@ -73,7 +77,7 @@ def measured(name: str, runs: Sequence[RunFacts]) -> Filled | None:
 
 @cache
 def _content(run: Path, protocol: str, digest: str) -> Any:
-    """metrics.json of a protocol; nothing where it cannot be read. The hash tells a new one."""
+    """Read metrics.json of a protocol; empty if this fails. A new hash makes a new cache entry."""
     del digest
     try:
         return read_json(run / "protocols" / protocol / "metrics.json")
@@ -82,12 +86,12 @@ def _content(run: Path, protocol: str, digest: str) -> Any:
 
 
 def number_at(content: Any, model: str | None, place: str) -> float | None:
-    """The number at a place of what a protocol says of a model; `None` where there is none.
+    """Return a number of a model in the results of a protocol; `None` if there is none.
 
     Args:
-        content: of metrics.json.
-        model: its name there.
-        place: names of entries, joined by dots; they may hold dots themselves.
+        content: content of metrics.json.
+        model: name of the model.
+        place: names of nested entries, joined by dots; a name may contain dots.
     """
     potentials = content.get("potentials") if isinstance(content, dict) else None
     if not isinstance(potentials, dict) or model not in potentials:
@@ -96,6 +100,7 @@ def number_at(content: Any, model: str | None, place: str) -> float | None:
 
 
 def _at(node: Any, place: str) -> float | None:
+    """Return the number at a place below an entry."""
     if not place:
         return float(node) if isinstance(node, int | float) else None
     if isinstance(node, list):
@@ -112,9 +117,3 @@ def _at(node: Any, place: str) -> float | None:
             if found is not None:
                 return found
     return None
-
-
-def _unit(protocol: str, parts: Sequence[str]) -> str:
-    own = _UNITS_OF.get(protocol, {})
-    named = [own[part] for part in parts if part in own]
-    return named[-1] if named else _UNITS.get(parts[-1], "")

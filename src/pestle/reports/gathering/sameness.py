@@ -1,5 +1,4 @@
-"""Which runs differ by seed alone, what a row of them is called, and which settings tell rows
-apart."""
+"""Which runs differ only by their seed, names of rows, and settings that differ between rows."""
 
 from __future__ import annotations
 
@@ -8,21 +7,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pestle.records.wording import counted
 from pestle.reports.gathering.facts import RunFacts
+from pestle.wording import counted
 
-#: Settings that are shown where they differ, whoever chose them: they come first.
+#: Settings that are always shown if they differ, before all others.
 FIRST = ("foundation", "method", "data.train", "data.valid", "data.test")
 
-#: Runs that differ by seed alone.
+#: Runs that differ only by their seed.
 Together = list[RunFacts]
 
 
 def rows_of(runs: Sequence[RunFacts]) -> list[Together]:
-    """Runs that differ by seed alone together, in the order in which they were given.
+    """Group runs that differ only by their seed, in the order in which they are given.
 
-    A second run with the same seed is a repetition and no other seed: it begins a row of its own.
-    So does each model that was tested without a run.
+    A second run with the same seed is a repetition and starts a new row. A model that was tested
+    without a run also gets its own row.
+
+    Args:
+        runs: content of each run folder.
     """
     rows: dict[tuple[str, int], Together] = {}
     seen: dict[tuple[str, int | None], int] = {}
@@ -39,10 +41,14 @@ def _text(value: Any) -> str:
 
 
 def differing(rows: Sequence[Together]) -> tuple[list[str], list[str]]:
-    """Settings that differ between rows: those that are shown, and those that follow from them.
+    """Return the settings that differ between rows.
 
-    Shown are foundation, method and data, what a user asked for, and whatever else is needed to
-    tell two rows apart.
+    Args:
+        rows: the runs of each row.
+
+    Returns:
+        Settings that are shown: foundation, method, data, settings that a user gave, and others
+        that are needed so that no two rows look equal. And all other settings that differ.
     """
     with_settings = [row[0] for row in rows if row[0].settings]
     names = dict.fromkeys((*FIRST, *(name for facts in with_settings for name in facts.settings)))
@@ -71,7 +77,11 @@ def differing(rows: Sequence[Together]) -> tuple[list[str], list[str]]:
 
 
 def row_names(rows: Sequence[Together]) -> list[str]:
-    """A name for each row: that of its run, or what the names of its runs' folders begin with."""
+    """Return a name for each row: the name of its run, or the common beginning of several.
+
+    Args:
+        rows: the runs of each row.
+    """
     names = [
         row[0].run.name if len(row) == 1 else _beginning([f.results.path for f in row])
         for row in rows
@@ -86,7 +96,7 @@ def row_names(rows: Sequence[Together]) -> list[str]:
 
 
 def _beginning(paths: Sequence[Path]) -> str:
-    """`naive` of naive-10 and naive-11, `ewc-0.1` of ewc-0.1-1 and ewc-0.1-2."""
+    """Return the common beginning: `ewc-0.1` of ewc-0.1-1 and ewc-0.1-2."""
     names = [path.resolve().name for path in paths]
     same = [len(set(letters)) == 1 for letters in zip(*names, strict=False)]
     start = names[0][: (*same, False).index(False)]
@@ -98,7 +108,11 @@ def _beginning(paths: Sequence[Path]) -> str:
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:
-    """The shortest ends of the paths that tell them apart."""
+    """Return the shortest ends of some paths that are all different.
+
+    Args:
+        paths: the paths.
+    """
     parts = [path.resolve().parts for path in paths]
     names = ["/".join(p[-1:]) for p in parts]
     for length in range(2, max(map(len, parts), default=1) + 1):
@@ -110,7 +124,12 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
 
 
 def spoken_settings(rows: Sequence[Together], names: Sequence[str]) -> list[dict[str, Any]]:
-    """Setting → value as a reader is told, for each row; of files the ends that tell them apart."""
+    """Return setting → value for readers, for each row; files have short names.
+
+    Args:
+        rows: the runs of each row.
+        names: names of the settings.
+    """
     found: list[dict[str, Any]] = [
         {name: row[0].spoken[name] for name in names if name in row[0].spoken} for row in rows
     ]

@@ -1,4 +1,4 @@
-"""The table as it is shown: blocks of columns that fit beside each other, and a cell in words."""
+"""Blocks of columns that fit beside each other, and texts of cells."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pestle.metrics import ALL
-from pestle.records.gathered import Cell, Column, Gathered, JudgedOn, Row
-from pestle.records.wording import MISSING, count, fixed, is_number, number, setting_value
+from pestle.records.gathered import Column, Gathered, JudgedOn, Row
+from pestle.wording import MISSING, count, fixed, is_number, number, setting_value
 
-#: Digits of a standard deviation: more say nothing with a handful of seeds.
+#: Digits of a standard deviation; with a few seeds more digits mean nothing.
 SPREAD_DIGITS = 2
-#: Letters by which rows that were judged on other frames are told apart.
+#: Letters for different frames.
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 @dataclass(frozen=True)
 class Block:
-    """Columns that stand beside each other, and the rows that have something in them.
+    """Columns beside each other, and the rows with values in them.
 
     Attributes:
-        key: unique; letters, digits and dashes.
-        title: of the block.
-        columns: in order.
-        rows: in order.
-        lead: heading → a text for each row, before the columns: seeds, frames judged on.
+        key: unique name, of letters, digits and dashes.
+        title: title of the block.
+        columns: columns in order.
+        rows: rows in order.
+        lead: heading → text of each row, for columns before the others: seeds and frames.
     """
 
     key: str
@@ -36,7 +36,7 @@ class Block:
 
     @property
     def headings(self) -> list[str]:
-        """Of the columns; with what several share where there is more than one of these."""
+        """Headings of the columns; they name the protocol or set if the block has several."""
         several = len({column.over for column in self.columns}) > 1
         return [
             f"{column.over}: {column.heading}" if column.over and several else column.heading
@@ -45,7 +45,11 @@ class Block:
 
 
 def blocks_of(gathered: Gathered) -> list[Block]:
-    """The table in blocks: what was done, then errors set by set, breadth, tests and cost."""
+    """Return the blocks of a table: runs, errors on each set, breadth, tests and cost.
+
+    Args:
+        gathered: the table.
+    """
     done = gathered.about("settings", "training")
     runs = tuple(row for row in gathered.rows if row.kind != "foundation")
     blocks = [Block("runs", "Runs", done, runs, _seeds(runs))]
@@ -70,19 +74,23 @@ def blocks_of(gathered: Gathered) -> list[Block]:
 
 
 def _seeds(rows: Sequence[Row]) -> dict[str, tuple[str, ...]]:
-    """How many seeds each row has, where one has several."""
+    """Return the number of seeds of each row; empty if all have one."""
     if all(len(row.seeds) < 2 for row in rows):
         return {}
     return {"seeds": tuple(MISSING if row.kind != "runs" else count(len(row.runs)) for row in rows)}
 
 
 def _with(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[Row, ...]:
+    """Return the rows with a value in at least one of the columns."""
     return tuple(row for row in rows if any(column.key in row.cells for column in columns))
 
 
 def _frames(rows: Sequence[Row], column: Column) -> tuple[str, ...]:
-    """`60` for each row; where rows are ranked, `60 a` and `60 b` if the frames are not the same in
-    all, and `60 ?` if nobody can tell."""
+    """Return the number of frames of each row.
+
+    If ranked rows have different frames, letters tell these apart (`60 a`, `60 b`); `60 ?` are
+    frames that are not known.
+    """
     judged = [row.judged_on.get(column.frames, JudgedOn()) for row in rows]
     kinds = list(dict.fromkeys(one.frames for one in judged if one.frames is not None))
     differ = column.ranked and len({one.frames for one in judged}) > 1
@@ -94,7 +102,7 @@ def _frames(rows: Sequence[Row], column: Column) -> tuple[str, ...]:
 
 
 def text_of(row: Row, column: Column) -> str:
-    """A cell in words; an em dash where there is nothing."""
+    """Return the text of a cell; an em dash if it is empty."""
     if column.about == "settings":
         return setting_value(row.settings.get(column.key)) if row.settings else MISSING
     cell = row.cells.get(column.key)
@@ -103,34 +111,29 @@ def text_of(row: Row, column: Column) -> str:
     if cell.text or not cell.n:
         return cell.text or cell.level or MISSING
     if column.kind == "truth":
-        return _truths(cell)
+        true = sum(value == 1.0 for value in cell.values)
+        if true in (0, cell.n):
+            return "yes" if true else "no"
+        return f"{true} of {cell.n}"
     text = with_spread(cell.mean, cell.deviation, whole=column.kind == "count")
-    # Not all runs of the cell have this figure.
+    # Some runs of the row have no value.
     return f"{text} ({cell.n} of {len(cell.values)})" if 0 < cell.n < len(cell.values) else text
 
 
-def _truths(cell: Cell) -> str:
-    """`yes`, `no`, or how many of several."""
-    true = sum(value == 1.0 for value in cell.values)
-    if true in (0, cell.n):
-        return "yes" if true else "no"
-    return f"{true} of {cell.n}"
-
-
 def with_spread(mean: float | None, deviation: float | None, *, whole: bool = False) -> str:
-    """`40.75 ± 0.15`: the deviation with two significant digits, the mean to the same place.
+    """Return mean and deviation with the same number of decimals: `40.75 ± 0.15`.
 
     Args:
-        mean: of the values.
-        deviation: their standard deviation; `None` for a single value.
-        whole: whether the values are counts, which are not shown as 2,030 for 2,028.
+        mean: mean of the values.
+        deviation: their standard deviation, shown with two digits; `None` for a single value.
+        whole: whether the values are counts, which are shown with all digits.
     """
     if mean is None:
         return MISSING
     if deviation is None or deviation == 0:
         return count(mean) if whole and mean == round(mean) else number(mean)
     size = math.floor(math.log10(float(f"{deviation:.{SPREAD_DIGITS - 1}e}")))
-    # What no seed changes in its fourth digit need not be shown to the tenth.
+    # A deviation that is tiny compared with the mean is shown as 0.
     if is_number(mean) and mean and size < math.floor(math.log10(abs(mean))) - 5:
         return f"{number(mean, 4)} ± 0"
     if size < -4:
@@ -142,5 +145,5 @@ def with_spread(mean: float | None, deviation: float | None, *, whole: bool = Fa
 
 
 def _to(value: float, size: int) -> str:
-    """Rounded to the last digit of a deviation whose first one stands at this power of ten."""
+    """Round to the last digit of a deviation; its first digit is at this power of ten."""
     return fixed(value, max(0, SPREAD_DIGITS - 1 - size))

@@ -1,4 +1,4 @@
-"""Means and standard deviations over seeds, and which row is best beyond its spread."""
+"""Means and standard deviations over seeds, and rows that are better than the spread."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import statistics
 from collections.abc import Sequence
 
 from pestle.records.gathered import Cell, Column, JudgedOn, Row
-from pestle.records.wording import is_number, number
+from pestle.wording import is_number, number
 
 
 def cell_of(values: Sequence[float | bool | None]) -> Cell | None:
-    """Mean and standard deviation (n − 1) of the values that are finite; `None` without any.
+    """Return mean and standard deviation (n − 1) of finite values; `None` if there are none.
 
     Args:
-        values: one for each run of a row.
+        values: value of each run of a row.
     """
     numbers = tuple(float(v) if isinstance(v, bool) or is_number(v) else None for v in values)
     known = [v for v in numbers if v is not None]
@@ -29,12 +29,16 @@ def cell_of(values: Sequence[float | bool | None]) -> Cell | None:
 
 
 def with_best(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
-    """The rows with their best figures marked.
+    """Return the rows with the best values marked.
 
-    The smallest figure of a column is the best of the rows that were judged on equal frames, if
-    there are two at least beside foundations, which take part. Where the spread over seeds is
-    known it must be smaller than each other one by more than the spread of their difference; where
-    it is not, figures that read the same are equally good.
+    Rows that were judged on the same frames are compared, if at least two of them are not
+    foundations. The smallest value of a column is the best. If the spread over seeds is known, the
+    difference to every other value must exceed the spread of this difference; if it is not known,
+    values that look equal in the table are equally good.
+
+    Args:
+        rows: the rows, foundations included.
+        columns: the columns; only ranked ones are compared.
     """
     cells = [dict(row.cells) for row in rows]
     for column in columns:
@@ -49,13 +53,13 @@ def with_best(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
 
 
 def _on_equal_frames(rows: Sequence[Row], column: Column) -> list[list[int]]:
-    """Places of the rows with a figure in a column, by the frames that these are of."""
+    """Return the places of the rows with a value in a column, grouped by equal frames."""
     classes: dict[str, list[int]] = {}
     for k, row in enumerate(rows):
         frames = row.judged_on.get(column.frames, JudgedOn()).frames
         if frames is not None and column.key in row.cells:
             classes.setdefault(frames, []).append(k)
-    # One model against its foundation is no comparison of models.
+    # A single model beside its foundation is not called best.
     return [
         places
         for places in classes.values()
@@ -64,7 +68,7 @@ def _on_equal_frames(rows: Sequence[Row], column: Column) -> list[list[int]]:
 
 
 def _best(rows: Sequence[Row], places: Sequence[int], key: str) -> list[int]:
-    """Those of some rows that are best; none where nobody can tell."""
+    """Return the places of the best rows; none if the spread is too large to tell."""
     means = {k: mean for k in places if (mean := rows[k].cells[key].mean) is not None}
     first = min(means, key=lambda k: means[k])
     best = []
@@ -78,7 +82,9 @@ def _best(rows: Sequence[Row], places: Sequence[int], key: str) -> list[int]:
 
 
 def _spread_of_difference(one: Cell, other: Cell) -> float | None:
-    """Standard deviation of the difference between a run of one row and a run of another; `None`
-    where neither row has several seeds. A row of one seed adds nothing that is known."""
+    """Return the standard deviation of the difference between runs of two rows.
+
+    A row with a single seed has no known deviation and adds nothing; `None` if both rows have none.
+    """
     known = [c.deviation for c in (one, other) if c.deviation is not None]
     return math.hypot(*known) if known else None

@@ -1,4 +1,4 @@
-"""Several runs in Python: one line, tables in a notebook, and the table itself."""
+"""Several runs as an object in Python, with tables in a notebook."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pestle.records.gathered import Gathered
-from pestle.records.wording import counted
 from pestle.reports.gathering.files import csv_of, latex_of
 from pestle.reports.gathering.shown import blocks_of, text_of
 from pestle.views import Shown, Table
+from pestle.wording import counted
 
 
 @dataclass(frozen=True, repr=False)
@@ -17,17 +17,19 @@ class Comparison(Shown):
     """Several runs, side by side.
 
     Attributes:
-        table: rows, columns and cells, with the values of every run.
+        table: the table, with the values of every run.
     """
 
     table: Gathered
 
     def lines(self) -> list[str]:
+        """Return the number of runs and rows, and the notes of the table."""
         rows = [row for row in self.table.rows if row.kind != "foundation"]
         runs = sum(len(row.runs) for row in rows)
         return [f"{counted(runs, 'run')} in {counted(len(rows), 'row')}", *self.table.notes]
 
     def tables(self) -> list[Table]:
+        """Return the blocks of the table; best values have a star."""
         found = []
         for block in blocks_of(self.table):
             units = [f"\n{column.unit}" if column.unit else "" for column in block.columns]
@@ -46,15 +48,15 @@ class Comparison(Shown):
         return found
 
     def csv(self) -> str:
-        """The table as CSV: all digits, units in the heads."""
+        """Return the table as CSV, with all digits and with units in the headings."""
         return csv_of(self.table)
 
     def latex(self) -> str:
-        """The table as LaTeX, in parts that fit a page; needs booktabs."""
+        """Return the table as LaTeX, in parts that fit on a page; needs booktabs."""
         return latex_of(self.table)
 
     def to_json(self) -> dict[str, Any]:
-        """What `pestle report --json` prints."""
+        """Return the data that `pestle report --json` prints."""
         return self.table.in_file()
 
     def __repr__(self) -> str:

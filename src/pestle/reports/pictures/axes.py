@@ -1,4 +1,4 @@
-"""Axes of a picture: scale, range and labels, as the plot on the page has them."""
+"""Axes of a picture: scale, range and labels, as in the plot on the page."""
 
 from __future__ import annotations
 
@@ -11,19 +11,24 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from pestle.records.wording import number
 from pestle.reports.pictures.data import log_violins, plain
+from pestle.wording import number
 
-#: Labels that a logarithmic axis has at least, and at most.
+#: Smallest and largest number of labels on a logarithmic axis.
 FEWEST, MOST = 3, 7
-#: Letters below a plot of one column before they are turned.
+#: Number of letters that fit below a plot of one column; longer names are turned.
 _X_LETTERS = 34
-#: Letters of the title of an axis before it goes on in a second line.
+#: Number of letters in a line of the title of an axis.
 _X_TITLE, _Y_TITLE = 44, 27
 
 
 def settle(axes: Axes, layout: dict[str, Any]) -> None:
-    """Ranges, scales and labels; called when everything is drawn."""
+    """Set ranges, scales and labels when everything is drawn.
+
+    Args:
+        axes: axes of the picture, which are changed.
+        layout: layout of the plot.
+    """
     for axis, which, limits in (
         (axes.xaxis, "xaxis", axes.get_xlim),
         (axes.yaxis, "yaxis", axes.get_ylim),
@@ -54,11 +59,12 @@ def settle(axes: Axes, layout: dict[str, Any]) -> None:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Where a logarithmic axis is labelled: at decades, at 1, 2, 5 of each, at every digit, or
-    within less than that at round numbers; three times at least.
+    """Return the values at which a logarithmic axis has labels, at least three if possible.
+
+    They are decades or, on a short axis, 1, 2 and 5 of each, more digits, or round numbers.
 
     Args:
-        low, high: ends of the axis, positive.
+        low, high: ends of the axis, which are positive.
     """
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for digits in ((1,), (1, 3), (1, 2, 5), (1, 2, 3, 5, 7), tuple(range(1, 10))):
@@ -70,26 +76,22 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def _label(axis: Axis, low: float, high: float, place: Any) -> None:
-    """Label an axis at the ticks of a logarithmic one; `place`: where a value stands on it."""
+    """Label a logarithmic axis; `place` returns the position of a value on the axis."""
     ticks = log_ticks(low, high)
+    # As many significant digits as all labels need.
+    digits = next(
+        (n for n in (1, 2, 3) if all(math.isclose(v, float(f"{v:.{n}g}")) for v in ticks)), 4
+    )
     axis.set_major_locator(FixedLocator([place(value) for value in ticks]))
     axis.set_minor_locator(NullLocator())
-    words = {place(value): number(value, _digits(ticks)) for value in ticks}
+    words = {place(value): number(value, digits) for value in ticks}
     axis.set_major_formatter(
         FuncFormatter(lambda at, _: words[min(words, key=lambda known: abs(known - at))])
     )
 
 
-def _digits(ticks: list[float]) -> int:
-    """Significant digits that all labels need."""
-    for digits in (1, 2, 3):
-        if all(math.isclose(value, float(f"{value:.{digits}g}")) for value in ticks):
-            return digits
-    return 4
-
-
 def _tick(value: float, _place: int | None = None) -> str:
-    """`1,500`, `0.25`, `−3`; powers of ten for what is very large or small."""
+    """Return a label: `1,500`, `0.25`, `−3`; very large and small numbers with a power of ten."""
     if value == 0 or 1e-4 <= abs(value) < 1e6:
         text = f"{value:,.6g}" if abs(value) < 1e5 else f"{value:,.0f}"
         return text.replace("-", "−")
@@ -97,17 +99,22 @@ def _tick(value: float, _place: int | None = None) -> str:
 
 
 def is_crowded(names: list[str], width: float) -> bool:
-    """Whether names below a plot run into each other; `width`: in columns of a paper."""
+    """Whether names below a plot would overlap.
+
+    Args:
+        names: names of the categories.
+        width: width of the picture, in columns of a paper.
+    """
     return sum(len(name) + 2 for name in names) > _X_LETTERS * width
 
 
 def name_categories(axes: Axes, names: list[str], width: float) -> None:
-    """Names at 0, 1, 2 …; turned where they would run into each other.
+    """Write names at 0, 1, 2 … on the x axis; they are turned if they would overlap.
 
     Args:
-        axes: of a picture.
-        names: of its categories.
-        width: of the picture, in columns of a paper.
+        axes: axes of the picture, which are changed.
+        names: names of the categories.
+        width: width of the picture, in columns of a paper.
     """
     axes.set_xticks(np.arange(len(names)), names)
     if is_crowded(names, width):

@@ -1,4 +1,4 @@
-"""The data of a plot as CSV; the page's own button writes the same (templates/save.js)."""
+"""The data of a plot as CSV; the button on the page writes the same (templates/save.js)."""
 
 from __future__ import annotations
 
@@ -11,20 +11,24 @@ from pestle.reports.figures import Figure
 
 
 def plain(text: Any) -> str:
-    """Text of a plot without the HTML that plotly reads in it."""
+    """Return a text of a plot without the HTML for plotly."""
     return html.unescape(str(text or "").replace("<br>", " "))
 
 
 def title_of(axis: dict[str, Any]) -> str:
-    """Title of an axis, in one line."""
+    """Return the title of an axis in one line."""
     title = axis.get("title") or {}
     return plain(title.get("text") if isinstance(title, dict) else title)
 
 
 def csv_of(figure: Figure) -> str:
-    """One line a point: series, x, y and, where it is known, the range of its error.
+    """Return the data of a plot as CSV, a line for each point.
 
-    Heads are the titles of the axes, with their units.
+    The columns are series, x and y and, with errors, lower and upper end. The headings are the
+    titles of the axes, with units.
+
+    Args:
+        figure: the plot.
     """
     plot = figure.plot.to_plotly_json()
     layout = plot["layout"]
@@ -41,16 +45,17 @@ def csv_of(figure: Figure) -> str:
 
 
 def is_band(trace: dict[str, Any]) -> bool:
-    """Whether a trace is the tinted error of a line: its upper edge, then its lower one back."""
+    """Whether a trace is the tinted error of a line: first its upper edge, then the lower one."""
     return trace.get("fill") == "toself"
 
 
 def log_violins(layout: dict[str, Any]) -> bool:
-    """Whether violins are of logarithms, on an axis that is labelled with the values."""
+    """Whether the values of violins are logarithms."""
     return bool((layout.get("meta") or {}).get("logarithms"))
 
 
 def _rows(trace: dict[str, Any], layout: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Return the points of a trace as series, x, y, lower and upper end."""
     name = plain(trace.get("name") or trace.get("legendgroup"))
     x, y = list(trace.get("x") or ()), list(trace.get("y") or ())
     if trace.get("type") == "bar" and trace.get("customdata") is not None:

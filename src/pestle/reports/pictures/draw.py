@@ -1,4 +1,4 @@
-"""A plot of the page drawn by matplotlib: the same data, colours and marks, as wide as a column."""
+"""Plots of the page, drawn by matplotlib with the same data, colours and marks for a paper."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from pestle.reports.pictures.axes import is_crowded, name_categories, settle
 from pestle.reports.pictures.data import plain
 from pestle.reports.pictures.marks import DASHES, SCALE, colour, draw_traces
 
-#: Widths of one and of two columns of a paper, in cm, and heights of a picture.
+#: Widths of one and of two columns of a paper, and heights of a picture (cm).
 COLUMN, TWO_COLUMNS = 8.5, 17.5
 HEIGHT, SQUARE = 6.2, 8.2
-#: What a further line of a legend adds to the height, and a letter of a turned name, in cm.
+#: Height of a line of a legend, and of a letter of a turned name (cm).
 LINE, TURNED = 0.36, 0.07
-#: A wide plot of more lines than these takes two columns.
+#: A wide plot with more lines than this takes two columns.
 MANY = 6
 _CM = 1 / 2.54
-#: Settings of matplotlib: fonts embedded in PDF, and letters as outlines in SVG, which so looks the
-#: same everywhere.
+#: Settings of matplotlib. Fonts are embedded in PDF, and letters are outlines in SVG, so that it
+#: looks the same everywhere.
 STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
@@ -52,19 +52,21 @@ STYLE: Any = {
 
 
 def draw(figure: Figure) -> Picture:
-    """Draw a plot, as wide as one column, or as two where its categories need it.
+    """Draw a plot, as wide as one column, or as two if its categories need it.
 
     Args:
-        figure: of a page.
+        figure: the plot of a page.
     """
     plot = figure.plot.to_plotly_json()
     layout, traces = plot["layout"], plot["data"]
-    categories = _categories(traces) if layout["xaxis"].get("type") == "category" else []
+    categories: list[str] = []
+    if layout["xaxis"].get("type") == "category":
+        categories = list(dict.fromkeys(str(x) for trace in traces for x in trace.get("x") or ()))
     names = list(dict.fromkeys(plain(t.get("name")) for t in traces if t.get("name")))
     wide = figure.shape == "wide" and (len(categories) > 0 or len(names) > MANY)
     width = TWO_COLUMNS if wide else COLUMN
     height = SQUARE if figure.square else HEIGHT
-    # The plot itself keeps its height, whatever stands above and below it.
+    # Legend and turned names get extra height, so that the plot itself keeps its height.
     height += LINE * (-(-len(names) // _columns(names, width)) - 1)
     if is_crowded(categories, width / COLUMN):
         height += TURNED * max(map(len, categories))
@@ -92,17 +94,13 @@ def draw(figure: Figure) -> Picture:
 
 
 def _columns(names: list[str], width: float) -> int:
-    """Columns of a legend for which there is room; `width`: of the picture, in cm."""
+    """Return the number of columns of a legend that fit in a width (cm)."""
     longest = max(map(len, names), default=0)
     return max(1, min(len(names), round(52 * width / COLUMN) // (longest + 7)))
 
 
-def _categories(traces: list[dict[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(str(x) for trace in traces for x in trace.get("x") or ()))
-
-
 def _shape(axes: Axes, shape: dict[str, Any]) -> None:
-    """A line or tinted region across the plot."""
+    """Draw a line or a tinted region across the plot."""
     line = shape.get("line") or {}
     style: dict[str, Any] = {
         "color": colour(line.get("color") or INK),
@@ -123,7 +121,7 @@ def _shape(axes: Axes, shape: dict[str, Any]) -> None:
 
 
 def _note(axes: Axes, note: dict[str, Any]) -> None:
-    """A text beside a line, at the top of the plot."""
+    """Write a text beside a line, at the top of the plot."""
     left = note.get("xanchor") == "right"
     axes.annotate(
         plain(note["text"]),
@@ -140,7 +138,7 @@ def _note(axes: Axes, note: dict[str, Any]) -> None:
 
 
 def _legend(picture: Picture, handles: dict[str, tuple[float, Any]], width: float) -> None:
-    """Above the plot, in as many columns as there is room for."""
+    """Draw the legend above the plot, in as many columns as fit."""
     names = sorted(handles, key=lambda name: handles[name][0])
     picture.legend(
         [handles[name][1] for name in names],

@@ -1,4 +1,4 @@
-"""The traces of a plot drawn by matplotlib: curves, clouds, bands, bars and violins."""
+"""Traces of a plot, drawn by matplotlib: curves, clouds, bands, bars and violins."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pestle.reports.figures import FAINT, INK
 from pestle.reports.pictures.axes import name_categories
 from pestle.reports.pictures.data import is_band, plain
 
-#: Points of a line or mark for a pixel on the page.
+#: Size of lines and marks in points, for each pixel on the page.
 SCALE = 0.55
 _MARKS = {
     "circle": "o",
@@ -44,7 +44,17 @@ DASHES: dict[str, Any] = {
 def draw_traces(
     axes: Axes, traces: list[dict[str, Any]], categories: list[str], layout: dict[str, Any]
 ) -> list[Any]:
-    """Draw the traces; returns what stands in the legend for each."""
+    """Draw the traces of a plot.
+
+    Args:
+        axes: axes of the picture, which are changed.
+        traces: traces of the plot.
+        categories: categories of the x axis; empty for numbers.
+        layout: layout of the plot.
+
+    Returns:
+        The mark of each trace in the legend; `None` for bands.
+    """
     beside = [t for t in traces if t.get("type") in ("bar", "violin")]
     kinds: dict[str, Callable[..., Any]] = {"bar": _bars, "violin": _violins}
     found = []
@@ -64,7 +74,7 @@ def draw_traces(
 
 
 def colour(value: Any) -> Any:
-    """A colour as matplotlib has it: `#0b5cad`, or four numbers for `rgba(166,27,27,0.08)`."""
+    """Return a colour for matplotlib: `#0b5cad`, or four numbers for `rgba(166,27,27,0.08)`."""
     found = re.fullmatch(r"rgba\((\d+), ?(\d+), ?(\d+), ?([\d.]+)\)", str(value))
     if found is None:
         return value
@@ -73,12 +83,12 @@ def colour(value: Any) -> Any:
 
 
 def _floats(values: Any) -> np.ndarray:
-    """Numbers, NaN for what is missing."""
+    """Return values as an array [n], with NaN for missing ones."""
     return np.array([np.nan if v is None else float(v) for v in values], dtype=float)
 
 
 def _line(axes: Axes, trace: dict[str, Any], order: int, categories: list[str]) -> Any:
-    """A curve or a cloud, with error bars where it has them."""
+    """Draw a curve or a cloud, with its error bars; return its mark in the legend."""
     x = trace["x"]
     if categories or any(isinstance(v, str) for v in x):
         names = categories or list(dict.fromkeys(map(str, x)))
@@ -101,7 +111,7 @@ def _line(axes: Axes, trace: dict[str, Any], order: int, categories: list[str]) 
         "markeredgecolor": ink,
         "markeredgewidth": 0.7 if hollow or symbol == "x-thin" else 0.0,
         "alpha": float(marker.get("opacity") or 1.0) if "lines" not in mode else 1.0,
-        # Thousands of points as one image: as vectors a reader waits for the page.
+        # A cloud of many points is an image, as thousands of vectors are slow to show.
         "rasterized": dense,
         "zorder": order,
     }
@@ -116,6 +126,7 @@ def _line(axes: Axes, trace: dict[str, Any], order: int, categories: list[str]) 
 
 
 def _band(axes: Axes, trace: dict[str, Any]) -> None:
+    """Tint the region of the error of a line."""
     axes.fill(
         _floats(trace["x"]),
         _floats(trace["y"]),
@@ -127,7 +138,7 @@ def _band(axes: Axes, trace: dict[str, Any]) -> None:
 
 
 def _bars(axes: Axes, trace: dict[str, Any], categories: list[str], k: int, n: int) -> Patch:
-    """Bars of one model, beside those of the others."""
+    """Draw the bars of series `k` of `n`, beside the others; return their mark in the legend."""
     width = 0.76 / n
     places = [categories.index(str(x)) - 0.38 + (k + 0.5) * width for x in trace["x"]]
     heights, marker = _floats(trace["y"]), trace["marker"]
@@ -153,7 +164,7 @@ def _bars(axes: Axes, trace: dict[str, Any], categories: list[str], k: int, n: i
 
 
 def _violins(axes: Axes, trace: dict[str, Any], categories: list[str], k: int, n: int) -> Patch:
-    """Densities of one model, with median and quartiles, beside those of the others."""
+    """Draw the violins of series `k` of `n`, with median and quartiles; return their mark."""
     width = 0.8 / n
     ink = colour(trace["line"]["color"])
     hollow = trace.get("fillcolor") != trace["line"]["color"]

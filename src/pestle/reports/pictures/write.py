@@ -1,4 +1,4 @@
-"""Pictures of a run or of several in a folder: SVG, PDF and CSV of each plot, and its caption."""
+"""Pictures of one run or several in a folder: SVG, PDF and CSV of each plot, and captions."""
 
 from __future__ import annotations
 
@@ -19,15 +19,18 @@ from pestle.reports.pictures.data import csv_of
 from pestle.reports.pictures.draw import STYLE, draw
 from pestle.reports.reading import read_results
 
-#: Where captions stand.
+#: File with the captions.
 CAPTIONS = "captions.md"
 
 
 def pictures_of_run(folder: Path) -> list[Figure]:
-    """Every plot that the page of a run shows.
+    """Return all plots of the page of a run.
+
+    Args:
+        folder: folder of the run.
 
     Raises:
-        PestleError: there is no such folder.
+        PestleError: the folder does not exist.
     """
     results = read_results(folder)
     models, drift = models_of(results), drift_section(results)
@@ -39,19 +42,22 @@ def pictures_of_run(folder: Path) -> list[Figure]:
 
 
 def pictures_of_comparison(folders: Sequence[Path]) -> list[Figure]:
-    """Every plot that the page of several runs shows.
+    """Return all plots of the page of several runs.
+
+    Args:
+        folders: folders of the runs.
 
     Raises:
-        PestleError: there is no such folder.
+        PestleError: a folder does not exist.
     """
     return figures_of_runs([read_results(folder, drawn=False) for folder in folders])
 
 
 def picture_of(figure: Figure, suffix: str) -> bytes:
-    """A plot as a file; the same data give the same bytes.
+    """Return the content of a picture file; the same data give the same bytes.
 
     Args:
-        figure: of a page.
+        figure: the plot.
         suffix: svg or pdf.
     """
     drawn = io.BytesIO()
@@ -65,11 +71,14 @@ def write_pictures(figures: Sequence[Figure], out: Path) -> list[Path]:
     """Write each plot as SVG, PDF and CSV under its name, and captions.md.
 
     Args:
-        figures: of a page.
-        out: the folder.
+        figures: the plots.
+        out: folder for the files; it is made if it does not exist.
 
     Returns:
-        The files.
+        Paths of the files.
+
+    Raises:
+        CannotWrite: the system refuses to write a file, or the disk is full.
     """
     out.mkdir(parents=True, exist_ok=True)
     written = []

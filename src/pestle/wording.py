@@ -1,7 +1,7 @@
 """Numbers, units and lists in words: one rule for sentences, tables and pages.
 
 Numbers have three significant digits, separators of thousands, a true minus sign, and an em dash
-for a missing value. The file belongs to the records because `ending` needs it.
+for a missing value.
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ def is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def number(value: float | None, digits: int = 3) -> str:
+def number(value: float | None, digits: int = 3, *, sign: bool = False) -> str:
     """Round to significant digits: `32.3`, `0.0412`, `1,235`, `3.10×10⁻⁵`.
 
     Args:
         value: the number.
         digits: number of significant digits.
+        sign: whether positive numbers get a plus sign.
     """
+    if sign and is_number(value) and value > 0:
+        return f"+{number(value, digits)}"
     if not is_number(value):
         return MISSING
     if value == 0:
@@ -82,9 +85,11 @@ def percent_of(part: float | None, whole: float | None) -> str:
     return percent(part / whole) if is_number(part) and is_number(whole) and whole else MISSING
 
 
-def counted(count: int, noun: str) -> str:
-    """Return a number with its noun: `1 frame`, `2 frames`."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+def counted(count: float, noun: str) -> str:
+    """Return a number with its noun: `1 frame`, `2 frames`, `1,200 updates`, `0.5 epochs`."""
+    return (
+        f"{count:,.4g} {noun}s" if count % 1 else f"{count:,.0f} {noun}{'' if count == 1 else 's'}"
+    )
 
 
 def listed(names: Sequence[str]) -> str:
