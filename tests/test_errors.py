@@ -138,6 +138,7 @@ def test_planted_errors_come_out_by_set_and_group(tmp_path: Path) -> None:
     # Figures for the violins and the size of the forces by hand.
     found = measured.numbers.distribution["mixed"]["model"]
     assert found.forces == pytest.approx([100.0] * 4 + [300.0] * 4)
+    assert found.forces_mae == pytest.approx([100.0] * 4 + [300.0] * 4)
     assert found.energy == pytest.approx([20.0] * 8, rel=1e-6)
     assert found.group == ["near"] * 4 + ["far"] * 4
     every = np.concatenate([f.forces.ravel() for f in far])

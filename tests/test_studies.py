@@ -13,6 +13,8 @@ from pydantic import BaseModel
 from pestle.adaptation.recipes import require_consistent
 from pestle.foundations import catalogue
 from pestle.protocols import protocol
+from pestle.study.curves import KINDS
+from pestle.study.phases import MEANS, all_sets, sets_in
 from pestle.study.plan import Plan, plan
 from pestle.study.plots import COURSE, CURVES, WATCHED
 from pestle.study.study_file import StudyFile, read_study
@@ -70,14 +72,19 @@ def asked_of(asked: StudyFile, found: Plan) -> None:
         assert {*table.rows, *table.columns, *(table.over or ())} <= axes
         for value in table.values:
             assert is_figure(value, found), value
+    tested = {step.name.removeprefix("probe ") for cell in found.cells for step in cell.steps}
     for plot in asked.plots.values():
         assert {*(plot.lines or ()), *(plot.over or ())} <= axes
-        if plot.x in COURSE:
-            of_set, _, what = plot.y.partition(".")
+        if plot.kind in KINDS:
+            assert KINDS[plot.kind].protocol in tested
+        elif plot.kind == "violins":
+            assert plot.x in axes and "errors" in tested
+        elif plot.x in COURSE:
+            of_set, _, what = (plot.y or "").partition(".")
             assert of_set in WATCHED and what in CURVES, plot.y
         else:
             assert plot.x in axes
-            assert is_figure(plot.y, found), plot.y
+            assert is_figure(plot.y or "", found), plot.y
 
 
 def is_figure(name: str, found: Plan) -> bool:
@@ -91,6 +98,11 @@ def is_figure(name: str, found: Plan) -> bool:
         return "forgetting" in tested
     if first in tested:
         return any(leads_to_number(potential, rest) for potential in potentials_of(first))
+    phases = found.study.asked.phases
+    if phases is not None and first in MEANS:
+        values = {str(cell.axes.get(phases.axis or "")) for cell in found.cells}
+        assert any(sets_in(phases, value, first) for value in values), name
+        return all(is_figure(f"{one}.{rest}", found) for one in all_sets(phases))
     errors = found.study.asked.probe.get("errors")
     sets = {one.partition("=")[0] for one in errors.files} if errors is not None else set()
     sets |= {"train", "valid", "replay", *(["test"] if settings.data.test else [])}

@@ -10,14 +10,16 @@ from typing import Any
 
 import pytest
 
+from measured_runs import write_torsion
 from pestle.errors import PestleError
 from pestle.records.gathered import Gathered
+from pestle.records.manifest import Manifest
 from pestle.records.study import CellRecord, CellStep
 from pestle.study.plan import plan
 from pestle.study.show import study_plots, study_tables
 from pestle.study.study_file import read_study
 from pestle.study.worker import Places
-from several_runs import make_run
+from several_runs import BEFORE, make_run
 from studies import BASE, write_study
 
 #: Force RMSE (meV/Å) of method → fraction → seeds.
@@ -66,9 +68,9 @@ def test_axes_make_rows_and_columns_and_seeds_a_mean_with_its_spread(tmp_path: P
     assert lora[many] == (31.5, pytest.approx(statistics.stdev([31, 32])), 2), "one is not done"
     best = {row.name: [key for key, cell in row.cells.items() if cell.best] for row in table.rows}
     # 54 ± 4 against 62 ± 2 differ by more than their spread, 31 ± 1 and 31.5 ± 0.7 do not.
-    assert best == {"naive": [few], "lora": []}
+    assert best == {"naive": [few], "lora": [], "seed, untrained": []}
     lines = list(csv.DictReader(io.StringIO((tmp_path / "s/tables/fractions.csv").read_text())))
-    assert [float(line[f"{few} (meV/Å)"]) for line in lines] == [54.0, 62.0]
+    assert [float(line[f"{few} (meV/Å)"]) for line in lines] == [54.0, 62.0, BEFORE]
     latex = (tmp_path / "s/tables/fractions.tex").read_text()
     assert r"54.0 \pm 4.0" in latex and r"\mathbf" in latex
 
@@ -76,10 +78,38 @@ def test_axes_make_rows_and_columns_and_seeds_a_mean_with_its_spread(tmp_path: P
 def test_a_study_without_tables_has_one_of_its_errors(tmp_path: Path) -> None:
     (table,) = study_tables(finished(tmp_path)).values()
     assert [row.name for row in table.rows] == [
-        "naive, 0.1", "naive, 0.5", "lora, 0.1", "lora, 0.5",
+        "naive, 0.1", "naive, 0.5", "lora, 0.1", "lora, 0.5", "seed, untrained",
     ]  # fmt: skip
     assert shown(table)["naive, 0.1"]["test.all.forces_rmse"] == (54.0, 4.0, 3)
     assert "over 2, 3 runs" in " ".join(table.notes)
+
+
+def test_the_untrained_foundation_has_a_row_of_errors_and_of_tests(tmp_path: Path) -> None:
+    values = ["test.forces_rmse", "torsion.rmse"]
+    asked = {"rows": ["method"], "values": values}
+    tables = {"both": asked, "runs": {**asked, "foundation": False}}
+    study = finished(tmp_path, tables=tables)
+    for run in (tmp_path / "s" / "runs").iterdir():
+        models = {run.name: 1.5, "seed": 4.5}
+        write_torsion(run, models)
+    found = study_tables(study)
+    row = found["both"].rows[-1]
+    assert (row.name, row.kind) == ("seed, untrained", "foundation")
+    # One model, however many runs began with it: no spread.
+    figures = {key: (cell.mean, cell.deviation) for key, cell in row.cells.items()}
+    assert figures == {"test.all.forces_rmse": (BEFORE, None), "torsion.rmse": (4.5, None)}
+    assert all(row.kind == "runs" for row in found["runs"].rows)
+
+
+def test_foundations_that_differ_have_rows_of_their_own(tmp_path: Path) -> None:
+    study = finished(tmp_path, tables={"t": {"rows": ["method"], "values": ["test.forces_rmse"]}})
+    for run in (tmp_path / "s" / "runs").iterdir():
+        if run.name.startswith("lora"):
+            manifest = Manifest.read(run / "manifest.json")
+            other = manifest.foundation.model_copy(update={"name": "other"})
+            manifest.model_copy(update={"foundation": other}).write(run / "manifest.json")
+    (table,) = study_tables(study).values()
+    assert [r.name for r in table.rows] == ["naive", "lora", "seed, untrained", "other, untrained"]
 
 
 def test_a_plot_has_a_line_for_each_method_and_the_spread_of_its_seeds(tmp_path: Path) -> None:

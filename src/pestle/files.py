@@ -270,6 +270,8 @@ def _digest(content: dict[str, Any]) -> str:
 
 def finite(content: Any) -> Any:
     """Return plain data with NaN and infinity as `None`, tuples as lists and keys as text."""
+    if isinstance(content, str):  # most of what there is
+        return content
     if isinstance(content, dict):
         return {str(k): finite(v) for k, v in content.items()}
     if isinstance(content, (list, tuple)):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from pestle.foundations.prediction import FramePrediction
 from pestle.protocols.results import Chart, Series
@@ -24,11 +26,21 @@ class Distribution(Numbers):
         group: config_type.
         forces: RMSE over the force components, meV/Å.
         energy: signed error, meV/atom.
+        forces_mae: MAE over the force components, meV/Å; empty in results of versions up to 0.2.0.
     """
 
     group: list[str]
     forces: list[float | None]
     energy: list[float | None]
+    forces_mae: list[float | None] = Field(default_factory=list)
+
+    @model_serializer(mode="wrap")
+    def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Results of earlier versions are written as they were read."""
+        content: dict[str, Any] = handler(self)
+        if not self.forces_mae:
+            del content["forces_mae"]
+        return content
 
 
 @dataclass(frozen=True)
@@ -69,13 +81,15 @@ def distribution(frames: Sequence[Frame], predictions: Sequence[FramePrediction]
     found = Distribution(group=[], forces=[], energy=[])
     for frame, prediction in evenly(pairs, MAX_FRAMES):
         found.group.append(frame.config_type)
-        forces = energy = None
+        forces = mean = energy = None
         if frame.forces is not None:
             error = prediction.forces - frame.forces
             forces = _number(1e3 * np.sqrt(np.mean(error**2)))
+            mean = _number(1e3 * np.mean(np.abs(error)))
         if frame.energy is not None:
             energy = _number(1e3 * (prediction.energy - frame.energy) / len(frame))
         found.forces.append(forces)
+        found.forces_mae.append(mean)
         found.energy.append(energy)
     return found
 

@@ -26,12 +26,13 @@ from pestle.reports.verdict import LEVELS, badge, figure_of, findings, tally
 from pestle.wording import counted
 
 
-def write_comparison(folders: Sequence[Path], out: Path) -> Path:
+def write_comparison(folders: Sequence[Path], out: Path, own: Sequence[Figure] = ()) -> Path:
     """Write one page that compares several runs.
 
     Args:
         folders: folders of runs, or of tests of a model; at least two.
         out: path of the page.
+        own: plots that the caller adds, before those of every comparison.
 
     Returns:
         The file that was written.
@@ -43,7 +44,7 @@ def write_comparison(folders: Sequence[Path], out: Path) -> Path:
     together, gathered = rows_of(runs), table_of(runs)
     names = [row.name for row in gathered.rows[: len(together)]]
     styles = styles_of(names)
-    figures = comparison_charts(dict(zip(names, together, strict=True)), gathered, styles)
+    figures = [*own, *comparison_charts(dict(zip(names, together, strict=True)), gathered, styles)]
     blocks = {
         block.key: _block(block, gathered, styles, together, out) for block in blocks_of(gathered)
     }

@@ -16,7 +16,8 @@ from pestle.jobs.finetune.data_settings import OF_SUBSET
 from pestle.protocols import declarations, inputs
 from pestle.settings.probe import names_of_files
 from pestle.settings.run import RunSettings
-from pestle.study.hashes import Hashes, digest
+from pestle.study.hashes import Hashes
+from pestle.study.keys import digest
 from pestle.study.matrix import Combination
 from pestle.study.study_file import ProbeOptions, QualifySettings, Study, check_qualify
 

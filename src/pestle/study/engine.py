@@ -18,14 +18,13 @@ from pestle.settings.run_file import dump
 from pestle.study import worker
 from pestle.study.lost import cause_of
 from pestle.study.plan import Cell
+from pestle.study.study_file import LOCAL
 
 if TYPE_CHECKING:
     from parsl.config import Config
 
 #: A function that Parsl runs somewhere.
 App = Callable[..., "Future[str]"]
-#: The engine that needs no file.
-LOCAL = "local"
 #: Variables that say how many threads a command has, beside which others run.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 

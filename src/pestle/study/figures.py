@@ -15,7 +15,9 @@ from pestle.reports.gathering.columns import Filled, Find, columns_of
 from pestle.reports.gathering.facts import RunFacts, facts_of
 from pestle.reports.gathering.measured import measured
 from pestle.reports.reading import protocol_title, read_results
+from pestle.study.phases import phase_figures
 from pestle.study.status import StudyState
+from pestle.study.study_file import PhaseSettings
 from pestle.study.worker import Places
 
 #: Begins the name of a figure of what the run began with.
@@ -68,12 +70,17 @@ class Figures:
 
     Args:
         cells: all of them.
+        phases: which test sets are in phase with the training, where the study says so.
     """
 
-    def __init__(self, cells: Sequence[TrainedCell]) -> None:
+    def __init__(self, cells: Sequence[TrainedCell], phases: PhaseSettings | None = None) -> None:
         self.facts = [cell.facts for cell in cells]
         found = [*columns_of(self.facts, groups=True), *_findings(self.facts)]
         self.known = {filled.column.key: filled for filled in reversed(found)}
+        if phases is not None:
+            axis = phases.axis or ""
+            trained_on = {cell.facts.run.name: str(cell.axes.get(axis)) for cell in cells}
+            self.known |= phase_figures(phases, trained_on, self.known)
 
     def usual(self) -> list[str]:
         """Names of the figures of a table that names none."""

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pestle.errors import PestleError, nearest
 from pestle.files import Damaged, sha256
 from pestle.foundations import catalogue
 from pestle.records.study import FileHashes, KnownFile
 from pestle.structures.reading import expand_paths
+from pestle.study.keys import digest
 
 #: Files that a model folder, or the folder `model` of a run, is made of.
 MODEL_FILES = ("architecture.json", "weights.safetensors")
-
-
-def digest(content: Any) -> str:
-    """SHA-256 of plain data, whatever the order of its entries."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 class Hashes:

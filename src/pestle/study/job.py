@@ -1,4 +1,8 @@
-"""What `pestle study` and its further commands do."""
+"""What `pestle study` and its further commands do.
+
+Planning imports readers of structures, which takes half a second: `pestle study status` does
+without where the plan is there.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,19 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pestle.errors import PestleError
 from pestle.files import Damaged
 from pestle.locks import locked_folder
 from pestle.progress import duration, say
 from pestle.records.study import StudyPlan
-from pestle.study.engine import LOCAL, work_through
-from pestle.study.plan import Plan, asked_digest, distinct, plan
+from pestle.study.keys import asked_digest
 from pestle.study.status import OPEN, CellState, StudyState, state_of
-from pestle.study.study_file import Study, read_study
+from pestle.study.study_file import LOCAL, Study, read_study
+
+if TYPE_CHECKING:
+    from pestle.study.plan import Plan
 
 #: What a study keeps in its folder besides plan.json and hashes.json.
 KEPT = ("runs", "cells", "shared", "parsl")
@@ -53,6 +60,9 @@ def run_study(
         PestleError: a mistake in the study, or another command runs it.
         KeyboardInterrupt: Ctrl-C or SIGTERM came; the commands have written their checkpoints.
     """
+    from pestle.study.engine import work_through
+    from pestle.study.plan import distinct, plan
+
     asked = read_study(study, given, out)
     if dry_run:
         found = plan(asked)
@@ -101,6 +111,8 @@ def planned(study: Study) -> StudyPlan:
             return found
     except Damaged:
         pass
+    from pestle.study.plan import plan
+
     return plan(study).record
 
 
@@ -127,6 +139,8 @@ def clean_study(
     Raises:
         PestleError: a mistake in the study, or another command runs it.
     """
+    from pestle.study.plan import plan
+
     asked = read_study(study, given, out)
     if not asked.folder.is_dir():
         return []

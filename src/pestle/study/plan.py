@@ -13,14 +13,14 @@ from pydantic import ValidationError
 from pestle import __version__
 from pestle.adaptation import METHODS, require_method
 from pestle.errors import PestleError
-from pestle.files import sha256
 from pestle.foundations.replay_catalogue import is_file_pool
 from pestle.jobs.finetune.data_settings import data_files, with_absolute_paths
 from pestle.records.study import PlannedCell, StudyPlan
 from pestle.settings.run import RunSettings, known_names
 from pestle.settings.run_file import LENGTH, build
 from pestle.study.cell_tests import CellTests, Step
-from pestle.study.hashes import Hashes, digest
+from pestle.study.hashes import Hashes
+from pestle.study.keys import asked_digest, digest
 from pestle.study.matrix import Combination, combinations, flattened
 from pestle.study.study_file import Study
 
@@ -101,12 +101,6 @@ def plan(study: Study) -> Plan:
     if study.folder.is_dir():
         hashes.write()
     return Plan(study, cells, record)
-
-
-def asked_digest(study: Study) -> str:
-    """Hash of what the user asked for, with variables filled in."""
-    asked = study.asked.model_dump(mode="json")
-    return digest([asked, study.overrides, sha256(study.path), __version__])
 
 
 def _cells(study: Study, found: Iterator[Combination], hashes: Hashes) -> Iterator[Cell]:

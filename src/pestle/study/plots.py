@@ -1,7 +1,9 @@
-"""Plots of a study: a figure against an axis or over the training, with bands over seeds."""
+"""Plots of a study: a figure against an axis or over the training, with bands over seeds; curves
+and errors of frames, which curves.py and violins.py make charts of."""
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -13,10 +15,12 @@ from pestle.reports.charts import figures_of
 from pestle.reports.compared_charts import styles_of
 from pestle.reports.figures import Figure
 from pestle.reports.gathering.spread import cell_of
-from pestle.reports.models import Models
+from pestle.reports.models import BASELINE_STYLE, REFERENCE, Models, other_style
+from pestle.study.curves import KINDS, curve_charts
 from pestle.study.figures import Figures, TrainedCell
 from pestle.study.study_file import PlotSettings
 from pestle.study.tables import axes_in, grouped, require_axes, spoken
+from pestle.study.violins import violin_charts
 from pestle.wording import is_number
 
 #: What a learning curve may run over.
@@ -40,7 +44,7 @@ def plot(
     figures: Figures,
     seeds: Sequence[str],
 ) -> list[Figure]:
-    """One plot of a study; nothing where no cell has what it shows.
+    """The pictures of a plot of a study; nothing where no cell has what it shows.
 
     Args:
         name: of the plot.
@@ -55,21 +59,52 @@ def plot(
     where = f"plots.{name}"
     over = list(seeds) if asked.over is None else asked.over
     axes = axes_in(cells)
-    if asked.x not in COURSE:
-        require_axes([asked.x], cells, f"{where}.x")
+    x = asked.x
+    if asked.kind == "violins" and x is None:
+        x = next((axis for axis in axes if axis not in over), None)
+    if x is not None and not (asked.kind == "figure" and x in COURSE):
+        require_axes([x], cells, f"{where}.x")
     require_axes([*(asked.lines or ()), *(asked.over or ())], cells, where)
-    told_apart = [axis for axis in axes if axis not in (asked.x, *over)]
+    told_apart = [axis for axis in axes if axis not in (x, *over)]
     lines = told_apart if asked.lines is None else asked.lines
     by_line = {spoken(key) or "all": members for key, members in grouped(cells, lines).items()}
-    if asked.x in COURSE:
-        chart = _course(name, asked, by_line, where)
+    if asked.kind in KINDS:
+        charts = curve_charts(
+            KINDS[asked.kind], by_line, asked.of, where, foundation=asked.foundation
+        )
+    elif asked.kind == "violins":
+        across = [x] if x is not None else []
+        by_category = {
+            line: {spoken(key) or "all": same for key, same in grouped(members, across).items()}
+            for line, members in by_line.items()
+        }
+        charts = violin_charts(
+            asked.y or "forces_mae",
+            by_category,
+            asked.of,
+            where,
+            x_label=x or "",
+            foundation=asked.foundation,
+            log=asked.log,
+        )
+    elif asked.x in COURSE:
+        charts = {"": _course(name, asked, by_line, where)}
     else:
-        chart = _against(name, asked, by_line, figures, where)
-    words = Models({line: line for line in by_line}, styles_of(list(by_line)))
-    return [
-        Figure(name, one.title, one.caption, one.plot, one.shape, one.square)
-        for one in figures_of([chart], words, name)
-    ]
+        charts = {"": _against(name, asked, by_line, figures, where)}
+    drawn = [s.name for chart in charts.values() for s in chart.series if s.name != REFERENCE]
+    bases = list(dict.fromkeys(one for one in drawn if one not in by_line))
+    styles = styles_of(list(by_line)) | {
+        base: BASELINE_STYLE if k == 0 else other_style(len(by_line) + k)
+        for k, base in enumerate(bases)
+    }
+    words = Models({one: one for one in (*by_line, *bases)}, styles)
+    found = []
+    for of, chart in charts.items():
+        whole = f"{name}-{of}" if len(charts) > 1 else name
+        for one in figures_of([chart], words, name):
+            file = re.sub(r"[^\w.+-]+", "_", whole)
+            found.append(Figure(file, one.title, one.caption, one.plot, one.shape, one.square))
+    return found
 
 
 def _against(
@@ -80,13 +115,14 @@ def _against(
     where: str,
 ) -> Chart:
     """A figure against an axis: a line where that is a number, else bars."""
-    filled = figures.of(asked.y, where)
-    given = [c.axes[asked.x] for cells in by_line.values() for c in cells if asked.x in c.axes]
+    axis = asked.x or ""
+    filled = figures.of(asked.y or "", where)
+    given = [c.axes[axis] for cells in by_line.values() for c in cells if axis in c.axes]
     numeric = all(is_number(value) for value in given)
     series, several = [], False
     for line, members in by_line.items():
         points: list[tuple[Any, float, float | None]] = []
-        for (x,), same in grouped(members, [asked.x]).items():
+        for (x,), same in grouped(members, [axis]).items():
             cell = cell_of([filled.find(one.facts) for one in same])
             if x is None or cell is None or cell.mean is None:
                 continue
@@ -99,7 +135,7 @@ def _against(
     heading = f"{column.heading}, {column.over}" if column.over else column.heading
     return Chart(
         name,
-        asked.x,
+        axis,
         f"{heading} ({column.unit})" if column.unit else heading,
         series,
         kind="line" if numeric else "bar",
@@ -113,13 +149,13 @@ def _course(
     name: str, asked: PlotSettings, by_line: dict[str, list[TrainedCell]], where: str
 ) -> Chart:
     """A figure over the training, the mean of runs wherever all of them were evaluated."""
-    of_set, _, what = asked.y.partition(".")
+    of_set, _, what = (asked.y or "").partition(".")
     if of_set not in WATCHED or what not in CURVES:
         known = [f"{one}.{figure}" for one in WATCHED for figure in CURVES]
         raise PestleError(
             f"there is no learning curve of '{asked.y}'",
             where=f"{where}.y",
-            fix=f"{nearest(asked.y, known)} There are {', '.join(known)}.".lstrip(),
+            fix=f"{nearest(asked.y or '', known)} There are {', '.join(known)}.".lstrip(),
         )
     series, several = [], False
     for line, members in by_line.items():
@@ -143,7 +179,7 @@ def _course(
     words = {"valid": "validation", "replay": "held-out replay structures"}
     return Chart(
         name,
-        {"epoch": "epoch", "step": "updates"}[asked.x],
+        "epoch" if asked.x == "epoch" else "updates",
         f"{what.replace('_', ' ')}, {words[of_set]}{unit}",
         series,
         caption=_caption(several),

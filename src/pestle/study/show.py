@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pestle.errors import PestleError, nearest
 from pestle.files import write_text
 from pestle.records.gathered import Gathered
 from pestle.reports import write_comparison
+from pestle.reports.figures import Figure
 from pestle.reports.gathering.files import csv_of, latex_of
 from pestle.study.figures import Figures, TrainedCell, trained_cells
 from pestle.study.job import planned
@@ -42,7 +45,7 @@ def study_tables(
     """
     asked = read_study(study, given, out)
     cells, seeds = _cells(asked)
-    figures = Figures(cells)
+    figures = Figures(cells, asked.asked.phases)
     wanted = asked.asked.tables or {USUAL: TableSettings(values=figures.usual())}
     found = {
         name: table(name, settings, cells, figures, seeds)
@@ -84,32 +87,40 @@ def study_plots(
             where=str(study),
             fix="Add them: plots: {NAME: {x: data.train_fraction, y: test.forces_rmse}}.",
         )
+    return write_pictures(_drawn(asked, _chosen(only, wanted, "plots")), asked.folder / "plots")
+
+
+def _drawn(asked: Study, names: Collection[str]) -> list[Figure]:
+    """The pictures of some plots."""
     cells, seeds = _cells(asked)
-    figures = Figures(cells)
-    drawn = [
+    figures = Figures(cells, asked.asked.phases)
+    return [
         figure
-        for name, settings in wanted.items()
-        if name in _chosen(only, wanted, "plots")
+        for name, settings in asked.asked.plots.items()
+        if name in names
         for figure in plot(name, settings, cells, figures, seeds)
     ]
-    return write_pictures(drawn, asked.folder / "plots")
 
 
 def study_page(
     study: str | Path, *, given: Sequence[str] = (), out: str | Path | None = None
 ) -> Path:
-    """Write one page with all runs of a study that are finished; returns its file.
+    """Write one page with all runs of a study that are finished, and its plots; returns its file.
 
     Args:
         study, given, out: as in `run_study`.
 
     Raises:
-        PestleError: a mistake in the study, or no run is finished.
+        PestleError: a mistake in the study or a plot of it, or no run is finished.
     """
     asked = read_study(study, given, out)
     cells, _ = _cells(asked)
     folders = dict.fromkeys(cell.facts.results.path for cell in cells)
-    return write_comparison(list(folders), asked.folder / "study.html")
+    own = [
+        replace(figure, name=re.sub(r"[^A-Za-z0-9]+", "-", f"study-{figure.name}"))
+        for figure in _drawn(asked, asked.asked.plots)
+    ]
+    return write_comparison(list(folders), asked.folder / "study.html", own)
 
 
 def _cells(asked: Study) -> tuple[list[TrainedCell], tuple[str, ...]]:

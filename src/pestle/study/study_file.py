@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -24,6 +24,8 @@ from pestle.settings.run_file import (
     unknown_name_error,
 )
 
+#: The engine that needs no file.
+LOCAL = "local"
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -67,16 +69,58 @@ class TableSettings(Group):
     over: list[str] | None = setting(
         None, "Axes over whose values mean and deviation are taken. None: all that are seeds."
     )
+    foundation: bool = setting(
+        True, "Whether what the runs began with has a row, where it has such figures."
+    )
+
+
+#: What a plot may be of.
+PlotKind = Literal["figure", "torsion", "dimers", "rdf", "path", "violins"]
 
 
 class PlotSettings(Group):
     """A plot of the study: a line for each combination of the other axes, a band for the spread."""
 
-    x: str = setting(..., "Axis, or `step` or `epoch` for learning curves.")
-    y: str = setting(..., "Figure, as in tables.")
+    kind: PlotKind = setting(
+        "figure",
+        "figure: y against x. torsion, dimers, rdf, path: curves that this protocol (path: neb) "
+        "measured, with those of the foundations and the reference, a picture for each. violins: "
+        "errors of single frames by x, a picture for each test set.",
+    )
+    x: str | None = setting(
+        None,
+        "Axis; of a figure also `step` or `epoch` for learning curves. Violins without: the first.",
+    )
+    y: str | None = setting(
+        None, "Figure, as in tables. Of violins forces_mae (also None), forces_rmse or energy_mae."
+    )
+    of: list[str] = setting(
+        list, "Scans, pairs, reactions or test sets, a picture for each. Empty: all."
+    )
     lines: list[str] | None = setting(None, "Axes that tell lines apart. None: all others.")
     over: list[str] | None = setting(None, "As in tables.")
-    log: bool = setting(True, "Whether the axis of the figure is logarithmic.")
+    log: bool = setting(True, "Whether the axis of figures and violins is logarithmic.")
+    foundation: bool = setting(
+        True, "Whether curves and violins of what the runs began with are drawn."
+    )
+
+
+class PhaseSettings(Group):
+    """Which test sets are like what a run was trained on: the figures `in_phase.…` and
+    `out_of_phase.…` are means over those, and over the others."""
+
+    axis: str | None = setting(
+        None, "Axis that says what a run was trained on. None: all runs on the same."
+    )
+    inside: dict[str, list[str]] | list[str] = setting(
+        ...,
+        "Value of that axis → sets (argyrodite) or their groups (test.ice_Ih) that are in phase; "
+        "without an axis only these.",
+        alias="in",
+    )
+    sets: list[str] = setting(
+        list, "All sets. Empty: those that are in phase with any value of the axis."
+    )
 
 
 class StudyFile(Group):
@@ -101,6 +145,7 @@ class StudyFile(Group):
     )
     qualify: QualifySettings | None = setting(None, "Test every run and give a verdict.")
     probe: dict[str, ProbeOptions] = setting(dict, "Protocol → its options.")
+    phases: PhaseSettings | None = setting(None, "Test sets in phase with the training data.")
     tables: dict[str, TableSettings] = setting(dict, "Name → table.")
     plots: dict[str, PlotSettings] = setting(dict, "Name → plot.")
 
@@ -145,6 +190,7 @@ def read_study(
     tree = {name: _filled(part, values, path) for name, part in tree.items() if name != "paths"}
     asked = _checked({**tree, "paths": table}, path)
     _check_tests(asked)
+    _check_shown(asked)
     where = Path(folder) if folder is not None else path.parent / (asked.folder or path.stem)
     return Study(path, asked, where.expanduser().absolute(), settings)
 
@@ -215,6 +261,7 @@ def _names_at(kind: type[BaseModel], loc: Sequence[str]) -> Iterator[str]:
         "probe": ProbeOptions,
         "tables": TableSettings,
         "plots": PlotSettings,
+        "phases": PhaseSettings,
     }
     found = inner[loc[0]] if loc and loc[0] in inner else kind
     for name, info in found.model_fields.items():
@@ -232,6 +279,30 @@ def _check_tests(asked: StudyFile) -> None:
     for name, options in asked.probe.items():
         _require_protocol(name, "probe")
         _check_settings(options.settings, f"probe.{name}.set")
+
+
+def _check_shown(asked: StudyFile) -> None:
+    """Plots and phases must say all that they need.
+
+    Raises:
+        PestleError: one does not.
+    """
+    for name, plot in asked.plots.items():
+        for entry in ("x", "y"):
+            if plot.kind == "figure" and getattr(plot, entry) is None:
+                raise PestleError(
+                    f"has no {entry}",
+                    where=f"plots.{name}",
+                    fix="Write {x: AXIS, y: FIGURE}, or another kind: torsion, dimers, rdf, path, "
+                    "violins.",
+                )
+    phases = asked.phases
+    if phases is not None and (phases.axis is None) != isinstance(phases.inside, list):
+        raise PestleError(
+            "does not fit the axis",
+            where="phases.in",
+            fix="With an axis write {VALUE: [SET, …]}, without one [SET, …].",
+        )
 
 
 def check_qualify(asked: QualifySettings) -> None:

@@ -11,6 +11,7 @@ from pestle.reports.gathering.columns import Filled
 from pestle.reports.gathering.frames import Identity, common
 from pestle.reports.gathering.spread import cell_of, with_best
 from pestle.study.figures import Figures, TrainedCell
+from pestle.study.foundation_rows import before, foundation_rows
 from pestle.study.study_file import TableSettings
 from pestle.wording import setting_value
 
@@ -84,11 +85,18 @@ def table(
     for pivot in pivots:
         head = _head(asked.columns, pivot)
         places += [(_column(name, head, filled.column), pivot, filled) for filled in values]
-    found = [
-        _row(key, rows, members, asked.columns, places)
-        for key, members in grouped(whole, rows).items()
-    ]
+    found, begun = [], []
+    for key, members in grouped(whole, rows).items():
+        row = _row(key, rows, members, asked.columns, places)
+        found.append(row)
+        by_pivot = grouped(members, asked.columns)
+        figures_of = {
+            column.key: (filled, by_pivot.get(pivot, [])) for column, pivot, filled in places
+        }
+        begun.append(before(members, figures_of, row.judged_on))
     columns += [column for column, _, _ in places]
+    if asked.foundation:
+        found += foundation_rows(begun, rows)
     return Gathered(
         columns=tuple(columns),
         rows=tuple(with_best(found, columns)),
@@ -168,7 +176,7 @@ def _notes(
 ) -> list[str]:
     """What is averaged, and over how many runs."""
     counts: Mapping[int, None] = dict.fromkeys(
-        cell.n for row in found for cell in row.cells.values()
+        cell.n for row in found if row.kind == "runs" for cell in row.cells.values()
     )
     averaged = [axis for axis in axes_in(shown) if axis not in (*rows, *columns)]
     notes = []

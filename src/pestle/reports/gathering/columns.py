@@ -11,7 +11,7 @@ from pestle.records.gathered import Column
 from pestle.records.training import TrainingFacts
 from pestle.reports.error_tables import QUANTITIES, set_heading, set_names
 from pestle.reports.gathering.facts import RunFacts
-from pestle.reports.reading import REPLAY_SET, protocol_place, protocol_title
+from pestle.reports.reading import REPLAY_SET, Forgotten, protocol_place, protocol_title
 from pestle.reports.verdict import LEVELS
 
 #: Function that returns a value of a run; `None` if the run has none.
@@ -133,22 +133,34 @@ def _errors_on(name: str, group: str) -> list[Filled]:
 def _breadth() -> list[Filled]:
     """Return the columns about drift and forgetting."""
 
-    def forgotten(facts: RunFacts) -> float | None:
+    def moved(facts: RunFacts) -> float | None:
         found = facts.forgotten.against_foundation
         return found[ALL].forces_rmse if found is not None and ALL in found else None
 
-    def labels(facts: RunFacts) -> float | None:
-        found = facts.forgotten.against_labels
+    def labels(forgotten: Forgotten) -> float | None:
+        found = forgotten.against_labels
         return found[ALL].forces_rmse if found is not None and ALL in found else None
 
-    columns = (
+    columns: tuple[tuple[str, str, Find], ...] = (
         ("drift", "force drift while training", lambda facts: facts.drift),
-        ("forgetting.foundation", "forces moved from the foundation’s", forgotten),
-        ("forgetting.labels", "force RMSE on broad structures", labels),
+        ("forgetting.foundation", "forces moved from the foundation’s", moved),
+    )
+    of_labels = Column(
+        key="forgetting.labels",
+        about="breadth",
+        heading="force RMSE on broad structures",
+        unit="meV/Å",
     )
     return [
-        Filled(Column(key=key, about="breadth", heading=heading, unit="meV/Å"), find)
-        for key, heading, find in columns
+        *(
+            Filled(Column(key=key, about="breadth", heading=heading, unit="meV/Å"), find)
+            for key, heading, find in columns
+        ),
+        Filled(
+            of_labels,
+            lambda facts: labels(facts.forgotten),
+            lambda facts: labels(facts.foundation_forgotten),
+        ),
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from pestle.metrics import FrameErrors
 from pestle.records.gathered import GatheredRun
@@ -41,6 +41,7 @@ class RunFacts:
         foundation_errors: set → group → errors of the foundation.
         identities: set → identity of its frames.
         forgotten: results of the protocol `forgetting` for the model; empty without it.
+        foundation_forgotten: the same for the foundation.
     """
 
     results: Results
@@ -52,6 +53,7 @@ class RunFacts:
     foundation_errors: dict[str, ByGroup] = field(default_factory=dict)
     identities: dict[str, Identity] = field(default_factory=dict)
     forgotten: Forgotten = field(default_factory=Forgotten)
+    foundation_forgotten: Forgotten = field(default_factory=Forgotten)
 
     @property
     def manifest(self) -> Manifest | None:
@@ -109,10 +111,6 @@ def facts_of(results: Results, name: str) -> RunFacts:
         seed=seed if isinstance(seed, int) else None,
         status=manifest.status if manifest is not None else "",
     )
-    forgetting = results.protocols.get("forgetting")
-    forgotten = Forgotten()
-    if forgetting is not None and forgetting.about is not None:
-        forgotten = forgetting.potentials.get(forgetting.about.candidate, forgotten)
     return RunFacts(
         results=results,
         run=run,
@@ -121,9 +119,19 @@ def facts_of(results: Results, name: str) -> RunFacts:
         identities={
             of_set: identity_of(results, of_set, models.tuned) for of_set in results.errors
         },
-        forgotten=forgotten,
+        forgotten=_forgotten(results, "candidate"),
+        foundation_forgotten=_forgotten(results, "baseline"),
         **(_settings(manifest) if manifest is not None else {}),
     )
+
+
+def _forgotten(results: Results, of: Literal["candidate", "baseline"]) -> Forgotten:
+    """Return the results of the protocol `forgetting` for the model or its foundation."""
+    found = results.protocols.get("forgetting")
+    if found is None or found.about is None:
+        return Forgotten()
+    name = found.about.candidate if of == "candidate" else found.about.baseline
+    return found.potentials.get(name or "", Forgotten())
 
 
 def _errors(results: Results, model: str) -> dict[str, ByGroup]:
