@@ -166,6 +166,8 @@ def test_the_foundation_is_compared_with_the_candidates_e0s(tmp_path: Path) -> N
     energies, forces = json.loads((tmp_path / "charts.json").read_text())[-2:]
     assert [s["name"] for s in energies["series"]] == ["base", "third", "model"]
     base = energies["series"][0]
+    # The label of a frame is one, also beside a potential with other E0s.
+    assert len({tuple(one["x"]) for one in energies["series"]}) == 1
     assert np.subtract(base["y"], base["x"]) == pytest.approx(0.010, abs=2e-6)
     assert (
         forces["diagonal"] and forces["kind"] == "points" and "model 50 meV/Å" in forces["caption"]
@@ -229,15 +231,18 @@ def test_a_foundations_offset_is_taken_off_its_parity_plot_and_said() -> None:
         near.append(FramePrediction(wrong, wrong, None, None))
     points = {"base": parity_points(frames, far), "own": parity_points(frames, near)}
     errors = {name: {"all": FrameErrors(n_frames=40, energy_rmse=1.0)} for name in points}
-    chart = parity_charts("test", points, errors, {}, "base")[0]
+    chart = parity_charts("test", points, errors, {})[0]
     base, own = chart.series
     off = np.subtract(base.y, base.x)
     assert 0.002 < np.sqrt(np.mean(off**2)) < 0.02
-    assert own.x == points["own"].energy_ref
-    assert "constant for each element by which base is off, up to" in chart.caption
+    # A frame has one label, whichever potential predicts it.
+    assert base.x == own.x == points["own"].energy_ref
+    assert own.y == points["own"].energy_pred
+    # The most is that of HO2: (13 + 2 · 2040) / 3 = 1364.3 eV/atom.
+    assert "to 1.36×10⁶ meV/atom" in chart.caption
     # What is no offset stays.
-    [plain] = parity_charts("test", {"base": points["own"]}, errors, {}, "base")
-    assert plain.series[0].x == points["own"].energy_ref and "constant" not in plain.caption
+    [plain] = parity_charts("test", {"base": points["own"]}, errors, {})
+    assert plain.series[0].y == points["own"].energy_pred and "constant" not in plain.caption
 
 
 def test_labels_that_are_missing_are_left_out(tmp_path: Path) -> None:

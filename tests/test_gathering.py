@@ -141,6 +141,16 @@ def test_names_of_rows(tmp_path: Path) -> None:
 
 
 # -- what is best --------------------------------------------------------------------------------
+def test_members_of_several_seeds_are_called_by_their_folder(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        make_run(tmp_path / "two" / f"seed-{seed}", 40.0 + seed, seed=seed)
+    other = make_run(tmp_path / "one", 30.0, settings={"train.lr": 0.1})
+    members = [tmp_path / "two" / "seed-0", tmp_path / "two" / "seed-1"]
+    found = gather([*members, other])
+    assert _names(found)[:2] == ["two", "one"]
+    assert "seed-0" not in latex_of(found)
+
+
 def _two(tmp_path: Path, one: list[float], other: list[float], **of_other: Any) -> Gathered:
     folders = [
         make_run(tmp_path / f"{method}-{seed}", forces, seed=seed, method=method, **more)

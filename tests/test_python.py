@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -141,3 +142,45 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     views = [value._repr_html_() for value in shown if hasattr(value, "_repr_html_")]
     assert len(views) == len(shown) - 1  # the forces are an array
     assert "barrier" in views[-1]
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_one_path_needs_no_list(kind: type, run: pestle.Run, tmp_path: Path):
+    """A text was read letter by letter: `/: is a folder`."""
+    test = kind(DATA / "test.xyz")
+    report = pestle.check(test)
+    assert report.to_json() == pestle.check([str(test)]).to_json()
+    assert (
+        pestle.evaluate(run.folder, test).to_json()
+        == pestle.evaluate(str(run.folder), [str(test)]).to_json()
+    )
+    assert pestle.e0(test, method="average").chosen.e0s
+    assert pestle.label(test, tmp_path / "l.xyz", model="pestle-seed1").made
+    assert pestle.probe("errors", run.folder, data=test, out=tmp_path / "errors").findings
+    assert pestle.replay(test, test, out=tmp_path / "r.xyz", count=3)
+    settings = {"foundation": "pestle-seed1", "data.train": test, "data.valid_fraction": 0.2}
+    assert isinstance(pestle.finetune(settings, tmp_path / "x", dry_run=True), Plan)
+
+
+def test_a_folder_that_is_not_there_is_said(tmp_path: Path):
+    with pytest.raises(pestle.PestleError, match="no such folder"):
+        pestle.Run(tmp_path / "nope")
+
+
+def test_a_folder_of_seeds_is_its_members(run: pestle.Run, tmp_path: Path):
+    two = tmp_path / "two"
+    for name in ("seed-0", "seed-10", "seed-2"):
+        shutil.copytree(run.folder, two / name)
+    with pytest.raises(pestle.PestleError, match="seed-0, seed-2, seed-10"):
+        pestle.Run(two)
+    with pytest.raises(pestle.PestleError, match="seed-0, seed-2, seed-10"):
+        pestle.evaluate(two, DATA / "test.xyz")
+    committee = pestle.load(two)
+    names = [Path(name).name for name in committee.names]
+    assert names == ["seed-0", "seed-2", "seed-10"]
+    assert [Path(n) for n in pestle.load([two, run.folder]).names][3] == run.folder
+    for twice in ([two, two / "seed-2"], [run.folder, str(run.folder)]):
+        with pytest.raises(pestle.PestleError, match="named twice"):
+            pestle.load(twice)
+    assert len(pestle.gather([two, run.folder]).to_json()["rows"]) > 1
+    assert "seed-10" in pestle.report(two, tmp_path / "page.html").read_text()

@@ -24,6 +24,8 @@ from pestle.locks import locked_file
 from pestle.records.study import CellRecord
 from pestle.study.engine import config_of
 from pestle.study.job import clean_study, run_study, study_status
+from pestle.study.plan import plan
+from pestle.study.study_file import read_study
 from pestle.study.worker import Places
 
 #: An engine whose jobs go to SLURM.
@@ -328,3 +330,14 @@ def test_a_misspelt_command_is_named(capsys: pytest.CaptureFixture, monkeypatch)
         cli.main()
     said = capsys.readouterr().err
     assert stop.value.code == 2 and "'statuss'" in said and "'status'" in said
+
+
+def test_the_status_of_a_planned_study_loads_no_reader_of_structures(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "s.yaml", qualify={"scope": "narrow"})
+    record = plan(read_study(study)).record
+    record.write(tmp_path / "s" / "plan.json")
+    code = f"from pestle.study.job import study_status; print(study_status({str(study)!r}).counts)"
+    code += "; import sys; print({'ase.io', 'scipy', 'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    counts, loaded = done.stdout.splitlines()
+    assert "'waiting': 1" in counts and loaded == "set()"

@@ -85,8 +85,11 @@ def test_each_pair_has_a_picture_and_some_can_be_chosen(tmp_path: Path) -> None:
     names = {file.name for file in study_plots(study, only=["walls", "one"])}
     assert {"walls-H-H.svg", "walls-H-Cl.svg", "one.svg"} <= names
     assert set(drawn(tmp_path, "one")) == {"naive", "lora"}
+    (tmp_path / "s" / "plots" / "one.svg").unlink()
     with pytest.raises(PestleError, match="no run has a pair 'Cl-H'"):
-        study_plots(study, only=["wrong"])
+        study_plots(study)
+    assert (tmp_path / "s" / "plots" / "one.svg").exists(), "the others are drawn"
+    assert 'id="study-one"' in study_page(study).read_text()
 
 
 def test_radial_distribution_functions_stand_beside_the_reference(tmp_path: Path) -> None:

@@ -322,6 +322,7 @@ def test_trust_is_typed_once_and_holds_for_all_that_follows(
     path = tmp_path / "my model.model"
     seed0.export(path)
     (tmp_path / "my model.model.sha256").unlink()  # as a file from elsewhere
+    shutil.rmtree(trusted.store().parent / "written")
     dry = ("finetune", "-f", path.name, "-d", TRAIN, "--set", "elements=data", "-o", "run")
     code, err = command(*dry, "--dry-run")
     assert code == 2 and "pestle trust 'my model.model'" in err
@@ -437,6 +438,7 @@ def test_a_run_goes_on_without_the_flag_where_its_foundation_was_trusted(
 ) -> None:
     path = tmp_path / "mine.model"
     seed0.export(path)
+    shutil.rmtree(trusted.store().parent / "written")  # as a file from elsewhere
     asked = {
         "foundation": str(path), "data.train": [TRAIN], "data.valid": [str(DATA / "valid.xyz")],
         "train.epochs": 1, "train.threads": 1, "elements": "data",

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,15 @@ class DiskFull(CannotWrite):
 
 class Damaged(PestleError):
     """A file is not as it was written."""
+
+
+#: One path or name, or several, as functions for users take them.
+OneOrMore = str | Path | Sequence[str | Path]
+
+
+def each_of(given: OneOrMore) -> list[str]:
+    """Return one path or several as texts; a text is one path and no sequence of letters."""
+    return [str(one) for one in ([given] if isinstance(given, str | Path) else given)]
 
 
 @contextmanager

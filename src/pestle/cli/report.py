@@ -49,9 +49,9 @@ def command(
     from pestle.progress import conclude, loading_torch, say
 
     with loading_torch():
-        from pestle.jobs.report import gather, report, write_figures
+        from pestle.jobs.report import gather, report, require_results, write_figures
 
-    tabled = len(folders) > 1 or as_json or csv is not None or latex is not None
+    tabled = len(require_results(folders)) > 1 or as_json or csv is not None or latex is not None
     found = gather(folders, groups=groups, csv=csv, latex=latex) if tabled else None
     page = report(folders, out)
     written = write_figures(folders, figures) if figures is not None else []

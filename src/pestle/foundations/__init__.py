@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, overload
 
 from pestle.errors import PestleError, nearest
 from pestle.foundations import backends, catalogue
+from pestle.members import members_of
 from pestle.progress import stage
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ class Untrusted(PestleError):
 
 
 @overload
-def load(name: str | Path, *, trust: bool = ..., dtype: torch.dtype | None = ...) -> Foundation: ...
+def load(
+    name: str | Path, *, trust: bool = ..., dtype: torch.dtype | None = ...
+) -> Foundation | Committee: ...
 @overload
 def load(name: Names, *, trust: bool = ..., dtype: torch.dtype | None = ...) -> Committee: ...
 def load(
@@ -43,11 +46,13 @@ def load(
     """A model, or several as a committee.
 
     >>> atoms.calc = pestle.load("runs/mine").calculator()
-    >>> atoms.calc = pestle.load(["runs/mine/seed-0", "runs/mine/seed-1"]).calculator()
+    >>> atoms.calc = pestle.load("runs/three").calculator()  # of `pestle finetune --seeds 3`
+    >>> atoms.calc = pestle.load(["runs/naive", "runs/lora"]).calculator()
 
     Args:
         name: a name of the catalogue, a model folder, a run folder, or a file as the architecture's
-            own programs publish it; a list of two or more of them gives a committee.
+            own programs publish it. A list of two or more of them gives a committee, and so does a
+            folder of several seeds.
         trust: unpickle a `.model` file, as for `load_foundation`.
         dtype: precision of the networks; by default that of the files.
 
@@ -59,12 +64,27 @@ def load(
         Untrusted: a file is a pickle that is not trusted.
         PestleError: no such model, a file that cannot be read, or models that make no committee.
     """
-    if isinstance(name, (str, Path)):
-        return load_foundation(name, trust=trust, dtype=dtype)
+    names = [name] if isinstance(name, str | Path) else list(name)
+    several = not isinstance(name, str | Path)
+    given: list[str | Path] = []
+    for one in names:
+        members = [] if catalogue.find(str(one)) else members_of(Path(one).expanduser())
+        several = several or bool(members)
+        given += members or [one]
+    if not several:
+        return load_foundation(given[0], trust=trust, dtype=dtype)
+    places = [Path(one).expanduser().resolve() for one in given]
+    again = next((one for k, one in enumerate(given) if places[k] in places[:k]), None)
+    if again is not None:
+        raise PestleError(
+            "is named twice: it would count twice in the mean, and the spread would be too small",
+            where=str(again),
+            fix="Name each member once.",
+        )
     from pestle.foundations.committee import Committee
 
-    members = [load_foundation(one, trust=trust, dtype=dtype) for one in name]
-    return Committee(members, [str(one) for one in name])
+    loaded = [load_foundation(one, trust=trust, dtype=dtype) for one in given]
+    return Committee(loaded, [str(one) for one in given])
 
 
 def load_foundation(
@@ -106,6 +126,13 @@ def _load(name: str | Path, *, trust: bool) -> Foundation:
                 found = _rebuild(folder)
                 check_card(folder)
                 return found
+        members = [member.name for member in members_of(path)]
+        if members:
+            raise PestleError(
+                f"holds the members of several seeds: {', '.join(members)}",
+                where=str(path),
+                fix=f"Name one of them: {path / members[0]}.",
+            )
         raise PestleError(
             "it holds no model: architecture.json is missing there and in model/", where=str(path)
         )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pestle.checks import CheckReport, check_frames
 from pestle.checks.report import AgainstFoundation
+from pestle.files import OneOrMore, each_of
 from pestle.metrics import ALL
 from pestle.settings.data import DataSettings
 from pestle.settings.run import RunSettings
@@ -20,15 +22,15 @@ from pestle.wording import count, counted, fixed, number
 
 
 def check(
-    data: Sequence[str],
+    data: OneOrMore,
     *,
-    valid: Sequence[str] = (),
-    test: Sequence[str] = (),
-    foundation: str | None = None,
+    valid: OneOrMore = (),
+    test: OneOrMore = (),
+    foundation: str | Path | None = None,
     head: str | None = None,
     trust: bool = False,
     keys: LabelKeys | None = None,
-    select: Sequence[str] = (),
+    select: str | Sequence[str] = (),
     dispersion: str = "unknown",
     subtract_dispersion: str | None = None,
 ) -> CheckReport:
@@ -38,8 +40,8 @@ def check(
     >>> report.errors, report.warnings
 
     Args:
-        data: files or globs of the training (or only) frames.
-        valid, test: files of the other splits; frames shared between splits are errors.
+        data: file or glob, or several, of the training (or only) frames.
+        valid, test: the same of the other splits; frames shared between splits are errors.
         foundation: also compare the labels with this model's predictions.
         head: head of the foundation.
         trust: allow a `.model` file.
@@ -53,16 +55,16 @@ def check(
             foundation cannot be loaded.
     """
     keys = keys or LabelKeys()
-    files = {"train": list(data), "valid": list(valid), "test": list(test)}
+    files = {"train": each_of(data), "valid": each_of(valid), "test": each_of(test)}
     about = {
         **{f"data.{name}": given for name, given in files.items()},
         **{f"data.{name}_key": key for name, key in vars(keys).items()},
-        "data.select": list(select),
+        "data.select": each_of(select),
         "data.dispersion": dispersion,
         "data.subtract_dispersion": subtract_dispersion,
     }
     if foundation is not None:
-        settings: RunSettings = build({}, about | {"foundation": foundation, "head": head})
+        settings: RunSettings = build({}, about | {"foundation": str(foundation), "head": head})
         return _with_foundation(settings, trust)
     return _alone(build({}, about).data, keys)
 

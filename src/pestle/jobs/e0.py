@@ -13,6 +13,7 @@ from pestle.energies.methods import compare
 from pestle.energies.problem import EnergyProblem
 from pestle.energies.reference_energies import SINGLE_ATOM_TOLERANCE, ReferenceEnergies
 from pestle.energies.setting import from_setting
+from pestle.files import OneOrMore, each_of
 from pestle.structures.reading import LabelKeys, read_frames
 from pestle.structures.selection import Selection
 from pestle.views import Shown, Table
@@ -97,21 +98,21 @@ class E0Result(Shown):
 
 
 def e0(
-    data: Sequence[str],
+    data: OneOrMore,
     *,
     foundation: str | None = None,
     method: str | Mapping[str, float] = "auto",
     head: str | None = None,
     trust: bool = False,
     keys: LabelKeys | None = None,
-    select: Sequence[str] = (),
+    select: str | Sequence[str] = (),
 ) -> E0Result:
     """Find the atomic reference energies of labelled structures.
 
     >>> pestle.e0(["frames.xyz"], foundation="medium-mpa-0").chosen.e0s  # atomic number → eV
 
     Args:
-        data: structure files or globs.
+        data: structure file or glob, or several.
         foundation: model for the method reestimate, and to compare with.
         method: auto, isolated, reestimate, average, foundation, a table symbol → eV (also as
             text, `{1:-13.6,8:-2043.9}`), or a JSON or YAML file with such a table.
@@ -127,8 +128,8 @@ def e0(
         PestleError: the data do not permit the method, a file cannot be read, or the files say that
             their frames are of several potential-energy surfaces.
     """
-    selection = Selection.of(select)
-    frames = read_frames(data, keys).frames
+    selection = Selection.of(each_of(select))
+    frames = read_frames(each_of(data), keys).frames
     selection.require(frames)
     frames = selection.keep(frames)
     model = None

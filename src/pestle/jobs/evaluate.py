@@ -13,6 +13,7 @@ from pestle.checks.surfaces import require_one_surface
 from pestle.checks.unread import note_findings, options_for, unread_findings
 from pestle.energies.problem import require_elements
 from pestle.errors import PestleError
+from pestle.files import OneOrMore, each_of
 from pestle.foundations.devices import DTYPES, find_device
 from pestle.jobs.models import load_model
 from pestle.jobs.potentials import Contenders
@@ -80,14 +81,14 @@ class Evaluation(Shown, Mapping[str, FrameErrors]):
 
 
 def evaluate(
-    model: str,
-    data: Sequence[str],
+    model: str | Path,
+    data: OneOrMore,
     *,
     foundation: str | None = None,
     head: str | None = None,
     trust: bool = False,
     keys: LabelKeys | None = None,
-    select: Sequence[str] = (),
+    select: str | Sequence[str] = (),
     subtract_dispersion: str | None = None,
     dtype: str | None = None,
     device: str = "auto",
@@ -102,7 +103,7 @@ def evaluate(
     Args:
         model: run folder, model folder, `.model` file (with trust), catalogue name, or an
             `adapter.safetensors`.
-        data: structure files or globs.
+        data: structure file or glob, or several.
         foundation: foundation of an adapter; by default the one that its file names.
         head: head of the model; needed only if it has several.
         trust: allow a `.model` file.
@@ -121,7 +122,8 @@ def evaluate(
         PestleError: a file or model cannot be read, no frame has a label, or the files say that
             their frames are of several potential-energy surfaces.
     """
-    selection = Selection.of(select)
+    model, data = str(model), each_of(data)
+    selection = Selection.of(each_of(select))
     reading = read_frames(data, keys)
     selection.require(reading.frames)
     frames = selection.keep(reading.frames)

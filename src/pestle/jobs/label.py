@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pestle.errors import PestleError
-from pestle.files import sha256
+from pestle.files import OneOrMore, each_of, sha256
 from pestle.foundations import load_foundation
 from pestle.foundations.devices import DTYPES, find_device
 from pestle.labels.calculators import CalculatorLabeller, current_folder_importable
@@ -108,7 +108,7 @@ class LabelledFile(Shown):
 
 
 def label(
-    structures: Sequence[str],
+    structures: OneOrMore,
     out: str | Path,
     *,
     model: str | None = None,
@@ -130,7 +130,7 @@ def label(
     started again.
 
     Args:
-        structures: files or globs.
+        structures: file or glob, or several.
         out: extended XYZ file to write.
         model: run folder, model folder, `.model` file (with trust) or catalogue name.
         calculator: MODULE:NAME of an ASE calculator, instead of a model. MODULE is imported, also
@@ -155,7 +155,7 @@ def label(
             "labels are written as extended XYZ", where=str(out), fix="Name it with .xyz."
         )
     require_file(out)
-    frames = read_frames(structures).frames
+    frames = read_frames(each_of(structures)).frames
     importable = current_folder_importable() if calculator else nullcontext()
     with locked_file(out), importable:
         labeller = _labeller(model, calculator, head, trust, dtype, device, max_edges)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pestle.files import finite
+from pestle.files import OneOrMore, each_of, finite
 from pestle.jobs.potentials import contenders
 from pestle.jobs.probe_inputs import default_folder, elements_for, read_sets
 from pestle.jobs.protocol_run import run_protocol
@@ -62,12 +62,12 @@ class Probed(Shown):
 
 def probe(
     name: str,
-    model: str,
+    model: str | Path,
     *,
     against: str | None = None,
-    also: Sequence[str] = (),
-    data: Sequence[str] = (),
-    elements: Sequence[str] = (),
+    also: OneOrMore = (),
+    data: OneOrMore = (),
+    elements: str | Sequence[str] = (),
     head: str | None = None,
     trust: bool = False,
     dtype: str = "float64",
@@ -86,7 +86,8 @@ def probe(
             calculator; MODULE is imported, and this runs its code).
         against: the foundation with which the model is compared.
         also: further models to compare with.
-        data: structures: files or globs, each of them a set; `NAME=FILES` gives the set a name.
+        data: structures: file or glob, or several, each of them a set; `NAME=FILES` gives the set
+            a name.
         elements: chemical symbols of the test; by default those of the data, or of the training
             data of a run folder.
         head: head of the model; by default the only one, or Default.
@@ -105,7 +106,7 @@ def probe(
         PestleError: there is a mistake in names, settings, models or data, or another command
             writes to the folder.
     """
-    chosen = protocol(name)
+    chosen, model = protocol(name), str(model)
     folder = default_folder(name, model) if out is None else Path(out)
     require_folder(folder)
     with locked_folder(folder):
@@ -114,11 +115,17 @@ def probe(
         assert isinstance(settings, ProbeSettings)
         limits = read_thresholds(Path(thresholds) if thresholds is not None else None)
         loaded = contenders(
-            model, against=against, also=also, head=head, trust=trust, dtype=dtype, device=device
+            model,
+            against=against,
+            also=each_of(also),
+            head=head,
+            trust=trust,
+            dtype=dtype,
+            device=device,
         )
-        sets = read_sets(data)
+        sets = read_sets(each_of(data))
         inputs = Inputs(
-            elements_for(elements, sets, model, loaded),
+            elements_for(each_of(elements), sets, model, loaded),
             sets,
             settings.seed,
             loaded.candidate.name,

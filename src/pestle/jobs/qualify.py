@@ -88,7 +88,7 @@ def qualify(model: str, **options: Any) -> Qualification:
         model: the candidate: run folder, model folder, file, catalogue name, or
             `calculator:MODULE:NAME`.
         options: fields of `pestle.jobs.qualify_request.Request`, and the files that protocols read,
-            each a list of `FILES` or `NAME=FILES`:
+            each `FILES` or `NAME=FILES`, or a list of these:
             {inputs}
 
     Returns:

@@ -12,6 +12,7 @@ from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Any
 
+from pestle.files import each_of
 from pestle.protocols import inputs
 
 
@@ -59,7 +60,7 @@ class Request:
     command: str = ""
 
     @classmethod
-    def of(cls, model: str, options: Mapping[str, Any]) -> Request:
+    def of(cls, model: str | Path, options: Mapping[str, Any]) -> Request:
         """Make a request from options; each input of protocols is one of them.
 
         Args:
@@ -71,7 +72,13 @@ class Request:
         """
         typed = REQUEST.bind(model, **options).arguments
         files = {taken.name: typed.pop(taken.name, ()) for taken in inputs()}
-        return cls(**typed, files={name: given for name, given in files.items() if given})
+        several = {name: each_of(typed[name]) for name in SEVERAL if name in typed}
+        files = {name: each_of(given) for name, given in files.items() if given}
+        return cls(**{**typed, **several, "model": str(model)}, files=files)
+
+
+#: Fields that are several; one may be given without a list.
+SEVERAL = ("also", "elements", "run_too", "leave_out")
 
 
 def _request() -> Signature:
@@ -83,9 +90,7 @@ def _request() -> Signature:
         if parameter.name == "model":
             parameters.append(parameter)
         elif parameter.name == "files":
-            one = parameter.replace(
-                kind=Parameter.KEYWORD_ONLY, default=(), annotation="Sequence[str]"
-            )
+            one = parameter.replace(kind=Parameter.KEYWORD_ONLY, default=(), annotation="OneOrMore")
             parameters += [one.replace(name=taken.name) for taken in inputs()]
         else:
             parameters.append(parameter.replace(kind=Parameter.KEYWORD_ONLY))

@@ -12,6 +12,7 @@ from pestle.adaptation.replay import ReplaySet, data_elements, make_replay_set
 from pestle.adaptation.replay.filters import FILTERS
 from pestle.adaptation.replay.selection import SELECTIONS
 from pestle.errors import PestleError, nearest
+from pestle.files import OneOrMore, each_of
 from pestle.locks import locked_file
 from pestle.records.folder import require_file
 from pestle.settings.adaptation import ReplaySettings
@@ -25,8 +26,8 @@ POOL_KEY, FRAME_KEY = "replay_pool", "replay_frame"
 
 
 def replay(
-    pool: Sequence[str],
-    data: Sequence[str] = (),
+    pool: OneOrMore,
+    data: OneOrMore = (),
     *,
     out: Path | str,
     foundation: str | None = None,
@@ -45,8 +46,8 @@ def replay(
     >>> pestle.replay(["pool.xyz"], ["frames.xyz"], out="replay.xyz", count=500)
 
     Args:
-        pool: files or globs, names of published sets, or `generated`.
-        data: files or globs of the data; their elements are matched.
+        pool: file or glob, or several, names of published sets, or `generated`.
+        data: file or glob, or several, of the data; their elements are matched.
         out: file to write; `replay_pool` and `replay_frame` of each frame say where it is from.
         foundation: model that must know all elements of the set; needed for `fps`.
         head: head of the foundation.
@@ -67,6 +68,7 @@ def replay(
     Raises:
         PestleError: no structure is suitable, or a file cannot be read or written.
     """
+    pool, data = each_of(pool), each_of(data)
     settings = _settings(pool, count, filter, select)
     if scope not in (None, "narrow", "broad"):
         raise PestleError(f"unknown scope '{scope}'", where="scope", fix="narrow or broad.")

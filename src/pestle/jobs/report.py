@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pestle.errors import PestleError
-from pestle.files import write_text
+from pestle.files import each_of, write_text
 from pestle.locks import locked_file, locked_folder
+from pestle.members import members_of
 from pestle.records.folder import require_file, require_folder
 from pestle.records.reading import holds_results
 from pestle.reports import write_comparison
@@ -141,13 +142,13 @@ def require_results(folders: str | Path | Sequence[str | Path]) -> list[Path]:
         folders: one or several folders.
 
     Returns:
-        The folders as a list of paths.
+        The folders; the members of several seeds in the place of the folder that holds them.
 
     Raises:
         PestleError: there is no folder, one holds neither, or one is named twice.
     """
-    given = [folders] if isinstance(folders, str | Path) else list(folders)
-    paths = [Path(folder) for folder in given]
+    given = [Path(folder) for folder in each_of(folders)]
+    paths = [path for folder in given for path in members_of(folder) or [folder]]
     if not paths:
         raise PestleError("no folder is given", where="report", fix="Name one or more run folders.")
     for path in paths:

@@ -239,7 +239,14 @@ def from_names(values: Mapping[str, Any]) -> RunSettings:
     for name in values:
         if name not in known:
             raise unknown_name_error(name)
-    return build({}, values)
+    return build({}, {name: _as_text(value) for name, value in values.items()})
+
+
+def _as_text(value: Any) -> Any:
+    """Paths as the text that a run file would hold, also in a list."""
+    if isinstance(value, list | tuple):
+        return [_as_text(one) for one in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def _plain(tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pestle.errors import PestleError, nearest
 from pestle.files import write_text
+from pestle.progress import warn
 from pestle.records.gathered import Gathered
 from pestle.reports import write_comparison
 from pestle.reports.figures import Figure
@@ -75,7 +76,8 @@ def study_plots(
         Files in the folder `plots` of the study: NAME.svg, NAME.pdf, NAME.csv, and captions.md.
 
     Raises:
-        PestleError: a mistake in the study, it names no plots, or no run is finished.
+        PestleError: a mistake in the study, it names no plots, or no run is finished. Where one
+            plot cannot be drawn the others are.
     """
     from pestle.reports.pictures.write import write_pictures  # matplotlib takes a second
 
@@ -87,19 +89,27 @@ def study_plots(
             where=str(study),
             fix="Add them: plots: {NAME: {x: data.train_fraction, y: test.forces_rmse}}.",
         )
-    return write_pictures(_drawn(asked, _chosen(only, wanted, "plots")), asked.folder / "plots")
+    drawn, failed = _drawn(asked, *_cells(asked), _chosen(only, wanted, "plots"))
+    files = write_pictures(drawn, asked.folder / "plots") if drawn else []
+    if failed:
+        raise failed[0]
+    return files
 
 
-def _drawn(asked: Study, names: Collection[str]) -> list[Figure]:
-    """The pictures of some plots."""
-    cells, seeds = _cells(asked)
+def _drawn(
+    asked: Study, cells: Sequence[TrainedCell], seeds: Sequence[str], names: Collection[str]
+) -> tuple[list[Figure], list[PestleError]]:
+    """Return the pictures of some plots, and why others cannot be drawn."""
     figures = Figures(cells, asked.asked.phases)
-    return [
-        figure
-        for name, settings in asked.asked.plots.items()
-        if name in names
-        for figure in plot(name, settings, cells, figures, seeds)
-    ]
+    drawn: list[Figure] = []
+    failed: list[PestleError] = []
+    for name, settings in asked.asked.plots.items():
+        if name in names:
+            try:
+                drawn += plot(name, settings, cells, figures, seeds)
+            except PestleError as error:
+                failed.append(error)
+    return drawn, failed
 
 
 def study_page(
@@ -111,14 +121,17 @@ def study_page(
         study, given, out: as in `run_study`.
 
     Raises:
-        PestleError: a mistake in the study or a plot of it, or no run is finished.
+        PestleError: a mistake in the study, or no run is finished.
     """
     asked = read_study(study, given, out)
-    cells, _ = _cells(asked)
+    cells, seeds = _cells(asked)
     folders = dict.fromkeys(cell.facts.results.path for cell in cells)
+    drawn, failed = _drawn(asked, cells, seeds, asked.asked.plots)
+    for error in failed:
+        warn(error.line)
     own = [
         replace(figure, name=re.sub(r"[^A-Za-z0-9]+", "-", f"study-{figure.name}"))
-        for figure in _drawn(asked, asked.asked.plots)
+        for figure in drawn
     ]
     return write_comparison(list(folders), asked.folder / "study.html", own)
 

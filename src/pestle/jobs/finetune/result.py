@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pestle.errors import PestleError
 from pestle.foundations import load_foundation
+from pestle.members import members_of
 from pestle.metrics import error_table
 from pestle.progress import duration
 from pestle.records.ending import Ending
@@ -95,7 +97,7 @@ class Run(Shown):
             PestleError: the folder contains no run, or its records cannot be read.
         """
         self._paths = RunFolder(Path(folder))
-        self._paths.require_run()
+        _require_run(self._paths)
         self.folder = self._paths.path
         self.manifest = Manifest.of_run(self._paths.manifest)
         there = self._paths.verdict.is_file()
@@ -199,3 +201,25 @@ class Run(Shown):
     def to_json(self) -> dict[str, Any]:
         """The manifest as plain data."""
         return self.manifest.to_json()
+
+
+def _require_run(paths: RunFolder) -> None:
+    """Check that there is a run to look at.
+
+    Raises:
+        PestleError: there is no such folder, or it holds members of several seeds or no run.
+    """
+    if paths.settings.exists():
+        return
+    where = str(paths.path)
+    if not paths.path.is_dir():
+        raise PestleError("there is no such folder", where=where)
+    members = [member.name for member in members_of(paths.path)]
+    if members:
+        raise PestleError(
+            f"holds {counted(len(members), 'run')} that differ by their seed: {', '.join(members)}",
+            where=where,
+            fix=f'Open one, pestle.Run("{paths.path / members[0]}"); or load all as a committee, '
+            f'pestle.load("{where}").',
+        )
+    raise PestleError("holds no run", where=where, fix="Name a folder that finetune wrote.")

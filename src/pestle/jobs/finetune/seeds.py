@@ -20,6 +20,7 @@ from pestle.jobs.finetune.job import finetune
 from pestle.jobs.finetune.member_processes import train_members
 from pestle.jobs.finetune.seeds_result import Members, summary_of
 from pestle.locks import locked_folder
+from pestle.members import member_name
 from pestle.progress import say
 from pestle.records.folder import RunFolder, require_folder
 from pestle.records.manifest import Manifest
@@ -76,7 +77,7 @@ def finetune_seeds(
         settings.train.threads = 1
     place = Path(out)
     first = settings.train.seed
-    folders = [place / f"seed-{seed}" for seed in range(first, first + seeds)]
+    folders = [place / member_name(seed) for seed in range(first, first + seeds)]
     if dry_run:
         finetune(settings, folders[0], trust=trust, dry_run=True, command=command, show=show)
         return Members(())

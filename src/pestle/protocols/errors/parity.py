@@ -53,15 +53,21 @@ _PLOTS = (
 )
 
 
-def parity_points(frames: Sequence[Frame], predictions: Sequence[FramePrediction]) -> ParityPoints:
+def parity_points(
+    frames: Sequence[Frame],
+    predictions: Sequence[FramePrediction],
+    levels: Sequence[float] | None = None,
+) -> ParityPoints:
     """Return labels and predictions of interaction energies and force components.
 
-    The prediction's E0s are subtracted from both energies, because total energies of different
-    compositions would hide every error. Isolated atoms and values that are not finite are left out.
+    E0s are subtracted from both energies, because total energies of different compositions would
+    hide every error. Isolated atoms and values that are not finite are left out.
 
     Args:
         frames: frames with labels.
         predictions: one for each frame.
+        levels: sum of the E0s of each frame, eV. Plots that show several potentials need the same
+            ones for all: a frame has one label. By default the prediction's own.
 
     Returns:
         At most `MAX_PARITY_POINTS` energies (eV/atom) and as many force components (eV/Å).
@@ -70,12 +76,12 @@ def parity_points(frames: Sequence[Frame], predictions: Sequence[FramePrediction
     offset = offset_by_element(frames, predictions)
     offsets: list[float] = []
     components = [np.zeros((0, 2))]
-    for frame, prediction in zip(frames, predictions, strict=True):
+    levels = e0_sums(predictions) if levels is None else levels
+    for frame, prediction, level in zip(frames, predictions, levels, strict=True):
         if frame.is_isolated_atom:
             continue
         if frame.energy is not None:
-            e0s = prediction.energy - prediction.interaction_energy
-            pair = np.array([[frame.energy - e0s, prediction.interaction_energy]])
+            pair = np.array([[frame.energy - level, prediction.energy - level]])
             energies.append(pair / len(frame))
             groups.append(frame.config_type)
             # The offset is what must be added to the prediction.
@@ -96,6 +102,11 @@ def parity_points(frames: Sequence[Frame], predictions: Sequence[FramePrediction
         forces_ref=_numbers(forces[rest, 0]),
         forces_pred=_numbers(forces[rest, 1]),
     )
+
+
+def e0_sums(predictions: Sequence[FramePrediction]) -> list[float]:
+    """Sum of the E0s of each frame, eV; not finite where the prediction is not."""
+    return [p.energy - p.interaction_energy for p in predictions]
 
 
 def _kept(points: np.ndarray) -> list[int]:
@@ -123,33 +134,22 @@ def parity_charts(
     points: Mapping[str, ParityPoints],
     errors: Mapping[str, Mapping[str, FrameErrors]],
     labels: Mapping[str, str],
-    baseline: str | None = None,
 ) -> list[Chart]:
     """Draw energies and force components of a set, each only if there are any.
 
-    The energies of a foundation of another level of theory differ by a constant for each element.
-    If these constants are most of its error, they are subtracted, because all other points would
-    lie close together. The caption says so.
+    A foundation of another level of theory is off by a constant for each element. Where that is
+    most of a potential's error it is taken off its predictions, since it would press all other
+    points together or lie beyond them, and said. Labels stay where they are.
 
     Args:
         title: title of the set.
         points: potential → its points.
         errors: potential → group → errors.
         labels: potential → its name in the chart.
-        baseline: the foundation.
     """
     charts = []
-    taken_off = ""
-    if baseline is not None and baseline in points and _mostly_offset(points[baseline]):
-        there = points[baseline]
-        level = [a + b for a, b in zip(there.energy_ref, there.energy_offset, strict=True)]
-        points = {**points, baseline: there.model_copy(update={"energy_ref": level})}
-        most = 1e3 * max(map(abs, there.energy_offset))
-        taken_off = (
-            f" Not drawn: the constant for each element by which {labels.get(baseline, baseline)} "
-            f"is off, up to {figure(most)} meV/atom. It is a difference of the levels of theory or "
-            "of the E0s; the RMSE contains it."
-        )
+    off = {name: found for name, found in points.items() if _mostly_offset(found)}
+    points = {**points, **{name: _without_offset(found) for name, found in off.items()}}
     for plot in _PLOTS:
         series = [
             Series(name, list(plot.labels(found)), list(plot.predictions(found)))
@@ -161,7 +161,13 @@ def parity_charts(
         rmse = {s.name: plot.rmse(errors[s.name][ALL]) for s in series}
         said = [f"{labels.get(n, n)} {figure(v)}" for n, v in rmse.items() if v is not None]
         caption = f"RMSE: {'; '.join(said)} {plot.unit}." if said else ""
-        caption += taken_off if plot is _PLOTS[0] else ""
+        if off and plot is _PLOTS[0]:
+            said = [f"{labels.get(n, n)} {_offset_in_words(found)}" for n, found in off.items()]
+            caption += (
+                " Taken off the predictions: the constant for each element by which they are off, "
+                f"{'; '.join(said)}. It is a difference of the levels of theory or of the E0s; the "
+                "RMSE holds it."
+            )
         charts.append(
             Chart(
                 f"{plot.title}, {title}",
@@ -183,3 +189,16 @@ def _mostly_offset(points: ParityPoints) -> bool:
     error = np.subtract(points.energy_pred, points.energy_ref)
     left = error - np.array(points.energy_offset)
     return float(np.mean(left**2)) < 0.25 * float(np.mean(error**2))
+
+
+def _without_offset(points: ParityPoints) -> ParityPoints:
+    level = np.subtract(points.energy_pred, points.energy_offset)
+    return points.model_copy(update={"energy_pred": _numbers(level)})
+
+
+def _offset_in_words(points: ParityPoints) -> str:
+    """`−250 to 13 meV/atom`: what the predictions of these frames are off by."""
+    low, high = (
+        figure(1e3 * end) for end in (min(points.energy_offset), max(points.energy_offset))
+    )
+    return f"{low if low == high else f'{low} to {high}'} meV/atom"

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from pestle.errors import PestleError
+from pestle.foundations.prediction import FramePrediction
 from pestle.metrics import errors_by_group
 from pestle.protocols.against_labels import error_table, forces_rms
 from pestle.protocols.base import Inputs, Protocol, all_structures
@@ -17,7 +20,7 @@ from pestle.protocols.errors import DECLARATION
 from pestle.protocols.errors.findings import assess
 from pestle.protocols.errors.numbers import ErrorsNumbers
 from pestle.protocols.errors.offset import energy_rmse_without
-from pestle.protocols.errors.parity import parity_charts, parity_points
+from pestle.protocols.errors.parity import e0_sums, parity_charts, parity_points
 from pestle.protocols.potential import Potential
 from pestle.protocols.predictions import (
     calculate_predictions,
@@ -120,8 +123,11 @@ def analyse(
             for title, (members, compared) in parts.items()
         },
         parity={
-            title: {name: parity_points(members, of_set) for name, of_set in compared.items()}
+            title: {
+                name: parity_points(members, of_set, levels) for name, of_set in compared.items()
+            }
             for title, (members, compared) in parts.items()
+            for levels in [_common_levels(compared)]
         },
         held_out=list(inputs.sets),
         notes=notes,
@@ -129,13 +135,22 @@ def analyse(
     )
 
 
+def _common_levels(compared: Mapping[str, Sequence[FramePrediction]]) -> list[float]:
+    """Sum of the E0s of each frame, eV: those of the candidate, which is the last; of another
+    potential where the candidate has none or its prediction is not finite."""
+    sums = np.array([e0_sums(said) for said in [*compared.values()][::-1]])
+    known = np.isfinite(sums) & (sums != 0.0)
+    first = known.argmax(axis=0)[None]
+    found: list[float] = np.take_along_axis(sums, first, axis=0)[0].tolist()
+    return found
+
+
 def charts(measured: Measured[ErrorsNumbers]) -> list[Chart]:
     """Draw violins over the held-out sets, then two parity plots for each set."""
     numbers = measured.numbers
     found = violins({name: numbers.distribution[name] for name in numbers.held_out})
     for name, by_model in numbers.parity.items():
-        about = measured.about
-        found += parity_charts(name, by_model, numbers.sets[name], about.labels, about.baseline)
+        found += parity_charts(name, by_model, numbers.sets[name], measured.about.labels)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,9 @@ def row_names(rows: Sequence[Together]) -> list[str]:
 def _beginning(paths: Sequence[Path]) -> str:
     """Return the common beginning: `ewc-0.1` of ewc-0.1-1 and ewc-0.1-2."""
     names = [path.resolve().name for path in paths]
+    parents = {path.resolve().parent for path in paths}
+    if len(parents) == 1 and all(re.fullmatch(r"seed-\d+", name) for name in names):
+        return parents.pop().name  # `pestle finetune --seeds` made them
     same = [len(set(letters)) == 1 for letters in zip(*names, strict=False)]
     start = names[0][: (*same, False).index(False)]
     if start[-1:].isdigit():  # in the middle of a number
