@@ -24,6 +24,7 @@ from pestle.locks import locked_file
 from pestle.records.study import CellRecord
 from pestle.study.engine import config_of
 from pestle.study.job import clean_study, run_study, study_status
+from pestle.study.show import study_tables
 from pestle.study.plan import plan
 from pestle.study.study_file import read_study
 from pestle.study.worker import Places
@@ -167,6 +168,22 @@ def test_a_command_that_the_system_kills_goes_on(
     assert log.count("$ pestle finetune") == 2 and "--resume" in log
 
 
+def test_a_run_gone_on_with_by_hand_is_no_longer_its_cell(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "s.yaml")
+    run_study(study)
+    (run,) = (tmp_path / "s" / "runs").iterdir()
+    os.utime(run / "run.yaml")
+    assert states(study) == {"finished": 1}, "a copy of a folder has other times"
+    go_on = ["finetune", "--resume", "-o", str(run), "--set", "train.updates=4"]
+    subprocess.run([sys.executable, "-m", "pestle", *go_on], check=True)
+    assert states(study) == {"changed": 1}
+    assert study_status(study).to_json()["changes"] == {run.name: ["train.updates"]}
+    with pytest.raises(PestleError, match="no run of the study is finished"):
+        study_tables(study)
+    assert states(study) == {"changed": 1} and clean_study(study) == []
+    assert run in clean_study(study, changed=True) and states(study) == {"waiting": 1}
+
+
 @pytest.mark.usefixtures("toys")
 def test_clean_removes_what_the_study_no_longer_holds(tmp_path: Path) -> None:
     study = write_study(tmp_path / "s.yaml", matrix={"train.seed": [0, 1]})
@@ -177,6 +194,7 @@ def test_clean_removes_what_the_study_no_longer_holds(tmp_path: Path) -> None:
     assert clean_study(study) == would
     (left,) = (tmp_path / "s" / "runs").iterdir()
     assert "seed1" in left.name and states(study) == {"finished": 1}
+    (tmp_path / "s" / "study.html").touch()
     clean_study(study, everything=True)
     assert not list((tmp_path / "s").iterdir()) and study.exists()
 

@@ -24,6 +24,11 @@ from pestle.study.study_file import LOCAL, Study, read_study
 if TYPE_CHECKING:
     from pestle.study.plan import Plan
 
+#: What to do about runs that were gone on with by hand.
+CHANGED = (
+    "Tables leave them out. Move them elsewhere (`pestle study gather RUN…` makes a table of any "
+    "runs) or remove them (`pestle study clean STUDY.yaml --changed`), then run the study again."
+)
 #: What a study keeps in its folder besides plan.json and hashes.json.
 KEPT = ("runs", "cells", "shared", "parsl")
 
@@ -75,7 +80,8 @@ def run_study(
         wanted = [
             cell
             for cell in distinct(found.cells)
-            if states[cell.name] != "finished" and (retry or states[cell.name] != "failed")
+            if states[cell.name] not in ("finished", "changed")
+            and (retry or states[cell.name] != "failed")
         ]
         say(state_line(before))
         lost = (
@@ -122,6 +128,7 @@ def clean_study(
     given: Sequence[str] = (),
     out: str | Path | None = None,
     failed: bool = False,
+    changed: bool = False,
     everything: bool = False,
     dry_run: bool = False,
 ) -> list[Path]:
@@ -130,6 +137,7 @@ def clean_study(
     Args:
         study, given, out: as in `run_study`.
         failed: remove runs that failed, too, so that they begin anew.
+        changed: the same with runs that were gone on with by hand with other settings.
         everything: remove all that the study has made.
         dry_run: say what would be removed.
 
@@ -145,20 +153,23 @@ def clean_study(
     if not asked.folder.is_dir():
         return []
     with locked_folder(asked.folder):
-        gone = _to_remove(asked, plan(asked), failed=failed, everything=everything)
+        gone = _to_remove(asked, plan(asked), failed=failed, changed=changed, everything=everything)
         if not dry_run:
             for path in gone:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         return gone
 
 
-def _to_remove(asked: Study, found: Plan, *, failed: bool, everything: bool) -> list[Path]:
+def _to_remove(
+    asked: Study, found: Plan, *, failed: bool, changed: bool, everything: bool
+) -> list[Path]:
     home = asked.folder
     if everything:
-        names = (*KEPT, "plan.json", "hashes.json", "tables", "plots")
+        names = (*KEPT, "plan.json", "hashes.json", "tables", "plots", "study.html")
         return [home / name for name in names if (home / name).exists()]
     state = state_of(found.record, home)
-    kept = {one.cell.name for one in state.cells if not (failed and one.state == "failed")}
+    anew = {state for state, asked_for in (("failed", failed), ("changed", changed)) if asked_for}
+    kept = {one.cell.name for one in state.cells if one.state not in anew}
     gone = [
         path
         for part in ("runs", "cells")
@@ -201,6 +212,14 @@ def require_done(state: StudyState) -> None:
             f"{len(failures)} of {len(state.cells)} cells failed: {_first(failures)}",
             where=str(state.folder),
             fix="`pestle study status STUDY.yaml` shows why; `--retry` tries them again.",
+        )
+    changed = state.of("changed")
+    if changed:
+        raise PestleError(
+            f"{len(changed)} of {len(state.cells)} runs no longer have the settings of their cells:"
+            f" {_first(changed)}",
+            where=str(state.folder),
+            fix=CHANGED,
         )
     if left:
         why = next(iter(state.lost.values()), "")
