@@ -24,8 +24,8 @@ from pestle.locks import locked_file
 from pestle.records.study import CellRecord
 from pestle.study.engine import config_of
 from pestle.study.job import clean_study, run_study, study_status
-from pestle.study.show import study_tables
 from pestle.study.plan import plan
+from pestle.study.show import study_tables
 from pestle.study.study_file import read_study
 from pestle.study.worker import Places
 
