@@ -15,6 +15,7 @@ from pestle.errors import PestleError
 from pestle.records.gathered import Gathered
 from pestle.records.manifest import Manifest
 from pestle.records.study import CellRecord, CellStep
+from pestle.reports.gathering.shown import blocks_of
 from pestle.study.plan import plan
 from pestle.study.show import study_plots, study_tables
 from pestle.study.study_file import read_study
@@ -126,6 +127,39 @@ def test_a_plot_has_a_line_for_each_method_and_the_spread_of_its_seeds(tmp_path:
     (mean,) = [name for name in naive[0] if "force RMSE" in name]
     first = {name: float(naive[0][name]) for name in (mean, "lower", "upper")}
     assert first == {mean: 54.0, "lower": 50.0, "upper": 58.0}
+
+
+def test_what_is_averaged_over_is_said_and_seeds_are_counted_once(tmp_path: Path) -> None:
+    study = finished(
+        tmp_path,
+        tables={"t": {"rows": ["method"], "values": ["test.forces_rmse"]}},
+        plots={"p": {"x": "train.seed", "y": "test.forces_rmse", "lines": ["method"]}},
+    )
+    (table,) = study_tables(study).values()
+    (block,) = [block for block in blocks_of(table) if block.title == "t"]
+    # Three seeds of two fractions; the last run of lora is not there.
+    assert block.lead["seeds"][:2] == ("3", "3") and block.lead["runs"][:2] == ("6", "5")
+    assert any("also over data.train_fraction" in note for note in table.notes)
+    study_plots(study)
+    assert "also over data.train_fraction" in (tmp_path / "s/plots/captions.md").read_text()
+    points = csv.DictReader((tmp_path / "s/plots/p.csv").read_text().splitlines())
+    assert [(p["series"], p["n"]) for p in points] == [("naive", "2")] * 3 + [
+        ("lora", "2"), ("lora", "2"), ("lora", "1"),
+    ]  # fmt: skip
+
+
+def test_a_figure_that_no_run_has_yet_hides_no_other(tmp_path: Path) -> None:
+    rows = {"rows": ["method"]}
+    study = finished(
+        tmp_path,
+        tables={
+            "errors": {**rows, "values": ["test.forces_rmse", "neb.barrier"]},
+            "barrier": {**rows, "values": ["neb.reactions.sn2.barrier_error"]},
+        },
+    )
+    found = study_tables(study)
+    assert list(found) == ["errors"] and "test.all.forces_rmse" in shown(found["errors"])["naive"]
+    assert any("'neb.barrier'" in note for note in found["errors"].notes)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,10 @@ def print_gathered(gathered: Gathered) -> None:
         gathered: the runs with their figures; the units are in the headings.
     """
     for block in blocks_of(gathered):
+        if block.key == "runs" and len(block.columns) == 1:
+            (column,) = block.columns
+            if all(row.name == text_of(row, column) for row in block.rows):
+                continue  # the names of the rows say it
         for table in _tables(block):
             print_table(table)
     for note in gathered.notes:

@@ -42,20 +42,30 @@ def study_tables(
         Name → table; each stands as NAME.csv and NAME.tex in the folder `tables` of the study.
 
     Raises:
-        PestleError: a mistake in the study, or no run is finished.
+        PestleError: a mistake in the study, or no run is finished. Where one table cannot be made
+            yet the others are.
     """
     asked = read_study(study, given, out)
     cells, seeds = _cells(asked)
     figures = Figures(cells, asked.asked.phases)
     wanted = asked.asked.tables or {USUAL: TableSettings(values=figures.usual())}
-    found = {
-        name: table(name, settings, cells, figures, seeds)
-        for name, settings in wanted.items()
-        if name in _chosen(only, wanted, "tables")
-    }
-    for name, made in found.items():
+    found: dict[str, Gathered] = {}
+    failed: list[PestleError] = []
+    for name, settings in wanted.items():
+        if name not in _chosen(only, wanted, "tables"):
+            continue
+        try:
+            made = table(name, settings, cells, figures, seeds)
+        except PestleError as error:
+            failed.append(error)
+            continue
+        found[name] = made
         write_text(asked.folder / "tables" / f"{name}.csv", csv_of(made))
         write_text(asked.folder / "tables" / f"{name}.tex", latex_of(made))
+    if failed and not found:
+        raise failed[0]
+    for error in failed:
+        warn(error.line)
     return found
 
 
