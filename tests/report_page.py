@@ -22,6 +22,10 @@ class Page(HTMLParser):
         self._cell: dict[str, Any] | None = None
         self.feed(text)
 
+    def drawn(self, of: str) -> list[Any]:
+        """The plots whose names begin so, in the order of the page."""
+        return [plot for name, plot in self.data.items() if name.startswith(f"{of}-")]
+
     def handle_starttag(self, tag: str, attrs: Any) -> None:
         found = {k: v or "" for k, v in attrs}
         self.tags.append((tag, found))

@@ -24,6 +24,7 @@ from pestle.reports.models import BASELINE_STYLE, CANDIDATE_STYLE, Models
 from pestle.reports.pictures.axes import log_ticks
 from pestle.reports.pictures.data import csv_of
 from pestle.reports.pictures.draw import draw
+from pestle.reports.pictures.write import pictures_of_comparison
 from report_folders import (
     BASELINE,
     CANDIDATE,
@@ -176,7 +177,29 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = CliRunner().invoke(app, ["report", *runs, "--figures", "figures"])
     assert found.exit_code == 0, found.output
     names = {path.name for path in (tmp_path / "figures").iterdir()}
-    assert {"compared-0.svg", "compared-0.pdf", "compared-0.csv", "captions.md"} <= names
+    # Each is called by its title.
+    title = "compared-force-rmse-test-frames"
+    assert {f"{title}.svg", f"{title}.pdf", f"{title}.csv", "captions.md"} <= names
     (tmp_path / "file").write_text("")
     with pytest.raises(PestleError, match="file: is a file"):
         write_figures(runs, tmp_path / "file")
+
+
+def test_a_name_is_the_title_and_is_used_once() -> None:
+    one = Series("a", [1.0], [1.0])
+    charts = [Chart(t, "x", "y", [one]) for t in ("Energies, P₂S₅ at 500 K", "Forces", "Forces")]
+    found = figures_of(charts, Models({}, {}), "errors")
+    assert [f.name for f in found] == [
+        "errors-energies-p2s5-at-500-k",
+        "errors-forces",
+        "errors-forces--2",
+    ]
+
+
+def test_error_bars_are_seen_on_their_bars(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        make_run(tmp_path / f"a-{seed}", 40.0 + seed, seed=seed)
+    runs = [tmp_path / "a-0", tmp_path / "a-1", make_run(tmp_path / "b", 30.0, method="lora")]
+    bars = [t for f in pictures_of_comparison(runs) for t in f.plot.data if t.type == "bar"]
+    ranged = [t for t in bars if t.error_y.array is not None]
+    assert ranged and all(t.error_y.color not in (None, t.marker.color) for t in ranged)

@@ -311,7 +311,7 @@ def test_the_head_says_it_in_one_sentence(page: Page) -> None:
     assert re.search("Naive fine-tuning of pestle-seed0 .*60 frames: .*test frames", head)
     assert re.search(r"32\.3 meV/Å, foundation .*412\.", head)
     assert "methanol & co finished" in head
-    assert "13× smaller" in head
+    assert "13 × smaller" in head
     assert re.search("Licence .*MIT, .*pestle-seed0", head)
     assert "commercial" not in head
 
@@ -398,18 +398,18 @@ def test_plots_hold_the_data(page: Page) -> None:
         "curve-loss",
         "curve-lr",
     } < names
-    assert sum(name.startswith("chart-errors-") for name in names) == 3
+    assert len(page.drawn("errors")) == 3
     assert names == {a["id"] for _, a in page.tags if a.get("class") == "plot"}
     curve = page.data["curve-forces-rmse"]
     assert len(curve["data"][0]["y"]) == 101
     assert curve["layout"]["yaxis"]["type"] == "log"
     assert "kept: epoch 87" in json.dumps(curve)
-    parity = page.data["chart-errors-0"]
+    parity = page.drawn("errors")[0]
     assert parity["layout"]["xaxis"]["range"] == parity["layout"]["yaxis"]["range"]
     colours = {
         trace["marker"]["color"]
         for k in range(3)
-        for trace in page.data[f"chart-errors-{k}"]["data"]
+        for trace in page.drawn("errors")[k]["data"]
         if trace.get("name") == "fine-tuned"
     }
     assert colours == {TUNED_COLOUR}
@@ -549,7 +549,7 @@ def test_nan_in_a_file_is_a_dash(tmp_path: Path) -> None:
     dump(run / "protocols/errors/charts.json", [asdict(chart)])
     text = write_report(run).read_text()
     assert "NaN" not in "".join(json.dumps(d) for d in Page(text).data.values())
-    assert Page(text).data["chart-errors-0"]["data"][0]["y"] == [None, 2.0]
+    assert Page(text).drawn("errors")[0]["data"][0]["y"] == [None, 2.0]
     assert not re.search(r"\b(nan|None)\b", Page(text).text())
 
 

@@ -212,7 +212,7 @@ def test_names_are_escaped(page: Page, results: Path) -> None:
     for section in ("protocol-dimers", "flagged", "provenance"):
         assert EVIL in page.text(section)
     # Plotly reads HTML in every text.
-    drawn = json.dumps(page.data["chart-forgetting-0"])
+    drawn = json.dumps(page.drawn("forgetting")[0])
     assert EVIL.replace('"', '\\"') not in drawn
     assert "&lt;script&gt;alert" in drawn
 
@@ -231,9 +231,9 @@ def test_a_potential_has_one_style_all_over_the_page(page: Page) -> None:
         "lora": {OTHER_COLOURS[0]},
         "reference": {REFERENCE_COLOUR},
     }
-    dashes = [t["line"]["dash"] for t in _traces(page.data["chart-neb-0"]).values()]
+    dashes = [t["line"]["dash"] for t in _traces(page.drawn("neb")[0]).values()]
     assert len(set(dashes)) == 4  # reference and candidate are unbroken, one has markers
-    assert _traces(page.data["chart-neb-0"])["reference"]["mode"] == "lines+markers"
+    assert _traces(page.drawn("neb")[0])["reference"]["mode"] == "lines+markers"
 
 
 def test_fine_tunings_own_names_are_the_same_roles(tmp_path: Path) -> None:
@@ -245,8 +245,8 @@ def test_fine_tunings_own_names_are_the_same_roles(tmp_path: Path) -> None:
     sets = {"test": {"foundation": errors, "fine-tuned": errors}}
     write_protocol(tmp_path, "errors", [Chart("a", "x", "y", series)], sets=sets, **own)
     page = Page(write_report(tmp_path).read_text())
-    for name in ("chart-errors-0", "chart-dimers-0"):
-        found = {t["line"]["color"] for t in page.data[name]["data"]}
+    for name in ("errors", "dimers"):
+        found = {t["line"]["color"] for t in page.drawn(name)[0]["data"]}
         assert found == {TUNED_COLOUR, FOUNDATION_COLOUR}
 
 
@@ -260,8 +260,8 @@ def test_errors_of_any_names_and_sets(tmp_path: Path) -> None:
     verdict().write(tmp_path / "verdict.json")
     page = Page(write_report(tmp_path).read_text())
     assert [a["data-set"] for _, a in page.tags if "data-set" in a] == ["acetone at 500 K", "valid"]
-    assert "Forces RMSE, acetone at 500 K frames 30.0 meV/Å" in page.text("head")
-    assert "foundation 90.0 · 3.0× smaller" in page.text("head")
+    assert "Force RMSE, acetone at 500 K frames 30.0 meV/Å" in page.text("head")
+    assert "foundation 90.0 · 3 × smaller" in page.text("head")
     assert "E0s moved." in page.text("protocol-errors")
     # Its own tables would repeat those of the page.
     assert "Curves of two atoms" not in page.text("protocol-errors")
@@ -354,7 +354,7 @@ def test_odd_entries_are_left_out_and_named(tmp_path: Path) -> None:
     page = Page(write_report(tmp_path).read_text())
     assert "protocols/dimers/charts.json: 6 entries cannot be shown (0: " in page.text("head")
     assert "protocols/dimers/tables.json: 2 entries cannot be shown (0: " in page.text("head")
-    assert set(page.data) == {"chart-dimers-0"}
+    assert len(page.data) == len(page.drawn("dimers")) == 1
     assert sum(row["section"] == "protocol-dimers" for row in page.rows) == 2
 
 
@@ -510,8 +510,8 @@ def test_a_range_is_kept_on_either_axis() -> None:
 
 def test_small_charts_share_one_legend(page: Page) -> None:
     assert "pestle-seed0 (foundation) (dashed) naive" in page.text("protocol-dimers")
-    assert not page.data["chart-dimers-0"]["layout"]["showlegend"]
-    assert page.data["chart-forgetting-1"]["layout"]["showlegend"]
+    assert not page.drawn("dimers")[0]["layout"]["showlegend"]
+    assert page.drawn("forgetting")[1]["layout"]["showlegend"]
 
 
 def test_a_chart_without_values_is_left_out(tmp_path: Path) -> None:

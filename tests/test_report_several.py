@@ -73,7 +73,7 @@ def test_learning_curves_and_bars_of_all_runs(page: Page) -> None:
     assert [trace["name"] for trace in curves].count("naive &amp; co") == 2  # a line for each seed
     assert len({t["line"]["color"] for t in curves}) == 3
     assert sum(t["showlegend"] for t in curves) == 3
-    bars = _traces(figures["forces RMSE (meV/Å)"])
+    bars = _traces(figures["force RMSE (meV/Å)"])
     assert bars["run"]["y"] == [48.6, 59.6, 75.1]
     assert bars["run"]["error_y"]["array"] == [pytest.approx(0.282843), None, None]
     assert bars["foundation"]["y"] == [454.0] * 3

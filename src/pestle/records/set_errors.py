@@ -131,12 +131,19 @@ def _against(new: float, old: float | None, who: str) -> str:
         return ""
     if not old or not new:
         return f", {who} {figure(old)}"
+    return f", {who} {figure(old)} ({change_in_words(new, old)})"
+
+
+def change_in_words(new: float, old: float) -> str:
+    """Return how an error has changed: `7.7 × smaller`, `5 % larger`, `the same`.
+
+    Args:
+        new, old: positive errors in one unit.
+    """
     ratio = max(old / new, new / old)
     which = "smaller" if new < old else "larger"
     if ratio < 1 + SAME:
-        change = "the same"
-    elif ratio < SEVERAL:
-        change = f"{percent(abs(1 - new / old))} {which}"
-    else:
-        change = f"{float(f'{ratio:.2g}'):,g} × {which}"
-    return f", {who} {figure(old)} ({change})"
+        return "the same"
+    if ratio < SEVERAL:
+        return f"{percent(abs(1 - new / old))} {which}"
+    return f"{float(f'{ratio:.2g}'):,g} × {which}"

@@ -8,7 +8,7 @@ from itertools import pairwise
 import plotly.graph_objects as go
 
 from pestle.protocols.results import Chart, Series
-from pestle.reports.figures import PAPER, rounded, shown
+from pestle.reports.figures import INK, PAPER, rounded, shown
 from pestle.reports.models import Models
 from pestle.reports.traces import categories_of, error_bars, named
 from pestle.wording import listed, number
@@ -71,7 +71,7 @@ def bars(plot: go.Figure, chart: Chart, series: Sequence[Series], models: Models
             x=[shown(x) for x in one.x],
             y=rounded(drawn),
             customdata=rounded(one.y),
-            error_y=error_bars(one.error),
+            error_y=error_bars(one.error, INK),
             marker={
                 "color": style.colour,
                 "line": {"color": style.colour, "width": 1},

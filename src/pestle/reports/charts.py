@@ -4,6 +4,8 @@ data."""
 from __future__ import annotations
 
 import math
+import re
+import unicodedata
 from collections.abc import Sequence
 
 import plotly.graph_objects as go
@@ -36,7 +38,18 @@ def figures_of(
     """
     limit = limit_for(charts) if limit is None else limit
     drawn = [chart for chart in charts if any(_finite(s) for s in chart.series)][:MAX_CHARTS]
-    return [_figure(chart, models, f"{prefix}-{k}", limit) for k, chart in enumerate(drawn)]
+    names: list[str] = []
+    for chart in drawn:
+        name = slug(f"{prefix} {chart.title}")
+        again = sum(name == used or used.startswith(f"{name}--") for used in names)
+        names.append(f"{name}--{again + 1}" if again else name)
+    return [_figure(chart, models, name, limit) for chart, name in zip(drawn, names, strict=True)]
+
+
+def slug(text: str) -> str:
+    """Return a text as the name of a file: `errors-energies-test`."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
 
 
 def left_out(charts: Sequence[Chart]) -> int:

@@ -11,7 +11,7 @@ from pestle.records.gathered import Gathered
 from pestle.reports.charts import figures_of
 from pestle.reports.curves import force_errors, watched_in_words
 from pestle.reports.error_tables import FORCES, QUANTITIES, set_in_words, set_names
-from pestle.reports.figures import REFERENCE_COLOUR, Figure
+from pestle.reports.figures import Figure
 from pestle.reports.gathering.sameness import Together
 from pestle.reports.gathering.spread import cell_of
 from pestle.reports.models import (
@@ -53,7 +53,7 @@ def comparison_charts(rows: ByName, gathered: Gathered, styles: dict[str, Style]
     """
     words = Models(
         {**{name: name for name in rows}, _BEFORE: "foundation", _AFTER: "run"},
-        {**styles, _BEFORE: BASELINE_STYLE, _AFTER: Style(REFERENCE_COLOUR)},
+        {**styles, _BEFORE: BASELINE_STYLE, _AFTER: CANDIDATE_STYLE},
     )
     told = telling_set(rows)
     charts = [*_curves(rows)]

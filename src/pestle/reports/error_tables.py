@@ -46,7 +46,7 @@ QUANTITIES = (
     Quantity(
         "energy", "Energy", "energy", "meV/atom", lambda e: e.energy_rmse, lambda e: e.energy_mae
     ),
-    Quantity("forces", "Forces", "force", "meV/Å", lambda e: e.forces_rmse, lambda e: e.forces_mae),
+    Quantity("forces", "Force", "force", "meV/Å", lambda e: e.forces_rmse, lambda e: e.forces_mae),
     Quantity(
         "stress", "Stress", "stress", "meV/Å³", lambda e: e.stress_rmse, lambda e: e.stress_mae
     ),

@@ -9,6 +9,7 @@ from pestle.foundations.catalogue import ASL
 from pestle.progress import duration
 from pestle.records.ending import Ending
 from pestle.records.manifest import Manifest
+from pestle.records.set_errors import change_in_words
 from pestle.reports.asked import frames_in
 from pestle.reports.curves import best_record, chosen_by, metric_in_words, watched, watched_in_words
 from pestle.reports.drift import best_drift
@@ -209,9 +210,7 @@ def _against(value: float, old: float | None, how: str = "") -> str:
         return ""
     if not value or not old:
         return f"foundation{how} {number(old)}"
-    ratio = old / value
-    change = f"{number(ratio, 2)}× smaller" if ratio >= 1 else f"{number(1 / ratio, 2)}× larger"
-    return f"foundation{how} {number(old)} · " + ("the same" if 0.995 < ratio < 1.005 else change)
+    return f"foundation{how} {number(old)} · {change_in_words(value, old)}"
 
 
 def _licence(manifest: Manifest | None, folder: Results) -> dict[str, Any]:

@@ -157,7 +157,7 @@ def protocol_sections(folder: Results, models: Models) -> list[dict[str, Any]]:
     found = []
     for name, results in folder.protocols.items():
         judged = folder.verdict.protocols.get(name) if folder.verdict is not None else None
-        figures = charts.figures_of(results.charts, models, f"chart-{name}", limit)
+        figures = charts.figures_of(results.charts, models, name, limit)
         # Figures of one size stand beside each other, in the order in which they came.
         groups = [
             {"size": shape, "figures": list(group)}

@@ -106,11 +106,19 @@ def _band(
     )
 
 
-def error_bars(error: Sequence[float | None] | None) -> dict[str, Any] | None:
-    """Return error bars for plotly; `None` if there is no error."""
+def error_bars(
+    error: Sequence[float | None] | None, colour: str | None = None
+) -> dict[str, Any] | None:
+    """Return error bars for plotly; `None` if there is no error.
+
+    Args:
+        error: half the length of each.
+        colour: if not that of the series.
+    """
     if error is None:
         return None
-    return {"type": "data", "array": rounded(list(error)), "thickness": 1.2, "width": 4}
+    own = {} if colour is None else {"color": colour}
+    return {"type": "data", "array": rounded(list(error)), "thickness": 1.2, "width": 4, **own}
 
 
 def points(

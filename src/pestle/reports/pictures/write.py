@@ -37,7 +37,7 @@ def pictures_of_run(folder: Path) -> list[Figure]:
     figures = learning_curves(results)
     figures += [drift["figure"]] if drift and drift["figure"] else []
     for name, protocol in results.protocols.items():
-        figures += charts.figures_of(protocol.charts, models, f"chart-{name}")
+        figures += charts.figures_of(protocol.charts, models, name)
     return figures
 
 
