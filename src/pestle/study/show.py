@@ -64,8 +64,8 @@ def study_tables(
         write_text(asked.folder / "tables" / f"{name}.tex", latex_of(made))
     if failed and not found:
         raise failed[0]
-    for error in failed:
-        warn(error.line)
+    for one in failed:
+        warn(one.line)
     return found
 
 

@@ -79,15 +79,15 @@ def table(
     rows = asked.rows or [a for a in axes_in(cells) if a not in (*asked.columns, *over)]
     whole = [cell for cell in cells if all(cell.axes.get(a) is not None for a in asked.columns)]
     pivots = grouped(whole, asked.columns)
-    values, absent = [], []
+    values: list[Filled] = []
+    absent: list[str] = []
     for value in asked.values:
         try:
             values.append(figures.of(value, where))
         except PestleError as error:
             if len(absent) + 1 == len(asked.values):
                 raise
-            near = error.fix.partition(" There are ")[0] if "Did you mean" in error.fix else ""
-            absent.append(f"No finished run has '{value}' yet. {near}".strip())
+            absent.append(f"No finished run has '{value}' yet.")
     columns = [Column(key=axis, about="settings", heading=axis, kind="text") for axis in rows]
     places: list[tuple[Column, Key, Filled]] = []
     for pivot in pivots:
