@@ -278,8 +278,9 @@ def test_an_engine_that_is_none_is_one_line(tmp_path: Path, text: str | None, wo
     file = tmp_path / "engine.py"
     if text is not None:
         file.write_text(text)
-    with pytest.raises(PestleError, match=words):
-        run_study(write_study(tmp_path / "s.yaml"), engine=str(file))
+    for dry_run in (False, True):
+        with pytest.raises(PestleError, match=words):
+            run_study(write_study(tmp_path / "s.yaml"), engine=str(file), dry_run=dry_run)
 
 
 #: A queue whose command fails, or is not there, and what the shell says.

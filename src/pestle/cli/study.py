@@ -80,6 +80,13 @@ def run(
         dry_run=dry_run,
     )
     _show(state, as_json=as_json, every=dry_run)
+    if dry_run and not as_json:
+        every = dict.fromkeys(", ".join(list(one.cell.steps)[1:]) for one in state.cells)
+        tests = "; or ".join(one or "none" for one in every)
+        typer.echo(f"tests of each run: {tests}")
+        typer.echo(f"folder: {state.folder}")
+        if state.seconds_left is None:
+            typer.echo("time: known once a first cell is finished")
     if not dry_run:
         require_done(state)
 

@@ -65,11 +65,13 @@ def run_study(
         PestleError: a mistake in the study, or another command runs it.
         KeyboardInterrupt: Ctrl-C or SIGTERM came; the commands have written their checkpoints.
     """
-    from pestle.study.engine import work_through
+    from pestle.study.engine import config_of, work_through
     from pestle.study.plan import distinct, plan
 
     asked = read_study(study, given, out)
     if dry_run:
+        if engine != LOCAL:
+            config_of(Path(engine), asked.folder)
         found = plan(asked)
         return state_of(found.record, asked.folder)
     with locked_folder(asked.folder):

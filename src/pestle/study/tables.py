@@ -84,7 +84,7 @@ def table(
     for value in asked.values:
         try:
             values.append(figures.of(value, where))
-        except PestleError as error:
+        except PestleError:
             if len(absent) + 1 == len(asked.values):
                 raise
             absent.append(f"No finished run has '{value}' yet.")
