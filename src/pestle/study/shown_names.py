@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from pestle.errors import PestleError, near_name, nearest
-from pestle.metrics import QUANTITIES
 from pestle.protocols import names
 from pestle.records.study import PlannedCell
+from pestle.reports.error_tables import QUANTITIES
 from pestle.study.study_file import PlotSettings, StudyFile
 
 #: What a plot of the course of a training may run over.

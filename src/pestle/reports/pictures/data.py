@@ -39,14 +39,19 @@ def csv_of(figure: Figure) -> str:
     ranges = any(row[3] is not None for row in rows)
     head = ["series", title_of(layout["xaxis"]) or "x", title_of(layout["yaxis"]) or "y"]
     runs = (layout.get("meta") or {}).get("runs")
-    counts = {(of, str(x)): n for of, *points in runs or () for x, n in points}
+    counts = {(of, _place(x)): n for of, *points in runs or () for x, n in points}
     head += ["lower", "upper"] if ranges else []
     writer.writerow([*head, "n"] if runs else head)
     for row in rows:
         shown = list(row if ranges else row[:3])
-        shown += [counts.get((row[0], str(row[1])))] if runs else []
+        shown += [counts.get((row[0], _place(row[1])))] if runs else []
         writer.writerow(["" if value is None else value for value in shown])
     return out.getvalue()
+
+
+def _place(x: Any) -> str:
+    """Return a value of x as text, the same for a number and its rounded form."""
+    return f"{x:g}" if isinstance(x, int | float) else str(x)
 
 
 def is_band(trace: dict[str, Any]) -> bool:
