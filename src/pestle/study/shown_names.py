@@ -7,7 +7,6 @@ from collections.abc import Collection, Sequence
 from pestle.errors import PestleError, near_name, nearest
 from pestle.protocols import names
 from pestle.records.study import PlannedCell
-from pestle.reports.error_tables import QUANTITIES
 from pestle.study.study_file import PlotSettings, StudyFile
 
 #: What a plot of the course of a training may run over.
@@ -15,7 +14,9 @@ COURSE = ("epoch", "step")
 #: Begins the name of a figure of what the run began with.
 FOUNDATION = "foundation."
 #: Figures of errors.
-ERRORS = tuple(f"{quantity.name}_{kind}" for quantity in QUANTITIES for kind in ("rmse", "mae"))
+ERRORS = tuple(
+    f"{what}_{kind}" for what in ("energy", "forces", "stress") for kind in ("rmse", "mae")
+)
 #: Sets of every run; files of tests may be further ones.
 SETS = ("test", "valid", "train", "replay", "in_phase", "out_of_phase")
 #: Figures of a run that are no errors on a set.
