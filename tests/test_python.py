@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -184,3 +185,16 @@ def test_a_folder_of_seeds_is_its_members(run: pestle.Run, tmp_path: Path):
             pestle.load(twice)
     assert len(pestle.gather([two, run.folder]).to_json()["rows"]) > 1
     assert "seed-10" in pestle.report(two, tmp_path / "page.html").read_text()
+
+
+def test_a_repr_tells_what_there_is(run: pestle.Run, tmp_path: Path):
+    model = pestle.load(run.folder)
+    assert "\n" not in repr(model)
+    assert all(word in repr(model) for word in ("mace", "82 elements", "Default", "float"))
+    said = repr(run.errors)
+    assert "meV/Å" in said and "foundation" in said
+    assert not re.search(r"\d\.\d{7}", said) and not re.search(r"\d\.\d{7}", repr(dict(run.errors)))
+    again = shutil.copytree(run.folder, tmp_path / "again")
+    said = repr(pestle.gather([run.folder, again]))
+    assert "again" in said and "meV/Å" in said and "force RMSE" in said
+    assert "pestle-seed1" in repr(pestle.models()) and "Foundation models" in repr(pestle.models())

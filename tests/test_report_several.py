@@ -165,7 +165,7 @@ def test_a_narrow_terminal_gets_several_tables(
 
 def test_in_python_several_runs_are_one_object(runs: list[Path]) -> None:
     found = pestle.gather(runs)
-    assert repr(found) == "<4 runs in 3 rows>"
+    assert repr(found).startswith("4 runs in 3 rows\n") and "meV/Å" in repr(found)
     html = found._repr_html_()
     assert "* 48.60 ± 0.28" in html and "naive &amp; co" in html
     assert Gathered.of(found.to_json(), "a session") == found.table

@@ -6,8 +6,9 @@
 >>> pestle.qualify("runs/mine", scope="narrow")  # is it fit for its use?
 >>> atoms.calc = pestle.load("runs/mine").calculator()
 
-The commands are functions of the same name. Their results have a short `repr`, a view for notebooks
-and `to_json()`. Everything is imported when first used, so that `import pestle` stays quick.
+Commands are functions of the same name; `study` is `run_study`. Their results have a short `repr`,
+a view for notebooks and `to_json()`. Everything is imported when first used, so that
+`import pestle` stays quick.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pestle.errors import PestleError
     from pestle.foundations import load
     from pestle.foundations.torch_sim import torch_sim_model
+    from pestle.jobs.catalogue import models
     from pestle.jobs.check import check
     from pestle.jobs.e0 import e0
     from pestle.jobs.evaluate import evaluate
@@ -48,6 +50,7 @@ __all__ = [
     "gather",
     "label",
     "load",
+    "models",
     "probe",
     "qualify",
     "replay",
@@ -70,6 +73,7 @@ _HOMES = {
     "gather": ("pestle.jobs.report", "gather"),
     "label": ("pestle.jobs.label", "label"),
     "load": ("pestle.foundations", "load"),
+    "models": ("pestle.jobs.catalogue", "models"),
     "probe": ("pestle.jobs.probe", "probe"),
     "qualify": ("pestle.jobs.qualify", "qualify"),
     "report": ("pestle.jobs.report", "report"),

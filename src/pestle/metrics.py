@@ -44,6 +44,15 @@ class FrameErrors(BaseModel):
     stress_rmse: float | None = None
     stress_mae: float | None = None
 
+    def __repr__(self) -> str:
+        said = [
+            f"{name.replace('_', ' ').replace('rmse', 'RMSE').replace('mae', 'MAE')} "
+            f"{figure(value)} {UNITS[name]}"
+            for name, value in self.figures.items()
+            if value is not None
+        ]
+        return f"<{', '.join([f'{self.n_frames} frames', *said])}>"
+
     @property
     def figures(self) -> dict[str, float | None]:
         """The errors by name, in the order of `UNITS`."""

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import io
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from rich.console import Console
 from rich.table import Table as RichTable
+
+#: Letters in a line where there is no terminal.
+_LETTERS = 120
+
+
+def line_width() -> int:
+    """Return the number of letters in a line of the terminal."""
+    return shutil.get_terminal_size((_LETTERS, 0)).columns
+
+
+def as_text(table: RichTable) -> str:
+    """Return a table as plain text, as wide as the terminal."""
+    out = io.StringIO()
+    Console(file=out, width=line_width(), no_color=True, highlight=False).print(table)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
 def figure(value: float | None, digits: int = 4) -> str:
@@ -36,6 +54,10 @@ class Table:
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
     figures: int = 0
+
+    def text(self) -> str:
+        """Return the table as plain text."""
+        return as_text(self.rich())
 
     def rich(self) -> RichTable:
         """Return the table for a terminal."""
@@ -84,6 +106,10 @@ class Shown:
     def picture(self) -> str:
         """Return an SVG for below the tables; empty if there is none."""
         return ""
+
+    def text(self) -> str:
+        """Return the headline and the tables as plain text, for a `repr` on a terminal."""
+        return "\n".join([self.lines()[0], *(table.text() for table in self.tables())])
 
     def _repr_html_(self) -> str:
         headline, *more = self.lines()

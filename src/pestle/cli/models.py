@@ -18,10 +18,8 @@ def command(
     as_json: Json = False,
 ) -> None:
     """List foundation models: licence, level of theory, elements, size, whether cached."""
-    from rich.table import Table
-
     from pestle.cli.output import print_json, print_table
-    from pestle.foundations import catalogue
+    from pestle.jobs.catalogue import models
 
     if model is not None:
         from pestle.progress import loading_torch
@@ -35,18 +33,10 @@ def command(
         else:
             typer.echo("\n".join(card.lines()))
         return
-    rows = catalogue.rows()
+    found = models()
     if as_json:
-        print_json(rows)
+        print_json(found.to_json())
         return
-    table = Table(title="Foundation models", title_justify="left")
-    headings = ("name", "architecture", "licence", "level of theory", "elements")
-    for heading in (*headings, "parameters", "cached"):
-        table.add_column(heading, no_wrap=heading == "name")
-    for row in rows:
-        cells = [row[heading.replace(" ", "_")] for heading in headings]
-        table.add_row(*cells, row["parameters"], "yes" if row["cached"] else "no")
-    print_table(table)
-    typer.echo(
-        f"{catalogue.ASL}: see https://github.com/gabor1/ASL. '?': not published with the model."
-    )
+    for table in found.tables():
+        print_table(table.rich())
+    typer.echo(found.lines()[-1])

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Self
 
 import torch
 from ase import Atoms
+from ase.data import chemical_symbols
 
 from pestle.errors import PestleError, nearest
 from pestle.structures.frame import Frame
@@ -107,6 +108,10 @@ class Provenance:
 CPU_BATCH_EDGES = 10_000
 
 
+#: A model that knows more elements says how many.
+_ELEMENTS_SHOWN = 10
+
+
 class Foundation(torch.nn.Module, ABC):
     """A foundation is a pretrained interatomic potential of any architecture.
 
@@ -140,6 +145,19 @@ class Foundation(torch.nn.Module, ABC):
     @abstractmethod
     def cutoff(self) -> float:
         """Return the distance in Å up to which atoms are neighbours."""
+
+    def __repr__(self) -> str:
+        """Return one line; torch would list every layer."""
+        known = sorted(self.elements)
+        elements = " ".join(chemical_symbols[z] for z in known[:_ELEMENTS_SHOWN])
+        if len(known) > _ELEMENTS_SHOWN:
+            elements = f"{len(known)} elements"
+        heads = ", ".join(self.heads)
+        return (
+            f"<{self.provenance.name}: {self.backend}, {elements}, "
+            f"{'head' if len(self.heads) == 1 else 'heads'} {heads}, "
+            f"{str(self.dtype).removeprefix('torch.')}>"
+        )
 
     @property
     def dtype(self) -> torch.dtype:

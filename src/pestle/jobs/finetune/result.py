@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from pestle.errors import PestleError
 from pestle.foundations import load_foundation
 from pestle.members import members_of
-from pestle.metrics import error_table
+from pestle.metrics import FrameErrors, error_table
 from pestle.progress import duration
 from pestle.records.ending import Ending
 from pestle.records.folder import RunFolder
-from pestle.records.manifest import Manifest, SetsOfErrors
+from pestle.records.manifest import Manifest
 from pestle.records.verdict import Verdict
 from pestle.reports.curves import learning_curves
 from pestle.reports.reading import read_results
@@ -75,6 +75,21 @@ class Plan(Shown):
         return self.manifest.to_json()
 
 
+class RunErrors(dict[str, dict[str, dict[str, FrameErrors]]], Shown):
+    """Set → model → group → errors of a run (meV/atom, meV/Å, meV/Å³)."""
+
+    def __repr__(self) -> str:
+        return "\n".join(table.text() for table in self.tables()) or "<no errors yet>"
+
+    def lines(self) -> list[str]:
+        """Return of which sets there are errors."""
+        return [f"errors on {', '.join(self)}" if self else "no errors yet"]
+
+    def tables(self) -> list[Table]:
+        """Return a table for each set."""
+        return [error_table(f"errors on {name}", models) for name, models in self.items()]
+
+
 class Run(Shown):
     """A run folder: the settings, the results, and the model.
 
@@ -117,11 +132,11 @@ class Run(Shown):
         return self.manifest.ending
 
     @property
-    def errors(self) -> SetsOfErrors:
+    def errors(self) -> RunErrors:
         """Set (test, valid, train, replay) → model → group → errors (meV/atom, meV/Å, meV/Å³);
         empty before the end of the run.
         """
-        return self.manifest.errors or {}
+        return RunErrors(self.manifest.errors or {})
 
     def model(self) -> Foundation:
         """Load the fine-tuned model.
@@ -196,7 +211,7 @@ class Run(Shown):
 
     def tables(self) -> list[Table]:
         """Return one table of errors for each set."""
-        return [error_table(f"errors on {name}", models) for name, models in self.errors.items()]
+        return self.errors.tables()
 
     def to_json(self) -> dict[str, Any]:
         """The manifest as plain data."""

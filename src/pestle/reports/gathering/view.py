@@ -8,7 +8,8 @@ from typing import Any
 from pestle.records.gathered import Gathered
 from pestle.reports.gathering.files import csv_of, latex_of
 from pestle.reports.gathering.shown import blocks_of, text_of
-from pestle.views import Shown, Table
+from pestle.reports.gathering.terminal import spoken_notes, terminal_tables
+from pestle.views import Shown, Table, as_text, line_width
 from pestle.wording import counted
 
 
@@ -60,4 +61,5 @@ class Comparison(Shown):
         return self.table.in_file()
 
     def __repr__(self) -> str:
-        return f"<{self.lines()[0]}>"
+        tables = [as_text(table) for table in terminal_tables(self.table, line_width())]
+        return "\n".join([self.lines()[0], *tables, *spoken_notes(self.table)])
