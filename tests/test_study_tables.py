@@ -17,7 +17,7 @@ from pestle.records.manifest import Manifest
 from pestle.records.study import CellRecord, CellStep
 from pestle.reports.gathering.shown import blocks_of
 from pestle.study.plan import plan
-from pestle.study.show import study_plots, study_tables
+from pestle.study.show import study_page, study_plots, study_tables
 from pestle.study.study_file import read_study
 from pestle.study.worker import Places
 from several_runs import BEFORE, make_run
@@ -160,6 +160,20 @@ def test_a_figure_that_no_run_has_yet_hides_no_other(tmp_path: Path) -> None:
     found = study_tables(study)
     assert list(found) == ["errors"] and "test.all.forces_rmse" in shown(found["errors"])["naive"]
     assert any("'neb.barrier'" in note for note in found["errors"].notes)
+
+
+def test_the_page_begins_with_the_tables_and_plots_of_the_study(tmp_path: Path) -> None:
+    study = finished(
+        tmp_path,
+        tables={"by-method": {"rows": ["method"], "values": ["test.forces_rmse"]}},
+        plots={"p": {"x": "train.seed", "y": "test.forces_rmse"}},
+    )
+    for run in (tmp_path / "s" / "runs").iterdir():
+        write_torsion(run, {run.name: 1.5, "seed": 4.5})
+    page = study_page(study).read_text()
+    assert "<h1>Study s: 11 runs" in page and "No run was qualified" not in page
+    places = [page.index(words) for words in ("<h3>by-method</h3>", 'id="study-p', 'id="errors"')]
+    assert places == sorted(places) and "(11 runs)" in page
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -26,13 +28,28 @@ from pestle.reports.verdict import LEVELS, badge, figure_of, findings, tally
 from pestle.wording import counted
 
 
-def write_comparison(folders: Sequence[Path], out: Path, own: Sequence[Figure] = ()) -> Path:
+@dataclass(frozen=True)
+class OfStudy:
+    """What a study adds to the page of its runs, before all that is said of the runs.
+
+    Attributes:
+        name: of the study.
+        tables: name → table of the study.
+        figures: its plots.
+    """
+
+    name: str
+    tables: Mapping[str, Gathered]
+    figures: Sequence[Figure]
+
+
+def write_comparison(folders: Sequence[Path], out: Path, study: OfStudy | None = None) -> Path:
     """Write one page that compares several runs.
 
     Args:
         folders: folders of runs, or of tests of a model; at least two.
         out: path of the page.
-        own: plots that the caller adds, before those of every comparison.
+        study: the study that made the runs, if one did.
 
     Returns:
         The file that was written.
@@ -44,7 +61,9 @@ def write_comparison(folders: Sequence[Path], out: Path, own: Sequence[Figure] =
     together, gathered = rows_of(runs), table_of(runs)
     names = [row.name for row in gathered.rows[: len(together)]]
     styles = styles_of(names)
-    figures = [*own, *comparison_charts(dict(zip(names, together, strict=True)), gathered, styles)]
+    figures = comparison_charts(dict(zip(names, together, strict=True)), gathered, styles)
+    tables = _tables_of(study, out) if study is not None else []
+    drawn = list(study.figures) if study is not None else []
     blocks = {
         block.key: _block(block, gathered, styles, together, out) for block in blocks_of(gathered)
     }
@@ -52,7 +71,8 @@ def write_comparison(folders: Sequence[Path], out: Path, own: Sequence[Figure] =
     others = [blocks[key] for key in ("breadth", "cost") if key in blocks]
     tested = [row for row in together if any(facts.findings for facts in row)]
     tests, sentences = _tests(tested), _sentences(runs)
-    outcome: list[Entry] = [("errors", "Errors", None)]
+    outcome: list[Entry] = [("study", "Tables and plots of the study", None)] if study else []
+    outcome += [("errors", "Errors", None)]
     outcome += [("plots", "Plots", None)] if figures else []
     outcome += [("breadth-and-cost", "Breadth and cost", None)] if others else []
     verdicts: list[Entry] = [("tests", "Tests side by side", None)]
@@ -68,7 +88,11 @@ def write_comparison(folders: Sequence[Path], out: Path, own: Sequence[Figure] =
                 [facts.results.verdict.verdict for facts in runs if facts.results.verdict]
             ),
         },
-        draws=bool(figures),
+        draws=bool(figures or drawn),
+        study=study.name if study is not None else "",
+        study_tables=tables,
+        study_figures=drawn,
+        measured=_measured(runs),
         n_runs=len(runs),
         n_rows=len(together),
         runs=blocks.pop("runs"),
@@ -82,6 +106,34 @@ def write_comparison(folders: Sequence[Path], out: Path, own: Sequence[Figure] =
     )
     write_text(out, text)
     return out
+
+
+def _tables_of(study: OfStudy, out: Path) -> list[dict[str, Any]]:
+    """Return the tables of a study, each with its blocks and notes."""
+    return [
+        {
+            "title": name,
+            "blocks": [
+                _block(block, made, {}, [], out) | {"key": f"study-{k}-{block.key}"}
+                for block in blocks_of(made)
+                if block.key != "runs"
+            ],
+            "notes": made.notes,
+        }
+        for k, (name, made) in enumerate(study.tables.items())
+    ]
+
+
+def _measured(runs: Sequence[RunFacts]) -> list[str]:
+    """Return what was measured without a verdict: each test, with the number of runs."""
+    found: Counter[str] = Counter(
+        protocol
+        for facts in runs
+        if facts.results.verdict is None
+        for protocol, result in facts.results.protocols.items()
+        if result.about is not None and protocol not in ("errors", "forgetting")
+    )
+    return [f"{protocol_title(name)} ({counted(n, 'run')})" for name, n in found.items()]
 
 
 def figures_of_runs(results: Sequence[Results]) -> list[Figure]:

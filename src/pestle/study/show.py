@@ -12,6 +12,7 @@ from pestle.files import write_text
 from pestle.progress import warn
 from pestle.records.gathered import Gathered
 from pestle.reports import write_comparison
+from pestle.reports.comparison import OfStudy
 from pestle.reports.figures import Figure
 from pestle.reports.gathering.files import csv_of, latex_of
 from pestle.study.figures import Figures, TrainedCell, trained_cells
@@ -125,7 +126,8 @@ def _drawn(
 def study_page(
     study: str | Path, *, given: Sequence[str] = (), out: str | Path | None = None
 ) -> Path:
-    """Write one page with all runs of a study that are finished, and its plots; returns its file.
+    """Write one page with the tables and plots of a study, and all of its runs that are finished;
+    returns its file.
 
     Args:
         study, given, out: as in `run_study`.
@@ -143,7 +145,9 @@ def study_page(
         replace(figure, name=re.sub(r"[^A-Za-z0-9]+", "-", f"study-{figure.name}"))
         for figure in drawn
     ]
-    return write_comparison(list(folders), asked.folder / "study.html", own)
+    tables = study_tables(study, given=given, out=out)
+    of_study = OfStudy(asked.path.stem, tables, own)
+    return write_comparison(list(folders), asked.folder / "study.html", of_study)
 
 
 def _cells(asked: Study) -> tuple[list[TrainedCell], tuple[str, ...]]:
