@@ -89,7 +89,7 @@ def test_the_untrained_foundation_has_a_row_of_errors_and_of_tests(tmp_path: Pat
     values = ["test.forces_rmse", "torsion.rmse"]
     asked = {"rows": ["method"], "values": values}
     tables = {"both": asked, "runs": {**asked, "foundation": False}}
-    study = finished(tmp_path, tables=tables)
+    study = finished(tmp_path, tables=tables, probe={"torsion": {}})
     for run in (tmp_path / "s" / "runs").iterdir():
         models = {run.name: 1.5, "seed": 4.5}
         write_torsion(run, models)
@@ -152,6 +152,7 @@ def test_a_figure_that_no_run_has_yet_hides_no_other(tmp_path: Path) -> None:
     rows = {"rows": ["method"]}
     study = finished(
         tmp_path,
+        probe={"neb": {}},
         tables={
             "errors": {**rows, "values": ["test.forces_rmse", "neb.barrier"]},
             "barrier": {**rows, "values": ["neb.reactions.sn2.barrier_error"]},
