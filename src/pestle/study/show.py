@@ -21,6 +21,7 @@ from pestle.study.plots import plot
 from pestle.study.status import state_of
 from pestle.study.study_file import PlotSettings, Study, TableSettings, read_study
 from pestle.study.tables import table
+from pestle.wording import listed
 
 #: Table of a study that names none.
 USUAL = "errors"
@@ -47,7 +48,9 @@ def study_tables(
             yet the others are.
     """
     asked = read_study(study, given, out)
-    cells, seeds = _cells(asked)
+    record = planned(asked)
+    state, seeds = state_of(record, asked.folder), record.seeds
+    cells = trained_cells(record, state)
     figures = Figures(cells, asked.asked.phases)
     wanted = asked.asked.tables or {USUAL: TableSettings(values=figures.usual())}
     found: dict[str, Gathered] = {}
@@ -63,6 +66,12 @@ def study_tables(
         found[name] = made
         write_text(asked.folder / "tables" / f"{name}.csv", csv_of(made))
         write_text(asked.folder / "tables" / f"{name}.tex", latex_of(made))
+    left_out = [one.cell.name for one in state.of("changed")]
+    if left_out:
+        warn(
+            "left out, as they were gone on with by hand with other settings: "
+            f"{listed(left_out)}. `pestle study status` says what to do"
+        )
     if failed and not found:
         raise failed[0]
     for one in failed:
@@ -145,7 +154,11 @@ def study_page(
         replace(figure, name=re.sub(r"[^A-Za-z0-9]+", "-", f"study-{figure.name}"))
         for figure in drawn
     ]
-    tables = study_tables(study, given=given, out=out)
+    try:
+        tables = study_tables(study, given=given, out=out)
+    except PestleError as error:
+        warn(error.line)
+        tables = {}
     of_study = OfStudy(asked.path.stem, tables, own)
     return write_comparison(list(folders), asked.folder / "study.html", of_study)
 
