@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from pestle.reports.contents import Entry, grouped
 from pestle.reports.figures import Figure
 from pestle.reports.gathering.facts import RunFacts, facts_of
 from pestle.reports.gathering.gather import VERDICT, table_of
+from pestle.reports.gathering.measured import headlines
 from pestle.reports.gathering.sameness import Together, distinct_names, rows_of
 from pestle.reports.gathering.shown import Block, blocks_of, text_of, with_spread
 from pestle.reports.gathering.spread import cell_of
@@ -69,8 +70,13 @@ def write_comparison(folders: Sequence[Path], out: Path, study: OfStudy | None =
     }
     errors = [block for key, block in blocks.items() if key.startswith("errors-")]
     others = [blocks[key] for key in ("breadth", "cost") if key in blocks]
-    tested = [row for row in together if any(facts.findings for facts in row)]
-    tests, sentences = _tests(tested), _sentences(runs)
+    measured = _measured(runs)
+    tested = [
+        row
+        for row in together
+        if any(f.findings or set(f.results.protocols) & set(measured) for f in row)
+    ]
+    tests, sentences = [*_tests(tested), *_headlines(measured, tested)], _sentences(runs)
     outcome: list[Entry] = [("study", "Tables and plots of the study", None)] if study else []
     outcome += [("errors", "Errors", None)]
     outcome += [("plots", "Plots", None)] if figures else []
@@ -92,7 +98,7 @@ def write_comparison(folders: Sequence[Path], out: Path, study: OfStudy | None =
         study=study.name if study is not None else "",
         study_tables=tables,
         study_figures=drawn,
-        measured=_measured(runs),
+        measured=[f"{protocol_title(name)} ({counted(n, 'run')})" for name, n in measured.items()],
         n_runs=len(runs),
         n_rows=len(together),
         runs=blocks.pop("runs"),
@@ -124,16 +130,38 @@ def _tables_of(study: OfStudy, out: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _measured(runs: Sequence[RunFacts]) -> list[str]:
-    """Return what was measured without a verdict: each test, with the number of runs."""
-    found: Counter[str] = Counter(
+def _measured(runs: Sequence[RunFacts]) -> Counter[str]:
+    """Return what was measured without a verdict: protocol → number of runs."""
+    return Counter(
         protocol
         for facts in runs
         if facts.results.verdict is None
         for protocol, result in facts.results.protocols.items()
         if result.about is not None and protocol not in ("errors", "forgetting")
     )
-    return [f"{protocol_title(name)} ({counted(n, 'run')})" for name, n in found.items()]
+
+
+def _headlines(protocols: Iterable[str], together: Sequence[Together]) -> list[dict[str, Any]]:
+    """Return rows like those of `_tests` for what was measured without a verdict."""
+    rows = []
+    for protocol in protocols:
+        for filled in headlines(protocol, [facts for row in together for facts in row]):
+            cells = [cell_of([filled.find(facts) for facts in row]) for row in together]
+            unit = f" {filled.column.unit}" if filled.column.unit else ""
+            rows.append(
+                {
+                    "title": protocol_title(protocol),
+                    "quantity": filled.column.heading,
+                    "limit": "",
+                    "cells": [
+                        {"text": with_spread(cell.mean, cell.deviation) + unit, "badge": None}
+                        if cell is not None
+                        else None
+                        for cell in cells
+                    ],
+                }
+            )
+    return rows
 
 
 def figures_of_runs(results: Sequence[Results]) -> list[Figure]:
