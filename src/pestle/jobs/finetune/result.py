@@ -55,9 +55,10 @@ class Plan(Shown):
         assert plan is not None
         headline = (
             f"{method.name} on {self.manifest.foundation.name}: "
-            f"{counted(plan.steps, 'update')} at most, "
-            f"{duration(plan.estimated_seconds)} at most"
+            f"{counted(plan.steps, 'update')} at most"
         )
+        if plan.estimated_seconds is not None:
+            headline += f", {duration(plan.estimated_seconds)} at most"
         trained = f"trains {method.n_trainable:,} of {method.n_parameters:,} parameters"
         return [headline, trained, *(f"warning: {text}" for text in self.warnings)]
 
