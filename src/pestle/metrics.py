@@ -71,7 +71,9 @@ def error_table(title: str, models: Mapping[str, Mapping[str, FrameErrors]]) -> 
         for name in UNITS
         if any(e.figures[name] is not None for groups in models.values() for e in groups.values())
     ]
-    groups = dict.fromkeys(group for by_group in models.values() for group in by_group)
+    groups = list(dict.fromkeys(group for by_group in models.values() for group in by_group))
+    if len(groups) == 2 and ALL in groups:  # the only group says the same as all frames
+        groups = [ALL]
     rows = [
         [group, model, str(by_group[group].n_frames)]
         + [figure(by_group[group].figures[name]) for name in shown]
