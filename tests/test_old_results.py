@@ -31,7 +31,8 @@ def test_nothing_is_lost_in_reading(name: str) -> None:
     assert not {"format", "weights"} & set(content)
     again = Measured.from_json(content, protocol(name).numbers).to_json()
     assert again.pop("format") == FORMAT and again.pop("weights") == ""
-    assert json.dumps(again) == json.dumps(content)  # the order of the keys too
+    text = json.dumps(again).replace(', "transfers": []', "")  # a field that came later
+    assert text == json.dumps(content)  # the order of the keys too
 
 
 @pytest.mark.parametrize("name", NAMES)
