@@ -107,6 +107,7 @@ def plan_lines(manifest: Manifest) -> list[str]:
         f"  {plan.ends_earlier}",
         f"  time: {cost(plan)}",
         *probe_lines(manifest.rate_probe, plan),
+        *([f"Files: {manifest.files_not_given}"] if manifest.files_not_given else []),
         "",
         gate_line(manifest.gate),
     ]
@@ -120,7 +121,7 @@ SHOWN_ELSEWHERE = (
 
 
 def short_plan(manifest: Manifest) -> list[str]:
-    """Return what a user must know before training, in at most 14 lines.
+    """Return what a user must know before training, in at most 15 lines.
 
     Args:
         manifest: the manifest before training. `plan_lines` returns everything.
@@ -158,6 +159,7 @@ def short_plan(manifest: Manifest) -> list[str]:
         "length": f"{counted(plan.steps, 'update')} at most ({counted(plan.epochs, 'epoch')} of "
         f"{plan.steps_per_epoch:,}), an evaluation every {plan.updates_between_evaluations:,}",
         "time": cost(plan),
+        "files": manifest.files_not_given,
         "gate": gate_line(manifest.gate)
         .removeprefix("Zero-step gate: ")
         .removeprefix("Zero-step gate "),
