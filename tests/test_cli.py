@@ -20,6 +20,8 @@ from ase import Atoms
 from conftest import DATA
 from pestle import cli
 from pestle.cli.words import one_each
+from pestle.errors import PestleError
+from pestle.foundations import catalogue
 
 
 def run(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, *words: str) -> Any:
@@ -233,6 +235,34 @@ def test_models_lists_licences_and_cache(pestle: Any) -> None:
     rows = {row["name"]: row for row in json.loads(out)}
     assert {"medium-mpa-0", "medium-omat-0", "mh-1", "mace_omol", "pestle-seed0"} <= set(rows)
     assert rows["pestle-seed0"]["cached"] and "MIT" in rows["medium-mpa-0"]["licence"]
+
+
+def test_models_fit_a_narrow_terminal(pestle: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = pestle("models")
+    assert code == 0
+    first, *rest = out.splitlines()
+    table = [line for line in rest if line.startswith("│")]
+    assert "pestle-seed1" in first and "medium-mpa-0" in first
+    names = [cell for line in table if (cell := line.split("│")[1].strip())]
+    assert names == list(catalogue.names())
+    assert "…" not in out and max(map(len, table)) <= 80 and len(rest) < 60
+
+
+@pytest.mark.parametrize("command", [["check"], ["evaluate", "pestle-seed0"]])
+def test_data_are_named_with_and_without_the_option(pestle: Any, command: list[str]) -> None:
+    code, _, err = pestle(*command)
+    assert code == 2 and "--data" in err
+    said = [pestle(*command, *named, "absent.xyz") for named in ([], ["--data"], ["-d"])]
+    assert {code for code, _, _ in said} == {2}
+    assert all("absent.xyz: no such file" in err for _, _, err in said)
+
+
+def test_a_hint_after_a_question_has_no_stray_dot() -> None:
+    assert PestleError("no key 'a'. Did you mean 'b'?", fix="Keys: b.").line == (
+        "no key 'a'. Did you mean 'b'? Keys: b."
+    )
+    assert PestleError("no file", fix="Name it.").line == "no file. Name it."
 
 
 def test_help_is_quick_because_nothing_heavy_is_imported() -> None:

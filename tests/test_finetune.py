@@ -23,8 +23,9 @@ from ase.calculators.emt import EMT
 from safetensors.torch import load_file
 
 import pestle
-from pestle.errors import PestleError
+from pestle.errors import Interrupted, PestleError
 from pestle.foundations.prediction import predict_frames
+from pestle.jobs.finetune import train_and_judge
 from pestle.jobs.finetune.resuming import resume_settings
 from pestle.metrics import errors_by_group
 from pestle.structures.reading import read_frames
@@ -415,6 +416,40 @@ def test_a_finished_run_goes_on_with_a_longer_budget(
     assert made == {"train.updates": (None, 24, 12), "train.epochs": (1, None, 12)}
     # Resumed once more without a word, it keeps the longer budget.
     assert resume_settings(short, {}).train.updates == 24
+
+
+def test_a_resumed_run_says_from_where_it_goes_on(
+    demo_files: dict[str, str], tmp_path: Path, capsys, monkeypatch
+) -> None:
+    """Finished: this first, and no plan. Longer: from which update. Interrupted while it is
+    judged: the command that goes on, and the same model."""
+    out = tmp_path / "run"
+    names = {"train.epochs": 1, "train.eval_interval": 1, "data.test": []}
+    with monkeypatch.context() as patch:
+        patch.setattr(train_and_judge, "judge", lambda *_: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(Interrupted, match=rf"pestle finetune --resume -o {out}"):
+            pestle.finetune(asked(demo_files, **names), out)
+    assert json.loads((out / "manifest.json").read_text())["status"] == "interrupted"
+    trained = load_file(out / "model" / "weights.safetensors")
+    pestle.finetune(resume_settings(out, {}), out, resume=True)
+    after = load_file(out / "model" / "weights.safetensors")
+    assert all((trained[k] == after[k]).all() for k in trained)
+
+    capsys.readouterr()
+    pestle.finetune(resume_settings(out, {}), out, resume=True)
+    said = capsys.readouterr().err
+    assert said.startswith("finished already at update 12 ")
+    assert f"pestle finetune --resume -o {out} --set train.updates=24" in said
+    assert "zero-step" not in said.lower() and "\nlength" not in said
+
+    longer = resume_settings(out, {"train.updates": 20})
+    run = pestle.finetune(longer, out, resume=True)
+    said = capsys.readouterr().err
+    assert "going on from update 12 of 20 (epoch 1)" in said and "for the 8 updates left" in said
+    plan = run.manifest.plan
+    assert plan.updates_done == 12
+    # 8 updates are left; their evaluations take less than an update per batch.
+    assert plan.estimated_seconds < 20 * plan.seconds_per_step
 
 
 def test_float32_network_still_reports_right_totals(

@@ -28,7 +28,7 @@ from pestle.protocols.dynamics.limits import Limits
 from pestle.protocols.dynamics.runs import run_dynamics
 from pestle.protocols.dynamics.starts import starting_structures
 from pestle.protocols.dynamics.trajectory import Run, Trajectory, some_frames
-from pestle.protocols.md.checks import bonds_of, drift, first_broken
+from pestle.protocols.md.checks import bonds_of, drift, lost_bond
 from pestle.protocols.md.findings import assess, story
 from pestle.protocols.md.numbers import MdNumbers, PotentialNumbers, RunNumbers
 from pestle.protocols.md.protocol import PROTOCOL, run_numbers
@@ -402,19 +402,77 @@ def test_a_bond_breaks_when_it_is_long_twice(tmp_path: Path) -> None:
     start = Frame(Atoms("H2", positions=[[0, 0, 0], [0, 0, 0.74]]), source="h2")
     clock = Clockwork(0.1, every=0.0005, friction=1e-6)
     (found,) = run(tmp_path, toy(pulled(0.2)), [start], [Leg("nve", 0.03, "nve", 1.0)], clock)
-    broken = first_broken(found, 1.5)
+    broken, _ = lost_bond(found, 1.5)
     expected = np.sqrt(0.37 * 1.008 / 0.2) / units.fs / 1e3
     assert found.time[broken.frame] == pytest.approx(expected, abs=0.0008)
     assert broken.name == "H0–H1" and broken.before == pytest.approx(0.74, abs=1e-6)
     assert broken.after == pytest.approx(1.11, abs=0.08)
-    assert first_broken(found, 5.0) is None
+    assert lost_bond(found, 5.0) == (None, [])
     # A blink, one frame long, is no break.
     positions = np.repeat(found.positions[:1], 5, axis=0)
     positions[2, 1, 2] = 3.0
     blink = replace(found, positions=positions, step=np.arange(5), cells=found.cells[:5])
-    assert first_broken(blink, 1.5) is None
+    assert lost_bond(blink, 1.5) == (None, [])
     positions[3, 1, 2] = 3.0
-    assert first_broken(blink, 1.5).frame == 2
+    assert lost_bond(blink, 1.5)[0].frame == 2
+
+
+def course(symbols: str, still: list[float], places: list[float], cell: float | None = None) -> Run:
+    """A hydrogen atom, the last one, on a line through atoms that stand still."""
+    positions = np.zeros((len(places), len(still) + 1, 3), dtype=np.float32)
+    positions[:, :-1, 2] = still
+    positions[:, -1, 2] = places
+    zero = np.zeros(len(places))
+    return Run(
+        numbers=Atoms(symbols).numbers,
+        pbc=np.array([cell is not None] * 3),
+        legs=("steady",),
+        step=np.arange(len(places)),
+        time=zero + 1e-3 * np.arange(len(places)),
+        leg=zero.astype(int),
+        thermostat=zero,
+        temperature=zero,
+        potential=zero,
+        total=zero,
+        volume=zero + np.nan,
+        stress=zero,
+        cells=np.repeat(np.eye(3)[None] * (cell or 0.0), len(places), axis=0),
+        positions=positions,
+        stopped=None,
+    )
+
+
+@pytest.mark.parametrize("cell", [None, 12.0])
+def test_a_proton_that_moves_to_a_new_partner_has_lost_no_bond(cell: float | None) -> None:
+    """O–H···O as in the enol of acetylacetone; with a cell the acceptor is an image below."""
+    side = 1.0 if cell is None else -1.0
+    far = 2.55 if cell is None else cell - 2.55
+    there = [0.96, 0.96, 1.25, 1.55, 1.6, 1.57, 1.0, 0.95]
+    moved = course("O2H", [0.0, far], [side * z for z in there], cell)
+    # The bonds are those of the first frame: the two oxygen atoms are 2.55 Å apart.
+    broken, transfers = lost_bond(moved, 1.5)
+    assert broken is None
+    assert [t.name for t in transfers] == ["H2 moved from O0 to O1", "H2 moved from O1 to O0"]
+    (found,) = measured([run_numbers(moved, MdSettings())]).numbers.potentials.values()
+    assert found.n_unstable == 0
+    finding = judged([run_numbers(moved, MdSettings())])[0]
+    assert finding.level == "pass" and "H2 moved from O0 to O1" in finding.sentence
+
+
+@pytest.mark.parametrize(
+    ("symbols", "still", "places", "frame"),
+    [
+        ("O2H", [0.0, 6.0], [0.96, 0.96, 2.0, 2.5, 3.0], 2),  # no partner
+        ("O2H", [0.0, 2.55], [0.96, 1.6, 1.6, 3.8, 4.5, 5.0], 4),  # the new partner loses it
+        ("C2H", [0.0, 2.6], [1.09, 1.09, 1.7, 1.7, 1.6], 2),  # no proton of an acid
+        ("COH", [0.0, 2.6], [1.09, 1.09, 1.7, 1.7, 1.6], 2),
+    ],
+)
+def test_hydrogen_that_leaves_for_good_is_a_lost_bond(
+    symbols: str, still: list[float], places: list[float], frame: int
+) -> None:
+    broken, _ = lost_bond(course(symbols, still, places), 1.5)
+    assert broken is not None and broken.frame == frame
 
 
 def test_drift_is_the_slope_of_a_line_through_block_means() -> None:

@@ -18,6 +18,7 @@ from pestle.foundations import load_foundation
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD
 from pestle.foundations.nequip.foundation import NequipFoundation
 from pestle.foundations.prediction import predict_frames
+from pestle.jobs.finetune.plan import short_plan
 from pestle.jobs.finetune.resuming import resume_settings
 from pestle.structures.frame import Frame
 from pestle.structures.reading import read_frames
@@ -55,6 +56,20 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "train.threads": 1,
         "train.lr": 1e-3,
     }
+
+
+@pytest.mark.parametrize("method", ["naive", "lora"])
+@pytest.mark.parametrize(("shift", "coarse"), [(0.0, False), (-3e3, True)])
+def test_the_plan_says_which_files_there_will_not_be(
+    task: dict[str, Any], tmp_path: Path, method: str, shift: float, coarse: bool
+) -> None:
+    """No file for LAMMPS by the architecture; none for ASE if float32 is too coarse for the E0s."""
+    e0s = {symbol: shift - k for k, symbol in enumerate(("H", "C", "O", "Cl"))}
+    names = {"method": method, "e0s": e0s, "train.updates": 1, "train.epochs": None}
+    plan = pestle.finetune(task | names, tmp_path / "run", dry_run=True)
+    said = [line for line in short_plan(plan.manifest) if line.startswith("files")]
+    assert len(said) == 1 and "--to lammps" in said[0] and "pestle.load" in said[0]
+    assert ("--to ase" in said[0] and "float32" in said[0]) is coarse
 
 
 def test_a_run_gives_a_model_and_a_file_of_its_own(task: dict[str, Any], tmp_path: Path) -> None:

@@ -28,10 +28,11 @@ def content_of(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_lost_in_reading(name: str) -> None:
     content = content_of(name)
-    assert "format" not in content
+    assert not {"format", "weights"} & set(content)
     again = Measured.from_json(content, protocol(name).numbers).to_json()
-    assert again.pop("format") == FORMAT
-    assert json.dumps(again) == json.dumps(content)  # the order of the keys too
+    assert again.pop("format") == FORMAT and again.pop("weights") == ""
+    text = json.dumps(again).replace(', "transfers": []', "")  # a field that came later
+    assert text == json.dumps(content)  # the order of the keys too
 
 
 @pytest.mark.parametrize("name", NAMES)

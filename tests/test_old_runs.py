@@ -69,7 +69,9 @@ def test_every_record_says_what_it_said(run: str) -> None:
             assert found.pop("ancestry") == [known | {"run_id": ""}], name
             assert found.pop("run_id") == ""
         if name == "manifest.json":
-            assert (found.pop("continued"), found.pop("offer")) == (None, "")
+            added = [found.pop(name) for name in ("continued", "offer", "files_not_given")]
+            assert added == [None, "", ""]
+            assert (found["plan"].pop("updates_done"), found["plan"].pop("untimed")) == (0, "")
         if name == "model/card.json":
             level, e0s = found.pop("level"), was["reference_energies"]
             assert level["elements"] == list(e0s["shift"])

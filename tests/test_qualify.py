@@ -14,11 +14,13 @@ from ase.build import bulk
 import pestle
 from pestle.errors import PestleError
 from pestle.files import read_json
+from pestle.jobs.finetune.resuming import resume_settings
 from pestle.jobs.probe import probe
 from pestle.jobs.qualify import qualify
 from pestle.jobs.qualify_plan import settings_for
 from pestle.records.card import Card
 from pestle.records.verdict import Verdict
+from pestle.reports.reading import read_results
 from pestle.settings.probe import ProbeSettings
 
 SMALL = {
@@ -173,6 +175,16 @@ def test_a_run_folder_brings_its_own_foundation_data_and_gate(
     assert all(html.escape(line) in page for line in use.lines.values())
     counts = [finding["counts"] for finding in result["findings"]]
     assert counts == sorted(counts, reverse=True), "what counts stands first"
+
+    # The run goes on: its verdict and tests are about another model, and are not shown as its own.
+    assert pestle.Run(run).verdict is not None
+    pestle.finetune(resume_settings(run, {"train.epochs": 2}), run, resume=True)
+    assert pestle.Run(run).verdict is None
+    page = (run / "report.html").read_text()
+    assert result["findings"][0]["sentence"][:40] not in page
+    assert f"pestle qualify {run}" in page and f"pestle probe neb {run}" in page
+    kept = set(read_results(run).protocols)
+    assert kept == {"errors"}, "the run itself measures its errors anew"
 
 
 def test_settings_full_quick_and_asked_for() -> None:

@@ -25,9 +25,19 @@ from pestle.records.study import CellRecord
 from pestle.study.engine import config_of
 from pestle.study.job import clean_study, run_study, study_status
 from pestle.study.plan import plan
+from pestle.study.show import study_tables
 from pestle.study.study_file import read_study
 from pestle.study.worker import Places
 
+#: An engine whose jobs go to SLURM.
+SLURM = """
+from parsl.config import Config
+from parsl.executors import HighThroughputExecutor
+from parsl.providers import SlurmProvider
+provider = SlurmProvider(partition="gpu", init_blocks=1)
+executor = HighThroughputExecutor(label="slurm", address="127.0.0.1", provider=provider)
+config = Config(executors=[executor], retries=1, strategy_period=0.2)
+"""
 ENGINES = Path(__file__).parents[1] / "examples" / "engines"
 
 
@@ -158,6 +168,22 @@ def test_a_command_that_the_system_kills_goes_on(
     assert log.count("$ pestle finetune") == 2 and "--resume" in log
 
 
+def test_a_run_gone_on_with_by_hand_is_no_longer_its_cell(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "s.yaml")
+    run_study(study)
+    (run,) = (tmp_path / "s" / "runs").iterdir()
+    os.utime(run / "run.yaml")
+    assert states(study) == {"finished": 1}, "a copy of a folder has other times"
+    go_on = ["finetune", "--resume", "-o", str(run), "--set", "train.updates=4"]
+    subprocess.run([sys.executable, "-m", "pestle", *go_on], check=True)
+    assert states(study) == {"changed": 1}
+    assert study_status(study).to_json()["changes"] == {run.name: ["train.updates"]}
+    with pytest.raises(PestleError, match="no run of the study is finished"):
+        study_tables(study)
+    assert states(study) == {"changed": 1} and clean_study(study) == []
+    assert run in clean_study(study, changed=True) and states(study) == {"waiting": 1}
+
+
 @pytest.mark.usefixtures("toys")
 def test_clean_removes_what_the_study_no_longer_holds(tmp_path: Path) -> None:
     study = write_study(tmp_path / "s.yaml", matrix={"train.seed": [0, 1]})
@@ -168,6 +194,7 @@ def test_clean_removes_what_the_study_no_longer_holds(tmp_path: Path) -> None:
     assert clean_study(study) == would
     (left,) = (tmp_path / "s" / "runs").iterdir()
     assert "seed1" in left.name and states(study) == {"finished": 1}
+    (tmp_path / "s" / "study.html").touch()
     clean_study(study, everything=True)
     assert not list((tmp_path / "s").iterdir()) and study.exists()
 
@@ -251,8 +278,42 @@ def test_an_engine_that_is_none_is_one_line(tmp_path: Path, text: str | None, wo
     file = tmp_path / "engine.py"
     if text is not None:
         file.write_text(text)
-    with pytest.raises(PestleError, match=words):
-        run_study(write_study(tmp_path / "s.yaml"), engine=str(file))
+    for dry_run in (False, True):
+        with pytest.raises(PestleError, match=words):
+            run_study(write_study(tmp_path / "s.yaml"), engine=str(file), dry_run=dry_run)
+
+
+#: A queue whose command fails, or is not there, and what the shell says.
+QUEUES = {
+    "refuses": ("echo 'sbatch: error: invalid account or partition: gpu' >&2; exit 1", "partition"),
+    "absent": (None, "sbatch: not found"),
+}
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+def test_a_queue_that_takes_no_job_is_named_and_the_study_is_not_done(
+    tmp_path: Path, queue: str
+) -> None:
+    script, words = QUEUES[queue]
+    (tmp_path / "bin").mkdir()
+    if script is not None:
+        (tmp_path / "bin" / "sbatch").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "bin" / "sbatch").chmod(0o755)
+    engine = tmp_path / "engine.py"
+    engine.write_text(SLURM)
+    study = write_study(tmp_path / "s.yaml", matrix={"train.seed": [0, 1]})
+    done = subprocess.run(
+        [sys.executable, "-m", "pestle", "study", str(study), "--engine", str(engine)],
+        env={**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"},
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+    )
+    end = done.stderr.splitlines()[-1]
+    assert done.returncode == 2 and end.startswith("error: ") and words in end
+    assert "2 of 2 cells" in end
+    (log,) = tmp_path.glob("s/parsl/*/parsl.log")
+    assert words in log.read_text(), "Parsl's own log says more"
 
 
 @pytest.mark.slow

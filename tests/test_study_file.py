@@ -22,6 +22,26 @@ def planned(folder: Path, given: tuple[str, ...] = (), **content: Any) -> Plan:
     return plan(read_study(write_study(folder / "study.yaml", **content), given))
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"tables": {"t": {"values": ["test.force_rmse"]}}}, "'test.forces_rmse'"),
+        ({"tables": {"t": {"values": ["foundation.test.water.enrgy_mae"]}}}, "water.energy_mae'"),
+        ({"tables": {"t": {"values": ["tets.forces_rmse"]}}}, "'test'"),
+        ({"tables": {"t": {"rows": ["methd"], "values": ["test.forces_rmse"]}}}, "'method'"),
+        ({"tables": {"t": {"values": ["neb.reactions.a.barrier"]}}}, "probe: {neb"),
+        ({"plots": {"p": {"x": "stp", "y": "valid.forces_rmse"}}}, "'step'"),
+        ({"plots": {"p": {"x": "method", "y": "test.energy_rms"}}}, "'test.energy_rmse'"),
+    ],
+)
+def test_names_in_tables_and_plots_are_checked_before_anything_is_done(
+    tmp_path: Path, content: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(PestleError) as error:
+        planned(tmp_path, matrix={"method": ["naive", "lora"]}, **content)
+    assert words in error.value.line
+
+
 MATRIX = {
     "method": ["naive", "lora", "scratch"],
     "sample": {

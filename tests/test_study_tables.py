@@ -15,8 +15,9 @@ from pestle.errors import PestleError
 from pestle.records.gathered import Gathered
 from pestle.records.manifest import Manifest
 from pestle.records.study import CellRecord, CellStep
+from pestle.reports.gathering.shown import blocks_of
 from pestle.study.plan import plan
-from pestle.study.show import study_plots, study_tables
+from pestle.study.show import study_page, study_plots, study_tables
 from pestle.study.study_file import read_study
 from pestle.study.worker import Places
 from several_runs import BEFORE, make_run
@@ -88,7 +89,7 @@ def test_the_untrained_foundation_has_a_row_of_errors_and_of_tests(tmp_path: Pat
     values = ["test.forces_rmse", "torsion.rmse"]
     asked = {"rows": ["method"], "values": values}
     tables = {"both": asked, "runs": {**asked, "foundation": False}}
-    study = finished(tmp_path, tables=tables)
+    study = finished(tmp_path, tables=tables, probe={"torsion": {}})
     for run in (tmp_path / "s" / "runs").iterdir():
         models = {run.name: 1.5, "seed": 4.5}
         write_torsion(run, models)
@@ -126,6 +127,55 @@ def test_a_plot_has_a_line_for_each_method_and_the_spread_of_its_seeds(tmp_path:
     (mean,) = [name for name in naive[0] if "force RMSE" in name]
     first = {name: float(naive[0][name]) for name in (mean, "lower", "upper")}
     assert first == {mean: 54.0, "lower": 50.0, "upper": 58.0}
+
+
+def test_what_is_averaged_over_is_said_and_seeds_are_counted_once(tmp_path: Path) -> None:
+    study = finished(
+        tmp_path,
+        tables={"t": {"rows": ["method"], "values": ["test.forces_rmse"]}},
+        plots={"p": {"x": "train.seed", "y": "test.forces_rmse", "lines": ["method"]}},
+    )
+    (table,) = study_tables(study).values()
+    (block,) = [block for block in blocks_of(table) if block.title == "t"]
+    # Three seeds of two fractions; the last run of lora is not there.
+    assert block.lead["seeds"][:2] == ("3", "3") and block.lead["runs"][:2] == ("6", "5")
+    assert any("also over data.train_fraction" in note for note in table.notes)
+    study_plots(study)
+    assert "also over data.train_fraction" in (tmp_path / "s/plots/captions.md").read_text()
+    points = csv.DictReader((tmp_path / "s/plots/p.csv").read_text().splitlines())
+    assert sorted((p["series"], p["n"]) for p in points) == [
+        ("lora", "1"), ("lora", "2"), ("lora", "2"), *[("naive", "2")] * 3,
+    ]  # fmt: skip
+
+
+def test_a_figure_that_no_run_has_yet_hides_no_other(tmp_path: Path) -> None:
+    rows = {"rows": ["method"]}
+    study = finished(
+        tmp_path,
+        probe={"neb": {}},
+        tables={
+            "errors": {**rows, "values": ["test.forces_rmse", "neb.barrier"]},
+            "barrier": {**rows, "values": ["neb.reactions.sn2.barrier_error"]},
+        },
+    )
+    found = study_tables(study)
+    assert list(found) == ["errors"] and "test.all.forces_rmse" in shown(found["errors"])["naive"]
+    assert any("'neb.barrier'" in note for note in found["errors"].notes)
+
+
+def test_the_page_begins_with_the_tables_and_plots_of_the_study(tmp_path: Path) -> None:
+    study = finished(
+        tmp_path,
+        tables={"by-method": {"rows": ["method"], "values": ["test.forces_rmse"]}},
+        plots={"p": {"x": "train.seed", "y": "test.forces_rmse"}},
+    )
+    for run in (tmp_path / "s" / "runs").iterdir():
+        write_torsion(run, {run.name: 1.5, "seed": 4.5})
+    page = study_page(study).read_text()
+    assert "<h1>Study s: 11 runs" in page and "No run was qualified" not in page
+    places = [page.index(words) for words in ("<h3>by-method</h3>", 'id="study-p', 'id="errors"')]
+    assert places == sorted(places) and "(11 runs)" in page
+    assert "<td>1.5" in page, "what the probe found"
 
 
 @pytest.mark.parametrize(

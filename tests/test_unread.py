@@ -145,7 +145,7 @@ def test_charge_and_spin_have_names_of_their_own(tmp_path: Path) -> None:
     neutral.info |= {"energy": -13.0, "charge": 0, "multiplicity": 1}
     found = not_read(check(write(tmp_path / "a.xyz", ion, neutral)))
     assert [f.message.split("'")[1] for f in found] == ["charge", "multiplicity"]
-    assert all("1 frames" in f.message and f.severity == "warning" for f in found)
+    assert all("1 frame" in f.message and f.severity == "warning" for f in found)
     assert "total_charge" in found[0].fix and "total_spin" in found[1].fix
     ion.info |= {"total_charge": -1, "total_spin": 2}
     assert not not_read(check(write(tmp_path / "a.xyz", ion, neutral)))

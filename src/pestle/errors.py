@@ -30,7 +30,8 @@ class PestleError(Exception):
         """The error on one line."""
         text = f"{self.where}: {self.what}" if self.where else self.what
         if self.fix:
-            text = f"{text.rstrip('.')}. {self.fix}"
+            end = "" if text.endswith(("?", "!")) else "."
+            text = f"{text.rstrip('.')}{end} {self.fix}"
         return " ".join(text.split())
 
 

@@ -22,13 +22,19 @@ _off = False
 
 class _Logger(logging.Logger):
     """Logger of another package. Many have their own handler for standard error, which is left out
-    here."""
+    here. Files of theirs, like Parsl's log, are written."""
 
     def callHandlers(self, record: logging.LogRecord) -> None:
-        if _off:
-            _take(record)
-        else:
+        if not _off:
             super().callHandlers(record)
+            return
+        _take(record)
+        logger: logging.Logger | None = self
+        while logger is not None:
+            for handler in logger.handlers:
+                if isinstance(handler, logging.FileHandler) and record.levelno >= handler.level:
+                    handler.handle(record)
+            logger = logger.parent if logger.propagate else None
 
 
 class _Rest(logging.Handler):

@@ -71,15 +71,22 @@ def error_table(title: str, models: Mapping[str, Mapping[str, FrameErrors]]) -> 
         for name in UNITS
         if any(e.figures[name] is not None for groups in models.values() for e in groups.values())
     ]
-    groups = dict.fromkeys(group for by_group in models.values() for group in by_group)
+    groups = list(dict.fromkeys(group for by_group in models.values() for group in by_group))
+    if len(groups) == 2 and ALL in groups:  # the only group says the same as all frames
+        groups = [ALL]
+    by = ["group"] if len(groups) > 1 else []
     rows = [
-        [group, model, str(by_group[group].n_frames)]
+        [group] * len(by)
+        + [model, str(by_group[group].n_frames)]
         + [figure(by_group[group].figures[name]) for name in shown]
         for group in groups
         for model, by_group in models.items()
     ]
-    headings = [f"{name.replace('_', ' ')}\n{UNITS[name]}" for name in shown]
-    return Table(title, ["group", "model", "frames", *headings], rows, figures=1 + len(shown))
+    headings = [
+        f"{name.partition('_')[0]} {name.rpartition('_')[2].upper()}\n{UNITS[name]}"
+        for name in shown
+    ]
+    return Table(title, [*by, "model", "frames", *headings], rows, figures=1 + len(shown))
 
 
 def compact_error_table(

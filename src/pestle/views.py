@@ -13,6 +13,8 @@ from rich.table import Table as RichTable
 
 #: Letters in a line where there is no terminal.
 _LETTERS = 120
+#: Letters up to which a cell is not broken.
+_WHOLE = 16
 
 
 def line_width() -> int:
@@ -62,8 +64,15 @@ class Table:
     def rich(self) -> RichTable:
         """Return the table for a terminal."""
         table = RichTable(title=self.title or None, title_justify="left")
-        for heading, right in zip(self.headings, self._right, strict=True):
-            table.add_column(heading, justify="right" if right else "left")
+        columns = zip(*self.rows, strict=True) if self.rows else ((),) * len(self.headings)
+        for heading, right, cells in zip(self.headings, self._right, columns, strict=True):
+            # Numbers and short names stay whole where the line is short.
+            short = all(len(cell) <= _WHOLE for cell in cells)
+            table.add_column(
+                heading,
+                justify="right" if right else "left",
+                min_width=max(map(len, cells), default=0) if short else None,
+            )
         for row in self.rows:
             table.add_row(*row)
         return table

@@ -46,7 +46,8 @@ class Whole:
     def __init__(self, folder: Path) -> None:
         self.asked, self.out = settings_of(folder), folder / "whole"
         self.writes = [
-            path.relative_to(self.out)
+            # What a model exported is remembered in the cache.
+            path.relative_to(self.out) if self.out in path.parents else path
             for path in writes_of(lambda: pestle.finetune(self.asked, self.out))
         ]
         self.outcome = outcome(self.out)

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from pestle.cli.options import (
+    Data,
+    DataArgument,
     EnergyKey,
-    Files,
     ForcesKey,
     FoundationOption,
     Head,
@@ -18,11 +19,13 @@ from pestle.cli.options import (
     SubtractDispersion,
     Trust,
     VirialsKey,
+    named_files,
 )
 
 
 def command(
-    data: Files,
+    files: DataArgument = None,
+    data: Data = None,
     valid: Annotated[list[str] | None, typer.Option("--valid", help="Validation files.")] = None,
     test: Annotated[list[str] | None, typer.Option("--test", help="Test files.")] = None,
     foundation: FoundationOption = None,
@@ -48,7 +51,7 @@ def command(
         from pestle.structures.reading import LabelKeys
 
     report = check(
-        data,
+        named_files(files, data),
         valid=valid or [],
         test=test or [],
         foundation=foundation,

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from pestle.cli.options import (
+    Data,
+    DataArgument,
     Device,
     EnergyKey,
-    Files,
     ForcesKey,
     FoundationOption,
     Head,
@@ -21,6 +22,7 @@ from pestle.cli.options import (
     SubtractDispersion,
     Trust,
     VirialsKey,
+    named_files,
 )
 
 
@@ -32,7 +34,8 @@ def command(
             "adapter.safetensors."
         ),
     ],
-    data: Files,
+    files: DataArgument = None,
+    data: Data = None,
     foundation: FoundationOption = None,
     head: Head = None,
     trust: Trust = False,
@@ -58,7 +61,7 @@ def command(
 
     found = evaluate(
         model,
-        data,
+        named_files(files, data),
         foundation=foundation,
         head=head,
         trust=trust,

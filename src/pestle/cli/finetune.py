@@ -14,6 +14,7 @@ import typer
 from pestle.adaptation import AUTO, IN_WORDS, METHODS
 from pestle.cli import completion
 from pestle.cli.options import (
+    Data,
     EnergyKey,
     ForcesKey,
     FoundationOption,
@@ -41,9 +42,7 @@ def command(
         Path | None, typer.Argument(help="A run file (YAML; see `pestle init`).")
     ] = None,
     foundation: FoundationOption = None,
-    data: Annotated[
-        list[str] | None, typer.Option("--data", "-d", help="Training files or globs.")
-    ] = None,
+    data: Data = None,
     valid: Annotated[list[str] | None, typer.Option("--valid", help="Validation files.")] = None,
     test: Annotated[list[str] | None, typer.Option("--test", help="Test files.")] = None,
     select: Select = None,

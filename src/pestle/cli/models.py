@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pestle.cli.options import Json
+
+#: Letters in a line from which all columns fit.
+WIDE = 140
 
 
 def command(
@@ -37,6 +41,17 @@ def command(
     if as_json:
         print_json(found.to_json())
         return
-    for table in found.tables():
-        print_table(table.rich())
-    typer.echo(found.lines()[-1])
+    from pestle.cli.output import width
+    from pestle.progress import logger
+
+    first, which, note = found.lines()
+    typer.echo(f"{first}. {which}")
+    if width() >= WIDE:
+        tables, more = found.tables(), ""
+    elif logger.isEnabledFor(logging.DEBUG):
+        tables, more = found.narrow_tables(), ""
+    else:
+        tables, more = found.narrow_tables()[:1], " Architecture and size: --verbose."
+    for table in tables:
+        print_table(table)
+    typer.echo(f"{note}{more}")

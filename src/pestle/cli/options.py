@@ -55,6 +55,14 @@ SubtractDispersion = Annotated[
     ),
 ]
 Files = Annotated[list[str], typer.Argument(help="Structure files or globs.")]
+Data = Annotated[
+    list[str] | None,
+    typer.Option("--data", "-d", help="Structure files or globs; can be repeated."),
+]
+#: The same files without the name of the option; `named_files` joins both.
+DataArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[DATA]", help="Structure files or globs (--data).")
+]
 Out = Annotated[Path | None, typer.Option("-o", "--out", help="Folder to write.")]
 Scope = Annotated[
     str | None,
@@ -198,6 +206,24 @@ def with_options(
         return command
 
     return add
+
+
+def named_files(arguments: list[str] | None, data: list[str] | None) -> list[str]:
+    """Return the structure files of a command that takes them with and without `--data`.
+
+    Args:
+        arguments: files that were typed alone.
+        data: files that were typed after `--data`.
+
+    Raises:
+        PestleError: no file was typed.
+    """
+    from pestle.errors import PestleError
+
+    files = [*(arguments or []), *(data or [])]
+    if not files:
+        raise PestleError("no structure files were named", fix="Name them, or use --data FILE.")
+    return files
 
 
 def asked_of(typed: Mapping[str, Any]) -> dict[str, Any]:

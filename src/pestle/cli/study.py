@@ -80,6 +80,13 @@ def run(
         dry_run=dry_run,
     )
     _show(state, as_json=as_json, every=dry_run)
+    if dry_run and not as_json:
+        every = dict.fromkeys(", ".join(list(one.cell.steps)[1:]) for one in state.cells)
+        tests = "; or ".join(one or "none" for one in every)
+        typer.echo(f"tests of each run: {tests}")
+        typer.echo(f"folder: {state.folder}")
+        if state.seconds_left is None:
+            typer.echo("time: known once a first cell is finished")
     if not dry_run:
         require_done(state)
 
@@ -106,6 +113,10 @@ def clean(
     failed: Annotated[
         bool, typer.Option("--failed", help="Remove failed runs, too: they begin anew.")
     ] = False,
+    changed: Annotated[
+        bool,
+        typer.Option("--changed", help="Remove runs gone on with by hand with other settings."),
+    ] = False,
     everything: Annotated[
         bool, typer.Option("--everything", help="Remove all that the study has made.")
     ] = False,
@@ -117,7 +128,13 @@ def clean(
     from pestle.study.job import clean_study
 
     gone = clean_study(
-        study, given=given or (), out=out, failed=failed, everything=everything, dry_run=dry_run
+        study,
+        given=given or (),
+        out=out,
+        failed=failed,
+        changed=changed,
+        everything=everything,
+        dry_run=dry_run,
     )
     for path in gone:
         typer.echo(f"{'would remove' if dry_run else 'removed'} {path}")
@@ -129,7 +146,7 @@ def _show(state: Any, *, as_json: bool, every: bool) -> None:
     """Counts, what failed and why, and all cells where asked."""
     from pestle.cli.output import print_json
     from pestle.progress import duration
-    from pestle.study.job import state_line
+    from pestle.study.job import CHANGED, state_line
     from pestle.study.worker import Places
 
     if as_json:
@@ -141,6 +158,11 @@ def _show(state: Any, *, as_json: bool, every: bool) -> None:
             step = f" ({one.step})" if one.step else ""
             typer.echo(f"{one.state:<12}{one.cell.name}{step}{spent}")
     typer.echo(state_line(state))
+    changes = state.to_json()["changes"]
+    for name, settings in changes.items():
+        typer.echo(f"\nchanged: {name} ({', '.join(settings)})")
+    if changes:
+        typer.echo(f"  {CHANGED}")
     for one in state.of("failed"):
         typer.echo(f"\nfailed: {one.cell.name}, {one.step}")
         typer.echo("\n".join(f"  {line}" for line in one.last_lines))

@@ -20,6 +20,13 @@ HEADINGS = (
     "parameters",
     "cached",
 )
+#: Columns that fit into 80 letters; `here` says whether the model is cached.
+SHORT = ("name", "licence", "level of theory", "elements", "here")
+#: Which of them to choose, in a sentence.
+WHICH = (
+    "To try Pestle out: pestle-seed1, which comes with it and is small; for work: a model that was "
+    "trained on far more data, e.g. medium-mpa-0, or one whose level of theory is yours."
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,10 +43,11 @@ class Models(Shown):
         return self.text()
 
     def lines(self) -> list[str]:
-        """Return how many models there are, and what the table leaves open."""
+        """Return how many models there are, which to choose, and what the table leaves open."""
         return [
             counted(len(self.rows), "foundation model"),
-            f"{catalogue.ASL}: see https://github.com/gabor1/ASL. "
+            WHICH,
+            f"ASL: {catalogue.ASL}, https://github.com/gabor1/ASL. "
             "'?': not published with the model.",
         ]
 
@@ -48,6 +56,25 @@ class Models(Shown):
         shown = [{**row, "cached": "yes" if row["cached"] else "no"} for row in self.rows]
         cells = [[str(row[h.replace(" ", "_")]) for h in HEADINGS] for row in shown]
         return [Table("Foundation models", HEADINGS, cells)]
+
+    def narrow_tables(self) -> list[Table]:
+        """Return the columns in two tables, each of which fits into a line of 80 letters."""
+        cells = [
+            [
+                row["name"],
+                "ASL" if row["licence"] == catalogue.ASL else row["licence"],
+                row["level_of_theory"],
+                # Symbols are counted.
+                str(len(symbols)) if len(symbols := row["elements"].split(",")) > 1 else symbols[0],
+                "yes" if row["cached"] else "no",
+            ]
+            for row in self.rows
+        ]
+        rest = [[row["name"], row["architecture"], row["parameters"]] for row in self.rows]
+        return [
+            Table("Foundation models", SHORT, cells),
+            Table("Their size", ("name", "architecture", "parameters"), rest),
+        ]
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return the same as plain data."""

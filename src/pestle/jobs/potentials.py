@@ -16,6 +16,7 @@ from pestle.foundations.devices import DTYPES, find_device
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD
 from pestle.jobs.models import load_model
 from pestle.protocols.potential import CalculatorPotential, ModelPotential, Potential
+from pestle.records.folder import RunFolder
 
 #: Start of the name of an ASE calculator.
 CALCULATOR = "calculator:"
@@ -31,6 +32,7 @@ class Contenders:
         others: further potentials to compare with.
         replay_heads: replay heads of candidate and others, as potentials of their own.
         labels: name of a potential → name that a reader sees.
+        weights: SHA-256 of the candidate's weights if it is the model of a run; otherwise empty.
     """
 
     candidate: Potential
@@ -38,6 +40,7 @@ class Contenders:
     others: tuple[Potential, ...] = ()
     replay_heads: tuple[Potential, ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
+    weights: str = ""
 
     @property
     def known(self) -> tuple[int, ...] | None:
@@ -112,6 +115,7 @@ def contenders(
         others=tuple(found[split:]),
         replay_heads=tuple(replay),
         labels={found[1].name: f"{found[1].name} (foundation)"} if against else {},
+        weights=RunFolder(Path(candidate).expanduser()).weights_digest,
     )
 
 

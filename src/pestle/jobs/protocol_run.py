@@ -100,6 +100,7 @@ def measured(
         baseline=inputs.baseline,
         labels=dict(loaded.labels),
         elements=tuple(chemical_symbols[z] for z in inputs.elements),
+        weights=loaded.weights,
     )
     found = Measured.of(about, chosen.analyse(raws, inputs, settings))
     return replace(found, raws={name: raw.path for name, raw in raws.items()}), raws

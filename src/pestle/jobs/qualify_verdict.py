@@ -50,6 +50,7 @@ def verdict_of(
         sentence=concluded.sentence,
         scope=scope,
         candidate=loaded.candidate.name,
+        weights=loaded.weights,
         baseline=loaded.baseline.name if loaded.baseline else None,
         others=tuple(potential.name for potential in loaded.others),
         labels=loaded.labels,

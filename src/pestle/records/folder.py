@@ -14,7 +14,8 @@ from pathlib import Path
 
 from pestle import __version__
 from pestle.errors import PestleError
-from pestle.files import cannot_write
+from pestle.files import cannot_write, sha256
+from pestle.foundations.safe_files import WEIGHTS
 from pestle.locks import is_left_over
 from pestle.records.manifest import Hardware
 
@@ -75,6 +76,13 @@ class RunFolder:
     def model(self) -> Path:
         """Folder of the model."""
         return self.path / "model"
+
+    @property
+    def weights_digest(self) -> str:
+        """SHA-256 of the model's weights, by which tests know what they judged; empty without a
+        model."""
+        weights = self.model / WEIGHTS
+        return sha256(weights) if weights.is_file() else ""
 
     @property
     def log(self) -> Path:

@@ -106,6 +106,8 @@ class Manifest(Record):
         continued: the runs that are continued; null if there are only new frames.
         offer: how to train also on the frames of the run that made the foundation; empty if no run
             made it, or if that is done.
+        files_not_given: which files for other programs the model cannot be written as, why, and
+            what to do; empty if it can be written as all.
         reference_energies: E0s of the run.
         reference_energies_compared: method → E0s that it would have given.
         method: how the foundation was adapted.
@@ -143,6 +145,7 @@ class Manifest(Record):
     ancestry: tuple[Ancestor, ...] = ()
     continued: Continued | None = None
     offer: str = ""
+    files_not_given: str = ""
     reference_energies: AtomicEnergies
     reference_energies_compared: dict[str, AtomicEnergies] = Field(default_factory=dict)
     method: MethodFacts

@@ -43,6 +43,7 @@ class FolderRecords:
         verdict: `None` if the model was not qualified.
         timings: when the tests were run and how long each took.
         files: content of model/ and replay/, as paths in the folder.
+        weights: SHA-256 of the run's present weights; empty without a model.
         missing: one line for each expected file that is absent, and for what cannot be read.
     """
 
@@ -54,6 +55,7 @@ class FolderRecords:
     verdict: Verdict | None = None
     timings: Timings | None = None
     files: list[str] = field(default_factory=list)
+    weights: str = ""
     missing: list[str] = field(default_factory=list)
 
     def lacks(self, name: str, problem: str) -> None:
@@ -93,6 +95,14 @@ def read_folder(path: Path) -> FolderRecords:
     is_run = any((path / n).is_file() for n in OF_A_RUN) or not holds_results(path)
     found = FolderRecords(name=path.resolve().name, path=path, is_run=is_run)
     found.verdict = _record(Verdict, paths.verdict, found)
+    if is_run:
+        found.weights = paths.weights_digest
+        if found.verdict is not None and not found.verdict.is_of(found.weights):
+            found.verdict = None
+            found.missing.append(
+                "verdict.json judges this model before it was trained further, and is not shown; "
+                f"pestle qualify {shlex.quote(str(path))} judges the present one"
+            )
     found.timings = _record(Timings, paths.timings, found)
     if is_run:
         found.manifest = _record(Manifest, paths.manifest, found)

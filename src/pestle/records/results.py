@@ -43,6 +43,8 @@ class About(BaseModel):
         settings: settings of the protocol, by name.
         models: names of the potentials, in the order in which they are shown.
         candidate: name of the potential that is judged.
+        weights: SHA-256 of its weights if it is the model of a run; empty otherwise, and in results
+            of older versions.
         baseline: name of its foundation; `None` without one.
         labels: name → label for readers.
         elements: chemical symbols of the data that the model is for.
@@ -59,6 +61,7 @@ class About(BaseModel):
     baseline: str | None
     labels: dict[str, str]
     elements: tuple[str, ...]
+    weights: str = ""
     format: int = FORMAT
 
 

@@ -46,6 +46,18 @@ class StudyPlan(Record):
     cells: tuple[PlannedCell, ...] = ()
 
 
+class FileStamp(Part):
+    """A file as it was seen; its content is not read again while these stay.
+
+    Attributes:
+        size: bytes.
+        changed: time of its last change (ns).
+    """
+
+    size: int
+    changed: int
+
+
 class CellStep(Part):
     """A step of a cell that has started.
 
@@ -55,6 +67,7 @@ class CellStep(Part):
         code: exit code of the command; negative for a signal; null if it is not known.
         seconds: time of all attempts together (s).
         last_lines: last lines of the output of a command that failed.
+        run_file: run.yaml of the run when its training ended with the settings of the cell.
     """
 
     key: str
@@ -62,6 +75,7 @@ class CellStep(Part):
     code: int | None = None
     seconds: float = 0.0
     last_lines: tuple[str, ...] = ()
+    run_file: FileStamp | None = None
 
 
 class CellRecord(Record):

@@ -18,8 +18,10 @@ class Plan(Part):
         updates_between_evaluations: number of updates between evaluations.
         passes: passes over target and replay structures, in words.
         ends_earlier: when training ends before its last update, in words.
-        seconds_per_step: time of an update (s).
-        estimated_seconds: longest time of the run (s).
+        updates_done: updates that were done before the run was resumed.
+        seconds_per_step: time of an update (s); null if none was timed.
+        estimated_seconds: longest time of the updates that are left (s); null if none was timed.
+        untimed: why no update was timed, and what to do about it; empty if one was.
         memory_mib: peak memory (MiB); null if the system does not tell it.
     """
 
@@ -29,8 +31,10 @@ class Plan(Part):
     updates_between_evaluations: int = 0
     passes: str = ""
     ends_earlier: str = ""
-    seconds_per_step: float
-    estimated_seconds: float
+    updates_done: int = 0
+    seconds_per_step: Figure = None
+    estimated_seconds: Figure = None
+    untimed: str = ""
     memory_mib: Figure = None
 
 

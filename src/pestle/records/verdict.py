@@ -149,6 +149,8 @@ class Verdict(Record):
         sentence: the verdict in words.
         scope: purpose of the model: narrow (configurations like those of its data) or broad.
         candidate: name of the model that is judged, as in tables.
+        weights: SHA-256 of its weights if it is the model of a run, which changes them when it goes
+            on. Empty otherwise, and in verdicts of older versions.
         baseline: name of its foundation; `None` if there is none to compare with.
         others: names of further models that were compared.
         labels: model → label for readers.
@@ -165,11 +167,12 @@ class Verdict(Record):
     FIX: ClassVar[str] = "Write it anew with pestle qualify."
     LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"use"})
 
-    format: int = 3
+    format: int = 4
     verdict: Literal["pass", "concern", "fail", "incomplete"]
     sentence: str
     scope: Scope
     candidate: str
+    weights: str = ""
     baseline: str | None = None
     others: tuple[str, ...] = ()
     labels: dict[str, str] = Field(default_factory=dict)
@@ -182,9 +185,19 @@ class Verdict(Record):
     use: Use | None = None
     versions: dict[str, str] = Field(default_factory=dict)
 
+    def is_of(self, weights: str) -> bool:
+        """Return whether it judges a run's present model; `True` where that is not known.
+
+        Args:
+            weights: SHA-256 of the present weights.
+        """
+        return self.weights in ("", weights)
+
     @classmethod
     def upgrade(cls, content: dict[str, Any]) -> dict[str, Any]:
-        """Convert formats 1 and 2, without `use`: findings that count stood among the others."""
+        """Convert formats 1 and 2, without `use`: findings that count stood among the others.
+
+        Format 3 has no `weights`."""
         findings = content.get("findings")
         if isinstance(findings, list) and all(isinstance(found, dict) for found in findings):
             content["findings"] = sorted(findings, key=lambda found: not found.get("counts", True))

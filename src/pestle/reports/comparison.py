@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +18,7 @@ from pestle.reports.contents import Entry, grouped
 from pestle.reports.figures import Figure
 from pestle.reports.gathering.facts import RunFacts, facts_of
 from pestle.reports.gathering.gather import VERDICT, table_of
+from pestle.reports.gathering.measured import headlines
 from pestle.reports.gathering.sameness import Together, distinct_names, rows_of
 from pestle.reports.gathering.shown import Block, blocks_of, text_of, with_spread
 from pestle.reports.gathering.spread import cell_of
@@ -26,13 +29,28 @@ from pestle.reports.verdict import LEVELS, badge, figure_of, findings, tally
 from pestle.wording import counted
 
 
-def write_comparison(folders: Sequence[Path], out: Path, own: Sequence[Figure] = ()) -> Path:
+@dataclass(frozen=True)
+class OfStudy:
+    """What a study adds to the page of its runs, before all that is said of the runs.
+
+    Attributes:
+        name: of the study.
+        tables: name → table of the study.
+        figures: its plots.
+    """
+
+    name: str
+    tables: Mapping[str, Gathered]
+    figures: Sequence[Figure]
+
+
+def write_comparison(folders: Sequence[Path], out: Path, study: OfStudy | None = None) -> Path:
     """Write one page that compares several runs.
 
     Args:
         folders: folders of runs, or of tests of a model; at least two.
         out: path of the page.
-        own: plots that the caller adds, before those of every comparison.
+        study: the study that made the runs, if one did.
 
     Returns:
         The file that was written.
@@ -44,15 +62,23 @@ def write_comparison(folders: Sequence[Path], out: Path, own: Sequence[Figure] =
     together, gathered = rows_of(runs), table_of(runs)
     names = [row.name for row in gathered.rows[: len(together)]]
     styles = styles_of(names)
-    figures = [*own, *comparison_charts(dict(zip(names, together, strict=True)), gathered, styles)]
+    figures = comparison_charts(dict(zip(names, together, strict=True)), gathered, styles)
+    tables = _tables_of(study, out) if study is not None else []
+    drawn = list(study.figures) if study is not None else []
     blocks = {
         block.key: _block(block, gathered, styles, together, out) for block in blocks_of(gathered)
     }
     errors = [block for key, block in blocks.items() if key.startswith("errors-")]
     others = [blocks[key] for key in ("breadth", "cost") if key in blocks]
-    tested = [row for row in together if any(facts.findings for facts in row)]
-    tests, sentences = _tests(tested), _sentences(runs)
-    outcome: list[Entry] = [("errors", "Errors", None)]
+    measured = _measured(runs)
+    tested = [
+        row
+        for row in together
+        if any(f.findings or set(f.results.protocols) & set(measured) for f in row)
+    ]
+    tests, sentences = [*_tests(tested), *_headlines(measured, tested)], _sentences(runs)
+    outcome: list[Entry] = [("study", "Tables and plots of the study", None)] if study else []
+    outcome += [("errors", "Errors", None)]
     outcome += [("plots", "Plots", None)] if figures else []
     outcome += [("breadth-and-cost", "Breadth and cost", None)] if others else []
     verdicts: list[Entry] = [("tests", "Tests side by side", None)]
@@ -68,7 +94,11 @@ def write_comparison(folders: Sequence[Path], out: Path, own: Sequence[Figure] =
                 [facts.results.verdict.verdict for facts in runs if facts.results.verdict]
             ),
         },
-        draws=bool(figures),
+        draws=bool(figures or drawn),
+        study=study.name if study is not None else "",
+        study_tables=tables,
+        study_figures=drawn,
+        measured=[f"{protocol_title(name)} ({counted(n, 'run')})" for name, n in measured.items()],
         n_runs=len(runs),
         n_rows=len(together),
         runs=blocks.pop("runs"),
@@ -82,6 +112,56 @@ def write_comparison(folders: Sequence[Path], out: Path, own: Sequence[Figure] =
     )
     write_text(out, text)
     return out
+
+
+def _tables_of(study: OfStudy, out: Path) -> list[dict[str, Any]]:
+    """Return the tables of a study, each with its blocks and notes."""
+    return [
+        {
+            "title": name,
+            "blocks": [
+                _block(block, made, {}, [], out) | {"key": f"study-{k}-{block.key}"}
+                for block in blocks_of(made)
+                if block.key != "runs"
+            ],
+            "notes": made.notes,
+        }
+        for k, (name, made) in enumerate(study.tables.items())
+    ]
+
+
+def _measured(runs: Sequence[RunFacts]) -> Counter[str]:
+    """Return what was measured without a verdict: protocol → number of runs."""
+    return Counter(
+        protocol
+        for facts in runs
+        if facts.results.verdict is None
+        for protocol, result in facts.results.protocols.items()
+        if result.about is not None and protocol not in ("errors", "forgetting")
+    )
+
+
+def _headlines(protocols: Iterable[str], together: Sequence[Together]) -> list[dict[str, Any]]:
+    """Return rows like those of `_tests` for what was measured without a verdict."""
+    rows = []
+    for protocol in protocols:
+        for filled in headlines(protocol, [facts for row in together for facts in row]):
+            cells = [cell_of([filled.find(facts) for facts in row]) for row in together]
+            unit = f" {filled.column.unit}" if filled.column.unit else ""
+            rows.append(
+                {
+                    "title": protocol_title(protocol),
+                    "quantity": filled.column.heading,
+                    "limit": "",
+                    "cells": [
+                        {"text": with_spread(cell.mean, cell.deviation) + unit, "badge": None}
+                        if cell is not None
+                        else None
+                        for cell in cells
+                    ],
+                }
+            )
+    return rows
 
 
 def figures_of_runs(results: Sequence[Results]) -> list[Figure]:

@@ -166,13 +166,15 @@ def provenance(folder: Results) -> Rows:
     if found.plan is not None:
         plan = found.plan
         most = f"{plain(plan.epochs)} epochs of {count(plan.steps_per_epoch)}"
-        rows.append(("Time estimated before", duration(plan.estimated_seconds)))
+        if plan.estimated_seconds is not None:
+            rows.append(("Time estimated before", duration(plan.estimated_seconds)))
         rows.append(("Updates planned at most", f"{count(plan.steps)} ({most})"))
     if found.training is not None:
         rows.append(("Updates done", count(found.training.steps)))
     if found.plan is not None:
         each, memory = found.plan.seconds_per_step, found.plan.memory_mib
-        rows.append(("Time per update, measured before", f"{1e3 * each:.0f} ms"))
+        if each is not None:
+            rows.append(("Time per update, measured before", f"{1e3 * each:.0f} ms"))
         if memory is not None:
             rows.append(("Memory, measured before", f"{count(memory)} MiB"))
     if found.gate is not None:

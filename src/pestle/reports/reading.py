@@ -6,6 +6,7 @@ Missing or broken files become messages, not errors.
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -156,7 +157,15 @@ def read_results(path: Path, *, drawn: bool = True) -> Results:
     found = Results(**vars(read_folder(path)))
     names = {metrics.parent.name for metrics in path.glob("protocols/*/metrics.json")}
     for name in sorted(names, key=protocol_place):
-        found.protocols[name] = _protocol(path / "protocols" / name, found.missing, drawn=drawn)
+        results = _protocol(path / "protocols" / name, found.missing, drawn=drawn)
+        tested = results.about.weights if results.about is not None else ""
+        if found.is_run and tested not in ("", found.weights):
+            found.missing.append(
+                f"protocols/{name} tested this model before it was trained further, and is not "
+                f"shown; pestle probe {name} {shlex.quote(str(path))} tests the present one"
+            )
+            continue
+        found.protocols[name] = results
     return found
 
 

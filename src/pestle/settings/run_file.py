@@ -353,7 +353,7 @@ def settings_page(choices: Choices) -> str:
         "",
         "Every setting of a run file; on the command line `--set NAME=VALUE`. A default of `None`",
         "is chosen for the method, the data and the foundation, and the plan gives the reason.",
-        "This page is made from `src/pestle/settings/run.py` and `probe.py` by",
+        "This page is made from the classes in `src/pestle/settings/` by",
         "`python recipes/settings_page.py`.",
         "",
         "Paths in a run file are relative to the folder of the file, those on the command line to",

@@ -16,6 +16,7 @@ from pestle.errors import PestleError
 from pestle.progress import say
 from pestle.settings.run_file import dump
 from pestle.study import worker
+from pestle.study.lost import cause_of
 from pestle.study.plan import Cell
 from pestle.study.study_file import LOCAL
 
@@ -44,7 +45,7 @@ def work_through(
     retry: bool = False,
     trust: bool = False,
 ) -> dict[str, str]:
-    """Do what is left of some cells; one that fails stops no other.
+    """Do what is left of some cells; one that fails stops no other, and leaves a record.
 
     Args:
         cells: with what is left to do.
@@ -55,10 +56,11 @@ def work_through(
         trust: allow `.model` files.
 
     Returns:
-        Name of each cell → finished, failed, interrupted, or lost where its worker was lost.
+        Name of each cell whose worker was lost → why.
 
     Raises:
-        PestleError: Parsl is not installed, or the file of the engine is no such file.
+        PestleError: Parsl is not installed, or the file of the engine is no such file, or Parsl
+            cannot begin with it.
         KeyboardInterrupt: Ctrl-C or SIGTERM came; the commands have ended.
     """
     local = engine == LOCAL
@@ -68,9 +70,14 @@ def work_through(
 
     worker.begin_anew()
     with _sigterm_interrupts():
-        kernel = DataFlowKernel(config)
         try:
-            return _outcomes(_submitted(cells, folder, options, kernel))
+            kernel = DataFlowKernel(config)
+        except Exception as error:
+            raise PestleError(
+                f"Parsl cannot begin with it: {cause_of(error)}", where=engine
+            ) from error
+        try:
+            return _lost(_submitted(cells, folder, options, kernel))
         except KeyboardInterrupt:
             say("stopping: the commands write their checkpoints")
             raise
@@ -132,18 +139,21 @@ def handed(cell: Cell) -> dict[str, Any]:
     }
 
 
-def _outcomes(tasks: dict[Future[str], Cell]) -> dict[str, str]:
-    """Wait for all cells, with a line for each."""
-    outcomes: dict[str, str] = {}
-    for future in as_completed(tasks):
+def _lost(tasks: dict[Future[str], Cell]) -> dict[str, str]:
+    """Wait for all cells, with a line for each; returns why which of them were lost."""
+    lost: dict[str, str] = {}
+    said: set[str] = set()
+    for count, future in enumerate(as_completed(tasks), 1):
         cell = tasks[future]
         try:
-            outcome, why = future.result(), ""
+            outcome = future.result()
         except Exception as error:  # a node that died, a queue that killed it: the cell can go on
-            outcome, why = "lost", f" ({type(error).__name__}: {' '.join(str(error).split())})"
-        outcomes[cell.name] = outcome
-        say(f"[{len(outcomes)}/{len(tasks)}] {cell.name}: {outcome}{why[:300]}")
-    return outcomes
+            why = lost[cell.name] = cause_of(error)
+            # A queue that takes no job says so for every cell.
+            outcome = "lost" if why in said else f"lost ({why})"
+            said.add(why)
+        say(f"[{count}/{len(tasks)}] {cell.name}: {outcome}")
+    return lost
 
 
 def _local(folder: Path, workers: int) -> Config:

@@ -104,7 +104,7 @@ class Figures:
             near = near_name(own, short)
             hint = f"Did you mean '{near}'? " if near else ""
             raise PestleError(
-                f"no run has a figure '{name}'",
+                f"no finished run has a figure '{name}' yet",
                 where=where,
                 fix=f"{hint}There are {', '.join(short)}.",
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +18,17 @@ from pestle.locks import locked_folder
 from pestle.progress import duration, say
 from pestle.records.study import StudyPlan
 from pestle.study.keys import asked_digest
-from pestle.study.status import OPEN, StudyState, state_of
+from pestle.study.status import OPEN, CellState, StudyState, state_of
 from pestle.study.study_file import LOCAL, Study, read_study
 
 if TYPE_CHECKING:
     from pestle.study.plan import Plan
 
+#: What to do about runs that were gone on with by hand.
+CHANGED = (
+    "Tables leave them out. Move them elsewhere (`pestle study gather RUN…` makes a table of any "
+    "runs) or remove them (`pestle study clean STUDY.yaml --changed`), then run the study again."
+)
 #: What a study keeps in its folder besides plan.json and hashes.json.
 KEPT = ("runs", "cells", "shared", "parsl")
 
@@ -59,11 +65,13 @@ def run_study(
         PestleError: a mistake in the study, or another command runs it.
         KeyboardInterrupt: Ctrl-C or SIGTERM came; the commands have written their checkpoints.
     """
-    from pestle.study.engine import work_through
+    from pestle.study.engine import config_of, work_through
     from pestle.study.plan import distinct, plan
 
     asked = read_study(study, given, out)
     if dry_run:
+        if engine != LOCAL:
+            config_of(Path(engine), asked.folder)
         found = plan(asked)
         return state_of(found.record, asked.folder)
     with locked_folder(asked.folder):
@@ -74,14 +82,18 @@ def run_study(
         wanted = [
             cell
             for cell in distinct(found.cells)
-            if states[cell.name] != "finished" and (retry or states[cell.name] != "failed")
+            if states[cell.name] not in ("finished", "changed")
+            and (retry or states[cell.name] != "failed")
         ]
         say(state_line(before))
-        if wanted:
+        lost = (
             work_through(
                 wanted, asked.folder, engine=engine, workers=workers, retry=retry, trust=trust
             )
-        return state_of(found.record, asked.folder)
+            if wanted
+            else {}
+        )
+        return replace(state_of(found.record, asked.folder), lost=lost)
 
 
 def study_status(
@@ -118,6 +130,7 @@ def clean_study(
     given: Sequence[str] = (),
     out: str | Path | None = None,
     failed: bool = False,
+    changed: bool = False,
     everything: bool = False,
     dry_run: bool = False,
 ) -> list[Path]:
@@ -126,6 +139,7 @@ def clean_study(
     Args:
         study, given, out: as in `run_study`.
         failed: remove runs that failed, too, so that they begin anew.
+        changed: the same with runs that were gone on with by hand with other settings.
         everything: remove all that the study has made.
         dry_run: say what would be removed.
 
@@ -141,20 +155,23 @@ def clean_study(
     if not asked.folder.is_dir():
         return []
     with locked_folder(asked.folder):
-        gone = _to_remove(asked, plan(asked), failed=failed, everything=everything)
+        gone = _to_remove(asked, plan(asked), failed=failed, changed=changed, everything=everything)
         if not dry_run:
             for path in gone:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         return gone
 
 
-def _to_remove(asked: Study, found: Plan, *, failed: bool, everything: bool) -> list[Path]:
+def _to_remove(
+    asked: Study, found: Plan, *, failed: bool, changed: bool, everything: bool
+) -> list[Path]:
     home = asked.folder
     if everything:
-        names = (*KEPT, "plan.json", "hashes.json", "tables", "plots")
+        names = (*KEPT, "plan.json", "hashes.json", "tables", "plots", "study.html")
         return [home / name for name in names if (home / name).exists()]
     state = state_of(found.record, home)
-    kept = {one.cell.name for one in state.cells if not (failed and one.state == "failed")}
+    anew = {state for state, asked_for in (("failed", failed), ("changed", changed)) if asked_for}
+    kept = {one.cell.name for one in state.cells if one.state not in anew}
     gone = [
         path
         for part in ("runs", "cells")
@@ -189,14 +206,35 @@ def require_done(state: StudyState) -> None:
     """A study must be done.
 
     Raises:
-        PestleError: cells failed; names the first ones.
+        PestleError: cells failed, or were left; names the first ones, and why they were lost.
     """
-    failures = state.of("failed")
+    failures, left = state.of("failed"), state.of(*OPEN)
     if failures:
-        names = ", ".join(one.cell.name for one in failures[:3])
-        more = f" and {len(failures) - 3} more" if len(failures) > 3 else ""
         raise PestleError(
-            f"{len(failures)} of {len(state.cells)} cells failed: {names}{more}",
+            f"{len(failures)} of {len(state.cells)} cells failed: {_first(failures)}",
             where=str(state.folder),
             fix="`pestle study status STUDY.yaml` shows why; `--retry` tries them again.",
         )
+    changed = state.of("changed")
+    if changed:
+        raise PestleError(
+            f"{len(changed)} of {len(state.cells)} runs no longer have the settings of their cells:"
+            f" {_first(changed)}",
+            where=str(state.folder),
+            fix=CHANGED,
+        )
+    if left:
+        why = next(iter(state.lost.values()), "")
+        raise PestleError(
+            f"{len(left)} of {len(state.cells)} cells are not done: {_first(left)}"
+            + (f". {why}" if why else ""),
+            where=str(state.folder),
+            fix="The same command goes on with them."
+            + (f" Parsl's log: {state.folder / 'parsl'}/…/parsl.log." if why else ""),
+        )
+
+
+def _first(cells: Sequence[CellState]) -> str:
+    """Names of the first ones."""
+    more = f" and {len(cells) - 3} more" if len(cells) > 3 else ""
+    return ", ".join(one.cell.name for one in cells[:3]) + more

@@ -22,6 +22,7 @@ from pestle.study.cell_tests import CellTests, Step
 from pestle.study.hashes import Hashes
 from pestle.study.keys import asked_digest, digest
 from pestle.study.matrix import Combination, combinations, flattened
+from pestle.study.shown_names import check_names
 from pestle.study.study_file import Study
 
 #: Settings that say where and how visibly a run is done, not what comes out.
@@ -98,6 +99,7 @@ def plan(study: Study) -> Plan:
             for cell in cells
         ),
     )
+    check_names(asked, record.cells)
     if study.folder.is_dir():
         hashes.write()
     return Plan(study, cells, record)

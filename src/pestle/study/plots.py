@@ -19,7 +19,7 @@ from pestle.reports.models import BASELINE_STYLE, REFERENCE, Models, other_style
 from pestle.study.curves import KINDS, curve_charts
 from pestle.study.figures import Figures, TrainedCell
 from pestle.study.study_file import PlotSettings
-from pestle.study.tables import axes_in, grouped, require_axes, spoken
+from pestle.study.tables import averaged_over, axes_in, grouped, require_axes, spoken
 from pestle.study.violins import violin_charts
 from pestle.wording import is_number
 
@@ -33,6 +33,8 @@ CURVES = {
     "forces_rmse": "meV/Å",
     "forces_mae": "meV/Å",
 }
+#: Line → its points, each with the number of runs that it is the mean of.
+Counts = dict[str, list[tuple[Any, int]]]
 #: Sets on which a run is evaluated while it trains.
 WATCHED = ("valid", "replay")
 
@@ -67,6 +69,7 @@ def plot(
     require_axes([*(asked.lines or ()), *(asked.over or ())], cells, where)
     told_apart = [axis for axis in axes if axis not in (x, *over)]
     lines = told_apart if asked.lines is None else asked.lines
+    counts: Counts = {}
     by_line = {spoken(key) or "all": members for key, members in grouped(cells, lines).items()}
     if asked.kind in KINDS:
         charts = curve_charts(
@@ -88,9 +91,12 @@ def plot(
             log=asked.log,
         )
     elif asked.x in COURSE:
-        charts = {"": _course(name, asked, by_line, where)}
+        chart, counts = _course(name, asked, by_line, where)
+        charts = {"": chart}
     else:
-        charts = {"": _against(name, asked, by_line, figures, where)}
+        chart, counts = _against(name, asked, by_line, figures, where)
+        charts = {"": chart}
+    pooled = averaged_over(cells, [*lines, *([x] if x is not None else [])], over)
     drawn = [s.name for chart in charts.values() for s in chart.series if s.name != REFERENCE]
     bases = list(dict.fromkeys(one for one in drawn if one not in by_line))
     styles = styles_of(list(by_line)) | {
@@ -103,7 +109,10 @@ def plot(
         whole = f"{name}-{of}" if len(charts) > 1 else name
         for one in figures_of([chart], words, name):
             file = re.sub(r"[^\w.+-]+", "_", whole)
-            found.append(Figure(file, one.title, one.caption, one.plot, one.shape, one.square))
+            if counts:
+                one.plot.update_layout(meta={"runs": [[n, *p] for n, p in counts.items()]})
+            caption = " ".join(part for part in (one.caption, pooled) if part)
+            found.append(Figure(file, one.title, caption, one.plot, one.shape, one.square))
     return found
 
 
@@ -113,41 +122,43 @@ def _against(
     by_line: dict[str, list[TrainedCell]],
     figures: Figures,
     where: str,
-) -> Chart:
+) -> tuple[Chart, Counts]:
     """A figure against an axis: a line where that is a number, else bars."""
     axis = asked.x or ""
     filled = figures.of(asked.y or "", where)
     given = [c.axes[axis] for cells in by_line.values() for c in cells if axis in c.axes]
     numeric = all(is_number(value) for value in given)
-    series, several = [], False
+    series: list[Series] = []
+    counts: Counts = {}
     for line, members in by_line.items():
         points: list[tuple[Any, float, float | None]] = []
         for (x,), same in grouped(members, [axis]).items():
             cell = cell_of([filled.find(one.facts) for one in same])
             if x is None or cell is None or cell.mean is None:
                 continue
-            several |= cell.n > 1
             points.append((x if numeric else spoken((x,)), cell.mean, cell.deviation))
+            counts.setdefault(line, []).append((points[-1][0], cell.n))
         if numeric:
             points.sort(key=lambda point: point[0])
         series.append(_series(line, points))
     column = filled.column
     heading = f"{column.heading}, {column.over}" if column.over else column.heading
-    return Chart(
+    chart = Chart(
         name,
         axis,
         f"{heading} ({column.unit})" if column.unit else heading,
         series,
         kind="line" if numeric else "bar",
-        caption=_caption(several),
+        caption=_caption(counts),
         log_y=asked.log,
         size="wide",
     )
+    return chart, counts
 
 
 def _course(
     name: str, asked: PlotSettings, by_line: dict[str, list[TrainedCell]], where: str
-) -> Chart:
+) -> tuple[Chart, Counts]:
     """A figure over the training, the mean of runs wherever all of them were evaluated."""
     of_set, _, what = (asked.y or "").partition(".")
     if of_set not in WATCHED or what not in CURVES:
@@ -157,7 +168,8 @@ def _course(
             where=f"{where}.y",
             fix=f"{nearest(asked.y or '', known)} There are {', '.join(known)}.".lstrip(),
         )
-    series, several = [], False
+    series: list[Series] = []
+    counts: Counts = {}
     for line, members in by_line.items():
         values: dict[float, list[float]] = defaultdict(list)
         for cell in members:
@@ -167,25 +179,26 @@ def _course(
                 if value is not None:
                     values[one.epoch if asked.x == "epoch" else one.step].append(value)
         most = max(map(len, values.values()), default=0)
-        several |= most > 1
         points = []
         for x in sorted(values):
             mean = cell_of(values[x])
             # Where a run has ended the mean would jump.
             if mean is not None and mean.mean is not None and mean.n == most:
                 points.append((x, mean.mean, mean.deviation))
+                counts.setdefault(line, []).append((x, mean.n))
         series.append(_series(line, points))
     unit = f" ({CURVES[what]})" if CURVES[what] else ""
     words = {"valid": "validation", "replay": "held-out replay structures"}
-    return Chart(
+    chart = Chart(
         name,
         "epoch" if asked.x == "epoch" else "updates",
         f"{what.replace('_', ' ')}, {words[of_set]}{unit}",
         series,
-        caption=_caption(several),
+        caption=_caption(counts),
         log_y=asked.log,
         size="wide",
     )
+    return chart, counts
 
 
 def _errors(line: MetricsLine, of_set: str) -> EvaluatedErrors | None:
@@ -202,5 +215,9 @@ def _series(line: str, points: Sequence[tuple[Any, float, float | None]]) -> Ser
     )
 
 
-def _caption(several: bool) -> str:
-    return "Bands and bars: one standard deviation over seeds (n − 1)." if several else ""
+def _caption(counts: Counts) -> str:
+    numbers = sorted({n for points in counts.values() for _, n in points})
+    if not numbers or numbers == [1]:
+        return ""
+    runs = ", ".join(map(str, numbers))
+    return f"Bands and bars: one standard deviation (n − 1) over {runs} runs."

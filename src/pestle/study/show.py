@@ -12,6 +12,7 @@ from pestle.files import write_text
 from pestle.progress import warn
 from pestle.records.gathered import Gathered
 from pestle.reports import write_comparison
+from pestle.reports.comparison import OfStudy
 from pestle.reports.figures import Figure
 from pestle.reports.gathering.files import csv_of, latex_of
 from pestle.study.figures import Figures, TrainedCell, trained_cells
@@ -20,6 +21,7 @@ from pestle.study.plots import plot
 from pestle.study.status import state_of
 from pestle.study.study_file import PlotSettings, Study, TableSettings, read_study
 from pestle.study.tables import table
+from pestle.wording import listed
 
 #: Table of a study that names none.
 USUAL = "errors"
@@ -42,20 +44,38 @@ def study_tables(
         Name → table; each stands as NAME.csv and NAME.tex in the folder `tables` of the study.
 
     Raises:
-        PestleError: a mistake in the study, or no run is finished.
+        PestleError: a mistake in the study, or no run is finished. Where one table cannot be made
+            yet the others are.
     """
     asked = read_study(study, given, out)
-    cells, seeds = _cells(asked)
+    record = planned(asked)
+    state, seeds = state_of(record, asked.folder), record.seeds
+    cells = trained_cells(record, state)
     figures = Figures(cells, asked.asked.phases)
     wanted = asked.asked.tables or {USUAL: TableSettings(values=figures.usual())}
-    found = {
-        name: table(name, settings, cells, figures, seeds)
-        for name, settings in wanted.items()
-        if name in _chosen(only, wanted, "tables")
-    }
-    for name, made in found.items():
+    found: dict[str, Gathered] = {}
+    failed: list[PestleError] = []
+    for name, settings in wanted.items():
+        if name not in _chosen(only, wanted, "tables"):
+            continue
+        try:
+            made = table(name, settings, cells, figures, seeds)
+        except PestleError as error:
+            failed.append(error)
+            continue
+        found[name] = made
         write_text(asked.folder / "tables" / f"{name}.csv", csv_of(made))
         write_text(asked.folder / "tables" / f"{name}.tex", latex_of(made))
+    left_out = [one.cell.name for one in state.of("changed")]
+    if left_out:
+        warn(
+            "left out, as they were gone on with by hand with other settings: "
+            f"{listed(left_out)}. `pestle study status` says what to do"
+        )
+    if failed and not found:
+        raise failed[0]
+    for one in failed:
+        warn(one.line)
     return found
 
 
@@ -115,7 +135,8 @@ def _drawn(
 def study_page(
     study: str | Path, *, given: Sequence[str] = (), out: str | Path | None = None
 ) -> Path:
-    """Write one page with all runs of a study that are finished, and its plots; returns its file.
+    """Write one page with the tables and plots of a study, and all of its runs that are finished;
+    returns its file.
 
     Args:
         study, given, out: as in `run_study`.
@@ -133,7 +154,13 @@ def study_page(
         replace(figure, name=re.sub(r"[^A-Za-z0-9]+", "-", f"study-{figure.name}"))
         for figure in drawn
     ]
-    return write_comparison(list(folders), asked.folder / "study.html", own)
+    try:
+        tables = study_tables(study, given=given, out=out)
+    except PestleError as error:
+        warn(error.line)
+        tables = {}
+    of_study = OfStudy(asked.path.stem, tables, own)
+    return write_comparison(list(folders), asked.folder / "study.html", of_study)
 
 
 def _cells(asked: Study) -> tuple[list[TrainedCell], tuple[str, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -12,10 +12,12 @@ from typing import Any, Literal, get_args
 from pestle.files import Damaged
 from pestle.locks import FOLDER_LOCK, is_held, lock_of_file
 from pestle.records.study import CellRecord, PlannedCell, StudyPlan
+from pestle.study.changed import changes_of, is_changed
 from pestle.study.worker import Places
 
 #: Trained: its tests, or further ones, are still to come, and none was begun that did not end.
-State = Literal["finished", "running", "trained", "interrupted", "failed", "waiting"]
+#: Changed: its run was gone on with by hand, with other settings.
+State = Literal["finished", "running", "trained", "interrupted", "failed", "changed", "waiting"]
 #: In the order in which they are shown.
 STATES: tuple[State, ...] = get_args(State)
 #: Of cells that something is left to do of, unless they fail.
@@ -50,11 +52,13 @@ class StudyState:
         cells: all of them.
         seconds_left: guess from the cells that are finished, for as many at a time as run now (one
             where none does); `None` where nothing is finished yet.
+        lost: cell → why its worker was lost, of the command that has just ended.
     """
 
     folder: Path
     cells: tuple[CellState, ...] = field(default_factory=tuple)
     seconds_left: float | None = None
+    lost: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[State, int]:
@@ -92,6 +96,11 @@ class StudyState:
                 }
                 for cell in self.of("failed")
             ],
+            "changes": {
+                cell.cell.name: changes_of(Places(self.folder, cell.cell.name).run)
+                for cell in self.of("changed")
+            },
+            "lost": dict(self.lost),
             **(listed if every else {}),
         }
 
@@ -140,6 +149,8 @@ def _state(cell: PlannedCell, folder: Path, recorded: bool, has_run: bool) -> Ce
             return CellState(cell, "failed", name, seconds, step.last_lines)
         if step.status in ("running", "interrupted"):
             return CellState(cell, _alive("interrupted", places), name, seconds)
+        if name == "finetune" and is_changed(places.run, step.run_file):
+            return CellState(cell, _alive("changed", places), "", seconds)
     return CellState(cell, "finished", "", seconds)
 
 

@@ -79,7 +79,15 @@ def table(
     rows = asked.rows or [a for a in axes_in(cells) if a not in (*asked.columns, *over)]
     whole = [cell for cell in cells if all(cell.axes.get(a) is not None for a in asked.columns)]
     pivots = grouped(whole, asked.columns)
-    values = [figures.of(value, where) for value in asked.values]
+    values: list[Filled] = []
+    absent: list[str] = []
+    for value in asked.values:
+        try:
+            values.append(figures.of(value, where))
+        except PestleError:
+            if len(absent) + 1 == len(asked.values):
+                raise
+            absent.append(f"No finished run has '{value}' yet.")
     columns = [Column(key=axis, about="settings", heading=axis, kind="text") for axis in rows]
     places: list[tuple[Column, Key, Filled]] = []
     for pivot in pivots:
@@ -100,7 +108,7 @@ def table(
     return Gathered(
         columns=tuple(columns),
         rows=tuple(with_best(found, columns)),
-        notes=tuple(_notes(found, rows, asked.columns, over, whole)),
+        notes=(*_notes(found, rows, asked.columns, over, whole), *absent),
     )
 
 
@@ -178,12 +186,28 @@ def _notes(
     counts: Mapping[int, None] = dict.fromkeys(
         cell.n for row in found if row.kind == "runs" for cell in row.cells.values()
     )
-    averaged = [axis for axis in axes_in(shown) if axis not in (*rows, *columns)]
     notes = []
     if any(count > 1 for count in counts):
         numbers = ", ".join(map(str, sorted(counts)))
         notes.append(f"± is the standard deviation (n − 1) over {numbers} runs.")
-    others = [axis for axis in averaged if axis not in over]
-    if others:
-        notes.append(f"The means are also over {', '.join(others)}, which is no seed.")
-    return notes
+    pooled = averaged_over(shown, [*rows, *columns], over)
+    return [*notes, pooled] if pooled else notes
+
+
+def averaged_over(cells: Sequence[TrainedCell], apart: Sequence[str], over: Sequence[str]) -> str:
+    """A sentence on axes over which means are taken although they are no seeds; empty for none.
+
+    Args:
+        cells: that are shown.
+        apart: axes that tell figures apart.
+        over: axes that are seeds.
+    """
+    values: dict[str, set[str]] = {}
+    for cell in cells:
+        for axis in set(cell.axes) - {*apart, *over}:
+            values.setdefault(axis, set()).add(str(cell.axes[axis]))
+    found = [axis for axis in axes_in(cells) if len(values.get(axis, ())) > 1]
+    if not found:
+        return ""
+    verb = "which is no seed" if len(found) == 1 else "which are no seeds"
+    return f"The means are also over {', '.join(found)}, {verb}."

@@ -24,6 +24,7 @@ from pestle.files import Damaged, read_json, write_text
 from pestle.locks import FOLDER_LOCK, is_held, locked_file
 from pestle.records.study import CellRecord, CellStatus, CellStep
 from pestle.study import bound
+from pestle.study.changed import stamp_of
 from pestle.study.sharing import (
     end_baseline,
     hand_baseline,
@@ -225,6 +226,7 @@ def _do(
         code=code,
         seconds=round(spent + time.monotonic() - started, 2),
         last_lines=tuple(_last_lines(places.log)) if status == "failed" else (),
+        run_file=stamp_of(places.run) if name == "finetune" and status == "finished" else None,
     )
     record = record.with_step(name, ended)
     record.write(places.record)

@@ -240,6 +240,12 @@ class Trainer:
             if self.schedule.another_rate:
                 self.counters.waited = 0
             self.counters.finished = self._why_to_stop()
+            c, budget = self.counters, self.budget
+            epoch = f"epoch {budget.epochs_after(c.step):g}"
+            if c.finished:
+                say(f"nothing is left to train after update {c.step:,}: {c.finished}")
+            else:
+                say(f"going on from update {c.step:,} of {budget.updates:,} ({epoch})")
         self.metrics.begin(self.state.lines)
         try:
             with self.stop:

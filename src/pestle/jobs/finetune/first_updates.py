@@ -22,11 +22,12 @@ from pestle.training.trial_update import timed_update
 from pestle.wording import counted
 
 
-def step_plan(trainer: Trainer) -> Plan:
+def step_plan(trainer: Trainer, done: int = 0) -> Plan:
     """Return the number of updates and estimates of time and memory, from one timed update.
 
     Args:
         trainer: the trainer before its first update.
+        done: updates that a resumed run has done already.
     """
     seconds, memory = timed_update(trainer)
     budget, train = trainer.budget, trainer.settings.train
@@ -34,7 +35,8 @@ def step_plan(trainer: Trainer) -> Plan:
     watched = len(trainer.data.valid_frames)
     if trainer.data.replay is not None:
         watched += len(trainer.data.replay.valid_frames)
-    evaluations = -(-budget.updates // budget.interval)
+    left = max(0, budget.updates - done)
+    evaluations = -(-left // budget.interval)
     evaluating = evaluations * -(-watched // train.batch_size) * seconds / 3
     return Plan(
         steps_per_epoch=budget.per_epoch,
@@ -43,8 +45,9 @@ def step_plan(trainer: Trainer) -> Plan:
         updates_between_evaluations=budget.interval,
         passes=trainer.mixture.passes(budget.updates).line(),
         ends_earlier=ends_earlier(trainer.settings),
+        updates_done=done,
         seconds_per_step=seconds,
-        estimated_seconds=budget.updates * seconds + evaluating,
+        estimated_seconds=left * seconds + evaluating,
         memory_mib=memory,
     )
 

@@ -22,7 +22,7 @@ from pestle.jobs.finetune.plan import plan_lines, short_plan
 from pestle.jobs.finetune.preparation import Prepared, prepare
 from pestle.jobs.finetune.record import describe, run_identity
 from pestle.jobs.finetune.result import Plan, Run
-from pestle.jobs.finetune.resuming import going_on
+from pestle.jobs.finetune.resuming import finished_already, going_on, nothing_to_do
 from pestle.jobs.finetune.train_and_judge import train_and_judge, write_best
 from pestle.jobs.finetune.training_graphs import training_data
 from pestle.labels.resumable import labels_of_run
@@ -42,6 +42,7 @@ from pestle.training.keepers.interpolation import Interpolation
 from pestle.training.loggers import MetricsFile, make_loggers
 from pestle.training.loop import Trainer
 from pestle.training.setup import make_ready
+from pestle.training.state import updates_in
 
 
 @overload
@@ -155,6 +156,10 @@ def _finetune(
     device = make_ready(settings.train)
     labels_file = labels_of_run(folder.path)
     begun = _begun(folder) if resume else None
+    finished = begun is not None and finished_already(begun, settings)
+    if begun is not None and finished:
+        for line in nothing_to_do(begun, folder):
+            say(line)
     prepared = prepare(
         settings,
         device,
@@ -198,7 +203,8 @@ def _finetune(
     if begun is not None:
         manifest.record = going_on(manifest.record, begun, folder)
     with stage("timing an update"):
-        manifest.set(hardware=hardware(str(device)), plan=step_plan(trainer))
+        done = updates_in(folder.checkpoint) if resume else 0
+        manifest.set(hardware=hardware(str(device)), plan=step_plan(trainer, done))
     if not resume:
         manifest.set(rate_probe=probe)
     with stage("zero-step gate: is the adapted model the foundation before its first update?"):
@@ -214,11 +220,13 @@ def _finetune(
     # All mistakes of the user are reported before this line: a refused run leaves no folder.
     log.write_to(folder.open_log())
     try:
-        for line in plan_lines(manifest.record):
-            detail(line)
-        for line in short_plan(manifest.record):
-            show_line(line)
-        show_line(f"{'more':<12}every setting with its reason, and everything else: {folder.log}")
+        if not finished:
+            for line in plan_lines(manifest.record):
+                detail(line)
+            for line in short_plan(manifest.record):
+                show_line(line)
+            more = f"every setting with its reason, and everything else: {folder.log}"
+            show_line(f"{'more':<12}{more}")
         if not resume:
             write_broad(folder, prepared.replay, prepared.drift, prepared.ewc)
         # The settings are written last: a folder that contains them can be resumed.
@@ -235,6 +243,12 @@ def _finetune(
         return manifest.record
     except (Interrupted, TrainingFailed):
         raise
+    except KeyboardInterrupt as stop:
+        # Training stops between two updates by itself; this came before or after it.
+        if not folder.settings.exists():
+            raise
+        manifest.update(status="interrupted", status_detail="stopped by SIGINT")
+        raise Interrupted("SIGINT", str(folder.path)) from stop
     except BaseException as error:
         # In a folder without settings no run has started: the same command can use it again.
         if folder.settings.exists():

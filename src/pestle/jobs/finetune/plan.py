@@ -105,10 +105,9 @@ def plan_lines(manifest: Manifest) -> list[str]:
         f"{plan.steps_per_epoch:,}), an evaluation every {between:,}",
         f"  {plan.passes}",
         f"  {plan.ends_earlier}",
-        f"  one update takes {plan.seconds_per_step * 1e3:.0f} ms: at most "
-        f"{duration(plan.estimated_seconds)} with evaluations; memory {plan.memory_mib:,.0f} "
-        "MiB",
+        f"  time: {cost(plan)}",
         *probe_lines(manifest.rate_probe, plan),
+        *([f"Files: {manifest.files_not_given}"] if manifest.files_not_given else []),
         "",
         gate_line(manifest.gate),
     ]
@@ -122,7 +121,7 @@ SHOWN_ELSEWHERE = (
 
 
 def short_plan(manifest: Manifest) -> list[str]:
-    """Return what a user must know before training, in at most 14 lines.
+    """Return what a user must know before training, in at most 15 lines.
 
     Args:
         manifest: the manifest before training. `plan_lines` returns everything.
@@ -159,13 +158,31 @@ def short_plan(manifest: Manifest) -> list[str]:
         "asked for": ", ".join(asked),
         "length": f"{counted(plan.steps, 'update')} at most ({counted(plan.epochs, 'epoch')} of "
         f"{plan.steps_per_epoch:,}), an evaluation every {plan.updates_between_evaluations:,}",
-        "time": f"{plan.seconds_per_step * 1e3:.0f} ms an update, at most "
-        f"{duration(plan.estimated_seconds)} in all; memory {plan.memory_mib:,.0f} MiB",
+        "time": cost(plan),
+        "files": manifest.files_not_given,
         "gate": gate_line(manifest.gate)
         .removeprefix("Zero-step gate: ")
         .removeprefix("Zero-step gate "),
     }
     return [f"{name:<12}{text}" for name, text in lines.items() if text]
+
+
+def cost(plan: Plan) -> str:
+    """Describe the time of an update and of all that are left, and the memory.
+
+    Args:
+        plan: the plan of the run.
+    """
+    if plan.seconds_per_step is None or plan.estimated_seconds is None:
+        return f"not known: {plan.untimed}"
+    left = "in all"
+    if plan.updates_done:
+        left = f"for the {counted(plan.steps - plan.updates_done, 'update')} left"
+    memory = "" if plan.memory_mib is None else f"; memory {plan.memory_mib:,.0f} MiB"
+    return (
+        f"{plan.seconds_per_step * 1e3:.0f} ms an update, at most "
+        f"{duration(plan.estimated_seconds)} {left}, with evaluations{memory}"
+    )
 
 
 def dispersion_line(manifest: Manifest) -> str:

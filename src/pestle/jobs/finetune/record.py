@@ -22,6 +22,7 @@ from pestle.jobs.finetune.continuing import offer_of
 from pestle.jobs.finetune.data_settings import OF_SUBSET, data_files
 from pestle.jobs.finetune.decisions import explained_settings, trainable_blocks
 from pestle.jobs.finetune.judging import FINE_TUNED
+from pestle.jobs.finetune.other_programs import files_not_given
 from pestle.jobs.finetune.parent import ancestry_of
 from pestle.jobs.finetune.preparation import Prepared
 from pestle.records.card import OfRun
@@ -94,6 +95,7 @@ def describe(prepared: Prepared, command: str, identity: str) -> Manifest:
         ancestry=ancestry_of(prepared.parent, foundation, prepared.fingerprint),
         continued=continued,
         offer=offer_of(prepared.parent, prepared.settings),
+        files_not_given=files_not_given(model),
         reference_energies=_energies(prepared.e0s),
         reference_energies_compared={k: _energies(v) for k, v in prepared.compared.items()},
         method=MethodFacts(

@@ -55,9 +55,10 @@ class Plan(Shown):
         assert plan is not None
         headline = (
             f"{method.name} on {self.manifest.foundation.name}: "
-            f"{counted(plan.steps, 'update')} at most, "
-            f"{duration(plan.estimated_seconds)} at most"
+            f"{counted(plan.steps, 'update')} at most"
         )
+        if plan.estimated_seconds is not None:
+            headline += f", {duration(plan.estimated_seconds)} at most"
         trained = f"trains {method.n_trainable:,} of {method.n_parameters:,} parameters"
         return [headline, trained, *(f"warning: {text}" for text in self.warnings)]
 
@@ -100,7 +101,7 @@ class Run(Shown):
     Attributes:
         folder: the run folder.
         manifest: data, settings and results of the run.
-        verdict: verdict of `pestle qualify`; `None` if the model was not qualified.
+        verdict: verdict of `pestle qualify`; `None` if the present model was not qualified.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -116,7 +117,10 @@ class Run(Shown):
         self.folder = self._paths.path
         self.manifest = Manifest.of_run(self._paths.manifest)
         there = self._paths.verdict.is_file()
-        self.verdict = Verdict.read(self._paths.verdict) if there else None
+        verdict = Verdict.read(self._paths.verdict) if there else None
+        # A run that went on has another model than the one that was judged.
+        current = verdict is not None and verdict.is_of(self._paths.weights_digest)
+        self.verdict = verdict if current else None
 
     def __repr__(self) -> str:
         return f"<Run {self.folder}: {self.lines()[0]}>"

@@ -90,6 +90,40 @@ def going_on(manifest: Manifest, begun: Manifest, folder: RunFolder) -> Manifest
     )
 
 
+def finished_already(begun: Manifest, settings: RunSettings) -> bool:
+    """Whether a run to resume has ended, and no setting asks it to train further.
+
+    Args:
+        begun: the manifest of the run before.
+        settings: settings of the resumed run.
+    """
+    if begun.status != "finished" or begun.training is None:
+        return False
+    return all(
+        begun.value(name) == getattr(settings.train, name.removeprefix("train."))
+        for name in FURTHER
+    )
+
+
+def nothing_to_do(begun: Manifest, folder: RunFolder) -> list[str]:
+    """Say that a run has finished, and how it would go on.
+
+    Args:
+        begun: the manifest of the run before.
+        folder: folder of the run.
+    """
+    training = begun.of_training
+    again = f"pestle finetune --resume -o {shlex.quote(str(folder.path))} --set"
+    longer = f"a longer budget: {again} train.updates={2 * training.steps}"
+    if begun.plan is not None and training.steps < begun.plan.steps:
+        # It did not need the budget that it had.
+        longer = f"to go on, more patience or another rate: {again} train.patience=N train.lr=RATE"
+    return [
+        f"finished already at update {training.steps:,} ({training.finished}); {longer}",
+        "model and report are written again",
+    ]
+
+
 def _changes(begun: Manifest, settings: Mapping[str, Setting], folder: RunFolder) -> list[Change]:
     """Return the changes of length, patience and learning rate."""
     done = updates_in(folder.checkpoint)

@@ -3,7 +3,8 @@
 A bond is a pair of non-metals closer than 1.2 times the sum of the covalent radii in the first
 structure. Only bonds in molecules are monitored. A molecule is a group of bonded atoms that does
 not continue through the faces of the cell. Ions, metals and the atoms of a network may diffuse.
-Hydrogen bonds are longer than 1.2 times the sum.
+Hydrogen bonds are longer than 1.2 times the sum. A proton that has found a new partner has not lost
+its bond (transfers.py).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ase.neighborlist import neighbor_list
 from scipy.stats import t as student
 
 from pestle.protocols.dynamics.trajectory import Run
+from pestle.protocols.md.transfers import Transfer, exchanges_protons, follow_proton
 
 #: Two atoms are bonded up to this multiple of the sum of their covalent radii.
 BONDED = 1.2
@@ -103,34 +105,47 @@ class Broken:
     after: float
 
 
-def first_broken(run: Run, stretch: float) -> Broken | None:
-    """Return the first bond that is too long in two successive frames; `None` if there is none.
+def lost_bond(run: Run, stretch: float) -> tuple[Broken | None, list[Transfer]]:
+    """Return the first bond that is too long in two successive frames, and the proton transfers.
 
     Positions are not wrapped into the cell, so that both atoms of a bond stay next to each other.
 
     Args:
         run: the trajectory.
         stretch: a bond is too long above this multiple of its first length.
+
+    Returns:
+        The bond, `None` if none broke; and the transfers by which none was lost, in the order of
+        time.
     """
     bonds = bonds_of(run.atoms(0))
     if not len(bonds) or len(run) < 2:
-        return None
+        return None, []
     broken = np.zeros((len(run), len(bonds)), dtype=bool)
     lengths = np.zeros((len(run), len(bonds)), dtype=np.float32)
     for k in range(len(run)):
         there = run.positions[k][bonds.second] + bonds.shift @ run.cells[k]
         lengths[k] = np.linalg.norm(there - run.positions[k][bonds.first], axis=1)
         broken[k] = ~(lengths[k] <= stretch * bonds.length)
+    transfers: list[Transfer] = []
+    for b in np.flatnonzero(broken.any(axis=0)):
+        # The lighter of the two is the proton.
+        proton, donor = sorted((bonds.first[b], bonds.second[b]), key=lambda k: run.numbers[k])
+        if exchanges_protons(run.numbers[proton], run.numbers[donor]):
+            broken[:, b], found = follow_proton(run, proton, donor, broken[:, b], BONDED, stretch)
+            transfers += found
+    transfers.sort(key=lambda transfer: transfer.frame)
     twice = broken[:-1] & broken[1:]
     if not twice.any():
-        return None
+        return None, transfers
     frame = int(np.argmax(twice.any(axis=1)))
     ratio = np.where(twice[frame], lengths[frame] / bonds.length, 0.0)
     worst = int(np.argmax(ratio))
     names = [
         f"{chemical_symbols[run.numbers[k[worst]]]}{k[worst]}" for k in (bonds.first, bonds.second)
     ]
-    return Broken(frame, "–".join(names), float(bonds.length[worst]), float(lengths[frame, worst]))
+    first = Broken(frame, "–".join(names), float(bonds.length[worst]), float(lengths[frame, worst]))
+    return first, [transfer for transfer in transfers if transfer.frame < frame]
 
 
 def drift(time: np.ndarray, energy: np.ndarray) -> tuple[float, float] | None:

@@ -53,6 +53,7 @@ def _stability(
             beside = f" (with the foundation {lost} of {base.n_runs} became unstable)"
         runs = f"All {found.n_runs} runs" if found.n_runs > 1 else "The one run"
         text = f"{runs} stayed stable{beside}: {_simulated(found, settings)}"
+    text += _moved(found)
     share = found.unstable_share
     return Finding("md", limit.level(share), "unstable runs", share, limit.unit, limit.words, text)
 
@@ -142,6 +143,23 @@ def story(run: RunNumbers) -> str:
         f"structure {run.structure} ({run.where}): {what} at {run.time:.4g} ps "
         f"(step {run.step}) in {parts[run.leg]}{kelvin}"
     )
+
+
+def listed_moves(run: RunNumbers) -> str:
+    """Name the first protons that moved in a run, and say how many moves follow."""
+    more = len(run.transfers) - NAMED
+    return ", ".join(run.transfers[:NAMED]) + (f" and {counted(more, 'more move')}" * (more > 0))
+
+
+def _moved(found: PotentialNumbers) -> str:
+    """Describe proton transfers, which are no concern; empty if there was none."""
+    moved = [run for run in found.runs if run.transfers]
+    if not moved:
+        return ""
+    told = "; ".join(f"structure {run.structure}: {listed_moves(run)}" for run in moved[:NAMED])
+    more = f"; and in {len(moved) - NAMED} more" if len(moved) > NAMED else ""
+    many = f"{len(moved)} of {counted(found.n_runs, 'run')}"
+    return f" Protons moved to a new partner in {many}, which is no lost bond: {told}{more}."
 
 
 class _Tail(NamedTuple):

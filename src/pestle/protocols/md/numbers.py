@@ -57,6 +57,8 @@ class RunNumbers(Numbers):
             `None` for an unstable run, and if the tail has fewer than 5 frames.
         drift_error: half the width of its 95 % interval, meV/atom/ps.
         drift_judged: absolute value of the drift minus `drift_error`, at least 0, meV/atom/ps.
+        transfers: protons that moved, in the order of time: `H11 moved from O5 to O3`. They count
+            as no fault. Results of earlier versions have none.
     """
 
     part: str
@@ -81,6 +83,7 @@ class RunNumbers(Numbers):
     drift: float | None = None
     drift_error: float | None = None
     drift_judged: float | None = None
+    transfers: tuple[str, ...] = ()
 
 
 class PotentialNumbers(Numbers):

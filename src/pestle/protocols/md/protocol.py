@@ -22,7 +22,7 @@ from pestle.protocols.dynamics.runs import run_dynamics
 from pestle.protocols.dynamics.starts import default_timestep, starting_structures
 from pestle.protocols.dynamics.trajectory import Run, Trajectory
 from pestle.protocols.md import DECLARATION
-from pestle.protocols.md.checks import drift, first_broken
+from pestle.protocols.md.checks import Broken, drift, lost_bond
 from pestle.protocols.md.findings import assess, story
 from pestle.protocols.md.numbers import MdNumbers, PotentialNumbers, RunNumbers
 from pestle.protocols.md.shown import charts, curves, tables
@@ -192,7 +192,10 @@ def run_numbers(
         simulated=float(run.time[-1]),
         stress=float(run.stress[0]) if np.isfinite(run.stress[0]) else None,
     )
-    failure = _failure(run, settings.bond_stretch)
+    broken, transfers = lost_bond(run, settings.bond_stretch)
+    failure = _failure(run, broken)
+    end = len(run) if failure is None else failure[0]
+    known = partial(known, transfers=tuple(move.name for move in transfers if move.frame < end))
     if failure is not None:
         frame, kind, reason = failure
         return known(
@@ -226,13 +229,12 @@ def run_numbers(
     )
 
 
-def _failure(run: Run, bond_stretch: float) -> tuple[int, str, str] | None:
+def _failure(run: Run, broken: Broken | None) -> tuple[int, str, str] | None:
     """Return frame, kind and reason of the first fault of a run; `None` if it is stable.
 
     A bond may break before the run is stopped.
     """
     end = len(run) if run.stopped is None else len(run) - 1
-    broken = first_broken(run, bond_stretch)
     if broken is not None and broken.frame < end:
         text = f"it lost its bond {broken.name} ({broken.before:.2f} → {broken.after:.2f} Å)"
         return broken.frame, "bond", text

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pestle.protocols.dynamics.trajectory import Run, some_frames
+from pestle.protocols.md.findings import listed_moves
 from pestle.protocols.md.numbers import Curve, CurveKind, MdNumbers
 from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.records.results import Measured
@@ -123,9 +124,10 @@ def tables(measured: Measured[MdNumbers]) -> list[Table]:
     rows = []
     for name, potential in measured.numbers.potentials.items():
         for run in potential.runs:
-            what = ""
+            told = [listed_moves(run)] if run.transfers else []
             if not run.stable:
-                what = f"{run.leg}, {run.time:.4g} ps, step {run.step}: {run.reason}"
+                told.append(f"{run.leg}, {run.time:.4g} ps, step {run.step}: {run.reason}")
+            what = "; ".join(told)
             where = f"{run.structure} ({run.where}), {run.formula}"
             title = [name, where, run.part, "yes" if run.stable else "no", run.simulated]
             means = [run.temperature, run.temperature_spread, run.volume, run.density]

@@ -21,7 +21,7 @@ from pestle.reports.gathering.sameness import (
     spoken_settings,
 )
 from pestle.reports.gathering.spread import cell_of, with_best
-from pestle.reports.reading import read_results
+from pestle.reports.reading import REPLAY_SET, read_results
 from pestle.reports.verdict import LEVELS
 from pestle.wording import counted, listed, number
 
@@ -180,6 +180,7 @@ def _foundations(
             old = rows[same]
             joined = {"cells": new.cells | old.cells, "judged_on": new.judged_on | old.judged_on}
             rows[same] = old.model_copy(update=joined)
+    rows = _joined(rows)
     names = [row.name for row in rows]
     return [
         row
@@ -187,6 +188,39 @@ def _foundations(
         else row.model_copy(update={"name": f"{row.name[:-1]}, of {row.runs[0].name})"})
         for row in rows
     ]
+
+
+def _joined(rows: Sequence[Row]) -> list[Row]:
+    """Join rows of one foundation that were judged on the same frames: where its E0s depend on the
+    training frames its errors differ a little, and are a mean."""
+    groups: list[list[Row]] = []
+    for row in rows:
+        same = next((g for g in groups if g[0].name == row.name and _same_frames(g[0], row)), None)
+        if same is None:
+            groups.append([row])
+        else:
+            same.append(row)
+    found = []
+    for group in groups:
+        keys = dict.fromkeys(key for row in group for key in row.cells)
+        cells = {
+            key: cell
+            for key in keys
+            if (cell := cell_of([v for r in group if key in r.cells for v in r.cells[key].values]))
+        }
+        judged = {name: on for row in reversed(group) for name, on in row.judged_on.items()}
+        found.append(
+            group[0].model_copy(update={"cells": cells, "judged_on": judged})
+            if len(group) > 1
+            else group[0]
+        )
+    return found
+
+
+def _same_frames(one: Row, other: Row) -> bool:
+    """Whether two rows were judged on the same frames, but for those that were trained on."""
+    sets = (set(one.judged_on) & set(other.judged_on)) - {"train", REPLAY_SET}
+    return bool(sets) and all(one.judged_on[name] == other.judged_on[name] for name in sets)
 
 
 def _agree(one: Row, other: Row) -> bool:

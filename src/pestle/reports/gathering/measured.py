@@ -75,6 +75,45 @@ def measured(name: str, runs: Sequence[RunFacts]) -> Filled | None:
     return filled if any(filled.find(facts) is not None for facts in runs) else None
 
 
+#: Last parts of the names of numbers that say in one what a protocol found.
+_HEADLINES = (
+    "barrier_error",
+    "reaction_energy_error",
+    "rmse",
+    "emd",
+    "imploded",
+    "n_unstable",
+    "n_flagged",
+)
+
+
+def headlines(protocol: str, runs: Sequence[RunFacts]) -> list[Filled]:
+    """Return columns of the numbers that say in one what a protocol found.
+
+    Args:
+        protocol: its name.
+        runs: content of the run folders.
+    """
+    places: dict[str, None] = {}
+    for facts in runs:
+        result = facts.results.protocols.get(protocol)
+        if result is not None and result.about is not None:
+            content = _content(facts.results.path, protocol, result.digest)
+            potentials = content.get("potentials") if isinstance(content, dict) else None
+            node = (potentials or {}).get(result.about.candidate)
+            places |= dict.fromkeys(_places(node))
+    found = [measured(f"{protocol}.{place}", runs) for place in places]
+    return [one for one in found if one is not None]
+
+
+def _places(node: Any) -> list[str]:
+    """Return the places of headlines below an entry; those nearest to it, of each branch."""
+    if not isinstance(node, dict):
+        return []
+    own = [name for name in node if name in _HEADLINES]
+    return own or [f"{name}.{place}" for name, inner in node.items() for place in _places(inner)]
+
+
 @cache
 def _content(run: Path, protocol: str, digest: str) -> Any:
     """Read metrics.json of a protocol; empty if this fails. A new hash makes a new cache entry."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pestle.metrics import ALL
@@ -58,7 +58,9 @@ def blocks_of(gathered: Gathered) -> list[Block]:
         columns = tuple(column for column in errors if column.over == over)
         rows, first = _with(gathered.rows, columns), columns[0]
         key = f"errors-{first.frames}" + f"-{first.group}" * (first.group != ALL)
-        title = f"Errors: {over[:1].lower()}{over[1:]}"
+        # A table of a study has a name of its own.
+        named = first.group == first.over
+        title = over if named else f"Errors: {over[:1].lower()}{over[1:]}"
         frames = {"frames": _frames(rows, first)} if first.group == ALL else {}
         blocks.append(Block(key, title, columns, rows, _seeds(rows) | _trained_on(rows) | frames))
     for about, title in (
@@ -74,10 +76,19 @@ def blocks_of(gathered: Gathered) -> list[Block]:
 
 
 def _seeds(rows: Sequence[Row]) -> dict[str, tuple[str, ...]]:
-    """Return the number of seeds of each row; empty if all have one."""
-    if all(len(row.seeds) < 2 for row in rows):
-        return {}
-    return {"seeds": tuple(MISSING if row.kind != "runs" else count(len(row.runs)) for row in rows)}
+    """Return the number of different seeds of each row; empty if all have one. Where a row has more
+    runs than seeds, their number, too."""
+    of_runs = [row for row in rows if row.kind == "runs"]
+    found: dict[str, tuple[str, ...]] = {}
+    if any(len(set(row.seeds)) > 1 for row in of_runs):
+        found["seeds"] = _counts(rows, lambda row: len(set(row.seeds)))
+    if any(len(row.runs) > max(1, len(set(row.seeds))) for row in of_runs):
+        found["runs"] = _counts(rows, lambda row: len(row.runs))
+    return found
+
+
+def _counts(rows: Sequence[Row], of: Callable[[Row], int]) -> tuple[str, ...]:
+    return tuple(MISSING if row.kind != "runs" else count(of(row)) for row in rows)
 
 
 def _trained_on(rows: Sequence[Row]) -> dict[str, tuple[str, ...]]:

@@ -21,7 +21,21 @@ def terminal_tables(gathered: Gathered, width: int) -> list[Table]:
         gathered: the runs.
         width: number of letters in a line.
     """
-    return [table for block in blocks_of(gathered) for table in _tables(block, width)]
+    return [
+        table
+        for block in blocks_of(gathered)
+        if not _said_by_names(block)
+        for table in _tables(block, width)
+    ]
+
+
+def _said_by_names(block: Block) -> bool:
+    """Whether the names of the rows say all that a block of runs holds."""
+    return (
+        block.key == "runs"
+        and len(block.columns) == 1
+        and all(row.name == text_of(row, block.columns[0]) for row in block.rows)
+    )
 
 
 def spoken_notes(gathered: Gathered) -> list[str]:

@@ -1,4 +1,5 @@
-"""The data of a plot as CSV; the button on the page writes the same (templates/save.js)."""
+"""The data of a plot as CSV; the button on the page writes the same (templates/save.js), without
+the number of runs."""
 
 from __future__ import annotations
 
@@ -24,8 +25,8 @@ def title_of(axis: dict[str, Any]) -> str:
 def csv_of(figure: Figure) -> str:
     """Return the data of a plot as CSV, a line for each point.
 
-    The columns are series, x and y and, with errors, lower and upper end. The headings are the
-    titles of the axes, with units.
+    The columns are series, x and y and, with errors, lower and upper end; of means over runs also
+    n, their number. The headings are the titles of the axes, with units.
 
     Args:
         figure: the plot.
@@ -37,11 +38,20 @@ def csv_of(figure: Figure) -> str:
     writer = csv.writer(out, lineterminator="\n")
     ranges = any(row[3] is not None for row in rows)
     head = ["series", title_of(layout["xaxis"]) or "x", title_of(layout["yaxis"]) or "y"]
-    writer.writerow([*head, "lower", "upper"] if ranges else head)
+    runs = (layout.get("meta") or {}).get("runs")
+    counts = {(of, _place(x)): n for of, *points in runs or () for x, n in points}
+    head += ["lower", "upper"] if ranges else []
+    writer.writerow([*head, "n"] if runs else head)
     for row in rows:
-        shown = row if ranges else row[:3]
+        shown = list(row if ranges else row[:3])
+        shown += [counts.get((row[0], _place(row[1])))] if runs else []
         writer.writerow(["" if value is None else value for value in shown])
     return out.getvalue()
+
+
+def _place(x: Any) -> str:
+    """Return a value of x as text, the same for a number and its rounded form."""
+    return f"{x:g}" if isinstance(x, int | float) else str(x)
 
 
 def is_band(trace: dict[str, Any]) -> bool:
