@@ -22,10 +22,12 @@ from pestle.foundations.devices import OutOfMemory
 from pestle.foundations.interface import Foundation
 from pestle.foundations.mace.foundation import MaceFoundation
 from pestle.foundations.prediction import predict_frames
+from pestle.jobs.finetune import first_updates
 from pestle.settings.training import TrainSettings
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.reading import read_frames
 from pestle.structures.writing import write_frames
+from pestle.training import update_memory
 from pestle.training.failures import TrainingFailed
 from pestle.training.gate import Stage, zero_step_gate
 from pestle.training.loop import Trainer
@@ -296,3 +298,20 @@ def test_batches_are_predicted_as_before(seed0: Foundation, molecules: list[Fram
         alone = predict_frames(seed0, [frame])[0]
         assert made.energy == pytest.approx(alone.energy, abs=1e-9)
         np.testing.assert_allclose(made.forces, alone.forces, atol=1e-10)
+
+
+def test_an_update_that_cannot_fit_is_not_tried(
+    few: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told with a figure and the setting; the time is left out. With enough memory it is there."""
+    monkeypatch.setattr(update_memory, "SMALL", 0)
+    few = few | {"train.lr": 1e-3}
+    plan = pestle.finetune(few, tmp_path / "run", dry_run=True).manifest.plan
+    assert plan.seconds_per_step > 0 and not plan.untimed
+    monkeypatch.setattr(update_memory, "free_memory", lambda: 1e6)
+    monkeypatch.setattr(first_updates, "timed_update", lambda *_: pytest.fail("tried"))
+    manifest = pestle.finetune(few, tmp_path / "run", dry_run=True).manifest
+    assert manifest.plan.seconds_per_step is None and manifest.plan.estimated_seconds is None
+    assert "train.max_edges=" in manifest.plan.untimed and "GiB" in manifest.plan.untimed
+    with pytest.raises(PestleError, match=r"train\.max_edges="):
+        pestle.finetune(few | {"train.lr": "auto"}, tmp_path / "run", dry_run=True)

@@ -78,9 +78,9 @@ def probe_rates(trainer: Trainer, rates: Sequence[float] = RATES) -> RateProbe:
     watched = [draw for draw in draws if draw.target is not None][:seen] or draws[:seen]
     start = [p.detach().clone() for p in trainer.parameters]
     random_state = torch.get_rng_state()
-    before = _starting_losses(trainer, watched)
     trials: list[Trial] = []
     with progress("probing learning rates", len(rates) * UPDATES) as bar:
+        before = _starting_losses(trainer, watched)
         for k, rate in enumerate(rates):
             trials.append(_trial(trainer, rate, draws, watched, before))
             _restore(trainer, start)

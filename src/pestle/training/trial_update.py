@@ -29,7 +29,7 @@ def timed_update(trainer: Trainer) -> tuple[float, float]:
         OutOfMemory: the largest batch does not fit into memory.
     """
     first, after = trainer.mixture.draw(Position())
-    draws = [_largest_draw(trainer), first]
+    draws = [largest_draw(trainer), first]
     if trainer.mixture.every > 1:
         draws.append(trainer.mixture.draw(after)[0])
     seconds = []
@@ -48,8 +48,12 @@ def timed_update(trainer: Trainer) -> tuple[float, float]:
     return mean, peak_memory(trainer.device)
 
 
-def _largest_draw(trainer: Trainer) -> Draw:
-    """Return the draw with the most edges in the first pass over the frames."""
+def largest_draw(trainer: Trainer) -> Draw:
+    """Return the draw with the most edges in the first pass over the frames.
+
+    Args:
+        trainer: trainer of the run before its first update.
+    """
     largest, position = None, Position()
     for _ in range(min(trainer.mixture.laps.steps(), SAMPLED)):
         draw, position = trainer.mixture.draw(position)

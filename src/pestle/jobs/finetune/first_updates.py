@@ -9,7 +9,9 @@ from pathlib import Path
 
 import torch
 
+from pestle.errors import PestleError
 from pestle.jobs.finetune.preparation import Prepared
+from pestle.progress import stage, warn
 from pestle.records.training import Plan, RateProbe
 from pestle.settings.run import RunSettings
 from pestle.training.budget import GUARD_EPOCHS, GUARD_UPDATES
@@ -19,6 +21,7 @@ from pestle.training.loop import Trainer
 from pestle.training.objective import TrainingData
 from pestle.training.rate_probe import probe_rates, reason_of
 from pestle.training.trial_update import timed_update
+from pestle.training.update_memory import too_large
 from pestle.wording import counted
 
 
@@ -29,15 +32,24 @@ def step_plan(trainer: Trainer, done: int = 0) -> Plan:
         trainer: the trainer before its first update.
         done: updates that a resumed run has done already.
     """
-    seconds, memory = timed_update(trainer)
     budget, train = trainer.budget, trainer.settings.train
+    untimed = ""
+    seconds = memory = None
+    with stage("measuring the memory of an update"):
+        need = too_large(trainer)
+    if need is None:
+        with stage("timing two updates, the largest batch first"):
+            seconds, memory = timed_update(trainer)
+    else:
+        untimed = need.line(train.batch_size)
+        warn(untimed)
     # An evaluation needs no second derivatives: about a third of an update per batch of its frames.
     watched = len(trainer.data.valid_frames)
     if trainer.data.replay is not None:
         watched += len(trainer.data.replay.valid_frames)
     left = max(0, budget.updates - done)
     evaluations = -(-left // budget.interval)
-    evaluating = evaluations * -(-watched // train.batch_size) * seconds / 3
+    evaluating = evaluations * -(-watched // train.batch_size) / 3
     return Plan(
         steps_per_epoch=budget.per_epoch,
         epochs=budget.epochs,
@@ -47,7 +59,8 @@ def step_plan(trainer: Trainer, done: int = 0) -> Plan:
         ends_earlier=ends_earlier(trainer.settings),
         updates_done=done,
         seconds_per_step=seconds,
-        estimated_seconds=left * seconds + evaluating,
+        estimated_seconds=None if seconds is None else (left + evaluating) * seconds,
+        untimed=untimed,
         memory_mib=memory,
     )
 
@@ -107,12 +120,20 @@ def settle_rate(
         `None`) if the rate is a number already.
 
     Raises:
-        PestleError: the loss increases at every rate.
+        PestleError: the loss increases at every rate, or an update needs more memory than is free.
     """
     train = prepared.settings.train
     if train.lr != "auto":
         return None, None
     trainer = rate_trainer(prepared, data, device)
+    with stage("measuring the memory of an update"):
+        need = too_large(trainer)
+    if need is not None:
+        raise PestleError(
+            f"{need.line(train.batch_size)}",
+            where="train.lr",
+            fix="The search for a learning rate makes such updates; a number leaves it out.",
+        )
     probe = probe_rates(trainer)
     train.lr = probe.rate
     prepared.reasons["train.lr"] = reason_of(probe)

@@ -202,9 +202,8 @@ def _finetune(
     manifest = ManifestFile(folder.manifest, describe(prepared, command, identity))
     if begun is not None:
         manifest.record = going_on(manifest.record, begun, folder)
-    with stage("timing an update"):
-        done = updates_in(folder.checkpoint) if resume else 0
-        manifest.set(hardware=hardware(str(device)), plan=step_plan(trainer, done))
+    done = updates_in(folder.checkpoint) if resume else 0
+    manifest.set(hardware=hardware(str(device)), plan=step_plan(trainer, done))
     if not resume:
         manifest.set(rate_probe=probe)
     with stage("zero-step gate: is the adapted model the foundation before its first update?"):
