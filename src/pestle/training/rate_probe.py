@@ -23,6 +23,7 @@ from pestle.training.loop import Trainer
 from pestle.training.losses import loss_weights
 from pestle.training.mixing import Draw, Position
 from pestle.training.optimizer import make_optimizer
+from pestle.wording import counted
 
 #: Learning rates to try, from the largest: half a decade apart, around the paper's (Table 7).
 RATES = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)
@@ -46,9 +47,9 @@ RISEN = 1.05
 def reason_of(probe: RateProbe) -> str:
     """Return the reason for the rate that a probe found, for the plan."""
     above = [f"{t.rate:g}" for t in probe.trials if not t.safe]
-    found = f"a third of {probe.largest:g}, the largest of {len(RATES)} rates that did not raise"
-    worse = f"; {', '.join(above)} did" if above else ""
-    return f"auto: {found} the loss in {probe.updates} updates from the starting model{worse}"
+    tried = f"raised the loss of the starting model within {counted(UPDATES, 'update')}"
+    before = f"{' and '.join(above)} {tried}, it did not" if above else f"it never {tried}"
+    return f"auto: a third of {probe.largest:g}: {before}"
 
 
 def probe_rates(trainer: Trainer, rates: Sequence[float] = RATES) -> RateProbe:

@@ -266,9 +266,14 @@ def gate_line(gate: Gate | None) -> str:
         return "Zero-step gate: not applied to random weights"
     return (
         f"Zero-step gate passed on {counted(gate.n_frames, 'frame')}: largest deviation from the "
-        f"foundation {gate.energy:.1e} eV/atom, {gate.forces:.1e} eV/Å, "
-        f"{gate.stress:.1e} eV/Å³"
+        f"foundation {_deviation(gate.energy)} eV/atom, {_deviation(gate.forces)} eV/Å, "
+        f"{_deviation(gate.stress)} eV/Å³"
     )
+
+
+def _deviation(value: float) -> str:
+    """Return a deviation as text; rounding errors differ by orders of magnitude."""
+    return f"{value:.1e}" if value else "0"
 
 
 def _short(value: Any) -> str:
