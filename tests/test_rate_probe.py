@@ -50,7 +50,7 @@ def test_the_largest_safe_rate_is_taken_and_nothing_is_left_behind(
     assert not high.safe and max(high.losses) > 10 * RISEN
     assert low.safe and len(low.losses) == len(LOOKS) and max(low.losses) < 1
     assert (high.updates, low.updates) == (1, UPDATES)
-    assert "10 did" in reason_of(probe) and str(UPDATES) in reason_of(probe)
+    assert "10 raised" in reason_of(probe) and str(UPDATES) in reason_of(probe)
     assert torch.equal(random, torch.get_rng_state())
     for name, parameter in trainer.model.named_parameters():
         assert torch.equal(before[name], parameter) and parameter.grad is None, name
@@ -123,7 +123,7 @@ def test_losses_that_are_no_numbers(
     trainer.data.train_graphs[7].forces[2, 1] = float("nan")
     with pytest.raises(TrainingFailed) as caught:
         probe_rates(trainer)
-    assert trainer.data.train_frames[7].where in caught.value.line
+    assert f"train.xyz frame {trainer.data.train_frames[7].index}" in caught.value.line
     assert caught.value.line.count("frame ") == 1
     assert all(torch.equal(a, b) for a, b in zip(before, trainer.parameters, strict=True))
 

@@ -68,9 +68,7 @@ def run_demo(out: Path) -> Qualification:
             say(f"learned: {scratch.ending.learned}")
         say(f"2 of 3  fine-tuning the foundation, {EPOCHS} epochs of the same frames")
         finetune(asked | {"method": "naive"}, out / "naive", command=COMMAND)
-        say(
-            "3 of 3  testing the fine-tuned model, its breadth, too, beside the foundation and the one from scratch"
-        )
+        say("3 of 3  testing the fine-tuned model, its breadth, too, beside the others")
         return qualify(
             str(out / "naive"),
             also=[str(out / "scratch")],
