@@ -40,7 +40,8 @@ class Models(Shown):
     rows: Sequence[dict[str, Any]]
 
     def __repr__(self) -> str:
-        return self.text()
+        names, *_ = self.narrow_tables()
+        return f"{self.lines()[0]}\n{names.text()}"
 
     def lines(self) -> list[str]:
         """Return how many models there are, which to choose, and what the table leaves open."""
