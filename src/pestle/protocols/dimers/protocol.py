@@ -287,10 +287,10 @@ def assess(measured: Measured[DimersNumbers], thresholds: Mapping[str, Threshold
         if level == "pass":
             text += ": no worse than the foundation."
         elif base:
-            text += ": not for structure search or high pressure"
+            text += ": not for high pressure or collisions"
             text += "; replay would keep the repulsion." if new else ", nor is the foundation."
         else:
-            text += ": not for structure search or high pressure."
+            text += ": not for high pressure or collisions."
     if limit.level(share) != level:  # the total decides the level
         limit, share = total, of_all
     return [Finding("dimers", level, "flagged pairs", share, limit.unit, limit.words, text)]
