@@ -142,6 +142,10 @@ def _splits(settings: RunSettings) -> tuple[Splits, NothingToHoldOut | None]:
         return read_splits(data), error
 
 
+#: Entries of a summary that count isolated atoms among the frames.
+_OF_ALL = ("labels", "label keys", "periodicity")
+
+
 def check_lines(report: CheckReport) -> list[str]:
     """The report as text."""
     lines: list[str] = []
@@ -154,7 +158,11 @@ def check_lines(report: CheckReport) -> list[str]:
             "label keys": {k: v for k, v in keys.items() if v},
         }
         lines.append(split)
-        lines += [f"  {name.replace('_', ' '):<18} {_value(v)}" for name, v in shown.items() if v]
+        for name, value in shown.items():
+            if value:
+                # These count single atoms, too, unlike the number of frames above.
+                too = " (with isolated atoms)" if alone and name in _OF_ALL else ""
+                lines.append(f"  {name.replace('_', ' '):<18} {_value(value)}{too}")
     if report.foundation is not None:
         lines += ["", *_foundation_lines(report.foundation)]
     for title, findings in (
