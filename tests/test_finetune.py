@@ -423,10 +423,14 @@ def test_a_resumed_run_says_from_where_it_goes_on(
 ) -> None:
     """Finished: this first, and no plan. Longer: from which update. Interrupted while it is
     judged: the command that goes on, and the same model."""
+
+    def stopped(*_: Any) -> None:
+        raise KeyboardInterrupt  # what SIGINT does, also where it is ignored
+
     out = tmp_path / "run"
     names = {"train.epochs": 1, "train.eval_interval": 1, "data.test": []}
     with monkeypatch.context() as patch:
-        patch.setattr(train_and_judge, "judge", lambda *_: signal.raise_signal(signal.SIGINT))
+        patch.setattr(train_and_judge, "judge", stopped)
         with pytest.raises(Interrupted, match=rf"pestle finetune --resume -o {out}"):
             pestle.finetune(asked(demo_files, **names), out)
     assert json.loads((out / "manifest.json").read_text())["status"] == "interrupted"

@@ -17,7 +17,7 @@ from ase.neighborlist import neighbor_list
 
 import pestle
 from pestle import cli
-from pestle.errors import PestleError
+from pestle.errors import Interrupted, PestleError
 from pestle.foundations.devices import OutOfMemory
 from pestle.foundations.interface import Foundation
 from pestle.foundations.mace.foundation import MaceFoundation
@@ -245,7 +245,7 @@ def test_memory_is_there_for_judging_the_best_model(
             record(self, *figures)
 
         monkeypatch.setattr(Trainer, "_record", limited)
-    with pytest.raises(KeyboardInterrupt):  # as `judge` was reached
+    with pytest.raises(Interrupted):  # as `judge` was reached
         pestle.finetune(few, tmp_path / "run")
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert "out of memory" in manifest["training"]["finished"]
