@@ -383,3 +383,14 @@ def test_a_broken_record_is_named_on_the_page(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({"ending": {"sets": 3}}))
     page = Page(write_report(tmp_path).read_text())
     assert "manifest.json: " in page.text("head")
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "words"),
+    [(10.5, 10.0, "5 % larger"), (10.02, 10.0, "the same"), (30.0, 90.0, "3 × smaller")],
+)
+def test_one_rule_for_ratios_on_terminal_and_page(new: float, old: float, words: str) -> None:
+    from pestle.reports.overview import _against
+
+    assert words in SetErrors(name="test", forces=new, foundation_forces=old).words
+    assert words in _against(new, old)

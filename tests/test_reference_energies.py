@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import ase.io
 import numpy as np
 import pytest
 import torch
@@ -13,6 +14,7 @@ from ase import Atoms
 from ase.build import molecule
 
 import nequip_factory
+import pestle
 from pestle.checks import check_frames
 from pestle.energies.methods import compare, estimate
 from pestle.energies.problem import EnergyProblem
@@ -303,3 +305,20 @@ def test_isolated_atoms_settle_what_compositions_leave_open(kind: str) -> None:
     assert result.null_space and "nearest to isolated atoms" in result.warnings[0]
     for z, energy in planted.items():
         assert result.e0s[z] == pytest.approx(energy, abs=1e-6)
+
+
+def test_compositions_that_leave_e0s_open_are_warned_of_once(
+    seed0: Foundation, tmp_path: Path
+) -> None:
+    file, rng = tmp_path / "one.xyz", np.random.default_rng(0)
+    for k in range(6):
+        atoms = molecule("H2O")
+        atoms.positions += rng.normal(0, 0.03, (3, 3))
+        (label,) = predict_frames(seed0, [Frame(atoms)])
+        atoms.info["REF_energy"] = label.energy + 1.0
+        atoms.arrays["REF_forces"] = label.forces
+        ase.io.write(file, atoms, append=k > 0)
+    report = pestle.check(file, foundation="pestle-seed0")
+    about = [f for f in report.warnings if "E0(H)" in f.message]
+    assert [f.code for f in about] == ["composition-rank"]
+    assert "no isolated atom" in about[0].message
