@@ -23,7 +23,7 @@ from pestle.errors import PestleError
 from pestle.locks import locked_file
 from pestle.records.study import CellRecord
 from pestle.study.engine import config_of
-from pestle.study.job import clean_study, run_study, study_status
+from pestle.study.job import clean_study, require_done, run_study, state_line, study_status
 from pestle.study.plan import plan
 from pestle.study.show import study_tables
 from pestle.study.study_file import read_study
@@ -50,6 +50,49 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> None:
 def states(study: Path) -> dict[str, int]:
     found = study_status(study)
     return {state: count for state, count in found.counts.items() if count}
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_part_of_a_study_is_the_same_cells_as_in_the_whole(tmp_path: Path) -> None:
+    matrix = {"method": ["naive", "lora"], "train.seed": [0, 1, 2]}
+    study = write_study(tmp_path / "s.yaml", matrix=matrix)
+    part = run_study(study, only=["method=lora", "train.seed=0", "train.seed=2"], workers=2)
+    assert {cell.cell.name[:10] for cell in part.of("finished")} == {"lora-seed0", "lora-seed2"}
+    assert state_line(part) == "2 of 6 cells: 2 finished"
+    require_done(part)
+    assert states(study) == {"finished": 2, "waiting": 4}
+    assert clean_study(study) == [] and clean_study(study, only=["method=naive"]) == []
+    before = ended(tmp_path / "s", "manifest.json")
+    run_study(study, workers=2)
+    after = ended(tmp_path / "s", "manifest.json")
+    assert len(after) == 6 and before.items() <= after.items(), "nothing is done twice"
+    gone = clean_study(study, only=["train.seed=0"], everything=True)
+    assert {path.name.split("-")[1] for path in gone} == {"seed0"}
+    assert states(study) == {"finished": 4, "waiting": 2}
+
+
+@pytest.mark.parametrize(
+    ("only", "words"),
+    [
+        ("seed=0", "--only seed: .*Did you mean 'train.seed'.*method, how, train.seed"),
+        ("methd=lora", "Did you mean 'method'"),
+        ("method=lroa", "--only method: .*lroa.*Did you mean 'lora'.*naive, lora"),
+        ("how=lora-5", "It has lora-4, low"),
+        ("train.seed=7", "It has 0, 1"),
+        ("lora", "'lora' is not AXIS=VALUE"),
+    ],
+)
+def test_an_axis_or_value_that_is_none_is_named(tmp_path: Path, only: str, words: str) -> None:
+    how = {"lora-4": {"lora.rank": 4}, "low": {"train.lr": 1e-5}}
+    matrix = {"method": ["naive", "lora"], "how": how, "train.seed": [0, 1]}
+    study = write_study(
+        tmp_path / "s.yaml", matrix=matrix, exclude=[{"method": "naive", "how": "low"}]
+    )
+    with pytest.raises(PestleError, match=words):
+        study_status(study, only=[only])
+    with pytest.raises(PestleError, match="no cell"):
+        run_study(study, only=["method=naive", "how=low"])
+    assert not (tmp_path / "s" / "runs").exists()
 
 
 @pytest.mark.usefixtures("toys")

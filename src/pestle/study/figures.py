@@ -42,6 +42,10 @@ class TrainedCell:
 def trained_cells(plan: StudyPlan, state: StudyState) -> list[TrainedCell]:
     """The cells of which something can be shown.
 
+    Args:
+        plan: the study, or a part of it.
+        state: how far these cells are.
+
     Raises:
         PestleError: there is none yet.
     """
