@@ -75,6 +75,7 @@ def test_a_part_of_a_study_is_the_same_cells_as_in_the_whole(tmp_path: Path) -> 
     ("only", "words"),
     [
         ("seed=0", "--only seed: .*Did you mean 'train.seed'.*method, how, train.seed"),
+        ("sead=0", "Did you mean 'train.seed'"),
         ("methd=lora", "Did you mean 'method'"),
         ("method=lroa", "--only method: .*lroa.*Did you mean 'lora'.*naive, lora"),
         ("how=lora-5", "It has lora-4, low"),

@@ -94,6 +94,8 @@ def test_tables_and_plots_of_a_part_say_how_much_they_hold(tmp_path: Path) -> No
     study_plots(study, only=only)
     assert "2 of 12 cells" in (tmp_path / "s/plots/captions.md").read_text()
     assert "2 of 12 cells" in study_page(study, only=only).read_text()
+    with pytest.raises(PestleError, match="no run of these cells is finished yet"):
+        study_tables(study, only=["method=lora", "data.train_fraction=0.5", "train.seed=2"])
     for run in (tmp_path / "s/runs").glob("lora-*"):  # the last one, which is missing, is of lora
         shutil.rmtree(run)
     write_study(study, base=BASE, matrix={**MATRIX, "method": ["naive"]})

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Any
 
 import yaml
 
-from pestle.errors import PestleError, nearest
+from pestle.errors import PestleError, near_name, nearest
 from pestle.records.study import PlannedCell, StudyPlan
 from pestle.study.matrix import plain
 from pestle.wording import setting_value
@@ -67,13 +67,15 @@ def _values_of(cells: Sequence[PlannedCell]) -> dict[str, list[Any]]:
     return found
 
 
-def _other_axis(axis: str, known: Sequence[str] | dict[str, list[Any]]) -> str:
-    """Return what to type instead: `seed` is short for `train.seed`."""
+def _other_axis(axis: str, known: Collection[str]) -> str:
+    """Return what to type instead; `seed` or `sead` may be meant to be `train.seed`."""
     if not known:
         return "It has no axes: leave --only out."
-    whole = next((name for name in known if name.rpartition(".")[2] == axis), "")
-    hint = f"Did you mean '{whole}'?" if whole else nearest(axis, known)
-    return f"{hint} The axes are {', '.join(known)}.".lstrip()
+    last_parts = {name.rpartition(".")[2]: name for name in known}
+    near = last_parts.get(axis) or near_name(axis, known)
+    near = near or last_parts.get(near_name(axis, last_parts), "")
+    hint = f"Did you mean '{near}'? " if near else ""
+    return f"{hint}The axes are {', '.join(known)}."
 
 
 def _value(axis: str, typed: str, known: Sequence[Any]) -> Any:
