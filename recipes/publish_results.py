@@ -3,11 +3,12 @@
     python recipes/publish_results.py FOLDER NAME
 
 FOLDER is what `pestle study` made (`-o`); nothing is written there. NAME is the folder below
-docs/results. Typed again, it replaces what is there. Tables and plots are those of the file that the
-study was run with. If a file below studies/ is the same, the page names it; another one is copied to
-docs/results/NAME/study.yaml. `--study FILE` takes tables and plots from another file, whose matrix
-must contain all cells of the folder. `--runs RUN …` adds runs that lie elsewhere: their axes must be
-settings. `--note TEXT` is a sentence that the page shows beside the number of runs.
+docs/results. Typed again, it replaces what is there. Tables and plots are those of the file that
+the study was run with. If a file below studies/ is the same, the page names it; another one is
+copied to docs/results/NAME/study.yaml. `--study FILE` takes tables and plots from another file,
+whose matrix must contain all cells of the folder. `--runs RUN …` adds runs that lie elsewhere:
+their axes must be settings. `--note TEXT` is a sentence that the page shows beside the number of
+runs.
 
 If the page does not have the study yet, a section is put before "Not run yet": command, tables and
 pictures. The readings are then written by hand; what stands between the comments is filled

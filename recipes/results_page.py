@@ -111,10 +111,9 @@ class Published(Record):
             text += f", {sum(ended)} of them converged"
         else:
             updates = sorted({run.updates for run in self.runs if run.updates is not None})
-            several = [f"{n:,}" for n in updates[:-1]] + [
-                counted(n, "update") for n in updates[-1:]
-            ]
-            text += f", not converged; each ended after {listed(several)}"
+            length = "–".join(dict.fromkeys(f"{n:,}" for n in (*updates[:1], *updates[-1:])))
+            noun = "update" if updates == [1] else "updates"
+            text += f", not converged after {length} {noun}" if updates else ", not converged"
         return f"{text} (Pestle {self.pestle}). {self.note}".rstrip()
 
 
