@@ -31,7 +31,7 @@ from results_page import PAGE, RECORD, ROOT, Published, PublishedPlot, Published
 from pestle.errors import PestleError
 from pestle.files import write_text
 from pestle.records.gathered import Gathered
-from pestle.records.study import StudyPlan
+from pestle.records.study import PlannedCell, StudyPlan
 from pestle.reports.gathering.facts import facts_of
 from pestle.reports.gathering.files import csv_of
 from pestle.reports.gathering.frames import Identity
@@ -82,31 +82,42 @@ def publish(
     file = study if study is not None else Path(plan.study)
     variables = read_run_file(file).get("paths") or {}
     asked = read_study(file, [f"{variable}={variable.upper()}" for variable in variables], folder)
-    # Values are compared as text: 0.0001 of a file and of a plan.
     planned = [
-        {axis: str(value.shown) for axis, value in one.items()}
+        {axis: value.shown for axis, value in one.items()}
         for one in combinations(asked.asked.matrix, asked.asked.include, asked.asked.exclude)
     ]
-    cells = trained_cells(plan, state_of(plan, folder)) if plan.cells else []
+    # Values are compared as text: a list is a list or a tuple, a number whole or not.
+    known = [{axis: str(value) for axis, value in one.items()} for one in planned]
     axes = list(dict.fromkeys(axis for one in planned for axis in one))
+    cells = trained_cells(plan, state_of(plan, folder))
     by_place: dict[int, TrainedCell] = {}
     for cell in [*cells, *(_elsewhere(run, axes) for run in runs)]:
         own = {axis: str(value) for axis, value in cell.axes.items()}
-        if own not in planned or planned.index(own) in by_place:
+        place = known.index(own) if own in known else None
+        if place is None or place in by_place:
             raise PestleError(
-                f"the study has no cell {cell.axes}"
-                if own not in planned
-                else f"two runs are of the cell {cell.axes}",
+                f"the study has no cell {own}" if place is None else f"two runs are of {own}",
                 where=str(file),
                 fix="Give the file that the runs were made with: --study FILE.",
             )
-        by_place[planned.index(own)] = cell
+        by_place[place] = cell
+    whole = plan.model_copy(
+        update={
+            "cells": tuple(
+                PlannedCell(
+                    name=by_place[place].facts.run.name if place in by_place else f"cell {place}",
+                    axes=one,
+                )
+                for place, one in enumerate(planned)
+            )
+        }
+    )
     cells = _with_equal_names_of_frames([by_place[place] for place in sorted(by_place)])
     out = page.parent / "results" / name
     with tempfile.TemporaryDirectory() as temporary:
         made = Path(temporary) / name
         made.mkdir()
-        record = _write(made, asked, cells, plan, len(planned))
+        record = _write(made, asked, cells, whole)
         where = _in_repository(file, made, f"docs/results/{name}/study.yaml")
         command = " ".join(
             ["pestle study", where, *(f"--set {v}={v.upper()}" for v in variables)],
@@ -147,18 +158,16 @@ def _with_equal_names_of_frames(cells: Sequence[TrainedCell]) -> list[TrainedCel
     return found
 
 
-def _write(
-    out: Path, asked: Study, cells: Sequence[TrainedCell], plan: StudyPlan, planned: int
-) -> Published:
+def _write(out: Path, asked: Study, cells: Sequence[TrainedCell], whole: StudyPlan) -> Published:
     """Write the tables as CSV and the plots as SVG and CSV; returns the record of them."""
     figures = Figures(cells, asked.asked.phases)
     tables, plots = {}, {}
     for name, settings in asked.asked.tables.items():
-        made = _nameless(table(name, settings, cells, figures, plan.seeds))
+        made = _nameless(table(name, settings, cells, figures, whole))
         write_text(out / f"{name}.csv", csv_of(made))
         tables[name] = made.columns
     for name, shown in asked.asked.plots.items():
-        for figure in plot(name, shown, cells, figures, plan.seeds):
+        for figure in plot(name, shown, cells, figures, whole):
             plots[figure.name] = PublishedPlot(title=figure.title, caption=figure.caption)
             write_pictures([figure], out / "plots")
             for suffix in ("svg", "csv"):  # a PDF is for papers
@@ -178,10 +187,10 @@ def _write(
     return Published(
         study="",
         command="",
-        pestle=plan.pestle,
-        cells=planned,
+        pestle=whole.pestle,
+        cells=len(whole.cells),
         runs=tuple(runs),
-        seeds=plan.seeds,
+        seeds=whole.seeds,
         tables=tables,
         plots=plots,
     )

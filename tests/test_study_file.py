@@ -13,6 +13,7 @@ import pytest
 from pestle.errors import PestleError
 from pestle.study.cell_tests import Step
 from pestle.study.matrix import combinations
+from pestle.study.part import part_of
 from pestle.study.plan import Plan, plan
 from pestle.study.study_file import read_study
 from studies import BASE, DATA, write_study
@@ -63,6 +64,27 @@ def test_the_matrix_has_the_cells_that_one_counts_by_hand() -> None:
     large = [cell for cell in cells if cell["sample"].shown == "large"]
     assert all(cell["sample"].settings["train.lr"] == 1e-3 for cell in large)
     assert list(combinations({})) == [{}]
+
+
+@pytest.mark.parametrize(
+    ("only", "number"),
+    [
+        (["method=lora"], 4),
+        (["sample=large", "train.seed=0"], 3),
+        (["method=lora", "method=scratch", "train.seed=1"], 4),
+        (["train.lr=1e-4"], 2),  # of an included matrix; as in YAML, or as tables show it
+        (["train.lr=0.0001", "train.lr=0.01"], 4),
+    ],
+)
+def test_cells_are_chosen_by_the_values_of_their_axes(
+    tmp_path: Path, only: list[str], number: int
+) -> None:
+    more = [{"method": "freeze-first", "sample": ["small", "large"], "train.lr": [1e-4, 1e-2]}]
+    base = {**BASE, "train": {"updates": 2}}
+    matrix = {**MATRIX, "sample": {"small": {"data.train_count": 9}, "large": {}}}
+    record = planned(tmp_path, base=base, matrix=matrix, include=more).record
+    chosen = part_of(record, only).cells
+    assert len(chosen) == number and all(cell in record.cells for cell in chosen)
 
 
 def test_a_cell_has_the_settings_of_its_axes(tmp_path: Path) -> None:

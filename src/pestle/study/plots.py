@@ -11,6 +11,7 @@ from typing import Any
 from pestle.errors import PestleError, nearest
 from pestle.protocols.results import Chart, Series
 from pestle.records.metrics import EvaluatedErrors, MetricsLine
+from pestle.records.study import StudyPlan
 from pestle.reports.charts import figures_of
 from pestle.reports.compared_charts import styles_of
 from pestle.reports.figures import Figure
@@ -19,7 +20,14 @@ from pestle.reports.models import BASELINE_STYLE, REFERENCE, Models, other_style
 from pestle.study.curves import KINDS, curve_charts
 from pestle.study.figures import Figures, TrainedCell
 from pestle.study.study_file import PlotSettings
-from pestle.study.tables import averaged_over, axes_in, grouped, require_axes, spoken
+from pestle.study.tables import (
+    averaged_over,
+    axes_in,
+    grouped,
+    part_shown,
+    require_values,
+    spoken,
+)
 from pestle.study.violins import violin_charts
 from pestle.wording import is_number
 
@@ -44,7 +52,8 @@ def plot(
     asked: PlotSettings,
     cells: Sequence[TrainedCell],
     figures: Figures,
-    seeds: Sequence[str],
+    whole: StudyPlan,
+    only: Sequence[str] = (),
 ) -> list[Figure]:
     """The pictures of a plot of a study; nothing where no cell has what it shows.
 
@@ -53,20 +62,20 @@ def plot(
         asked: what it shows.
         cells: of the study that are trained.
         figures: what can be asked of them.
-        seeds: axes over which means are taken unless the plot says others.
+        whole: plan of the study; means are over its seeds unless the plot says others.
+        only: AXIS=VALUE each, by which the cells were chosen.
 
     Raises:
-        PestleError: an axis or a figure is unknown.
+        PestleError: no cell has a value of the axis of x, or the figure.
     """
     where = f"plots.{name}"
-    over = list(seeds) if asked.over is None else asked.over
+    over = list(whole.seeds) if asked.over is None else asked.over
     axes = axes_in(cells)
     x = asked.x
     if asked.kind == "violins" and x is None:
         x = next((axis for axis in axes if axis not in over), None)
-    if x is not None and not (asked.kind == "figure" and x in COURSE):
-        require_axes([x], cells, f"{where}.x")
-    require_axes([*(asked.lines or ()), *(asked.over or ())], cells, where)
+    across = [] if x is None or (asked.kind == "figure" and x in COURSE) else [x]
+    require_values(across, cells, f"{where}.x")
     told_apart = [axis for axis in axes if axis not in (x, *over)]
     lines = told_apart if asked.lines is None else asked.lines
     counts: Counts = {}
@@ -76,7 +85,6 @@ def plot(
             KINDS[asked.kind], by_line, asked.of, where, foundation=asked.foundation
         )
     elif asked.kind == "violins":
-        across = [x] if x is not None else []
         by_category = {
             line: {spoken(key) or "all": same for key, same in grouped(members, across).items()}
             for line, members in by_line.items()
@@ -97,21 +105,22 @@ def plot(
         chart, counts = _against(name, asked, by_line, figures, where)
         charts = {"": chart}
     pooled = averaged_over(cells, [*lines, *([x] if x is not None else [])], over)
+    part = part_shown(cells, whole, only, ())
     drawn = [s.name for chart in charts.values() for s in chart.series if s.name != REFERENCE]
     bases = list(dict.fromkeys(one for one in drawn if one not in by_line))
     styles = styles_of(list(by_line)) | {
         base: BASELINE_STYLE if k == 0 else other_style(len(by_line) + k)
         for k, base in enumerate(bases)
     }
-    words = Models({one: one for one in (*by_line, *bases)}, styles)
+    models = Models({one: one for one in (*by_line, *bases)}, styles)
     found = []
     for of, chart in charts.items():
-        whole = f"{name}-{of}" if len(charts) > 1 else name
-        for one in figures_of([chart], words, name):
-            file = re.sub(r"[^\w.+-]+", "_", whole)
+        title = f"{name}-{of}" if len(charts) > 1 else name
+        for one in figures_of([chart], models, name):
+            file = re.sub(r"[^\w.+-]+", "_", title)
             if counts:
                 one.plot.update_layout(meta={"runs": [[n, *p] for n, p in counts.items()]})
-            caption = " ".join(part for part in (one.caption, pooled) if part)
+            caption = " ".join(words for words in (one.caption, pooled, part) if words)
             found.append(Figure(file, one.title, caption, one.plot, one.shape, one.square))
     return found
 
