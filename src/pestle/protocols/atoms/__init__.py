@@ -1,6 +1,6 @@
 """Protocol `atoms`: energies of single atoms."""
 
-from pestle.protocols.declaration import ISOLATED_ATOMS, Declaration, Remedy
+from pestle.protocols.declaration import DISSOCIATION, ISOLATED_ATOMS, Declaration, Remedy
 
 DECLARATION = Declaration(
     name="atoms",
@@ -9,6 +9,6 @@ DECLARATION = Declaration(
     place=30,
     takes=ISOLATED_ATOMS,
     where_possible=True,
-    use="energies of atomisation and dissociation",
+    uses=("energies of atomisation", DISSOCIATION),
     remedy=Remedy("take E0s of isolated atoms, or train on the atoms (data.isolated_atom_repeats)"),
 )
