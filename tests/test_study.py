@@ -105,8 +105,11 @@ def test_a_cell_that_always_fails_stops_no_other(tmp_path: Path) -> None:
         tmp_path / "s.yaml", matrix={"train.seed": [0, 1, 2], "train.lr": [0.1, 5.0]}
     )
     assert states(study) == {"waiting": 6}
-    run_study(study, workers=2)
+    state = run_study(study, workers=2)
     assert states(study) == {"finished": 3, "failed": 3}
+    with pytest.raises(PestleError, match="3 of 6 cells failed") as error:
+        require_done(state)  # as the command does at its end
+    assert error.value.exit_code != 0
     failure = study_status(study).of("failed")[0]
     assert failure.step == "finetune" and "the loss is not finite" in failure.last_lines[-1]
     log = Places(tmp_path / "s", failure.cell.name).log
