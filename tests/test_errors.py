@@ -290,7 +290,7 @@ def test_findings_name_figure_worst_group_and_worst_set(tmp_path: Path) -> None:
     assert against.value == pytest.approx(rmse / 0.5) and "bad" in against.quantity
     assert "671 meV/Å" in against.sentence
     assert re.search(r"worst of 2 groups .*b \(1\.8\)", against.sentence)
-    assert "made it worse" in against.sentence and "train on structures like these" in (
+    assert "made it worse" in against.sentence and "Train on structures like these" in (
         against.sentence
     )
     size = measured.numbers.forces_rms["bad"]["all"]

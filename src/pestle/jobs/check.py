@@ -15,7 +15,7 @@ from pestle.settings.run import RunSettings
 from pestle.settings.run_file import build
 from pestle.structures.dispersion import without_dispersion
 from pestle.structures.readers import Notes
-from pestle.structures.reading import LabelKeys, read_frames
+from pestle.structures.reading import LabelKeys, is_reference_atom, read_frames
 from pestle.structures.selection import Selection
 from pestle.structures.splits import NothingToHoldOut, Splits, correction_of, read_splits
 from pestle.wording import count, counted, fixed, number
@@ -119,7 +119,12 @@ def _with_foundation(settings: RunSettings, trust: bool) -> CheckReport:
         learned = parent.learned(stated) if parent is not None else None
         e0s, compared, _ = reference_energies(settings, splits, model, head, known, learned)
         start, _ = make_start(settings, model, head, frames, e0s)
-        report.findings += model_findings(e0s, start, frames, model, report.warnings)
+        repeats = settings.data.isolated_atom_repeats
+        # As in a run: where the training data hold isolated atoms, it trains on them by default.
+        atoms_trained = any(map(is_reference_atom, splits.isolated)) and repeats != 0
+        report.findings += model_findings(
+            e0s, start, frames, model, report.warnings, atoms_trained=atoms_trained
+        )
     report.findings = sorted_findings(report.findings)
     report.foundation = described(
         named,

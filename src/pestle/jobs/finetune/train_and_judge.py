@@ -168,8 +168,6 @@ def train_and_judge(
         if ending.trouble is not None:
             conclude(f"{ending.headline}: {ending.trouble.what}")
         raise failure
-    if ending.trouble is not None:
-        conclude(ending.warning)
     return ending
 
 
