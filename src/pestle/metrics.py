@@ -117,8 +117,8 @@ def compact_error_table(
                 ]
             )
     headings = [f"{name.removesuffix('_rmse')}, {UNITS[name]}" for name in shown]
-    # The lines at the end of a run give the foundation's energies without this offset.
-    offset = ", its constant energy offset included," if "energy_rmse" in shown else ""
+    # The lines at the end of a run give the foundation's energies without its constant offset.
+    offset = " with its offset" if "energy_rmse" in shown else ""
     title = f"errors (RMSE), foundation{offset} → fine-tuned"
     return Table(title, ["set", "frames", *headings], rows, figures=1 + len(shown))
 

@@ -22,7 +22,6 @@ from pestle.settings.run_file import build, read_run_file
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.splits import read_splits
 
-
 #: An E0 and the energy of an isolated atom that differ by less are the same, eV.
 SAME_ATOM = 1e-3
 

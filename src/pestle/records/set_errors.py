@@ -52,13 +52,17 @@ class SetErrors(Part):
     @property
     def worse(self) -> dict[str, float]:
         """Quantities in which the model is worse → its error over the foundation's."""
-        pairs = {name: self._pair(name) for name in UNITS}
+        pairs = {name: self.pair(name) for name in UNITS}
         ratios = {k: new / old for k, (new, old) in pairs.items() if new is not None and old}
         limit = LOST_BY if is_old(self.name) else WORSE_BY
         return {name: ratio for name, ratio in ratios.items() if ratio > 1 + limit}
 
-    def _pair(self, quantity: str) -> tuple[float | None, float | None]:
-        """Return the errors of the model and of the foundation."""
+    def pair(self, quantity: str) -> tuple[float | None, float | None]:
+        """Return the errors of the model and of the foundation.
+
+        Args:
+            quantity: energies, forces or stress.
+        """
         return {
             "energies": (self.energy, self.foundation_energy),
             "forces": (self.forces, self.foundation_forces),
@@ -126,20 +130,27 @@ def where_worse(sets: Sequence[SetErrors]) -> str:
     Returns:
         Such as `in energies on valid`; empty if the model is nowhere worse, or not finite.
     """
-    bad, quantities = [one for one in sets if one.is_worse], quantities_worse(sets)
+    quantities, only = quantities_worse(sets), only_worse(sets)
     if not quantities:
         return ""
-    return f"in {listed(quantities)}" + (f" on {bad[0].name}" if len(bad) == 1 else "")
+    return f"in {listed(quantities)}" + (f" on {only.name}" if only is not None else "")
 
 
-def worse_in_words(sets: Sequence[SetErrors]) -> str:
-    """Describe where the model is worse: `test: energies 43.1 against 25.3 meV/atom`.
+def only_worse(sets: Sequence[SetErrors]) -> SetErrors | None:
+    """Return the one set on which the model is worse; `None` if there are several, or none."""
+    bad = [one for one in sets if one.is_worse]
+    return bad[0] if len(bad) == 1 and bad[0].worse else None
+
+
+def worse_in_words(sets: Sequence[SetErrors], *, name_sets: bool = True) -> str:
+    """Describe where the model is worse: `on test energies 43.1 against 25.3 meV/atom`.
 
     The second number is the foundation's. Its constant energy offset was removed, so that it can
     differ from the number in tables of errors; the text says so and gives both.
 
     Args:
         sets: errors on each set.
+        name_sets: whether sets are named; a title may have named the only one.
 
     Returns:
         The text; empty if the model is nowhere worse.
@@ -148,7 +159,7 @@ def worse_in_words(sets: Sequence[SetErrors]) -> str:
     for one in sets:
         parts = []
         for name in one.worse:
-            new, old = one._pair(name)
+            new, old = one.pair(name)
             assert new is not None and old is not None
             parts.append(f"{name} {figure(new)} against {figure(old)} {UNITS[name]}")
             if name == "energies" and not is_old(one.name):
@@ -157,7 +168,7 @@ def worse_in_words(sets: Sequence[SetErrors]) -> str:
         if one.lost:
             parts.append(f"not finite on {counted(one.lost, 'frame')}")
         if parts:
-            said.append(f"{one.name}: {listed(parts)}")
+            said.append(f"on {one.name} {listed(parts)}" if name_sets else listed(parts))
     text = "; ".join(said)
     if as_in_tables:
         text += " (the foundation's constant energy offset per element is removed"

@@ -14,7 +14,13 @@ from pestle.records.ending import Breadth, Ending, Trouble
 from pestle.records.metrics import MetricsLine
 from pestle.records.old_sets import is_old
 from pestle.records.parts import Convergence, InterpolationFacts
-from pestle.records.set_errors import WORSE_BY, SetErrors, quantities_worse, worse_in_words
+from pestle.records.set_errors import (
+    WORSE_BY,
+    SetErrors,
+    only_worse,
+    quantities_worse,
+    worse_in_words,
+)
 from pestle.settings.run import RunSettings
 from pestle.settings.training import LossSettings
 from pestle.training.budget import Budget
@@ -231,7 +237,7 @@ def _worse(course: Course, sets: tuple[SetErrors, ...]) -> Trouble | None:
     bad = [one for one in sets if one.is_worse]
     if not bad:
         return None
-    what = worse_in_words(sets)
+    what = worse_in_words(sets, name_sets=only_worse(sets) is None)
 
     def trouble(reason: str, advice: str, *changed: str) -> Trouble:
         return Trouble(kind="worse", what=what, reason=reason, advice=advice, settings=changed)

@@ -62,7 +62,7 @@ _ENERGY = _Quantity(
 
 @dataclass(frozen=True)
 class _Judged:
-    """A finding, and what helps against it as further sentences; empty if nothing has to be done."""
+    """A finding, and what helps against it in further sentences, if anything has to be done."""
 
     finding: Finding
     advice: str = ""
