@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from pestle.records.base import Part
 from pestle.records.old_sets import is_old
@@ -38,6 +39,10 @@ class SetErrors(Part):
         foundation_forces, foundation_stress: RMSE of the foundation's forces and stress.
         lost: number of frames on which the model's prediction is not finite.
     """
+
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset(
+        {"stress", "foundation_stress", "foundation_energy_with_offset"}
+    )
 
     name: str
     energy: float | None = None
