@@ -340,6 +340,7 @@ def test_help_and_version_have_short_names(pestle: Any) -> None:
         ("--set a b=2", "--set a --set b=2"),
         ("-d a=b.xyz --set c=1", "-d a=b.xyz --set c=1"),
         ("--set c=1 -- b=2", "--set c=1 -- b=2"),
+        ("s --only a=1 a=2 --set c=1 d=2", "s --only a=1 --only a=2 --set c=1 --set d=2"),
         ("--set", "--set"),
         ("--set --json b=2", "--set --json --set b=2"),  # the parser says what is wrong
     ],

@@ -32,6 +32,7 @@ from pestle.training.failures import TrainingFailed
 from pestle.training.gate import Stage, zero_step_gate
 from pestle.training.loop import Trainer
 from pestle.training.mixing import Draw
+from pestle.training.trial_update import largest_draw
 from run_files import evaluations
 
 CUDA = "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 8.00 GiB"
@@ -315,3 +316,35 @@ def test_an_update_that_cannot_fit_is_not_tried(
     assert "train.max_edges=" in manifest.plan.untimed and "GiB" in manifest.plan.untimed
     with pytest.raises(PestleError, match=r"train\.max_edges="):
         pestle.finetune(few | {"train.lr": "auto"}, tmp_path / "run", dry_run=True)
+
+
+def test_the_estimated_memory_grows_with_the_batch_and_the_advice_makes_it_fit(
+    few: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs: list[tuple[update_memory.Need, float]] = []
+
+    def watched(trainer: Trainer) -> update_memory.Need | None:
+        need = update_memory.too_large(trainer)
+        if need is not None:
+            needs.append((need, update_memory.kept_bytes(trainer, largest_draw(trainer))))
+        return need
+
+    monkeypatch.setattr(update_memory, "SMALL", 0)
+    monkeypatch.setattr(update_memory, "free_memory", lambda: 4e6)
+    monkeypatch.setattr(first_updates, "too_large", watched)
+    few = few | {"train.lr": 1e-3}
+    said = [
+        pestle.finetune(few | {"train.batch_size": size}, tmp_path / "run", dry_run=True)
+        for size in (5, 10)
+    ]
+    estimates = [need.bytes for need, _ in needs]
+    # Twice the edges, and tensors made of the weights once.
+    assert 1.5 < estimates[1] / estimates[0] < 2
+    for need, kept in needs:  # the small update tells what the large one keeps
+        assert need.bytes == pytest.approx(update_memory.PEAK * kept, rel=0.02)
+    line = said[-1].manifest.plan.untimed
+    (advice,) = re.findall(r"--set train\.max_edges=(\d+)", line)
+    assert f"{needs[-1][0].edges:,} edges" in line and "now 10" in line
+    bounded = few | {"train.batch_size": 10, "train.max_edges": int(advice)}
+    plan = pestle.finetune(bounded, tmp_path / "run", dry_run=True).manifest.plan
+    assert not plan.untimed and plan.seconds_per_step > 0 and len(needs) == 2

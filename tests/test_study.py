@@ -19,11 +19,14 @@ from studies import BASE, TOYS, outcomes, write_study
 
 pytest.importorskip("parsl")
 
+from parsl.jobs.states import JobState, JobStatus
+
 from pestle.errors import PestleError
 from pestle.locks import locked_file
 from pestle.records.study import CellRecord
 from pestle.study.engine import config_of
-from pestle.study.job import clean_study, run_study, study_status
+from pestle.study.idle_jobs import IdleJobs
+from pestle.study.job import clean_study, require_done, run_study, state_line, study_status
 from pestle.study.plan import plan
 from pestle.study.show import study_tables
 from pestle.study.study_file import read_study
@@ -53,13 +56,60 @@ def states(study: Path) -> dict[str, int]:
 
 
 @pytest.mark.usefixtures("toys")
+def test_a_part_of_a_study_is_the_same_cells_as_in_the_whole(tmp_path: Path) -> None:
+    matrix = {"method": ["naive", "lora"], "train.seed": [0, 1, 2]}
+    study = write_study(tmp_path / "s.yaml", matrix=matrix)
+    part = run_study(study, only=["method=lora", "train.seed=0", "train.seed=2"], workers=2)
+    assert {cell.cell.name[:10] for cell in part.of("finished")} == {"lora-seed0", "lora-seed2"}
+    assert state_line(part) == "2 of 6 cells: 2 finished"
+    require_done(part)
+    assert states(study) == {"finished": 2, "waiting": 4}
+    assert clean_study(study) == [] and clean_study(study, only=["method=naive"]) == []
+    before = ended(tmp_path / "s", "manifest.json")
+    run_study(study, workers=2)
+    after = ended(tmp_path / "s", "manifest.json")
+    assert len(after) == 6 and before.items() <= after.items(), "nothing is done twice"
+    gone = clean_study(study, only=["train.seed=0"], everything=True)
+    assert {path.name.split("-")[1] for path in gone} == {"seed0"}
+    assert states(study) == {"finished": 4, "waiting": 2}
+
+
+@pytest.mark.parametrize(
+    ("only", "words"),
+    [
+        ("seed=0", "--only seed: .*Did you mean 'train.seed'.*method, how, train.seed"),
+        ("sead=0", "Did you mean 'train.seed'"),
+        ("methd=lora", "Did you mean 'method'"),
+        ("method=lroa", "--only method: .*lroa.*Did you mean 'lora'.*naive, lora"),
+        ("how=lora-5", "It has lora-4, low"),
+        ("train.seed=7", "It has 0, 1"),
+        ("lora", "'lora' is not AXIS=VALUE"),
+    ],
+)
+def test_an_axis_or_value_that_is_none_is_named(tmp_path: Path, only: str, words: str) -> None:
+    how = {"lora-4": {"lora.rank": 4}, "low": {"train.lr": 1e-5}}
+    matrix = {"method": ["naive", "lora"], "how": how, "train.seed": [0, 1]}
+    study = write_study(
+        tmp_path / "s.yaml", matrix=matrix, exclude=[{"method": "naive", "how": "low"}]
+    )
+    with pytest.raises(PestleError, match=words):
+        study_status(study, only=[only])
+    with pytest.raises(PestleError, match="no cell"):
+        run_study(study, only=["method=naive", "how=low"])
+    assert not (tmp_path / "s" / "runs").exists()
+
+
+@pytest.mark.usefixtures("toys")
 def test_a_cell_that_always_fails_stops_no_other(tmp_path: Path) -> None:
     study = write_study(
         tmp_path / "s.yaml", matrix={"train.seed": [0, 1, 2], "train.lr": [0.1, 5.0]}
     )
     assert states(study) == {"waiting": 6}
-    run_study(study, workers=2)
+    state = run_study(study, workers=2)
     assert states(study) == {"finished": 3, "failed": 3}
+    with pytest.raises(PestleError, match="3 of 6 cells failed") as error:
+        require_done(state)  # as the command does at its end
+    assert error.value.exit_code != 0
     failure = study_status(study).of("failed")[0]
     assert failure.step == "finetune" and "the loss is not finite" in failure.last_lines[-1]
     log = Places(tmp_path / "s", failure.cell.name).log
@@ -166,6 +216,31 @@ def test_a_command_that_the_system_kills_goes_on(
     (cell,) = study_status(study).cells
     log = Places(tmp_path / "s", cell.cell.name).log.read_text()
     assert log.count("$ pestle finetune") == 2 and "--resume" in log
+
+
+@pytest.mark.usefixtures("toys")
+@pytest.mark.parametrize("command", ["finetune", "qualify"])
+def test_a_command_that_ends_well_without_doing_anything_is_begun_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    study = write_study(tmp_path / "s.yaml", qualify={"scope": "narrow"})
+    if command == "qualify":  # an old verdict is no result of this test
+        run_study(study)
+        write_study(study, qualify={"scope": "broad"})
+    monkeypatch.setenv("PESTLE_TOY_IDLE", command)
+    for _ in range(2):  # nor does the next command begin it again
+        run_study(study)
+        assert states(study) == {"failed": 1}
+        (cell,) = study_status(study).cells
+        log = Places(tmp_path / "s", cell.cell.name).log.read_text()
+        scope = " --scope broad" if command == "qualify" else ""
+        begun = [line for line in log.splitlines() if line.startswith(f"$ pestle {command}")]
+        assert sum(scope in line for line in begun) == 2
+    assert cell.step == command and cell.last_lines[0] == "python: not found"
+    assert "--retry" in cell.last_lines[-1] and sys.executable in cell.last_lines[-1]
+    monkeypatch.delenv("PESTLE_TOY_IDLE")
+    run_study(study, retry=True)
+    assert states(study) == {"finished": 1}
 
 
 def test_a_run_gone_on_with_by_hand_is_no_longer_its_cell(tmp_path: Path) -> None:
@@ -314,6 +389,83 @@ def test_a_queue_that_takes_no_job_is_named_and_the_study_is_not_done(
     assert "2 of 2 cells" in end
     (log,) = tmp_path.glob("s/parsl/*/parsl.log")
     assert words in log.read_text(), "Parsl's own log says more"
+
+
+#: An engine whose jobs end well although their workers never begin.
+IDLE = """
+from parsl.config import Config
+from parsl.executors import HighThroughputExecutor
+from parsl.providers import LocalProvider
+class Queue(LocalProvider):
+    status_polling_interval = 0.2
+wrong = "echo 'module: not found' >&2; exit 0"
+provider = Queue(init_blocks=1, max_blocks=3, worker_init=wrong)
+executor = HighThroughputExecutor(label="queue", address="127.0.0.1", provider=provider)
+config = Config(executors=[executor], retries=5, strategy_period=0.2)
+"""
+
+
+def test_jobs_that_end_well_without_a_worker_are_submitted_once_more(tmp_path: Path) -> None:
+    engine = tmp_path / "engine.py"
+    engine.write_text(IDLE)
+    study = write_study(tmp_path / "s.yaml", matrix={"train.seed": [0, 1]})
+    state = run_study(study, engine=str(engine))
+    assert state.counts["waiting"] == 2
+    (why,) = set(state.lost.values())
+    assert "module: not found" in why and "worker_init" in why and "exit code 0" in why
+    jobs = list((tmp_path / "s" / "parsl").glob("*/submit_scripts/*.sh"))
+    # One at first; then one for each of the two cells, at once.
+    assert 2 <= len(jobs) <= 3 and str(jobs[0].parent) in why
+    with pytest.raises(PestleError, match=r"2 of 2 cells are not done.*worker_init"):
+        require_done(state)
+
+
+class Jobs:
+    """An executor of Parsl with jobs whose workers have begun or not."""
+
+    def __init__(self, *states: str, began: str) -> None:
+        self.provider = self
+        self.max_blocks, self.script_dir = 4, "scripts"
+        self.status = {str(k): JobStatus(JobState[name]) for k, name in enumerate(states)}
+        self.blocks_to_job_id = {number: f"job {number}" for number in self.status}
+        self.began = began.split()
+        self.cancelled: list[str] = []
+        self.ended: Exception | None = None
+
+    def connected_blocks(self) -> list[str]:
+        return self.began
+
+    def cancel(self, jobs: list[str]) -> None:
+        self.cancelled = jobs
+
+    def set_bad_state_and_fail_all(self, error: Exception) -> None:
+        self.ended = error
+
+
+@pytest.mark.parametrize(
+    ("jobs", "most", "cancelled"),
+    [
+        # One may fail, also after others worked; the count begins anew with one that works.
+        (Jobs("MISSING", "PENDING", began=""), 4, None),
+        (Jobs("TIMEOUT", "MISSING", "PENDING", began="0"), 4, None),
+        (Jobs("MISSING", "TIMEOUT", "MISSING", began="1"), 4, None),
+        (Jobs("MISSING", "MISSING", "RUNNING", began="2"), 4, None),
+        # Two in a row: the end, however many waited before them or worked long ago.
+        (Jobs("MISSING", "FAILED", "PENDING", began=""), 4, ["job 2"]),
+        (Jobs("TIMEOUT", "PENDING", "MISSING", "RUNNING", "MISSING", began="0"), 4,
+         ["job 1", "job 3"]),
+        # While one works the others are not submitted again.
+        (Jobs("RUNNING", "MISSING", "PENDING", "MISSING", began="0"), 2, None),
+        # Jobs that Parsl gave back have not failed.
+        (Jobs("SCALED_IN", "SCALED_IN", "PENDING", began=""), 4, None),
+    ],
+)  # fmt: skip
+def test_two_jobs_without_work_in_a_row_are_the_end_unless_another_works(
+    jobs: Jobs, most: int, cancelled: list[str] | None
+) -> None:
+    IdleJobs(4)(jobs, jobs.status)  # type: ignore[arg-type]
+    assert jobs.max_blocks == most and (jobs.ended is not None) == (cancelled is not None)
+    assert jobs.cancelled == (cancelled or [])
 
 
 @pytest.mark.slow

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from pestle.errors import PestleError
+from pestle.settings.run_file import read_run_file
 from pestle.study.cell_tests import Step
 from pestle.study.matrix import combinations
+from pestle.study.part import part_of
 from pestle.study.plan import Plan, plan
 from pestle.study.study_file import read_study
 from studies import BASE, DATA, write_study
@@ -29,6 +31,14 @@ def planned(folder: Path, given: tuple[str, ...] = (), **content: Any) -> Plan:
         ({"tables": {"t": {"values": ["foundation.test.water.enrgy_mae"]}}}, "water.energy_mae'"),
         ({"tables": {"t": {"values": ["tets.forces_rmse"]}}}, "'test'"),
         ({"tables": {"t": {"rows": ["methd"], "values": ["test.forces_rmse"]}}}, "'method'"),
+        (
+            {"tables": {"t": {"columns": ["methd"], "values": ["test.forces_rmse"]}}},
+            "study.yaml: tables.t.columns: 'methd'",
+        ),
+        (
+            {"plots": {"p": {"x": "method", "y": "test.forces_rmse", "lines": ["sed"]}}},
+            "study.yaml: plots.p.lines: 'sed'",
+        ),
         ({"tables": {"t": {"values": ["neb.reactions.a.barrier"]}}}, "probe: {neb"),
         ({"plots": {"p": {"x": "stp", "y": "valid.forces_rmse"}}}, "'step'"),
         ({"plots": {"p": {"x": "method", "y": "test.energy_rms"}}}, "'test.energy_rmse'"),
@@ -63,6 +73,27 @@ def test_the_matrix_has_the_cells_that_one_counts_by_hand() -> None:
     large = [cell for cell in cells if cell["sample"].shown == "large"]
     assert all(cell["sample"].settings["train.lr"] == 1e-3 for cell in large)
     assert list(combinations({})) == [{}]
+
+
+@pytest.mark.parametrize(
+    ("only", "number"),
+    [
+        (["method=lora"], 4),
+        (["sample=large", "train.seed=0"], 3),
+        (["method=lora", "method=scratch", "train.seed=1"], 4),
+        (["train.lr=1e-4"], 2),  # of an included matrix; as in YAML, or as tables show it
+        (["train.lr=0.0001", "train.lr=0.01"], 4),
+    ],
+)
+def test_cells_are_chosen_by_the_values_of_their_axes(
+    tmp_path: Path, only: list[str], number: int
+) -> None:
+    more = [{"method": "freeze-first", "sample": ["small", "large"], "train.lr": [1e-4, 1e-2]}]
+    base = {**BASE, "train": {"updates": 2}}
+    matrix = {**MATRIX, "sample": {"small": {"data.train_count": 9}, "large": {}}}
+    record = planned(tmp_path, base=base, matrix=matrix, include=more).record
+    chosen = part_of(record, only).cells
+    assert len(chosen) == number and all(cell in record.cells for cell in chosen)
 
 
 def test_a_cell_has_the_settings_of_its_axes(tmp_path: Path) -> None:
@@ -101,6 +132,17 @@ def test_a_cell_is_known_by_what_it_is_made_of(tmp_path: Path) -> None:
     with (tmp_path / "mine.xyz").open("a") as stream:
         stream.write((DATA / "test.xyz").read_text())
     assert name() != first, "other data are another run"
+
+
+def test_a_name_that_stands_twice_is_not_passed_over(tmp_path: Path) -> None:
+    """YAML takes the last one: a whole axis or half of it would be lost without a word."""
+    file = tmp_path / "study.yaml"
+    file.write_text("matrix:\n  rate:\n    low: {train.lr: 1e-5}\n    low: {train.lr: 1e-4}\n")
+    with pytest.raises(PestleError, match=r"study.yaml: matrix.rate.low: .*lines 3 and 4") as error:
+        read_study(file)
+    assert "\n" not in error.value.line
+    file.write_text("base: &all {log: {}, data: *all}\n")
+    assert set(read_run_file(file)["base"]) == {"log", "data"}, "a mapping within itself has an end"
 
 
 def test_what_version_0_2_0_measured_is_found_again(
@@ -178,14 +220,19 @@ def test_variables_come_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ({"qualify": {"with": ["mdd"]}}, "no protocol 'mdd'"),
         ({"probe": {"rsss": {}}}, "Did you mean 'rss'"),
         ({"matrix": {"train.sed": [0]}}, "train.sed.*Did you mean 'train.seed'"),
-        ({"matrix": {"train.seed": []}}, "has no values"),
-        ({"matrix": {"train.seed": [1, 1]}}, "names 1 twice"),
+        ({"matrix": {"train.seed": []}}, "study.yaml: matrix.train.seed: has no values"),
+        ({"matrix": {"train.seed": [1, 1]}}, "study.yaml: matrix.train.seed: names 1 twice"),
+        ({"matrix": {"train.lr": ["1e-4", 0.0001]}}, "matrix.train.lr: names 0.0001 twice"),
+        ({"matrix": None}, "study.yaml: matrix: is empty"),
+        ({"include": [{"train.seed": [2, 2]}]}, "study.yaml: include.0.train.seed: names 2 twice"),
         ({"matrix": {"a": {"x": {"train.lrr": 1}}}}, "train.lrr.*Did you mean 'train.lr'"),
         ({"matrix": {"method": ["niave"]}}, "niave"),
         ({"matrix": {"train.lr": [-1]}}, "train.lr.*greater than 0"),
-        ({"matrix": {"method": ["lora"]}, "exclude": [{"methd": "lora"}]}, "Did you mean 'method'"),
+        ({"matrix": {"method": ["lora"]}, "exclude": [{"methd": "lora"}]},
+         "study.yaml: exclude.0.methd: .*Did you mean 'method'"),
         ({"matrix": {"method": ["lora"]}, "exclude": [{"method": "naive"}]}, "no value naive"),
-        ({"matrix": {"method": ["lora"]}, "exclude": [{"method": "lora"}]}, "has no cells"),
+        ({"matrix": {"method": ["lora"]}, "exclude": [{"method": "lora"}]},
+         "study.yaml: exclude: leaves no cell"),
         (
             {"matrix": {"a": {"x": {"method": "lora"}}, "method": ["naive"]}},
             "method: two axes set it",

@@ -70,6 +70,8 @@ def test_torsions_of_several_runs_are_one_picture_with_the_reference(tmp_path: P
     assert column(found["naive"], "coordinate") == ANGLES
     # The mean of the labels + 1 and + 3, and the standard deviation of the two.
     assert column(found["naive"], "energy") == [label + 2.0 for label in LABELS]
+    assert {row["n"] for row in found["naive"]} == {"2"}, "the number of runs of each mean"
+    assert {row["n"] for row in found["reference"]} == {""}
     upper = column(found["naive"], "upper")
     assert upper == pytest.approx([label + 2.0 + 2**0.5 for label in LABELS], abs=1e-4)
     assert column(found["seed, untrained"], "energy") == [label + 9.0 for label in LABELS]
@@ -82,7 +84,7 @@ def test_each_pair_has_a_picture_and_some_can_be_chosen(tmp_path: Path) -> None:
         "wrong": {"kind": "dimers", "of": ["Cl-H"]},
     }
     study = finished(tmp_path, write_dimers, plots=plots)
-    names = {file.name for file in study_plots(study, only=["walls", "one"])}
+    names = {file.name for file in study_plots(study, names=["walls", "one"])}
     assert {"walls-H-H.svg", "walls-H-Cl.svg", "one.svg"} <= names
     assert set(drawn(tmp_path, "one")) == {"naive", "lora"}
     (tmp_path / "s" / "plots" / "one.svg").unlink()
@@ -127,8 +129,8 @@ def test_results_without_mean_errors_of_frames_say_so(tmp_path: Path) -> None:
     }
     study = finished(tmp_path, old, plots=plots)
     with pytest.raises(PestleError, match="y: forces_rmse"):
-        study_plots(study, only=["mae"])
-    assert study_plots(study, only=["rmse"])
+        study_plots(study, names=["mae"])
+    assert study_plots(study, names=["rmse"])
 
 
 def test_the_page_of_a_study_shows_its_plots(tmp_path: Path) -> None:

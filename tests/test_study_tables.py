@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 import statistics
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from measured_runs import write_torsion
+from pestle.cli import app
 from pestle.errors import PestleError
 from pestle.records.gathered import Gathered
 from pestle.records.manifest import Manifest
@@ -74,6 +77,42 @@ def test_axes_make_rows_and_columns_and_seeds_a_mean_with_its_spread(tmp_path: P
     assert [float(line[f"{few} (meV/Å)"]) for line in lines] == [54.0, 62.0, BEFORE]
     latex = (tmp_path / "s/tables/fractions.tex").read_text()
     assert r"54.0 \pm 4.0" in latex and r"\mathbf" in latex
+
+
+def test_tables_and_plots_of_a_part_say_how_much_they_hold(tmp_path: Path) -> None:
+    study = finished(
+        tmp_path,
+        tables={"t": {"rows": ["method"], "values": ["test.forces_rmse"]}},
+        plots={"p": {"x": "data.train_fraction", "y": "test.forces_rmse"}},
+    )
+    (table,) = study_tables(study).values()
+    assert "Holds 11 of 12 cells of the study." in table.notes
+    assert "Holds 11 of 12 cells" in (tmp_path / "s/tables/t.tex").read_text()
+    only = ["method=naive", "train.seed=0"]
+    (table,) = study_tables(study, only=only).values()
+    assert [row.name for row in table.rows] == ["naive", "seed, untrained"]
+    assert shown(table)["naive"]["test.all.forces_rmse"][2] == 2
+    assert any("2 of 12 cells" in note and "method=naive" in note for note in table.notes)
+    study_plots(study, only=only)
+    assert "2 of 12 cells" in (tmp_path / "s/plots/captions.md").read_text()
+    assert "2 of 12 cells" in study_page(study, only=only).read_text()
+    with pytest.raises(PestleError, match="no run of these cells is finished yet"):
+        study_tables(study, only=["method=lora", "data.train_fraction=0.5", "train.seed=2"])
+    for run in (tmp_path / "s/runs").glob("lora-*"):  # the last one, which is missing, is of lora
+        shutil.rmtree(run)
+    write_study(study, base=BASE, matrix={**MATRIX, "method": ["naive"]})
+    (table,) = study_tables(study).values()
+    assert not any("cells" in note for note in table.notes), "all of them"
+
+
+def test_an_axis_that_no_finished_cell_has_is_no_mistake(tmp_path: Path) -> None:
+    """Cells that were included may lack it."""
+    tables = {"t": {"rows": ["method", "rate"], "values": ["test.forces_rmse"]}}
+    more = {"matrix": {"rate": {"low": {"train.lr": 1e-5}}}, "include": [MATRIX]}
+    study = finished(tmp_path)
+    write_study(study, base=BASE, tables=tables, **more)
+    (table,) = study_tables(study).values()
+    assert len(table.rows) == 3 and "Holds 11 of 13 cells of the study." in table.notes
 
 
 def test_a_study_without_tables_has_one_of_its_errors(tmp_path: Path) -> None:
@@ -176,6 +215,20 @@ def test_the_page_begins_with_the_tables_and_plots_of_the_study(tmp_path: Path) 
     places = [page.index(words) for words in ("<h3>by-method</h3>", 'id="study-p', 'id="errors"')]
     assert places == sorted(places) and "(11 runs)" in page
     assert "<td>1.5" in page, "what the probe found"
+
+
+def test_a_table_with_a_page_warns_once(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """The page takes the tables that were just made."""
+    asked = {"rows": ["method"], "values": ["neb.barrier"]}
+    study = finished(
+        tmp_path,
+        probe={"neb": {}},
+        tables={"t": {"rows": ["method"], "values": ["test.forces_rmse"]}, "later": asked},
+    )
+    done = CliRunner().invoke(app, ["study", "table", str(study), "--page"])
+    assert done.exit_code == 0 and (tmp_path / "s" / "study.html").is_file()
+    said = done.output + capsys.readouterr().err
+    assert said.count("neb.barrier") == 1, said
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,15 @@ Given = Annotated[
     ),
 ]
 Out = Annotated[Path | None, typer.Option("-o", "--out", help="Folder of the runs.")]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="AXIS=VALUE",
+        help="Only the cells with this value: train.seed=0. Values of one axis are alternatives, "
+        "and all axes must fit; can be repeated.",
+    ),
+]
 
 
 @app.command("run")
@@ -50,6 +59,7 @@ def run(
     study: StudyPath,
     given: Given = None,
     out: Out = None,
+    only: Only = None,
     engine: Annotated[
         str,
         typer.Option(
@@ -73,6 +83,7 @@ def run(
         study,
         given=given or (),
         out=out,
+        only=only or (),
         engine=engine,
         workers=workers,
         retry=retry,
@@ -96,13 +107,15 @@ def status(
     study: StudyPath,
     given: Given = None,
     out: Out = None,
+    only: Only = None,
     every: Annotated[bool, typer.Option("--all", help="List every cell.")] = False,
     as_json: Json = False,
 ) -> None:
     """Which cells are done, run, failed or wait, and about how much time is left."""
     from pestle.study.job import study_status
 
-    _show(study_status(study, given=given or (), out=out), as_json=as_json, every=every)
+    state = study_status(study, given=given or (), out=out, only=only or ())
+    _show(state, as_json=as_json, every=every)
 
 
 @app.command("clean")
@@ -110,6 +123,7 @@ def clean(
     study: StudyPath,
     given: Given = None,
     out: Out = None,
+    only: Only = None,
     failed: Annotated[
         bool, typer.Option("--failed", help="Remove failed runs, too: they begin anew.")
     ] = False,
@@ -131,6 +145,7 @@ def clean(
         study,
         given=given or (),
         out=out,
+        only=only or (),
         failed=failed,
         changed=changed,
         everything=everything,
@@ -172,9 +187,10 @@ def _show(state: Any, *, as_json: bool, every: bool) -> None:
 @app.command("table")
 def table(
     study: StudyPath,
-    only: Annotated[list[str] | None, typer.Argument(help="Tables; by default all.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Tables; by default all.")] = None,
     given: Given = None,
     out: Out = None,
+    only: Only = None,
     page: Annotated[
         bool, typer.Option("--page", help="Also write study.html: all runs on one page.")
     ] = False,
@@ -188,7 +204,8 @@ def table(
         from pestle.cli.gathered_table import print_gathered
         from pestle.study.show import study_page, study_tables
 
-    found = study_tables(study, given=given or (), out=out, only=only or ())
+    chosen: dict[str, Any] = {"given": given or (), "out": out, "only": only or ()}
+    found = study_tables(study, **chosen, names=names or ())
     if as_json:
         print_json({name: made.in_file() for name, made in found.items()})
     else:
@@ -196,15 +213,16 @@ def table(
             typer.echo(f"\n{name}")
             print_gathered(made)
     if page:
-        conclude(f"page: {study_page(study, given=given or (), out=out)}")
+        conclude(f"page: {study_page(study, **chosen, tables=found)}")
 
 
 @app.command("plot")
 def plot(
     study: StudyPath,
-    only: Annotated[list[str] | None, typer.Argument(help="Plots; by default all.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Plots; by default all.")] = None,
     given: Given = None,
     out: Out = None,
+    only: Only = None,
 ) -> None:
     """Plots of the runs that are finished, with bands over seeds: SVG, PDF and CSV."""
     from pestle.progress import loading_torch
@@ -212,7 +230,7 @@ def plot(
     with loading_torch():
         from pestle.study.show import study_plots
 
-    for path in study_plots(study, given=given or (), out=out, only=only or ()):
+    for path in study_plots(study, given=given or (), out=out, only=only or (), names=names or ()):
         typer.echo(path)
 
 

@@ -257,10 +257,12 @@ def read_run_file(path: Path) -> dict[str, Any]:
     """Read the nested mapping of a YAML run file.
 
     Raises:
-        PestleError: the file is missing, not YAML, or not a mapping.
+        PestleError: the file is missing, not YAML, or not a mapping, or names something twice.
     """
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        _require_single_names(yaml.compose(text, Loader=yaml.SafeLoader), path)
+        tree = yaml.safe_load(text)
     except UnicodeDecodeError:
         raise PestleError("not a text file", where=str(path)) from None
     except OSError as error:
@@ -270,6 +272,32 @@ def read_run_file(path: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise PestleError("a run file holds NAME: VALUE lines", where=str(path))
     return tree
+
+
+def _require_single_names(root: yaml.Node | None, path: Path) -> None:
+    """Refuse a name that stands twice in one mapping: YAML takes the last one without a word."""
+    # Each node once: an alias (*NAME) may stand within itself, or multiply what it names.
+    seen: set[int] = set()
+    waiting = [(root, "")]
+    while waiting:
+        node, within = waiting.pop()
+        if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += [(one, f"{within}{number}.") for number, one in enumerate(node.value)]
+            continue
+        lines: dict[str, int] = {}
+        for key, value in node.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in lines:
+                raise PestleError(
+                    f"stands twice, in lines {lines[name]} and {line}",
+                    where=f"{path}: {within}{name}",
+                    fix="Remove one, or give it another name.",
+                )
+            lines[name] = line
+            waiting.append((value, f"{within}{name}."))
 
 
 def write_run_file(path: Path, settings: RunSettings) -> None:

@@ -209,7 +209,25 @@ def config_of(path: Path, folder: Path) -> Config:
         )
     if config.run_dir == "runinfo":  # Parsl's default, below the current folder
         config.run_dir = str(folder / "parsl")
+    _bound_idle_jobs(config)
     return config
+
+
+def _bound_idle_jobs(config: Config) -> None:
+    """Let jobs that end without having done anything be submitted again only once, unless the file
+    says what to do about them, or each job is submitted once anyway."""
+    from parsl.executors.status_handling import BlockProviderExecutor
+    from parsl.jobs.error_handlers import simple_error_handler
+
+    from pestle.study.idle_jobs import IdleJobs
+
+    for executor in config.executors if config.strategy != "none" else ():
+        if (
+            isinstance(executor, BlockProviderExecutor)
+            and executor.provider is not None
+            and executor.block_error_handler is simple_error_handler
+        ):
+            executor.block_error_handler = IdleJobs(executor.provider.max_blocks)
 
 
 def _require_parsl() -> None:

@@ -42,6 +42,10 @@ class TrainedCell:
 def trained_cells(plan: StudyPlan, state: StudyState) -> list[TrainedCell]:
     """The cells of which something can be shown.
 
+    Args:
+        plan: the study, or a part of it.
+        state: how far these cells are.
+
     Raises:
         PestleError: there is none yet.
     """
@@ -57,8 +61,9 @@ def trained_cells(plan: StudyPlan, state: StudyState) -> list[TrainedCell]:
             read[name] = facts_of(read_results(run), name)
     cells = [TrainedCell(cell.axes, read[cell.name]) for cell in plan.cells if cell.name in read]
     if not cells:
+        part = len(state.cells) < state.total
         raise PestleError(
-            "no run of the study is finished yet",
+            f"no run of {'these cells' if part else 'the study'} is finished yet",
             where=str(state.folder),
             fix="`pestle study status STUDY.yaml` says how far it is.",
         )

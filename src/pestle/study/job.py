@@ -7,7 +7,7 @@ without where the plan is there.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +38,7 @@ def run_study(
     *,
     given: Sequence[str] = (),
     out: str | Path | None = None,
+    only: Sequence[str] = (),
     engine: str = LOCAL,
     workers: int | None = None,
     retry: bool = False,
@@ -52,6 +53,8 @@ def run_study(
         study: STUDY.yaml.
         given: NAME=VALUE each: variables of the study, or settings of every run.
         out: folder of the runs, in the place of what the file says.
+        only: AXIS=VALUE each: only the cells that have these values; several values of one axis
+            are alternatives.
         engine: local, or a Python file that defines `config`, a `parsl.config.Config`; it is run.
         workers: commands at a time with `local`; by default as many as there are cores.
         retry: also do cells that failed.
@@ -73,16 +76,17 @@ def run_study(
         if engine != LOCAL:
             config_of(Path(engine), asked.folder)
         found = plan(asked)
-        return state_of(found.record, asked.folder)
+        return state_of(found.record, asked.folder, only)
     with locked_folder(asked.folder):
         found = plan(asked)
+        before = state_of(found.record, asked.folder, only)
         found.record.write(asked.folder / "plan.json")
-        before = state_of(found.record, asked.folder)
         states = {one.cell.name: one.state for one in before.cells}
         wanted = [
             cell
             for cell in distinct(found.cells)
-            if states[cell.name] not in ("finished", "changed")
+            if cell.name in states
+            and states[cell.name] not in ("finished", "changed")
             and (retry or states[cell.name] != "failed")
         ]
         say(state_line(before))
@@ -93,22 +97,26 @@ def run_study(
             if wanted
             else {}
         )
-        return replace(state_of(found.record, asked.folder), lost=lost)
+        return replace(state_of(found.record, asked.folder, only), lost=lost)
 
 
 def study_status(
-    study: str | Path, *, given: Sequence[str] = (), out: str | Path | None = None
+    study: str | Path,
+    *,
+    given: Sequence[str] = (),
+    out: str | Path | None = None,
+    only: Sequence[str] = (),
 ) -> StudyState:
     """Where a study stands; nothing is written.
 
     Args:
-        study, given, out: as in `run_study`.
+        study, given, out, only: as in `run_study`.
 
     Raises:
         PestleError: a mistake in the study.
     """
     asked = read_study(study, given, out)
-    return state_of(planned(asked), asked.folder)
+    return state_of(planned(asked), asked.folder, only)
 
 
 def planned(study: Study) -> StudyPlan:
@@ -129,6 +137,7 @@ def clean_study(
     *,
     given: Sequence[str] = (),
     out: str | Path | None = None,
+    only: Sequence[str] = (),
     failed: bool = False,
     changed: bool = False,
     everything: bool = False,
@@ -138,6 +147,8 @@ def clean_study(
 
     Args:
         study, given, out: as in `run_study`.
+        only: as in `run_study`: of these cells alone is anything removed, of `failed`, `changed` or
+            `everything`.
         failed: remove runs that failed, too, so that they begin anew.
         changed: the same with runs that were gone on with by hand with other settings.
         everything: remove all that the study has made.
@@ -155,7 +166,9 @@ def clean_study(
     if not asked.folder.is_dir():
         return []
     with locked_folder(asked.folder):
-        gone = _to_remove(asked, plan(asked), failed=failed, changed=changed, everything=everything)
+        gone = _to_remove(
+            asked, plan(asked), only, failed=failed, changed=changed, everything=everything
+        )
         if not dry_run:
             for path in gone:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -163,43 +176,48 @@ def clean_study(
 
 
 def _to_remove(
-    asked: Study, found: Plan, *, failed: bool, changed: bool, everything: bool
+    asked: Study,
+    found: Plan,
+    only: Sequence[str],
+    *,
+    failed: bool,
+    changed: bool,
+    everything: bool,
 ) -> list[Path]:
     home = asked.folder
+    state = state_of(found.record, home, only)
+    anew = {state for state, asked_for in (("failed", failed), ("changed", changed)) if asked_for}
+    if only:
+        chosen = {one.cell.name for one in state.cells if everything or one.state in anew}
+        return [path for path, name in _of_cells(home) if name in chosen]
     if everything:
         names = (*KEPT, "plan.json", "hashes.json", "tables", "plots", "study.html")
         return [home / name for name in names if (home / name).exists()]
-    state = state_of(found.record, home)
-    anew = {state for state, asked_for in (("failed", failed), ("changed", changed)) if asked_for}
     kept = {one.cell.name for one in state.cells if one.state not in anew}
-    gone = [
-        path
-        for part in ("runs", "cells")
-        if (home / part).is_dir()
-        for path in sorted((home / part).iterdir())
-        if _cell_name(path, part) not in kept
-    ]
+    gone = [path for path, name in _of_cells(home) if name not in kept]
     if not state.of(*OPEN) and (home / "shared").is_dir():
         gone.append(home / "shared")
     return gone
 
 
-def _cell_name(path: Path, part: str) -> str:
-    """Name of the cell that a file or folder is of."""
-    name = path.name
-    if part == "runs":
-        return name.removesuffix(".labels.partial")
-    for ending in (".json", ".yaml", ".log"):
-        name = name.removesuffix(ending)
-    return name
+def _of_cells(home: Path) -> Iterator[tuple[Path, str]]:
+    """Files and folders of cells, each with the name of its cell."""
+    endings = {"runs": (".labels.partial",), "cells": (".json", ".yaml", ".log")}
+    for part, known in endings.items():
+        for path in sorted((home / part).iterdir()) if (home / part).is_dir() else ():
+            name = path.name
+            for ending in known:
+                name = name.removesuffix(ending)
+            yield path, name
 
 
 def state_line(state: StudyState) -> str:
-    """`12 cells: 3 finished, 9 waiting; about 2h 10m left`."""
+    """`12 cells: 3 finished, 9 waiting; about 2h 10m left`; of a part `4 of 12 cells: …`."""
     counts = ", ".join(f"{count} {name}" for name, count in state.counts.items() if count)
     left = state.seconds_left
     time = f"; about {duration(left)} left" if left else ""
-    return f"{len(state.cells)} cells: {counts}{time}"
+    part = "" if state.total in (0, len(state.cells)) else f" of {state.total}"
+    return f"{len(state.cells)}{part} cells: {counts}{time}"
 
 
 def require_done(state: StudyState) -> None:

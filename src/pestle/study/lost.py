@@ -22,8 +22,13 @@ def cause_of(error: BaseException) -> str:
     from parsl.executors.errors import BadStateException
     from parsl.jobs.errors import TooManyJobFailuresError
 
+    from pestle.study.idle_jobs import JobsWithoutWork
+
     while isinstance(error, PropagatedException) and error.__cause__ is not None:
         error = error.__cause__
+    why = error.executor.executor_exception if isinstance(error, BadStateException) else error
+    if isinstance(why, JobsWithoutWork):
+        return str(why)
     text = str(error)
     if isinstance(error, BadStateException | TooManyJobFailuresError):
         lines = [line.strip() for said in _SAID.findall(text) for line in said.splitlines()]

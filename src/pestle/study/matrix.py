@@ -129,6 +129,7 @@ def combinations(
     matrix: Mapping[str, Any],
     include: Sequence[Mapping[str, Any]] = (),
     exclude: Sequence[Mapping[str, Any]] = (),
+    file: str = "",
 ) -> Iterator[Combination]:
     """Every cell: the product of the axes without what is excluded, then what is included.
 
@@ -136,17 +137,19 @@ def combinations(
         matrix: as in `axes_of`.
         include: further matrices; the labels of the first one may be named.
         exclude: axis → value or list of values; a cell that fits all of an entry is left out.
+        file: names the study in errors.
 
     Raises:
         PestleError: an axis or value cannot be understood.
     """
-    axes = axes_of(matrix)
-    unwanted = [_condition(entry, axes, k) for k, entry in enumerate(exclude)]
+    file = f"{file}: " if file else ""
+    axes = axes_of(matrix, where=f"{file}matrix")
+    unwanted = [_condition(entry, axes, f"{file}exclude.{k}") for k, entry in enumerate(exclude)]
     for cell in _product(axes):
         if not any(all(cell[n].shown in v for n, v in entry.items()) for entry in unwanted):
             yield cell
     for k, entry in enumerate(include):
-        yield from _product(axes_of(entry, axes, f"include.{k}"))
+        yield from _product(axes_of(entry, axes, f"{file}include.{k}"))
 
 
 def _product(axes: Axes) -> Iterator[Combination]:
@@ -154,11 +157,11 @@ def _product(axes: Axes) -> Iterator[Combination]:
         yield dict(zip(axes, values, strict=True))
 
 
-def _condition(entry: Mapping[str, Any], axes: Axes, number: int) -> dict[str, list[Any]]:
+def _condition(entry: Mapping[str, Any], axes: Axes, where: str) -> dict[str, list[Any]]:
     """Axis → values that are left out."""
     condition = {}
     for name, given in entry.items():
-        place = f"exclude.{number}.{name}"
+        place = f"{where}.{name}"
         if name not in axes:
             fix = f"{nearest(name, axes)} The axes are {', '.join(axes)}.".lstrip()
             raise PestleError("is no axis of the matrix", where=place, fix=fix)

@@ -80,10 +80,14 @@ def plan(study: Study) -> Plan:
     """
     asked = study.asked
     hashes = Hashes(study.folder / "hashes.json")
-    found = combinations(asked.matrix, asked.include, asked.exclude)
+    found = combinations(asked.matrix, asked.include, asked.exclude, str(study.path))
     cells = tuple(_cells(study, found, hashes))
     if not cells:
-        raise PestleError("has no cells", where=str(study.path), fix="exclude leaves none over.")
+        raise PestleError(
+            "leaves no cell of the matrix over",
+            where=f"{study.path}: exclude",
+            fix="Take an entry out of it.",
+        )
     names = {axis for cell in cells for axis in cell.axes}
     record = StudyPlan(
         study=str(study.path.absolute()),
@@ -99,7 +103,7 @@ def plan(study: Study) -> Plan:
             for cell in cells
         ),
     )
-    check_names(asked, record.cells)
+    check_names(asked, record.cells, str(study.path))
     if study.folder.is_dir():
         hashes.write()
     return Plan(study, cells, record)
@@ -160,7 +164,7 @@ def _settings(start: Mapping[str, Any], combination: Combination, study: Study) 
     for axis, value in combination.items():
         for name, one in value.settings.items():
             if name in flat and flat[name] != one:
-                raise PestleError("two axes set it", where=f"matrix.{axis}: {name}")
+                raise PestleError("two axes set it", where=f"{study.path}: matrix.{axis}: {name}")
             if name in study.overrides:
                 raise PestleError(
                     "is an axis of the matrix and cannot be set for every run",

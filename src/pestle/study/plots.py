@@ -10,7 +10,9 @@ from typing import Any
 
 from pestle.errors import PestleError, nearest
 from pestle.protocols.results import Chart, Series
+from pestle.records.gathered import Cell
 from pestle.records.metrics import EvaluatedErrors, MetricsLine
+from pestle.records.study import StudyPlan
 from pestle.reports.charts import figures_of
 from pestle.reports.compared_charts import styles_of
 from pestle.reports.figures import Figure
@@ -19,7 +21,14 @@ from pestle.reports.models import BASELINE_STYLE, REFERENCE, Models, other_style
 from pestle.study.curves import KINDS, curve_charts
 from pestle.study.figures import Figures, TrainedCell
 from pestle.study.study_file import PlotSettings
-from pestle.study.tables import averaged_over, axes_in, grouped, require_axes, spoken
+from pestle.study.tables import (
+    averaged_over,
+    axes_in,
+    grouped,
+    part_shown,
+    require_values,
+    spoken,
+)
 from pestle.study.violins import violin_charts
 from pestle.wording import is_number
 
@@ -33,8 +42,6 @@ CURVES = {
     "forces_rmse": "meV/Å",
     "forces_mae": "meV/Å",
 }
-#: Line → its points, each with the number of runs that it is the mean of.
-Counts = dict[str, list[tuple[Any, int]]]
 #: Sets on which a run is evaluated while it trains.
 WATCHED = ("valid", "replay")
 
@@ -44,7 +51,8 @@ def plot(
     asked: PlotSettings,
     cells: Sequence[TrainedCell],
     figures: Figures,
-    seeds: Sequence[str],
+    whole: StudyPlan,
+    only: Sequence[str] = (),
 ) -> list[Figure]:
     """The pictures of a plot of a study; nothing where no cell has what it shows.
 
@@ -53,30 +61,28 @@ def plot(
         asked: what it shows.
         cells: of the study that are trained.
         figures: what can be asked of them.
-        seeds: axes over which means are taken unless the plot says others.
+        whole: plan of the study; means are over its seeds unless the plot says others.
+        only: AXIS=VALUE each, by which the cells were chosen.
 
     Raises:
-        PestleError: an axis or a figure is unknown.
+        PestleError: no cell has a value of the axis of x, or the figure.
     """
     where = f"plots.{name}"
-    over = list(seeds) if asked.over is None else asked.over
+    over = list(whole.seeds) if asked.over is None else asked.over
     axes = axes_in(cells)
     x = asked.x
     if asked.kind == "violins" and x is None:
         x = next((axis for axis in axes if axis not in over), None)
-    if x is not None and not (asked.kind == "figure" and x in COURSE):
-        require_axes([x], cells, f"{where}.x")
-    require_axes([*(asked.lines or ()), *(asked.over or ())], cells, where)
+    across = [] if x is None or (asked.kind == "figure" and x in COURSE) else [x]
+    require_values(across, cells, f"{where}.x")
     told_apart = [axis for axis in axes if axis not in (x, *over)]
     lines = told_apart if asked.lines is None else asked.lines
-    counts: Counts = {}
     by_line = {spoken(key) or "all": members for key, members in grouped(cells, lines).items()}
     if asked.kind in KINDS:
         charts = curve_charts(
             KINDS[asked.kind], by_line, asked.of, where, foundation=asked.foundation
         )
     elif asked.kind == "violins":
-        across = [x] if x is not None else []
         by_category = {
             line: {spoken(key) or "all": same for key, same in grouped(members, across).items()}
             for line, members in by_line.items()
@@ -91,27 +97,24 @@ def plot(
             log=asked.log,
         )
     elif asked.x in COURSE:
-        chart, counts = _course(name, asked, by_line, where)
-        charts = {"": chart}
+        charts = {"": _course(name, asked, by_line, where)}
     else:
-        chart, counts = _against(name, asked, by_line, figures, where)
-        charts = {"": chart}
+        charts = {"": _against(name, asked, by_line, figures, where)}
     pooled = averaged_over(cells, [*lines, *([x] if x is not None else [])], over)
+    part = part_shown(cells, whole, only, ())
     drawn = [s.name for chart in charts.values() for s in chart.series if s.name != REFERENCE]
     bases = list(dict.fromkeys(one for one in drawn if one not in by_line))
     styles = styles_of(list(by_line)) | {
         base: BASELINE_STYLE if k == 0 else other_style(len(by_line) + k)
         for k, base in enumerate(bases)
     }
-    words = Models({one: one for one in (*by_line, *bases)}, styles)
+    models = Models({one: one for one in (*by_line, *bases)}, styles)
     found = []
     for of, chart in charts.items():
-        whole = f"{name}-{of}" if len(charts) > 1 else name
-        for one in figures_of([chart], words, name):
-            file = re.sub(r"[^\w.+-]+", "_", whole)
-            if counts:
-                one.plot.update_layout(meta={"runs": [[n, *p] for n, p in counts.items()]})
-            caption = " ".join(part for part in (one.caption, pooled) if part)
+        title = f"{name}-{of}" if len(charts) > 1 else name
+        for one in figures_of([chart], models, name):
+            file = re.sub(r"[^\w.+-]+", "_", title)
+            caption = " ".join(words for words in (one.caption, pooled, part) if words)
             found.append(Figure(file, one.title, caption, one.plot, one.shape, one.square))
     return found
 
@@ -122,43 +125,40 @@ def _against(
     by_line: dict[str, list[TrainedCell]],
     figures: Figures,
     where: str,
-) -> tuple[Chart, Counts]:
+) -> Chart:
     """A figure against an axis: a line where that is a number, else bars."""
     axis = asked.x or ""
     filled = figures.of(asked.y or "", where)
     given = [c.axes[axis] for cells in by_line.values() for c in cells if axis in c.axes]
     numeric = all(is_number(value) for value in given)
     series: list[Series] = []
-    counts: Counts = {}
     for line, members in by_line.items():
-        points: list[tuple[Any, float, float | None]] = []
+        points: list[tuple[Any, Cell]] = []
         for (x,), same in grouped(members, [axis]).items():
             cell = cell_of([filled.find(one.facts) for one in same])
             if x is None or cell is None or cell.mean is None:
                 continue
-            points.append((x if numeric else spoken((x,)), cell.mean, cell.deviation))
-            counts.setdefault(line, []).append((points[-1][0], cell.n))
+            points.append((x if numeric else spoken((x,)), cell))
         if numeric:
             points.sort(key=lambda point: point[0])
         series.append(_series(line, points))
     column = filled.column
     heading = f"{column.heading}, {column.over}" if column.over else column.heading
-    chart = Chart(
+    return Chart(
         name,
         axis,
         f"{heading} ({column.unit})" if column.unit else heading,
         series,
         kind="line" if numeric else "bar",
-        caption=_caption(counts),
+        caption=_caption(series),
         log_y=asked.log,
         size="wide",
     )
-    return chart, counts
 
 
 def _course(
     name: str, asked: PlotSettings, by_line: dict[str, list[TrainedCell]], where: str
-) -> tuple[Chart, Counts]:
+) -> Chart:
     """A figure over the training, the mean of runs wherever all of them were evaluated."""
     of_set, _, what = (asked.y or "").partition(".")
     if of_set not in WATCHED or what not in CURVES:
@@ -169,7 +169,6 @@ def _course(
             fix=f"{nearest(asked.y or '', known)} There are {', '.join(known)}.".lstrip(),
         )
     series: list[Series] = []
-    counts: Counts = {}
     for line, members in by_line.items():
         values: dict[float, list[float]] = defaultdict(list)
         for cell in members:
@@ -179,44 +178,43 @@ def _course(
                 if value is not None:
                     values[one.epoch if asked.x == "epoch" else one.step].append(value)
         most = max(map(len, values.values()), default=0)
-        points = []
+        points: list[tuple[Any, Cell]] = []
         for x in sorted(values):
             mean = cell_of(values[x])
             # Where a run has ended the mean would jump.
             if mean is not None and mean.mean is not None and mean.n == most:
-                points.append((x, mean.mean, mean.deviation))
-                counts.setdefault(line, []).append((x, mean.n))
+                points.append((x, mean))
         series.append(_series(line, points))
     unit = f" ({CURVES[what]})" if CURVES[what] else ""
     words = {"valid": "validation", "replay": "held-out replay structures"}
-    chart = Chart(
+    return Chart(
         name,
         "epoch" if asked.x == "epoch" else "updates",
         f"{what.replace('_', ' ')}, {words[of_set]}{unit}",
         series,
-        caption=_caption(counts),
+        caption=_caption(series),
         log_y=asked.log,
         size="wide",
     )
-    return chart, counts
 
 
 def _errors(line: MetricsLine, of_set: str) -> EvaluatedErrors | None:
     return line.watched if of_set == "valid" else line.replay
 
 
-def _series(line: str, points: Sequence[tuple[Any, float, float | None]]) -> Series:
-    deviations = [deviation for _, _, deviation in points]
+def _series(line: str, points: Sequence[tuple[Any, Cell]]) -> Series:
+    deviations = [cell.deviation for _, cell in points]
     return Series(
         line,
-        [x for x, _, _ in points],
-        [y for _, y, _ in points],
+        [x for x, _ in points],
+        [cell.mean for _, cell in points],
         error=deviations if any(one is not None for one in deviations) else None,
+        runs=[cell.n for _, cell in points],
     )
 
 
-def _caption(counts: Counts) -> str:
-    numbers = sorted({n for points in counts.values() for _, n in points})
+def _caption(series: Sequence[Series]) -> str:
+    numbers = sorted({n for one in series for n in one.runs or ()})
     if not numbers or numbers == [1]:
         return ""
     runs = ", ".join(map(str, numbers))

@@ -25,12 +25,13 @@ FURTHER = ("drift", "updates", "converged")
 ABOUT = ("cost", "forgetting", "train", "replay", "errors")
 
 
-def check_names(asked: StudyFile, cells: Sequence[PlannedCell]) -> None:
+def check_names(asked: StudyFile, cells: Sequence[PlannedCell], file: str) -> None:
     """Axes must be those of the study, and figures such as its runs can have.
 
     Args:
         asked: the study.
         cells: all of its cells.
+        file: names the study in errors.
 
     Raises:
         PestleError: a name is wrong; names the nearest one.
@@ -38,12 +39,15 @@ def check_names(asked: StudyFile, cells: Sequence[PlannedCell]) -> None:
     axes = list(dict.fromkeys(axis for cell in cells for axis in cell.axes))
     tests = {step for cell in cells for step in cell.steps} - {"finetune"}
     for name, table in asked.tables.items():
-        _axes([*table.rows, *table.columns, *(table.over or ())], axes, f"tables.{name}")
+        where = f"{file}: tables.{name}"
+        for entry in ("rows", "columns", "over"):
+            _axes(getattr(table, entry) or (), axes, f"{where}.{entry}")
         for value in table.values:
-            _figure(value, tests, f"tables.{name}.values")
+            _figure(value, tests, f"{where}.values")
     for name, plot in asked.plots.items():
-        where = f"plots.{name}"
-        _axes([*(plot.lines or ()), *(plot.over or ())], axes, where)
+        where = f"{file}: plots.{name}"
+        for entry in ("lines", "over"):
+            _axes(getattr(plot, entry) or (), axes, f"{where}.{entry}")
         if plot.x is not None and not _is_course(plot):
             _axes([plot.x], axes, f"{where}.x", COURSE if plot.kind == "figure" else ())
         if plot.kind == "figure" and plot.y is not None and not _is_course(plot):

@@ -13,6 +13,7 @@ from pestle.files import Damaged
 from pestle.locks import FOLDER_LOCK, is_held, lock_of_file
 from pestle.records.study import CellRecord, PlannedCell, StudyPlan
 from pestle.study.changed import changes_of, is_changed
+from pestle.study.part import part_of
 from pestle.study.worker import Places
 
 #: Trained: its tests, or further ones, are still to come, and none was begun that did not end.
@@ -53,12 +54,14 @@ class StudyState:
         seconds_left: guess from the cells that are finished, for as many at a time as run now (one
             where none does); `None` where nothing is finished yet.
         lost: cell → why its worker was lost, of the command that has just ended.
+        total: cells of the whole study, of which `cells` may be a part.
     """
 
     folder: Path
     cells: tuple[CellState, ...] = field(default_factory=tuple)
     seconds_left: float | None = None
     lost: Mapping[str, str] = field(default_factory=dict)
+    total: int = 0
 
     @property
     def counts(self) -> dict[State, int]:
@@ -85,6 +88,7 @@ class StudyState:
         return {
             "folder": str(self.folder),
             "cells": len(self.cells),
+            "cells_of_study": self.total,
             **{str(name): count for name, count in self.counts.items()},
             "seconds_left": self.seconds_left,
             "failures": [
@@ -105,20 +109,25 @@ class StudyState:
         }
 
 
-def state_of(plan: StudyPlan, folder: Path) -> StudyState:
+def state_of(plan: StudyPlan, folder: Path, only: Sequence[str] = ()) -> StudyState:
     """Where a study stands.
 
     Args:
         plan: its cells.
         folder: of the study.
+        only: AXIS=VALUE each: only the cells that have these values.
+
+    Raises:
+        PestleError: there is no such axis or value.
     """
     recorded, runs = _names(folder / "cells"), _names(folder / "runs")
-    planned = {cell.name: cell for cell in plan.cells}
+    planned = {cell.name: cell for cell in part_of(plan, only).cells}
     states = tuple(
         _state(cell, folder, f"{name}.json" in recorded, name in runs)
         for name, cell in planned.items()
     )
-    return StudyState(folder, states, _seconds_left(states))
+    total = len({cell.name for cell in plan.cells})
+    return StudyState(folder, states, _seconds_left(states), total=total)
 
 
 def _names(folder: Path) -> set[str]:

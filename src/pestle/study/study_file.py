@@ -190,7 +190,7 @@ def read_study(
     tree = {name: _filled(part, values, path) for name, part in tree.items() if name != "paths"}
     asked = _checked({**tree, "paths": table}, path)
     _check_tests(asked)
-    _check_shown(asked)
+    _check_shown(asked, path)
     where = Path(folder) if folder is not None else path.parent / (asked.folder or path.stem)
     return Study(path, asked, where.expanduser().absolute(), settings)
 
@@ -251,6 +251,8 @@ def _checked(tree: Mapping[str, Any], path: Path) -> StudyFile:
         near = near_name(loc[-1], known)
         fix = f"Did you mean '{near}'?" if near else f"There are {', '.join(known)}."
         raise PestleError("no such entry", where=where, fix=fix)
+    if first["input"] is None:
+        raise PestleError("is empty", where=where, fix="Fill it in, or remove its line.")
     raise PestleError(f"{first['msg'].lower()}, got {first['input']!r}", where=where)
 
 
@@ -281,7 +283,7 @@ def _check_tests(asked: StudyFile) -> None:
         _check_settings(options.settings, f"probe.{name}.set")
 
 
-def _check_shown(asked: StudyFile) -> None:
+def _check_shown(asked: StudyFile, path: Path) -> None:
     """Plots and phases must say all that they need.
 
     Raises:
@@ -292,7 +294,7 @@ def _check_shown(asked: StudyFile) -> None:
             if plot.kind == "figure" and getattr(plot, entry) is None:
                 raise PestleError(
                     f"has no {entry}",
-                    where=f"plots.{name}",
+                    where=f"{path}: plots.{name}",
                     fix="Write {x: AXIS, y: FIGURE}, or another kind: torsion, dimers, rdf, path, "
                     "violins.",
                 )
@@ -300,7 +302,7 @@ def _check_shown(asked: StudyFile) -> None:
     if phases is not None and (phases.axis is None) != isinstance(phases.inside, list):
         raise PestleError(
             "does not fit the axis",
-            where="phases.in",
+            where=f"{path}: phases.in",
             fix="With an axis write {VALUE: [SET, …]}, without one [SET, …].",
         )
 

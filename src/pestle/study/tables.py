@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pestle.errors import PestleError, nearest
+from pestle.errors import PestleError
 from pestle.records.gathered import Cell, Column, Gathered, JudgedOn, Row
+from pestle.records.study import StudyPlan
 from pestle.reports.gathering.columns import Filled
 from pestle.reports.gathering.frames import Identity, common
 from pestle.reports.gathering.spread import cell_of, with_best
@@ -24,17 +25,41 @@ def axes_in(cells: Sequence[TrainedCell]) -> list[str]:
     return list(dict.fromkeys(axis for cell in cells for axis in cell.axes))
 
 
-def require_axes(names: Sequence[str], cells: Sequence[TrainedCell], where: str) -> None:
-    """Names must be those of axes.
+def require_values(names: Sequence[str], cells: Sequence[TrainedCell], where: str) -> None:
+    """Some cell must have a value of each axis: cells that were included may lack one.
+
+    Args:
+        names: axes of the study.
+        cells: that are shown.
+        where: names whoever asked in an error.
 
     Raises:
-        PestleError: one is not.
+        PestleError: no cell has a value of one of them.
     """
-    axes = axes_in(cells)
     for name in names:
-        if name not in axes:
-            fix = f"{nearest(name, axes)} The axes are {', '.join(axes)}.".lstrip()
-            raise PestleError(f"'{name}' is no axis of the study", where=where, fix=fix)
+        if all(cell.axes.get(name) is None for cell in cells):
+            raise PestleError(f"no finished run has a value of '{name}' yet", where=where)
+
+
+def part_shown(
+    cells: Sequence[TrainedCell], whole: StudyPlan, only: Sequence[str], axes: Sequence[str]
+) -> str:
+    """A sentence that says how many cells of a study are shown; empty where all of them are.
+
+    Args:
+        cells: that are shown.
+        whole: plan of the study.
+        only: AXIS=VALUE each, by which cells were chosen.
+        axes: without a value of which no cell can be shown.
+    """
+    held = {cell.facts.run.name for cell in cells}
+    known = {
+        cell.name for cell in whole.cells if all(cell.axes.get(axis) is not None for axis in axes)
+    }
+    if len(held) == len(known):
+        return ""
+    chosen = f" (only {', '.join(only)})" if only else ""
+    return f"Holds {len(held)} of {len(known)} cells of the study{chosen}."
 
 
 def grouped(cells: Sequence[TrainedCell], axes: Sequence[str]) -> dict[Key, list[TrainedCell]]:
@@ -59,7 +84,8 @@ def table(
     asked: TableSettings,
     cells: Sequence[TrainedCell],
     figures: Figures,
-    seeds: Sequence[str],
+    whole: StudyPlan,
+    only: Sequence[str] = (),
 ) -> Gathered:
     """One table of a study.
 
@@ -68,17 +94,18 @@ def table(
         asked: what it shows.
         cells: of the study that are trained.
         figures: what can be asked of them.
-        seeds: axes over which means are taken unless the table says others.
+        whole: plan of the study; means are over its seeds unless the table says others.
+        only: AXIS=VALUE each, by which the cells were chosen.
 
     Raises:
-        PestleError: an axis or a figure is unknown.
+        PestleError: no cell has a value of an axis that makes columns, or any of the figures.
     """
     where = f"tables.{name}"
-    over = list(seeds) if asked.over is None else asked.over
-    require_axes([*asked.rows, *asked.columns, *(asked.over or ())], cells, where)
+    over = list(whole.seeds) if asked.over is None else asked.over
+    require_values(asked.columns, cells, where)
     rows = asked.rows or [a for a in axes_in(cells) if a not in (*asked.columns, *over)]
-    whole = [cell for cell in cells if all(cell.axes.get(a) is not None for a in asked.columns)]
-    pivots = grouped(whole, asked.columns)
+    shown = [cell for cell in cells if all(cell.axes.get(a) is not None for a in asked.columns)]
+    pivots = grouped(shown, asked.columns)
     values: list[Filled] = []
     absent: list[str] = []
     for value in asked.values:
@@ -94,7 +121,7 @@ def table(
         head = _head(asked.columns, pivot)
         places += [(_column(name, head, filled.column), pivot, filled) for filled in values]
     found, begun = [], []
-    for key, members in grouped(whole, rows).items():
+    for key, members in grouped(shown, rows).items():
         row = _row(key, rows, members, asked.columns, places)
         found.append(row)
         by_pivot = grouped(members, asked.columns)
@@ -108,7 +135,15 @@ def table(
     return Gathered(
         columns=tuple(columns),
         rows=tuple(with_best(found, columns)),
-        notes=(*_notes(found, rows, asked.columns, over, whole), *absent),
+        notes=tuple(
+            note
+            for note in (
+                part_shown(shown, whole, only, asked.columns),
+                *_notes(found, rows, asked.columns, over, shown),
+                *absent,
+            )
+            if note
+        ),
     )
 
 

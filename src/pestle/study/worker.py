@@ -22,7 +22,7 @@ from typing import Any
 from pestle.errors import PestleError
 from pestle.files import Damaged, read_json, write_text
 from pestle.locks import FOLDER_LOCK, is_held, locked_file
-from pestle.records.study import CellRecord, CellStatus, CellStep
+from pestle.records.study import CellRecord, CellStatus, CellStep, FileStamp
 from pestle.study import bound
 from pestle.study.changed import stamp_of
 from pestle.study.sharing import (
@@ -39,7 +39,8 @@ from pestle.study.sharing import (
 TRAINED = "trained"
 #: Exit code of a command that was interrupted.
 INTERRUPTED = 130
-#: How often a command is begun that ends by a signal nobody here has sent.
+#: How often a command is begun that ends by a signal nobody here has sent, or well without doing
+#: anything.
 ATTEMPTS = 2
 #: Lines of a failed command that are kept.
 LAST_LINES = 5
@@ -148,8 +149,11 @@ def _in_turn(
             return "failed", record
         for _ in range(ATTEMPTS):
             record = _do(places, cell, step, record, options)
-            # A command that the system killed, for memory perhaps, goes on once.
-            if record.steps[name].status != "interrupted" or _stopping.is_set():
+            # A command that the system killed, for memory perhaps, goes on once; one that did
+            # nothing is begun once more.
+            ended = record.steps[name]
+            again = ended.status == "interrupted" or (ended.status, ended.code) == ("failed", 0)
+            if not again or _stopping.is_set():
                 break
         if record.steps[name].status != "finished":
             return record.steps[name].status, record
@@ -213,19 +217,23 @@ def _do(
         begun=begun,
     )
     record.write(places.record)
-    started = time.monotonic()
+    started, before_it = time.monotonic(), _result(places, name)
     code = (
         _finetune(places, cell, options)
         if name == "finetune"
         else _test(places, cell, step, options)
     )
-    status = _status(code)
+    status, last_lines = _status(code), tuple[str, ...]()
+    if status == "finished" and not _has_worked(places, name, before_it):
+        status, last_lines = "failed", _idle_lines(places, name)
+    elif status == "failed":
+        last_lines = tuple(_last_lines(places.log))
     ended = CellStep(
         key=key,
         status=status,
         code=code,
         seconds=round(spent + time.monotonic() - started, 2),
-        last_lines=tuple(_last_lines(places.log)) if status == "failed" else (),
+        last_lines=last_lines,
         run_file=stamp_of(places.run) if name == "finetune" and status == "finished" else None,
     )
     record = record.with_step(name, ended)
@@ -289,6 +297,35 @@ def _status(code: int) -> CellStatus:
     if _stopping.is_set():
         return "interrupted"
     return "interrupted" if code == INTERRUPTED or code < 0 else "failed"
+
+
+def _result(places: Places, step: str) -> FileStamp | None:
+    """What a step leaves when it has worked, as it is now; every test writes it anew."""
+    protocol = step.removeprefix("probe ")
+    names = {"finetune": "manifest.json", "qualify": "verdict.json"}
+    try:
+        found = (places.run / names.get(step, f"protocols/{protocol}/metrics.json")).stat()
+    except OSError:
+        return None
+    return FileStamp(size=found.st_size, changed=found.st_mtime_ns)
+
+
+def _has_worked(places: Places, step: str, before: FileStamp | None) -> bool:
+    """Whether a command that ended well has done something: where the environment of a worker is
+    wrong, a wrapper of its Python may swallow the error."""
+    if step == "finetune":
+        return _manifest_status(places.run) == "finished"
+    return _result(places, step) not in (None, before)
+
+
+def _idle_lines(places: Places, step: str) -> tuple[str, ...]:
+    """What a command said that ended well without doing anything, and what to do."""
+    return (
+        *(_last_lines(places.log) or ["(it said nothing)"]),
+        f"`pestle {step}` ended without an error, but without a result, {ATTEMPTS} times. On "
+        f"{socket.gethostname()} `{sys.executable} -m pestle --version` must show a version: see "
+        "what hides its error there, then use --retry.",
+    )
 
 
 def _wait_for(run: Path) -> None:

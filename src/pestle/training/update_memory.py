@@ -10,12 +10,15 @@ from pathlib import Path
 
 import torch
 
+from pestle.structures.graphs import collate
 from pestle.training.loop import Trainer
 from pestle.training.mixing import Draw
 from pestle.training.trial_update import largest_draw
 
 #: Batches with fewer edges are not estimated: they need a few gigabytes at most.
 SMALL = 20_000
+#: Most edges of the frame that is tried, where the data have such a small one.
+TRIED = 2_000
 #: Peak of an update divided by the tensors that its backward pass keeps.
 PEAK = 1.2
 
@@ -52,7 +55,8 @@ class Need:
 def too_large(trainer: Trainer) -> Need | None:
     """Return the memory of the largest update if it exceeds what is free.
 
-    Only the smallest frame is calculated. Nothing is changed.
+    Only a small frame is calculated, alone and twice: what does not grow with the batch, such as
+    tensors made of the weights, is counted once. Nothing is changed.
 
     Args:
         trainer: trainer of the run before its first update.
@@ -66,12 +70,18 @@ def too_large(trainer: Trainer) -> Need | None:
     if trainer.device.type != "cpu" or free is None or largest <= SMALL:
         return None
     graphs = trainer.data.train_graphs
-    sizes = {k: graphs[k].n_edges for k in range(len(graphs)) if graphs[k].n_edges}
-    small = Draw(graphs[min(sizes, key=lambda k: sizes[k])])
-    per_edge = PEAK * kept_bytes(trainer, small) / small.n_edges
-    if largest * per_edge <= free:
+    edges = sorted((graphs[k].n_edges, k) for k in range(len(graphs)) if graphs[k].n_edges)
+    # The largest of the small ones is most like a whole batch: a dimer has few edges an atom.
+    n_edges, tried = next((one for one in reversed(edges) if one[0] <= TRIED), edges[0])
+    alone, twice = (
+        kept_bytes(trainer, Draw(collate([graphs[tried]] * copies))) for copies in (1, 2)
+    )
+    per_edge = PEAK * (twice - alone) / n_edges
+    constant = PEAK * (2 * alone - twice)
+    needed = constant + largest * per_edge
+    if needed <= free:
         return None
-    return Need(largest, largest * per_edge, free, max(1, int(free / 2 / per_edge)))
+    return Need(largest, needed, free, max(1, int((free / 2 - constant) / per_edge)))
 
 
 def kept_bytes(trainer: Trainer, draw: Draw) -> int:

@@ -2,7 +2,8 @@
 
 A run makes updates, writes a checkpoint after each, goes on where it was stopped, and ends with a
 figure that depends on its settings and on every update. A rate above 1 fails. With PESTLE_TOY_KILL
-a run kills itself, once, as a system without memory does.
+a run kills itself, once, as a system without memory does. With PESTLE_TOY_IDLE=COMMAND this command
+says something and ends well without doing anything.
 """
 
 import fcntl
@@ -85,4 +86,7 @@ def qualify(arguments: list[str]) -> int:
 for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, stop)
 name, *rest = sys.argv[1:]
+if os.environ.get("PESTLE_TOY_IDLE") == name:
+    print("python: not found")
+    sys.exit(0)
 sys.exit({"finetune": finetune, "qualify": qualify}[name](rest))
