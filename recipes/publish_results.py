@@ -26,7 +26,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from results_page import PAGE, RECORD, ROOT, Published, PublishedPlot, PublishedRun, filled
+from results_page import PAGE, ROOT, filled
+from results_record import RECORD, Published, PublishedPlot, PublishedRun
 
 from pestle.errors import PestleError
 from pestle.files import write_text
@@ -47,8 +48,9 @@ from pestle.study.tables import table
 
 #: Line of the page before which new sections are put.
 BEFORE = "## Not run yet"
-#: A path that leads from the root of a machine, in a table, a text or a picture.
-_ABSOLUTE = re.compile(r"(?<![\w.:/<*)\]])/(?:[\w.+-]+/)+[\w.+-]+")
+#: A path that leads from the root of a machine, in a table, a text or a picture; `${data}/x/y` and
+#: `</g>` are none.
+_ABSOLUTE = re.compile(r"(?<![\w.:/<*)}\]])/(?:[\w.+-]+/)+[\w.+-]+")
 #: Largest size of a picture (bytes).
 LARGEST = 400_000
 
@@ -241,8 +243,9 @@ def _require_publishable(made: Path) -> None:
 
 def _section(file: Path, name: str, record: Published) -> str:
     """Return a section for a study that the page does not have yet."""
-    first = file.read_text(encoding="utf-8").lstrip("# ").split("\n", 1)[0].rstrip(".")
-    lines = [f"## {first.replace(', small:', ':')}", "", f"<!-- study: {name} -->", "<!-- end -->"]
+    first = file.read_text(encoding="utf-8").split("\n", 1)[0]
+    title = first.lstrip("# ").rstrip(".").replace(", small:", ":") if first[:1] == "#" else name
+    lines = [f"## {title}", "", f"<!-- study: {name} -->", "<!-- end -->"]
     for one in record.tables:
         lines += ["", f"<!-- table: {name}/{one} -->", "<!-- end -->"]
     if record.plots:

@@ -20,8 +20,8 @@ from pestle.energies.methods import compare, estimate
 from pestle.energies.problem import EnergyProblem
 from pestle.energies.setting import fallback, from_setting
 from pestle.errors import PestleError
-from pestle.foundations.interface import Foundation
 from pestle.foundations import load_foundation
+from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import predict_frames
 from pestle.settings.run_file import build, dump, parse_overrides, read_run_file
 from pestle.structures.frame import Frame
