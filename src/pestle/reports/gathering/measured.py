@@ -11,6 +11,7 @@ from pestle.files import Damaged, read_json
 from pestle.records.gathered import Column
 from pestle.reports.gathering.columns import Filled, Find
 from pestle.reports.gathering.facts import RunFacts
+from pestle.reports.gathering.places import heading_of
 from pestle.reports.reading import protocol_title
 
 #: Last part of a name → its unit, if that is the same for all protocols.
@@ -65,7 +66,7 @@ def measured(name: str, runs: Sequence[RunFacts]) -> Filled | None:
         Column(
             key=name,
             about="tests",
-            heading=place.replace("_", " "),
+            heading=heading_of(place),
             over=protocol_title(protocol),
             unit=units[-1] if units else _UNITS.get(parts[-1], ""),
         ),
