@@ -9,7 +9,7 @@ import numpy as np
 from pestle.checks.report import CheckFinding, count_of, finding
 from pestle.checks.unread import options_for
 from pestle.structures.frame import Frame
-from pestle.wording import counted
+from pestle.wording import counted, figure
 
 # Net force: forces of a converged calculation sum to zero but for grid noise. It counts when
 # the error it means for each atom, |ΣF|/n, is above this many eV/Å (molecules, and periodic frames,
@@ -167,8 +167,8 @@ def _net_forces(where: str, frames: Sequence[Frame]) -> list[CheckFinding]:
                     "warning",
                     "net-force",
                     f"the forces of {len(concerned)} of {total} {word} frames{where} do not sum to "
-                    f"zero: more than {bound:g} eV/Å per atom; worst: |ΣF| = {worst[1]:.3g} eV/Å "
-                    f"({worst[0]:.2g} per atom) in {worst[2]}",
+                    f"zero: more than {bound:g} eV/Å per atom; worst: |ΣF| = {figure(worst[1])} "
+                    f"eV/Å ({figure(worst[0], 2)} per atom) in {worst[2]}",
                     concerned,
                     fix="Tighten the calculations, or look for constrained atoms and external "
                     "fields; the model cannot have a net force.",

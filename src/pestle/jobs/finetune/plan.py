@@ -13,7 +13,7 @@ from pestle.progress import duration
 from pestle.records.manifest import Manifest
 from pestle.records.method import MethodFacts, ReplayFacts
 from pestle.records.training import Gate, Plan, RateProbe
-from pestle.wording import counted
+from pestle.wording import counted, figure
 
 
 def plan_lines(manifest: Manifest) -> list[str]:
@@ -53,7 +53,7 @@ def plan_lines(manifest: Manifest) -> list[str]:
         old = manifest.continued
         lines.append(
             f"  {old.n_frames} of the training frames are those of "
-            f"{' and '.join(run.name for run in old.runs)}, each with weight {old.weight:.3g}"
+            f"{' and '.join(run.name for run in old.runs)}, each with weight {figure(old.weight)}"
         )
     lines.append(f"  {dispersion_line(manifest)}")
     if manifest.offer:
@@ -140,7 +140,9 @@ def short_plan(manifest: Manifest) -> list[str]:
         "E0s": f"{e0s.method}: {e0s.reason}",
     }
     if e0s.zero_step_error_mev_per_atom is not None:
-        lines["E0s"] += f"; leave {e0s.zero_step_error_mev_per_atom:.3g} meV/atom (RMSE) to learn"
+        lines["E0s"] += (
+            f"; leave {figure(e0s.zero_step_error_mev_per_atom)} meV/atom (RMSE) to learn"
+        )
     if manifest.replay is not None:
         replay = manifest.replay
         lines["replay"] = (
