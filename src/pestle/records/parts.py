@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from pestle.records.base import Figure, Part
-from pestle.wording import counted
+from pestle.wording import counted, percent
 
 
 class File(Part):
@@ -148,7 +148,9 @@ class Convergence(Part):
     @property
     def pace(self) -> str:
         """The improvement in words, such as `still improving by 7% per 500 updates`."""
-        return f"still improving by {self.improvement:.0%} per {counted(self.updates, 'update')}"
+        return (
+            f"still improving by {percent(self.improvement)} per {counted(self.updates, 'update')}"
+        )
 
 
 class CurvePoint(Part):

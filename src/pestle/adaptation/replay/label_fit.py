@@ -20,7 +20,7 @@ from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import FramePrediction, predict_frames
 from pestle.progress import progress
 from pestle.structures.frame import Frame, thinned
-from pestle.wording import figure, fixed
+from pestle.wording import counted, figure, fixed
 
 #: Number of structures of each pool that are predicted.
 SAMPLE = 100
@@ -77,7 +77,8 @@ class LabelFit:
         if self.force_slope is not None:
             parts.append(f"forces {self.force_slope:.2f} times the predicted ones")
         text = ", ".join(parts) or "nothing to compare"
-        return f"labels of {self.pool} against the foundation ({self.n_frames} structures): {text}"
+        of = counted(self.n_frames, "structure")
+        return f"labels of {self.pool} against the foundation ({of}): {text}"
 
 
 def label_fits(

@@ -32,7 +32,7 @@ from pestle.checks.units.evidence import (
     Measured,
 )
 from pestle.structures.frame import Frame
-from pestle.wording import number
+from pestle.wording import counted, number
 
 # rms |F| of thermal structures is 0.3–3 eV/Å. Relaxed ones have any smaller number.
 _TYPICAL_FORCE, _LARGER, _SMALLER = 0.9, 0.8, 1.6
@@ -199,7 +199,7 @@ def _cluster_stress(frames: Sequence[Frame], sure_of_sign: bool) -> list[Evidenc
             measured[shape] = Measured(1 / slope, width, width)
             words = words or (
                 f"the stress is {number(slope, 4)} times what the forces on free clusters give "
-                f"(correlation {correlation:.2f}, {len(expected)} frames)"
+                f"(correlation {correlation:.2f}, {counted(len(expected), 'frame')})"
             )
     return [Evidence(STRESS, measured, words, 12.0, signed=sure_of_sign)] if measured else []
 

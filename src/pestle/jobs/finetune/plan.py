@@ -13,7 +13,7 @@ from pestle.progress import duration
 from pestle.records.manifest import Manifest
 from pestle.records.method import MethodFacts, ReplayFacts
 from pestle.records.training import Gate, Plan, RateProbe
-from pestle.wording import counted, figure
+from pestle.wording import counted, figure, percent
 
 
 def plan_lines(manifest: Manifest) -> list[str]:
@@ -135,7 +135,7 @@ def short_plan(manifest: Manifest) -> list[str]:
         "foundation": f"{foundation.name} ({foundation.level_of_theory}; licence "
         f"{foundation.licence}), head {foundation.head}, {foundation.dtype}",
         "method": f"{method.name}: trains {method.n_trainable:,} of {method.n_parameters:,} "
-        f"parameters ({share:.0%})",
+        f"parameters ({percent(share)})",
         "because": why,
         "E0s": f"{e0s.method}: {e0s.reason}",
     }
@@ -221,9 +221,9 @@ def probe_lines(probe: RateProbe | None, plan: Plan) -> list[str]:
     rates = ", ".join(f"{trial.rate:g}" for trial in probe.trials)
     spent = sum(trial.updates for trial in probe.trials)
     return [
-        f"  before, the learning rates {rates} were tried in {spent} updates, which took "
-        f"{duration(probe.seconds)}: {spent / plan.steps:.1%} of the updates that follow at "
-        "most"
+        f"  before, the learning rates {rates} were tried in {counted(spent, 'update')}, "
+        f"which took {duration(probe.seconds)}: {percent(spent / plan.steps)} of the updates that "
+        "follow at most"
     ]
 
 

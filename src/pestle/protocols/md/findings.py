@@ -99,7 +99,7 @@ def _lost(
         what += f", {len(broken)} of them by a bond that broke"
     told = "; ".join(story(run) for run in [*worse, *broken][:NAMED])
     more = f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
-    text = f"{len(bad)} of {runs} runs {what}{_beside(base, bool(worse))}: {told}{more}."
+    text = f"{len(bad)} of {counted(runs, 'run')} {what}{_beside(base, bool(worse))}: {told}{more}."
     if worse:
         text += (
             " Not for dynamics under these conditions: check the reference energies first (pestle "

@@ -14,7 +14,7 @@ from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.thresholds import Threshold
 from pestle.records.results import Measured
 from pestle.records.verdict import LEVELS, Finding, Level
-from pestle.wording import figure, listed
+from pestle.wording import counted, figure, listed
 
 
 def charts(measured: Measured[RdfNumbers]) -> list[Chart]:
@@ -110,7 +110,7 @@ def assess(measured: Measured[RdfNumbers], thresholds: Mapping[str, Threshold]) 
 
 def _unstable(found: PotentialNumbers, limit: Threshold) -> Finding:
     lost, runs = found.unstable, found.n_runs
-    text = f"{len(lost)} of {runs} runs became unstable: {lost[0]}"
+    text = f"{len(lost)} of {counted(runs, 'run')} became unstable: {lost[0]}"
     text += f", and {len(lost) - 1} more" if len(lost) > 1 else ""
     text += (
         ". The results are from the time before" if found.pairs else "; no frame is left to compare"
