@@ -115,7 +115,7 @@ def _table(record: Published, folder: Path, name: str, asked: Mapping[str, str])
         if source.rpartition(", ")[2].split()[:1] in [[how] for how in _BEST]:
             key, _, best = source.rpartition(", ")
         table, _, rest = key.partition(" ")
-        table, key = (table, rest) if table in tables else ("", key)
+        table, key = (table, rest) if rest and table in tables else ("", key)
         found = [
             one for one in ([tables[table]] if table else tables.values()) if key in one.columns
         ]

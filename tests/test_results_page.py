@@ -102,13 +102,16 @@ def test_a_study_gets_a_section_with_means_and_the_best_beyond_the_spread(
     # The reading that somebody writes stays when the study is published again.
     page = tmp_path / "docs" / "results.md"
     page.write_text(text.replace("Others.", "Mine."))
-    assert "Mine." in published(tmp_path, recipes)
+    again = published(tmp_path, recipes, settings=["train.updates=9"], note="A short one.")
+    assert "Mine." in again and again.count("## s") == text.count("## s")
+    assert "--set data=DATA --set train.updates=9\n" in again and "A short one." in again
 
 
 def test_what_is_within_the_spread_is_not_best_and_fewer_seeds_are_said(
     tmp_path: Path, recipes: tuple[ModuleType, ModuleType]
 ) -> None:
-    run_study(tmp_path, {"naive": [50.0, 54.0, 58.0], "lora": [50.0, 52.0]})
+    method = {"method": {"rows": ["method"], "values": ["test.forces_rmse"]}}  # named like an axis
+    run_study(tmp_path, {"naive": [50.0, 54.0, 58.0], "lora": [50.0, 52.0]}, tables=method)
     text = published(tmp_path, recipes)
     assert "**" not in text
     assert "| lora | 2 | 51.0 ± 1.4 |" in text and "| naive | 3 | 54.0 ± 4.0 |" in text
