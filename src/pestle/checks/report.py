@@ -109,12 +109,12 @@ class CheckReport(Shown):
     def lines(self) -> list[str]:
         """The counts of frames and findings."""
         frames = ", ".join(
-            f"{summary['n_frames'] - summary['n_isolated_atoms']} {split}"
+            counted(summary["n_frames"] - summary["n_isolated_atoms"], f"{split} frame")
             for split, summary in self.summary["splits"].items()
         )
         counts = {"error": self.errors, "warning": self.warnings, "note": self.notes}
         words = [counted(len(found), word) for word, found in counts.items()]
-        return [f"{frames} frames; {', '.join(words)}"]
+        return [f"{frames}; {', '.join(words)}"]
 
     def tables(self) -> list[Table]:
         """The findings, errors first."""
