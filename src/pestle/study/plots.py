@@ -41,6 +41,14 @@ CURVES = {
     "forces_rmse": "meV/Å",
     "forces_mae": "meV/Å",
 }
+#: The same in words.
+_IN_WORDS = {
+    "loss": "loss",
+    "energy_rmse": "energy RMSE",
+    "energy_mae": "energy MAE",
+    "forces_rmse": "force RMSE",
+    "forces_mae": "force MAE",
+}
 #: Line → its points, each with the number of runs that it is the mean of.
 Counts = dict[str, list[tuple[Any, int]]]
 #: Sets on which a run is evaluated while it trains.
@@ -201,7 +209,7 @@ def _course(
     chart = Chart(
         name,
         "epoch" if asked.x == "epoch" else "updates",
-        f"{what.replace('_', ' ')}, {words[of_set]}{unit}",
+        f"{_IN_WORDS[what]}, {words[of_set]}{unit}",
         series,
         caption=_caption(counts),
         log_y=asked.log,

@@ -65,7 +65,7 @@ def measured(name: str, runs: Sequence[RunFacts]) -> Filled | None:
         Column(
             key=name,
             about="tests",
-            heading=place.replace("_", " "),
+            heading=_in_words(parts),
             over=protocol_title(protocol),
             unit=units[-1] if units else _UNITS.get(parts[-1], ""),
         ),
@@ -73,6 +73,27 @@ def measured(name: str, runs: Sequence[RunFacts]) -> Filled | None:
         find("baseline"),
     )
     return filled if any(filled.find(facts) is not None for facts in runs) else None
+
+
+#: Parts of names → words, where these are not the names themselves.
+_WORDS = {
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "rmse_mev": "RMSE",
+    "emd": "earth mover’s distance",
+    "emd_noise": "noise of the earth mover’s distance",
+    "energy_rmse": "energy RMSE",
+    "energy_mae": "energy MAE",
+    "forces_rmse": "force RMSE",
+    "forces_mae": "force MAE",
+    "n_unstable": "unstable runs",
+    "n_flagged": "flagged structures",
+}
+
+
+def _in_words(parts: Sequence[str]) -> str:
+    """Return the place of a number in words: `reactions, sn2, barrier error`."""
+    return ", ".join(_WORDS.get(part, part.replace("_", " ")) for part in parts)
 
 
 #: Last parts of the names of numbers that say in one what a protocol found.
