@@ -7,8 +7,9 @@ docs/results. Typed again, it replaces what is there. Tables and plots are those
 the study was run with. If a file below studies/ is the same, the page names it; another one is
 copied to docs/results/NAME/study.yaml. `--study FILE` takes tables and plots from another file,
 whose matrix must contain all cells of the folder. `--runs RUN …` adds runs that lie elsewhere:
-their axes must be settings. `--note TEXT` is a sentence that the page shows beside the number of
-runs.
+their axes must be settings. `--set NAME=VALUE` (repeated) is a setting with which the study was
+run; the page then shows it in the command. `--note TEXT` is a sentence that the page shows beside
+the number of runs.
 
 If the page does not have the study yet, a section is put before "Not run yet": command, tables and
 pictures. The readings are then written by hand; what stands between the comments is filled
@@ -26,7 +27,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from results_page import PAGE, RECORD, ROOT, Published, PublishedPlot, PublishedRun, filled
+from results_page import PAGE, ROOT, filled
+from results_record import RECORD, Published, PublishedPlot, PublishedRun
 
 from pestle.errors import PestleError
 from pestle.files import write_text
@@ -47,8 +49,9 @@ from pestle.study.tables import table
 
 #: Line of the page before which new sections are put.
 BEFORE = "## Not run yet"
-#: A path that leads from the root of a machine, in a table, a text or a picture.
-_ABSOLUTE = re.compile(r"(?<![\w.:/<*)\]])/(?:[\w.+-]+/)+[\w.+-]+")
+#: A path that leads from the root of a machine, in a table, a text or a picture; `${data}/x/y` and
+#: `</g>` are none.
+_ABSOLUTE = re.compile(r"(?<![\w.:/<*)}\]])/(?:[\w.+-]+/)+[\w.+-]+")
 #: Largest size of a picture (bytes).
 LARGEST = 400_000
 
@@ -59,6 +62,7 @@ def publish(
     *,
     study: Path | None = None,
     runs: Sequence[Path] = (),
+    settings: Sequence[str] = (),
     note: str = "",
     page: Path = PAGE,
 ) -> Path:
@@ -69,6 +73,7 @@ def publish(
         name: of the folder below docs/results.
         study: file with tables and plots; `None`: the one that the study was run with.
         runs: run folders that lie elsewhere.
+        settings: NAME=VALUE each, with which the study was run, for the command on the page.
         note: what else must be known of the runs.
         page: docs/results.md.
 
@@ -81,7 +86,8 @@ def publish(
     plan = StudyPlan.read(folder / "plan.json")
     file = study if study is not None else Path(plan.study)
     variables = read_run_file(file).get("paths") or {}
-    asked = read_study(file, [f"{variable}={variable.upper()}" for variable in variables], folder)
+    given = [*(f"{variable}={variable.upper()}" for variable in variables), *settings]
+    asked = read_study(file, given, folder)
     planned = [
         {axis: value.shown for axis, value in one.items()}
         for one in combinations(asked.asked.matrix, asked.asked.include, asked.asked.exclude)
@@ -119,9 +125,7 @@ def publish(
         made.mkdir()
         record = _write(made, asked, cells, whole)
         where = _in_repository(file, made, f"docs/results/{name}/study.yaml")
-        command = " ".join(
-            ["pestle study", where, *(f"--set {v}={v.upper()}" for v in variables)],
-        )
+        command = " ".join(["pestle study", where, *(f"--set {one}" for one in given)])
         record = record.model_copy(update={"study": where, "command": command, "note": note})
         record.write(made / RECORD)
         _require_publishable(made)
@@ -241,8 +245,9 @@ def _require_publishable(made: Path) -> None:
 
 def _section(file: Path, name: str, record: Published) -> str:
     """Return a section for a study that the page does not have yet."""
-    first = file.read_text(encoding="utf-8").lstrip("# ").split("\n", 1)[0].rstrip(".")
-    lines = [f"## {first.replace(', small:', ':')}", "", f"<!-- study: {name} -->", "<!-- end -->"]
+    first = file.read_text(encoding="utf-8").split("\n", 1)[0]
+    title = first.lstrip("# ").rstrip(".").replace(", small:", ":") if first[:1] == "#" else name
+    lines = [f"## {title}", "", f"<!-- study: {name} -->", "<!-- end -->"]
     for one in record.tables:
         lines += ["", f"<!-- table: {name}/{one} -->", "<!-- end -->"]
     if record.plots:
@@ -262,10 +267,18 @@ if __name__ == "__main__":
     parser.add_argument("name")
     parser.add_argument("--study", type=Path)
     parser.add_argument("--runs", type=Path, nargs="+", default=[])
+    parser.add_argument("--set", dest="settings", action="append", default=[])
     parser.add_argument("--note", default="")
     given = parser.parse_args()
     try:
-        out = publish(given.folder, given.name, study=given.study, runs=given.runs, note=given.note)
+        out = publish(
+            given.folder,
+            given.name,
+            study=given.study,
+            runs=given.runs,
+            settings=given.settings,
+            note=given.note,
+        )
     except PestleError as error:
         sys.exit(f"error: {error.line}")
     print(f"written: {out} and {PAGE}")

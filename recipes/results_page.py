@@ -20,18 +20,15 @@ models among them.
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
+from results_record import RECORD, Published, Table, read_table
 
 from pestle.errors import PestleError, nearest
 from pestle.files import write_text
-from pestle.records.base import Part, Record
 from pestle.records.gathered import Cell, Column, JudgedOn, Row
 from pestle.reports.gathering.shown import text_of
 from pestle.reports.gathering.spread import with_best
@@ -39,140 +36,8 @@ from pestle.wording import MISSING, counted, listed
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "results.md"
-#: Name of the record in the folder of a study.
-RECORD = "study.json"
 _FILLED = re.compile(r"(<!-- (study|table): (.*?)-->\n)(.*?)(<!-- end -->)", re.DOTALL)
 _BEST = ("smallest", "largest", "nearest")
-
-
-class PublishedRun(Part):
-    """A run of a study.
-
-    Attributes:
-        axes: axis → value.
-        converged: whether its training ended where it learned no more; null if this is not known.
-        updates: number of updates.
-    """
-
-    axes: dict[str, Any]
-    converged: bool | None = None
-    updates: int | None = None
-
-
-class PublishedPlot(Part):
-    """A plot of a study.
-
-    Attributes:
-        title: what it is of.
-        caption: sentence below it.
-    """
-
-    title: str
-    caption: str = ""
-
-
-class Published(Record):
-    """study.json: what the tables and pictures beside it were made from.
-
-    Attributes:
-        study: file of the study, from the top of the repository.
-        command: what makes the runs; words in capitals are the reader's folders.
-        pestle: version that made the runs.
-        cells: number of cells of the study.
-        runs: the runs that are finished.
-        seeds: axes that are seeds.
-        tables: name → columns of NAME.csv.
-        plots: NAME of plot-NAME.svg and plot-NAME.csv → title and caption.
-        note: what else must be known of the runs; empty for nothing.
-    """
-
-    format: int = 1
-    study: str
-    command: str
-    pestle: str
-    cells: int
-    runs: tuple[PublishedRun, ...]
-    seeds: tuple[str, ...] = ()
-    tables: dict[str, tuple[Column, ...]]
-    plots: dict[str, PublishedPlot]
-    note: str = ""
-
-    @property
-    def in_words(self) -> str:
-        """Number of runs and seeds, and whether they converged, as a sentence."""
-        of = f" of {self.cells}" if len(self.runs) < self.cells else ""
-        seeds = {tuple(run.axes.get(axis) for axis in self.seeds) for run in self.runs}
-        ended = [run.converged is True for run in self.runs]
-        text = f"{len(self.runs)}{of} runs" if of else counted(len(self.runs), "run")
-        text += f" with {counted(len(seeds), 'seed')}" if self.seeds else ""
-        if all(ended):
-            text += ", all converged" if len(ended) > 1 else ", converged"
-        elif any(ended):
-            text += f", {sum(ended)} of them converged"
-        else:
-            updates = sorted({run.updates for run in self.runs if run.updates is not None})
-            length = "–".join(dict.fromkeys(f"{n:,}" for n in (*updates[:1], *updates[-1:])))
-            noun = "update" if updates == [1] else "updates"
-            text += f", not converged after {length} {noun}" if updates else ", not converged"
-        return f"{text} (Pestle {self.pestle}). {self.note}".rstrip()
-
-
-@dataclass(frozen=True)
-class Table:
-    """A published table: its columns by key, and its rows by name."""
-
-    columns: dict[str, Column]
-    rows: dict[str, Row]
-
-
-def read_table(folder: Path, name: str, columns: Sequence[Column]) -> Table:
-    """Read NAME.csv as `pestle study table` writes it; digits and spreads are all there.
-
-    Args:
-        folder: of the published study.
-        name: of the table.
-        columns: its columns, which the record has.
-
-    Raises:
-        PestleError: a column is missing.
-    """
-    path, rows = folder / f"{name}.csv", {}
-    with path.open(encoding="utf-8", newline="") as stream:
-        for line in csv.DictReader(stream):
-            cells: dict[str, Cell] = {}
-            settings: dict[str, Any] = {}
-            judged: dict[str, JudgedOn] = {}
-            for column in columns:
-                unit = f" ({column.unit})" if column.unit else ""
-                text = line.get(f"{column.key}{unit}")
-                if text is None:
-                    raise PestleError(f"has no column '{column.key}{unit}'", where=str(path))
-                if column.about == "settings":
-                    settings |= {column.key: text} if text else {}
-                elif text:
-                    spread = line[f"{column.key} sd{unit}"]
-                    n = int(line[f"{column.key} n"])
-                    of_all = max(n, int(line["n_runs"]))
-                    # Only the number of values is written, not the values themselves.
-                    values = (float(text),) * n + (None,) * (of_all - n)
-                    deviation = float(spread) if spread else None
-                    cells[column.key] = Cell(
-                        values=values, mean=float(text), deviation=deviation, n=n
-                    )
-                if column.frames:
-                    found = line.get(f"{column.frames} frames") or None
-                    judged[column.frames] = JudgedOn(frames=found)
-            kind: Any = line["kind"]
-            rows[line["row"]] = Row(
-                name=line["row"],
-                kind=kind,
-                runs=(),
-                seeds=tuple(int(seed) for seed in line["seeds"].split(";") if seed),
-                settings=settings,
-                judged_on=judged,
-                cells=cells,
-            )
-    return Table({column.key: column for column in columns}, rows)
 
 
 def filled(text: str, docs: Path, only: str = "") -> str:
@@ -237,25 +102,47 @@ def _table(record: Published, folder: Path, name: str, asked: Mapping[str, str])
             else f"{name} {column.key}" + ", smallest" * column.ranked
             for column in record.tables[name]
         }
-    heads, columns, n_axes = [], [], 0
+    heads: list[str] = []
+    columns: list[dict[str, str]] = []
+    #: Row → number of runs that its value is the mean of; `None` of an axis.
+    figures: list[dict[str, int] | None] = []
+    n_axes = 0
     asked = dict(asked)
     runs_alone = asked.pop("rows", "all") == "runs"
     for heading, source in asked.items():
-        source, _, best = source.partition(",")
-        table, _, key = source.strip().rpartition(" ")
-        found = [one for one in tables.values() if key in one.columns]
-        if (table and table not in tables) or not found:
+        # Keys may hold commas and spaces: `Ih, average: test.all.forces_rmse`.
+        key, best = source, ""
+        if source.rpartition(", ")[2].split()[:1] in [[how] for how in _BEST]:
+            key, _, best = source.rpartition(", ")
+        table, _, rest = key.partition(" ")
+        table, key = (table, rest) if rest and table in tables else ("", key)
+        found = [
+            one for one in ([tables[table]] if table else tables.values()) if key in one.columns
+        ]
+        if not found:
             keys = [f"{t} {k}" for t, one in tables.items() for k in one.columns]
             raise PestleError(
-                f"'{folder.name}' has no column '{source.strip()}'",
+                f"'{folder.name}' has no column '{source}'",
                 where=heading,
                 fix=f"{nearest(source, keys)} There are {', '.join(keys)}.".lstrip(),
             )
-        column = (tables[table] if table else found[0]).columns[key]
+        column = found[0].columns[key]
         heads.append(f"{heading} ({column.unit})" if column.unit else heading)
-        shown = [tables[table]] if table else found
-        columns.append(_column(column, shown, best.strip()))
-        n_axes += column.about == "settings"
+        columns.append(_column(column, found, best))
+        is_axis = column.about == "settings"
+        n_axes += is_axis
+        counts = {
+            row.name: row.cells[column.key].n
+            for one in found
+            for row in one.rows.values()
+            if column.key in row.cells
+        }
+        figures.append(None if is_axis else counts)
+    if not n_axes:
+        heads.insert(0, "")
+        columns.insert(0, {})
+        figures.insert(0, None)
+        n_axes = 1
     every = {row.name: row for one in tables.values() for row in one.rows.values()}
     names = [
         name
@@ -263,14 +150,22 @@ def _table(record: Published, folder: Path, name: str, asked: Mapping[str, str])
         if any(column.get(name, MISSING) != MISSING for column in columns)
         and (every[name].kind == "runs" or not runs_alone)
     ]
-    body = [[column.get(name, MISSING) for column in columns] for name in names]
-    for line, name in zip(body, names, strict=True):
+    body, n_runs = [], []
+    for name in names:
+        n_of = [
+            figure.get(name, 0) if figure is not None and every[name].kind == "runs" else 0
+            for figure in figures
+        ]
+        n_runs.append(max(n_of))
+        line = [
+            f"{text} ({counted(n, 'run')})" if 0 < n < max(n_of) else text
+            for text, n in zip([one.get(name, MISSING) for one in columns], n_of, strict=True)
+        ]
         # An untrained model has no settings: its name stands in the first column.
-        line[0] = name if line[0] == MISSING else line[0]
-    n_seeds = [len(every[name].seeds) for name in names]
-    if len({n for n in n_seeds if n}) > 1:
+        body.append([name if line[0] == MISSING else line[0], *line[1:]])
+    if len({n for n in n_runs if n}) > 1:
         heads.insert(n_axes, "runs")
-        for line, n in zip(body, n_seeds, strict=True):
+        for line, n in zip(body, n_runs, strict=True):
             line.insert(n_axes, str(n or MISSING))
     lines = [heads, ["---"] * len(heads), *body]
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
@@ -282,10 +177,10 @@ def _column(column: Column, tables: Sequence[Table], best: str) -> dict[str, str
     if column.about == "settings":
         return {name: str(row.settings.get(column.key, MISSING)) for name, row in rows.items()}
     how, _, target = best.partition(" ")
-    if best and how not in _BEST:
-        raise PestleError(f"'{best}' says not which value is best", fix=f"{listed(_BEST)} NUMBER.")
     winners = set()
-    if best:
+    # Of single runs nobody knows the spread.
+    spread = [one for row in rows.values() if (one := row.cells.get(column.key)) and one.deviation]
+    if best and spread:
         frames = column.frames or "all"
         compared = [
             Row(

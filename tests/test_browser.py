@@ -14,6 +14,7 @@ import pytest
 import pestle
 from pestle.reports import write_report
 from report_folders import make_results, points_chart, verdict, write_protocol
+from several_runs import make_run
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "check_report.py"
 
@@ -66,10 +67,20 @@ def test_a_report(recipe: ModuleType, page: Path, tmp_path: Path) -> None:
     assert wanted | {"viewer.png"} <= pictures
 
 
+@pytest.mark.parametrize("several", [False, True], ids=["a run", "means over seeds"])
 def test_a_plot_is_saved_as_picture_and_as_the_data_of_the_pictures_on_disk(
-    folder: Path, page: Path, chromium, tmp_path: Path
+    folder: Path, page: Path, chromium, tmp_path: Path, several: bool
 ) -> None:
-    pestle.write_figures(folder, tmp_path)
+    if several:
+        made = tmp_path / "made"
+        runs = [make_run(made / f"naive-{seed}", 50.0 + seed, seed=seed) for seed in (0, 1)]
+        runs.append(make_run(made / "lora", 60.0, method="lora"))
+        page = pestle.report(runs, made / "page.html")
+        pestle.write_figures(runs, tmp_path)
+        bars = (tmp_path / "compared-force-rmse-test-frames.csv").read_text().splitlines()
+        assert [line.rpartition(",")[2] for line in bars] == ["n", "", "", "2", "1"]
+    else:
+        pestle.write_figures(folder, tmp_path)
     chromium.size(1200, 900)
     chromium.open(page)
     chromium.run(

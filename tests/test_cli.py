@@ -391,6 +391,8 @@ def test_the_shell_is_told_how_to_complete(
     # A test may run below no shell at all.
     monkeypatch.setattr("shellingham.detect_shell", lambda: ("bash", "/bin/bash"))
     monkeypatch.setattr(sys, "argv", ["pestle", "--show-completion", "bash"])
+    # `python -m pytest` would give the program another name.
+    monkeypatch.setattr(sys.modules["__main__"], "__package__", None)
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert stop.value.code == 0 and "_PESTLE_COMPLETE=complete_bash" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pestle.foundations.prediction import predict_frames
 from pestle.metrics import errors_by_group
 from pestle.records.card import Card
 from pestle.records.manifest import Manifest
+from pestle.records.training import RateProbe, Trial
 from pestle.structures.reading import read_frames
 
 Run = tuple[Path, dict[str, Any]]
@@ -298,3 +300,29 @@ def test_a_continued_run_is_resumed(child: Run) -> None:
     ).to_json()
     assert manifest["training"]["epochs"] == 3 and manifest["run_id"] == before["run_id"]
     assert manifest["settings"]["loss.energy"]["reason"] == "as in the continued run first"
+
+
+def test_a_child_keeps_the_rate_that_its_parent_found(
+    parent: Run, files: dict[str, str], tmp_path: Path
+) -> None:
+    """A trained model has so small a loss that the search would find far too low a rate."""
+    from pestle.jobs.finetune.continuing import with_parent
+    from pestle.settings.run_file import from_names
+
+    folder = tmp_path / "probed"
+    shutil.copytree(parent[0], folder)
+    trial = Trial(rate=1e-4, losses=(0.5,), safe=True, updates=12)
+    probe = RateProbe(rate=3e-5, trials=(trial,), updates=12, seconds=1.0)
+    plain = Manifest.of_run(folder / "manifest.json")
+    rate = plain.settings["train.lr"].model_copy(
+        update={"value": 3e-5, "reason": "auto: a third of 0.0001"}
+    )
+    settings = {**plain.settings, "train.lr": rate}
+    probed = plain.with_entries(rate_probe=probe, settings=settings)
+    probed.write(folder / "manifest.json", sealed=True)
+    asked = new(files, **{"parent.run": str(folder)})
+    assert with_parent(from_names(asked)).train.lr == 3e-5
+    assert with_parent(from_names({**asked, "train.lr": "auto"})).train.lr == "auto", "typed wins"
+    assert with_parent(from_names({**asked, "method": "lora"})).train.lr is None
+    said = plan_of(asked, tmp_path / "child")["settings"]["train.lr"]
+    assert said["value"] == 3e-5 and "probed" in said["reason"] and "auto" in said["reason"]

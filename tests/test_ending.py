@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,21 @@ from ase import Atoms
 import pestle
 from conftest import DATA
 from pestle import cli
+from pestle.cli.verdict import print_verdict
 from pestle.errors import PestleError
 from pestle.foundations.prediction import FramePrediction
 from pestle.jobs.finetune.ending import Course, ending_of
-from pestle.jobs.qualify import qualify
+from pestle.jobs.qualify import Qualification, qualify
+from pestle.jobs.qualify_inputs import OfRun
+from pestle.jobs.qualify_tests import Tested, add_ending
+from pestle.protocols.errors.findings import against_name
 from pestle.protocols.errors.offset import energy_rmse_without, offset_by_element
 from pestle.protocols.verdict import conclude
 from pestle.records.ending import Breadth, Ending, Trouble
 from pestle.records.manifest import Manifest
 from pestle.records.metrics import Drift, EvaluatedErrors, MetricsLine
 from pestle.records.set_errors import SetErrors
-from pestle.records.verdict import Finding
+from pestle.records.verdict import CountedFinding, Finding, Verdict
 from pestle.reports import write_report
 from pestle.settings.run import RunSettings
 from pestle.structures.frame import Frame
@@ -301,7 +306,7 @@ def test_what_is_worse_than_the_foundation_and_why() -> None:
     forces = GOOD.model_copy(update={"forces": 21.1})
     worse = ended(forces).trouble
     assert worse is not None and worse.kind == "worse" and worse.settings == ("train.lr=0.0001",)
-    assert re.search("valid: forces 21.1 .*20 meV/Å", worse.what) and "offset" not in worse.what
+    assert worse.what == "forces 21.1 against 20 meV/Å" and "offset" not in worse.what
     finding = ended(GOOD, forces).finding
     assert finding is not None and (finding.level, finding.protocol) == ("concern", "errors")
     assert finding.value == pytest.approx(1.055) and finding.sentence.startswith("WORSE THAN")
@@ -319,6 +324,28 @@ def test_what_is_worse_than_the_foundation_and_why() -> None:
     # Against labels that the foundation made there is nothing to be worse than.
     own = GOOD.model_copy(update={"foundation_forces": None, "foundation_energy": None})
     assert ended(own).trouble is None
+
+
+def test_the_title_names_what_is_worse_and_where() -> None:
+    """One quantity on one set, with the foundation's error as tables show it; then two sets; then
+    stress, which weighs little."""
+    steady = course([3.0, 1.0, 2.0], 1)
+    energies = GOOD.model_copy(update={"energy": 3.0, "foundation_energy_with_offset": 4.7})
+    one = ending_of(steady, [GOOD.model_copy(update={"name": "test"}), energies])
+    assert one.title == "worse than the foundation in energies on valid"
+    assert one.warning.startswith("WORSE THAN THE FOUNDATION in energies on valid: energies 3 ag")
+    assert re.search(r"offset .*removed.*4\.7\)", one.warning) and "forces 1" not in one.warning
+    both = ending_of(steady, [energies.model_copy(update={"name": "test"}), energies])
+    assert both.title == "worse than the foundation in energies"
+    assert "on test energies 3 " in both.warning and "on valid energies 3 " in both.warning
+    assert "4.7 and 4.7" in both.warning
+    stress = GOOD.model_copy(update={"stress": 2.0, "foundation_stress": 1.5})
+    found = ending_of(steady, [stress])
+    assert found.title == "worse than the foundation in stress on valid"
+    assert "2 against 1.5 meV/Å³" in found.warning and "offset" not in found.warning
+    assert found.trouble is not None and found.trouble.settings == ("loss.stress=10",)
+    untaught = ending_of(course([3.0, 1.0, 2.0], 1, **{"loss.stress": 0}), [stress]).trouble
+    assert untaught is not None and untaught.settings == ("loss.stress=1",)
 
 
 def test_a_run_that_still_improves_says_so_and_how_to_go_on() -> None:
@@ -377,6 +404,73 @@ def test_the_concern_of_an_ending_makes_a_verdict_one() -> None:
     fine = [Finding(name, "pass", "", 0.0, "", "", f"{name}.") for name in needed]
     verdict = conclude("narrow", "x", [finding, *fine], needed, [])
     assert verdict.verdict == "concern" and "NOTHING LEARNED: w." in verdict.sentence
+
+
+def of_run(ending: Ending) -> OfRun:
+    """A run with test frames that ended like this."""
+    old = Manifest.read(Path(__file__).parent / "old_runs" / "naive" / "manifest.json")
+    settings = course([1.0, 1.0], 1).settings
+    held_out = {"test": [frame("H", 0.0)]}
+    return OfRun(Path("x"), settings, old.with_entries(ending=ending), held_out, [])
+
+
+def test_a_verdict_says_once_what_the_ending_and_a_test_found() -> None:
+    """Energies twice as bad as the foundation's: one finding, with the reason, and a failure."""
+    bad = GOOD.model_copy(update={"name": "test", "energy": 5.0})
+    ending = ending_of(course([3.0, 1.0, 2.0], 1), [bad])
+    forces = Finding("errors", "pass", against_name("forces", "test"), 0.5, "", "", "Fine.")
+    energy = Finding("errors", "fail", against_name("energies", "test"), 2.4, "x", "from 2", "Bad.")
+    other = replace(energy, quantity=against_name("energies", "elsewhere"))
+    tested = Tested(findings=[energy, other, forces])
+    add_ending(tested, of_run(ending), None)
+    first, *rest = tested.findings
+    assert rest == [other, forces]
+    assert first.sentence == ending.warning and "Likely reason" in first.sentence
+    assert (first.level, first.value, first.limit) == ("fail", 2.4, "from 2")
+
+    kept = ending_of(course([0.42, 8.8], 0), [GOOD.model_copy(update={"name": "test"})])
+    same = replace(forces, level="concern", value=1.0)
+    tested = Tested(findings=[same, energy])
+    add_ending(tested, of_run(kept), None)
+    assert [f.quantity for f in tested.findings] == [energy.quantity]
+    assert tested.findings[0].level == "fail" and "NOTHING LEARNED" in tested.findings[0].sentence
+
+
+def test_the_screen_quotes_no_finding_twice(capsys: Any) -> None:
+    sentence = "Forces are off by 51 % of their size."
+    found = CountedFinding("errors", "fail", "figure", 0.51, "", "", sentence, True)
+    concluded = conclude("narrow", "x", [found], ("errors",), [])
+    verdict = Verdict(
+        verdict="fail",
+        sentence=concluded.sentence,
+        scope="narrow",
+        candidate="x",
+        findings=(found,),
+    )
+    assert sentence in verdict.sentence
+    print_verdict(Qualification(verdict, Path("x"), Path("x/report.html")))
+    shown = capsys.readouterr()
+    assert (shown.out + shown.err).count(sentence) == 1
+    assert "x is not fit for" in shown.err and "1 fail" in shown.err
+
+
+def test_a_verdict_that_follows_says_the_rest(few: Path, tmp_path: Path, capsys: Any) -> None:
+    """As the demo does: breadth is not called unmeasured just before it is measured."""
+    asked = {
+        "foundation": "pestle-seed0",
+        "elements": "data",
+        "data.train": [str(few / "train.xyz")],
+        "data.valid": [str(few / "valid.xyz")],
+        "train.updates": 2,
+        "train.threads": 1,
+    }
+    capsys.readouterr()
+    run = pestle.finetune(asked, tmp_path / "run", qualify_follows=True)
+    assert run.ending is not None and run.ending.warning
+    shown, log = capsys.readouterr().err, (tmp_path / "run" / "log.txt").read_text()
+    for words in ("breadth: ", "next: ", run.ending.warning):
+        assert words not in shown and words in log
+    assert "learned: " in shown
 
 
 def test_a_broken_record_is_named_on_the_page(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from pestle.protocols.errors.protocol import PROTOCOL
 from pestle.protocols.potential import ModelPotential, Potential
 from pestle.protocols.predictions import NotFinite
 from pestle.protocols.thresholds import read_thresholds
-from pestle.records.results import Measured
+from pestle.records.results import Making, Measured
 from pestle.settings.probe import ErrorSettings
 from pestle.structures.frame import Frame
 from pestle.structures.reading import read_frames
@@ -290,7 +290,7 @@ def test_findings_name_figure_worst_group_and_worst_set(tmp_path: Path) -> None:
     assert against.value == pytest.approx(rmse / 0.5) and "bad" in against.quantity
     assert "671 meV/Å" in against.sentence
     assert re.search(r"worst of 2 groups .*b \(1\.8\)", against.sentence)
-    assert "made it worse" in against.sentence and "train on structures like these" in (
+    assert "made it worse" in against.sentence and "Train on structures like these" in (
         against.sentence
     )
     size = measured.numbers.forces_rms["bad"]["all"]
@@ -306,6 +306,20 @@ def test_findings_name_figure_worst_group_and_worst_set(tmp_path: Path) -> None:
     against = [f for f in PROTOCOL.assess(equal, LIMITS) if "foundation" in f.quantity]
     assert [f.level for f in against] == ["concern"] * 2
     assert all("gained nothing" in f.sentence for f in against)
+
+
+def test_what_helps_is_said_with_the_worst_set_alone(tmp_path: Path) -> None:
+    sets = {"one": labelled(4), "two": labelled(4, seed=1)}
+    measured = run(off(0.0, 0.9), sets, tmp_path, baseline=off(0.0, 0.5, name="base"))
+
+    def against(making: Making | None) -> list[str]:
+        found = PROTOCOL.assess(replace(measured, making=making), LIMITS)
+        return [f.sentence for f in found if "force error" in f.quantity and "fou" in f.quantity]
+
+    worst, other = against(None)
+    assert "pseudolabel" in worst and "pseudolabel" not in other and "made it worse" in other
+    assert "replay.count" in against(Making(replays=True))[0]
+    assert "Fine-tuning" not in against(Making(from_scratch=True))[0]
 
 
 def test_energies_are_judged_beside_good_forces(tmp_path: Path) -> None:

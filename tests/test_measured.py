@@ -9,6 +9,7 @@ import pytest
 
 from pestle.reports.gathering.facts import facts_of
 from pestle.reports.gathering.measured import measured
+from pestle.reports.gathering.places import heading_of
 from pestle.reports.reading import read_results
 
 ABOUT = {
@@ -61,6 +62,24 @@ def test_a_number_is_found_by_where_it_lies(
     assert found.of_foundation is not None
     assert found.of_foundation(facts) == before
     assert found.column.unit == unit
+
+
+@pytest.mark.parametrize(
+    ("place", "heading"),
+    [
+        ("reactions.neb_mp2.path.rmse_mev", "RMSE along the given path (neb_mp2)"),
+        ("reactions.a.b.barrier_error", "error of the barrier (a.b)"),
+        ("pressures.0.1.imploded", "imploded crystals at 0.1 GPa"),
+        ("pressures.50.by_criterion.small_volume", "small volume by the model's medians at 50 GPa"),
+        ("errors.Cl", "error (Cl)"),
+        ("pairs.Cl-O.emd", "earth mover's distance (Cl-O)"),
+        ("against_foundation.all.forces_rmse", "force RMSE against the foundation"),
+        ("n_unstable", "unstable runs"),
+        ("some_new_number", "some new number"),
+    ],
+)
+def test_a_heading_is_words_and_keeps_names(place: str, heading: str) -> None:
+    assert heading_of(place) == heading
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from ase import Atoms
 
 from pestle.jobs.qualify_inputs import OfRun
 from pestle.jobs.qualify_next import next_step
 from pestle.jobs.qualify_request import Request
+from pestle.protocols.atoms.protocol import AtomsNumbers, PotentialNumbers, assess
+from pestle.protocols.thresholds import read_thresholds
 from pestle.records.manifest import Manifest
+from pestle.records.results import About, Measured
 from pestle.records.verdict import CountedFinding, NotTested, TestedProtocol, Verdict
 from pestle.settings.run_file import from_names
+from pestle.structures.frame import Frame
 
 OLD = Path(__file__).parent / "old_runs" / "naive"
 
@@ -90,3 +95,45 @@ def test_what_is_missing_then_what_was_quick_then_the_use(run: OfRun) -> None:
     assert "near the failures" in next_step(verdict(findings=bad), ASKED, run)
     done = next_step(verdict(findings=found(("rss", "fail"), counts=False)), ASKED, run)
     assert done.startswith("pestle export 'my runs/one' --to ase ")
+
+
+@pytest.mark.parametrize(
+    ("isolated", "repeats", "advised"),
+    [
+        (False, 0, ("e0s=isolated", "train on the isolated atoms")),
+        (True, 0, ("train on the isolated atoms",)),
+        (True, 10, ("more often than 10 times",)),
+    ],
+)
+def test_advice_on_atoms_fits_what_the_run_did(
+    run: OfRun, isolated: bool, repeats: int, advised: tuple[str, ...]
+) -> None:
+    e0s = run.manifest.reference_energies.model_copy(update={"e0s": {"H": -13.6}})
+    energy = -13.6 if isolated else -12.6
+    atom = Frame(Atoms("H"), energy=energy, config_type="IsolatedAtom")
+    settings = from_names({"method": "naive", "data.isolated_atom_repeats": repeats})
+    manifest = run.manifest.with_entries(reference_energies=e0s)
+    made = replace(run, settings=settings, manifest=manifest, isolated=[atom])
+    said = next_step(verdict(findings=found(("atoms", "fail"))), ASKED, made)
+    assert all(text in said for text in advised) and ("e0s" in said) == (not isolated)
+    number = PotentialNumbers(energies={"H": 1.0}, errors={"H": 1.0}, rmse=1e3, flags=[])
+    about = About(
+        protocol="atoms",
+        question="",
+        settings={},
+        models=("mine",),
+        candidate="mine",
+        baseline=None,
+        labels={},
+        elements=("H",),
+    )
+    numbers = AtomsNumbers(references={"H": energy}, potentials={"mine": number})
+    limits = read_thresholds(None)["atoms"]
+    (finding,) = assess(Measured(about, numbers, making=made.making), limits)
+    assert said in finding.sentence
+
+
+def test_a_test_that_was_left_out_is_named_once(run: OfRun) -> None:
+    left = (NotTested("md", True, "it was left out", "leave out --without md"),)
+    said = next_step(verdict(not_tested=left), ASKED, run)
+    assert said == "leave out --without md   (it was left out)"

@@ -20,6 +20,7 @@ from pestle.energies.methods import compare, estimate
 from pestle.energies.problem import EnergyProblem
 from pestle.energies.setting import fallback, from_setting
 from pestle.errors import PestleError
+from pestle.foundations import load_foundation
 from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import predict_frames
 from pestle.settings.run_file import build, dump, parse_overrides, read_run_file
@@ -286,8 +287,25 @@ def test_isolated_atoms_that_start_far_off_are_suspect(seed0: Foundation) -> Non
     fits = from_setting(EnergyProblem.of([*frames, *atoms], seed0), "isolated")
     assert not fits.warnings
     shifted = atom_frames({z: PLANTED[z] + 2.0 for z in (1, 6, 7, 8)})
-    off = from_setting(EnergyProblem.of([*frames, *shifted], seed0), "auto")
+    off = from_setting(EnergyProblem.of([*frames, *shifted], seed0), "isolated")
     assert off.method == "isolated" and "starts 2000 meV/atom off" in off.warnings[0]
+
+
+def test_auto_reestimates_only_where_e0s_are_no_single_atoms(seed0: Foundation) -> None:
+    """Isolated atoms that start far off mean different E0s (seed0: single atoms are 2.9 eV off
+    theirs), or a foundation that binds wrongly (seed1: single atoms are its E0s; they stay)."""
+    chosen = {}
+    for model in (seed0, load_foundation("pestle-seed1", dtype=torch.float64)):
+        frames = frames_with(model, PLANTED, MOLECULES)
+        shifted = atom_frames({z: PLANTED[z] + 2.0 for z in (1, 6, 7, 8)})
+        problem = EnergyProblem.of([*frames, *shifted], model)
+        chosen[model.provenance.name] = from_setting(problem, "auto")
+    assert chosen["pestle-seed0"].method == "reestimate"
+    assert "2000 meV/atom off" in chosen["pestle-seed0"].reason
+    for z in (1, 6, 7, 8):
+        assert chosen["pestle-seed0"].e0s[z] == pytest.approx(PLANTED[z], abs=1e-6)
+    assert chosen["pestle-seed1"].method == "isolated"
+    assert "starts 2000 meV/atom off" in chosen["pestle-seed1"].warnings[0]
 
 
 @pytest.mark.parametrize("kind", ["E0", "single atom"])

@@ -57,10 +57,10 @@ def run_study(folder: Path, errors: dict[str, list[float]], **content: Any) -> P
     seeds = range(max(map(len, errors.values())))
     matrix = {"method": list(errors), "train.seed": list(seeds)}
     asked = {"tables": {"t": {"rows": ["method"], "values": ["test.forces_rmse"]}}} | content
-    files = {name: [f"${{data}}/{name}.xyz"] for name in ("train", "valid", "test")}
+    files = {name: [f"${{data}}/data/{name}.xyz"] for name in ("train", "valid", "test")}
     asked = {"paths": {"data": None}, **asked, "base": BASE | {"data": files}}
     study = write_study(folder / "s.yaml", matrix=matrix, **asked)
-    read = read_study(study, [f"data={DATA}"])
+    read = read_study(study, [f"data={DATA.parent}"])
     record = plan(read).record
     read.folder.mkdir()
     record.write(read.folder / "plan.json")
@@ -102,17 +102,33 @@ def test_a_study_gets_a_section_with_means_and_the_best_beyond_the_spread(
     # The reading that somebody writes stays when the study is published again.
     page = tmp_path / "docs" / "results.md"
     page.write_text(text.replace("Others.", "Mine."))
-    assert "Mine." in published(tmp_path, recipes)
+    again = published(tmp_path, recipes, settings=["train.updates=9"], note="A short one.")
+    assert "Mine." in again and again.count("## s") == text.count("## s")
+    assert "--set data=DATA --set train.updates=9\n" in again and "A short one." in again
 
 
 def test_what_is_within_the_spread_is_not_best_and_fewer_seeds_are_said(
     tmp_path: Path, recipes: tuple[ModuleType, ModuleType]
 ) -> None:
-    run_study(tmp_path, {"naive": [50.0, 54.0, 58.0], "lora": [50.0, 52.0]})
+    method = {"method": {"rows": ["method"], "values": ["test.forces_rmse"]}}  # named like an axis
+    run_study(tmp_path, {"naive": [50.0, 54.0, 58.0], "lora": [50.0, 52.0]}, tables=method)
     text = published(tmp_path, recipes)
     assert "**" not in text
     assert "| lora | 2 | 51.0 ± 1.4 |" in text and "| naive | 3 | 54.0 ± 4.0 |" in text
     assert "5 of 6 runs" in text
+
+
+def test_of_single_runs_none_is_the_best_and_columns_of_axes_are_found(
+    tmp_path: Path, recipes: tuple[ModuleType, ModuleType]
+) -> None:
+    """Nobody knows their spread."""
+    asked = {"columns": ["method", "train.seed"], "values": ["test.forces_rmse"], "over": []}
+    run_study(tmp_path, {"naive": [50.0], "lora": [20.0]}, tables={"wide": asked})
+    text = published(tmp_path, recipes)
+    assert "| all | 50.0 | 20.0 |" in text and "**" not in text
+    column = "wide lora, seed 0: test.all.forces_rmse, smallest"
+    comment = f"<!-- table: toy\nforces: '{column}'\nrows: runs\n-->\n<!-- end -->\n"
+    assert "20.0" in recipes[1].filled(comment, tmp_path / "docs")
 
 
 def test_the_value_nearest_to_a_reference_is_the_best(

@@ -57,7 +57,8 @@ def test_a_run_is_short_and_its_log_holds_everything(
 ) -> None:
     out, err = typed(*few)
     lines = said_by(err)
-    assert lines[0].startswith("read train: 2 frames of 6 atoms and 4 isolated atoms")
+    assert lines[0].startswith("read train: 2 frames of 6 atoms and 4 isolated atoms; ")
+    assert lines[0].endswith("labels: energy 2, forces 2; isolated atoms: energy 4")
     assert len(lines) + out.count("\n") < 35
     assert out.count("frames") == 1, "one table of errors for all sets"
     assert [line.partition(":")[0] for line in lines[-3:]] == ["learned", "breadth", "next"]
@@ -74,7 +75,8 @@ def test_quiet_shows_the_end_and_verbose_everything(
     kinds = {line.partition(":")[0] for line in err.splitlines()}
     assert {"learned", "breadth", "next"} <= kinds
     others = kinds - {"learned", "breadth", "next", "warning"}
-    assert all(kind.isupper() for kind in others), "what is wrong with the model may stand there"
+    wrong = [kind.partition(" in ")[0] for kind in others]
+    assert all(map(str.isupper, wrong)), "what is wrong with the model may stand there"
     log = (tmp_path / "run" / "log.txt").read_text()
     assert all(text in log for text in DETAILS), "what was not shown is in the log all the same"
     _, err = typed(*few[:-1], str(tmp_path / "second"), "--verbose")

@@ -70,6 +70,8 @@ def test_torsions_of_several_runs_are_one_picture_with_the_reference(tmp_path: P
     assert column(found["naive"], "coordinate") == ANGLES
     # The mean of the labels + 1 and + 3, and the standard deviation of the two.
     assert column(found["naive"], "energy") == [label + 2.0 for label in LABELS]
+    assert {row["n"] for row in found["naive"]} == {"2"}, "the number of runs of each mean"
+    assert {row["n"] for row in found["reference"]} == {""}
     upper = column(found["naive"], "upper")
     assert upper == pytest.approx([label + 2.0 + 2**0.5 for label in LABELS], abs=1e-4)
     assert column(found["seed, untrained"], "energy") == [label + 9.0 for label in LABELS]

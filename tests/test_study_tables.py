@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from measured_runs import write_torsion
+from pestle.cli import app
 from pestle.errors import PestleError
 from pestle.records.gathered import Gathered
 from pestle.records.manifest import Manifest
@@ -213,6 +215,20 @@ def test_the_page_begins_with_the_tables_and_plots_of_the_study(tmp_path: Path) 
     places = [page.index(words) for words in ("<h3>By method</h3>", 'id="study-p', 'id="errors"')]
     assert places == sorted(places) and "(11 runs)" in page
     assert "<span>1.5" in page, "what the probe found"
+
+
+def test_a_table_with_a_page_warns_once(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """The page takes the tables that were just made."""
+    asked = {"rows": ["method"], "values": ["neb.barrier"]}
+    study = finished(
+        tmp_path,
+        probe={"neb": {}},
+        tables={"t": {"rows": ["method"], "values": ["test.forces_rmse"]}, "later": asked},
+    )
+    done = CliRunner().invoke(app, ["study", "table", str(study), "--page"])
+    assert done.exit_code == 0 and (tmp_path / "s" / "study.html").is_file()
+    said = done.output + capsys.readouterr().err
+    assert said.count("neb.barrier") == 1, said
 
 
 @pytest.mark.parametrize(

@@ -49,14 +49,20 @@ def _split_summary(frames: Sequence[Frame], pairs: Mapping[int, Pairs]) -> dict[
         "elements": {_symbol(z): n for z, n in sorted(elements.items())},
         "config_types": dict(Counter(f.config_type for f in frames)),
         "heads": dict(Counter(f.head for f in frames if f.head)),
-        "labels": {
-            "energy": sum(f.energy is not None for f in frames),
-            "forces": sum(f.forces is not None for f in frames),
-            "stress": sum(f.stress is not None for f in frames),
-        },
+        "labels": _labels(frames),
+        "labels_of_isolated_atoms": _labels([f for f in frames if f.is_isolated_atom]),
         "periodicity": dict(Counter(_periodicity(f) for f in frames)),
         "ranges": _ranges(body, pairs),
         "isolated_atoms": dict(sorted(atoms.items())),
+    }
+
+
+def _labels(frames: Sequence[Frame]) -> dict[str, int]:
+    """Return energy, forces, stress → number of frames with this label."""
+    return {
+        "energy": sum(f.energy is not None for f in frames),
+        "forces": sum(f.forces is not None for f in frames),
+        "stress": sum(f.stress is not None for f in frames),
     }
 
 

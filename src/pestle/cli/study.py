@@ -213,7 +213,7 @@ def table(
             typer.echo(f"\n{name}")
             print_gathered(made)
     if page:
-        conclude(f"page: {study_page(study, **chosen)}")
+        conclude(f"page: {study_page(study, **chosen, tables=found)}")
 
 
 @app.command("plot")

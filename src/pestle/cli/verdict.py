@@ -8,6 +8,7 @@ from pestle.cli.output import print_table
 from pestle.cli.probe_tables import findings_table, not_tested_table
 from pestle.jobs.qualify import Qualification
 from pestle.progress import conclude, detail, logger, say
+from pestle.reports.verdict import conclusion, tally
 
 
 def print_verdict(result: Qualification) -> None:
@@ -36,7 +37,9 @@ def print_verdict(result: Qualification) -> None:
     for name, part in found.protocols.items():
         if part.full_extent:
             detail(f"quick {name}: {part.extent}; with --full: {part.full_extent}")
-    conclude(f"\n{found.verdict.upper()}: {found.sentence}")
+    # The tables above hold the findings; the sentence does not quote one of them again.
+    levels = tally([finding.level for finding in counted])
+    conclude(f"\n{found.verdict.upper()}: {conclusion(found)} ({levels})")
     if found.use is not None:
         for about, line in found.use.lines.items():
             conclude(f"{about}:".ljust(12) + line)

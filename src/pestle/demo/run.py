@@ -67,7 +67,8 @@ def run_demo(out: Path) -> Qualification:
         if scratch.ending is not None:
             say(f"learned: {scratch.ending.learned}")
         say(f"2 of 3  fine-tuning the foundation, {EPOCHS} epochs of the same frames")
-        finetune(asked | {"method": "naive"}, out / "naive", command=COMMAND)
+        naive = asked | {"method": "naive"}
+        finetune(naive, out / "naive", command=COMMAND, qualify_follows=True)
         say("3 of 3  testing the fine-tuned model, its breadth, too, beside the others")
         return qualify(
             str(out / "naive"),

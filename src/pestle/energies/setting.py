@@ -9,7 +9,12 @@ from ase.data import chemical_symbols
 
 from pestle.energies.methods import METHODS, SAME_ATOM, estimate
 from pestle.energies.problem import EnergyProblem
-from pestle.energies.reference_energies import SUSPECT_ERROR, SUSPECT_RATIO, ReferenceEnergies
+from pestle.energies.reference_energies import (
+    SINGLE_ATOM_TOLERANCE,
+    SUSPECT_ERROR,
+    SUSPECT_RATIO,
+    ReferenceEnergies,
+)
 from pestle.errors import PestleError, nearest
 from pestle.settings.e0_table import MACE_WORDS, read_table, symbols_of, table_of
 from pestle.structures.frame import elements_of
@@ -18,6 +23,9 @@ from pestle.wording import fixed
 
 def choose(problem: EnergyProblem, table: Mapping[int, float] | None = None) -> tuple[str, str]:
     """Choose the default method: `isolated` if all elements have an atom, else `reestimate`.
+
+    Isolated atoms are not chosen where E0s do not mean their energies for the foundation: the
+    network adds to single atoms, and training would start far off (paper, 3.2.2).
 
     Args:
         problem: energies and compositions.
@@ -31,7 +39,16 @@ def choose(problem: EnergyProblem, table: Mapping[int, float] | None = None) -> 
     have = {int(f.numbers[0]) for f in problem.atoms} | set(table or {})
     missing = [z for z in elements_of(problem.frames) if z not in have]
     if not missing:
-        return "isolated", "the data hold an isolated atom of every element (paper 2.6)"
+        reason = "the data hold an isolated atom of every element (paper 2.6)"
+        isolated = estimate(problem, "isolated", table)
+        closer = _closer_start(isolated, problem)
+        if closer is None or isolated.single_atom_offset <= SINGLE_ATOM_TOLERANCE:
+            return "isolated", reason
+        return "reestimate", (
+            "E0s of this foundation are no energies of isolated atoms: with those of the data it "
+            f"would start {isolated.zero_step_error:.0f} meV/atom off, with reestimated ones "
+            f"{closer.zero_step_error:.0f} (paper 3.2.2)"
+        )
     names = ", ".join(chemical_symbols[z] for z in missing)
     if problem.interaction is not None and problem.frames:
         return (
@@ -94,20 +111,24 @@ def fallback(setting: str | Mapping[str, float], *, from_scratch: bool) -> str:
     return "average" if from_scratch else "reestimate"
 
 
-def _suspect(result: ReferenceEnergies, problem: EnergyProblem) -> list[str]:
-    """Return a warning if reestimated E0s give a much lower starting error than isolated atoms.
+def _closer_start(result: ReferenceEnergies, problem: EnergyProblem) -> ReferenceEnergies | None:
+    """Return reestimated E0s if their starting error is much lower than that of isolated atoms.
 
     E0s must have the same meaning as the foundation's (paper, 3.2.2), and some foundations were
     trained with E0s that are not energies of isolated atoms.
     """
-    if problem.interaction is None or not problem.frames:
-        return []
     isolated = result.zero_step_error
+    if not problem.frames or isolated is None or isolated < SUSPECT_ERROR:
+        return None
     fitted = estimate(problem, "reestimate")
-    closest = fitted.zero_step_error
-    if isolated is None or closest is None or isolated < SUSPECT_ERROR:
-        return []
-    if isolated < SUSPECT_RATIO * closest:
+    assert fitted.zero_step_error is not None
+    return fitted if isolated >= SUSPECT_RATIO * fitted.zero_step_error else None
+
+
+def _suspect(result: ReferenceEnergies, problem: EnergyProblem) -> list[str]:
+    """Return a warning if reestimated E0s would start much closer than these isolated atoms."""
+    fitted = _closer_start(result, problem)
+    if fitted is None:
         return []
     free = (
         ", but the compositions do not determine each E0: right only for these compositions"
@@ -115,9 +136,9 @@ def _suspect(result: ReferenceEnergies, problem: EnergyProblem) -> list[str]:
         else ""
     )
     return [
-        f"with these E0s the foundation starts {isolated:.0f} meV/atom off, with reestimated ones "
-        f"{closest:.0f}: it binds these structures wrongly, or its own E0s are no energies of "
-        f"isolated atoms; --set e0s=reestimate starts closer{free}"
+        f"with these E0s the foundation starts {result.zero_step_error:.0f} meV/atom off, with "
+        f"reestimated ones {fitted.zero_step_error:.0f}: it binds these structures wrongly, or its "
+        f"own E0s are no energies of isolated atoms; --set e0s=reestimate starts closer{free}"
     ]
 
 

@@ -10,12 +10,13 @@ from pestle.checks import CheckReport, check_frames
 from pestle.checks.report import AgainstFoundation
 from pestle.files import OneOrMore, each_of
 from pestle.metrics import ALL
+from pestle.records.data import SplitSummary
 from pestle.settings.data import DataSettings
 from pestle.settings.run import RunSettings
 from pestle.settings.run_file import build
 from pestle.structures.dispersion import without_dispersion
 from pestle.structures.readers import Notes
-from pestle.structures.reading import LabelKeys, read_frames
+from pestle.structures.reading import LabelKeys, is_reference_atom, read_frames
 from pestle.structures.selection import Selection
 from pestle.structures.splits import NothingToHoldOut, Splits, correction_of, read_splits
 from pestle.wording import count, counted, fixed, number
@@ -119,7 +120,12 @@ def _with_foundation(settings: RunSettings, trust: bool) -> CheckReport:
         learned = parent.learned(stated) if parent is not None else None
         e0s, compared, _ = reference_energies(settings, splits, model, head, known, learned)
         start, _ = make_start(settings, model, head, frames, e0s)
-        report.findings += model_findings(e0s, start, frames, model, report.warnings)
+        repeats = settings.data.isolated_atom_repeats
+        # As in a run: where the training data hold isolated atoms, it trains on them by default.
+        atoms_trained = any(map(is_reference_atom, splits.isolated)) and repeats != 0
+        report.findings += model_findings(
+            e0s, start, frames, model, report.warnings, atoms_trained=atoms_trained
+        )
     report.findings = sorted_findings(report.findings)
     report.foundation = described(
         named,
@@ -142,27 +148,23 @@ def _splits(settings: RunSettings) -> tuple[Splits, NothingToHoldOut | None]:
         return read_splits(data), error
 
 
-#: Entries of a summary that count isolated atoms among the frames.
-_OF_ALL = ("labels", "label keys", "periodicity")
-
-
 def check_lines(report: CheckReport) -> list[str]:
     """The report as text."""
     lines: list[str] = []
     for split, summary in report.summary["splits"].items():
         keys = report.summary["keys"].get(split, {})
-        alone = summary["n_isolated_atoms"]
         shown = {
             **summary,
-            "n_frames": summary["n_frames"] - alone,
-            "label keys": {k: v for k, v in keys.items() if v},
+            "n_frames": summary["n_frames"] - summary["n_isolated_atoms"],
+            "labels": SplitSummary.model_validate(summary).labels_in_words,
+            "labels_of_isolated_atoms": None,  # in the line above
+            "periodicity": _kinds(summary["periodicity"]),
+            "label keys": {k: _kinds(v) for k, v in keys.items() if v},
         }
         lines.append(split)
         for name, value in shown.items():
             if value:
-                # These count single atoms, too, unlike the number of frames above.
-                too = " (with isolated atoms)" if alone and name in _OF_ALL else ""
-                lines.append(f"  {name.replace('_', ' '):<18} {_value(value)}{too}")
+                lines.append(f"  {name.replace('_', ' '):<18} {_value(value)}")
     if report.foundation is not None:
         lines += ["", *_foundation_lines(report.foundation)]
     for title, findings in (
@@ -215,6 +217,12 @@ def _foundation_lines(found: AgainstFoundation) -> list[str]:
     for name, cells in figures.items():
         lines.append(f"  {name:<{width}}  " + "  ".join(f"{cell:>15}" for cell in cells))
     return lines
+
+
+def _kinds(counts: Mapping[str, int]) -> Any:
+    """Return the kind that all structures are of; of several their counts, isolated atoms among
+    them."""
+    return next(iter(counts)) if len(counts) == 1 else counts
 
 
 def _value(value: Any) -> str:

@@ -85,6 +85,8 @@ def model_findings(
     frames: Sequence[Frame],
     foundation: Foundation,
     said: Sequence[CheckFinding],
+    *,
+    atoms_trained: bool,
 ) -> list[CheckFinding]:
     """Warnings about the model that training would begin with.
 
@@ -94,6 +96,7 @@ def model_findings(
         frames: all frames of the run.
         foundation: as loaded.
         said: warnings about the data. What they say of compositions is not said again.
+        atoms_trained: whether the run trains on isolated atoms, so that no advice to do so is due.
     """
     open_e0s = any(f.code == "composition-rank" for f in said)
     found = [
@@ -101,7 +104,8 @@ def model_findings(
         for text in e0s.warnings
         if not (open_e0s and e0s.null_space_text and e0s.null_space_text in text)
     ]
-    found += [finding("warning", "single-atoms", text) for text in single_atom_note(model, frames)]
+    of_atoms = [] if atoms_trained else single_atom_note(model, frames)
+    found += [finding("warning", "single-atoms", text) for text in of_atoms]
     licence = foundation.provenance.licence
     if "non-commercial" in licence.lower():
         text = f"the foundation is under {licence}: the fine-tuned model inherits it, and "

@@ -177,6 +177,7 @@ def qualified(asked: Request) -> Qualification:
                 home_of,
                 needs,
                 asked.dtype,
+                run.making if run is not None else None,
             )
             if part:
                 of_it = inputs_of(declared)

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ase.data import chemical_symbols
+
+from pestle.adaptation import method_of
 from pestle.errors import PestleError
 from pestle.jobs.old_frames import read_old
 from pestle.jobs.probe_inputs import read_sets
@@ -13,10 +16,14 @@ from pestle.protocols.base import Sets
 from pestle.protocols.declaration import HELD_OUT, ISOLATED_ATOMS, Declaration
 from pestle.records.folder import RunFolder
 from pestle.records.manifest import Manifest
+from pestle.records.results import Making
 from pestle.settings.run import RunSettings
 from pestle.settings.run_file import build, read_run_file
 from pestle.structures.frame import Frame, split_isolated_atoms
 from pestle.structures.splits import read_splits
+
+#: An E0 and the energy of an isolated atom that differ by less are the same, eV.
+SAME_ATOM = 1e-3
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,23 @@ class OfRun:
     manifest: Manifest
     held_out: dict[str, list[Frame]]
     isolated: list[Frame]
+
+    @property
+    def making(self) -> Making:
+        """How the run made its model."""
+        method, e0s = method_of(self.settings), self.manifest.reference_energies.e0s
+        labelled = {
+            chemical_symbols[int(f.numbers[0])]: f.energy
+            for f in self.isolated
+            if f.energy is not None
+        }
+        shared = [abs(e0s[s] - energy) for s, energy in labelled.items() if s in e0s]
+        return Making(
+            from_scratch=method.from_scratch,
+            replays=method.replays,
+            e0s_are_isolated=bool(shared) and max(shared) < SAME_ATOM,
+            atom_repeats=self.settings.data.isolated_atom_repeats or 0,
+        )
 
 
 @dataclass(frozen=True)

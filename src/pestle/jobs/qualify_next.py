@@ -46,7 +46,7 @@ def next_step(verdict: Verdict, asked: Request, run: OfRun | None) -> str:
     if missing is not None:
         if missing.how.startswith("-"):
             return f"{again} {missing.how}   ({missing.protocol}: {missing.why})"
-        return f"{missing.how or 'test'} {missing.protocol}: {missing.why}"
+        return f"{missing.how or f'test {missing.protocol}'}   ({missing.why})"
     if any(part.full_extent for part in verdict.protocols.values()):
         return f"{again} --full   (what the first look left out)"
     if bad is not None:
@@ -81,6 +81,8 @@ def _remedy(bad: CountedFinding, run: OfRun | None) -> str:
     )
     if run is None:
         return remedy.words
+    if remedy.fitting is not None:
+        return remedy.fitting(run.making)
     if remedy.with_replay and method_of(run.settings).replays:
         return remedy.with_replay
     if not remedy.settings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pestle.adaptation import method_of
@@ -17,9 +17,13 @@ from pestle.jobs.qualify_inputs import OfRun
 from pestle.locks import InUse, Vanished, locked_folder
 from pestle.progress import detail, duration, say, stage
 from pestle.protocols.base import Inputs, Protocol
+from pestle.protocols.errors.findings import against_name
 from pestle.protocols.thresholds import Threshold
 from pestle.protocols.zero_step.gate import assess_gate
-from pestle.records.verdict import Finding, NotTested, TestedProtocol, worst
+from pestle.records.ending import Ending
+from pestle.records.results import Making
+from pestle.records.set_errors import UNITS
+from pestle.records.verdict import LEVELS, Finding, NotTested, TestedProtocol, worst
 from pestle.settings.probe import ProbeSettings
 
 
@@ -50,6 +54,7 @@ def run_test(
     folder: Path,
     needed: bool,
     dtype: str,
+    making: Making | None,
 ) -> TestedProtocol | None:
     """Run one protocol and add its findings.
 
@@ -63,6 +68,7 @@ def run_test(
         folder: folder of the results.
         needed: whether the scope needs the protocol.
         dtype: precision of the networks.
+        making: how a run made the candidate; `None` if no run made it.
 
     Returns:
         The level of the protocol; `None` if it cannot run with these potentials or structures.
@@ -83,7 +89,7 @@ def run_test(
         say(f"{test.name}: not tested, {error.line}")
         return None
     tested.seconds[test.name] = round(time.monotonic() - started, 1)
-    found = test.assess(metrics, limits[test.name])
+    found = test.assess(replace(metrics, making=making), limits[test.name])
     if not found and needed:
         why = "nothing could be judged: there is no label or reference to judge it by"
         tested.not_tested.append(NotTested(test.name, True, why, ""))
@@ -136,8 +142,27 @@ def add_gate(
     tested.not_tested.append(entry)
 
 
+def _is_of_ending(found: Finding, ending: Ending, run: OfRun) -> bool:
+    """Whether a finding of the protocol `errors` says what the ending of the run says, too.
+
+    That is so for the comparison with the foundation on the run's own sets: where the kept model
+    is the foundation itself, and in the quantities in which it is worse.
+    """
+    assert ending.trouble is not None
+    if found.protocol != "errors" or found.level == "pass":
+        return False
+    for one in ending.sets:
+        if one.name not in run.held_out:
+            continue
+        kept_start = ending.trouble.kind == "start"
+        told = UNITS if kept_start else one.worse if ending.trouble.kind != "unfinished" else ()
+        if found.quantity in {against_name(quantity, one.name) for quantity in told}:
+            return True
+    return False
+
+
 def add_ending(tested: Tested, run: OfRun | None, head: str | None) -> None:
-    """Put a bad end of the run before all other findings.
+    """Put a bad end of the run before all other findings, in the place of those that say the same.
 
     Args:
         tested: results so far.
@@ -148,9 +173,14 @@ def add_ending(tested: Tested, run: OfRun | None, head: str | None) -> None:
         return
     ending = run.manifest.ending
     finding = ending.finding if ending is not None else None
-    if finding is None:
+    if ending is None or finding is None:
         return
-    tested.findings.insert(0, finding)
+    same = [found for found in tested.findings if _is_of_ending(found, ending, run)]
+    worst_of_them = max(same, key=lambda found: LEVELS.index(found.level), default=finding)
+    if LEVELS.index(worst_of_them.level) > LEVELS.index(finding.level):
+        # The ending says it with the likely reason; the stricter judgement and its figure stay.
+        finding = replace(worst_of_them, sentence=finding.sentence)
+    tested.findings = [finding, *(found for found in tested.findings if found not in same)]
     part = tested.protocols.get(finding.protocol)
     if part is not None:
         level = worst([finding.level, *([part.level] if part.level else [])])

@@ -7,9 +7,14 @@ pydantic or ASE. The calculation is in `protocol.py` (base.py).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pestle.settings.scope import Scope
+
+if TYPE_CHECKING:
+    from pestle.records.results import Making
 
 
 @dataclass(frozen=True)
@@ -45,11 +50,14 @@ class Remedy:
         words: what to do, as an imperative clause.
         settings: NAME=VALUE of a run that would do it; none where no setting is enough.
         with_replay: what to do instead where the run replays the foundation's data already.
+        fitting: what to do instead, from how the run made the model; `None` if it is always the
+            same.
     """
 
     words: str
     settings: tuple[str, ...] = ()
     with_replay: str = ""
+    fitting: Callable[[Making], str] | None = None
 
 
 #: What keeps a model where its data do not reach.

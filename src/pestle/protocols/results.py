@@ -22,6 +22,8 @@ class Series:
         y: numbers; `None` for missing ones.
         error: half-width of an error bar or band around each y, in the same order; `None` if
             unknown.
+        runs: number of runs that each y is the mean of, in the same order; `None` if y are no means
+            over runs.
         dashed: whether the line is dashed, for a second line of one potential.
     """
 
@@ -29,12 +31,14 @@ class Series:
     x: list[Any]
     y: list[float | None]
     error: Sequence[float | None] | None = None
+    runs: Sequence[int] | None = None
     dashed: bool = False
 
     def __post_init__(self) -> None:
-        lengths = {len(values) for values in (self.x, self.y, self.error) if values is not None}
+        every = (self.x, self.y, self.error, self.runs)
+        lengths = {len(values) for values in every if values is not None}
         if len(lengths) > 1:
-            raise ValueError("x, y and error differ in length")
+            raise ValueError("x, y, error and runs differ in length")
         if any(value is None for value in self.x):
             raise ValueError("a value of x is missing")
 

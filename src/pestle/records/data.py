@@ -8,6 +8,7 @@ from pydantic import Field
 
 from pestle.records.base import Figure, Part
 from pestle.records.parts import File
+from pestle.wording import count
 
 
 class Range(Part):
@@ -49,10 +50,14 @@ class SplitSummary(Part):
         elements: symbol → number of atoms.
         config_types, heads: name → number of frames.
         labels: energy, forces, stress → number of frames with this label.
+        labels_of_isolated_atoms: the same for the isolated atoms among them; earlier versions left
+            it out.
         periodicity: `0D` to `3D` → number of frames.
         ranges: ranges of labels and distances.
         isolated_atoms: symbol → energy (eV).
     """
+
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"labels_of_isolated_atoms"})
 
     n_frames: int
     n_isolated_atoms: int = 0
@@ -61,9 +66,21 @@ class SplitSummary(Part):
     config_types: dict[str, int] = Field(default_factory=dict)
     heads: dict[str, int] = Field(default_factory=dict)
     labels: dict[str, int] = Field(default_factory=dict)
+    labels_of_isolated_atoms: dict[str, int] | None = None
     periodicity: dict[str, int] = Field(default_factory=dict)
     ranges: Ranges = Ranges()
     isolated_atoms: dict[str, Figure] = Field(default_factory=dict)
+
+    @property
+    def labels_in_words(self) -> str:
+        """Numbers of labels, those of isolated atoms apart: `energy 60, forces 60; isolated atoms:
+        energy 4`; `none` without labels.
+        """
+        alone = self.labels_of_isolated_atoms or {}
+        others = {name: n - alone.get(name, 0) for name, n in self.labels.items()}
+        text = ", ".join(f"{name} {count(n)}" for name, n in others.items() if n) or "none"
+        of_atoms = ", ".join(f"{name} {count(n)}" for name, n in alone.items() if n)
+        return f"{text}; isolated atoms: {of_atoms}" if of_atoms else text
 
 
 class DataFinding(Part):

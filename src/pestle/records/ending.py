@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 
 from pestle.records.base import Part
 from pestle.records.old_sets import is_old
-from pestle.records.set_errors import LOST_BY, WORSE_BY, SetErrors
+from pestle.records.set_errors import LOST_BY, WORSE_BY, SetErrors, where_worse
 from pestle.records.verdict import Finding
 from pestle.wording import counted, figure
 
@@ -90,11 +90,6 @@ class Trouble(Part):
     goes_on: bool = False
 
     @property
-    def title(self) -> str:
-        """Title of this kind of trouble."""
-        return TITLES[self.kind]
-
-    @property
     def sentence(self) -> str:
         """What is wrong and the likely reason, in words."""
         return f"{self.what}. Likely reason: {self.reason}."
@@ -164,7 +159,25 @@ class Ending(Part):
         """Warning that is shown first; empty if nothing is wrong. What to do is in `next`."""
         if self.trouble is None:
             return ""
-        return f"{self.trouble.title.upper()}: {self.trouble.sentence}"
+        return f"{self.headline}: {self.trouble.sentence}"
+
+    @property
+    def title(self) -> str:
+        """What is wrong in a few words, such as `worse than the foundation in energies`; empty if
+        nothing is.
+        """
+        if self.trouble is None:
+            return ""
+        where = where_worse(self.sets) if self.trouble.kind == "worse" else ""
+        return f"{TITLES[self.trouble.kind]} {where}".rstrip()
+
+    @property
+    def headline(self) -> str:
+        """The title in capitals; what it is about keeps its letters, as a set has a name."""
+        if self.trouble is None:
+            return ""
+        known = TITLES[self.trouble.kind]
+        return known.upper() + self.title.removeprefix(known)
 
     def cost(self, run: Path) -> str:
         """Return what the run cost in breadth, or the command that measures it.

@@ -66,6 +66,23 @@ class About(BaseModel):
 
 
 @dataclass(frozen=True)
+class Making:
+    """How a run made the candidate, as far as advice depends on it.
+
+    Attributes:
+        from_scratch: whether training began with random weights.
+        replays: whether it replayed the foundation's data.
+        e0s_are_isolated: whether its E0s are the labelled energies of isolated atoms.
+        atom_repeats: how many times an epoch trained on each isolated atom.
+    """
+
+    from_scratch: bool = False
+    replays: bool = False
+    e0s_are_isolated: bool = False
+    atom_repeats: int = 0
+
+
+@dataclass(frozen=True)
 class Measured(Generic[N]):
     """Results of one protocol.
 
@@ -74,11 +91,13 @@ class Measured(Generic[N]):
         numbers: result of the analysis, as it is read from a file.
         raws: name of a potential → folder of its raw results, which findings name. Empty if the
             results are read from a file.
+        making: how a run made the candidate; `None` if no run made it, or if that is not known.
     """
 
     about: About
     numbers: N
     raws: Mapping[str, Path] = field(default_factory=dict, compare=False)
+    making: Making | None = field(default=None, compare=False)
 
     def typed(self, potential: str, name: str) -> str:
         """Return the path of a file of a potential's raw results, as it is typed on a command line.

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import ClassVar
+
 from pestle.records.base import Part
 from pestle.records.old_sets import is_old
 from pestle.wording import counted, figure, listed, percent
 
+#: Quantities that are compared → units of their errors.
+UNITS = {"energies": "meV/atom", "forces": "meV/Å", "stress": "meV/Å³"}
 #: A model counts as worse than the foundation if its RMSE is larger by more than this fraction.
 WORSE_BY = 0.05
 #: The same on a set of a continued run, against the model before. Runs that differ by their seed
@@ -25,30 +30,49 @@ class SetErrors(Part):
         energy: RMSE of the model's energies without isolated atoms, meV/atom; `None` without
             labels.
         forces: RMSE of the model's forces, meV/Å.
+        stress: RMSE of the model's stress, meV/Å³.
         foundation_energy: RMSE of the foundation's energies with the E0s of the run, after
             subtraction of a constant offset for each element (`errors.offset`), but without this
             subtraction on sets of a continued run; `None` if there is no comparison.
-        foundation_forces: RMSE of the foundation's forces.
+        foundation_energy_with_offset: the same without the subtraction, as in tables of errors;
+            earlier versions left it out.
+        foundation_forces, foundation_stress: RMSE of the foundation's forces and stress.
         lost: number of frames on which the model's prediction is not finite.
     """
+
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset(
+        {"stress", "foundation_stress", "foundation_energy_with_offset"}
+    )
 
     name: str
     energy: float | None = None
     forces: float | None = None
+    stress: float | None = None
     foundation_energy: float | None = None
+    foundation_energy_with_offset: float | None = None
     foundation_forces: float | None = None
+    foundation_stress: float | None = None
     lost: int = 0
 
     @property
     def worse(self) -> dict[str, float]:
-        """`forces` or `energies`, if the model is worse → its error over the foundation's."""
-        pairs = {
-            "forces": (self.forces, self.foundation_forces),
-            "energies": (self.energy, self.foundation_energy),
-        }
+        """Quantities in which the model is worse → its error over the foundation's."""
+        pairs = {name: self.pair(name) for name in UNITS}
         ratios = {k: new / old for k, (new, old) in pairs.items() if new is not None and old}
         limit = LOST_BY if is_old(self.name) else WORSE_BY
         return {name: ratio for name, ratio in ratios.items() if ratio > 1 + limit}
+
+    def pair(self, quantity: str) -> tuple[float | None, float | None]:
+        """Return the errors of the model and of the foundation.
+
+        Args:
+            quantity: energies, forces or stress.
+        """
+        return {
+            "energies": (self.energy, self.foundation_energy),
+            "forces": (self.forces, self.foundation_forces),
+            "stress": (self.stress, self.foundation_stress),
+        }[quantity]
 
     @property
     def is_worse(self) -> bool:
@@ -85,44 +109,78 @@ class SetErrors(Part):
             how = "" if old_set else " less its constant offset per element"
             old = _against(self.energy, self.foundation_energy, who + how)
             parts.append(f"energies {figure(self.energy)} meV/atom{old}")
+        if self.stress is not None:
+            old = _against(self.stress, self.foundation_stress, who)
+            parts.append(f"stress {figure(self.stress)} meV/Å³{old}")
         if self.lost:
             parts.append(f"not finite on {counted(self.lost, 'frame')}")
         return f"{self.name} {', '.join(parts)}"
 
 
-def worse_in_words(sets: tuple[SetErrors, ...]) -> str:
-    """Describe where the model is worse, such as `on valid: energies 43.1 against 25.3 meV/atom`.
+def quantities_worse(sets: Sequence[SetErrors]) -> list[str]:
+    """Return the quantities in which the model is worse on any set: energies, forces, stress.
 
-    The second number is the foundation's.
+    Args:
+        sets: errors on each set.
+    """
+    return [name for name in UNITS if any(name in one.worse for one in sets)]
+
+
+def where_worse(sets: Sequence[SetErrors]) -> str:
+    """Name the quantities in which the model is worse, and the set if there is one only.
 
     Args:
         sets: errors on each set.
 
     Returns:
+        Such as `in energies on valid`; empty if the model is nowhere worse, or not finite.
+    """
+    quantities, only = quantities_worse(sets), only_worse(sets)
+    if not quantities:
+        return ""
+    return f"in {listed(quantities)}" + (f" on {only.name}" if only is not None else "")
+
+
+def only_worse(sets: Sequence[SetErrors]) -> SetErrors | None:
+    """Return the one set on which the model is worse; `None` if there are several, or none."""
+    bad = [one for one in sets if one.is_worse]
+    return bad[0] if len(bad) == 1 and bad[0].worse else None
+
+
+def worse_in_words(sets: Sequence[SetErrors], *, name_sets: bool = True) -> str:
+    """Describe where the model is worse: `on test energies 43.1 against 25.3 meV/atom`.
+
+    The second number is the foundation's. Its constant energy offset was removed, so that it can
+    differ from the number in tables of errors; the text says so and gives both.
+
+    Args:
+        sets: errors on each set.
+        name_sets: whether sets are named; a title may have named the only one.
+
+    Returns:
         The text; empty if the model is nowhere worse.
     """
-    said = []
+    said, as_in_tables = [], []
     for one in sets:
         parts = []
-        if "forces" in one.worse:
-            parts.append(f"forces {_versus(one.forces, one.foundation_forces)} meV/Å")
-        if "energies" in one.worse:
-            parts.append(f"energies {_versus(one.energy, one.foundation_energy)} meV/atom")
+        for name in one.worse:
+            new, old = one.pair(name)
+            assert new is not None and old is not None
+            parts.append(f"{name} {figure(new)} against {figure(old)} {UNITS[name]}")
+            if name == "energies" and not is_old(one.name):
+                with_it = one.foundation_energy_with_offset
+                as_in_tables.append("" if with_it is None else figure(with_it))
         if one.lost:
             parts.append(f"not finite on {counted(one.lost, 'frame')}")
         if parts:
-            said.append(f"on {one.name}: {listed(parts)}")
-    if not said:
-        return ""
+            said.append(f"on {one.name} {listed(parts)}" if name_sets else listed(parts))
     text = "; ".join(said)
-    if any("energies" in one.worse for one in sets if not is_old(one.name)):
-        text += " (the foundation's energies less its constant offset per element)"
+    if as_in_tables:
+        text += " (the foundation's constant energy offset per element is removed"
+        if all(as_in_tables):
+            text += f"; with it, as in the table of errors: {listed(as_in_tables)}"
+        text += ")"
     return text
-
-
-def _versus(new: float | None, old: float | None) -> str:
-    assert new is not None and old is not None
-    return f"{figure(new)} against {figure(old)}"
 
 
 def _against(new: float, old: float | None, who: str) -> str:

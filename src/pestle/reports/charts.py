@@ -14,7 +14,7 @@ from pestle.protocols.results import Chart, Series
 from pestle.reports.bars import bars
 from pestle.reports.figures import FAINT, Figure, empty_plot, limit_for, log_axis, shown
 from pestle.reports.models import CANDIDATE_STYLE, REFERENCE, Models
-from pestle.reports.traces import DASHED, categories_of, lines, points, violins
+from pestle.reports.traces import DASHED, categories_of, in_legend, lines, points, violins
 
 #: Largest number of charts of one protocol; the page says how many more there are.
 MAX_CHARTS = 60
@@ -104,6 +104,13 @@ def _figure(chart: Chart, models: Models, name: str, limit: int) -> Figure:
         plot.update_layout(font={"size": 11}, margin={"l": 46, "r": 8, "t": 6, "b": 36})
         plot.update_xaxes(nticks=5)
         plot.update_yaxes(nticks=5)
+    runs = [
+        [in_legend(one, models), *zip(one.x, one.runs, strict=True)]
+        for one in series
+        if one.runs is not None
+    ]
+    if runs:  # for the CSV of the plot
+        plot.update_layout(meta={"runs": runs})
     caption = " ".join(part for part in (chart.caption, *notes) if part)
     return Figure(name, chart.title, caption, plot, size, square)
 

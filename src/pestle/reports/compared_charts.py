@@ -122,7 +122,13 @@ def _bars(rows: ByName, gathered: Gathered, told: str) -> list[Chart]:
                 f"{q.heading.lower()} RMSE ({q.unit})",
                 [
                     Series(_BEFORE, list(after), [c.mean if c else None for c in before]),
-                    Series(_AFTER, list(after), [c.mean for c in after.values()], error=spread),
+                    Series(
+                        _AFTER,
+                        list(after),
+                        [c.mean for c in after.values()],
+                        error=spread,
+                        runs=[c.n for c in after.values()] if spread else None,
+                    ),
                 ],
                 kind="bar",
                 caption="Error bars: standard deviation over seeds." if spread else "",

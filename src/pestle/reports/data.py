@@ -29,7 +29,7 @@ _OF_SPLIT: dict[str, Callable[[SplitSummary], str]] = {
     "Atoms by element": lambda s: plain(s.elements),
     "Frames by config type": lambda s: plain(s.config_types),
     "Frames by head": lambda s: plain(s.heads),
-    "Frames with labels": lambda s: plain(s.labels),
+    "Frames with labels": lambda s: s.labels_in_words,
     "Periodic directions": lambda s: plain(s.periodicity),
     # E0s are compared digit by digit, so they have four decimals.
     "Energies of isolated atoms (eV)": lambda s: (

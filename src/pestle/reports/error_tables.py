@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ class Quantity:
     Attributes:
         name: its name in settings and records.
         heading: heading of its columns.
-        word: its name in a sentence.
+        word: its name in a sentence; `plural` where it is a noun of its own.
         unit: unit of its errors.
         rmse, mae: functions that return its errors.
     """
@@ -36,6 +36,7 @@ class Quantity:
     name: str
     heading: str
     word: str
+    plural: str
     unit: str
     rmse: Callable[[FrameErrors], float | None]
     mae: Callable[[FrameErrors], float | None]
@@ -44,11 +45,31 @@ class Quantity:
 #: All quantities, in the order of the columns.
 QUANTITIES = (
     Quantity(
-        "energy", "Energy", "energy", "meV/atom", lambda e: e.energy_rmse, lambda e: e.energy_mae
+        "energy",
+        "Energy",
+        "energy",
+        "energies",
+        "meV/atom",
+        lambda e: e.energy_rmse,
+        lambda e: e.energy_mae,
     ),
-    Quantity("forces", "Force", "force", "meV/Å", lambda e: e.forces_rmse, lambda e: e.forces_mae),
     Quantity(
-        "stress", "Stress", "stress", "meV/Å³", lambda e: e.stress_rmse, lambda e: e.stress_mae
+        "forces",
+        "Force",
+        "force",
+        "forces",
+        "meV/Å",
+        lambda e: e.forces_rmse,
+        lambda e: e.forces_mae,
+    ),
+    Quantity(
+        "stress",
+        "Stress",
+        "stress",
+        "stress",
+        "meV/Å³",
+        lambda e: e.stress_rmse,
+        lambda e: e.stress_mae,
     ),
 )
 ENERGY, FORCES, _ = QUANTITIES
@@ -231,12 +252,13 @@ def is_worse(value: float | None, base: float | None) -> bool:
     return value is not None and base is not None and value > (1 + WORSE_BY) * base > 0
 
 
-def worse_than_foundation(folder: Results, models: Models) -> list[str]:
+def worse_than_foundation(folder: Results, models: Models, told: Sequence[str] = ()) -> list[str]:
     """Return the groups in which the model of the run is worse than the foundation, in words.
 
     Args:
         folder: results of the run.
         models: names of the potentials.
+        told: quantities that are left out: energies, forces, stress.
 
     Returns:
         One line for each group and quantity of the first held-out set.
@@ -246,7 +268,7 @@ def worse_than_foundation(folder: Results, models: Models) -> list[str]:
         by_model = folder.errors[name]
         bases = by_model.get(models.base, {})
         for group, errors in by_model.get(models.tuned, {}).items():
-            for q in QUANTITIES if group in bases else ():
+            for q in [q for q in QUANTITIES if q.plural not in told] if group in bases else ():
                 new, old = q.rmse(errors), q.rmse(bases[group])
                 if is_worse(new, old):
                     lines.append(

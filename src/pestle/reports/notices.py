@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pestle.records.data import DataFinding
-from pestle.records.set_errors import WORSE_BY
+from pestle.records.set_errors import WORSE_BY, quantities_worse
 from pestle.reports.error_tables import quotable, worse_than_foundation
 from pestle.reports.models import Models
 from pestle.reports.reading import Results
@@ -30,7 +30,10 @@ def notices(folder: Results, models: Models) -> list[dict[str, Any]]:
         found += [_of_check(f) for f in manifest.data.findings if f.severity != "note"]
         for text in manifest.reference_energies.warnings:
             found.append(_notice("warning", "Reference energies", text))
-    worse = worse_than_foundation(folder, models)
+    # What the ending says already is not said again.
+    ending = manifest.ending if manifest is not None else None
+    told = quantities_worse(ending.sets) if ending is not None and ending.trouble else []
+    worse = worse_than_foundation(folder, models, told)
     if worse:
         message = (
             "The model of this run is worse than the foundation by more than "

@@ -68,7 +68,7 @@ def status_of(folder: Results) -> tuple[str, str]:
         return "warn", "unknown"
     ending, said = folder.manifest.ending, folder.manifest.status
     if said == "finished" and ending is not None and ending.trouble is not None:
-        return "warn", f"finished: {ending.trouble.title}"
+        return "warn", f"finished: {ending.title}"
     return _STATUS.get(said, ("warn", said))
 
 
@@ -87,7 +87,7 @@ def _ending(ending: Ending, folder: Results) -> dict[str, Any]:
     if trouble is not None and any(trouble.what in finding.sentence for finding in found):
         trouble = None
     return {
-        "title": trouble.title.capitalize() if trouble else "",
+        "title": ending.title[:1].upper() + ending.title[1:] if trouble else "",
         "warning": trouble.sentence[:1].upper() + trouble.sentence[1:] if trouble else "",
         "lines": [(about.capitalize(), line) for about, line in lines.items()],
     }

@@ -37,9 +37,19 @@ def named(series: Series, models: Models) -> dict[str, Any]:
         series: the series; its name is kept as `meta`.
         models: labels of the potentials.
     """
+    name = shown(in_legend(series, models))
+    return {"name": name, "legendgroup": series.name, "meta": series.name}
+
+
+def in_legend(series: Series, models: Models) -> str:
+    """Return the name of a series in the legend.
+
+    Args:
+        series: the series.
+        models: labels of the potentials.
+    """
     label = models.label(series.name)
-    spoken = label if len(label) <= LEGEND_LETTERS else series.name
-    return {"name": shown(spoken), "legendgroup": series.name, "meta": series.name}
+    return label if len(label) <= LEGEND_LETTERS else series.name
 
 
 def lines(

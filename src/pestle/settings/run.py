@@ -66,7 +66,7 @@ class RunSettings(Group):
     )
     e0s: str | dict[str, float] = setting(
         "auto",
-        "Atomic reference energies: auto, isolated, reestimate, average, foundation; or a table with symbols or atomic numbers for keys, {H: -13.6, O: -2043.9} or as mace writes it, {1:-13.6,8:-2043.9}; or a file of JSON or YAML that holds one.",
+        "Atomic reference energies: auto, isolated, reestimate, average, foundation. auto: isolated where the data hold an atom of every element, unless the foundation's E0s mean something else; otherwise reestimate. Or a table with symbols or atomic numbers for keys, {H: -13.6, O: -2043.9} or as mace writes it, {1:-13.6,8:-2043.9}; or a file of JSON or YAML that holds one.",
         unit="eV",
         source="paper 2.6, Eq. 5–6",
     )

@@ -230,6 +230,9 @@ def _series(line: str, several: Sequence[Curves], name: str) -> Series:
         x,
         [point.mean if point is not None else None for point in points],
         error=deviations if any(one is not None for one in deviations) else None,
+        runs=None
+        if line == REFERENCE
+        else [point.n if point is not None else 0 for point in points],
     )
 
 

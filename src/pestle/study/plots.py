@@ -10,6 +10,7 @@ from typing import Any
 
 from pestle.errors import PestleError, nearest
 from pestle.protocols.results import Chart, Series
+from pestle.records.gathered import Cell
 from pestle.records.metrics import EvaluatedErrors, MetricsLine
 from pestle.records.study import StudyPlan
 from pestle.reports.charts import figures_of
@@ -49,8 +50,6 @@ _IN_WORDS = {
     "forces_rmse": "force RMSE",
     "forces_mae": "force MAE",
 }
-#: Line → its points, each with the number of runs that it is the mean of.
-Counts = dict[str, list[tuple[Any, int]]]
 #: Sets on which a run is evaluated while it trains.
 WATCHED = ("valid", "replay")
 
@@ -86,7 +85,6 @@ def plot(
     require_values(across, cells, f"{where}.x")
     told_apart = [axis for axis in axes if axis not in (x, *over)]
     lines = told_apart if asked.lines is None else asked.lines
-    counts: Counts = {}
     by_line = {spoken(key) or "all": members for key, members in grouped(cells, lines).items()}
     if asked.kind in KINDS:
         charts = curve_charts(
@@ -107,11 +105,9 @@ def plot(
             log=asked.log,
         )
     elif asked.x in COURSE:
-        chart, counts = _course(name, asked, by_line, where)
-        charts = {"": chart}
+        charts = {"": _course(name, asked, by_line, where)}
     else:
-        chart, counts = _against(name, asked, by_line, figures, where)
-        charts = {"": chart}
+        charts = {"": _against(name, asked, by_line, figures, where)}
     pooled = averaged_over(cells, [*lines, *([x] if x is not None else [])], over)
     part = part_shown(cells, whole, only, ())
     drawn = [s.name for chart in charts.values() for s in chart.series if s.name != REFERENCE]
@@ -126,8 +122,6 @@ def plot(
         title = f"{name}-{of}" if len(charts) > 1 else name
         for one in figures_of([chart], models, name):
             file = re.sub(r"[^\w.+-]+", "_", title)
-            if counts:
-                one.plot.update_layout(meta={"runs": [[n, *p] for n, p in counts.items()]})
             caption = " ".join(words for words in (one.caption, pooled, part) if words)
             found.append(Figure(file, one.title, caption, one.plot, one.shape, one.square))
     return found
@@ -139,43 +133,40 @@ def _against(
     by_line: dict[str, list[TrainedCell]],
     figures: Figures,
     where: str,
-) -> tuple[Chart, Counts]:
+) -> Chart:
     """A figure against an axis: a line where that is a number, else bars."""
     axis = asked.x or ""
     filled = figures.of(asked.y or "", where)
     given = [c.axes[axis] for cells in by_line.values() for c in cells if axis in c.axes]
     numeric = all(is_number(value) for value in given)
     series: list[Series] = []
-    counts: Counts = {}
     for line, members in by_line.items():
-        points: list[tuple[Any, float, float | None]] = []
+        points: list[tuple[Any, Cell]] = []
         for (x,), same in grouped(members, [axis]).items():
             cell = cell_of([filled.find(one.facts) for one in same])
             if x is None or cell is None or cell.mean is None:
                 continue
-            points.append((x if numeric else spoken((x,)), cell.mean, cell.deviation))
-            counts.setdefault(line, []).append((points[-1][0], cell.n))
+            points.append((x if numeric else spoken((x,)), cell))
         if numeric:
             points.sort(key=lambda point: point[0])
         series.append(_series(line, points))
     column = filled.column
     heading = f"{column.heading}, {column.over}" if column.over else column.heading
-    chart = Chart(
+    return Chart(
         name,
         axis,
         f"{heading} ({column.unit})" if column.unit else heading,
         series,
         kind="line" if numeric else "bar",
-        caption=_caption(counts),
+        caption=_caption(series),
         log_y=asked.log,
         size="wide",
     )
-    return chart, counts
 
 
 def _course(
     name: str, asked: PlotSettings, by_line: dict[str, list[TrainedCell]], where: str
-) -> tuple[Chart, Counts]:
+) -> Chart:
     """A figure over the training, the mean of runs wherever all of them were evaluated."""
     of_set, _, what = (asked.y or "").partition(".")
     if of_set not in WATCHED or what not in CURVES:
@@ -186,7 +177,6 @@ def _course(
             fix=f"{nearest(asked.y or '', known)} There are {', '.join(known)}.".lstrip(),
         )
     series: list[Series] = []
-    counts: Counts = {}
     for line, members in by_line.items():
         values: dict[float, list[float]] = defaultdict(list)
         for cell in members:
@@ -196,44 +186,43 @@ def _course(
                 if value is not None:
                     values[one.epoch if asked.x == "epoch" else one.step].append(value)
         most = max(map(len, values.values()), default=0)
-        points = []
+        points: list[tuple[Any, Cell]] = []
         for x in sorted(values):
             mean = cell_of(values[x])
             # Where a run has ended the mean would jump.
             if mean is not None and mean.mean is not None and mean.n == most:
-                points.append((x, mean.mean, mean.deviation))
-                counts.setdefault(line, []).append((x, mean.n))
+                points.append((x, mean))
         series.append(_series(line, points))
     unit = f" ({CURVES[what]})" if CURVES[what] else ""
     words = {"valid": "validation", "replay": "held-out replay structures"}
-    chart = Chart(
+    return Chart(
         name,
         "epoch" if asked.x == "epoch" else "updates",
         f"{_IN_WORDS[what]}, {words[of_set]}{unit}",
         series,
-        caption=_caption(counts),
+        caption=_caption(series),
         log_y=asked.log,
         size="wide",
     )
-    return chart, counts
 
 
 def _errors(line: MetricsLine, of_set: str) -> EvaluatedErrors | None:
     return line.watched if of_set == "valid" else line.replay
 
 
-def _series(line: str, points: Sequence[tuple[Any, float, float | None]]) -> Series:
-    deviations = [deviation for _, _, deviation in points]
+def _series(line: str, points: Sequence[tuple[Any, Cell]]) -> Series:
+    deviations = [cell.deviation for _, cell in points]
     return Series(
         line,
-        [x for x, _, _ in points],
-        [y for _, y, _ in points],
+        [x for x, _ in points],
+        [cell.mean for _, cell in points],
         error=deviations if any(one is not None for one in deviations) else None,
+        runs=[cell.n for _, cell in points],
     )
 
 
-def _caption(counts: Counts) -> str:
-    numbers = sorted({n for points in counts.values() for _, n in points})
+def _caption(series: Sequence[Series]) -> str:
+    numbers = sorted({n for one in series for n in one.runs or ()})
     if not numbers or numbers == [1]:
         return ""
     runs = ", ".join(map(str, numbers))

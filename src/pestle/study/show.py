@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -148,12 +148,14 @@ def study_page(
     given: Sequence[str] = (),
     out: str | Path | None = None,
     only: Sequence[str] = (),
+    tables: Mapping[str, Gathered] | None = None,
 ) -> Path:
     """Write one page with the tables and plots of a study, and all of its runs that are finished;
     returns its file.
 
     Args:
         study, given, out, only: as in `run_study`.
+        tables: what `study_tables` has just made; `None`: they are made here.
 
     Raises:
         PestleError: a mistake in the study, or no run is finished.
@@ -168,11 +170,12 @@ def study_page(
         replace(figure, name=re.sub(r"[^A-Za-z0-9]+", "-", f"study-{figure.name}"))
         for figure in drawn
     ]
-    try:
-        tables = study_tables(study, given=given, out=out, only=only)
-    except PestleError as error:
-        warn(error.line)
-        tables = {}
+    if tables is None:
+        try:
+            tables = study_tables(study, given=given, out=out, only=only)
+        except PestleError as error:
+            warn(error.line)
+            tables = {}
     of_study = OfStudy(asked.path.stem, tables, own)
     return write_comparison(list(folders), asked.folder / "study.html", of_study)
 

@@ -34,6 +34,8 @@ _OF_METHOD = ("train.lr", "train.ema_decay", "train.clip", "train.schedule",
               "train.schedule_patience", "train.schedule_floor")  # fmt: skip
 #: Start of the reason for a setting that was taken from the parent.
 AS_BEFORE = "as in the continued run"
+#: The rest of the reason for a learning rate that the parent found by `train.lr: auto`.
+RATE_FOUND = ", which found it by train.lr: auto"
 #: Smallest weight that is chosen for old frames; with less, the model would forget them.
 LEAST_WEIGHT = 0.1
 
@@ -98,11 +100,14 @@ def reasons_of(settings: RunSettings, parent: Parent | None) -> dict[str, str]:
     """
     if settings.parent.run is None or parent is None or parent.manifest is None:
         return {}
-    return {
+    reasons = {
         name: f"{AS_BEFORE} {parent.name}"
         for name, value in _taken_over(parent.manifest).items()
         if attrgetter(name)(settings) == value
     }
+    if "train.lr" in reasons and parent.manifest.rate_probe is not None:
+        reasons["train.lr"] += RATE_FOUND
+    return reasons
 
 
 def read_data(settings: RunSettings, parent: Parent | None) -> Data:
@@ -244,7 +249,9 @@ def _parent_of(settings: RunSettings) -> tuple[Parent, Manifest]:
 def _taken_over(manifest: Manifest) -> dict[str, Any]:
     """Return the settings that a new run takes from its parent: dotted name → value.
 
-    These are the settings that the user gave to the parent.
+    These are the settings that the user gave to the parent, and the learning rate that it found by
+    `train.lr: auto`. Another search would find far too low a rate: a model that was trained already
+    has so small a loss that almost every rate raises it in the first updates.
     """
     known = {name for name, _ in walk()}
     taken = {
@@ -254,6 +261,8 @@ def _taken_over(manifest: Manifest) -> dict[str, Any]:
         and name not in _OWN
         and (entry.reason == "asked for" or entry.reason.startswith(AS_BEFORE))
     }
+    if manifest.rate_probe is not None and "train.lr" in manifest.settings:
+        taken["train.lr"] = manifest.settings["train.lr"].value
     method = manifest.method.name
     if method in METHODS and not METHODS[method].from_scratch:
         return taken | {"method": method}

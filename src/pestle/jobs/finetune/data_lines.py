@@ -44,8 +44,7 @@ def split_line(summary: SplitSummary) -> str:
         low, high = summary.n_atoms.min, summary.n_atoms.max
         size = f" of {low} atoms" if low == high else f" of {low}–{high} atoms"
     elements = " ".join(summary.elements)
-    known = ", ".join(f"{count} {name}" for name, count in summary.labels.items() if count)
     alone = summary.n_isolated_atoms
     atoms = f" and {counted(alone, 'isolated atom')}" if alone else ""
-    frames = f"{summary.n_frames - alone:>5} frames{size}{atoms}"
-    return f"{frames}; {elements}; labels: {known or 'none'}"
+    frames = f"{counted(summary.n_frames - alone, 'frame'):>12}{size}{atoms}"
+    return f"{frames}; {elements}; labels: {summary.labels_in_words}"

@@ -14,11 +14,18 @@ from pestle.records.ending import Breadth, Ending, Trouble
 from pestle.records.metrics import MetricsLine
 from pestle.records.old_sets import is_old
 from pestle.records.parts import Convergence, InterpolationFacts
-from pestle.records.set_errors import WORSE_BY, SetErrors, worse_in_words
+from pestle.records.set_errors import (
+    WORSE_BY,
+    SetErrors,
+    only_worse,
+    quantities_worse,
+    worse_in_words,
+)
 from pestle.settings.run import RunSettings
+from pestle.settings.training import LossSettings
 from pestle.training.budget import Budget
 from pestle.training.state import Counters
-from pestle.wording import counted, figure
+from pestle.wording import counted, figure, listed
 
 #: What a new run takes: a rate this much lower, so much more training, energies that weigh more.
 LOWER, LONGER, HEAVIER = 10, 4, 10
@@ -216,7 +223,7 @@ def _lost(course: Course, sets: tuple[SetErrors, ...]) -> Trouble:
     assert weight is not None
     return Trouble(
         kind="lost",
-        what=f"the model is worse than before {worse_in_words(sets)}",
+        what=worse_in_words(sets),
         reason=f"the new frames drew it away from the old ones, each of which has weight "
         f"{figure(weight)} where a new one has 1",
         advice="old frames weigh more",
@@ -230,7 +237,7 @@ def _worse(course: Course, sets: tuple[SetErrors, ...]) -> Trouble | None:
     bad = [one for one in sets if one.is_worse]
     if not bad:
         return None
-    what = f"the model is worse than the foundation {worse_in_words(sets)}"
+    what = worse_in_words(sets, name_sets=only_worse(sets) is None)
 
     def trouble(reason: str, advice: str, *changed: str) -> Trouble:
         return Trouble(kind="worse", what=what, reason=reason, advice=advice, settings=changed)
@@ -260,11 +267,21 @@ def _worse(course: Course, sets: tuple[SetErrors, ...]) -> Trouble | None:
             "Add frames like them to data.train, or keep what the foundation knows of them with "
             "--method pseudolabel",
         )
-    if not any("forces" in one.worse for one in bad):
+    worse = quantities_worse(bad)
+    if worse == ["stress"] and settings.loss.stress == 0:
+        weight = LossSettings().stress
+        return trouble("loss.stress=0: it is not learned", "learn it", f"loss.stress={weight:g}")
+    if "forces" not in worse:
+        weights = {"energies": "energy", "stress": "stress"}
+        heavier = [
+            f"loss.{weights[name]}={(getattr(settings.loss, weights[name]) or 1) * HEAVIER:g}"
+            for name in worse
+        ]
+        others = "forces and energies" if worse == ["stress"] else "forces"
         return trouble(
-            "forces outweigh energies in the loss",
-            "energies weigh more",
-            f"loss.energy={settings.loss.energy * HEAVIER:g}",
+            f"{others} outweigh {listed(worse)} in the loss",
+            f"{listed(worse)} {'weighs' if worse == ['stress'] else 'weigh'} more",
+            *heavier,
         )
     return trouble(
         f"train.lr={settings.train.rate:g} is too high, or the frames contradict each other "

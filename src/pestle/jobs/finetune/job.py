@@ -55,6 +55,7 @@ def finetune(
     dry_run: Literal[False] = ...,
     command: str = ...,
     show: Callable[[Manifest], None] | None = ...,
+    qualify_follows: bool = ...,
 ) -> Run: ...
 
 
@@ -68,6 +69,7 @@ def finetune(
     dry_run: bool,
     command: str = ...,
     show: Callable[[Manifest], None] | None = ...,
+    qualify_follows: bool = ...,
 ) -> Run | Plan: ...
 
 
@@ -80,6 +82,7 @@ def finetune(
     dry_run: bool = False,
     command: str = "",
     show: Callable[[Manifest], None] | None = None,
+    qualify_follows: bool = False,
 ) -> Run | Plan:
     """Fine-tune a foundation model and judge the result.
 
@@ -128,7 +131,9 @@ def finetune(
         if not (resume or dry_run):
             folder.require_new()  # another command may have started here in the meantime
         try:
-            record = _finetune(settings, folder, log, trust, resume, dry_run, command, show)
+            record = _finetune(
+                settings, folder, log, trust, resume, dry_run, command, show, qualify_follows
+            )
             return Plan(record) if dry_run else Run(folder.path)
         except DiskFull as error:
             if not folder.settings.exists():
@@ -150,6 +155,7 @@ def _finetune(
     dry_run: bool,
     command: str,
     show: Callable[[Manifest], None] | None,
+    qualify_follows: bool,
 ) -> Manifest:
     """Fine-tune and judge in a locked folder."""
     started = time.monotonic()
@@ -235,10 +241,14 @@ def _finetune(
         manifest.update(status="running")
         trainer.loggers = make_loggers(settings.log, folder.path, identity)
         ending = train_and_judge(trainer, prepared, folder, manifest, between, resume=resume)
+        tell_if_last = detail if qualify_follows else conclude
+        if ending.trouble is not None:
+            tell_if_last(ending.warning)
         if show is not None:
             show(manifest.record)
         for about, line in ending.lines(folder.path).items():
-            conclude(f"{about}:".ljust(9) + line)
+            tell = tell_if_last if about in ("breadth", "next") else conclude
+            tell(f"{about}:".ljust(9) + line)
         return manifest.record
     except (Interrupted, TrainingFailed):
         raise

@@ -123,12 +123,17 @@ def _of_sets(
                 name=name,
                 energy=numbers.energy_rmse[name][FINE_TUNED],
                 forces=own.forces_rmse,
+                stress=own.stress_rmse,
                 foundation_energy=energy_rmse_without(
                     {} if is_old(name) else offset, frames, said[name]
                 )
                 if compared
                 else None,
+                foundation_energy_with_offset=numbers.energy_rmse[name][FOUNDATION]
+                if compared
+                else None,
                 foundation_forces=base.forces_rmse if compared else None,
+                foundation_stress=base.stress_rmse if compared else None,
                 lost=lost.count if lost else 0,
             )
         )

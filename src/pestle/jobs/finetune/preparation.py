@@ -212,7 +212,16 @@ def prepare(
     stages.append(Stage(f"the method {settings.method}", adaptation.model, TARGET_HEAD))
     warnings = [GIVES_UP] if settings.data.no_validation else []
     warnings += as_lines(check.warnings)
-    warnings += as_lines(model_findings(e0s, adaptation.model, frames, foundation, check.warnings))
+    warnings += as_lines(
+        model_findings(
+            e0s,
+            adaptation.model,
+            frames,
+            foundation,
+            check.warnings,
+            atoms_trained=bool(settings.data.isolated_atom_repeats),
+        )
+    )
     warnings += [*unused_settings(settings), *(replay.warnings if replay else [])]
     if choice is not None:
         reasons["method"] = "; ".join(choice.reasons)

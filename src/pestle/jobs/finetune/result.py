@@ -207,7 +207,7 @@ class Run(Shown):
         if self.ending is None:
             return [headline]
         if self.ending.trouble is not None:
-            headline += f", {self.ending.trouble.title}"
+            headline += f", {self.ending.title}"
         told = [f"{about}: {text}" for about, text in self.ending.lines(self.folder).items()]
         if self.verdict is not None:
             told.append(f"verdict: {self.verdict.verdict.upper()}: {self.verdict.sentence}")

@@ -166,10 +166,8 @@ def train_and_judge(
     if failure is not None:
         # The error follows and says why; the records hold both.
         if ending.trouble is not None:
-            conclude(f"{ending.trouble.title.upper()}: {ending.trouble.what}")
+            conclude(f"{ending.headline}: {ending.trouble.what}")
         raise failure
-    if ending.trouble is not None:
-        conclude(ending.warning)
     return ending
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from ase.data import chemical_symbols
 
-from pestle.protocols.atoms import DECLARATION
+from pestle.protocols.atoms import ADVICE, DECLARATION, advice
 from pestle.protocols.base import Inputs, Protocol
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
@@ -171,10 +171,8 @@ def assess(measured: Measured[AtomsNumbers], thresholds: Mapping[str, Threshold]
             "atom, which no E0 changes. Energies of dissociation are off by it for every atom."
         )
     elif level != "pass":
-        text += (
-            " Energies of formation and dissociation will be off: use isolated-atom E0s, or train "
-            "on the atoms (data.isolated_atom_repeats)."
-        )
+        helps = ADVICE if measured.making is None else advice(measured.making)
+        text += f" Energies of formation and dissociation will be off: {helps}."
     return [Finding("atoms", level, "atom energies", found.rmse, "meV", limit.words, text)]
 
 

@@ -11,6 +11,7 @@ from pestle.files import Damaged, read_json
 from pestle.records.gathered import Column
 from pestle.reports.gathering.columns import Filled, Find
 from pestle.reports.gathering.facts import RunFacts
+from pestle.reports.gathering.places import heading_of
 from pestle.reports.reading import protocol_title
 
 #: Last part of a name → its unit, if that is the same for all protocols.
@@ -65,7 +66,7 @@ def measured(name: str, runs: Sequence[RunFacts]) -> Filled | None:
         Column(
             key=name,
             about="tests",
-            heading=_in_words(parts),
+            heading=heading_of(place),
             over=protocol_title(protocol),
             unit=units[-1] if units else _UNITS.get(parts[-1], ""),
         ),
@@ -73,27 +74,6 @@ def measured(name: str, runs: Sequence[RunFacts]) -> Filled | None:
         find("baseline"),
     )
     return filled if any(filled.find(facts) is not None for facts in runs) else None
-
-
-#: Parts of names → words, where these are not the names themselves.
-_WORDS = {
-    "rmse": "RMSE",
-    "mae": "MAE",
-    "rmse_mev": "RMSE",
-    "emd": "earth mover’s distance",
-    "emd_noise": "noise of the earth mover’s distance",
-    "energy_rmse": "energy RMSE",
-    "energy_mae": "energy MAE",
-    "forces_rmse": "force RMSE",
-    "forces_mae": "force MAE",
-    "n_unstable": "unstable runs",
-    "n_flagged": "flagged structures",
-}
-
-
-def _in_words(parts: Sequence[str]) -> str:
-    """Return the place of a number in words: `reactions, sn2, barrier error`."""
-    return ", ".join(_WORDS.get(part, part.replace("_", " ")) for part in parts)
 
 
 #: Last parts of the names of numbers that say in one what a protocol found.

@@ -1,5 +1,4 @@
-"""The data of a plot as CSV; the button on the page writes the same (templates/save.js), without
-the number of runs."""
+"""The data of a plot as CSV; the button on the page writes the same (templates/save.js)."""
 
 from __future__ import annotations
 

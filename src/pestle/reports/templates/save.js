@@ -34,13 +34,26 @@
     var text = String(value);
     return /[",\n\r]/.test(text) ? '"' + text.replace(/"/g, '""') + '"' : text;
   }
+  // The same for a number and its rounded form.
+  function place(x) { return typeof x === "number" ? String(Number(x.toPrecision(6))) : String(x); }
+  // Name of a series and x → number of runs that the point is the mean of.
+  function countsOf(layout) {
+    var found = {};
+    ((layout.meta && layout.meta.runs) || []).forEach(function (of) {
+      of.slice(1).forEach(function (point) { found[JSON.stringify([of[0], place(point[0])])] = point[1]; });
+    });
+    return found;
+  }
   function csvOf(figure) {
     var rows = [], layout = figure.layout;
     figure.data.forEach(function (trace) { rows = rows.concat(rowsOf(trace, layout)); });
     var ranges = rows.some(function (row) { return row[3] !== null; });
     var head = ["series", titleOf(layout.xaxis, "x"), titleOf(layout.yaxis, "y"), "lower", "upper"];
-    return [head].concat(rows).map(function (row) {
-      return row.slice(0, ranges ? 5 : 3).map(quoted).join(",") + "\n";
+    var counts = countsOf(layout), counted = Object.keys(counts).length > 0;
+    return [head].concat(rows).map(function (row, k) {
+      var shown = row.slice(0, ranges ? 5 : 3);
+      if (counted) { shown.push(k ? counts[JSON.stringify([row[0], place(row[1])])] : "n"); }
+      return shown.map(quoted).join(",") + "\n";
     }).join("");
   }
 
