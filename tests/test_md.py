@@ -687,6 +687,14 @@ def test_a_tail_too_short_to_tell_is_no_fault_and_no_figure(tails) -> None:
     assert judged([told("volume")])[1] is None  # nothing came to its tail
 
 
+def test_a_concern_is_a_use_with_care_and_a_failure_none() -> None:
+    """The verdict says the same of this use."""
+    few, _ = judged([told("volume"), *(told() for _ in range(7))])
+    assert few.level == "concern" and "With care for dynamics" in few.sentence
+    many, _ = judged([told("volume"), told()])
+    assert many.level == "fail" and "Not for dynamics" in many.sentence
+
+
 def test_a_bond_that_broke_may_be_a_reaction() -> None:
     found, _ = judged([told("bond"), told(), told(), told()], [told("bond"), told("volume")])
     assert found.level == "fail"

@@ -74,6 +74,8 @@ def test_every_record_says_what_it_said(run: str) -> None:
             assert (found["plan"].pop("updates_done"), found["plan"].pop("untimed")) == (0, "")
         if name == "verdict.json":
             assert found.pop("weights") == ""
+            for part in found["protocols"].values():
+                assert part.pop("first_look") == (part["full_extent"] is not None)
         if name == "model/card.json":
             level, e0s = found.pop("level"), was["reference_energies"]
             assert level["elements"] == list(e0s["shift"])
@@ -132,7 +134,8 @@ def test_an_old_run_goes_on(run: str, old: Path) -> None:
 def test_an_old_run_is_qualified(old: Path) -> None:
     found = qualify(str(old / "naive"), leave_out=["md"]).to_json()
     was = content(OLD / "naive" / "verdict.json")
-    assert found["protocols"]["zero_step"] == was["protocols"]["zero_step"]
+    gate = found["protocols"]["zero_step"]
+    assert not gate.pop("first_look") and gate == was["protocols"]["zero_step"]
     assert found["verdict"] == was["verdict"] == "fail"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from ase import Atoms
 from pestle.errors import PestleError
 from pestle.jobs.qualify import qualify
 from pestle.jobs.qualify_inputs import Given
-from pestle.jobs.qualify_plan import observables_of, protocols_to_run, settings_for
+from pestle.jobs.qualify_plan import extents, observables_of, protocols_to_run, settings_for
 from pestle.protocols import declarations, inputs, names, protocol
 from pestle.protocols.base import Inputs
 from pestle.protocols.thresholds import Threshold, read_thresholds
@@ -34,7 +35,7 @@ def said(scope, findings, missing=(), given=()):
 
 def test_what_a_scope_needs() -> None:
     assert needed_by("narrow", []) == ("zero_step", "errors", "md")
-    assert needed_by("narrow", ["neb"]) == ("zero_step", "errors", "neb")
+    assert needed_by("narrow", ["neb"]) == ("zero_step", "errors", "md", "neb")
     assert set(needed_by("broad", ["rdf"])) == {
         "zero_step", "errors", "md", "forgetting", "dimers", "rss", "rdf",
     }  # fmt: skip
@@ -59,6 +60,10 @@ def test_the_worst_finding_decides_and_is_named() -> None:
     assert "md says fail." in verdict.sentence
     concern = said("narrow", [finding("errors", "concern"), finding("md", "pass")])
     assert concern.verdict == "concern" and "errors says concern." in concern.sentence
+    # Others of this level are named: they are not like the first.
+    barrier = replace(finding("md", "concern"), quantity="energy drift")
+    two = said("narrow", [finding("errors", "concern"), barrier, finding("zero_step", "pass")])
+    assert two.sentence.endswith("errors says concern. And one more concern: energy drift (md).")
 
 
 def test_what_counts_stands_before_a_worse_finding_that_does_not() -> None:
@@ -72,21 +77,69 @@ def test_what_counts_stands_before_a_worse_finding_that_does_not() -> None:
     assert [f.protocol for f in order] == ["errors", "md", "rss", "dimers"]
 
 
-def use(findings, missing=()):
+def use(findings, missing=(), looks=()):
     absent = [NotTested(name, needed, "why", "how") for name, needed in missing]
-    return use_of(findings, absent, quick=True)
+    return use_of(findings, absent, looks)
+
+
+def uses_of(name: str) -> tuple[str, ...]:
+    (found,) = [declared.uses for declared in declarations() if declared.name == name]
+    return found
 
 
 def test_what_a_model_may_be_used_for_follows_from_what_it_passed() -> None:
     found = [finding("errors", "pass"), finding("md", "concern"), finding("rss", "fail")]
     lines = use(found, [("torsion", False)]).lines
-    uses = {declared.name: declared.use for declared in declarations()}
-    assert uses["errors"] in lines["Use it for"] and f"care: {uses['md']}" in lines["Use it for"]
-    assert lines["Not for"].startswith(f"{uses['rss']} (failed)")
-    assert uses["torsion"] in lines["Not for"].partition("not tested")[2]
+    (like_data,), (dynamics,), (search,) = uses_of("errors"), uses_of("md"), uses_of("rss")
+    assert lines["Use it for"] == f"{like_data}; with care: {dynamics}"
+    assert lines["Not for"].startswith(f"{search} (failed)")
+    assert uses_of("torsion")[0] in lines["Not for"].partition("not tested")[2]
     # One bad finding of a protocol is enough, whatever else it found.
     again = use([*found, finding("errors", "concern")])
-    assert uses["errors"] in again.with_care and uses["errors"] not in again.fit
+    assert like_data in again.with_care and like_data not in again.fit
+
+
+def test_no_use_is_better_than_what_it_rests_on() -> None:
+    """Dynamics needs forces, dissociation needs single atoms and curves of two atoms."""
+    (dynamics,) = uses_of("md")
+    assert use([finding("errors", "pass"), finding("md", "pass")]).fit[-1] == dynamics
+    assert dynamics in use([finding("errors", "concern"), finding("md", "pass")]).with_care
+    good = [finding(name, "pass") for name in ("errors", "atoms", "rss", "forgetting")]
+    atomisation, dissociation = uses_of("atoms")
+    (search,) = uses_of("rss")
+    part = use(good)
+    assert atomisation in part.fit and not {dissociation, search} & {*part.fit, *part.with_care}
+    assert {f"{dissociation} (dimers missing)", f"{search} (dimers missing)"} <= {*part.untested}
+    holes = use([*good, finding("dimers", "concern")])
+    assert {dissociation, search} <= {*holes.with_care} and atomisation in holes.fit
+    # A model that has forgotten what its foundation knew is not for a search beyond its data.
+    lost = use([*good, finding("dimers", "pass"), finding("forgetting", "fail")])
+    assert search in lost.unfit and dissociation in lost.fit
+
+
+def test_a_first_look_is_called_one() -> None:
+    found = [finding("errors", "pass"), finding("md", "pass"), finding("atoms", "pass")]
+    looked = use([*found, finding("dimers", "concern")], looks=["md", "dimers"])
+    plain, rest = looked.use_for.split("; after a first look only: ")
+    assert uses_of("md")[0] not in plain and uses_of("errors")[0] in plain
+    first, care = rest.split("; with care, after a first look only: ")
+    assert first == uses_of("md")[0] and uses_of("dimers")[0] in care
+    assert "first look" not in use(found).use_for
+
+
+def test_a_test_cut_short_is_a_first_look_whoever_chose_that() -> None:
+    frame = Frame(Atoms("H2", positions=[[0, 0, 0], [0, 0, 0.8]]))
+
+    def is_look(name: str, settings: dict[str, object], *, full: bool = True) -> object:
+        chosen = settings_for(settings, full=full)
+        of_it = Inputs((1,), {"data": [frame]})
+        return extents(protocol(name), of_it, chosen.of(name), settings, full=full)["first_look"]
+
+    assert not is_look("md", {}) and is_look("md", {}, full=False)
+    assert is_look("rss", {"rss.structures": 10}) and is_look("md", {"md.time": 0.1})
+    assert not is_look("rss", {"rss.structures": 500}) and not is_look("md", {"md.time": 500.0})
+    assert not is_look("md", {"md.every": 0.02}), "frames kept more often are no shorter test"
+    assert not is_look("errors", {}, full=False), "every frame"
 
 
 @pytest.mark.parametrize(
@@ -100,6 +153,7 @@ def test_what_a_model_may_be_used_for_follows_from_what_it_passed() -> None:
 def test_without_its_basis_a_model_is_fit_for_nothing(findings, missing, why: str) -> None:
     found = use([finding(*one) for one in findings], missing)
     assert found.use_for == f"nothing yet: {why}" and not found.fit
+    assert uses_of("md")[0] not in found.unfit
 
 
 def test_a_model_without_a_gate_may_still_be_used() -> None:

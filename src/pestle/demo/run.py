@@ -23,7 +23,7 @@ DATA = Path(__file__).parent / "data"
 #: Epochs of each method: about twenty seconds.
 EPOCHS = 20
 #: Tests that the narrow scope of this data does not need, run to show what they show.
-SHOWN_TOO = ("md", "forgetting", "dimers", "rss")
+SHOWN_TOO = ("forgetting", "dimers", "rss")
 #: Smaller than the first look of `pestle qualify`: the whole demo should take two minutes. Crystals
 #: of one composition are relaxed side by side, which costs little more than one of them.
 LOOK: dict[str, Any] = {

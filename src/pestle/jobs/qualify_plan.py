@@ -129,7 +129,7 @@ def left_out(declared: Declaration, *, needed: bool, on_purpose: bool) -> NotTes
 
 def extents(
     test: Protocol[Any], inputs: Inputs, own: Any, asked: Mapping[str, Any], *, full: bool
-) -> dict[str, str | None]:
+) -> dict[str, str | bool | None]:
     """Describe how much was calculated, and how much the full settings would calculate.
 
     Args:
@@ -141,4 +141,24 @@ def extents(
     """
     extent = test.extent(inputs, own)
     whole = None if full else test.extent(inputs, settings_for(asked, full=True).of(test.name))
-    return {"extent": extent, "full_extent": None if whole == extent else whole}
+    return {
+        "extent": extent,
+        "full_extent": None if whole == extent else whole,
+        "first_look": _is_first_look(test, inputs, own),
+    }
+
+
+def _is_first_look(test: Protocol[Any], inputs: Inputs, own: Any) -> bool:
+    """Return whether a test calculates less than its full settings would, whoever chose that.
+
+    That is so if a setting that the quick settings change, and that the extent names, lies on their
+    side of its default.
+    """
+    default = test.settings()
+    for leaf, quick in test.quick.items():
+        mine, full = getattr(own, leaf), getattr(default, leaf)
+        longer = own.model_copy(update={leaf: full})
+        nearer = (mine - full) * (quick - full) > 0
+        if nearer and test.extent(inputs, longer) != test.extent(inputs, own):
+            return True
+    return False

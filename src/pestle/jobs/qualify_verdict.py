@@ -65,7 +65,8 @@ def verdict_of(
         not_tested=tuple(sorted(tested.not_tested, key=lambda entry: not entry.needed)),
         versions=versions(),
     )
-    use = use_of(findings, tested.not_tested, quick=quick)
+    looks = [name for name, part in tested.protocols.items() if part.first_look]
+    use = use_of(findings, tested.not_tested, looks)
     step = next_step(found, asked, run)
     return found.model_copy(update={"use": use.model_copy(update={"next": step})})
 

@@ -67,6 +67,10 @@ REPLAY = Remedy(
     with_replay="train again with more replay (replay.count, replay.ratio) or a lower train.lr",
 )
 
+#: Uses that rest on several protocols.
+DISSOCIATION = "energies of dissociation"
+SEARCH = "structure search"
+
 
 @dataclass(frozen=True)
 class Declaration:
@@ -82,14 +86,14 @@ class Declaration:
         scopes: scopes that need the protocol.
         reference: what to type to give the reference of an observable. With a reference, the
             observable counts in every scope. Empty for a protocol that is not an observable.
-        replaced_in: scopes in which observables with a reference replace the protocol.
         where_possible: whether the protocol is run whenever its structures are given, because it
             costs almost nothing.
         headline: whether its worst finding has a column in comparisons of several runs.
         of_run: whether the run itself measured it, so that nothing is calculated later.
-        use: what a model that passes may be used for, and one that fails may not, as a noun phrase.
-            Empty if the protocol is about no use of its own.
-        basis: whether a model that fails, or was not tested, may be used for nothing.
+        uses: what a model may be used for, as noun phrases, as far as the findings of this protocol
+            go. Several protocols may name the same use; `use_of` in verdict.py has the rule.
+        basis: whether every use rests on this protocol, too. A model that fails it, or was not
+            tested, may be used for nothing.
         remedy: what helps a model that has failed; `None` if nothing is known to help.
     """
 
@@ -100,11 +104,10 @@ class Declaration:
     takes: Input | None = None
     scopes: tuple[Scope, ...] = ()
     reference: str = ""
-    replaced_in: tuple[Scope, ...] = ()
     where_possible: bool = False
     headline: bool = False
     of_run: bool = False
-    use: str = ""
+    uses: tuple[str, ...] = ()
     basis: bool = False
     remedy: Remedy | None = None
 

@@ -6,7 +6,7 @@ incomplete, unless another one failed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +20,10 @@ MEANING = {
     "narrow": "simulations of configurations like those of its data",
     "broad": "configurations unlike those of its data",
 }
+
+
+#: Largest number of further findings that the sentence of a verdict names.
+NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,7 @@ def needed_by(scope: Scope, given: Sequence[str]) -> tuple[str, ...]:
     return tuple(
         declared.name
         for declared in declarations()
-        if declared.name in given
-        or (scope in declared.scopes and not (given and scope in declared.replaced_in))
+        if declared.name in given or scope in declared.scopes
     )
 
 
@@ -80,8 +83,7 @@ def conclude(
     missing = [entry.protocol for entry in not_tested if entry.needed]
     purpose = MEANING[scope]
     reason = next((finding.sentence for finding in mine if finding.level == level), "")
-    others = sum(finding.level == level for finding in mine) - 1
-    more = f" ({others} more like it)" if others > 0 else ""
+    more = _named([finding for finding in mine if finding.level == level][1:])
     if level == "fail":
         return Conclusion("fail", f"{candidate} is not fit for {purpose}. {reason}{more}", counted)
     if missing:
@@ -97,6 +99,18 @@ def conclude(
     outside = [finding.protocol for finding in findings if finding.level == "fail"]
     text += f" Outside this scope it failed {listed(_spoken(outside))}." if outside else ""
     return Conclusion("pass", text, counted)
+
+
+def _named(others: Sequence[Finding]) -> str:
+    """Name the findings of the level that decides, but for the first, whose sentence is quoted."""
+    if not others:
+        return ""
+    many = f"{len(others)} more" if len(others) > 1 else "one more"
+    noun = {"concern": "concern", "fail": "failure", "pass": "pass"}[others[0].level]
+    noun += "s" if len(others) > 1 else ""
+    said = [f"{finding.quantity} ({_spoken([finding.protocol])[0]})" for finding in others[:NAMED]]
+    rest = f", and {len(others) - NAMED} below them" if len(others) > NAMED else ""
+    return f" And {many} {noun}: {listed(said) if not rest else ', '.join(said)}{rest}."
 
 
 def _spoken(names: Sequence[str]) -> list[str]:
@@ -120,34 +134,55 @@ def in_order(findings: Sequence[Finding], needed: Sequence[str]) -> list[Finding
     return sorted(findings, key=place)
 
 
-def use_of(findings: Sequence[Finding], not_tested: Sequence[NotTested], *, quick: bool) -> Use:
+def use_of(
+    findings: Sequence[Finding],
+    not_tested: Sequence[NotTested],
+    first_looks: Collection[str] = (),
+) -> Use:
     """Return what a model may be used for, according to the findings of its tests.
+
+    A use rests on every protocol that declares it (`uses`) and on the basis of all of them
+    (`basis`). It is never better than the worst of these: unfit if one of them failed, with care if
+    one has a concern, and not tested if one that declares it was not run. It rests on a first look
+    if one of them was less than the full settings would calculate.
 
     Args:
         findings: of all protocols that were run, also of those that do not count for the scope.
         not_tested: protocols that were not run.
-        quick: whether the settings were those of a first look.
+        first_looks: names of the protocols that calculated less than the full settings would.
     """
     levels: dict[str, Level] = {}
     for finding in findings:
         found = levels.get(finding.protocol, "pass")
         levels[finding.protocol] = worst([found, finding.level])
 
-    def uses(level: Level | None) -> tuple[str, ...]:
-        return tuple(d.use for d in declarations() if d.use and levels.get(d.name) == level)
-
+    basis = [declared for declared in declarations() if declared.basis]
     missing = {entry.protocol for entry in not_tested if entry.needed}
     nothing = []
-    for declared in declarations():
-        if declared.basis and levels.get(declared.name) == "fail":
+    for declared in basis:
+        if levels.get(declared.name) == "fail":
             nothing.append(f"{declared.title.lower()} failed")
-        elif declared.basis and declared.name in missing - levels.keys():
+        elif declared.name in missing - levels.keys():
             nothing.append(f"{declared.title.lower()} not tested")
+    uses: dict[str, list[str]] = {"pass": [], "concern": [], "fail": [], "untested": []}
+    looks = []
+    for use in dict.fromkeys(use for declared in declarations() for use in declared.uses):
+        own = [declared.name for declared in declarations() if use in declared.uses]
+        rests_on = {*own, *(declared.name for declared in basis)}
+        lacking = [name for name in own if name not in levels]
+        if any(levels.get(name) == "fail" for name in own):
+            uses["fail"].append(use)
+        elif lacking:
+            without = f" ({listed(_spoken(lacking))} missing)" if len(lacking) < len(own) else ""
+            uses["untested"].append(use + without)
+        elif not nothing:
+            uses[worst([levels[name] for name in rests_on & levels.keys()])].append(use)
+            looks += [use] if rests_on & set(first_looks) else []
     return Use(
-        fit=() if nothing else uses("pass"),
-        with_care=() if nothing else uses("concern"),
-        unfit=uses("fail"),
-        untested=uses(None),
+        fit=tuple(uses["pass"]),
+        with_care=tuple(uses["concern"]),
+        unfit=tuple(uses["fail"]),
+        untested=tuple(uses["untested"]),
         nothing=", ".join(nothing),
-        first_look=quick,
+        first_look=tuple(looks),
     )

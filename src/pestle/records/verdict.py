@@ -24,6 +24,16 @@ def worst(levels: Sequence[Level]) -> Level:
     return max(levels, key=LEVELS.index, default="pass")
 
 
+def limited(level: Level, use: str) -> str:
+    """Return what a finding says about a use, so that it agrees with the lines of the verdict.
+
+    Args:
+        level: level of the finding, concern or fail.
+        use: the use, as a noun phrase.
+    """
+    return f"{'not' if level == 'fail' else 'with care'} for {use}"
+
+
 @dataclass(frozen=True, config=_STRICT)
 class Finding:
     """One judgement of a protocol on the candidate.
@@ -85,6 +95,7 @@ class TestedProtocol(Part):
             the run itself measured.
         extent: how much was calculated, in words.
         full_extent: how much the full settings would calculate; `None` if that is the same.
+        first_look: whether less was calculated than the full settings would.
     """
 
     LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"metrics"})
@@ -94,6 +105,7 @@ class TestedProtocol(Part):
     metrics: str | None = None
     extent: str = ""
     full_extent: str | None = None
+    first_look: bool = False
 
 
 class Use(Part):
@@ -102,10 +114,10 @@ class Use(Part):
     Attributes:
         fit: uses whose tests it passed.
         with_care: uses whose tests it passed with a concern.
-        unfit: uses whose tests it failed.
-        untested: uses without any test.
+        unfit: uses of which it failed a test.
+        untested: uses of which a test is missing, with the missing ones if others were made.
         nothing: why it is of no use yet, as a clause; empty if it is of use.
-        first_look: whether the settings were those of a first look.
+        first_look: those of `fit` and `with_care` that rest on a first look.
         next: what to do next, as a command or a sentence.
     """
 
@@ -114,18 +126,24 @@ class Use(Part):
     unfit: tuple[str, ...] = ()
     untested: tuple[str, ...] = ()
     nothing: str = ""
-    first_look: bool = False
+    first_look: tuple[str, ...] = ()
     next: str = ""
 
     @property
     def use_for(self) -> str:
-        """`molecular dynamics, as far as a first look can tell; with care: …`."""
+        """`energies along torsions; after a first look only: molecular dynamics; with care: …`."""
         if self.nothing:
             return f"nothing yet: {self.nothing}"
-        parts = [listed(self.fit)] if self.fit else []
-        parts += [f"with care: {listed(self.with_care)}"] if self.with_care else []
-        look = " (by a first look)" if self.first_look and parts else ""
-        return "; ".join(parts) + look or "nothing that was tested"
+        parts = []
+        for uses, how in ((self.fit, ""), (self.with_care, "with care")):
+            full = [use for use in uses if use not in self.first_look]
+            looks = [use for use in uses if use in self.first_look]
+            if full:
+                parts.append(f"{how}: {listed(full)}" if how else listed(full))
+            if looks:
+                only = f"{how}, after a first look only" if how else "after a first look only"
+                parts.append(f"{only}: {listed(looks)}")
+        return "; ".join(parts) or "nothing that was tested"
 
     @property
     def not_for(self) -> str:
@@ -167,7 +185,7 @@ class Verdict(Record):
     FIX: ClassVar[str] = "Write it anew with pestle qualify."
     LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"use"})
 
-    format: int = 4
+    format: int = 5
     verdict: Literal["pass", "concern", "fail", "incomplete"]
     sentence: str
     scope: Scope
@@ -197,8 +215,17 @@ class Verdict(Record):
     def upgrade(cls, content: dict[str, Any]) -> dict[str, Any]:
         """Convert formats 1 and 2, without `use`: findings that count stood among the others.
 
-        Format 3 has no `weights`."""
+        Format 3 has no `weights`. Up to format 4 a use of a first look was not told from others,
+        and a protocol was one where `full_extent` said more."""
         findings = content.get("findings")
         if isinstance(findings, list) and all(isinstance(found, dict) for found in findings):
             content["findings"] = sorted(findings, key=lambda found: not found.get("counts", True))
+        use = content.get("use")
+        if isinstance(use, dict) and isinstance(use.get("first_look"), bool):
+            looked = use["first_look"]
+            use["first_look"] = [*use.get("fit", ()), *use.get("with_care", ())] if looked else []
+        parts = content.get("protocols")
+        for part in parts.values() if isinstance(parts, dict) else ():
+            if isinstance(part, dict) and "first_look" not in part:
+                part["first_look"] = part.get("full_extent") is not None
         return content

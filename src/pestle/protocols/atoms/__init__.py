@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pestle.protocols.declaration import ISOLATED_ATOMS, Declaration, Remedy
+from pestle.protocols.declaration import DISSOCIATION, ISOLATED_ATOMS, Declaration, Remedy
 
 if TYPE_CHECKING:
     from pestle.records.results import Making
@@ -33,6 +33,6 @@ DECLARATION = Declaration(
     place=30,
     takes=ISOLATED_ATOMS,
     where_possible=True,
-    use="energies of atomisation and dissociation",
+    uses=("energies of atomisation", DISSOCIATION),
     remedy=Remedy(ADVICE, fitting=advice),
 )

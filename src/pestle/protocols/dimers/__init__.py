@@ -1,6 +1,6 @@
 """Protocol `dimers`: energy curves of two atoms."""
 
-from pestle.protocols.declaration import REPLAY, Declaration
+from pestle.protocols.declaration import DISSOCIATION, REPLAY, SEARCH, Declaration
 
 DECLARATION = Declaration(
     name="dimers",
@@ -9,6 +9,6 @@ DECLARATION = Declaration(
     place=40,
     scopes=("broad",),
     headline=True,
-    use="atoms pressed together (high pressure, collisions)",
+    uses=("atoms pressed together (high pressure, collisions)", DISSOCIATION, SEARCH),
     remedy=REPLAY,
 )

@@ -28,7 +28,7 @@ from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.single_atoms import calculate_single_atoms, read_single_atoms
 from pestle.protocols.thresholds import Threshold
 from pestle.records.results import Measured, Numbers
-from pestle.records.verdict import Finding, worst
+from pestle.records.verdict import Finding, limited, worst
 from pestle.settings.probe import DimerSettings
 from pestle.structures.frame import Frame
 from pestle.wording import counted, figure
@@ -286,11 +286,11 @@ def assess(measured: Measured[DimersNumbers], thresholds: Mapping[str, Threshold
             text += f", not {_some(new)}" if new else " too"
         if level == "pass":
             text += ": no worse than the foundation."
-        elif base:
-            text += ": not for high pressure or collisions"
-            text += "; replay would keep the repulsion." if new else ", nor is the foundation."
         else:
-            text += ": not for high pressure or collisions."
+            text += f": {limited(level, 'high pressure or collisions')}"
+            if base:
+                text += "; replay would keep the repulsion" if new else ", as the foundation"
+            text += "."
     if limit.level(share) != level:  # the total decides the level
         limit, share = total, of_all
     return [Finding("dimers", level, "flagged pairs", share, limit.unit, limit.words, text)]

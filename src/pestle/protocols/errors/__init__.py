@@ -9,7 +9,7 @@ DECLARATION = Declaration(
     place=10,
     takes=HELD_OUT,
     scopes=("narrow", "broad"),
-    use="energies and forces of configurations like its data",
+    uses=("energies and forces of configurations like its data",),
     basis=True,
     remedy=Remedy("add labelled frames like those with the largest errors, and train again"),
 )

@@ -1,6 +1,6 @@
 """Protocol `forgetting`: how much a model still knows of the foundation's training distribution."""
 
-from pestle.protocols.declaration import REPLAY, Declaration, Input
+from pestle.protocols.declaration import REPLAY, SEARCH, Declaration, Input
 
 BROAD = Input(
     name="broad",
@@ -17,6 +17,6 @@ DECLARATION = Declaration(
     takes=BROAD,
     scopes=("broad",),
     headline=True,
-    use="configurations unlike its data",
+    uses=("configurations unlike its data", SEARCH),
     remedy=REPLAY,
 )

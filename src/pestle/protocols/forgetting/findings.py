@@ -15,7 +15,7 @@ from pestle.protocols.forgetting.numbers import (
 from pestle.protocols.predictions import NotFinite
 from pestle.protocols.thresholds import Threshold
 from pestle.records.results import Measured
-from pestle.records.verdict import Finding
+from pestle.records.verdict import Finding, Level, limited
 from pestle.wording import counted, figure, percent
 
 
@@ -98,7 +98,7 @@ def _against_labels(
         f"{figure(old)}"
     )
     text += f" ({'; '.join(beside)})" if beside else ""
-    text += "." + _advice(level == "pass", head is not None, again, unit)
+    text += "." + _advice(level, head is not None, again, unit)
     quantity = f"{what} error on the pretraining distribution"
     return [Finding("forgetting", level, quantity, ratio, limit.unit, limit.words, text)]
 
@@ -137,29 +137,31 @@ def _moved(
         text += f" Most of all: {worst}, by {percent(families[worst])}."
     again = head.against_foundation if head else None
     of_head = again[ALL].forces_rmse if again else None
-    text += _advice(level == "pass", head is not None, of_head, "meV/Å")
+    text += _advice(level, head is not None, of_head, "meV/Å")
     quantity = "deviation of the forces from the foundation"
     return Finding("forgetting", level, quantity, share, limit.unit, limit.words, text)
 
 
-def _advice(passed: bool, with_head: bool, of_head: float | None, unit: str) -> str:
+def _advice(level: Level, with_head: bool, of_head: float | None, unit: str) -> str:
     """Advise what to do, and report the error of the replay head.
 
     Args:
-        passed: whether nothing has to be done.
+        level: level of the finding; with a pass nothing has to be done.
         with_head: whether the model has a replay head.
         of_head: error of the replay head.
         unit: unit of this error.
     """
     text = f" Its replay head: {figure(of_head)} {unit}." if of_head is not None else ""
-    if passed:
+    if level == "pass":
         return text
+    use = limited(level, "structures unlike the data")
+    text += f" {use[:1].upper()}{use[1:]};"
     if not with_head:
         return (
-            f"{text} Not for structures unlike the data; replay (method pseudolabel) would keep "
+            f"{text} replay (method pseudolabel) would keep "
             "what the foundation knew, LoRA or a lower train.lr more of it."
         )
     return (
-        f"{text} Not for structures unlike the data; more replay (replay.count, replay.ratio), "
+        f"{text} more replay (replay.count, replay.ratio), "
         "LoRA (method pseudolabel-lora) or a lower train.lr would keep more."
     )

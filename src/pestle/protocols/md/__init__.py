@@ -9,9 +9,8 @@ DECLARATION = Declaration(
     place=60,
     takes=STRUCTURES,
     scopes=("narrow", "broad"),
-    replaced_in=("narrow",),
     headline=True,
-    use="molecular dynamics",
+    uses=("molecular dynamics",),
     remedy=Remedy(
         "label structures near the failures (flagged.xyz of the test), add them to the training "
         "data, and train again"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from pestle.protocols.md.numbers import MdNumbers, PotentialNumbers, RunNumbers
 from pestle.protocols.thresholds import Threshold
 from pestle.records.results import Measured
-from pestle.records.verdict import LEVELS, Finding
+from pestle.records.verdict import LEVELS, Finding, Level, limited
 from pestle.settings.probe import MdSettings
 from pestle.wording import counted, listed
 
@@ -43,9 +43,11 @@ def _stability(
     settings: MdSettings,
     limit: Threshold,
 ) -> Finding:
+    share = found.unstable_share
+    level = limit.level(share)
     bad = [run for run in found.runs if not run.stable]
     if bad:
-        text = _lost(measured, bad, found.n_runs, base)
+        text = _lost(measured, bad, found.n_runs, base, level)
     else:
         beside = ""
         if base:
@@ -54,8 +56,7 @@ def _stability(
         runs = f"All {found.n_runs} runs" if found.n_runs > 1 else "The one run"
         text = f"{runs} stayed stable{beside}: {_simulated(found, settings)}"
     text += _moved(found)
-    share = found.unstable_share
-    return Finding("md", limit.level(share), "unstable runs", share, limit.unit, limit.words, text)
+    return Finding("md", level, "unstable runs", share, limit.unit, limit.words, text)
 
 
 def _simulated(found: PotentialNumbers, settings: MdSettings) -> str:
@@ -86,6 +87,7 @@ def _lost(
     bad: Sequence[RunNumbers],
     runs: int,
     base: PotentialNumbers | None,
+    level: Level,
 ) -> str:
     """Describe unstable runs, and what to do.
 
@@ -101,8 +103,9 @@ def _lost(
     more = f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
     text = f"{len(bad)} of {runs} runs {what}{_beside(base, bool(worse))}: {told}{more}."
     if worse:
+        use = limited(level, "dynamics under these conditions")
         text += (
-            " Not for dynamics under these conditions: check the reference energies first (pestle "
+            f" {use[:1].upper()}{use[1:]}: check the reference energies first (pestle "
             "e0; averaged ones broke every fine-tuned run of Table 1), then train on structures "
             "near the failure or with replay."
         )

@@ -18,6 +18,6 @@ DECLARATION = Declaration(
     takes=PATH,
     reference="--path FILE",
     headline=True,
-    use="barriers of reactions",
+    uses=("barriers of reactions",),
     remedy=Remedy("label structures along the path, and train on them too"),
 )

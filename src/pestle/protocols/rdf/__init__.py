@@ -10,6 +10,6 @@ DECLARATION = Declaration(
     takes=STRUCTURES,
     reference="--set rdf.reference=FILE",
     headline=True,
-    use="the structure of the simulated material",
+    uses=("the structure of the simulated material",),
     remedy=Remedy("label frames of the simulation, add them to the training data, and train again"),
 )

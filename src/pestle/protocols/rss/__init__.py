@@ -2,7 +2,7 @@
 counted.
 """
 
-from pestle.protocols.declaration import REPLAY, Declaration
+from pestle.protocols.declaration import REPLAY, SEARCH, Declaration
 
 DECLARATION = Declaration(
     name="rss",
@@ -11,6 +11,6 @@ DECLARATION = Declaration(
     place=50,
     scopes=("broad",),
     headline=True,
-    use="structure search",
+    uses=(SEARCH,),
     remedy=REPLAY,
 )

@@ -9,7 +9,7 @@ from scipy.stats import beta, fisher_exact
 from pestle.protocols.rss.numbers import PressureNumbers, RssNumbers
 from pestle.protocols.thresholds import Threshold
 from pestle.records.results import Measured
-from pestle.records.verdict import LEVELS, Finding, Level
+from pestle.records.verdict import LEVELS, Finding, Level, limited
 from pestle.settings.probe import RssSettings
 from pestle.wording import listed, percent
 
@@ -68,7 +68,7 @@ def _imploded(measured: Measured[RssNumbers], thresholds: Mapping[str, Threshold
         few = f"{number} of {n} are too few to fail on" if fails else f"{number} of {n} are few"
         text += f": that may be chance, {few}; raise rss.structures"
     elif level != "pass":
-        text += ": not for structure search"
+        text += f": {limited(level, 'structure search')}"
         text += "; replay would keep the repulsion" if base else ""
     else:
         most = upper_bound(number, n)

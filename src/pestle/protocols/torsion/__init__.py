@@ -18,6 +18,6 @@ DECLARATION = Declaration(
     takes=TORSIONS,
     reference="--torsions FILES",
     headline=True,
-    use="energies along torsions",
+    uses=("energies along torsions",),
     remedy=Remedy("label structures along the scans, and train on them too"),
 )
