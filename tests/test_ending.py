@@ -151,7 +151,9 @@ def test_a_run_that_learned_nothing_says_so_first_and_everywhere(
     (said_so,) = [f for f in verdict["findings"] if "NOTHING LEARNED" in f["sentence"]]
     assert said_so["level"] == "concern" and said_so["counts"]
     assert verdict["verdict"] in ("concern", "fail")
-    assert verdict["protocols"]["errors"]["level"] in ("concern", "fail")
+    level = verdict["protocols"]["errors"]["level"]
+    assert level in ("concern", "fail")
+    assert f"errors: {level.upper()}, " in capsys.readouterr().err, "the worst under its name"
 
     # What it says to type is understood, as far as the plan.
     monkeypatch.chdir(tmp_path)
@@ -353,7 +355,7 @@ def test_a_run_that_still_improves_says_so_and_how_to_go_on() -> None:
     ended = ending_of(course([3.0, 2.0, 1.0], 2), [GOOD])
     assert ended.trouble is not None and ended.trouble.kind == "unfinished"
     warning = ended.warning
-    assert re.match("NOT CONVERGED: .*validation loss .*50%", warning)
+    assert re.match("NOT CONVERGED: .*validation loss .*50 % over the last 10 updates", warning)
     again = "pestle finetune --resume -o runs/x --set train.updates=80"
     finding = ended.finding
     assert again in ended.next(Path("runs/x")) and "pestle" not in warning, "said once"

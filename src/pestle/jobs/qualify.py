@@ -20,7 +20,7 @@ from pestle.jobs.qualify_plan import (
     settings_for,
 )
 from pestle.jobs.qualify_request import REQUEST, Request
-from pestle.jobs.qualify_tests import Tested, add_ending, add_gate, run_test
+from pestle.jobs.qualify_tests import Tested, add_ending, add_gate, finding_of_ending, run_test
 from pestle.jobs.qualify_verdict import verdict_of, write_to_card
 from pestle.locks import locked_folder
 from pestle.progress import recording, stage
@@ -154,6 +154,7 @@ def qualified(asked: Request) -> Qualification:
         # All mistakes are reported before this line, so that a refused call leaves no folder.
         log.write_to(RunFolder(folder).open_log())
         tested = Tested()
+        of_training = finding_of_ending(run, asked.head)
         add_gate(tested, run, limits["zero_step"], "zero_step" in needed)
         for declared in tests:
             name, needs = declared.name, declared.name in needed
@@ -178,6 +179,7 @@ def qualified(asked: Request) -> Qualification:
                 needs,
                 asked.dtype,
                 run.making if run is not None else None,
+                of_training,
             )
             if part:
                 of_it = inputs_of(declared)

@@ -56,6 +56,7 @@ def run_test(
     needed: bool,
     dtype: str,
     making: Making | None,
+    known: Finding | None = None,
 ) -> TestedProtocol | None:
     """Run one protocol and add its findings.
 
@@ -70,6 +71,8 @@ def run_test(
         needed: whether the scope needs the protocol.
         dtype: precision of the networks.
         making: how a run made the candidate; `None` if no run made it.
+        known: finding on the training, which `add_ending` adds; the line of its protocol has the
+            worst level of the findings that stand under its name.
 
     Returns:
         The level of the protocol; `None` if it cannot run with these potentials or structures.
@@ -101,7 +104,9 @@ def run_test(
         else:  # a finding without a value that passed; its sentence says why there is none
             value = "not finite" if finding.level == "fail" else "cannot be told"
         detail(f"{finding.level.upper()}: {finding.quantity}, {value}")
-    level = worst([finding.level for finding in found]).upper() if found else "nothing to judge"
+    levels = [finding.level for finding in found]
+    levels += [known.level] if known is not None and known.protocol == test.name else []
+    level = worst(levels).upper() if levels else "nothing to judge"
     aside = "" if needed else "  (does not count for this scope)"
     say(f"{test.name}: {level}, {duration(tested.seconds[test.name])}{aside}")
     return TestedProtocol(
@@ -162,6 +167,18 @@ def _is_of_ending(found: Finding, ending: Ending, run: OfRun) -> bool:
     return False
 
 
+def finding_of_ending(run: OfRun | None, head: str | None) -> Finding | None:
+    """Return the finding on a bad end of the run; `None` if nothing is wrong or known.
+
+    Args:
+        run: the run that made the model; `None` if no run made it.
+        head: head of the candidate; the end of a run is about the target head only.
+    """
+    if run is None or head not in (None, TARGET_HEAD) or run.manifest.ending is None:
+        return None
+    return run.manifest.ending.finding
+
+
 def add_ending(tested: Tested, run: OfRun | None, head: str | None) -> None:
     """Put a bad end of the run before all other findings, in the place of those that say the same.
 
@@ -170,12 +187,11 @@ def add_ending(tested: Tested, run: OfRun | None, head: str | None) -> None:
         run: the run that made the model; `None` if no run made it.
         head: head of the candidate; the end of a run is about the target head only.
     """
-    if run is None or head not in (None, TARGET_HEAD):
+    finding = finding_of_ending(run, head)
+    if finding is None:
         return
+    assert run is not None and run.manifest.ending is not None
     ending = run.manifest.ending
-    finding = ending.finding if ending is not None else None
-    if ending is None or finding is None:
-        return
     same = [found for found in tested.findings if _is_of_ending(found, ending, run)]
     worst_of_them = max(same, key=lambda found: LEVELS.index(found.level), default=finding)
     if LEVELS.index(worst_of_them.level) > LEVELS.index(finding.level):

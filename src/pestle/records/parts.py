@@ -147,10 +147,9 @@ class Convergence(Part):
 
     @property
     def pace(self) -> str:
-        """The improvement in words, such as `still improving by 7% per 500 updates`."""
-        return (
-            f"still improving by {percent(self.improvement)} per {counted(self.updates, 'update')}"
-        )
+        """The improvement in words, such as `still fell by 7 % over the last 500 updates`."""
+        last = counted(self.updates, "update")
+        return f"still fell by {percent(self.improvement)} over the last {last}"
 
 
 class CurvePoint(Part):

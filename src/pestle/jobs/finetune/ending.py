@@ -209,8 +209,8 @@ def _unfinished(course: Course) -> Trouble | None:
         return None
     return Trouble(
         kind="unfinished",
-        what=f"the {course.in_words} was {course.convergence.pace} when training ended",
-        reason=f"all of its {counted(course.budget.updates, 'update')} were done",
+        what=f"the {course.in_words} {course.convergence.pace}",
+        reason=f"its budget of {counted(course.budget.updates, 'update')} ended first",
         advice="longer training",
         settings=(_longer(course),),
         goes_on=True,
@@ -252,7 +252,7 @@ def _worse(course: Course, sets: tuple[SetErrors, ...]) -> Trouble | None:
         return trouble("training led the weights astray", "a lower learning rate", lower)
     if course.convergence is not None and not course.convergence.converged:
         return trouble(
-            f"training ended too early: the {course.in_words} was {course.convergence.pace}",
+            f"training ended too early: the {course.in_words} {course.convergence.pace}",
             "longer training",
             _longer(course),
         ).model_copy(update={"goes_on": True})
