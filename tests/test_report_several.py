@@ -14,6 +14,8 @@ from pestle.cli import app
 from pestle.errors import PestleError
 from pestle.records.gathered import Gathered
 from pestle.reports import write_report
+from pestle.reports.gathering.shown import blocks_of, text_of
+from pestle.reports.gathering.terminal import terminal_tables
 from report_folders import make_results
 from report_page import Page
 from several_runs import make_run
@@ -43,14 +45,14 @@ def _traces(figure: dict[str, Any]) -> dict[str, Any]:
 
 def test_runs_side_by_side(page: Page) -> None:
     heads = next(r for r in page.rows if r["table"] == "runs")["cells"]
-    words = ["Run", "Verdict", "seeds", "method", "training frames", "updates", "converged"]
-    assert [cell["text"] for cell in heads] == words
+    assert [cell["text"] for cell in heads] == ["Run", "Verdict", "seeds", "method"]
+    assert "training frames: 20; updates: 600; converged: yes" in page.text()  # equal in all
     assert page.cells("runs", "naive & co")[1:4] == ["✕ FAIL broad", "2", "naive"]
     assert page.cells("runs", "scratch")[1] == "not qualified yet"
     assert page.cells("errors-test", "naive & co")[1:] == [
-        "2", "7", "0.4860 ± 0.0028", "0.2430 ± 0.0014", "48.60 ± 0.28", "24.30 ± 0.14",
+        "2", "0.4860 ± 0.0028", "0.2430 ± 0.0014", "48.60 ± 0.28", "24.30 ± 0.14",
     ]  # fmt: skip
-    assert page.cells("errors-test", "seed (E0s: isolated)")[5] == "454"
+    assert page.cells("errors-test", "seed (E0s: isolated)")[4] == "454"
     best = [r["cells"][0]["text"] for r in page.rows for c in r["cells"] if "best" in c["class"]]
     assert best == ["naive & co"] * 4
     assert page.cells("tests-table", "Forgetting")[2:4] == [
@@ -161,6 +163,25 @@ def test_a_narrow_terminal_gets_several_tables(
     assert tables and max(map(len, tables)) <= 60
     assert any("Errors: test frames, continued" in line for line in lines)
     assert any("48.60 ± 0.28" in line for line in tables)
+
+
+def test_no_table_of_a_terminal_holds_a_lone_column(runs: list[Path]) -> None:
+    table = pestle.gather(runs).table
+    for width in range(76, 140, 4):
+        blocks = [t for t in terminal_tables(table, width) if str(t.title).startswith("Errors")]
+        sizes = [len(t.columns) - 1 for t in blocks]
+        assert sizes == [5] or min(sizes) > 1, width
+
+
+def test_what_all_rows_share_and_errors_of_arithmetic(tmp_path: Path) -> None:
+    runs = [
+        make_run(tmp_path / "one", 40.0, trained_on=10),
+        make_run(tmp_path / "two", 3e-6, method="lora", trained_on=12),
+    ]
+    training, errors = blocks_of(pestle.gather(runs).table)[:2]
+    assert "training frames" in training.headings and "updates" not in training.headings
+    assert "updates: 600" in training.alike and errors.alike == ("7 frames",)
+    assert text_of(errors.rows[1], errors.columns[2]) == "0"
 
 
 def test_in_python_several_runs_are_one_object(runs: list[Path]) -> None:

@@ -212,9 +212,9 @@ def test_the_page_begins_with_the_tables_and_plots_of_the_study(tmp_path: Path) 
         write_torsion(run, {run.name: 1.5, "seed": 4.5})
     page = study_page(study).read_text()
     assert "<h1>Study s: 11 runs" in page and "No run was qualified" not in page
-    places = [page.index(words) for words in ("<h3>by-method</h3>", 'id="study-p', 'id="errors"')]
+    places = [page.index(words) for words in ("<h3>By method</h3>", 'id="study-p', 'id="errors"')]
     assert places == sorted(places) and "(11 runs)" in page
-    assert "<td>1.5" in page, "what the probe found"
+    assert "<span>1.5" in page, "what the probe found"
 
 
 def test_a_table_with_a_page_warns_once(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -26,7 +27,7 @@ from pestle.reports.models import Style
 from pestle.reports.page import render_page
 from pestle.reports.reading import Results, protocol_place, protocol_title, read_results
 from pestle.reports.verdict import LEVELS, badge, figure_of, findings, tally
-from pestle.wording import counted
+from pestle.wording import MISSING, counted
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,11 @@ def write_comparison(folders: Sequence[Path], out: Path, study: OfStudy | None =
     styles = styles_of(names)
     figures = comparison_charts(dict(zip(names, together, strict=True)), gathered, styles)
     tables = _tables_of(study, out) if study is not None else []
-    drawn = list(study.figures) if study is not None else []
+    drawn = (
+        [replace(figure, title=_as_heading(figure.title)) for figure in study.figures]
+        if study is not None
+        else []
+    )
     blocks = {
         block.key: _block(block, gathered, styles, together, out) for block in blocks_of(gathered)
     }
@@ -77,11 +82,13 @@ def write_comparison(folders: Sequence[Path], out: Path, study: OfStudy | None =
         if any(f.findings or set(f.results.protocols) & set(measured) for f in row)
     ]
     tests, sentences = [*_tests(tested), *_headlines(measured, tested)], _sentences(runs)
+    # A study that asks for no tests has nothing to say of them.
+    show_tests = bool(tests or measured) or study is None
     outcome: list[Entry] = [("study", "Tables and plots of the study", None)] if study else []
     outcome += [("errors", "Errors", None)]
     outcome += [("plots", "Plots", None)] if figures else []
     outcome += [("breadth-and-cost", "Breadth and cost", None)] if others else []
-    verdicts: list[Entry] = [("tests", "Tests side by side", None)]
+    verdicts: list[Entry] = [("tests", "Tests side by side", None)] if show_tests else []
     verdicts += [("verdicts", "Verdicts in words", None)] if sentences else []
     text = render_page(
         "comparison.html.j2",
@@ -89,13 +96,14 @@ def write_comparison(folders: Sequence[Path], out: Path, study: OfStudy | None =
         briefs={
             "errors": counted(len(errors), "table") if len(errors) > 1 else "",
             "plots": counted(len(figures), "plot"),
-            "tests": counted(len({row["title"] for row in tests}), "test"),
+            "tests": counted(len({row["title"] for row in tests}), "test") if tests else "",
             "verdicts": tally(
                 [facts.results.verdict.verdict for facts in runs if facts.results.verdict]
             ),
         },
         draws=bool(figures or drawn),
-        study=study.name if study is not None else "",
+        study=_title(study.name) if study is not None else "",
+        show_tests=show_tests,
         study_tables=tables,
         study_figures=drawn,
         measured=[f"{protocol_title(name)} ({counted(n, 'run')})" for name, n in measured.items()],
@@ -114,11 +122,22 @@ def write_comparison(folders: Sequence[Path], out: Path, study: OfStudy | None =
     return out
 
 
+def _title(name: str) -> str:
+    """Return `Study NAME`; a file that is called `study` adds no name."""
+    return "Study" if name.lower() == "study" else f"Study {name}"
+
+
+def _as_heading(name: str) -> str:
+    """Return the name of a table or plot of a study as a heading: `by-method` → `By method`."""
+    words = re.sub(r"[-_]+", " ", name)
+    return words[:1].upper() + words[1:]
+
+
 def _tables_of(study: OfStudy, out: Path) -> list[dict[str, Any]]:
     """Return the tables of a study, each with its blocks and notes."""
     return [
         {
-            "title": name,
+            "title": _as_heading(name),
             "blocks": [
                 _block(block, made, {}, [], out) | {"key": f"study-{k}-{block.key}"}
                 for block in blocks_of(made)
@@ -199,10 +218,11 @@ def _block(
     verdicts = block.key == "runs" and VERDICT in gathered.columns
     rows = []
     for k, row in enumerate(block.rows):
-        cells = [_cell(None, texts[k]) | {"number": True} for texts in block.lead.values()]
-        cells += [
-            _cell(row.cells.get(column.key), text_of(row, column)) | {"number": kind}
-            for column, (_, _, kind) in zip(columns, headings[len(block.lead) :], strict=True)
+        shown: list[tuple[Cell | None, str]] = [(None, lead[k]) for lead in block.lead.values()]
+        shown += [(row.cells.get(column.key), text_of(row, column)) for column in columns]
+        cells = [
+            _cell(cell, text) | {"number": kind, "label": f"{heading} {unit}".strip()}
+            for (cell, text), (heading, unit, kind) in zip(shown, headings, strict=True)
         ]
         runs = together[k] if block.key == "runs" else []
         rows.append(
@@ -218,6 +238,7 @@ def _block(
     return {
         "key": block.key,
         "title": block.title,
+        "alike": "; ".join(block.alike),
         "verdicts": verdicts,
         "headings": headings,
         "rows": rows,
@@ -226,7 +247,8 @@ def _block(
 
 def _cell(cell: Cell | None, text: str) -> dict[str, Any]:
     sort = repr(cell.mean) if cell is not None and cell.mean is not None else None
-    return {"text": text, "sort": sort, "best": cell is not None and cell.best}
+    best = cell is not None and cell.best
+    return {"text": text, "sort": sort, "empty": text == MISSING, "best": best}
 
 
 def _verdict(row: Row) -> dict[str, Any]:

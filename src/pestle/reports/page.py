@@ -29,6 +29,7 @@ from pestle.reports.overview import overview
 from pestle.reports.reading import ProtocolResults, Results, read_results
 from pestle.reports.tables import table_rows
 from pestle.reports.verdict import badge, findings, how_to_qualify, verdict
+from pestle.typed import parts_of
 
 
 def write_report(run_dir: Path, out: Path | None = None) -> Path:
@@ -114,13 +115,15 @@ def render(folder: Results, models: Models) -> str:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("pestle.reports", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["advised"] = parts_of
+    return environment
 
 
 def render_page(template: str, *, draws: bool, **content: Any) -> str:

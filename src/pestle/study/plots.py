@@ -42,6 +42,14 @@ CURVES = {
     "forces_rmse": "meV/Å",
     "forces_mae": "meV/Å",
 }
+#: The same in words.
+_IN_WORDS = {
+    "loss": "loss",
+    "energy_rmse": "energy RMSE",
+    "energy_mae": "energy MAE",
+    "forces_rmse": "force RMSE",
+    "forces_mae": "force MAE",
+}
 #: Sets on which a run is evaluated while it trains.
 WATCHED = ("valid", "replay")
 
@@ -190,7 +198,7 @@ def _course(
     return Chart(
         name,
         "epoch" if asked.x == "epoch" else "updates",
-        f"{what.replace('_', ' ')}, {words[of_set]}{unit}",
+        f"{_IN_WORDS[what]}, {words[of_set]}{unit}",
         series,
         caption=_caption(series),
         log_y=asked.log,

@@ -106,6 +106,7 @@ def ending_of(
     *,
     own_labels: bool = False,
     n_drift: int = 0,
+    original: str = "",
 ) -> Ending:
     """Make the record of the end of a run.
 
@@ -116,6 +117,7 @@ def ending_of(
             without replay.
         own_labels: whether the foundation made the labels of the replay structures.
         n_drift: number of structures on which drift was monitored.
+        original: the first foundation, if the run starts from the model of an earlier run.
     """
     settings, best = course.settings, course.counters.best_update
     breadth = Breadth(
@@ -128,7 +130,7 @@ def ending_of(
     return Ending(
         method=settings.method,
         from_scratch=course.method.from_scratch,
-        foundation=settings.foundation,
+        foundation=original or settings.foundation,
         scope=settings.scope,
         best_epoch=course.budget.epochs_after(best),
         sets=tuple(sets),
@@ -174,8 +176,8 @@ def _kept_start(course: Course) -> Trouble:
             f"train.best_head={TARGET_HEAD}",
         )
     best = min(later, default=math.inf)
-    became = f"{best:.3g}" if math.isfinite(best) else "no number"
-    how = f"the {course.in_words} was {start:.3g} at the start and {became} at best afterwards"
+    became = figure(best) if math.isfinite(best) else "no number"
+    how = f"the {course.in_words} was {figure(start)} at the start and {became} at best afterwards"
     stopped = counters.step < course.budget.updates
     if best > (1 + WORSE_BY) * start or stopped:
         return trouble(

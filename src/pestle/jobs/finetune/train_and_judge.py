@@ -13,6 +13,7 @@ from pestle.jobs.finetune.data_settings import with_absolute_paths
 from pestle.jobs.finetune.ending import Course, ending_of
 from pestle.jobs.finetune.interpolation import interpolate
 from pestle.jobs.finetune.judging import judge
+from pestle.jobs.finetune.parent import first_foundation
 from pestle.jobs.finetune.preparation import Prepared
 from pestle.jobs.finetune.record import card_after_training, card_while_training
 from pestle.locks import locked_folder
@@ -149,6 +150,7 @@ def train_and_judge(
         errors.get("replay"),
         own_labels=method_of(prepared.settings).pseudolabels,
         n_drift=len(prepared.drift),
+        original=first_foundation(prepared.settings.foundation),
     )
     with stage("writing the model"):
         write_exports(folder.model, best, head=TARGET_HEAD)

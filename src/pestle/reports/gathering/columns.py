@@ -69,9 +69,7 @@ def _training() -> list[Filled]:
             lambda facts: facts.n_trained_on,
         ),
         Filled(
-            Column(
-                key="replay.structures", about="training", heading="replay structures", kind="count"
-            ),
+            Column(key="replay.structures", about="training", heading="replay set", kind="count"),
             replay,
         ),
         Filled(

@@ -156,9 +156,8 @@ def _table(block: Block, notes: Sequence[str]) -> str:
             cells.append(_figure(text_of(row, column), best=cell is not None and cell.best))
         body.append("    " + " & ".join(cells) + r" \\")
     of_seeds = [note for note in notes if note.startswith(("±", "Best"))]
-    caption = escaped(
-        f"{block.title}. {' '.join(of_seeds) if block.key.startswith('errors') else ''}".strip()
-    )
+    said = " ".join(of_seeds) if block.key.startswith("errors") else ""
+    caption = escaped(f"{block.whole_title}. {said}".strip())
     return "\n".join(
         [
             r"\begin{table}",

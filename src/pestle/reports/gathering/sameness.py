@@ -141,8 +141,11 @@ def spoken_settings(rows: Sequence[Together], names: Sequence[str]) -> list[dict
         if not (name.startswith("data.") or name in ("replay.pool", "drift.structures")):
             continue
         lists = [row[name] for row in found if isinstance(row.get(name), list | tuple)]
-        paths = dict.fromkeys(str(path) for one in lists for path in one)
-        short = dict(zip(paths, distinct_names([Path(p) for p in paths]), strict=True))
+        # One file may be written in several ways: relative to the folder, or in full.
+        paths = {str(path): Path(str(path)).resolve() for one in lists for path in one}
+        files = list(dict.fromkeys(paths.values()))
+        named = dict(zip(files, distinct_names(files), strict=True))
+        short = {path: named[file] for path, file in paths.items()}
         for row in found:
             if isinstance(row.get(name), list | tuple):
                 row[name] = [short[str(path)] for path in row[name]]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pestle.metrics import ALL
-from pestle.records.gathered import TRAINING_FRAMES, Column, Gathered, JudgedOn, Row
+from pestle.records.gathered import TRAINING_FRAMES, Cell, Column, Gathered, JudgedOn, Row
 from pestle.wording import MISSING, count, fixed, is_number, number, setting_value
 
 #: Digits of a standard deviation; with a few seeds more digits mean nothing.
@@ -26,6 +26,7 @@ class Block:
         columns: columns in order.
         rows: rows in order.
         lead: heading → text of each row, for columns before the others: seeds and frames.
+        alike: what is the same in all rows and so has no column: `10 frames`, `converged: no`.
     """
 
     key: str
@@ -33,6 +34,12 @@ class Block:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     lead: dict[str, tuple[str, ...]]
+    alike: tuple[str, ...] = ()
+
+    @property
+    def whole_title(self) -> str:
+        """The title, and what is the same in all rows."""
+        return " · ".join((self.title, *self.alike))
 
     @property
     def headings(self) -> list[str]:
@@ -50,9 +57,9 @@ def blocks_of(gathered: Gathered) -> list[Block]:
     Args:
         gathered: the table.
     """
-    done = gathered.about("settings", "training")
     runs = tuple(row for row in gathered.rows if row.kind != "foundation")
-    blocks = [Block("runs", "Runs", done, runs, _seeds(runs))]
+    done, alike = _differing(runs, gathered.about("settings", "training"))
+    blocks = [Block("runs", "Runs", done, runs, _seeds(runs), alike)]
     errors = gathered.about("errors")
     for over in dict.fromkeys(column.over for column in errors):
         columns = tuple(column for column in errors if column.over == over)
@@ -61,8 +68,15 @@ def blocks_of(gathered: Gathered) -> list[Block]:
         # A table of a study has a name of its own.
         named = first.group == first.over
         title = over if named else f"Errors: {over[:1].lower()}{over[1:]}"
-        frames = {"frames": _frames(rows, first)} if first.group == ALL else {}
-        blocks.append(Block(key, title, columns, rows, _seeds(rows) | _trained_on(rows) | frames))
+        lead = _seeds(rows) | _trained_on(rows)
+        same: tuple[str, ...] = ()
+        if first.group == ALL:
+            counts = _frames(rows, first)
+            if len(set(counts)) > 1:
+                lead["frames"] = counts
+            elif counts[:1] != (MISSING,):
+                same = (f"{counts[0]} frame{'' if counts[0] == '1' else 's'}",)
+        blocks.append(Block(key, title, columns, rows, lead, same))
     for about, title in (
         ("breadth", "Breadth"),
         ("tests", "Verdict and tests"),
@@ -73,6 +87,23 @@ def blocks_of(gathered: Gathered) -> list[Block]:
         if columns:
             blocks.append(Block(about, title, columns, rows, _seeds(rows)))
     return [block for block in blocks if block.rows]
+
+
+def _differing(
+    rows: Sequence[Row], columns: Sequence[Column]
+) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+    """Return the columns in which rows differ, and the others in words.
+
+    The setting `train.updates` has no column where all runs made the updates that it asks for.
+    """
+    texts = {column.key: [text_of(row, column) for row in rows] for column in columns}
+    asked = [text.replace(",", "") for text in texts.get("updates", ())]
+    shown = [c for c in columns if c.key != "train.updates" or texts[c.key] != asked]
+    if len(rows) < 2:
+        return tuple(shown), ()
+    same = [column for column in shown if len(set(texts[column.key])) == 1]
+    alike = [f"{c.heading}: {texts[c.key][0]} {c.unit}".rstrip() for c in same]
+    return tuple(column for column in shown if column not in same), tuple(alike)
 
 
 def _seeds(rows: Sequence[Row]) -> dict[str, tuple[str, ...]]:
@@ -138,9 +169,16 @@ def text_of(row: Row, column: Column) -> str:
         if true in (0, cell.n):
             return "yes" if true else "no"
         return f"{true} of {cell.n}"
+    if column.unit.startswith("meV") and _is_rounding(cell):
+        return "0"
     text = with_spread(cell.mean, cell.deviation, whole=column.kind == "count")
     # Some runs of the row have no value.
     return f"{text} ({cell.n} of {len(cell.values)})" if 0 < cell.n < len(cell.values) else text
+
+
+def _is_rounding(cell: Cell) -> bool:
+    """Whether errors in meV are those of the arithmetic: a model against labels of its own."""
+    return cell.mean is not None and max(abs(cell.mean), cell.deviation or 0.0) < 1e-3
 
 
 def with_spread(mean: float | None, deviation: float | None, *, whole: bool = False) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.table import Table
 from rich.text import Text
 
@@ -54,17 +56,18 @@ def _tables(block: Block, width: int) -> list[Table]:
         heads.append((heading, shown.unit))
         cells.append([_cell(row, shown) for row in block.rows])
     names = [row.name for row in block.rows]
-    first = max(map(len, names)) + _FRAME + 1
+    widths = [
+        max(map(len, [*heading.split(), unit, *map(str, column)])) + _FRAME
+        for (heading, unit), column in zip(heads, cells, strict=True)
+    ]
     tables: list[Table] = []
-    left = 0
-    for (heading, unit), column in zip(heads, cells, strict=True):
-        longest = max(map(len, [*heading.split(), unit, *map(str, column)])) + _FRAME
-        if not tables or longest > left:
-            title = block.title if not tables else f"{block.title}, continued"
-            tables.append(Table("", title=title, title_justify="left"))
-            left = width - first
-        tables[-1].add_column(f"{heading}\n{unit}" if unit else heading, justify="right")
-        left -= longest
+    place = 0
+    for size in _parts(widths, width - max(map(len, names)) - _FRAME - 1):
+        title = block.whole_title if not tables else f"{block.title}, continued"
+        tables.append(Table("", title=title, title_justify="left"))
+        for heading, unit in heads[place : place + size]:
+            tables[-1].add_column(f"{heading}\n{unit}" if unit else heading, justify="right")
+        place += size
     place = 0
     for table in tables:
         here = cells[place : place + len(table.columns) - 1]
@@ -72,6 +75,25 @@ def _tables(block: Block, width: int) -> list[Table]:
         for k, name in enumerate(names):
             table.add_row(Text(name, no_wrap=True), *(column[k] for column in here))
     return tables
+
+
+def _parts(widths: Sequence[int], room: int) -> list[int]:
+    """Return the number of columns of each table: as few tables as there is room for, about
+    equally wide."""
+
+    def filled(limit: int) -> list[int]:
+        sizes: list[int] = []
+        left = 0
+        for one in widths:
+            if not sizes or one > left:
+                sizes.append(0)
+                left = limit
+            sizes[-1] += 1
+            left -= one
+        return sizes
+
+    fewest = len(filled(room))
+    return next(sizes for limit in range(room + 1) if len(sizes := filled(limit)) <= fewest)
 
 
 def _cell(row: Row, column: Column) -> Text:

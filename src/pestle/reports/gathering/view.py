@@ -45,7 +45,7 @@ class Comparison(Shown):
                 ]
                 rows.append([row.name, *(texts[k] for texts in block.lead.values()), *cells])
             figures = len(block.lead) + len(headings)
-            found.append(Table(block.title, ["", *block.lead, *headings], rows, figures))
+            found.append(Table(block.whole_title, ["", *block.lead, *headings], rows, figures))
         return found
 
     def csv(self) -> str:
