@@ -212,7 +212,10 @@ def test_a_run_that_learned_ends_with_three_lines_and_no_trouble(few: Path, tmp_
     assert card["warning"].startswith("BREADTH LOST") and card["learned"] == ending.learned
     page = Page((out / "report.html").read_text())
     assert "ending-warning" not in str(page.tags) and "badge good" in str(page.tags)
-    assert "less its constant offset" in page.text("head")
+    # Screen and page give one pair of numbers: that of the table, and what is compared.
+    whole = f"{test.foundation_energy_with_offset:.3g}; {test.foundation_energy:.3g} once a"
+    assert whole in page.text("head") and whole in ending.learned
+    assert test.foundation_energy_with_offset == errors["foundation"]["all"]["energy_rmse"]
 
 
 # -- judgements ------------------------------------------------------------------------------------
@@ -313,13 +316,13 @@ def test_what_is_worse_than_the_foundation_and_why() -> None:
     forces = GOOD.model_copy(update={"forces": 21.1})
     worse = ended(forces).trouble
     assert worse is not None and worse.kind == "worse" and worse.settings == ("train.lr=0.0001",)
-    assert worse.what == "forces 21.1 against 20 meV/Å" and "offset" not in worse.what
+    assert worse.what == "forces 21.1 against 20 meV/Å" and "taken off" not in worse.what
     finding = ended(GOOD, forces).finding
     assert finding is not None and (finding.level, finding.protocol) == ("concern", "errors")
     assert finding.value == pytest.approx(1.055) and finding.sentence.startswith("WORSE THAN")
     energies = ended(GOOD.model_copy(update={"energy": 3.0})).trouble
     assert energies is not None and energies.settings == ("loss.energy=100",)
-    assert "energies 3 against 2 meV/atom" in energies.what and "offset" in energies.what
+    assert "energies 3 against 2 meV/atom" in energies.what and "taken off" in energies.what
     unlike = ended(forces.model_copy(update={"name": "test"}), GOOD).trouble
     assert unlike is not None and not unlike.settings and "pseudolabel" in unlike.advice
     early = ending_of(course([3.0, 2.0, 1.0], 2), [forces]).trouble
@@ -341,7 +344,7 @@ def test_the_title_names_what_is_worse_and_where() -> None:
     one = ending_of(steady, [GOOD.model_copy(update={"name": "test"}), energies])
     assert one.title == "worse than the foundation in energies on valid"
     assert one.warning.startswith("WORSE THAN THE FOUNDATION in energies on valid: energies 3 ag")
-    assert re.search(r"offset .*removed.*4\.7\)", one.warning) and "forces 1" not in one.warning
+    assert re.search(r"constant .*taken off.*4\.7\)", one.warning) and "forces 1" not in one.warning
     both = ending_of(steady, [energies.model_copy(update={"name": "test"}), energies])
     assert both.title == "worse than the foundation in energies"
     assert "on test energies 3 " in both.warning and "on valid energies 3 " in both.warning
@@ -374,7 +377,11 @@ def test_errors_in_words() -> None:
     )
     forces, energies = told.words.split(", energies ")
     assert forces == "test forces 50 meV/Å, foundation 400 (8 × smaller)"
-    assert re.match(r"9\.6 meV/atom, .*offset .*10 \(4 % smaller\)", energies)
+    assert re.match(r"9\.6 meV/atom, foundation 10 once a constant .*\(4 % smaller\)", energies)
+    pair = told.model_copy(update={"foundation_energy_with_offset": 676.0})
+    assert re.search(r"foundation 676; 10 once .* \(4 % smaller\)$", pair.words)
+    same = told.model_copy(update={"foundation_energy_with_offset": 10.0})
+    assert same.words.endswith("energies 9.6 meV/atom, foundation 10 (4 % smaller)")
     other = SetErrors(name="valid", forces=30.0, foundation_forces=10.0)
     assert other.words == "valid forces 30 meV/Å, foundation 10 (3 × larger)"
     far = SetErrors(name="x", energy=0.145, foundation_energy=42.9)
