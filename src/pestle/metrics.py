@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from pestle.foundations.prediction import FramePrediction
 from pestle.structures.frame import Frame
 from pestle.views import Table, figure
+from pestle.wording import counted
 
 #: The group of all frames.
 ALL = "all"
@@ -51,7 +52,7 @@ class FrameErrors(BaseModel):
             for name, value in self.figures.items()
             if value is not None
         ]
-        return f"<{', '.join([f'{self.n_frames} frames', *said])}>"
+        return f"<{', '.join([counted(self.n_frames, 'frame'), *said])}>"
 
     @property
     def figures(self) -> dict[str, float | None]:

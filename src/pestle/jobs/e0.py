@@ -17,7 +17,7 @@ from pestle.files import OneOrMore, each_of
 from pestle.structures.reading import LabelKeys, read_frames
 from pestle.structures.selection import Selection
 from pestle.views import Shown, Table
-from pestle.wording import fixed
+from pestle.wording import figure, fixed
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,7 +69,7 @@ class E0Result(Shown):
         lines = [
             f"method: {result.method} ({result.reason})",
             f"rank of the compositions: {result.rank} of {result.n_elements}; condition number "
-            f"{result.condition_number:.3g}",
+            f"{figure(result.condition_number)}",
         ]
         if result.null_space_text:
             lines.append(f"not determined: {result.null_space_text}")

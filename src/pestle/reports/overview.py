@@ -107,7 +107,7 @@ def sentence(folder: Results, models: Models) -> str:
     text = f"{folder.method_in_words} {link} {manifest.foundation.name}"
     if "train" in manifest.data.summary:
         frames = frames_in(manifest, "train")
-        text += f" on {count(frames)} frame{'' if frames == 1 else 's'}"
+        text += f" on {counted(frames, 'frame')}"
     text = f"{text[0].upper()}{text[1:]}"
     # An ending says itself what was learned.
     return f"{text}." if manifest.ending is not None else f"{text}: {_outcome(folder, models)}."
@@ -171,7 +171,7 @@ def key_figures(folder: Results, models: Models) -> list[dict[str, str]]:
     if manifest is not None and training is not None:
         machine = manifest.hardware
         device = (machine.gpu or machine.cpu) if machine is not None else ""
-        note = " · ".join(part for part in (f"{count(training.steps)} steps", device) if part)
+        note = " · ".join(part for part in (counted(training.steps, "update"), device) if part)
         figures.append(_figure("Training time", duration(training.seconds), "", note))
     if manifest is not None and manifest.method.n_parameters:
         trained, total = manifest.method.n_trainable, manifest.method.n_parameters

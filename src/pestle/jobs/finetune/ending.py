@@ -176,8 +176,8 @@ def _kept_start(course: Course) -> Trouble:
             f"train.best_head={TARGET_HEAD}",
         )
     best = min(later, default=math.inf)
-    became = f"{best:.3g}" if math.isfinite(best) else "no number"
-    how = f"the {course.in_words} was {start:.3g} at the start and {became} at best afterwards"
+    became = figure(best) if math.isfinite(best) else "no number"
+    how = f"the {course.in_words} was {figure(start)} at the start and {became} at best afterwards"
     stopped = counters.step < course.budget.updates
     if best > (1 + WORSE_BY) * start or stopped:
         return trouble(

@@ -44,6 +44,7 @@ from pestle.training.loop import Trainer
 from pestle.training.setup import make_ready
 from pestle.training.state import updates_in
 from pestle.typed import under
+from pestle.wording import counted
 
 
 @overload
@@ -317,7 +318,8 @@ def watch_drift(prepared: Prepared) -> DriftWatch | None:
     """
     if not prepared.drift:
         return None
-    title = f"predicting {len(prepared.drift)} structures with the foundation, to watch drift"
+    broad = counted(len(prepared.drift), "structure")
+    title = f"predicting {broad} with the foundation, to watch drift"
     with stage(title):
         return DriftWatch(
             prepared.drift,
