@@ -118,9 +118,7 @@ def compact_error_table(
                 ]
             )
     headings = [f"{name.removesuffix('_rmse')}, {UNITS[name]}" for name in shown]
-    # The lines at the end of a run give the foundation's energies without its constant offset.
-    offset = " with its offset" if "energy_rmse" in shown else ""
-    title = f"errors (RMSE), foundation{offset} → fine-tuned"
+    title = "errors (RMSE), foundation → fine-tuned"
     return Table(title, ["set", "frames", *headings], rows, figures=1 + len(shown))
 
 

@@ -25,6 +25,10 @@ TITLES = {
 }
 
 
+#: Title of the warning of lost breadth.
+BREADTH_LOST = "BREADTH LOST"
+
+
 class Breadth(Part):
     """Measured changes of predictions on broad structures; all `None` if nothing was measured.
 
@@ -35,13 +39,17 @@ class Breadth(Part):
         replay: force RMSE of the replay head on held-out replay structures, meV/Å.
         replay_foundation: the same for the foundation; `None` if the foundation made the labels.
         replay_structures: number of these structures.
+        warning: what was lost, if it is much, and what helps; left out if it is not.
     """
+
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"warning"})
 
     drift: float | None = None
     drift_structures: int | None = None
     replay: float | None = None
     replay_foundation: float | None = None
     replay_structures: int | None = None
+    warning: str | None = None
 
     @property
     def words(self) -> str:
@@ -163,6 +171,12 @@ class Ending(Part):
         return f"{self.headline}: {self.trouble.sentence}"
 
     @property
+    def warnings(self) -> list[str]:
+        """That warning, and the one of lost breadth."""
+        lost = f"{BREADTH_LOST}: {self.breadth.warning}" if self.breadth.warning else ""
+        return [text for text in (self.warning, lost) if text]
+
+    @property
     def title(self) -> str:
         """What is wrong in a few words, such as `worse than the foundation in energies`; empty if
         nothing is.
@@ -218,7 +232,7 @@ class Ending(Part):
     def for_card(self) -> EndingInWords:
         """Return the texts for the card of the model, which does not need the run folder."""
         return EndingInWords(
-            warning=self.warning or None,
+            warning=" ".join(self.warnings) or None,
             learned=self.learned,
             kept=self.kept or None,
             breadth=self.breadth.words or None,

@@ -9,7 +9,7 @@ from pestle.foundations.catalogue import ASL
 from pestle.progress import duration
 from pestle.records.ending import Ending
 from pestle.records.manifest import Manifest
-from pestle.records.set_errors import change_in_words
+from pestle.records.set_errors import SetErrors, change_in_words
 from pestle.reports.asked import frames_in
 from pestle.reports.curves import best_record, chosen_by, metric_in_words, watched, watched_in_words
 from pestle.reports.drift import best_drift
@@ -122,7 +122,8 @@ def _outcome(folder: Results, models: Models) -> str:
         if value is not None:
             old = None if found.base is None else q.rmse(found.base)
             if q is ENERGY:
-                old = _without_offset(folder, found.name, value) or old
+                bare = _without_offset(folder, found.name, value)
+                old = old if bare is None else bare.foundation_energy
             who = "the foundation" if folder.from_scratch else "foundation before"
             before = f", {who} {number(old)}" if old is not None else ""
             where = set_in_words(found.name)
@@ -153,8 +154,8 @@ def key_figures(folder: Results, models: Models) -> list[dict[str, str]]:
         if value is not None:
             note = _against(value, None if found.base is None else q.rmse(found.base))
             bare = _without_offset(folder, found.name, value) if q is ENERGY else None
-            if bare is not None:
-                note = _against(value, bare, " less its constant offset")
+            if bare is not None and bare.foundation_energy is not None:
+                note = _against(value, bare.foundation_energy, bare.energy_before)
             label = f"{q.heading} RMSE, {set_in_words(found.name)}"
             figures.append(_figure(label, number(value), q.unit, note))
     manifest = folder.manifest
@@ -184,8 +185,9 @@ def _figure(label: str, value: str, unit: str, note: str) -> dict[str, str]:
     return {"label": label, "value": value, "unit": unit, "note": note}
 
 
-def _without_offset(folder: Results, name: str, energy: float) -> float | None:
-    """Return the foundation's energy RMSE on a set after subtraction of its constant offset.
+def _without_offset(folder: Results, name: str, energy: float) -> SetErrors | None:
+    """Return the errors on a set with the foundation's energy RMSE after subtraction of its
+    constant offset.
 
     The comparison is fairer, as any training removes the offset at once.
 
@@ -195,22 +197,25 @@ def _without_offset(folder: Results, name: str, energy: float) -> float | None:
         energy: energy RMSE of the model on this set (meV/atom).
 
     Returns:
-        The RMSE (meV/atom); `None` if `energy` is not the error that the run itself found.
+        The errors; `None` if `energy` is not the error that the run itself found.
     """
     ending = folder.manifest.ending if folder.manifest is not None else None
     for one in ending.sets if ending is not None else ():
         if one.name == name and one.energy is not None and one.foundation_energy is not None:
-            return one.foundation_energy if math.isclose(one.energy, energy, rel_tol=1e-3) else None
+            return one if math.isclose(one.energy, energy, rel_tol=1e-3) else None
     return None
 
 
-def _against(value: float, old: float | None, how: str = "") -> str:
-    """Return the foundation's error, and how much smaller or larger the model's is, in words."""
+def _against(value: float, old: float | None, said: str = "") -> str:
+    """Return the foundation's error, in the given words if there are any, and how much smaller or
+    larger the model's is.
+    """
     if old is None:
         return ""
+    said = said or number(old)
     if not value or not old:
-        return f"foundation{how} {number(old)}"
-    return f"foundation{how} {number(old)} · {change_in_words(value, old)}"
+        return f"foundation {said}"
+    return f"foundation {said} · {change_in_words(value, old)}"
 
 
 def _licence(manifest: Manifest | None, folder: Results) -> dict[str, Any]:

@@ -244,8 +244,8 @@ def _finetune(
         trainer.loggers = make_loggers(settings.log, folder.path, identity)
         ending = train_and_judge(trainer, prepared, folder, manifest, between, resume=resume)
         tell_if_last = detail if qualify_follows else conclude
-        if ending.trouble is not None:
-            tell_if_last(ending.warning)
+        for text in ending.warnings:
+            tell_if_last(text)
         if show is not None:
             show(manifest.record)
         for about, line in ending.lines(folder.path).items():

@@ -13,7 +13,7 @@ from pestle.progress import duration
 from pestle.records.manifest import Manifest
 from pestle.records.method import MethodFacts, ReplayFacts
 from pestle.records.training import Gate, Plan, RateProbe
-from pestle.wording import counted, figure, percent
+from pestle.wording import counted, figure, number, percent
 
 
 def plan_lines(manifest: Manifest) -> list[str]:
@@ -275,7 +275,7 @@ def gate_line(gate: Gate | None) -> str:
 
 def _deviation(value: float) -> str:
     """Return a deviation as text; rounding errors differ by orders of magnitude."""
-    return f"{value:.1e}" if value else "0"
+    return number(value, 2)
 
 
 def _short(value: Any) -> str:
