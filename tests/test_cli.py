@@ -192,7 +192,7 @@ def test_e0_json_has_what_it_promises(pestle: Any, tmp_path: Path) -> None:
     (tmp_path / "e0s.json").write_text(out)
     code, again, _ = pestle("e0", "--data", TRAIN, "--method", "e0s.json", "--json")
     assert code == 0 and json.loads(again)["e0s"]["F"] == result["e0s"]["F"]
-    code, table, _ = pestle("e0", "-f", "pestle-seed0", "--data", TRAIN)
+    code, table, _ = pestle("e0", TRAIN, "-f", "pestle-seed0")
     assert code == 0 and "isolated" in table and "not determined" in table
 
 

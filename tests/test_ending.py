@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +21,12 @@ from pestle import cli
 from pestle.cli.verdict import print_verdict
 from pestle.errors import PestleError
 from pestle.foundations.prediction import FramePrediction
+from pestle.jobs.finetune.breadth import Broad
 from pestle.jobs.finetune.ending import Course, ending_of
 from pestle.jobs.qualify import Qualification, qualify
 from pestle.jobs.qualify_inputs import OfRun
 from pestle.jobs.qualify_tests import Tested, add_ending
+from pestle.metrics import FrameErrors
 from pestle.protocols.errors.findings import against_name
 from pestle.protocols.errors.offset import energy_rmse_without, offset_by_element
 from pestle.protocols.verdict import conclude
@@ -157,12 +160,12 @@ def test_a_run_that_learned_nothing_says_so_first_and_everywhere(
 
     # What it says to type is understood, as far as the plan.
     monkeypatch.chdir(tmp_path)
-    (given,) = re.findall(r"pestle (finetune .*?)   \(", "\n".join(lines))
-    code, err = typed(capsys, monkeypatch, [*given.split(), "--dry-run"])
+    (given,) = re.findall(r"pestle (finetune .*)", "\n".join(lines))
+    code, err = typed(capsys, monkeypatch, [*shlex.split(given, comments=True), "--dry-run"])
     assert code == 0, err
 
 
-def test_a_run_that_learned_ends_with_three_lines_and_no_warning(few: Path, tmp_path: Path) -> None:
+def test_a_run_that_learned_ends_with_three_lines_and_no_trouble(few: Path, tmp_path: Path) -> None:
     out, shown = tmp_path / "good", []
 
     def show(manifest: Manifest) -> None:
@@ -200,14 +203,19 @@ def test_a_run_that_learned_ends_with_three_lines_and_no_warning(few: Path, tmp_
     assert ending.breadth.drift == record["drift"]["Default"]["forces_rmse"] > 0
     log = (out / "log.txt").read_text()
     assert shown[0][0] == "finished" and "learned:" not in shown[0][1]
-    assert log.count("learned: ") == 1 and f"pestle qualify {out} --scope narrow|broad" in log
+    assert log.count("learned: ") == 1 and f"pestle qualify {out} --scope narrow  " in log
     assert "on 8 broad structures" in log
     assert not re.search("NOTHING LEARNED|WORSE THAN", log)
     card = json.loads((out / "model" / "card.json").read_text())["ending"]
-    assert "warning" not in card and card["learned"] == ending.learned
+    # Only that forces on broad structures moved by a fifth, as the drift was watched.
+    assert "BREADTH LOST: forces of the model moved" in log
+    assert card["warning"].startswith("BREADTH LOST") and card["learned"] == ending.learned
     page = Page((out / "report.html").read_text())
     assert "ending-warning" not in str(page.tags) and "badge good" in str(page.tags)
-    assert "less its constant offset" in page.text("head")
+    # Screen and page give one pair of numbers: that of the table, and what is compared.
+    whole = f"{test.foundation_energy_with_offset:.3g}; {test.foundation_energy:.3g} once a"
+    assert whole in page.text("head") and whole in ending.learned
+    assert test.foundation_energy_with_offset == errors["foundation"]["all"]["energy_rmse"]
 
 
 # -- judgements ------------------------------------------------------------------------------------
@@ -308,13 +316,13 @@ def test_what_is_worse_than_the_foundation_and_why() -> None:
     forces = GOOD.model_copy(update={"forces": 21.1})
     worse = ended(forces).trouble
     assert worse is not None and worse.kind == "worse" and worse.settings == ("train.lr=0.0001",)
-    assert worse.what == "forces 21.1 against 20 meV/Å" and "offset" not in worse.what
+    assert worse.what == "forces 21.1 against 20 meV/Å" and "taken off" not in worse.what
     finding = ended(GOOD, forces).finding
     assert finding is not None and (finding.level, finding.protocol) == ("concern", "errors")
     assert finding.value == pytest.approx(1.055) and finding.sentence.startswith("WORSE THAN")
     energies = ended(GOOD.model_copy(update={"energy": 3.0})).trouble
     assert energies is not None and energies.settings == ("loss.energy=100",)
-    assert "energies 3 against 2 meV/atom" in energies.what and "offset" in energies.what
+    assert "energies 3 against 2 meV/atom" in energies.what and "taken off" in energies.what
     unlike = ended(forces.model_copy(update={"name": "test"}), GOOD).trouble
     assert unlike is not None and not unlike.settings and "pseudolabel" in unlike.advice
     early = ending_of(course([3.0, 2.0, 1.0], 2), [forces]).trouble
@@ -336,7 +344,7 @@ def test_the_title_names_what_is_worse_and_where() -> None:
     one = ending_of(steady, [GOOD.model_copy(update={"name": "test"}), energies])
     assert one.title == "worse than the foundation in energies on valid"
     assert one.warning.startswith("WORSE THAN THE FOUNDATION in energies on valid: energies 3 ag")
-    assert re.search(r"offset .*removed.*4\.7\)", one.warning) and "forces 1" not in one.warning
+    assert re.search(r"constant .*taken off.*4\.7\)", one.warning) and "forces 1" not in one.warning
     both = ending_of(steady, [energies.model_copy(update={"name": "test"}), energies])
     assert both.title == "worse than the foundation in energies"
     assert "on test energies 3 " in both.warning and "on valid energies 3 " in both.warning
@@ -369,7 +377,11 @@ def test_errors_in_words() -> None:
     )
     forces, energies = told.words.split(", energies ")
     assert forces == "test forces 50 meV/Å, foundation 400 (8 × smaller)"
-    assert re.match(r"9\.6 meV/atom, .*offset .*10 \(4 % smaller\)", energies)
+    assert re.match(r"9\.6 meV/atom, foundation 10 once a constant .*\(4 % smaller\)", energies)
+    pair = told.model_copy(update={"foundation_energy_with_offset": 676.0})
+    assert re.search(r"foundation 676; 10 once .* \(4 % smaller\)$", pair.words)
+    same = told.model_copy(update={"foundation_energy_with_offset": 10.0})
+    assert same.words.endswith("energies 9.6 meV/atom, foundation 10 (4 % smaller)")
     other = SetErrors(name="valid", forces=30.0, foundation_forces=10.0)
     assert other.words == "valid forces 30 meV/Å, foundation 10 (3 × larger)"
     far = SetErrors(name="x", energy=0.145, foundation_energy=42.9)
@@ -394,6 +406,35 @@ def test_breadth_is_told_or_how_to_measure_it() -> None:
     assert "target head was not measured" in pseudo and "probe forgetting" in pseudo
     labelled = cost(breadth=Breadth(**own, replay_foundation=48.0))
     assert re.search(r"replay head 61\.2 meV/Å, foundation 48\b", labelled)
+
+
+def test_much_lost_breadth_is_a_warning() -> None:
+    """Forces of the replay head that moved by most of their size, where a test has a concern from
+    20 %; and errors 1.5 times the foundation's on labels of its pretraining, from 1.1."""
+
+    def ended(moved: float, before: float, *, own: bool, method: str = "pseudolabel") -> Ending:
+        errors = {
+            name: {"all": FrameErrors(n_frames=25, forces_rmse=value)}
+            for name, value in (("fine-tuned", moved), ("foundation", before))
+        }
+        broad = Broad(replay=errors, replay_forces=980.0, own_labels=own)
+        return ending_of(course([3.0, 1.0, 2.0], 1, method=method), [GOOD], broad)
+
+    lost = ended(832.0, 0.0, own=True)
+    (said,) = lost.warnings
+    assert re.match("BREADTH LOST: .*85 % of their size on 25 held-out", said)
+    assert "concern from 0.2" in said and "replay.count" in said and "pseudolabel)" not in said
+    assert lost.trouble is None and lost.for_card().warning == said
+    assert not ended(120.0, 0.0, own=True).warnings
+    labelled = ended(600.0, 400.0, own=False, method="multihead")
+    assert "1.5 times the foundation's" in labelled.warnings[0]
+    assert not ended(420.0, 400.0, own=False, method="multihead").warnings
+    # Drift of the model itself: 100 meV/Å after one epoch.
+    for size, much in ((300.0, True), (900.0, False)):
+        broad = Broad(drift_structures=8, drift_forces=size)
+        drifted = ending_of(course([3.0, 1.0, 2.0], 1, method="naive"), [GOOD], broad)
+        assert bool(drifted.warnings) == much
+        assert not much or "pseudolabel" in drifted.warnings[0]
 
 
 def test_the_concern_of_an_ending_makes_a_verdict_one() -> None:

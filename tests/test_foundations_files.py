@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ import torch
 
 from foundation_factory import foundation, frames, fresh, module
 from pestle.errors import PestleError
-from pestle.foundations import catalogue, load_foundation, safe_files
+from pestle.foundations import catalogue, download, load_foundation, safe_files
 from pestle.foundations.mace.runtime import default_dtype
 from web import serve
 
@@ -303,6 +305,22 @@ def test_without_network_the_file_and_its_place_are_named(monkeypatch, capsys, n
         load_foundation(name)
     assert entry.url in error.value.line and str(entry.cache_file) in error.value.line
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "reason", [socket.gaierror(-2, "Name or service not known"), OSError(101, "unreachable")]
+)
+def test_no_connection_is_said_in_words(monkeypatch, tmp_path, reason):
+    class NoNetwork:
+        def open(self, *_, **__):
+            raise URLError(reason)
+
+    monkeypatch.setattr(download, "build_opener", lambda *_: NoNetwork())
+    url = "https://example.org/model"
+    with pytest.raises(PestleError) as error:
+        download.download(url, tmp_path / "m", name="m", where="foundation", check=lambda *_: None)
+    assert "no connection to example.org" in error.value.line and url in error.value.line
+    assert "urlopen" not in error.value.line
 
 
 def test_names_licences_and_notices():

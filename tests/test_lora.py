@@ -28,6 +28,7 @@ from pestle.settings.adaptation import LoraSettings
 from pestle.settings.run import RunSettings
 from pestle.structures.frame import Frame
 from pestle.structures.reading import read_frames
+from pestle.wording import percent
 from test_foundations_predict import batch, moved
 from test_foundations_surgery import _acting
 from test_freeze import labelled, train
@@ -225,7 +226,7 @@ def test_medium_shares() -> None:
         sizes = {name: p.numel() for name, p in adapted.named_parameters()}
         share = sum(sizes[n] for n in names) / sum(sizes.values())
         assert share == pytest.approx(expected, abs=1e-6)
-        assert f"{share:.1%} of base plus adapters" in notes[0]
+        assert f"{percent(share)} of base plus adapters" in notes[0]
 
 
 # -- against mace ---------------------------------------------------------------------------------

@@ -331,7 +331,7 @@ def test_hard_signs_end_a_run_where_they_must(engine: str, tmp_path: Path) -> No
     legs = [Leg("npt", 5.0, "npt", 300)]
     cell = Frame(sites(2), source="cell")
     (found,) = run(tmp_path / "cell", toy(imploding), [cell], legs, replace(clock, friction=0.01))
-    assert found.stopped.kind == "volume" and "changed by -5" in found.stopped.reason
+    assert found.stopped.kind == "volume" and "changed by −5" in found.stopped.reason
     assert found.volume[-1] / found.volume[0] == pytest.approx(0.5, abs=0.02)
 
     def thrown(atoms):
@@ -663,7 +663,7 @@ def test_the_surest_drift_is_judged_not_the_largest() -> None:
     noisy, sure = drifting(12.0, 11.5, 1), drifting(-3.0, 0.2, 2)
     _, found = judged([noisy, sure, drifting(0.1, 0.2, 4)])
     assert (found.level, found.value) == ("concern", pytest.approx(2.8))
-    assert re.search("structure 2 .*-3 ± 0.2 meV/atom/ps", found.sentence)
+    assert re.search("structure 2 .*−3 ± 0.2 meV/atom/ps", found.sentence)
     assert "shorter time step" in found.sentence
     assert "1 of 3 tails" in found.sentence
     _, found = judged([drifting(12.0, 10.9), drifting(-3.0, 0.2)])
@@ -739,7 +739,7 @@ def test_a_volume_that_runs_away_tells_the_stress_at_the_start(engine, tmp_path:
     said = run_numbers(found, MdSettings())
     assert said.kind == "volume" and said.stress == pytest.approx(-6.0)
     assert "volume changed by +5" in said.reason
-    assert "-6 GPa" in story(said)
+    assert "−6 GPa" in story(said)
 
 
 WITHOUT_STRESS = """

@@ -22,6 +22,7 @@ from pestle.records.card import Card
 from pestle.records.verdict import Verdict
 from pestle.reports.reading import read_results
 from pestle.settings.probe import ProbeSettings
+from pestle.typed import parts_of
 
 SMALL = {
     "md.structures": 1,
@@ -172,7 +173,9 @@ def test_a_run_folder_brings_its_own_foundation_data_and_gate(
     assert use is not None and use.next.startswith("pestle finetune --resume"), "one epoch"
     card = Card.read(run / "model" / "card.json").verdict
     assert card is not None and (card.use_for, card.not_for) == (use.use_for, use.not_for)
-    assert all(html.escape(line) in page for line in use.lines.values())
+    assert all(html.escape(line) in page for line in (use.use_for, use.not_for))
+    (typed, remark), *_ = parts_of(use.next)
+    assert f"<code>{html.escape(typed)}</code> <small>({remark})</small>" in page
     counts = [finding["counts"] for finding in result["findings"]]
     assert counts == sorted(counts, reverse=True), "what counts stands first"
 

@@ -135,5 +135,9 @@ def test_advice_on_atoms_fits_what_the_run_did(
 
 def test_a_test_that_was_left_out_is_named_once(run: OfRun) -> None:
     left = (NotTested("md", True, "it was left out", "leave out --without md"),)
-    said = next_step(verdict(not_tested=left), ASKED, run)
-    assert said == "leave out --without md   (it was left out)"
+    asked = replace(ASKED, leave_out=["md", "rss"])
+    typed = "pestle qualify 'my runs/one' --scope broad --without rss"
+    assert next_step(verdict(not_tested=left), asked, run) == f"{typed}   # it was left out"
+    command = "pestle qualify 'my runs/one' --without md --scope broad --without rss"
+    asked = replace(asked, command=command)
+    assert next_step(verdict(not_tested=left), asked, run) == f"{typed}   # it was left out"

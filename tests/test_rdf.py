@@ -195,7 +195,7 @@ def test_an_unstable_potential_is_failed_with_its_reason(tmp_path: Path) -> None
     assert found.n_frames == 6 and calm.numbers.potentials["toy"].n_frames == 12
     assert np.isfinite(found.pairs["Cu-Cu"].g).all()
     assert (findings[0].level, findings[0].value) == ("fail", 1)
-    assert re.match(r"1 of 1 runs .*run 1 at 0\.", findings[0].sentence)
+    assert re.match(r"1 of 1 run .*run 1 at 0\.", findings[0].sentence)
     assert "not finite" in findings[0].sentence
     assert any("1 of 1 run of toy" in text for text in broken.numbers.notices)
     nothing, verdict = run_of(lambda: Breaks(0), tmp_path / "nan")

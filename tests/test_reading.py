@@ -208,7 +208,7 @@ def test_a_smaller_part_of_the_training_frames_lies_in_a_larger_one(tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("drawn", "words"),
-    [({"train_count": 16}, "15 are left"), ({"train_count": 2, "train_fraction": 0.5}, "both")],
+    [({"train_count": 16}, "15 frames left"), ({"train_count": 2, "train_fraction": 0.5}, "both")],
 )
 def test_a_part_that_cannot_be_drawn_is_refused(
     tmp_path: Path, drawn: dict[str, Any], words: str

@@ -14,6 +14,7 @@ from pestle.cli import app
 from pestle.errors import PestleError
 from pestle.records.gathered import Gathered
 from pestle.reports import write_report
+from pestle.reports.gathering.sameness import distinct_names
 from pestle.reports.gathering.shown import blocks_of, text_of
 from pestle.reports.gathering.terminal import terminal_tables
 from report_folders import make_results
@@ -192,3 +193,9 @@ def test_in_python_several_runs_are_one_object(runs: list[Path]) -> None:
     assert "* 48.60 ± 0.28" in html and "naive &amp; co" in html
     assert Gathered.of(found.to_json(), "a session") == found.table
     assert found.csv().startswith("row,") and r"\toprule" in found.latex()
+
+
+def test_paths_of_files_have_one_slash() -> None:
+    """A file whose path is the end of another's is shown as typed."""
+    paths = [Path("/data/frames.xyz"), Path("/old/data/frames.xyz"), Path("/data/new.xyz")]
+    assert distinct_names(paths) == ["/data/frames.xyz", "old/data/frames.xyz", "new.xyz"]

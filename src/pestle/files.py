@@ -14,6 +14,7 @@ from typing import Any
 
 from pestle.errors import PestleError
 from pestle.locks import require_there
+from pestle.wording import figure
 
 #: A sealed file ends with this mark, the SHA-256 of everything before the mark, and a line break.
 SEAL = b"\nsha256 "
@@ -123,7 +124,7 @@ def cannot_write(
 
 
 def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.3g} MB"
+    return f"{figure(size / 1e6)} MB"
 
 
 def _commit(temporary: Path, path: Path) -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from pestle.foundations.prediction import FramePrediction
 from pestle.structures.frame import Frame
 from pestle.views import Table, figure
+from pestle.wording import counted
 
 #: The group of all frames.
 ALL = "all"
@@ -51,7 +52,7 @@ class FrameErrors(BaseModel):
             for name, value in self.figures.items()
             if value is not None
         ]
-        return f"<{', '.join([f'{self.n_frames} frames', *said])}>"
+        return f"<{', '.join([counted(self.n_frames, 'frame'), *said])}>"
 
     @property
     def figures(self) -> dict[str, float | None]:
@@ -117,9 +118,7 @@ def compact_error_table(
                 ]
             )
     headings = [f"{name.removesuffix('_rmse')}, {UNITS[name]}" for name in shown]
-    # The lines at the end of a run give the foundation's energies without its constant offset.
-    offset = " with its offset" if "energy_rmse" in shown else ""
-    title = f"errors (RMSE), foundation{offset} → fine-tuned"
+    title = "errors (RMSE), foundation → fine-tuned"
     return Table(title, ["set", "frames", *headings], rows, figures=1 + len(shown))
 
 

@@ -60,11 +60,16 @@ def count(value: float | None) -> str:
     return f"{value:,.0f}" if is_number(value) else MISSING
 
 
-def figure(value: float) -> str:
-    """Format a number for a sentence: `50` for `50.0`, `less than 0.001` for smaller numbers."""
-    if 0 < abs(value) < 1e-3:
+def figure(value: float | None, digits: int = 3) -> str:
+    """Format a number for a sentence: `50` for `50.0`, `less than 0.001` for smaller numbers.
+
+    Args:
+        value: the number.
+        digits: number of significant digits.
+    """
+    if is_number(value) and 0 < abs(value) < 1e-3:
         return "less than 0.001"
-    text = number(value)
+    text = number(value, digits)
     return text.rstrip("0").rstrip(".") if "." in text and "×" not in text else text
 
 

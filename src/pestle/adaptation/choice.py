@@ -14,6 +14,7 @@ from pestle.adaptation.base import Amount, Method, Suited
 from pestle.adaptation.methods import METHODS
 from pestle.errors import PestleError
 from pestle.settings.scope import Scope
+from pestle.wording import counted
 
 #: Largest number of training frames that counts as extreme scarcity: with 5 frames multihead replay
 #: fails and replay with LoRA succeeds (A.2), with 60 every method that was tried works (Table 4).
@@ -144,7 +145,8 @@ def _narrow(case: Circumstances) -> Choice:
                 no_replay,
             ),
             (
-                f"{case.enough} frames, {ENOUGH_FRAMES} for each element and group: {ample.name}",
+                f"{counted(case.enough, 'frame')}, {ENOUGH_FRAMES} for each element and group: "
+                f"{ample.name}",
                 broad,
             ),
             rank=rank,
@@ -219,5 +221,5 @@ def _labels(case: Circumstances) -> tuple[Literal["original", "foundation"], str
 
 
 def _kinds(case: Circumstances) -> str:
-    groups = f"{case.n_groups} configuration group{'s' if case.n_groups != 1 else ''}"
-    return f"{case.n_elements} element{'s' if case.n_elements != 1 else ''} in {groups}"
+    groups = counted(case.n_groups, "configuration group")
+    return f"{counted(case.n_elements, 'element')} in {groups}"

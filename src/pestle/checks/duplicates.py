@@ -8,6 +8,7 @@ from pestle.checks.report import CheckFinding, count_of, finding
 from pestle.structures.copies import TOLERANCE, same_groups
 from pestle.structures.frame import Frame
 from pestle.structures.pairs import Pairs
+from pestle.wording import figure
 
 # Energies of one structure that differ by more than this (eV/atom) contradict each other; below
 # lies the noise of convergence settings.
@@ -89,7 +90,7 @@ def _contradictions(frames: Sequence[Frame], groups: Sequence[Sequence[int]]) ->
             "warning",
             "contradicting-energies",
             f"{len(concerned)} frames show a structure that other frames give another energy, by "
-            f"up to {worst:.3g} eV/atom ({example}): labels of different calculations?",
+            f"up to {figure(worst)} eV/atom ({example}): labels of different calculations?",
             concerned,
             fix="Keep the labels of one level of theory, or give each its own head.",
         )

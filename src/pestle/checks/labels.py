@@ -9,7 +9,7 @@ import numpy as np
 from pestle.checks.report import CheckFinding, count_of, finding
 from pestle.checks.unread import options_for
 from pestle.structures.frame import Frame
-from pestle.wording import counted
+from pestle.wording import counted, figure
 
 # Net force: forces of a converged calculation sum to zero but for grid noise. It counts when
 # the error it means for each atom, |ΣF|/n, is above this many eV/Å (molecules, and periodic frames,
@@ -76,7 +76,7 @@ def _presence(split: str, where: str, frames: Sequence[Frame]) -> list[CheckFind
             finding(
                 "error" if fatal else "warning",
                 "no-labels",
-                f"none of the {len(frames)} frames{where} has an energy, forces or stress"
+                f"none of {counted(len(frames), 'frame')}{where} has an energy, forces or stress"
                 + (f"; {instead}" if instead else ""),
                 bare,
                 fix=fix,
@@ -166,9 +166,9 @@ def _net_forces(where: str, frames: Sequence[Frame]) -> list[CheckFinding]:
                 finding(
                     "warning",
                     "net-force",
-                    f"the forces of {len(concerned)} of {total} {word} frames{where} do not sum to "
-                    f"zero: more than {bound:g} eV/Å per atom; worst: |ΣF| = {worst[1]:.3g} eV/Å "
-                    f"({worst[0]:.2g} per atom) in {worst[2]}",
+                    f"the forces of {len(concerned)} of {counted(total, f'{word} frame')}{where} "
+                    f"do not sum to zero: more than {bound:g} eV/Å per atom; worst: |ΣF| = "
+                    f"{figure(worst[1])} eV/Å ({figure(worst[0], 2)} per atom) in {worst[2]}",
                     concerned,
                     fix="Tighten the calculations, or look for constrained atoms and external "
                     "fields; the model cannot have a net force.",

@@ -12,6 +12,7 @@ from pestle.structures.composition import null_space_of
 from pestle.structures.frame import Frame, composition_matrix, elements_of, split_isolated_atoms
 from pestle.structures.isolated import TAKEN, image_distance
 from pestle.structures.reading import is_reference_atom
+from pestle.wording import figure
 
 #: Neighbour cutoff (Å) of most foundations, used if the cutoff of the model is unknown.
 USUAL_CUTOFF = 6.0
@@ -144,7 +145,8 @@ def _small_boxes(frames: Sequence[Frame], cutoff: float | None) -> list[CheckFin
             "warning",
             "small-boxes",
             f"{count_of(near, len(distance)).replace('frame', 'isolated atom')} in a periodic box "
-            f"with images as near as {nearest:.3g} Å, less than twice {whose} {reach:g} Å: {seen}",
+            f"with images as near as {figure(nearest)} Å, less than twice {whose} "
+            f"{reach:g} Å: {seen}",
             near,
             fix="Calculate them in a larger box, or give the frames no cell.",
         )

@@ -10,6 +10,7 @@ from pestle.checks.unit_tables import Units
 from pestle.metrics import FrameErrors
 from pestle.structures.frame import Frame
 from pestle.views import Shown, Table
+from pestle.wording import counted
 
 # Frames named in one finding; the full number is always given beside them.
 MAX_FRAMES_NAMED = 10
@@ -108,12 +109,12 @@ class CheckReport(Shown):
     def lines(self) -> list[str]:
         """The counts of frames and findings."""
         frames = ", ".join(
-            f"{summary['n_frames'] - summary['n_isolated_atoms']} {split}"
+            counted(summary["n_frames"] - summary["n_isolated_atoms"], f"{split} frame")
             for split, summary in self.summary["splits"].items()
         )
         counts = {"error": self.errors, "warning": self.warnings, "note": self.notes}
-        words = [f"{len(found)} {word}{'s' * (len(found) != 1)}" for word, found in counts.items()]
-        return [f"{frames} frames; {', '.join(words)}"]
+        words = [counted(len(found), word) for word, found in counts.items()]
+        return [f"{frames}; {', '.join(words)}"]
 
     def tables(self) -> list[Table]:
         """The findings, errors first."""
@@ -146,7 +147,7 @@ def sorted_findings(findings: Sequence[CheckFinding]) -> list[CheckFinding]:
 
 def count_of(frames: Sequence[object], total: int) -> str:
     """`3 of 60 frames`."""
-    return f"{len(frames)} of {total} frame{'s' if total != 1 else ''}"
+    return f"{len(frames)} of {counted(total, 'frame')}"
 
 
 def group_name(frames: Sequence[Frame]) -> str:

@@ -16,7 +16,7 @@ from pestle.structures.readers.lammps import FORCES
 from pestle.structures.readers.notes import Notes, note_lines
 from pestle.structures.two_energies import SMEARING_LIMIT
 from pestle.structures.unread import Unread
-from pestle.wording import counted
+from pestle.wording import counted, figure
 
 #: Kind of numbers → (the option that reads them, on what condition).
 _OPTIONS = {
@@ -163,8 +163,9 @@ def _two_energies(frames: Sequence[Frame]) -> list[CheckFinding]:
                 "note",
                 "two-energies",
                 f"{count_of(those, len(frames))} hold the energy extrapolated to σ → 0 ('energy') "
-                f"beside the free energy ('free_energy'), up to {1000 * np.max(gaps):.3g} meV/atom "
-                f"apart: '{taken}' was taken. Forces and stress are derivatives of the free energy",
+                f"beside the free energy ('free_energy'), up to {figure(1000 * np.max(gaps))} "
+                f"meV/atom apart: '{taken}' was taken. Forces and stress are "
+                "derivatives of the free energy",
                 those,
                 fix=f"--energy-key {other} takes the other one"
                 + (

@@ -6,11 +6,22 @@ from typing import Annotated
 
 import typer
 
-from pestle.cli.options import EnergyKey, FoundationOption, Head, Json, Select, Trust
+from pestle.cli.options import (
+    Data,
+    DataArgument,
+    EnergyKey,
+    FoundationOption,
+    Head,
+    Json,
+    Select,
+    Trust,
+    named_files,
+)
 
 
 def command(
-    data: Annotated[list[str], typer.Option("--data", "-d", help="Structure files or globs.")],
+    files: DataArgument = None,
+    data: Data = None,
     foundation: FoundationOption = None,
     method: Annotated[
         str,
@@ -28,6 +39,7 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Find atomic reference energies (E0s) of the data and compare the methods for it."""
+    data = named_files(files, data)
     from pestle.progress import loading_torch
 
     with loading_torch():

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pestle.cli.options import FoundationOption, Head, Json, Trust
+from pestle.wording import counted
 
 
 def command(
@@ -76,7 +77,7 @@ def command(
     if as_json:
         print_json(result.to_json())
         return
-    what = f"{result.dtype}, {len(result.elements)} elements, head {result.head}"
+    what = f"{result.dtype}, {counted(len(result.elements), 'element')}, head {result.head}"
     if len(result.heads) > 1:
         what += f" (heads in the file: {', '.join(result.heads)})"
     for kind, path in result.files.items():

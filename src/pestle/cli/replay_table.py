@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from pestle.wording import counted
+
 if TYPE_CHECKING:
     from pestle.adaptation.replay import ReplaySet
 
@@ -55,7 +57,7 @@ def replay_lines(made: ReplaySet) -> list[str]:
     ]
     if len(lines) > 1:
         lines.append(f"elements of all: {_counts(content['structures_by_element'])}")
-    lines += [f"{content['labelled']} of {content['count']} structures have labels", ""]
+    lines += [f"labels: {content['labelled']} of {counted(content['count'], 'structure')}", ""]
     return lines + made.notes + [f"warning: {text}" for text in made.warnings]
 
 

@@ -9,6 +9,7 @@ from pestle.cli.probe_tables import findings_table, not_tested_table
 from pestle.jobs.qualify import Qualification
 from pestle.progress import conclude, detail, logger, say
 from pestle.reports.verdict import conclusion, tally
+from pestle.typed import under
 
 
 def print_verdict(result: Qualification) -> None:
@@ -42,5 +43,5 @@ def print_verdict(result: Qualification) -> None:
     conclude(f"\n{found.verdict.upper()}: {conclusion(found)} ({levels})")
     if found.use is not None:
         for about, line in found.use.lines.items():
-            conclude(f"{about}:".ljust(12) + line)
+            conclude(under(about, line, 12))
     conclude(f"report: {result.report}")

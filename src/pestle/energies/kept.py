@@ -18,7 +18,7 @@ from pestle.energies.reference_energies import (
 )
 from pestle.structures.frame import Frame, elements_of
 from pestle.structures.reading import is_reference_atom
-from pestle.wording import fixed
+from pestle.wording import figure, fixed
 
 #: Isolated atoms of one level of theory agree within this, whatever cell and spread they were
 #: calculated with; those of two functionals differ by tenths of an eV to thousands (eV).
@@ -99,7 +99,7 @@ def another_level(problem: EnergyProblem, learned: Learned, fresh: Sequence[Fram
         return ""
     return (
         f"with the E0s of {learned.name} its energies are {before:.0f} meV/atom off on the new "
-        f"frames, and a constant for each element leaves {after:.3g}"
+        f"frames, and a constant for each element leaves {figure(after)}"
     )
 
 

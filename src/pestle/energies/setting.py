@@ -130,15 +130,11 @@ def _suspect(result: ReferenceEnergies, problem: EnergyProblem) -> list[str]:
     fitted = _closer_start(result, problem)
     if fitted is None:
         return []
-    free = (
-        ", but the compositions do not determine each E0: right only for these compositions"
-        if fitted.null_space
-        else ""
-    )
+    free = "; valid only for these compositions" if fitted.null_space else ""
     return [
-        f"with these E0s the foundation starts {result.zero_step_error:.0f} meV/atom off, with "
-        f"reestimated ones {fitted.zero_step_error:.0f}: it binds these structures wrongly, or its "
-        f"own E0s are no energies of isolated atoms; --set e0s=reestimate starts closer{free}"
+        "energies of isolated atoms do not suit this foundation: training starts "
+        f"{result.zero_step_error:.0f} meV/atom off, with reestimated E0s "
+        f"{fitted.zero_step_error:.0f}. To train with those: --set e0s=reestimate{free}"
     ]
 
 

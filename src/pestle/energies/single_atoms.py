@@ -11,6 +11,7 @@ from pestle.energies.reference_energies import SINGLE_ATOM_TOLERANCE
 from pestle.foundations.interface import TARGET_HEAD, Foundation
 from pestle.structures.frame import Frame, elements_of
 from pestle.structures.graphs import collate, make_graph
+from pestle.wording import figure
 
 
 def single_atom_offset(model: Foundation, elements: Sequence[int]) -> float:
@@ -54,10 +55,12 @@ def single_atom_note(model: Foundation, frames: Sequence[Frame]) -> list[str]:
     if offset < SINGLE_ATOM_TOLERANCE:
         return []
     cause = (
-        "learned weights add to it: train on isolated atoms where their energies matter "
-        "(data.isolated_atom_repeats)"
+        "If you need energies of atomisation or dissociation, add isolated atoms to the training "
+        "data"
         if single_atoms_learnable(model)
-        else "by a constant of its architecture, which training cannot change: do not take "
-        "atomisation or dissociation energies from it"
+        else "Training cannot change that: take no energies of atomisation or dissociation from it"
     )
-    return [f"a single atom of this model is up to {offset:.3f} eV off its E0; {cause}"]
+    return [
+        f"the model's energy of a single atom differs from its E0 by up to {figure(offset)} eV. "
+        f"{cause}"
+    ]

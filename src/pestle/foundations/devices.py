@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from pestle.errors import PestleError
+from pestle.wording import counted
 
 if TYPE_CHECKING:
     from pestle.structures.graphs import GraphBatch
@@ -96,8 +97,8 @@ def fits_memory(
 
 def _size(batch: GraphBatch) -> str:
     """Say how many frames, atoms and edges a batch has."""
-    frames = f"{batch.n_graphs} frame{'s' * (batch.n_graphs != 1)}"
-    return f"{frames} of {len(batch.numbers):,} atoms and {batch.n_edges:,} edges"
+    frames = counted(batch.n_graphs, "frame")
+    return f"{frames} of {counted(len(batch.numbers), 'atom')} and {counted(batch.n_edges, 'edge')}"
 
 
 def repeatable_torchscript() -> None:

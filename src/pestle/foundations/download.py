@@ -5,11 +5,15 @@ Files come over HTTPS only, and get their final name only after they were checke
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import socket
 from collections.abc import Callable
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from typing import IO, Any
+from urllib.error import URLError
+from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from pestle.errors import PestleError
@@ -58,11 +62,24 @@ def download(
             check(temporary, digest)
     except (OSError, HTTPException, ValueError) as error:
         raise PestleError(
-            f"{name} is not cached and could not be downloaded ({error})",
+            f"{name} is not cached and could not be downloaded: {_in_words(error, url)}",
             where=where,
             fix=f"On a machine with network fetch {url} and put it here as {path}{fix}.",
         ) from error
     return digest
+
+
+#: Numbers of errors of the system where no computer of this name is reached.
+_NO_WAY = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ETIMEDOUT}
+
+
+def _in_words(error: Exception, url: str) -> str:
+    """Say why a download failed; of a missing network only that there is none."""
+    reason = error.reason if isinstance(error, URLError) else error
+    unreached = (socket.gaierror, ConnectionError, TimeoutError)
+    if isinstance(reason, unreached) or getattr(reason, "errno", None) in _NO_WAY:
+        return f"no connection to {urlsplit(url).hostname}"
+    return str(error)
 
 
 class _Secure(HTTPRedirectHandler):

@@ -17,6 +17,7 @@ from pestle.files import OneOrMore, each_of
 from pestle.structures.reading import LabelKeys, read_frames
 from pestle.structures.selection import Selection
 from pestle.views import Shown, Table
+from pestle.wording import figure, fixed
 
 
 @dataclass(frozen=True, repr=False)
@@ -47,18 +48,19 @@ class E0Result(Shown):
         result = self.chosen
         others = {n: found for n, found in self.compared.items() if n != result.method}
         alone = result.single_atom_offset > SINGLE_ATOM_TOLERANCE
-        headings = ["element", "", f"E0 ({result.method})", "shift", *others]
+        headings = ["element", f"E0 ({result.method})", "shift", *others]
         headings += ["single atom"] * alone
         rows = []
         for z in self.problem.elements:
-            kept = "the foundation's" if z in result.kept else ""
-            shift = f"{result.shift[z]:+.4f}" if z in result.shift else "—"
-            row = [chemical_symbols[z], kept, f"{result.e0s[z]:.6f}", shift]
+            shift = fixed(result.shift.get(z), 4, sign=True)
+            if z in result.kept:
+                shift = "0, the foundation's"
+            row = [chemical_symbols[z], f"{result.e0s[z]:.6f}", shift]
             row += [f"{o.e0s[z]:.6f}" if z in o.e0s else "—" for o in others.values()]
             if alone:
                 row.append(f"{result.single_atoms[z]:.6f}" if z in result.single_atoms else "—")
             rows.append(row)
-        figures = len(headings) - 2
+        figures = len(headings) - 1
         return [Table("atomic reference energies (eV)", headings, rows, figures)]
 
     def lines(self) -> list[str]:
@@ -67,7 +69,7 @@ class E0Result(Shown):
         lines = [
             f"method: {result.method} ({result.reason})",
             f"rank of the compositions: {result.rank} of {result.n_elements}; condition number "
-            f"{result.condition_number:.3g}",
+            f"{figure(result.condition_number)}",
         ]
         if result.null_space_text:
             lines.append(f"not determined: {result.null_space_text}")

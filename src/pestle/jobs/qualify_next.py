@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-from pathlib import Path
 
 from pestle.adaptation import method_of
 from pestle.foundations.interface import TARGET_HEAD
@@ -13,6 +11,7 @@ from pestle.jobs.qualify_request import Request
 from pestle.protocols import declarations, inputs
 from pestle.protocols.declaration import Remedy
 from pestle.records.verdict import CountedFinding, Verdict
+from pestle.typed import REMARK, command, short
 
 #: Label key in the settings of a run → option of the command.
 OF_DATA = {
@@ -45,21 +44,38 @@ def next_step(verdict: Verdict, asked: Request, run: OfRun | None) -> str:
         return _remedy(bad, run)
     if missing is not None:
         if missing.how.startswith("-"):
-            return f"{again} {missing.how}   ({missing.protocol}: {missing.why})"
-        return f"{missing.how or f'test {missing.protocol}'}   ({missing.why})"
+            return f"{again} {missing.how}{REMARK}{missing.protocol}: {missing.why}"
+        if missing.protocol in asked.leave_out:
+            return f"{_again(verdict, asked, with_test=missing.protocol)}{REMARK}it was left out"
+        why = f"test {missing.protocol}, which was not tested ({missing.why})"
+        return f"{why}. {missing.how}" if missing.how else why
     if any(part.full_extent for part in verdict.protocols.values()):
-        return f"{again} --full   (what the first look left out)"
+        return f"{again} --full{REMARK}what the first look left out"
     if bad is not None:
         return _remedy(bad, run)
     if asked.model.startswith("calculator:"):
         return "use it as it is"
-    return f"{shlex.join(['pestle', 'export', asked.model])} --to ase   (or lammps)"
+    return command(["pestle", "export", asked.model, "--to", "ase"], "or --to lammps")
 
 
-def _again(verdict: Verdict, asked: Request) -> str:
-    """Return the command that qualifies the model again."""
+def _again(verdict: Verdict, asked: Request, with_test: str = "") -> str:
+    """Return the command that qualifies the model again.
+
+    Args:
+        verdict: the verdict.
+        asked: the request.
+        with_test: a protocol that was left out and is not any more.
+    """
     if asked.command.startswith("pestle qualify "):
-        return asked.command
+        typed = shlex.split(asked.command)
+        kept = [
+            word
+            for k, word in enumerate(typed)
+            if [word, *typed[k + 1 : k + 2]] != ["--without", with_test]
+            and [*typed[max(0, k - 1) : k], word] != ["--without", with_test]
+            and word != f"--without={with_test}"
+        ]
+        return command(kept)
     words = ["pestle", "qualify", asked.model, "--scope", verdict.scope]
     if asked.against is not None:
         words += ["--against", asked.against]
@@ -67,11 +83,11 @@ def _again(verdict: Verdict, asked: Request) -> str:
         *((taken.options[0], asked.files.get(taken.name, ())) for taken in inputs()),
         ("--also", asked.also),
         ("--with", asked.run_too),
-        ("--without", asked.leave_out),
+        ("--without", [name for name in asked.leave_out if name != with_test]),
     ):
         for text in given:
             words += [option, text]
-    return shlex.join(words)
+    return command(words)
 
 
 def _remedy(bad: CountedFinding, run: OfRun | None) -> str:
@@ -88,10 +104,10 @@ def _remedy(bad: CountedFinding, run: OfRun | None) -> str:
     if not remedy.settings:
         return remedy.words
     data = run.settings.data
-    words = ["pestle", "finetune", "-f", _short(run.settings.foundation)]
+    words = ["pestle", "finetune", "-f", short(run.settings.foundation)]
     for option, files in (("--data", data.train), ("--valid", data.valid), ("--test", data.test)):
         for file in files:
-            words += [option, _short(file)]
+            words += [option, short(file)]
     for name, option in OF_DATA.items():
         if getattr(data, name) is not None:
             words += [option, getattr(data, name)]
@@ -100,11 +116,4 @@ def _remedy(bad: CountedFinding, run: OfRun | None) -> str:
     if run.settings.head is not None:
         words += ["--head", run.settings.head]
     words += ["--set", *remedy.settings, "-o", f"{run.folder}-next"]
-    return f"{shlex.join(words)}   ({remedy.words})"
-
-
-def _short(name: str) -> str:
-    """Return a path for the current folder; relative if that is shorter."""
-    if not Path(name).is_absolute():
-        return name
-    return min(name, os.path.relpath(name), key=len)
+    return command(words, remedy.words)

@@ -25,6 +25,7 @@ from pestle.records.results import Making
 from pestle.records.set_errors import UNITS
 from pestle.records.verdict import LEVELS, Finding, NotTested, TestedProtocol, worst
 from pestle.settings.probe import ProbeSettings
+from pestle.wording import figure
 
 
 @dataclass
@@ -99,7 +100,7 @@ def run_test(
     tested.findings += found
     for finding in found:
         if finding.value is not None:
-            value = f"{finding.value:.3g} {finding.unit}"
+            value = f"{figure(finding.value)} {finding.unit}"
         else:  # a finding without a value that passed; its sentence says why there is none
             value = "not finite" if finding.level == "fail" else "cannot be told"
         detail(f"{finding.level.upper()}: {finding.quantity}, {value}")

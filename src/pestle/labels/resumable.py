@@ -16,6 +16,7 @@ from pestle.labels.partial import PartialLabels
 from pestle.labels.signatures import structure_id
 from pestle.progress import progress, say, warn
 from pestle.structures.frame import Frame
+from pestle.wording import counted
 
 
 class LabellingStopped(Interrupted):
@@ -118,7 +119,8 @@ def _resumable(partial: PartialLabels, frames: Sequence[Frame]) -> int:
         warn(f"{partial.path}: {other} of its structures are not among these; not used")
     resumed = sum(structure in partial.labels for structure in here)
     if resumed:
-        say(f"going on from {partial.path}: {resumed} of {len(frames)} structures are labelled")
+        wanted = counted(len(frames), "structure")
+        say(f"going on from {partial.path}: {resumed} of {wanted} labelled")
     return resumed
 
 

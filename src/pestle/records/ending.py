@@ -6,7 +6,6 @@ texts that are made here, so that they agree.
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -14,6 +13,7 @@ from pestle.records.base import Part
 from pestle.records.old_sets import is_old
 from pestle.records.set_errors import LOST_BY, WORSE_BY, SetErrors, where_worse
 from pestle.records.verdict import Finding
+from pestle.typed import command, qualify_commands, short
 from pestle.wording import counted, figure
 
 #: Kind of trouble → its title.
@@ -23,6 +23,10 @@ TITLES = {
     "lost": "worse than before on old sets",
     "unfinished": "not converged",
 }
+
+
+#: Title of the warning of lost breadth.
+BREADTH_LOST = "BREADTH LOST"
 
 
 class Breadth(Part):
@@ -35,13 +39,17 @@ class Breadth(Part):
         replay: force RMSE of the replay head on held-out replay structures, meV/Å.
         replay_foundation: the same for the foundation; `None` if the foundation made the labels.
         replay_structures: number of these structures.
+        warning: what was lost, if it is much, and what helps; left out if it is not.
     """
+
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"warning"})
 
     drift: float | None = None
     drift_structures: int | None = None
     replay: float | None = None
     replay_foundation: float | None = None
     replay_structures: int | None = None
+    warning: str | None = None
 
     @property
     def words(self) -> str:
@@ -119,7 +127,8 @@ class Ending(Part):
     Attributes:
         method: method of the run.
         from_scratch: whether training started with random weights.
-        foundation: the foundation as the user types it.
+        foundation: the first foundation as the user types it; not the model of a run that was
+            continued, which may have lost breadth already.
         scope: purpose of the model, if the user gave it.
         best_epoch: epoch of the kept model.
         sets: sets with labels, the most informative one first.
@@ -162,6 +171,12 @@ class Ending(Part):
         return f"{self.headline}: {self.trouble.sentence}"
 
     @property
+    def warnings(self) -> list[str]:
+        """That warning, and the one of lost breadth."""
+        lost = f"{BREADTH_LOST}: {self.breadth.warning}" if self.breadth.warning else ""
+        return [text for text in (self.warning, lost) if text]
+
+    @property
     def title(self) -> str:
         """What is wrong in a few words, such as `worse than the foundation in energies`; empty if
         nothing is.
@@ -189,34 +204,35 @@ class Ending(Part):
             return "none to lose: training began with random weights"
         if self.breadth.drift is not None:
             return self.breadth.words
-        measure = f"to measure it: {self._typed('probe', 'forgetting', run)}"
-        measure += f" --against {shlex.quote(self.foundation)}"
+        against = short(self.foundation)
+        measure = command(["pestle", "probe", "forgetting", run, "--against", against])
+        measure = f"to measure it: {measure}"
         if self.breadth.words:
             return f"{self.breadth.words}; the target head was not measured, {measure}"
         return f"not measured; {measure}"
 
     def next(self, run: Path) -> str:
-        """Return what to do next.
+        """Return what to do next: commands, one on a line, or words.
 
         Args:
             run: the run folder as the user types it.
         """
         if self.trouble is None:
-            scope = "" if self.scope else " --scope narrow|broad"
-            return f"{self._typed('qualify', run)}{scope}   (is it fit for its use?)"
+            return qualify_commands(run, self.scope)
         if not self.trouble.settings:
             return self.trouble.advice
-        changed = "".join(f" --set {shlex.quote(text)}" for text in self.trouble.settings)
+        changed = [word for text in self.trouble.settings for word in ("--set", text)]
+        words: list[str | Path] = ["pestle", "finetune"]
         if self.trouble.goes_on:
-            again = self._typed("finetune", "--resume", "-o", run)
-            return f"{again}{changed}   ({self.trouble.advice})"
-        again = self._typed("finetune", run / "run.yaml")
-        return f"{again}{changed} -o {shlex.quote(f'{run}-next')}   ({self.trouble.advice})"
+            words += ["--resume", "-o", run, *changed]
+        else:
+            words += [run / "run.yaml", *changed, "-o", f"{run}-next"]
+        return command(words, self.trouble.advice)
 
     def for_card(self) -> EndingInWords:
         """Return the texts for the card of the model, which does not need the run folder."""
         return EndingInWords(
-            warning=self.warning or None,
+            warning=" ".join(self.warnings) or None,
             learned=self.learned,
             kept=self.kept or None,
             breadth=self.breadth.words or None,
@@ -256,7 +272,3 @@ class Ending(Part):
         ratios = [ratio for one in self.sets for ratio in one.worse.values()]
         value = None if any(one.lost for one in self.sets) else max(ratios)
         return Finding("errors", "concern", quantity, value, unit, limit, self.warning)
-
-    def _typed(self, *words: str | Path) -> str:
-        """Return a command line."""
-        return shlex.join(["pestle", *map(str, words)])

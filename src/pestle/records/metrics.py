@@ -10,6 +10,7 @@ from pestle.errors import PestleError
 from pestle.files import Damaged
 from pestle.metrics import FrameErrors
 from pestle.records.base import Figure, Part, Record
+from pestle.wording import counted
 
 
 class EvaluatedErrors(FrameErrors):
@@ -148,7 +149,7 @@ def whole_metrics(path: Path) -> tuple[list[MetricsLine], list[str]]:
         except PestleError as error:
             problems.append(error.line)
     if broken:
-        problems.append(f"{path.name}: {broken} broken line{'s' if broken > 1 else ''} left out")
+        problems.append(f"{path.name}: {counted(broken, 'broken line')} left out")
     return found, list(dict.fromkeys(problems))
 
 

@@ -16,6 +16,8 @@ WORSE_BY = 0.05
 #: The same on a set of a continued run, against the model before. Runs that differ by their seed
 #: alone are up to a tenth apart there; a smaller loss is told in the line `kept`, as no warning.
 LOST_BY = 0.2
+#: What is done to the foundation's energies before they are compared; new E0s alone would do it.
+TAKEN_OFF = "once a constant per element is taken off, as E0s do"
 #: Two errors count as equal if they differ by less than this fraction.
 SAME = 0.005
 #: Larger ratios of errors are given as a multiple, smaller ones in per cent.
@@ -83,16 +85,31 @@ class SetErrors(Part):
     def own_words(self) -> str:
         """The errors of a model that equals the foundation, in words.
 
-        For example `valid forces 401 meV/Å, energies 774 meV/atom, 8.1 less a constant offset per
-        element`.
+        For example `valid forces 401 meV/Å, energies 774 meV/atom; 8.1 once a constant per element
+        is taken off, as E0s do`.
         """
         parts = [f"forces {figure(self.forces)} meV/Å"] if self.forces is not None else []
         if self.energy is not None:
             text = f"energies {figure(self.energy)} meV/atom"
             if self.foundation_energy is not None:
-                text += f", {figure(self.foundation_energy)} less a constant offset per element"
+                text += f"; {figure(self.foundation_energy)} {TAKEN_OFF}"
             parts.append(text)
         return f"{self.name} {', '.join(parts)}"
+
+    @property
+    def energy_before(self) -> str:
+        """The foundation's energy error: as tables show it, and that to which the model's compares.
+
+        For example `676; 43.2 once a constant per element is taken off, as E0s do`, or one number
+        where both are the same, and on sets of a continued run; empty without a comparison.
+        """
+        whole, rest = self.foundation_energy_with_offset, self.foundation_energy
+        if rest is None:
+            return ""
+        if is_old(self.name) or (whole is not None and abs(whole - rest) <= SAME * whole):
+            return figure(rest)
+        first = "" if whole is None else f"{figure(whole)}; "
+        return f"{first}{figure(rest)} {TAKEN_OFF}"
 
     @property
     def words(self) -> str:
@@ -106,8 +123,8 @@ class SetErrors(Part):
             old = _against(self.forces, self.foundation_forces, who)
             parts.append(f"forces {figure(self.forces)} meV/Å{old}")
         if self.energy is not None:
-            how = "" if old_set else " less its constant offset per element"
-            old = _against(self.energy, self.foundation_energy, who + how)
+            before = self.energy_before
+            old = _against(self.energy, self.foundation_energy, who, before)
             parts.append(f"energies {figure(self.energy)} meV/atom{old}")
         if self.stress is not None:
             old = _against(self.stress, self.foundation_stress, who)
@@ -176,20 +193,28 @@ def worse_in_words(sets: Sequence[SetErrors], *, name_sets: bool = True) -> str:
             said.append(f"on {one.name} {listed(parts)}" if name_sets else listed(parts))
     text = "; ".join(said)
     if as_in_tables:
-        text += " (the foundation's constant energy offset per element is removed"
+        text += f" (the foundation's {TAKEN_OFF}"
         if all(as_in_tables):
-            text += f"; with it, as in the table of errors: {listed(as_in_tables)}"
+            text += f"; before that, as in the table of errors: {listed(as_in_tables)}"
         text += ")"
     return text
 
 
-def _against(new: float, old: float | None, who: str) -> str:
-    """Return the other model's error as text, such as `, foundation 401 (7.7 × smaller)`."""
+def _against(new: float, old: float | None, who: str, said: str = "") -> str:
+    """Return the other model's error as text, such as `, foundation 401 (7.7 × smaller)`.
+
+    Args:
+        new: error of the model.
+        old: error of the other model; `None` without a comparison.
+        who: the other model.
+        said: its error in words, if these are more than the number.
+    """
     if old is None:
         return ""
+    said = said or figure(old)
     if not old or not new:
-        return f", {who} {figure(old)}"
-    return f", {who} {figure(old)} ({change_in_words(new, old)})"
+        return f", {who} {said}"
+    return f", {who} {said} ({change_in_words(new, old)})"
 
 
 def change_in_words(new: float, old: float) -> str:

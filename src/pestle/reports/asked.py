@@ -6,7 +6,7 @@ from pestle.records.manifest import Manifest
 from pestle.reports.models import Models
 from pestle.reports.reading import Results
 from pestle.reports.verdict import SCOPES
-from pestle.wording import MISSING, count, moment, number
+from pestle.wording import MISSING, count, counted, moment, number
 
 
 def frames_in(manifest: Manifest, split: str) -> int:
@@ -48,7 +48,7 @@ def _of_run(manifest: Manifest, folder: Results) -> list[tuple[str, str]]:
     length = ""
     if manifest.training is not None:
         training = manifest.training
-        length = f"{count(training.steps)} updates ({training.epochs:,.4g} epochs)"
+        length = f"{counted(training.steps, 'update')} ({counted(training.epochs, 'epoch')})"
     spoken_splits = {"train": "training", "valid": "validation"}
     frames = [
         f"{count(frames_in(manifest, split))} {spoken_splits.get(split, split)}"

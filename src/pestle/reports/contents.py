@@ -9,7 +9,7 @@ from pestle.reports.asked import asked
 from pestle.reports.flagged import FlaggedSection
 from pestle.reports.models import Models
 from pestle.reports.reading import Results
-from pestle.wording import count, counted, percent_of
+from pestle.wording import count, counted, figure, percent_of
 
 
 def briefs(
@@ -53,7 +53,9 @@ def briefs(
             share = percent_of(method.n_trainable, method.n_parameters)
             found["method"] = f"{share} of {count(method.n_parameters)} parameters trained"
         if training is not None:
-            found["curves"] = f"{training.epochs:,.4g} epochs, kept: {training.best_epoch:,.4g}"
+            found["curves"] = (
+                f"{counted(training.epochs, 'epoch')}, kept: {figure(training.best_epoch, 4)}"
+            )
     return found
 
 

@@ -22,7 +22,7 @@ from pestle.reports.figures import (
 from pestle.reports.figures import line as thinned
 from pestle.reports.models import BASELINE_STYLE, CANDIDATE_STYLE, HEADS, REPLAY_HEAD, TARGET_HEAD
 from pestle.reports.reading import Results
-from pestle.wording import words
+from pestle.wording import counted, words
 
 #: (epoch, value)
 Point = tuple[float, float]
@@ -221,9 +221,9 @@ def _rate_probe(folder: Results) -> Figure | None:
     add_line(plot, sorted(points), "loss", INK)
     plot.add_hline(y=1.0, line={"color": INK, "width": 1, "dash": "dot"})
     caption = (
-        f"Largest loss in up to {probe.updates} updates at each rate, from the starting model, "
-        f"until it rises. The rate that was taken is {probe.rate:g}. Rates at which the loss was "
-        "not finite are left out."
+        f"Largest loss in up to {counted(probe.updates, 'update')} at each rate, from the starting "
+        f"model, until it rises. The rate that was taken is {probe.rate:g}. Rates at which the "
+        "loss was not finite are left out."
     )
     return Figure("rate-probe", "Learning rates tried", caption, plot, "half")
 

@@ -26,7 +26,7 @@ from pestle.reports.curves import (
 from pestle.reports.figures import BEYOND_COLOUR, BUDGET_COLOUR, INK, Figure, rounded, shown
 from pestle.reports.models import HEAD_COLOURS, HEADS, TARGET_HEAD
 from pestle.reports.reading import Results
-from pestle.wording import MISSING, count, number, plain
+from pestle.wording import MISSING, count, counted, number, plain
 
 _DASHES = ("solid", "dash", "dashdot")
 
@@ -161,8 +161,8 @@ def _figure(folder: Results) -> Figure | None:
     if limit:
         total = sum(_of(r, TARGET_HEAD).forces_rmse is not None for r in folder.metrics)
         caption += (
-            f" Beyond the budget: {len(beyond)} of {total} evaluations. The budget holds only for "
-            f"the drift of the {_called(folder, TARGET_HEAD)}."
+            f" Beyond the budget: {len(beyond)} of {counted(total, 'evaluation')}. The budget "
+            f"holds only for the drift of the {_called(folder, TARGET_HEAD)}."
         )
     title = "Drift and error of forces"
     return finished("drift-forces", title, plot, best_epoch(folder), caption=caption, shape="wide")

@@ -9,7 +9,7 @@ from ase.data import atomic_numbers
 from pestle.records.parts import AtomicEnergies
 from pestle.reports.facts import Rows
 from pestle.reports.reading import Results
-from pestle.wording import fixed, number, plain
+from pestle.wording import counted, fixed, number, plain
 
 
 def _in_data(found: AtomicEnergies) -> list[str]:
@@ -47,7 +47,7 @@ def e0_table(folder: Results) -> dict[str, Any] | None:
     return {
         "rows": rows,
         "others": (
-            f"{others} more element{'s' if others > 1 else ''} of the foundation, which no frame "
+            f"{counted(others, 'more element')} of the foundation, which no frame "
             f"contains, keep{'' if others > 1 else 's'} the foundation's E0."
             if others
             else ""

@@ -11,6 +11,7 @@ from pestle.reports.reading import Results
 from pestle.wording import (
     MISSING,
     count,
+    counted,
     is_number,
     moment,
     number,
@@ -165,7 +166,7 @@ def provenance(folder: Results) -> Rows:
         rows.append(("Training time", duration(found.training.seconds)))
     if found.plan is not None:
         plan = found.plan
-        most = f"{plain(plan.epochs)} epochs of {count(plan.steps_per_epoch)}"
+        most = f"{counted(plan.epochs, 'epoch')} of {count(plan.steps_per_epoch)}"
         if plan.estimated_seconds is not None:
             rows.append(("Time estimated before", duration(plan.estimated_seconds)))
         rows.append(("Updates planned at most", f"{count(plan.steps)} ({most})"))
@@ -179,7 +180,7 @@ def provenance(folder: Results) -> Rows:
             rows.append(("Memory, measured before", f"{count(memory)} MiB"))
     if found.gate is not None:
         gate = (
-            f"passed on {count(found.gate.n_frames)} frames; largest deviation from the "
+            f"passed on {counted(found.gate.n_frames, 'frame')}; largest deviation from the "
             f"foundation {number(found.gate.energy, 2)} eV/atom, {number(found.gate.forces, 2)} "
             f"eV/Å, {number(found.gate.stress, 2)} eV/Å³"
         )

@@ -16,7 +16,7 @@ from pestle.protocols.results import Flagged
 from pestle.reports.figures import for_script
 from pestle.reports.models import Models
 from pestle.reports.reading import ProtocolResults
-from pestle.wording import MISSING, count, number
+from pestle.wording import MISSING, count, counted, number
 
 #: Largest number of structures in the viewer, and of atoms in each of them.
 MAX_STRUCTURES, MAX_ATOMS = 60, 200
@@ -151,7 +151,7 @@ def _drawn(found: Flagged, models: Models) -> dict[str, Any]:
 def _caption(found: Flagged) -> str:
     """Return formula, size of the cell, and the shortest distance, which is often the problem."""
     atoms = found.atoms
-    parts = [f"{_formula(atoms)}, {len(atoms)} atom{'s' if len(atoms) != 1 else ''}"]
+    parts = [f"{_formula(atoms)}, {counted(len(atoms), 'atom')}"]
     if atoms.pbc.any() and atoms.cell.rank == 3:
         lengths = " × ".join(number(float(v)) for v in atoms.cell.lengths())
         parts.append(f"cell {lengths} Å, {number(atoms.get_volume() / len(atoms))} Å³ per atom")

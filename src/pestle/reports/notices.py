@@ -32,6 +32,9 @@ def notices(folder: Results, models: Models) -> list[dict[str, Any]]:
             found.append(_notice("warning", "Reference energies", text))
     # What the ending says already is not said again.
     ending = manifest.ending if manifest is not None else None
+    if ending is not None and ending.breadth.warning:
+        text = ending.breadth.warning
+        found.append(_notice("warning", "Breadth", text[:1].upper() + text[1:]))
     told = quantities_worse(ending.sets) if ending is not None and ending.trouble else []
     worse = worse_than_foundation(folder, models, told)
     if worse:

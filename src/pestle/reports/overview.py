@@ -9,7 +9,7 @@ from pestle.foundations.catalogue import ASL
 from pestle.progress import duration
 from pestle.records.ending import Ending
 from pestle.records.manifest import Manifest
-from pestle.records.set_errors import change_in_words
+from pestle.records.set_errors import SetErrors, change_in_words
 from pestle.reports.asked import frames_in
 from pestle.reports.curves import best_record, chosen_by, metric_in_words, watched, watched_in_words
 from pestle.reports.drift import best_drift
@@ -110,7 +110,7 @@ def sentence(folder: Results, models: Models) -> str:
     text = f"{folder.method_in_words} {link} {manifest.foundation.name}"
     if "train" in manifest.data.summary:
         frames = frames_in(manifest, "train")
-        text += f" on {count(frames)} frame{'' if frames == 1 else 's'}"
+        text += f" on {counted(frames, 'frame')}"
     text = f"{text[0].upper()}{text[1:]}"
     # An ending says itself what was learned.
     return f"{text}." if manifest.ending is not None else f"{text}: {_outcome(folder, models)}."
@@ -125,7 +125,8 @@ def _outcome(folder: Results, models: Models) -> str:
         if value is not None:
             old = None if found.base is None else q.rmse(found.base)
             if q is ENERGY:
-                old = _without_offset(folder, found.name, value) or old
+                bare = _without_offset(folder, found.name, value)
+                old = old if bare is None else bare.foundation_energy
             who = "the foundation" if folder.from_scratch else "foundation before"
             before = f", {who} {number(old)}" if old is not None else ""
             where = set_in_words(found.name)
@@ -156,8 +157,8 @@ def key_figures(folder: Results, models: Models) -> list[dict[str, str]]:
         if value is not None:
             note = _against(value, None if found.base is None else q.rmse(found.base))
             bare = _without_offset(folder, found.name, value) if q is ENERGY else None
-            if bare is not None:
-                note = _against(value, bare, " less its constant offset")
+            if bare is not None and bare.foundation_energy is not None:
+                note = _against(value, bare.foundation_energy, bare.energy_before)
             label = f"{q.heading} RMSE, {set_in_words(found.name)}"
             figures.append(_figure(label, number(value), q.unit, note))
     manifest = folder.manifest
@@ -174,7 +175,7 @@ def key_figures(folder: Results, models: Models) -> list[dict[str, str]]:
     if manifest is not None and training is not None:
         machine = manifest.hardware
         device = (machine.gpu or machine.cpu) if machine is not None else ""
-        note = " · ".join(part for part in (f"{count(training.steps)} steps", device) if part)
+        note = " · ".join(part for part in (counted(training.steps, "update"), device) if part)
         figures.append(_figure("Training time", duration(training.seconds), "", note))
     if manifest is not None and manifest.method.n_parameters:
         trained, total = manifest.method.n_trainable, manifest.method.n_parameters
@@ -187,8 +188,9 @@ def _figure(label: str, value: str, unit: str, note: str) -> dict[str, str]:
     return {"label": label, "value": value, "unit": unit, "note": note}
 
 
-def _without_offset(folder: Results, name: str, energy: float) -> float | None:
-    """Return the foundation's energy RMSE on a set after subtraction of its constant offset.
+def _without_offset(folder: Results, name: str, energy: float) -> SetErrors | None:
+    """Return the errors on a set with the foundation's energy RMSE after subtraction of its
+    constant offset.
 
     The comparison is fairer, as any training removes the offset at once.
 
@@ -198,22 +200,25 @@ def _without_offset(folder: Results, name: str, energy: float) -> float | None:
         energy: energy RMSE of the model on this set (meV/atom).
 
     Returns:
-        The RMSE (meV/atom); `None` if `energy` is not the error that the run itself found.
+        The errors; `None` if `energy` is not the error that the run itself found.
     """
     ending = folder.manifest.ending if folder.manifest is not None else None
     for one in ending.sets if ending is not None else ():
         if one.name == name and one.energy is not None and one.foundation_energy is not None:
-            return one.foundation_energy if math.isclose(one.energy, energy, rel_tol=1e-3) else None
+            return one if math.isclose(one.energy, energy, rel_tol=1e-3) else None
     return None
 
 
-def _against(value: float, old: float | None, how: str = "") -> str:
-    """Return the foundation's error, and how much smaller or larger the model's is, in words."""
+def _against(value: float, old: float | None, said: str = "") -> str:
+    """Return the foundation's error, in the given words if there are any, and how much smaller or
+    larger the model's is.
+    """
     if old is None:
         return ""
+    said = said or number(old)
     if not value or not old:
-        return f"foundation{how} {number(old)}"
-    return f"foundation{how} {number(old)} · {change_in_words(value, old)}"
+        return f"foundation {said}"
+    return f"foundation {said} · {change_in_words(value, old)}"
 
 
 def _licence(manifest: Manifest | None, folder: Results) -> dict[str, Any]:

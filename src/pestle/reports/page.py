@@ -30,6 +30,7 @@ from pestle.reports.overview import overview
 from pestle.reports.reading import ProtocolResults, Results, read_results
 from pestle.reports.tables import table_rows
 from pestle.reports.verdict import badge, findings, how_to_qualify, verdict
+from pestle.typed import parts_of
 
 
 def write_report(run_dir: Path, out: Path | None = None) -> Path:
@@ -123,6 +124,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["whole_units"] = whole_units
+    environment.filters["advised"] = parts_of
     return environment
 
 

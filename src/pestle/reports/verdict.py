@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from typing import Any
 
 from pestle.progress import duration
 from pestle.records.verdict import CountedFinding, Verdict
 from pestle.reports.reading import Results, protocol_title
+from pestle.typed import parts_of, qualify_commands
 from pestle.wording import MISSING, number
 
 #: Level → word, sign and kind of colour; word and sign are enough to tell it without the colour.
@@ -92,11 +92,13 @@ def tally(found: Sequence[str]) -> str:
     )
 
 
-def how_to_qualify(folder: Results) -> str:
-    """Return the command that qualifies the model of a folder."""
+def how_to_qualify(folder: Results) -> list[str]:
+    """Return the command that qualifies the model of a folder; that of each scope if the run does
+    not say for which.
+    """
     scope = folder.setting("scope")
-    scope = scope if scope in SCOPES else "narrow|broad"
-    return f"pestle qualify {shlex.quote(str(folder.path))} --scope {scope}"
+    lines = qualify_commands(folder.path, scope if scope in SCOPES else None)
+    return [typed for typed, _ in parts_of(lines)]
 
 
 def findings(folder: Results, protocol: str | None = None) -> list[dict[str, Any]]:

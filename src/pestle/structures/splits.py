@@ -17,6 +17,7 @@ from pestle.structures.readers import Notes
 from pestle.structures.reading import LabelKeys, read_frames
 from pestle.structures.selection import Selection
 from pestle.structures.soundness import is_sound
+from pestle.wording import counted
 
 #: Text for messages: how to train without validation, and the consequences.
 WITHOUT = (
@@ -135,7 +136,8 @@ def subset(frames: list[Frame], data: DataSettings) -> list[Frame]:
         )
     if data.train_count is not None and data.train_count > len(frames):
         raise PestleError(
-            f"{data.train_count} frames are asked for, and {len(frames)} are left for training",
+            f"{counted(data.train_count, 'frame')} asked for, "
+            f"{counted(len(frames), 'frame')} left for training",
             where="data.train_count",
         )
     count = data.train_count or max(1, round((data.train_fraction or 1) * len(frames)))

@@ -35,6 +35,12 @@ class DriftWatch:
             foundation, frames, head=head, max_edges=max_edges, finite=True
         )
 
+    @property
+    def forces_rms(self) -> float:
+        """RMS of the foundation's force components on the structures, meV/Å."""
+        forces = np.concatenate([found.forces.ravel() for found in self.reference])
+        return float(1e3 * np.sqrt(np.mean(forces**2)))
+
     def measure(self, model: Foundation) -> dict[str, Drift]:
         """Measure the drift of each head of a model.
 

@@ -36,7 +36,7 @@ from pestle.training.optimizer import Schedule, make_average, make_optimizer
 from pestle.training.state import Counters, TrainingState
 from pestle.training.stopping import StopSignals
 from pestle.training.watching import Clock, errors_in_words, evaluation_line
-from pestle.wording import counted
+from pestle.wording import counted, figure
 
 
 class Trainer:
@@ -313,7 +313,7 @@ class Trainer:
                 c.norm_sum += norm
                 c.loss_batches += 1
                 c.seconds, c.cpu_seconds = clock.seconds(), clock.cpu_seconds()
-                bar.to(c.step, self._latest or f"loss {loss:.4g}")
+                bar.to(c.step, self._latest or f"loss {figure(loss, 4)}")
                 if time.monotonic() - saved >= self.settings.train.checkpoint_seconds:
                     self._save()
                     saved = time.monotonic()
@@ -343,8 +343,7 @@ class Trainer:
         c.second_stage, c.finished = c.step, ""
         c.best, c.waited = float("inf"), 0
         c.best_without_budget = float("inf")
-        self.schedule.second_stage = True
-        self.schedule.restart()
+        self.schedule.begin_second_stage()
 
     def _record_mean(self) -> None:
         """Record an evaluation with the mean loss and gradient norm since the last one."""

@@ -26,6 +26,7 @@ from pestle.structures.graphs import GraphBatch, collate
 from pestle.training.batches import BatchPlan
 from pestle.training.objective import TrainingData
 from pestle.training.replay import ReplayStream
+from pestle.wording import percent
 
 #: Target frames are repeated until they number this fraction of the replay structures (mace-torch
 #: 0.3.16, --real_pt_data_ratio_threshold).
@@ -93,7 +94,9 @@ class Passes:
         if not self.n_replay:
             return text
         if self.replay < 1:
-            return f"{text}, {self.replay:.0%} of {self.n_replay:,} replay structures seen once"
+            return (
+                f"{text}, {percent(self.replay)} of {self.n_replay:,} replay structures seen once"
+            )
         return f"{text}, {self.replay:,.1f} over {self.n_replay:,} replay structures"
 
 

@@ -10,6 +10,7 @@ import torch
 
 from pestle.progress import duration
 from pestle.records.metrics import EvaluatedErrors, MetricsLine
+from pestle.wording import figure
 
 
 class Clock:
@@ -65,7 +66,7 @@ def evaluation_line(record: MetricsLine, updates: int) -> str:
     if record.replay is not None:
         parts += ["replay:", *errors_in_words(record.replay)]
     if record.drift is not None:
-        moved = ", ".join(f"{_number(d.forces_rmse):.3g}" for d in record.drift.values())
+        moved = ", ".join(figure(_number(d.forces_rmse)) for d in record.drift.values())
         parts.append(f"drift {'/'.join(record.drift)} {moved} meV/Å")
     parts.append(duration(record.seconds))
     # Without validation each new model replaces the last one, and none is called the best.
@@ -79,7 +80,7 @@ def _number(value: float | None) -> float:
 def errors_in_words(found: EvaluatedErrors) -> list[str]:
     """Return the known RMSEs as text, `F 71.8 meV/Å`."""
     return [
-        f"{label} {value:.3g} {unit}"
+        f"{label} {figure(value)} {unit}"
         for value, label, unit in (
             (found.energy_rmse, "E", "meV/atom"),
             (found.forces_rmse, "F", "meV/Å"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pestle.adaptation.base import Adaptation, Case, Method, Suited
 from pestle.adaptation.recipes import Recipe, until_plateau
+from pestle.wording import percent
 
 if TYPE_CHECKING:
     from pestle.adaptation.low_rank import LowRankModel
@@ -67,7 +68,9 @@ def adapters_on(
     place = "all linear layers but the readouts', which are trained in full" if body_only else (
         "all linear layers"
     )  # fmt: skip
-    notes = [f"updates {update} of rank {lora.rank} on {place}: {share:.1%} of base plus adapters"]
+    notes = [
+        f"updates {update} of rank {lora.rank} on {place}: {percent(share)} of base plus adapters"
+    ]
     clipped = adapted.clipped()
     if clipped:
         more = ", …" if len(clipped) > NAMED else ""

@@ -20,7 +20,7 @@ from pestle.foundations.interface import Foundation
 from pestle.foundations.prediction import FramePrediction, predict_frames
 from pestle.progress import progress
 from pestle.structures.frame import Frame, thinned
-from pestle.wording import fixed
+from pestle.wording import counted, figure, fixed
 
 #: Number of structures of each pool that are predicted.
 SAMPLE = 100
@@ -77,7 +77,8 @@ class LabelFit:
         if self.force_slope is not None:
             parts.append(f"forces {self.force_slope:.2f} times the predicted ones")
         text = ", ".join(parts) or "nothing to compare"
-        return f"labels of {self.pool} against the foundation ({self.n_frames} structures): {text}"
+        of = counted(self.n_frames, "structure")
+        return f"labels of {self.pool} against the foundation ({of}): {text}"
 
 
 def label_fits(
@@ -177,9 +178,8 @@ def _energy_misfit(fit: LabelFit, foundation_name: str) -> str:
         return ""
     return (
         f"the energies of {fit.pool} lie {fixed(fit.energy_offset, 2, sign=True)} eV/atom "
-        "(median; scatter "
-        f"{fit.energy_scatter:.2g}) from those of {foundation_name}: another level of theory than "
-        "the foundation's"
+        f"(median; scatter {figure(fit.energy_scatter, 2)}) from those of {foundation_name}: "
+        "another level of theory than the foundation's"
     )
 
 
@@ -189,8 +189,8 @@ def _force_misfit(fit: LabelFit) -> str:
     if slope is None or 1 / MAX_FORCE_RATIO < slope < MAX_FORCE_RATIO:
         return ""
     return (
-        f"the forces of {fit.pool} are {slope:.3g} times those that the foundation predicts: other "
-        "units or the wrong sign"
+        f"the forces of {fit.pool} are {figure(slope)} times those that the foundation predicts: "
+        "other units or the wrong sign"
     )
 
 

@@ -19,6 +19,7 @@ from pestle.settings.scope import Scope
 from pestle.structures.frame import Frame, is_labelled
 from pestle.structures.reading import LabelKeys
 from pestle.views import Shown
+from pestle.wording import counted
 
 #: Default number of selected structures; the paper's sets contain 196 to 39,459 (A.3).
 DEFAULT_COUNT = 1000
@@ -59,7 +60,7 @@ class ReplaySet(Shown):
 
     def lines(self) -> list[str]:
         """The size of the set, how it was made, and warnings."""
-        headline = f"{len(self.frames)} structures, selected by {self.select}"
+        headline = f"{counted(len(self.frames), 'structure')}, selected by {self.select}"
         return [headline, *self.notes, *(f"warning: {text}" for text in self.warnings)]
 
     def to_json(self) -> dict[str, Any]:
@@ -186,8 +187,8 @@ def _generated_share(count: int | None, n_pools: int, n_elements: int) -> int:
 def _no_labels(names: str, pools: Sequence[Pool]) -> PestleError:
     count = sum(pool.unlabelled for pool in pools)
     return PestleError(
-        f"none of its {count} structures has energy, forces or stress, and original labels are "
-        "needed",
+        f"none of its {counted(count, 'structure')} has energy, forces or stress, and original "
+        "labels are needed",
         where=names,
         fix="Choose the method pseudolabel, which labels them with the foundation; if there are "
         "labels under other keys, rename them to REF_energy, REF_forces and REF_stress.",

@@ -32,6 +32,7 @@ from pestle.checks.units.evidence import (
     Measured,
 )
 from pestle.structures.frame import Frame
+from pestle.wording import counted, number
 
 # rms |F| of thermal structures is 0.3–3 eV/Å. Relaxed ones have any smaller number.
 _TYPICAL_FORCE, _LARGER, _SMALLER = 0.9, 0.8, 1.6
@@ -71,7 +72,7 @@ def pair_evidence(pairs: Neighbours) -> list[Evidence]:
         measured[shape] = Measured(1 / slope, 0.08 + 0.6 * (wide - 0.08), wide)
         words = words or (
             f"energy differences between {len(change)} pairs of neighbouring frames are "
-            f"{slope:.3g} times the work of the forces (correlation {correlation:.2f})"
+            f"{number(slope)} times the work of the forces (correlation {correlation:.2f})"
         )
     # Distant neighbours can differ against their forces by chance; close neighbours cannot.
     return [Evidence(RATIO, measured, words, 12.0, signed=True)] if measured else []
@@ -91,7 +92,7 @@ def force_evidence(frames: Sequence[Frame]) -> list[Evidence]:
         return []
     # A factor too large for the labels makes the forces too large.
     measured = Measured(_TYPICAL_FORCE / typical, _LARGER, _SMALLER)
-    why = f"median rms |F| is {typical:.3g}, where thermal structures show 0.3–3 eV/Å"
+    why = f"median rms |F| is {number(typical)}, where thermal structures show 0.3–3 eV/Å"
     return [Evidence(FORCES, {"total": measured}, why, 5.0 if typical > _LARGE_FORCE else 3.0)]
 
 
@@ -118,7 +119,8 @@ def scatter_evidence(frames: Sequence[Frame]) -> list[Evidence]:
         "per atom": Measured(_SCATTER / (ratio * size), _SCATTER_HIGH, _SCATTER_LOW),
     }
     why = (
-        f"energies scatter {ratio / _SCATTER:.2g} times as far as forces of this size usually mean"
+        f"energies scatter {number(ratio / _SCATTER, 2)} times as far as forces of this size "
+        "usually mean"
     )
     return [Evidence(SCATTER, measured, why, 7.5)]
 
@@ -147,7 +149,7 @@ def stress_evidence(
                     shape: Measured(_STRESS / value, _STRESS_LARGER, _STRESS_SMALLER)
                     for shape, value in typical.items()
                 },
-                f"largest components have a median of {typical['total']:.3g}, and 1 eV/Å³ is "
+                f"largest components have a median of {number(typical['total'])}, and 1 eV/Å³ is "
                 "160 GPa",
                 9.0 if impossible else 3.0,
             )
@@ -165,7 +167,7 @@ def stress_evidence(
                         "total": Measured(slope, width, width),
                         "virial": Measured(per_volume, width, width),
                     },
-                    f"energy differences are {slope:.3g} times the work of the stress "
+                    f"energy differences are {number(slope)} times the work of the stress "
                     f"(correlation {correlation:.2f})",
                     6.0,
                     signed=True,
@@ -196,8 +198,8 @@ def _cluster_stress(frames: Sequence[Frame], sure_of_sign: bool) -> list[Evidenc
             width = width_of(correlation, 0.08)
             measured[shape] = Measured(1 / slope, width, width)
             words = words or (
-                f"the stress is {slope:.4g} times what the forces on free clusters give "
-                f"(correlation {correlation:.2f}, {len(expected)} frames)"
+                f"the stress is {number(slope, 4)} times what the forces on free clusters give "
+                f"(correlation {correlation:.2f}, {counted(len(expected), 'frame')})"
             )
     return [Evidence(STRESS, measured, words, 12.0, signed=sure_of_sign)] if measured else []
 

@@ -112,7 +112,7 @@ def _totals(frames: Sequence[Frame]) -> Evidence | None:
             return Evidence(
                 ENERGY,
                 measured,
-                f"sums over {name} are {factor:.4g} times the energies{per}",
+                f"sums over {name} are {number(factor, 4)} times the energies{per}",
                 limit=limit,
                 missing=limit,
             )

@@ -25,6 +25,7 @@ from pestle.checks.units.evidence import (
     Opinion,
 )
 from pestle.structures.frame import Frame, composition_matrix, elements_of
+from pestle.wording import number
 
 # Slopes of labels on predictions count from this correlation on. A foundation far from its training
 # data still reaches 0.8 for forces and for changes of the stress; a mere offset of the pressure,
@@ -71,7 +72,7 @@ def _slopes(
         width = width_of(correlation, _SOFTNESS)
         measured[shape] = Measured(1 / slope, width, width)
         words = words or (
-            f"labels are {slope:.3g} times the foundation's predictions (correlation "
+            f"labels are {number(slope)} times the foundation's predictions (correlation "
             f"{correlation:.2f})"
         )
     return measured, words
@@ -124,7 +125,7 @@ def _totals(predicted: Predicted) -> Evidence | None:
     if not measured:
         return None
     factor = next(iter(measured.values())).factor
-    why = f"predicted total energies are {factor:.4g} times the labels"
+    why = f"predicted total energies are {number(factor, 4)} times the labels"
     return Evidence(ENERGY, measured, why, 4.0)
 
 

@@ -24,7 +24,7 @@ from pestle.settings.run import RunSettings, walk
 from pestle.settings.run_file import LENGTH, build
 from pestle.structures.frame import Frame
 from pestle.structures.splits import Splits, distinct_atoms, read_splits
-from pestle.wording import counted
+from pestle.wording import counted, figure
 
 #: Settings that the new run does not take from its parent.
 _OWN = ("foundation", "head", "e0s", "data.train", "data.valid", "data.test",
@@ -177,7 +177,7 @@ def weight_of(n_old: int, n_new: int, asked: float | None) -> tuple[float, str]:
                 "their weights together are made equal"
                 if chosen > LEAST_WEIGHT
                 else f"each gets the smallest weight, {LEAST_WEIGHT:g}, and together they weigh "
-                f"{n_old * LEAST_WEIGHT / n_new:.2g} times as much as the new ones"
+                f"{figure(n_old * LEAST_WEIGHT / n_new, 2)} times as much as the new ones"
             )
         )
     return (chosen, reason) if asked in (None, chosen) else (float(asked or 1.0), "asked for")

@@ -42,7 +42,7 @@ def split_line(summary: SplitSummary) -> str:
     size = ""
     if summary.n_atoms is not None:
         low, high = summary.n_atoms.min, summary.n_atoms.max
-        size = f" of {low} atoms" if low == high else f" of {low}–{high} atoms"
+        size = f" of {counted(low, 'atom')}" if low == high else f" of {low}–{high} atoms"
     elements = " ".join(summary.elements)
     alone = summary.n_isolated_atoms
     atoms = f" and {counted(alone, 'isolated atom')}" if alone else ""

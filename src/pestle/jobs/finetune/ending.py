@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from pestle.adaptation import Method, method_of
 from pestle.errors import PestleError
 from pestle.foundations.interface import REPLAY_HEAD, TARGET_HEAD
-from pestle.metrics import ALL, FrameErrors
-from pestle.records.ending import Breadth, Ending, Trouble
+from pestle.jobs.finetune.breadth import Broad, breadth_of
+from pestle.records.ending import Ending, Trouble
 from pestle.records.metrics import MetricsLine
 from pestle.records.old_sets import is_old
 from pestle.records.parts import Convergence, InterpolationFacts
@@ -102,33 +102,25 @@ class Course:
 def ending_of(
     course: Course,
     sets: Sequence[SetErrors],
-    replay: Mapping[str, Mapping[str, FrameErrors]] | None = None,
+    broad: Broad | None = None,
     *,
-    own_labels: bool = False,
-    n_drift: int = 0,
+    original: str = "",
 ) -> Ending:
     """Make the record of the end of a run.
 
     Args:
         course: what is known about the run.
         sets: errors on the target's sets, the most informative set first.
-        replay: model → group → errors on the held-out replay structures; `None` for methods
-            without replay.
-        own_labels: whether the foundation made the labels of the replay structures.
-        n_drift: number of structures on which drift was monitored.
+        broad: measurements on broad structures; `None` if there are none. The drift of the kept
+            model is taken from the course.
+        original: the first foundation, if the run starts from the model of an earlier run.
     """
     settings, best = course.settings, course.counters.best_update
-    breadth = Breadth(
-        drift=course.drift,
-        drift_structures=n_drift or None,
-        replay=_forces(replay, "fine-tuned"),
-        replay_foundation=None if own_labels else _forces(replay, "foundation"),
-        replay_structures=replay["fine-tuned"][ALL].n_frames if replay else None,
-    )
+    breadth = breadth_of(replace(broad or Broad(), drift=course.drift), course.method)
     return Ending(
         method=settings.method,
         from_scratch=course.method.from_scratch,
-        foundation=settings.foundation,
+        foundation=original or settings.foundation,
         scope=settings.scope,
         best_epoch=course.budget.epochs_after(best),
         sets=tuple(sets),
@@ -137,10 +129,6 @@ def ending_of(
         if best == 0
         else _worse(course, tuple(sets)) or _unfinished(course),
     )
-
-
-def _forces(by_model: Mapping[str, Mapping[str, FrameErrors]] | None, model: str) -> float | None:
-    return None if by_model is None else by_model[model][ALL].forces_rmse
 
 
 def _kept_start(course: Course) -> Trouble:
@@ -174,8 +162,8 @@ def _kept_start(course: Course) -> Trouble:
             f"train.best_head={TARGET_HEAD}",
         )
     best = min(later, default=math.inf)
-    became = f"{best:.3g}" if math.isfinite(best) else "no number"
-    how = f"the {course.in_words} was {start:.3g} at the start and {became} at best afterwards"
+    became = figure(best) if math.isfinite(best) else "no number"
+    how = f"the {course.in_words} was {figure(start)} at the start and {became} at best afterwards"
     stopped = counters.step < course.budget.updates
     if best > (1 + WORSE_BY) * start or stopped:
         return trouble(

@@ -22,7 +22,7 @@ from pestle.training.objective import TrainingData
 from pestle.training.rate_probe import probe_rates, reason_of
 from pestle.training.trial_update import timed_update
 from pestle.training.update_memory import too_large
-from pestle.wording import counted
+from pestle.wording import counted, percent
 
 
 def step_plan(trainer: Trainer, done: int = 0) -> Plan:
@@ -79,7 +79,7 @@ def ends_earlier(settings: RunSettings) -> str:
     return (
         f"earlier: the rate is multiplied by {train.schedule_factor:g} whenever "
         f"{train.plateau} evaluations together improve {train.best_metric} by less than "
-        f"{100 * train.min_improvement:g}%, and training ends below {train.schedule_floor:g} of "
+        f"{percent(train.min_improvement)}, and training ends below {train.schedule_floor:g} of "
         f"the first rate, or after {counted(train.patience, 'evaluation')} without a better one"
     )
 
@@ -102,7 +102,7 @@ def fix_length(trainer: Trainer, prepared: Prepared) -> None:
         )
     if train.eval_interval is None:
         train.eval_interval = budget.interval // budget.per_epoch
-        prepared.reasons["train.eval_interval"] = f"every {budget.interval} updates"
+        prepared.reasons["train.eval_interval"] = f"every {counted(budget.interval, 'update')}"
 
 
 def settle_rate(

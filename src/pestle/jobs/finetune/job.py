@@ -43,6 +43,8 @@ from pestle.training.loggers import MetricsFile, make_loggers
 from pestle.training.loop import Trainer
 from pestle.training.setup import make_ready
 from pestle.training.state import updates_in
+from pestle.typed import under
+from pestle.wording import counted
 
 
 @overload
@@ -242,13 +244,13 @@ def _finetune(
         trainer.loggers = make_loggers(settings.log, folder.path, identity)
         ending = train_and_judge(trainer, prepared, folder, manifest, between, resume=resume)
         tell_if_last = detail if qualify_follows else conclude
-        if ending.trouble is not None:
-            tell_if_last(ending.warning)
+        for text in ending.warnings:
+            tell_if_last(text)
         if show is not None:
             show(manifest.record)
         for about, line in ending.lines(folder.path).items():
             tell = tell_if_last if about in ("breadth", "next") else conclude
-            tell(f"{about}:".ljust(9) + line)
+            tell(under(about, line, 9))
         return manifest.record
     except (Interrupted, TrainingFailed):
         raise
@@ -316,7 +318,8 @@ def watch_drift(prepared: Prepared) -> DriftWatch | None:
     """
     if not prepared.drift:
         return None
-    title = f"predicting {len(prepared.drift)} structures with the foundation, to watch drift"
+    broad = counted(len(prepared.drift), "structure")
+    title = f"predicting {broad} with the foundation, to watch drift"
     with stage(title):
         return DriftWatch(
             prepared.drift,

@@ -42,10 +42,13 @@ class Judged:
             replay heads.
         sets: errors on all frames of each set of the target head, beside those of the foundation
             without its constant energy offset.
+        replay_forces: RMS of the labelled force components of the replay set, meV/Å; `None`
+            without it.
     """
 
     errors: SetsOfErrors
     sets: tuple[SetErrors, ...]
+    replay_forces: float | None = None
 
 
 def judge(prepared: Prepared, best: Foundation, folder: RunFolder) -> Judged:
@@ -91,7 +94,8 @@ def judge(prepared: Prepared, best: Foundation, folder: RunFolder) -> Judged:
     held_out = [name for name in prepared.data.judged if name in found.numbers.sets]
     numbers = found.numbers.judged_on(held_out, of_replay)
     write_results(PROTOCOL, replace(found, numbers=numbers), raws, out)
-    return Judged(numbers.sets, _of_sets(found.numbers, raws, sets))
+    sizes = numbers.forces_rms.get("replay", {})
+    return Judged(numbers.sets, _of_sets(found.numbers, raws, sets), sizes.get(ALL))
 
 
 def _of_sets(

@@ -6,6 +6,7 @@ from pestle.adaptation import method_of
 from pestle.errors import PestleError
 from pestle.settings.adaptation import KeepSettings
 from pestle.settings.run import RunSettings
+from pestle.wording import percent
 
 #: Settings that turn a keeper on.
 KEEPERS = ("l2sp", "ewc", "interpolate", "distil", "sparse")
@@ -96,13 +97,13 @@ def keeper_notes(settings: RunSettings, n_broad: int) -> list[str]:
         )
     if keep.sparse is not None:
         notes.append(
-            f"sparse: {keep.sparse:.2%} of the weights below may move, those with the largest "
+            f"sparse: {percent(keep.sparse)} of the weights below may move, those with the largest "
             "gradients at the start"
         )
     if keep.interpolate == "auto":
         notes.append(
             "interpolation after training: as near to the start as a validation loss at most "
-            f"{keep.interpolate_tolerance:.0%} above the lowest allows"
+            f"{percent(keep.interpolate_tolerance)} above the lowest allows"
         )
     elif keep.interpolate is not None:
         notes.append(

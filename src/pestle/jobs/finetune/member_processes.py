@@ -179,7 +179,7 @@ def _progress_of(member: _Running) -> str:
     with suppress(PestleError, OSError):
         lines = read_metrics(RunFolder(member.folder).metrics)
         if lines:
-            return f"{member.folder.name} {lines[-1].step:,} updates"
+            return f"{member.folder.name} {counted(lines[-1].step, 'update')}"
     return f"{member.folder.name} preparing"
 
 

@@ -19,6 +19,7 @@ from pestle.records.card import Card
 from pestle.records.folder import RunFolder
 from pestle.records.manifest import Manifest
 from pestle.records.parts import Ancestor, LabelLevel
+from pestle.settings.run_file import read_run_file
 from pestle.structures.frame import Frame, elements_of
 from pestle.structures.reading import is_reference_atom
 
@@ -84,6 +85,27 @@ def read_parent(name: str) -> Parent | None:
     except PestleError as error:
         warn(f"{error.line} Nothing is known about the labels of this model.")
         return None
+
+
+def first_foundation(name: str) -> str:
+    """Return the foundation from which the runs behind a model began.
+
+    Args:
+        name: a foundation, or the run folder of a model, as the user types it.
+
+    Returns:
+        The foundation as its run file names it; `name` if no run made it. A run whose foundation
+        is no longer there is returned itself.
+    """
+    parent = read_parent(name)
+    if parent is None or parent.folder is None or not parent.folder.settings.is_file():
+        return name
+    before = read_run_file(parent.folder.settings).get("foundation")
+    if not isinstance(before, str):
+        return name
+    if catalogue.find(before) is None and not Path(before).expanduser().exists():
+        return name
+    return first_foundation(before)
 
 
 def ancestry_of(

@@ -14,7 +14,7 @@ from pestle.progress import duration
 from pestle.records.manifest import Manifest
 from pestle.records.method import MethodFacts, ReplayFacts
 from pestle.records.training import Gate, Plan, RateProbe
-from pestle.wording import counted
+from pestle.wording import counted, figure, number, percent
 
 
 def plan_lines(manifest: Manifest) -> list[str]:
@@ -54,7 +54,7 @@ def plan_lines(manifest: Manifest) -> list[str]:
         old = manifest.continued
         lines.append(
             f"  {old.n_frames} of the training frames are those of "
-            f"{' and '.join(run.name for run in old.runs)}, each with weight {old.weight:.3g}"
+            f"{' and '.join(run.name for run in old.runs)}, each with weight {figure(old.weight)}"
         )
     lines.append(f"  {dispersion_line(manifest)}")
     if manifest.offer:
@@ -140,12 +140,14 @@ def short_plan(manifest: Manifest) -> list[str]:
         "foundation": f"{foundation.name} ({foundation.level_of_theory}; licence "
         f"{foundation.licence}), head {foundation.head}, {foundation.dtype}",
         "method": f"{method.name}: trains {method.n_trainable:,} of {method.n_parameters:,} "
-        f"parameters ({share:.0%})",
+        f"parameters ({percent(share)})",
         "because": why,
         "E0s": f"{e0s.method}: {e0s.reason}",
     }
     if e0s.zero_step_error_mev_per_atom is not None:
-        lines["E0s"] += f"; leave {e0s.zero_step_error_mev_per_atom:.3g} meV/atom (RMSE) to learn"
+        lines["E0s"] += (
+            f"; leave {figure(e0s.zero_step_error_mev_per_atom)} meV/atom (RMSE) to learn"
+        )
     if manifest.replay is not None:
         replay = manifest.replay
         # The hash of the labeller is for records.
@@ -232,9 +234,9 @@ def probe_lines(probe: RateProbe | None, plan: Plan) -> list[str]:
     rates = ", ".join(f"{trial.rate:g}" for trial in probe.trials)
     spent = sum(trial.updates for trial in probe.trials)
     return [
-        f"  before, the learning rates {rates} were tried in {spent} updates, which took "
-        f"{duration(probe.seconds)}: {spent / plan.steps:.1%} of the updates that follow at "
-        "most"
+        f"  before, the learning rates {rates} were tried in {counted(spent, 'update')}, "
+        f"which took {duration(probe.seconds)}: {percent(spent / plan.steps)} of the updates that "
+        "follow at most"
     ]
 
 
@@ -286,7 +288,7 @@ def gate_line(gate: Gate | None) -> str:
 
 def _deviation(value: float) -> str:
     """Return a deviation as text; rounding errors differ by orders of magnitude."""
-    return f"{value:.1e}" if value else "0"
+    return number(value, 2)
 
 
 def _short(value: Any) -> str:

@@ -36,6 +36,7 @@ from pestle.records.old_sets import old_set
 from pestle.records.parts import AtomicEnergies, File, FoundationFacts
 from pestle.structures.frame import Frame
 from pestle.structures.reading import expand_paths
+from pestle.wording import counted
 
 #: Number of digits of a run's hash that are used as its id.
 RUN_ID_DIGITS = 16
@@ -149,7 +150,8 @@ def _element_note(prepared: Prepared) -> list[str]:
     kept, all_of_them = len(prepared.start.elements), len(prepared.foundation.elements)
     if kept == all_of_them:
         return []
-    return [f"cut down to the {kept} elements of the data; the other {all_of_them - kept} are lost"]
+    of_data = counted(kept, "element")
+    return [f"cut down to {of_data} of the data; the other {all_of_them - kept} are lost"]
 
 
 def card_while_training(

@@ -23,6 +23,7 @@ from pestle.structures.frame import Frame
 from pestle.structures.reading import expand_paths
 from pestle.training.budget import make_budget
 from pestle.training.mixing import target_repeats
+from pestle.wording import percent
 
 #: Largest number of held-out replay structures; more would not improve the estimate.
 MAX_VALID = 100
@@ -172,8 +173,8 @@ def never_seen(n_replay: int, settings: RunSettings, n_train: int) -> list[str]:
         return []
     return [
         f"{updates:,} updates draw at most {drawn:,} of {n_replay:,} replay structures "
-        f"({drawn / n_replay:.0%}); the others are never used: lower replay.count to {drawn:,}, or "
-        "give the run more updates"
+        f"({percent(drawn / n_replay)}); the others are never used: lower replay.count to "
+        f"{drawn:,}, or give the run more updates"
     ]
 
 

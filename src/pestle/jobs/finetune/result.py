@@ -16,6 +16,7 @@ from pestle.records.manifest import Manifest
 from pestle.records.verdict import Verdict
 from pestle.reports.curves import learning_curves
 from pestle.reports.reading import read_results
+from pestle.typed import under
 from pestle.views import Shown, Table
 from pestle.wording import counted
 
@@ -208,7 +209,7 @@ class Run(Shown):
             return [headline]
         if self.ending.trouble is not None:
             headline += f", {self.ending.title}"
-        told = [f"{about}: {text}" for about, text in self.ending.lines(self.folder).items()]
+        told = [under(about, text, 0) for about, text in self.ending.lines(self.folder).items()]
         if self.verdict is not None:
             told.append(f"verdict: {self.verdict.verdict.upper()}: {self.verdict.sentence}")
         return [headline, *told]

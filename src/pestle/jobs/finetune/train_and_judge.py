@@ -9,10 +9,12 @@ from pestle.errors import Interrupted
 from pestle.files import finite
 from pestle.foundations import load_foundation
 from pestle.foundations.interface import TARGET_HEAD, Foundation
+from pestle.jobs.finetune.breadth import Broad
 from pestle.jobs.finetune.data_settings import with_absolute_paths
 from pestle.jobs.finetune.ending import Course, ending_of
 from pestle.jobs.finetune.interpolation import interpolate
 from pestle.jobs.finetune.judging import judge
+from pestle.jobs.finetune.parent import first_foundation
 from pestle.jobs.finetune.preparation import Prepared
 from pestle.jobs.finetune.record import card_after_training, card_while_training
 from pestle.locks import locked_folder
@@ -134,7 +136,7 @@ def train_and_judge(
     best = load_foundation(folder.path).to(prepared.start.device)
     with locked_folder(folder.protocol("errors")), stage("evaluating the model that was kept"):
         judged = judge(prepared, best, folder)
-    errors = judged.errors
+    errors, watch = judged.errors, trainer.evaluator.drift
     ending = ending_of(
         Course(
             with_absolute_paths(prepared.settings),
@@ -146,9 +148,14 @@ def train_and_judge(
             manifest.record.interpolation,
         ),
         judged.sets,
-        errors.get("replay"),
-        own_labels=method_of(prepared.settings).pseudolabels,
-        n_drift=len(prepared.drift),
+        Broad(
+            drift_structures=len(prepared.drift),
+            drift_forces=watch.forces_rms if watch is not None else None,
+            replay=errors.get("replay"),
+            replay_forces=judged.replay_forces,
+            own_labels=method_of(prepared.settings).pseudolabels,
+        ),
+        original=first_foundation(prepared.settings.foundation),
     )
     with stage("writing the model"):
         write_exports(folder.model, best, head=TARGET_HEAD)

@@ -22,7 +22,7 @@ from pestle.records.results import Measured, Numbers
 from pestle.records.verdict import Finding
 from pestle.settings.probe import AtomSettings
 from pestle.structures.frame import split_isolated_atoms
-from pestle.wording import counted, figure
+from pestle.wording import counted, figure, fixed
 
 #: Largest scatter of errors, as a fraction of their mean, that counts as one constant of the
 #: network.
@@ -167,8 +167,9 @@ def assess(measured: Measured[AtomsNumbers], thresholds: Mapping[str, Threshold]
     errors = np.array([error for error in found.errors.values() if error is not None])
     if level != "pass" and count > 1 and errors.std() < SAME * abs(errors.mean()):
         text += (
-            f" All by nearly the same {errors.mean():+.2f} eV: what the network adds to a lone "
-            "atom, which no E0 changes. Energies of dissociation are off by it for every atom."
+            f" All by nearly the same {fixed(float(errors.mean()), 2, sign=True)} eV: what the "
+            "network adds to a lone atom, which no E0 changes. Energies of dissociation "
+            "are off by it for every atom."
         )
     elif level != "pass":
         helps = ADVICE if measured.making is None else advice(measured.making)

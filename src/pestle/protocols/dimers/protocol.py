@@ -208,7 +208,7 @@ def curve(distance: np.ndarray, energy: np.ndarray, scale: float) -> Curve:
         above = f"{figure(wall)} eV above" if wall >= 0 else f"{_deep(-wall)} eV below"
         flags.append(f"no wall: {above} the minimum at {distance[0]:.2f} Å")
     if wells > 0:
-        flags.append(f"{wells} more well{'s' if wells > 1 else ''} outside the minimum")
+        flags.append(f"{counted(wells, 'more well')} outside the minimum")
     return Curve(
         distance=distance.tolist(),
         energy=energy.tolist(),

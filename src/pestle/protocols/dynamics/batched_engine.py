@@ -37,6 +37,7 @@ from pestle.protocols.dynamics.mover import (
     moved_too_far,
 )
 from pestle.protocols.potential import Potential
+from pestle.wording import counted
 
 #: The outputs of a torch-sim model.
 KEYS = ("energy", "forces", "stress")
@@ -194,8 +195,8 @@ class BatchMover(Mover):
             if not is_out_of_memory(error):
                 raise
             raise PestleError(
-                f"out of memory on {self.model.device} with {len(bodies)} structures of "
-                f"{sum(map(len, bodies)):,} atoms at once",
+                f"out of memory on {self.model.device} with {counted(len(bodies), 'structure')} of "
+                f"{counted(sum(map(len, bodies)), 'atom')} at once",
                 where=bodies[0].frame.where,
                 fix="Use the engine ase, which moves one at a time, or fewer structures.",
             ) from None

@@ -13,6 +13,7 @@ from pestle.protocols.dynamics.body import Body
 from pestle.protocols.dynamics.course import Clockwork
 from pestle.protocols.dynamics.mover import Lost
 from pestle.structures.neighbours import search, squared_lengths
+from pestle.wording import figure, fixed
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,12 @@ class Limits:
             body.warmth += share * (body.temperature - body.warmth)
             change = body.volume / body.first_volume - 1.0
             if not body.warmth <= self.hottest(thermostat, len(body)):
-                text = f"its temperature ran away to {body.temperature:.4g} K"
+                text = f"its temperature ran away to {figure(body.temperature, 4)} K"
                 found.append((body, "temperature", text))
             elif abs(change) > self.volume_change:
-                found.append((body, "volume", f"its volume changed by {100 * change:+.0f} %"))
+                found.append(
+                    (body, "volume", f"its volume changed by {fixed(100 * change, 0, sign=True)} %")
+                )
             elif overlap and (pair := closest_overlap(body.atoms(), self.overlap)):
                 found.append((body, "overlap", pair))
         return found

@@ -9,6 +9,7 @@ import numpy as np
 from ase import units
 
 from pestle.protocols.dynamics.body import Body
+from pestle.wording import figure
 
 #: A lost body, the kind of the loss, and the reason in words.
 Lost = tuple[Body, str, str]
@@ -54,7 +55,7 @@ def moved_too_far(before: np.ndarray, now: np.ndarray) -> str | None:
         return None
     if not np.isfinite(moved):
         return "its positions are not finite"
-    return f"an atom moved by {moved:.3g} Å in one step"
+    return f"an atom moved by {figure(moved)} Å in one step"
 
 
 def mean_stress(stress: np.ndarray) -> float:

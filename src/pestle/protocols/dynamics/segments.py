@@ -21,6 +21,7 @@ from pestle.protocols.dynamics.mover import Lost, Mover
 from pestle.protocols.dynamics.stored import GroupState, SegmentFrames
 from pestle.protocols.dynamics.trajectory import Recorder
 from pestle.protocols.raw import RawFolder
+from pestle.wording import figure
 
 #: A function that makes the engine of a segment.
 Make = Callable[[list[Body], Leg, Clockwork], Mover]
@@ -238,4 +239,4 @@ class Meter:
         self.shown = now
         hours = max(1e-9, now - self.started) / 3600
         ps, rate = (n * self.timestep / 1e3 for n in (self.steps, self.moved / hours))
-        self.bar.to(self.steps, f"{ps:.3g} ps, {rate:.3g} ps of dynamics per hour")
+        self.bar.to(self.steps, f"{figure(ps)} ps, {figure(rate)} ps of dynamics per hour")

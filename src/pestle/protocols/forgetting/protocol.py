@@ -198,10 +198,10 @@ def _origin(inputs: Inputs, settings: ForgettingSettings) -> str:
     own, known = elements_to_generate(inputs)
     if own == known:
         of = counted(len(own), "element")
-        return f"{settings.count} structures were made of the {of} of the data."
+        return f"{counted(settings.count, 'structure')} made of the {of} of the data."
     half = settings.count - settings.count // 2
     return (
-        f"{half} structures were made of the {counted(len(own), 'element')} of the data, "
+        f"{counted(half, 'structure')} made of the {counted(len(own), 'element')} of the data, "
         f"{settings.count - half} of all {len(known)} elements that every model knows."
     )
 

@@ -10,7 +10,7 @@ from pestle.protocols.thresholds import Threshold
 from pestle.records.results import Measured
 from pestle.records.verdict import LEVELS, Finding, Level, limited
 from pestle.settings.probe import MdSettings
-from pestle.wording import counted, listed
+from pestle.wording import counted, figure, listed
 
 #: Largest number of runs that a sentence describes.
 NAMED = 2
@@ -101,7 +101,7 @@ def _lost(
         what += f", {len(broken)} of them by a bond that broke"
     told = "; ".join(story(run) for run in [*worse, *broken][:NAMED])
     more = f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
-    text = f"{len(bad)} of {runs} runs {what}{_beside(base, bool(worse))}: {told}{more}."
+    text = f"{len(bad)} of {counted(runs, 'run')} {what}{_beside(base, bool(worse))}: {told}{more}."
     if worse:
         use = limited(level, "dynamics under these conditions")
         text += (
@@ -141,9 +141,9 @@ def story(run: RunNumbers) -> str:
     kelvin = "" if run.leg == "nve" else f" at {run.thermostat:.0f} K"
     what = (run.reason or "").removeprefix("it ")
     if run.kind == "volume" and run.stress is not None:
-        what += f" (stress at the start {run.stress:.2g} GPa)"
+        what += f" (stress at the start {figure(run.stress, 2)} GPa)"
     return (
-        f"structure {run.structure} ({run.where}): {what} at {run.time:.4g} ps "
+        f"structure {run.structure} ({run.where}): {what} at {figure(run.time, 4)} ps "
         f"(step {run.step}) in {parts[run.leg]}{kelvin}"
     )
 
@@ -194,7 +194,9 @@ def _drift(found: PotentialNumbers, settings: MdSettings, limit: Threshold) -> l
     length = f"{settings.nve_time:g} ps"
     if not clear:
         widths = [tail.error for tail in tails]
-        known = f"known to ± {min(widths):.2g} at best" if widths else "of fewer than 5 frames"
+        known = (
+            f"known to ± {figure(min(widths), 2)} at best" if widths else "of fewer than 5 frames"
+        )
         text = (
             f"A tail of {length} without thermostat is too short to tell a drift of {least:g} "
             f"{limit.unit} from fluctuations ({known}); nothing was found. Lengthen md.nve_time to "
@@ -205,7 +207,7 @@ def _drift(found: PotentialNumbers, settings: MdSettings, limit: Threshold) -> l
     level = limit.level(worst.judged)
     text = (
         f"Without thermostat the total energy of structure {worst.structure} drifts by "
-        f"{worst.drift:.3g} ± {worst.error:.2g} {limit.unit} (95 %)"
+        f"{figure(worst.drift)} ± {figure(worst.error, 2)} {limit.unit} (95 %)"
     )
     text += f", the worst of {len(clear)} tails." if len(clear) > 1 else "."
     if len(clear) < len(runs):

@@ -12,6 +12,7 @@ from pestle.protocols.md.numbers import Curve, CurveKind, MdNumbers
 from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.records.results import Measured
 from pestle.settings.probe import MdSettings
+from pestle.wording import figure
 
 #: Largest number of points of a curve.
 POINTS = 300
@@ -126,7 +127,7 @@ def tables(measured: Measured[MdNumbers]) -> list[Table]:
         for run in potential.runs:
             told = [listed_moves(run)] if run.transfers else []
             if not run.stable:
-                told.append(f"{run.leg}, {run.time:.4g} ps, step {run.step}: {run.reason}")
+                told.append(f"{run.leg}, {figure(run.time, 4)} ps, step {run.step}: {run.reason}")
             what = "; ".join(told)
             where = f"{run.structure} ({run.where}), {run.formula}"
             title = [name, where, run.part, "yes" if run.stable else "no", run.simulated]
@@ -136,7 +137,7 @@ def tables(measured: Measured[MdNumbers]) -> list[Table]:
         "Means over the second half of the steady part; drift ± half of its 95 % interval. Atoms "
         "are counted from 0. Simulated in total: "
         + ", ".join(
-            f"{potential.simulated:.4g} ps with {name}"
+            f"{figure(potential.simulated, 4)} ps with {name}"
             for name, potential in measured.numbers.potentials.items()
         )
         + "."

@@ -36,6 +36,7 @@ from pestle.protocols.neb.shown import assess, charts, tables
 from pestle.protocols.potential import Potential
 from pestle.protocols.raw import RawFolder
 from pestle.settings.probe import NebSettings
+from pestle.wording import counted
 
 
 def calculate(potential: Potential, inputs: Inputs, settings: NebSettings, raw: RawFolder) -> None:
@@ -133,7 +134,7 @@ def _band(
 def _extent(_inputs: Inputs, settings: NebSettings) -> str:
     if settings.method == "path":
         return "the given images"
-    return f"{settings.images} images, at most {settings.max_steps} steps"
+    return f"{counted(settings.images, 'image')}, at most {counted(settings.max_steps, 'step')}"
 
 
 PROTOCOL = Protocol(

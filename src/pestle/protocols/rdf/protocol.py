@@ -50,7 +50,7 @@ from pestle.protocols.rdf.reference import (
 from pestle.protocols.rdf.shown import assess, charts, tables
 from pestle.settings.probe import RdfSettings
 from pestle.structures.frame import Frame, split_isolated_atoms
-from pestle.wording import counted, listed
+from pestle.wording import counted, figure, listed
 
 #: A pair of elements with fewer pairs of atoms in a cell is judged only if `rdf.pairs` names it.
 #: Two ions in a box of water keep their distance for longer than most runs last, and the blocks of
@@ -300,7 +300,7 @@ def _made_here(raw: RawFolder, settings: RdfSettings) -> Source:
         kept = np.flatnonzero(run.within("run"))
         if run.stopped is not None:
             kept = kept[kept < len(run) - 1]
-            at = f"run {number + 1} at {run.stopped.time:.3g} ps"
+            at = f"run {number + 1} at {figure(run.stopped.time)} ps"
             unstable.append(f"{at}, {run.stopped.reason}")
         label = f"run {number + 1}"
         runs.append([Frame(run.atoms(int(k)), source=label, index=int(k)) for k in kept])

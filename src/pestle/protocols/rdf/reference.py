@@ -19,7 +19,7 @@ from pestle.protocols.base import Inputs
 from pestle.protocols.rdf.radial import Pair, half_height, pair_name, pair_of, pairs_in
 from pestle.structures.frame import Frame, elements_of, split_isolated_atoms
 from pestle.structures.reading import expand_paths, read_frames
-from pestle.wording import counted, listed
+from pestle.wording import counted, figure, listed
 
 #: Smallest half height of a cell, Å. A smaller cell hardly contains a first shell of neighbours.
 SMALLEST = 3.0
@@ -254,8 +254,8 @@ def largest_distance(
         half = half_height(frame)
         if half < min(asked, SMALLEST):
             raise PestleError(
-                f"half the height of its cell is {half:.2g} Å, and a radial distribution function "
-                "ends there",
+                f"half the height of its cell is {figure(half, 2)} Å, and a radial distribution "
+                "function ends there",
                 where=frame.where,
                 fix="Repeat the cell, or leave the structure out.",
             )
@@ -265,4 +265,4 @@ def largest_distance(
         end = float(r[-1] + (r[-1] - r[-2]) / 2)  # the outer edge of a bin around the last r
         if end < r_max - 1e-9:
             r_max, why = end, f"the end of {reference.text}"
-    return r_max, f"r goes to {r_max:.3g} Å instead of {asked:g}, {why}" if why else ""
+    return r_max, f"r goes to {figure(r_max)} Å instead of {asked:g}, {why}" if why else ""

@@ -14,7 +14,7 @@ from pestle.protocols.results import Chart, Column, Series, Table
 from pestle.protocols.thresholds import Threshold
 from pestle.records.results import Measured
 from pestle.records.verdict import LEVELS, Finding, Level
-from pestle.wording import listed
+from pestle.wording import counted, figure, listed
 
 
 def charts(measured: Measured[RdfNumbers]) -> list[Chart]:
@@ -51,7 +51,7 @@ def charts(measured: Measured[RdfNumbers]) -> list[Chart]:
                 "earth mover's distance (Å)",
                 bars,
                 kind="bar",
-                caption=f"Up to {numbers.r_max:.3g} Å. {caption.replace('Bands', 'Bars')}",
+                caption=f"Up to {figure(numbers.r_max)} Å. {caption.replace('Bands', 'Bars')}",
                 size="wide",
             )
         )
@@ -86,7 +86,7 @@ def tables(measured: Measured[RdfNumbers]) -> list[Table]:
             if isinstance(one, ComparedFunction):
                 figures = [one.emd, one.emd_error, one.emd_noise]
             rows.append([pair, name, *figures, *(one.first_peak or (None, None))])
-    note = f"Earth mover's distance up to {numbers.r_max:.3g} Å; by chance two samples of one "
+    note = f"Earth mover's distance up to {figure(numbers.r_max)} Å; by chance two samples of one "
     note += "liquid differ by less than that in 95 of 100 cases. The reference is "
     note += ". ".join([numbers.reference.text, *numbers.notices])
     return [Table("Radial distribution functions", columns, rows, f"{note}.")]
@@ -110,7 +110,7 @@ def assess(measured: Measured[RdfNumbers], thresholds: Mapping[str, Threshold]) 
 
 def _unstable(found: PotentialNumbers, limit: Threshold) -> Finding:
     lost, runs = found.unstable, found.n_runs
-    text = f"{len(lost)} of {runs} runs became unstable: {lost[0]}"
+    text = f"{len(lost)} of {counted(runs, 'run')} became unstable: {lost[0]}"
     text += f", and {len(lost) - 1} more" if len(lost) > 1 else ""
     text += (
         ". The results are from the time before" if found.pairs else "; no frame is left to compare"
@@ -193,12 +193,12 @@ def _told(measured: Measured[RdfNumbers], pair: str, pairs: int) -> str:
     text = _far(pair, function)
     text += f", the worst of {pairs} pairs" if pairs > 1 else ""
     if base is not None and base.emd is not None:
-        text += f"; the foundation {base.emd:.2g} Å"
+        text += f"; the foundation {figure(base.emd, 2)} Å"
     return f"{text}. {_peaks(function, measured.numbers.reference.pairs[pair])}"
 
 
 def _far(pair: str, function: ComparedFunction) -> str:
-    text = f"{pair} is {function.emd:.2g} Å from the reference by earth mover's distance"
+    text = f"{pair} is {figure(function.emd, 2)} Å from the reference by earth mover's distance"
     return text + (f" (± {function.emd_error:.1g})" if function.emd_error is not None else "")
 
 
@@ -214,7 +214,7 @@ def _doubt(found: Mapping[str, ComparedFunction], unclear: Sequence[str], limit:
         if function.emd_noise is None:
             text += "there is too little to say what chance can make"
         else:
-            text += f"chance alone can make {function.emd_noise:.2g} Å"
+            text += f"chance alone can make {figure(function.emd_noise, 2)} Å"
     text += ": it cannot be judged"
     text += f", nor can {listed(more[:6])}{' and others' * (len(more) > 6)}" if more else ""
     return f"{text}. Give more with rdf.time, rdf.seeds or rdf.reference."
@@ -226,6 +226,6 @@ def _peaks(mine: Function, reference: Function) -> str:
         return ""
     (r, g), (r_ref, g_ref) = mine.first_peak, reference.first_peak
     return (
-        f"Its first peak lies at {r:.2f} Å and is {g:.2g} high, that of the reference at "
-        f"{r_ref:.2f} Å and {g_ref:.2g}. "
+        f"Its first peak lies at {r:.2f} Å and is {figure(g, 2)} high, that of the reference at "
+        f"{r_ref:.2f} Å and {figure(g_ref, 2)}. "
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from pestle.settings.probe import RssSettings
+from pestle.wording import figure
 
 #: Criterion → its name in tables.
 CRITERIA: Mapping[str, str] = {
@@ -79,7 +80,7 @@ class Medians:
         """
         if not self.volume > volume:
             return self
-        name = f"the {volume:.3g} Å³/atom that a median counts as at most"
+        name = f"the {figure(volume)} Å³/atom that a median counts as at most"
         return replace(self, volume=volume, volume_name=name)
 
 
@@ -150,7 +151,7 @@ def reason(crystals: Crystals, k: int, middle: Medians, limits: RssSettings) -> 
     applies = {key: bool(mask[k]) for key, mask in screen(crystals, middle, limits).items()}
     of = middle.volume_name or middle.name
     small = f"volume {100 * crystals.volume[k] / middle.volume:.0f} % of {of}"
-    low = f"energy {middle.energy - crystals.energy[k]:.3g} eV/atom below {middle.name}"
+    low = f"energy {figure(middle.energy - crystals.energy[k])} eV/atom below {middle.name}"
     parts = {
         f"atoms at {crystals.overlap[k]:.2f} of their covalent distance": applies["overlap"],
         small: applies["volume"] or applies["volume_and_energy"],

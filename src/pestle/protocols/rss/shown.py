@@ -8,7 +8,7 @@ from pestle.protocols.rss.criteria import CRITERIA
 from pestle.protocols.rss.numbers import RssNumbers
 from pestle.records.results import Measured
 from pestle.settings.probe import RssSettings
-from pestle.wording import listed
+from pestle.wording import counted, listed
 
 #: Bounds of a chart: eV/atom above and below the median, and multiples of the median volume.
 DRAWN_ENERGY, DRAWN_VOLUME = 10.0, 3.0
@@ -17,9 +17,10 @@ DRAWN_ENERGY, DRAWN_VOLUME = 10.0, 3.0
 def extent(_inputs: Inputs, settings: RssSettings) -> str:
     """Describe the size of a search: `10 compositions × 50 crystals at 0.1 and 50 GPa`."""
     kinds = len(settings.compositions) or settings.n_compositions
-    plural = "s" if kinds > 1 else ""
     at = listed([f"{pressure:g}" for pressure in dict.fromkeys(settings.pressures)])
-    return f"{kinds} composition{plural} × {settings.structures} crystals at {at} GPa"
+    return (
+        f"{counted(kinds, 'composition')} × {counted(settings.structures, 'crystal')} at {at} GPa"
+    )
 
 
 def charts(measured: Measured[RssNumbers]) -> list[Chart]:

@@ -28,6 +28,7 @@ from pestle.protocols.torsion.scans import Scan, has_reference, labelled, scans
 from pestle.protocols.torsion.shown import assess, charts, tables
 from pestle.settings.probe import TorsionSettings
 from pestle.structures.frame import Frame
+from pestle.wording import counted
 
 #: One kcal/mol in eV.
 KCAL = kcal / mol
@@ -79,7 +80,7 @@ def analyse(
         bad = [frames[k].where for k in np.flatnonzero(~np.isfinite(energy))]
         failed = None
         if bad:
-            failed = f"not finite on {len(bad)} of {len(frames)} frames (first {bad[0]})"
+            failed = f"not finite on {len(bad)} of {counted(len(frames), 'frame')} (first {bad[0]})"
         potentials[name] = _of_potential(numbers, failed)
     scans_given = {scan.name: _given(scan) for scan in found}
     return TorsionNumbers(scans=scans_given, unlabelled=unlabelled, potentials=potentials)

@@ -118,11 +118,12 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
         paths: the paths.
     """
     parts = [path.resolve().parts for path in paths]
-    names = ["/".join(p[-1:]) for p in parts]
+    names = ["".join(p[-1:]) for p in parts]
     for length in range(2, max(map(len, parts), default=1) + 1):
         again = {n for n in names if names.count(n) > 1}
         names = [
-            "/".join(p[-length:]) if n in again else n for n, p in zip(names, parts, strict=True)
+            Path(*p[-length:]).as_posix() if n in again else n
+            for n, p in zip(names, parts, strict=True)
         ]
     return names
 

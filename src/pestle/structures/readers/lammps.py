@@ -20,6 +20,7 @@ from pestle.errors import PestleError
 from pestle.structures.readers.notes import Notes
 from pestle.structures.readers.symbols import changes, masses_of, symbols_of
 from pestle.structures.readers.text import read_text
+from pestle.wording import counted
 
 #: Name of the array for forces of a dump; it says where they come from.
 FORCES = "lammps_forces"
@@ -80,7 +81,7 @@ def _mend(path: Path, where: str, lines: list[str], notes: Notes) -> np.ndarray 
     rows = len(lines) - heads[0] - 1 if heads else 0
     if count is None or rows != count:
         raise PestleError(
-            f"the step has {rows} atoms where its NUMBER OF ATOMS is {count}",
+            f"the step has {counted(rows, 'atom')} where its NUMBER OF ATOMS is {count}",
             where=where,
             fix="Is the file cut off?" if count is None or rows < count else None,
         )

@@ -23,6 +23,7 @@ from pestle.errors import PestleError
 from pestle.structures.readers.notes import Notes
 from pestle.structures.readers.text import read_bytes, read_text
 from pestle.structures.readers.vasp_levels import level_of, require_one_level
+from pestle.wording import counted
 
 UNCONVERGED = "steps whose electronic iterations did not converge were left out"
 FORCE_FIELD = (
@@ -196,7 +197,7 @@ def _require_count(path: Path, lines: list[str], count: int) -> None:
             rows += 1
         if rows != count:
             raise PestleError(
-                f"a step has {rows} atoms where the header of the run says {count}",
+                f"a step has {counted(rows, 'atom')} where the header of the run says {count}",
                 where=str(path),
                 fix="Give each run as a file of its own.",
             )

@@ -23,6 +23,7 @@ from pestle.errors import PestleError
 from pestle.structures.readers.notes import Notes
 from pestle.structures.readers.symbols import changes, masses_of, symbols_of
 from pestle.structures.readers.text import plain_numbers
+from pestle.wording import counted
 
 # Properties with its value, with or without quotes.
 _PROPERTIES = re.compile(r"""\bProperties\s*=\s*(?:"([^"]*)"|\{([^}]*)\}|(\S+))""", re.IGNORECASE)
@@ -213,7 +214,7 @@ def _rows(
                 where=where,
                 fix="Is the file cut off?"
                 if frame.is_last and k == len(table) - 1
-                else f"Does the frame have {len(table)} atoms, as its first line says?",
+                else f"Does the frame have {counted(len(table), 'atom')}, as its first line says?",
             )
     if table and all(len(cells) > width and _is_number(cells[-1]) for cells in table):
         notes.leave_out(
