@@ -26,7 +26,7 @@ from pestle.records.verdict import CountedFinding, NotTested, TestedProtocol, Ve
 from pestle.reports.reading import read_results
 from pestle.reports.verdict import how_to_qualify
 from pestle.settings.run_file import from_names
-from pestle.typed import parts_of, short
+from pestle.typed import parts_of, short, under
 
 OLD = Path(__file__).parent / "old_runs"
 #: A folder as users have them.
@@ -111,6 +111,8 @@ def test_a_choice_is_two_commands_and_a_remark_stands_apart() -> None:
     (narrow, first), (broad, second) = parts_of(said)
     assert narrow.endswith("--scope narrow") and broad.endswith("--scope broad")
     assert first and second and "#" not in first
+    assert under("next", said, 9).splitlines()[1] == f"         {broad}   # {second}"
+    assert under("next", "wait", 0) == "next: wait"
     assert parts_of("add frames   # to it") == [("", "add frames   # to it")]
 
 

@@ -305,6 +305,27 @@ def test_plateau_waits_reduces_and_ends() -> None:
     assert schedule.ended
 
 
+def test_a_second_stage_that_recovers_is_not_ended() -> None:
+    """The errors rise where the second stage begins and fall slowly: plateaus count from the top,
+    also after a resume; once they fall no more, they end the run."""
+    train = settings_for(
+        train__schedule="plateau", train__schedule_patience=2, train__schedule_floor=0.5,
+        train__min_improvement=0.05,
+    ).train  # fmt: skip
+    schedule = Schedule(train, make_budget(train, 10))
+    schedule.begin_second_stage()
+    for metric in (1.0, 2.0, 4.0):
+        schedule.evaluated(metric)
+    resumed = Schedule(train, make_budget(train, 10))
+    resumed.load_state_dict(schedule.state_dict())
+    for metric in (5.0, 4.7, 4.4, 4.1, 3.8, 3.5, 3.2):
+        resumed.evaluated(metric)
+    assert resumed.reduced == 1.0 and not resumed.ended
+    for metric in (3.2, 3.6, 3.7, 3.2):
+        resumed.evaluated(metric)
+    assert resumed.ended
+
+
 def test_validation_errors_are_those_of_the_model(
     tmp_path: Path, seed0: Foundation, demo_train: list[Frame]
 ) -> None:

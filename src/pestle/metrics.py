@@ -119,12 +119,28 @@ def compact_error_table(
                 [
                     set_name if group == ALL else f"  {group}",
                     str(after[group].n_frames),
-                    *(f"{figure(old[name], 3)} → {figure(new[name], 3)}" for name in shown),
+                    *(_change(old[name], new[name]) for name in shown),
                 ]
             )
     headings = [f"{name.removesuffix('_rmse')}, {UNITS[name]}" for name in shown]
     title = "errors (RMSE), foundation → fine-tuned"
     return Table(title, ["set", "frames", *headings], rows, figures=1 + len(shown))
+
+
+def is_rounding(error: float | None) -> bool:
+    """Whether an error is that of the arithmetic: a model against labels of its own.
+
+    Args:
+        error: in meV/atom, meV/Å or meV/Å³.
+    """
+    return error is not None and abs(error) < 1e-3
+
+
+def _change(before: float | None, after: float | None) -> str:
+    """Return `before → after`, with 0 for errors of arithmetic, or a dash for no error at all."""
+    if before is None and after is None:
+        return figure(None)
+    return " → ".join("0" if is_rounding(one) else figure(one, 3) for one in (before, after))
 
 
 def _rmse_mae(parts: list[np.ndarray]) -> tuple[float | None, float | None]:

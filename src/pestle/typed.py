@@ -78,5 +78,5 @@ def under(about: str, text: str, width: int) -> str:
         text: one line, or several.
         width: column at which the text begins, at least.
     """
-    head = f"{about}:".ljust(width)
+    head = f"{about}: ".ljust(width)
     return head + text.replace("\n", "\n" + " " * len(head))

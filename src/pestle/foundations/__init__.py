@@ -199,7 +199,7 @@ def _load_file(path: Path, *, trust: bool) -> Foundation:
             f"{shlex.quote(str(path))} (or say --trust in this command); on this machine it is not "
             "asked for again.",
         )
-    source = "Pestle wrote it on this machine" if own else "trusted by --trust"
+    source = "Pestle wrote it on this machine" if own else "trusted by its user"
     return trusted.unpickle(backend, path, digest, provenance, source=source)
 
 

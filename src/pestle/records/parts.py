@@ -148,7 +148,7 @@ class Convergence(Part):
     @property
     def pace(self) -> str:
         """The improvement in words, such as `still fell by 7 % over the last 500 updates`."""
-        last = counted(self.updates, "update")
+        last = "update" if self.updates == 1 else counted(self.updates, "update")
         return f"still fell by {percent(self.improvement)} over the last {last}"
 
 

@@ -343,8 +343,7 @@ class Trainer:
         c.second_stage, c.finished = c.step, ""
         c.best, c.waited = float("inf"), 0
         c.best_without_budget = float("inf")
-        self.schedule.second_stage = True
-        self.schedule.restart()
+        self.schedule.begin_second_stage()
 
     def _record_mean(self) -> None:
         """Record an evaluation with the mean loss and gradient norm since the last one."""

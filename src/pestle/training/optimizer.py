@@ -70,6 +70,7 @@ class Schedule:
         reduced: product of all reductions at plateaus so far.
         best: last validation figure that counted as an improvement.
         waited: evaluations since then.
+        rising: whether the second stage has begun and its errors have not fallen yet.
         another_rate: whether the loaded checkpoint had another learning rate.
     """
 
@@ -80,6 +81,7 @@ class Schedule:
     reduced: float = 1.0
     best: float = math.inf
     waited: int = 0
+    rising: bool = False
     another_rate: bool = False
 
     def rate(self, step: int) -> float:
@@ -118,13 +120,19 @@ class Schedule:
 
         A figure counts as an improvement if it is lower than the last improvement by the fraction
         `min_improvement`. A plateau is therefore a series of evaluations that together gain less
-        than that.
+        than that. Errors often rise where the second stage of the loss begins (paper, Fig. 12):
+        until they fall, each is the one to improve on, or plateaus would end the run while it
+        recovers.
 
         Args:
             metric: validation figure; lower is better.
         """
         if self.settings.schedule != "plateau":
             return
+        if self.rising and (math.isinf(self.best) or metric > self.best):
+            self.best = metric
+            return
+        self.rising = False
         if metric < self.best * (1 - self.settings.min_improvement):
             self.best, self.waited = metric, 0
             return
@@ -142,6 +150,11 @@ class Schedule:
         """Forget earlier plateaus, because another learning rate or loss begins."""
         self.reduced, self.best, self.waited = 1.0, math.inf, 0
 
+    def begin_second_stage(self) -> None:
+        """Change to the rate of the second stage of the loss, whose errors may rise at first."""
+        self.second_stage = self.rising = True
+        self.restart()
+
     def state_dict(self) -> dict[str, float]:
         """Return the state for a checkpoint."""
         return {
@@ -149,6 +162,7 @@ class Schedule:
             "reduced": self.reduced,
             "best": self.best,
             "waited": self.waited,
+            "rising": self.rising,
             "lr": self.settings.rate,
         }
 
@@ -160,6 +174,7 @@ class Schedule:
         self.second_stage = bool(state.get("second_stage", False))
         self.reduced, self.best = state["reduced"], state["best"]
         self.waited = int(state["waited"])
+        self.rising = bool(state.get("rising", False))
         self.another_rate = state["lr"] != self.settings.rate
         if self.another_rate:
             self.restart()
