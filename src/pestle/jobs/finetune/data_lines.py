@@ -23,7 +23,7 @@ def read_lines(splits: Mapping[str, Sequence[Frame]]) -> list[str]:
     """
     found = summary_of(splits, {}, None)["splits"]
     return [
-        f"read {name + ':':<7}{split_line(SplitSummary.model_validate(summary)).lstrip()}"
+        f"read {name + ':':<6} {split_line(SplitSummary.model_validate(summary)).lstrip()}"
         for name, summary in found.items()
     ]
 

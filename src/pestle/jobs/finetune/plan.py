@@ -79,10 +79,12 @@ def plan_lines(manifest: Manifest) -> list[str]:
     lines += ["", *_method_lines(method)]
     for part, count in method.blocks.items():
         share = count.trainable / count.total if count.total else 0.0
-        lines.append(f"  {part:<15}{count.trainable:>12,} of {count.total:>12,}  {share:6.1%}")
+        lines.append(
+            f"  {part:<15}{count.trainable:>12,} of {count.total:>12,}  {percent(share):>8}"
+        )
     share = method.n_trainable / max(1, method.n_parameters)
     lines.append(
-        f"  {'all':<15}{method.n_trainable:>12,} of {method.n_parameters:>12,}  {share:6.1%}"
+        f"  {'all':<15}{method.n_trainable:>12,} of {method.n_parameters:>12,}  {percent(share):>8}"
     )
 
     if manifest.replay is not None:
@@ -195,9 +197,14 @@ def cost(plan: Plan) -> str:
         left = f"for the {counted(plan.steps - plan.updates_done, 'update')} left"
     memory = "" if plan.memory_mib is None else f"; memory {plan.memory_mib:,.0f} MiB"
     return (
-        f"{plan.seconds_per_step * 1e3:.0f} ms an update, at most "
+        f"{_short_time(plan.seconds_per_step)} an update, at most "
         f"{duration(plan.estimated_seconds)} {left}, with evaluations{memory}"
     )
+
+
+def _short_time(seconds: float) -> str:
+    """Format the time of an update: `414 ms`, `7.61 s`."""
+    return f"{number(seconds)} s" if seconds >= 1 else f"{number(seconds * 1e3)} ms"
 
 
 def dispersion_line(manifest: Manifest) -> str:
