@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from pestle.foundations.prediction import FramePrediction
 from pestle.structures.frame import Frame
 from pestle.views import Table, figure
+
+if TYPE_CHECKING:  # records of errors are read without torch
+    from pestle.foundations.prediction import FramePrediction
 from pestle.wording import counted
 
 #: The group of all frames.
 ALL = "all"
+#: The `config_type` of frames without one.
+NO_GROUP = "Default"
 #: Name of an error → its unit, in the order of tables.
 UNITS = {
     "energy_rmse": "meV/atom",
@@ -74,8 +79,8 @@ def error_table(title: str, models: Mapping[str, Mapping[str, FrameErrors]]) -> 
     ]
     groups = list(dict.fromkeys(group for by_group in models.values() for group in by_group))
     if len(groups) == 2 and ALL in groups:  # the only group says the same as all frames
-        groups = [ALL]
-    by = ["group"] if len(groups) > 1 else []
+        groups.remove(ALL if NO_GROUP not in groups else NO_GROUP)
+    by = ["group"] if groups != [ALL] else []
     rows = [
         [group] * len(by)
         + [model, str(by_group[group].n_frames)]

@@ -10,8 +10,9 @@ from pestle.records.data import DataFinding, SplitSummary
 from pestle.structures.frame import Frame
 from pestle.wording import counted
 
-#: Notes of the checks on how files were read. Warnings of the checks are listed with all warnings.
-OF_READING = ("not-read", "read-as", "two-energies")
+#: Notes of the checks on how files were read, and on how few frames there are. Warnings of the
+#: checks are listed with all warnings.
+OF_READING = ("not-read", "read-as", "two-energies", "few-frames")
 
 
 def read_lines(splits: Mapping[str, Sequence[Frame]]) -> list[str]:
