@@ -522,6 +522,52 @@ def test_mixed_levels_of_different_compositions():
     assert found(without, "mixed-levels").n_frames == len(odd)
 
 
+@pytest.mark.parametrize(
+    ("unit", "energy", "forces"),
+    [
+        ("kcal/mol", 23.0605, 23.0605),
+        ("kJ/mol", 96.485, 96.485),
+        ("Ha", 1 / 27.2114, 1 / 51.4221),
+        ("Ha", 1 / 27.2114, 1.0),
+    ],
+)
+@pytest.mark.parametrize("all_electron", [True, False])
+def test_frames_in_another_unit_are_named_with_it(unit, energy, forces, all_electron):
+    frames = molecules(30, all_electron=all_electron)
+    odd = list(range(0, 30, 3))
+    for k in odd:
+        frames[k] = scaled([frames[k]], energy, forces)[0]
+    hit = found(frames, "mixed-units")
+    assert hit.severity == "error" and f"like {unit} " in hit.message
+    assert hit.n_frames == 10 and hit.frames[1] == "mol.xyz frame 3"
+    assert ("forces fit" in hit.message) == (forces != 1.0)
+    # Said once, and nothing is said of levels of theory.
+    assert codes(frames) == {"mixed-units"}
+
+
+def test_differences_that_no_chemistry_makes_are_not_called_well():
+    frames = molecules(40)
+    for k in range(0, 40, 4):
+        frames[k] = replace(frames[k], energy=frames[k].energy - 200.0 * 9)
+    assert "all is well" not in found(frames, "mixed-levels").fix
+
+
+def test_missing_labels_of_one_file_are_said_once():
+    bare = [replace(f, energy=None, forces=None) for f in molecules(20)]
+    splits = {"train": bare[2:], "valid": bare[:2]}
+    hit = found(splits, "no-labels", held_out=True)
+    assert hit.severity == "error" and "20 frames" in hit.message
+    no_forces = [replace(f, forces=None) for f in molecules(20)]
+    splits = {"train": no_forces[2:], "valid": no_forces[:2]}
+    assert found(splits, "energy-only", held_out=True).n_frames == 20
+
+
+def test_few_frames_say_how_many_are_held_out():
+    splits = {"train": molecules(18), "valid": molecules(20)[18:]}
+    assert "18 frames to train on (2 more" in found(splits, "few-frames", held_out=True).message
+    assert found(splits, "few-validation-frames").severity == "warning"
+
+
 def test_isomers_are_no_levels_of_theory():
     """Two honest basins, far apart in energy and structure, one label for both."""
     frames = molecules(40)

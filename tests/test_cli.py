@@ -156,6 +156,32 @@ def test_mistakes_are_one_line(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["finetune", "-f", "pestle-seed1", "-m", "lorra"], "'lora'"),
+        (["finetune", "-f", "medium-mpa-o"], "'medium-mpa-0'"),
+        (["finetune", "-f", "pestle-seed1", "-m", "auto"], "--scope narrow"),
+        (["finetune", "-f", "pestle-seed1", "-o", "old"], "holds a run already"),
+        (["check", TRAIN, "-f", "medium-mpa-o"], "'medium-mpa-0'"),
+        (["evaluate", "medium-mpa-o", TRAIN], "'medium-mpa-0'"),
+    ],
+)
+def test_slips_of_typing_cost_no_second(tmp_path: Path, words: list[str], expected: str) -> None:
+    """They are found before PyTorch is loaded."""
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "run.yaml").write_text("{}")
+    script = (
+        "import sys\nfrom pestle.cli import app\nfrom pestle.errors import PestleError\n"
+        "try:\n    app(sys.argv[1:], standalone_mode=False)\n"
+        "except PestleError as error:\n    print(error.line, 'torch' in sys.modules)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", script, *words], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert expected in said.stdout and said.stdout.split()[-1] == "False", said
+
+
 def test_an_untrusted_pickle_is_not_opened(pestle: Any, tmp_path: Path) -> None:
     import pickle
 
@@ -194,6 +220,21 @@ def test_e0_json_has_what_it_promises(pestle: Any, tmp_path: Path) -> None:
     assert code == 0 and json.loads(again)["e0s"]["F"] == result["e0s"]["F"]
     code, table, _ = pestle("e0", TRAIN, "-f", "pestle-seed0")
     assert code == 0 and "isolated" in table and "not determined" in table
+
+
+def test_evaluate_says_that_labels_are_on_another_scale(
+    pestle: Any, tmp_path: Path, demo_files: dict[str, str]
+) -> None:
+    frames = ase.io.read(demo_files["valid"], ":")
+    for atoms in frames:
+        atoms.info["config_type"] = "mine"
+        atoms.info["REF_energy"] += 300.0 * len(atoms)
+    ase.io.write(tmp_path / "far.xyz", frames)
+    code, out, err = pestle("evaluate", "pestle-seed0", "far.xyz")
+    assert code == 0 and "energies are far off" in err
+    rows = [line.split("│") for line in out.splitlines() if "mine" in line]
+    far, less = (float(row[4].replace(",", "")) for row in rows)
+    assert "less a constant" in out and far > 1e5 and less < 1e3
 
 
 def test_evaluate_json(pestle: Any, demo_files: dict[str, str]) -> None:
@@ -284,7 +325,7 @@ def test_ctrl_c_says_what_becomes_of_it(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(f"pestle.jobs.{name}.{name}", stopped)
-    words = {"probe": ("probe", "dimers", "x"), "evaluate": ("evaluate", "x", "y.xyz")}[name]
+    words = {"probe": ("probe", "dimers", "x"), "evaluate": ("evaluate", "pestle-seed0", "y")}[name]
     code, out, err = pestle(*words)
     assert (code, out) == (130, "")
     assert "interrupted" in err and ("the same command goes on" in err) == goes_on

@@ -384,6 +384,8 @@ def test_errors_in_words() -> None:
     assert same.words.endswith("energies 9.6 meV/atom, foundation 10 (4 % smaller)")
     other = SetErrors(name="valid", forces=30.0, foundation_forces=10.0)
     assert other.words == "valid forces 30 meV/Å, foundation 10 (3 × larger)"
+    few = SetErrors(name="valid", forces=30.0, foundation_forces=10.0, n_frames=1)
+    assert few.words.startswith("valid (1 frame only) forces 30")
     far = SetErrors(name="x", energy=0.145, foundation_energy=42.9)
     assert "(300 × smaller)" in far.words
     assert "(the same)" in SetErrors(name="x", forces=10.02, foundation_forces=10.0).words

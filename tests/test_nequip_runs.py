@@ -68,8 +68,8 @@ def test_the_plan_says_which_files_there_will_not_be(
     names = {"method": method, "e0s": e0s, "train.updates": 1, "train.epochs": None}
     plan = pestle.finetune(task | names, tmp_path / "run", dry_run=True)
     said = [line for line in short_plan(plan.manifest) if line.startswith("files")]
-    assert len(said) == 1 and "--to lammps" in said[0] and "pestle.load" in said[0]
-    assert ("--to ase" in said[0] and "float32" in said[0]) is coarse
+    assert len(said) == 1 and "for LAMMPS" in said[0] and "pestle.load" in said[0]
+    assert ("for ASE" in said[0] and "float32" in said[0]) is coarse
 
 
 def test_a_run_gives_a_model_and_a_file_of_its_own(task: dict[str, Any], tmp_path: Path) -> None:

@@ -561,7 +561,7 @@ def test_worse_than_the_foundation_is_said(tmp_path: Path) -> None:
     tuned["md600"] = changed(tuned["md600"], forces_rmse=900.0)
     _write_errors(run, sets)
     page = Page(write_report(run).read_text())
-    assert re.search("test frames, md600: .*900 meV/Å, foundation", page.text("warnings"))
+    assert re.search("test frames, md600: .*900 meV/Å ?, foundation", page.text("warnings"))
     row = next(
         r
         for r in page.rows

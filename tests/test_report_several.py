@@ -138,7 +138,8 @@ def test_the_command(runs: list[Path], tmp_path: Path, monkeypatch: pytest.Monke
     found = CliRunner().invoke(app, ["report", *names, "--csv", "t.csv", "--latex", "t.tex"])
     assert found.exit_code == 0, found.output
     assert "48.60 ± 0.28" in found.stdout and "* 48.60" in found.stdout
-    assert (tmp_path / "comparison.html").is_file()
+    assert (tmp_path / "comparison.html").is_file() and "written again" not in found.output
+    assert "(written again)" in CliRunner().invoke(app, ["report", *names]).output
     assert (tmp_path / "t.csv").is_file() and (tmp_path / "t.tex").is_file()
     assert not (runs[0] / "report.html").exists()
     found = CliRunner().invoke(app, ["report", *names, "--json"])

@@ -22,6 +22,9 @@ from pestle.foundations.committee import Committee
 from pestle.jobs.finetune import member_processes, seeds
 from pestle.records.manifest import Manifest
 
+#: Warnings of the command that made the members.
+SAID: list[str] = []
+
 
 def asked(**more: Any) -> dict[str, Any]:
     return {
@@ -41,6 +44,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, seeds.Members]
     out = tmp_path_factory.mktemp("runs") / "committee"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(seeds, "_at_once", lambda settings: 2)
+        patch.setattr(member_processes, "warn", lambda text: SAID.append(text))
         return out, pestle.finetune_seeds(asked(**{"train.seed": 3}), out, seeds=2)
 
 
@@ -73,6 +77,21 @@ def test_mean_and_spread_by_hand(made: tuple[Path, seeds.Members]) -> None:
     (line,) = [text for text in members.lines() if text.startswith("committee")]
     call = ast.literal_eval(line.partition("pestle.load(")[2].removesuffix(")"))
     assert isinstance(pestle.load(call), Committee)
+
+
+def test_what_is_wrong_with_members_is_said_with_what_to_do(
+    made: tuple[Path, seeds.Members],
+) -> None:
+    """Four updates are too few, for each member alike."""
+    out, members = made
+    text = "\n".join(members.lines())
+    for folder in members.folders:
+        ending = Manifest.of_run(folder / "manifest.json").ending
+        assert ending is not None and ending.trouble is not None
+        assert f"{folder.name}: {ending.headline}" in text
+    assert text.splitlines()[-1].startswith("next: ") and f"{out}" in members.next
+    warnings = Manifest.of_run(members.folders[0] / "manifest.json").warnings
+    assert warnings and sorted(SAID) == sorted(warnings)
 
 
 def test_typed_again_nothing_is_trained(

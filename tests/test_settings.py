@@ -106,6 +106,19 @@ def test_unknown_field_of_a_run_file() -> None:
         build({"train": {"lrr": 1}})
 
 
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("train.lr=abc", "train.lr: 'abc' is no number"),
+        ("train.updates=many", "train.updates: 'many' is no whole number"),
+        ("train.batch_size=1.5", "train.batch_size: 1.5 is no whole number"),
+    ],
+)
+def test_a_value_of_another_kind_is_named_in_plain_words(override: str, words: str) -> None:
+    with pytest.raises(PestleError, match=words):
+        build({}, parse_overrides([override]))
+
+
 @pytest.mark.parametrize("override", ["train.lr=-1", "train.epochs=0", "train.dtype=float16"])
 def test_values_out_of_range(override: str) -> None:
     with pytest.raises(PestleError, match=override.split("=")[0]):

@@ -512,3 +512,11 @@ def test_the_status_of_a_planned_study_loads_no_reader_of_structures(tmp_path: P
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     counts, loaded = done.stdout.splitlines()
     assert "'waiting': 1" in counts and loaded == "set()"
+
+
+def test_a_dry_run_says_that_parsl_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("pestle.study.engine.has_parsl", lambda: False)
+    run_study(write_study(tmp_path / "s.yaml"), dry_run=True)
+    assert "Parsl" in caplog.text and "pip install" in caplog.text

@@ -385,7 +385,7 @@ def test_what_is_remembered_says_what_and_since_when(
     load_foundation(path, trust=True)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     said = " ".join(capsys.readouterr().err.split())
-    assert str(path) in said and digest in said and "--trust" in said
+    assert str(path) in said and digest in said and "trusted by its user" in said
     record = json.loads((trusted.store() / digest / "record.json").read_text())
     assert record["format"] == 1 and record["sha256"] == digest and record["when"] > "2020"
     load_foundation(path, trust=True)

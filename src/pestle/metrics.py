@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from pestle.foundations.prediction import FramePrediction
 from pestle.structures.frame import Frame
 from pestle.views import Table, figure
+
+if TYPE_CHECKING:  # records of errors are read without torch
+    from pestle.foundations.prediction import FramePrediction
 from pestle.wording import counted
 
 #: The group of all frames.
 ALL = "all"
+#: The `config_type` of frames without one.
+NO_GROUP = "Default"
 #: Name of an error → its unit, in the order of tables.
 UNITS = {
     "energy_rmse": "meV/atom",
@@ -74,8 +79,8 @@ def error_table(title: str, models: Mapping[str, Mapping[str, FrameErrors]]) -> 
     ]
     groups = list(dict.fromkeys(group for by_group in models.values() for group in by_group))
     if len(groups) == 2 and ALL in groups:  # the only group says the same as all frames
-        groups = [ALL]
-    by = ["group"] if len(groups) > 1 else []
+        groups.remove(ALL if NO_GROUP not in groups else NO_GROUP)
+    by = ["group"] if groups != [ALL] else []
     rows = [
         [group] * len(by)
         + [model, str(by_group[group].n_frames)]
@@ -114,12 +119,28 @@ def compact_error_table(
                 [
                     set_name if group == ALL else f"  {group}",
                     str(after[group].n_frames),
-                    *(f"{figure(old[name], 3)} → {figure(new[name], 3)}" for name in shown),
+                    *(_change(old[name], new[name]) for name in shown),
                 ]
             )
     headings = [f"{name.removesuffix('_rmse')}, {UNITS[name]}" for name in shown]
     title = "errors (RMSE), foundation → fine-tuned"
     return Table(title, ["set", "frames", *headings], rows, figures=1 + len(shown))
+
+
+def is_rounding(error: float | None) -> bool:
+    """Whether an error is that of the arithmetic: a model against labels of its own.
+
+    Args:
+        error: in meV/atom, meV/Å or meV/Å³.
+    """
+    return error is not None and abs(error) < 1e-3
+
+
+def _change(before: float | None, after: float | None) -> str:
+    """Return `before → after`, with 0 for errors of arithmetic, or a dash for no error at all."""
+    if before is None and after is None:
+        return figure(None)
+    return " → ".join("0" if is_rounding(one) else figure(one, 3) for one in (before, after))
 
 
 def _rmse_mae(parts: list[np.ndarray]) -> tuple[float | None, float | None]:

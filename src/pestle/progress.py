@@ -42,6 +42,8 @@ WORTH_A_LINE = 1.5
 LINES_APART, PARTS_APART = 4.0, 15.0
 #: Largest time between two lines of progress (s).
 LINE_AT_LATEST = 600.0
+#: Seconds between lines of progress in the log of a command that shows a bar on a terminal.
+RECORDS_APART = 60.0
 
 
 class _Screen(logging.Handler):
@@ -200,7 +202,7 @@ class Task:
         self.title, self.total, self.done, self.note = title, total, done, ""
         self._first, self._lines, self._part, self._at_once = done, lines, part, at_once
         self._apart = PARTS_APART if part else LINES_APART
-        self._started = time.monotonic()
+        self._started = self._recorded = time.monotonic()
         self._due = False
         self._timer: threading.Timer | None = None
         self._over = threading.Event()
@@ -218,6 +220,9 @@ class Task:
         self._due |= done * self._lines // total > before * self._lines // total
         if done >= total:
             return
+        if console.is_terminal and time.monotonic() - self._recorded >= RECORDS_APART:
+            self._recorded = time.monotonic()
+            record(logging.INFO, self._text())
         if (self._due and screen.silence >= self._apart) or screen.silence >= LINE_AT_LATEST:
             self._due = False
             if not console.is_terminal:
@@ -299,6 +304,8 @@ class _Line:
                     console=console,
                     transient=True,
                     refresh_per_second=5,
+                    # Steps may take minutes: the pace of the last half minute would be none.
+                    speed_estimate_period=600.0,
                     # A table on standard output must not be taken for a line of standard error.
                     redirect_stdout=False,
                     redirect_stderr=False,

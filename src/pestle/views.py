@@ -11,6 +11,8 @@ from html import escape
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from pestle.wording import fixed, is_number, number
+
 #: Letters in a line where there is no terminal.
 _LETTERS = 120
 #: Letters up to which a cell is not broken.
@@ -36,9 +38,7 @@ def figure(value: float | None, digits: int = 4) -> str:
         value: the number, in the unit of its column.
         digits: number of significant digits.
     """
-    if value is None or value != value:
-        return "—"
-    return f"{value:.{digits}g}" if abs(value) < 1e5 else f"{value:,.0f}"
+    return fixed(value, 0) if is_number(value) and abs(value) >= 1e5 else number(value, digits)
 
 
 @dataclass(frozen=True)

@@ -95,14 +95,23 @@ def choose(case: Circumstances) -> Choice:
     Raises:
         PestleError: the user did not give the scope, and the data cannot tell it.
     """
-    if case.scope is None:
+    return _broad(case) if require_scope(case.scope) == "broad" else _narrow(case)
+
+
+def require_scope(scope: Scope | None) -> Scope:
+    """Return the scope.
+
+    Raises:
+        PestleError: the user did not give it.
+    """
+    if scope is None:
         raise PestleError(
             "the method depends on what the model is for, and only you know that",
             where="scope",
             fix="--scope narrow: configurations like those of the data. --scope broad: also others "
             "(structure search, new compositions), where the foundation's breadth must survive.",
         )
-    return _broad(case) if case.scope == "broad" else _narrow(case)
+    return scope
 
 
 def suited(

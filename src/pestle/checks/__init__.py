@@ -14,6 +14,7 @@ from pestle.checks.duplicates import duplicate_findings
 from pestle.checks.geometry import distance_findings, sound_frames
 from pestle.checks.labels import label_findings
 from pestle.checks.levels import level_findings
+from pestle.checks.mixed_units import mixed_unit_findings
 from pestle.checks.placeholders import placeholder_findings
 from pestle.checks.reference_atoms import reference_findings
 from pestle.checks.report import CheckFinding, CheckReport, finding, sorted_findings
@@ -44,6 +45,7 @@ def check_frames(
     mixed: bool = False,
     opinion: Callable[[], Opinion] | None = None,
     shown: Mapping[str, Sequence[Frame]] | None = None,
+    held_out: bool = False,
 ) -> CheckReport:
     """Everything that can be said about the data without a model, or with its opinion on units.
 
@@ -60,6 +62,8 @@ def check_frames(
         mixed: whether the user said that all frames are of one potential-energy surface.
         opinion: gives what a foundation says of the units; asked where the structures are sound.
         shown: what the summary is about instead of the splits: the same frames by file.
+        held_out: whether `valid` was drawn from the files of `train`: what is wrong with labels is
+            then said once.
     """
     findings: list[CheckFinding] = []
     sound: dict[str, list[Frame]] = {}
@@ -75,16 +79,19 @@ def check_frames(
     near = {id(frame): bonded_pairs(frame) for frame in flat}
     findings += distance_findings(flat, [near[id(f)] for f in flat])
     findings += placeholder_findings(sound)
+    mixed_units, alike = mixed_unit_findings(flat)
+    findings += mixed_units
     fatal = any(f.severity == "error" for f in findings)
-    unit_problems, units = unit_findings(flat, None if opinion is None or fatal else opinion())
+    unit_problems, units = unit_findings(alike, None if opinion is None or fatal else opinion())
     findings += label_findings(
-        {name: [units.in_eV(f) for f in frames] for name, frames in sound.items()}
+        {name: [units.in_eV(f) for f in frames] for name, frames in sound.items()},
+        held_out=held_out,
     )
     findings += [*unread_findings(everything), *note_findings(notes or Notes())]
     findings += duplicate_findings(
         sound, {name: [near[id(f)] for f in frames] for name, frames in sound.items()}
     )
     findings += unit_problems
-    findings += level_findings([units.in_eV(f) for f in flat])
+    findings += level_findings([units.in_eV(f) for f in alike])
     findings += reference_findings(sound, method=e0_method, given=given_e0s, cutoff=cutoff)
     return CheckReport(summary_of(shown or splits, near, keys), sorted_findings(findings), units)

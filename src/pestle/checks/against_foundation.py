@@ -112,7 +112,12 @@ def check_with_foundation(
         found = {f.code for f in report.findings}
         if "force-outliers" not in found and report.units.forces.is_ours:
             report.findings += _force_outliers(compared)
-        report.findings += _residual_findings(compared, foundation)
+        for new in _residual_findings(compared, foundation):
+            # What data and predictions both show is said once, by what finds more frames.
+            same = [f for f in report.findings if f.code == new.code]
+            if all(f.n_frames <= new.n_frames for f in same):
+                report.findings = [f for f in report.findings if f.code != new.code]
+                report.findings.append(new)
         report.findings = sorted_findings(report.findings)
     return report
 

@@ -20,15 +20,28 @@ NET_FORCE_SHARE = 0.05
 
 # Fewer frames than this say little about a potential energy surface.
 FEW_FRAMES = 20
+# Fewer frames than this must not choose the kept model and the end of a run without a word.
+FEW_HELD_OUT = 5
 
 
-def label_findings(splits: Mapping[str, Sequence[Frame]]) -> list[CheckFinding]:
-    """Find missing and partial labels and net forces; every frame must have atoms."""
-    findings: list[CheckFinding] = []
-    for split, frames in splits.items():
+def label_findings(
+    splits: Mapping[str, Sequence[Frame]], *, held_out: bool = False
+) -> list[CheckFinding]:
+    """Find missing and partial labels, net forces and sets of few frames.
+
+    Args:
+        splits: frames by split; every frame has atoms.
+        held_out: whether `valid` was drawn from the files of `train`. Its labels are then looked at
+            together with those of `train`.
+    """
+    findings = _few_frames(splits, held_out)
+    files = dict(splits)
+    if held_out:
+        files["train"] = [*splits.get("train", ()), *files.pop("valid", ())]
+    for split, frames in files.items():
         if not frames:
             continue
-        where = "" if len(splits) == 1 else f" of '{split}'"
+        where = "" if len(files) == 1 else f" of '{split}'"
         findings += _presence(split, where, frames)
         body = [f for f in frames if not f.is_isolated_atom]
         findings += _net_forces(where, body)
@@ -50,17 +63,37 @@ def label_findings(splits: Mapping[str, Sequence[Frame]]) -> list[CheckFinding]:
                     fix='If these are bulk cells, write pbc="T T T".',
                 )
             )
-        if split in ("train", "data") and 0 < len(body) < FEW_FRAMES:
-            findings.append(
-                finding(
-                    "note",
-                    "few-frames",
-                    f"only {counted(len(body), 'frame')}{where} beside isolated atoms: "
-                    "errors measured with "
-                    "them are uncertain",
-                    fix="A few tens of decorrelated frames are the least to fine-tune on.",
-                )
+    return findings
+
+
+def _few_frames(splits: Mapping[str, Sequence[Frame]], held_out: bool) -> list[CheckFinding]:
+    """Find sets that are too small for what they are used for."""
+    n = {name: sum(not f.is_isolated_atom for f in frames) for name, frames in splits.items()}
+    findings = []
+    trained = n.get("train", n.get("data", 0))
+    if 0 < trained < FEW_FRAMES:
+        beside = (
+            f" ({n['valid']} more held out for validation)" if held_out and "valid" in n else ""
+        )
+        findings.append(
+            finding(
+                "note",
+                "few-frames",
+                f"only {counted(trained, 'frame')} to train on{beside}, without isolated atoms: "
+                "errors measured with them are uncertain",
+                fix="A few tens of decorrelated frames are the least to fine-tune on.",
             )
+        )
+    if 0 < n.get("valid", 0) < FEW_HELD_OUT:
+        findings.append(
+            finding(
+                "warning",
+                "few-validation-frames",
+                f"only {counted(n['valid'], 'validation frame')}: which model is kept, when the "
+                "run ends and its validation errors depend on chance",
+                fix="Give more frames, or a file of other frames with --valid.",
+            )
+        )
     return findings
 
 

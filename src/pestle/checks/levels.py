@@ -28,6 +28,8 @@ GAP_RATIO, MIN_SHARE, MIN_CLUSTER = 3.0, 0.03, 4
 # Isomers and phases of one composition differ by less than this (eV/atom; diamond and C60: 0.4,
 # reactants and products of hot chemistry: 0.3). Gaps of the composition fit must be wider.
 CHEMICAL_GAP = 1.0
+# Offsets beyond this (eV/atom) are no chemistry at all.
+NO_CHEMISTRY = 10.0
 # Fewer frames than this, or than this many for each element of the fit, have no statistics: with as
 # many elements as frames the fit leaves gaps of its own.
 MIN_FRAMES, FRAMES_PER_ELEMENT = 12, 4
@@ -188,15 +190,24 @@ def mixed_finding(
         level.append((offset, k))
     spread = mad(np.concatenate([residual[c] - middle[id(c)] for c in clusters]))
     others = [frames[i] for i in sorted(np.concatenate(odd_clusters).tolist())]
+    if max(abs(offset) for offset, _ in offsets) > NO_CHEMISTRY:
+        fix = (
+            "No chemistry makes such differences: look for another program, unit, level of theory "
+            "or set of pseudopotentials among these frames, and keep one."
+        )
+    else:
+        fix = (
+            "Keep one level of theory: mark the frames of each (head=…) and choose with --select "
+            "head=…; if these are different phases, molecules or sides of a reaction labelled "
+            "alike, all is well."
+        )
     return finding(
         "warning",
         "mixed-levels",
         f"energies fall into separate groups after {fit}: {'; '.join(parts)} (spread inside the "
         f"groups {number(spread, 2)} eV/atom): several levels of theory?",
         others,
-        fix="Keep one level of theory: mark the frames of each (head=…) and choose with --select "
-        "head=…; if these are different phases, molecules or sides of a reaction labelled "
-        "alike, all is well.",
+        fix=fix,
     )
 
 

@@ -43,8 +43,11 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Check the data: what it contains, what is wrong with it, and what follows for a run."""
+    from pestle.foundations import require_name
     from pestle.progress import loading_torch
 
+    if foundation is not None:
+        require_name(foundation)
     with loading_torch():
         from pestle.cli.output import print_json
         from pestle.jobs.check import check

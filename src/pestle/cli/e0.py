@@ -40,8 +40,11 @@ def command(
 ) -> None:
     """Find atomic reference energies (E0s) of the data and compare the methods for it."""
     data = named_files(files, data)
+    from pestle.foundations import require_name
     from pestle.progress import loading_torch
 
+    if foundation is not None:
+        require_name(foundation)
     with loading_torch():
         from pestle.cli.output import print_json
         from pestle.jobs.e0 import e0

@@ -52,8 +52,10 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Calculate the errors of a model on labelled structures, by config_type."""
+    from pestle.foundations import require_name
     from pestle.progress import loading_torch
 
+    require_name(model)
     with loading_torch():
         from pestle.cli.output import print_json, print_table
         from pestle.jobs.evaluate import evaluate

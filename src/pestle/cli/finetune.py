@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pestle.adaptation import AUTO, IN_WORDS, METHODS
+from pestle.adaptation import AUTO, IN_WORDS, METHODS, require_method
 from pestle.cli import completion
 from pestle.cli.options import (
     Data,
@@ -113,8 +113,11 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Fine-tune a foundation model on labelled structures and judge the result."""
+    from pestle.adaptation.choice import require_scope
     from pestle.cli.output import print_json, print_table
     from pestle.errors import PestleError
+    from pestle.foundations import require_name
+    from pestle.records.folder import RunFolder
     from pestle.settings.run import walk
     from pestle.settings.run_file import (
         NO_SETTINGS,
@@ -161,6 +164,7 @@ def command(
     if resume:
         if out is None:
             raise PestleError("--resume needs -o RUN_DIR: the run folder to go on with")
+        RunFolder(out).require_run()
         if tree:
             raise PestleError(
                 "a resumed run takes its settings from the run folder",
@@ -169,6 +173,14 @@ def command(
             )
     else:
         settings: RunSettings = build(tree, asked, where=str(run_file) if run_file else "settings")
+
+        if settings.foundation:
+            require_name(settings.foundation)
+        require_method(settings)
+        if settings.method == AUTO:
+            require_scope(settings.scope)
+        if out is not None and seeds is None and not dry_run:
+            RunFolder(out).require_new()
 
     from pestle.progress import loading_torch, logger, say
 

@@ -18,14 +18,17 @@ def command(
     out: Annotated[Path, typer.Option("-o", "--out", help="File to write.")] = Path("run.yaml"),
 ) -> None:
     """Write a commented run file with every setting for your data."""
-    from pestle.adaptation import IN_WORDS
-    from pestle.errors import PestleError
-    from pestle.files import write_text
-    from pestle.jobs.run_paths import for_file, foundation_for_file
-    from pestle.locks import locked_file
-    from pestle.records.folder import require_file
-    from pestle.settings.run_file import build, template
-    from pestle.structures.reading import expand_paths
+    from pestle.progress import loading_torch
+
+    with loading_torch():
+        from pestle.adaptation import IN_WORDS
+        from pestle.errors import PestleError
+        from pestle.files import write_text
+        from pestle.jobs.run_paths import for_file, foundation_for_file
+        from pestle.locks import locked_file
+        from pestle.records.folder import require_file
+        from pestle.settings.run_file import build, template
+        from pestle.structures.reading import expand_paths
 
     require_file(out)
     if out.exists():
@@ -38,10 +41,7 @@ def command(
         asked["data.train"] = [for_file(name, out.parent) for name in data]
     if foundation:
         if trust:
-            from pestle.progress import loading_torch
-
-            with loading_torch():
-                from pestle.jobs.trust import trust as remember
+            from pestle.jobs.trust import trust as remember
 
             remember(foundation)
         asked["foundation"] = foundation_for_file(foundation, out.parent)

@@ -49,10 +49,13 @@ def command(
     from pestle.progress import conclude, loading_torch, say
 
     with loading_torch():
-        from pestle.jobs.report import gather, report, require_results, write_figures
+        from pestle.jobs.report import COMPARISON, gather, report, require_results, write_figures
 
-    tabled = len(require_results(folders)) > 1 or as_json or csv is not None or latex is not None
+    tabled_runs = len(require_results(folders))
+    tabled = tabled_runs > 1 or as_json or csv is not None or latex is not None
     found = gather(folders, groups=groups, csv=csv, latex=latex) if tabled else None
+    target = out if out is not None else COMPARISON if tabled_runs > 1 else None
+    again = " (written again)" if target is not None and target.exists() else ""
     page = report(folders, out)
     written = write_figures(folders, figures) if figures is not None else []
     if found is not None and as_json:
@@ -61,7 +64,7 @@ def command(
         from pestle.cli.gathered_table import print_gathered
 
         print_gathered(found.table)
-    conclude(f"report: {page}")
+    conclude(f"report: {page}{again}")
     for name, file in (("csv", csv), ("latex", latex)):
         if file is not None:
             say(f"{name}: {file}")

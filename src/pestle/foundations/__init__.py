@@ -138,11 +138,24 @@ def _load(name: str | Path, *, trust: bool) -> Foundation:
         )
     if path.is_file():
         return _load_file(path, trust=trust)
-    known = catalogue.names()
-    raise PestleError(
+    raise _no_model(name)
+
+
+def require_name(name: str | Path) -> None:
+    """Check that there is a foundation, file or folder of this name, without loading it.
+
+    Raises:
+        PestleError: there is none.
+    """
+    if catalogue.find(str(name)) is None and not Path(name).expanduser().exists():
+        raise _no_model(name)
+
+
+def _no_model(name: str | Path) -> PestleError:
+    return PestleError(
         f"there is no foundation, file or folder '{name}'",
         where="foundation",
-        fix=f"{nearest(str(name), known)} `pestle models` lists the names.".lstrip(),
+        fix=f"{nearest(str(name), catalogue.names())} `pestle models` lists the names.".lstrip(),
     )
 
 
@@ -186,7 +199,7 @@ def _load_file(path: Path, *, trust: bool) -> Foundation:
             f"{shlex.quote(str(path))} (or say --trust in this command); on this machine it is not "
             "asked for again.",
         )
-    source = "Pestle wrote it on this machine" if own else "trusted by --trust"
+    source = "Pestle wrote it on this machine" if own else "trusted by its user"
     return trusted.unpickle(backend, path, digest, provenance, source=source)
 
 

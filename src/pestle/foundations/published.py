@@ -95,7 +95,7 @@ def _source(entry: Entry, path: Path, digest: str, *, came: bool, trust: bool) -
     if came:
         return f"downloaded from {entry.url} just now, taken on first use"
     if trust:
-        return "trusted by --trust"
+        return "trusted by its user"
     raise PestleError(
         "it was found there and not downloaded by this command, its SHA-256 "
         f"({digest}) is not known, and it is a pickled model: loading one runs code that its "

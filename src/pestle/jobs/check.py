@@ -10,7 +10,7 @@ from pestle.checks import CheckReport, check_frames
 from pestle.checks.report import AgainstFoundation
 from pestle.files import OneOrMore, each_of
 from pestle.metrics import ALL
-from pestle.records.data import SplitSummary
+from pestle.records.data import Ranges, SplitSummary
 from pestle.settings.data import DataSettings
 from pestle.settings.run import RunSettings
 from pestle.settings.run_file import build
@@ -159,12 +159,15 @@ def check_lines(report: CheckReport) -> list[str]:
             "labels": SplitSummary.model_validate(summary).labels_in_words,
             "labels_of_isolated_atoms": None,  # in the line above
             "periodicity": _kinds(summary["periodicity"]),
+            "ranges": None,
+            **_ranges_in_words(SplitSummary.model_validate(summary).ranges),
             "label keys": {k: _kinds(v) for k, v in keys.items() if v},
         }
         lines.append(split)
         for name, value in shown.items():
             if value:
-                lines.append(f"  {name.replace('_', ' '):<18} {_value(value)}")
+                words = name.removeprefix("n_").replace("_", " ")
+                lines.append(f"  {words:<18} {_value(value)}")
     if report.foundation is not None:
         lines += ["", *_foundation_lines(report.foundation)]
     for title, findings in (
@@ -217,6 +220,24 @@ def _foundation_lines(found: AgainstFoundation) -> list[str]:
     for name, cells in figures.items():
         lines.append(f"  {name:<{width}}  " + "  ".join(f"{cell:>15}" for cell in cells))
     return lines
+
+
+def _ranges_in_words(ranges: Ranges) -> dict[str, str]:
+    """Return heading → ranges of labels and distances with their units."""
+    energy, shown = ranges.energy_per_atom_eV, {}
+    if energy is not None:
+        low, middle, high = (number(e, 6) for e in (energy.min, energy.median, energy.max))
+        shown["energies"] = f"{low} to {high} eV/atom, median {middle}"
+    if ranges.force_max_eV_per_A is not None:
+        shown["forces"] = (
+            f"up to {number(ranges.force_max_eV_per_A)} eV/Å, RMS "
+            f"{number(ranges.force_rms_eV_per_A)}"
+        )
+    if ranges.stress_max_eV_per_A3 is not None:
+        shown["stress"] = f"components up to {number(ranges.stress_max_eV_per_A3)} eV/Å³"
+    if ranges.nearest_distance_A is not None:
+        shown["nearest atoms"] = f"{number(ranges.nearest_distance_A)} Å apart"
+    return shown
 
 
 def _kinds(counts: Mapping[str, int]) -> Any:

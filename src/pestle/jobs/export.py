@@ -148,7 +148,9 @@ def export(
             stack.enter_context(locked_file(sum_beside(path)))
             require_absent(path)  # another command may have written it in the meantime
         if to == "ase":
-            require(written, OwnFile).export(files["ase"], head=None if all_heads else TARGET_HEAD)
+            own = require(written, OwnFile)
+            with stage("writing the file for ASE"):
+                own.export(files["ase"], head=None if all_heads else TARGET_HEAD)
         else:
             with stage("writing and checking files for LAMMPS: takes up to a minute"):
                 require(written, LammpsFiles).export_lammps(files)

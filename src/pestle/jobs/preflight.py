@@ -55,6 +55,7 @@ def preflight(
         given_e0s=given_elements(settings.e0s),
         mixed=Selection.of(settings.data.select).mixed,
         shown=shown,
+        held_out=splits.held_out,
     )
     if not from_scratch:
         everything = [frame for frames in named.values() for frame in frames]

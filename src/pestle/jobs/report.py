@@ -9,6 +9,7 @@ from pestle.errors import PestleError
 from pestle.files import each_of, write_text
 from pestle.locks import locked_file, locked_folder
 from pestle.members import members_of
+from pestle.progress import stage
 from pestle.records.folder import require_file, require_folder
 from pestle.records.reading import holds_results
 from pestle.reports import write_comparison
@@ -16,6 +17,7 @@ from pestle.reports import write_report as write_page
 from pestle.reports.gathering.files import CSV_BEGINS, LATEX_BEGINS, csv_of, latex_of
 from pestle.reports.gathering.gather import gather as gather_folders
 from pestle.reports.gathering.view import Comparison
+from pestle.wording import counted
 
 #: Default file of a comparison.
 COMPARISON = Path("comparison.html")
@@ -48,7 +50,8 @@ def report(folders: str | Path | Sequence[str | Path], out: str | Path | None = 
     if target is not None:
         _require_own(target, _PAGE_BEGINS, "-o")
     if len(paths) == 1:
-        with locked_file(target or paths[0] / "report.html"):
+        page = target or paths[0] / "report.html"
+        with locked_file(page), stage(f"writing {page}"):
             return write_page(paths[0], target)
     target = target or COMPARISON
     if target.resolve() in [path.resolve() / "report.html" for path in paths]:
@@ -58,7 +61,7 @@ def report(folders: str | Path | Sequence[str | Path], out: str | Path | None = 
             fix="Choose another file with -o.",
         )
     require_file(target)
-    with locked_file(target):
+    with locked_file(target), stage(f"writing {target}"):
         return write_comparison(paths, target)
 
 
@@ -98,7 +101,8 @@ def gather(
     ]
     for target, begins, option, _ in wanted:
         _require_own(target, begins, option)
-    found = gather_folders(paths, groups=groups)
+    with stage(f"reading {counted(len(paths), 'run')}"):
+        found = gather_folders(paths, groups=groups)
     for target, _, _, write in wanted:
         with locked_file(target):
             write_text(target, write(found))
@@ -130,8 +134,8 @@ def write_figures(folders: str | Path | Sequence[str | Path], out: str | Path) -
     paths = require_results(folders)
     target = Path(out)
     require_folder(target)
-    figures = pictures_of_run(paths[0]) if len(paths) == 1 else pictures_of_comparison(paths)
-    with locked_folder(target):
+    with locked_folder(target), stage(f"drawing the plots in {target}"):
+        figures = pictures_of_run(paths[0]) if len(paths) == 1 else pictures_of_comparison(paths)
         return write_pictures(figures, target)
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from pestle import __version__
 from pestle.errors import PestleError
 from pestle.files import cannot_write, sha256
-from pestle.foundations.safe_files import WEIGHTS
 from pestle.locks import is_left_over
 from pestle.records.manifest import Hardware
 
@@ -81,6 +80,8 @@ class RunFolder:
     def weights_digest(self) -> str:
         """SHA-256 of the model's weights, by which tests know what they judged; empty without a
         model."""
+        from pestle.foundations.safe_files import WEIGHTS  # it imports torch
+
         weights = self.model / WEIGHTS
         return sha256(weights) if weights.is_file() else ""
 

@@ -20,6 +20,8 @@ LOST_BY = 0.2
 TAKEN_OFF = "once a constant per element is taken off, as E0s do"
 #: Two errors count as equal if they differ by less than this fraction.
 SAME = 0.005
+#: Errors on fewer frames than this are given with their number.
+FEW = 5
 #: Larger ratios of errors are given as a multiple, smaller ones in per cent.
 SEVERAL = 1.5
 
@@ -39,11 +41,12 @@ class SetErrors(Part):
         foundation_energy_with_offset: the same without the subtraction, as in tables of errors;
             earlier versions left it out.
         foundation_forces, foundation_stress: RMSE of the foundation's forces and stress.
+        n_frames: number of frames of the set; `None` in runs of earlier versions.
         lost: number of frames on which the model's prediction is not finite.
     """
 
     LEFT_OUT: ClassVar[frozenset[str]] = frozenset(
-        {"stress", "foundation_stress", "foundation_energy_with_offset"}
+        {"stress", "foundation_stress", "foundation_energy_with_offset", "n_frames"}
     )
 
     name: str
@@ -54,6 +57,7 @@ class SetErrors(Part):
     foundation_energy_with_offset: float | None = None
     foundation_forces: float | None = None
     foundation_stress: float | None = None
+    n_frames: int | None = None
     lost: int = 0
 
     @property
@@ -94,7 +98,14 @@ class SetErrors(Part):
             if self.foundation_energy is not None:
                 text += f"; {figure(self.foundation_energy)} {TAKEN_OFF}"
             parts.append(text)
-        return f"{self.name} {', '.join(parts)}"
+        return f"{self._named} {', '.join(parts)}"
+
+    @property
+    def _named(self) -> str:
+        """The name of the set, with the number of its frames if they are very few."""
+        if self.n_frames is None or self.n_frames >= FEW:
+            return self.name
+        return f"{self.name} ({counted(self.n_frames, 'frame')} only)"
 
     @property
     def energy_before(self) -> str:
@@ -131,7 +142,7 @@ class SetErrors(Part):
             parts.append(f"stress {figure(self.stress)} meV/Å³{old}")
         if self.lost:
             parts.append(f"not finite on {counted(self.lost, 'frame')}")
-        return f"{self.name} {', '.join(parts)}"
+        return f"{self._named} {', '.join(parts)}"
 
 
 def quantities_worse(sets: Sequence[SetErrors]) -> list[str]:

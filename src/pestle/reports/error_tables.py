@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pestle.metrics import FrameErrors
+from pestle.metrics import FrameErrors, is_rounding
 from pestle.records.old_sets import chose_the_model, is_old
 from pestle.records.set_errors import WORSE_BY
 from pestle.reports.facts import own_labels
 from pestle.reports.models import Models
 from pestle.reports.reading import REPLAY_SET, Results
-from pestle.wording import count, number
+from pestle.wording import count, listed, number
 
 #: Set → its name on the page. Other sets keep their own names.
 SETS = {"test": "Test", "valid": "Validation", "train": "Training"}
@@ -166,6 +166,7 @@ def error_tables(folder: Results, models: Models) -> list[dict[str, Any]]:
         models: names and styles of the potentials.
     """
     tables = []
+    everybody = [m for m in models.names if any(of.get(m) for of in folder.errors.values())]
     for name in set_names(folder.errors):
         found = folder.errors[name]
         by_model = {model: found[model] for model in models.names if found.get(model)}
@@ -185,7 +186,8 @@ def error_tables(folder: Results, models: Models) -> list[dict[str, Any]]:
                 "name": name,
                 "title": set_heading(name),
                 "remark": _REMARKS.get(name, _OF_OLD if is_old(name) else "")
-                + ("" if ranked else _OWN_LABELS),
+                + ("" if ranked else _OWN_LABELS)
+                + _not_judged([models.label(m) for m in everybody if m not in by_model]),
                 "columns": [(q.heading, q.unit) for q in shown],
                 "groups": [
                     _group(by_model, group, shown, models, in_set=name, ranked=ranked)
@@ -196,6 +198,12 @@ def error_tables(folder: Results, models: Models) -> list[dict[str, Any]]:
             }
         )
     return tables
+
+
+def _not_judged(labels: list[str]) -> str:
+    """Return a sentence that names the models of other sets that have no row; empty for none."""
+    verb = "was" if len(labels) == 1 else "were"
+    return f" {listed(labels)} {verb} not judged on these frames." if labels else ""
 
 
 def _group(
@@ -220,7 +228,7 @@ def _group(
                 old = find(base) if base is not None else None
                 cells.append(
                     {
-                        "text": number(value),
+                        "text": "0" if is_rounding(value) else number(value),
                         # Two errors that are both shown as 32.3 are equally good.
                         "best": best is not None and number(value) == best,
                         "worse": ranked and model == models.tuned and is_worse(value, old),

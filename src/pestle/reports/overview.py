@@ -84,6 +84,9 @@ def _ending(ending: Ending, folder: Results) -> dict[str, Any]:
         del lines["next"]
         if ending.breadth.drift is None and not ending.from_scratch:
             del lines["breadth"]
+    # The head of a page without a verdict says already how to get one.
+    if folder.verdict is None and lines.get("next", "").startswith("pestle qualify"):
+        del lines["next"]
     if trouble is not None and any(trouble.what in finding.sentence for finding in found):
         trouble = None
     return {

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from pestle import __version__
@@ -122,8 +123,24 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["whole_units"] = whole_units
     environment.filters["advised"] = parts_of
     return environment
+
+
+#: A unit with a slash, and the number before it.
+_UNIT = re.compile(r"(?:[\d.,]+ )?\b(?:[mk]?eV|kcal|ps)/(?:atom|mol|Å[²³]?|h)")
+
+
+def whole_units(text: object) -> Markup:
+    """Return text of a page in which no line breaks within a unit, nor before it.
+
+    Args:
+        text: any text; `Markup` is left as it is.
+    """
+    if isinstance(text, Markup):
+        return text
+    return Markup(_UNIT.sub(r'<span class="nb">\g<0></span>', str(escape(text))))
 
 
 def render_page(template: str, *, draws: bool, **content: Any) -> str:

@@ -23,6 +23,7 @@ from pestle.protocols.results import Chart, Flagged, Table
 from pestle.records.manifest import SetsOfErrors
 from pestle.records.reading import FolderRecords, read_folder
 from pestle.records.results import About
+from pestle.wording import listed
 
 #: Names of a run's models in its own errors.
 FOUNDATION, FINE_TUNED = "foundation", "fine-tuned"
@@ -156,16 +157,24 @@ def read_results(path: Path, *, drawn: bool = True) -> Results:
     """
     found = Results(**vars(read_folder(path)))
     names = {metrics.parent.name for metrics in path.glob("protocols/*/metrics.json")}
+    outdated: list[str] = []
     for name in sorted(names, key=protocol_place):
         results = _protocol(path / "protocols" / name, found.missing, drawn=drawn)
         tested = results.about.weights if results.about is not None else ""
         if found.is_run and tested not in ("", found.weights):
-            found.missing.append(
-                f"protocols/{name} tested this model before it was trained further, and is not "
-                f"shown; pestle probe {name} {shlex.quote(str(path))} tests the present one"
-            )
+            outdated.append(name)
             continue
         found.protocols[name] = results
+    if outdated:
+        one = len(outdated) == 1
+        command = f"pestle probe {outdated[0] if one else 'TEST'} {shlex.quote(str(path))}"
+        found.missing.append(
+            f"protocols/{outdated[0]} is of this model before it was trained further, and is not "
+            f"shown; {command} tests the present one"
+            if one
+            else f"{len(outdated)} tests are of this model before it was trained further, and are "
+            f"not shown: {listed(outdated)}; {command} tests the present one"
+        )
     return found
 
 

@@ -13,7 +13,7 @@ from pestle.wording import MISSING, count, is_number, number
 #: Largest number of rows that a page shows of one table, and of all tables of a protocol.
 MAX_ROWS, MAX_ALL_ROWS = 400, 2000
 #: A table with more rows scrolls in its own box.
-TALL = 24
+TALL = 40
 #: Largest number of letters in a line of a cell.
 READABLE = 36
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from pestle.errors import PestleError, near_name
 from pestle.files import write_text
@@ -224,9 +225,33 @@ def build(
         )
         if first["type"] == "extra_forbidden":
             raise unknown_name_error(name, root) from None
-        raise PestleError(
-            f"{first['msg'].lower()}, got {first['input']!r}", where=f"{where}: {name}"
-        ) from None
+        raise PestleError(in_words(first), where=f"{where}: {name}") from None
+
+
+#: Kind of a mistake that pydantic found → what the value is not.
+_NOT = {
+    "float_parsing": "no number",
+    "float_type": "no number",
+    "int_parsing": "no whole number",
+    "int_type": "no whole number",
+    "int_from_float": "no whole number",
+    "bool_parsing": "neither true nor false",
+    "bool_type": "neither true nor false",
+    "string_type": "no text",
+    "list_type": "no list",
+}
+
+
+def in_words(mistake: ErrorDetails) -> str:
+    """Return what is wrong with a value, in the words of a user.
+
+    Args:
+        mistake: an entry of `ValidationError.errors()`.
+    """
+    kind = _NOT.get(mistake["type"])
+    if kind is not None:
+        return f"{mistake['input']!r} is {kind}"
+    return f"{mistake['msg'].lower()}, got {mistake['input']!r}"
 
 
 def from_names(values: Mapping[str, Any]) -> RunSettings:

@@ -23,6 +23,8 @@ from pestle.study.study_file import LOCAL
 if TYPE_CHECKING:
     from parsl.config import Config
 
+#: How Parsl is installed.
+INSTALL = "pip install 'pestle[study]', from a checkout: pip install '.[study]'"
 #: A function that Parsl runs somewhere.
 App = Callable[..., "Future[str]"]
 #: Variables that say how many threads a command has, beside which others run.
@@ -230,11 +232,14 @@ def _bound_idle_jobs(config: Config) -> None:
             executor.block_error_handler = IdleJobs(executor.provider.max_blocks)
 
 
+def has_parsl() -> bool:
+    """Whether Parsl is installed."""
+    return importlib.util.find_spec("parsl") is not None
+
+
 def _require_parsl() -> None:
-    if importlib.util.find_spec("parsl") is None:
-        raise PestleError(
-            "studies need Parsl", where="pestle study", fix="pip install 'pestle[study]'"
-        )
+    if not has_parsl():
+        raise PestleError("studies need Parsl", where="pestle study", fix=INSTALL)
 
 
 @contextmanager

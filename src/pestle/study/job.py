@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pestle.errors import PestleError
 from pestle.files import Damaged
 from pestle.locks import locked_folder
-from pestle.progress import duration, say
+from pestle.progress import duration, say, warn
 from pestle.records.study import StudyPlan
 from pestle.study.keys import asked_digest
 from pestle.study.status import OPEN, CellState, StudyState, state_of
@@ -68,7 +68,7 @@ def run_study(
         PestleError: a mistake in the study, or another command runs it.
         KeyboardInterrupt: Ctrl-C or SIGTERM came; the commands have written their checkpoints.
     """
-    from pestle.study.engine import config_of, work_through
+    from pestle.study.engine import INSTALL, config_of, has_parsl, work_through
     from pestle.study.plan import distinct, plan
 
     asked = read_study(study, given, out)
@@ -76,6 +76,8 @@ def run_study(
         if engine != LOCAL:
             config_of(Path(engine), asked.folder)
         found = plan(asked)
+        if not has_parsl():
+            warn(f"the study cannot be run yet: it needs Parsl. {INSTALL}")
         return state_of(found.record, asked.folder, only)
     with locked_folder(asked.folder):
         found = plan(asked)

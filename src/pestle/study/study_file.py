@@ -19,6 +19,7 @@ from pestle.settings.probe import ProbeSettings
 from pestle.settings.run import known_names
 from pestle.settings.run_file import (
     build,
+    in_words,
     parse_overrides,
     read_run_file,
     unknown_name_error,
@@ -253,7 +254,7 @@ def _checked(tree: Mapping[str, Any], path: Path) -> StudyFile:
         raise PestleError("no such entry", where=where, fix=fix)
     if first["input"] is None:
         raise PestleError("is empty", where=where, fix="Fill it in, or remove its line.")
-    raise PestleError(f"{first['msg'].lower()}, got {first['input']!r}", where=where)
+    raise PestleError(in_words(first), where=where)
 
 
 def _names_at(kind: type[BaseModel], loc: Sequence[str]) -> Iterator[str]:

@@ -23,7 +23,7 @@ from pestle.training.loop import Trainer
 from pestle.training.losses import loss_weights
 from pestle.training.mixing import Draw, Position
 from pestle.training.optimizer import make_optimizer
-from pestle.wording import counted
+from pestle.wording import counted, listed
 
 #: Learning rates to try, from the largest: half a decade apart, around the paper's (Table 7).
 RATES = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)
@@ -47,9 +47,13 @@ RISEN = 1.05
 def reason_of(probe: RateProbe) -> str:
     """Return the reason for the rate that a probe found, for the plan."""
     above = [f"{t.rate:g}" for t in probe.trials if not t.safe]
-    tried = f"raised the loss of the starting model within {counted(UPDATES, 'update')}"
-    before = f"{' and '.join(above)} {tried}, it did not" if above else f"it never {tried}"
-    return f"auto: a third of {probe.largest:g}: {before}"
+    safe = f"auto: a third of {probe.largest:g}, the largest rate that was tried"
+    if not above:
+        return f"{safe}; none raised the loss in {counted(UPDATES, 'update')}"
+    return (
+        f"{safe} and did not raise the loss of the starting model in "
+        f"{counted(UPDATES, 'update')}; {listed(above)} did"
+    )
 
 
 def probe_rates(trainer: Trainer, rates: Sequence[float] = RATES) -> RateProbe:

@@ -17,6 +17,7 @@ from pestle.adaptation import METHODS
 from pestle.errors import PestleError
 from pestle.jobs.finetune.parent import Parent, read_parent
 from pestle.jobs.old_frames import SPLITS, read_old
+from pestle.progress import stage
 from pestle.records.continued import Continued, OldRun
 from pestle.records.manifest import Manifest
 from pestle.settings.run import RunSettings, walk
@@ -73,7 +74,8 @@ def with_parent(settings: RunSettings) -> RunSettings:
     """
     if settings.parent.run is None:
         return settings
-    _, manifest = _parent_of(settings)
+    with stage(f"reading the run {settings.parent.run}"):
+        _, manifest = _parent_of(settings)
     home = str(Path(settings.parent.run).expanduser())
     if settings.foundation and not _same_place(settings.foundation, home):
         raise PestleError(

@@ -10,8 +10,9 @@ from pestle.records.data import DataFinding, SplitSummary
 from pestle.structures.frame import Frame
 from pestle.wording import counted
 
-#: Notes of the checks on how files were read. Warnings of the checks are listed with all warnings.
-OF_READING = ("not-read", "read-as", "two-energies")
+#: Notes of the checks on how files were read, and on how few frames there are. Warnings of the
+#: checks are listed with all warnings.
+OF_READING = ("not-read", "read-as", "two-energies", "few-frames")
 
 
 def read_lines(splits: Mapping[str, Sequence[Frame]]) -> list[str]:
@@ -22,7 +23,7 @@ def read_lines(splits: Mapping[str, Sequence[Frame]]) -> list[str]:
     """
     found = summary_of(splits, {}, None)["splits"]
     return [
-        f"read {name + ':':<7}{split_line(SplitSummary.model_validate(summary)).lstrip()}"
+        f"read {name + ':':<6} {split_line(SplitSummary.model_validate(summary)).lstrip()}"
         for name, summary in found.items()
     ]
 

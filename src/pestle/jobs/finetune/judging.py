@@ -138,6 +138,7 @@ def _of_sets(
                 else None,
                 foundation_forces=base.forces_rmse if compared else None,
                 foundation_stress=base.stress_rmse if compared else None,
+                n_frames=len(frames),
                 lost=lost.count if lost else 0,
             )
         )

@@ -19,7 +19,7 @@ from typing import IO, Any
 from pestle.errors import Interrupted, PestleError
 from pestle.jobs.finetune.member import STOPPED
 from pestle.locks import InUse, locked_folder
-from pestle.progress import progress, say
+from pestle.progress import LINE_AT_LATEST, console, progress, say, screen, warn
 from pestle.records.folder import RunFolder
 from pestle.records.manifest import Manifest
 from pestle.records.metrics import read_metrics
@@ -57,9 +57,42 @@ class _Running:
 
     def last_words(self) -> str:
         """Return the last line of its output."""
-        self.said.seek(0)
-        lines = self.said.read().decode(errors="replace").strip().splitlines()
+        lines = self._lines()
         return lines[-1].removeprefix("error: ") if lines else "it said nothing"
+
+    @property
+    def stage(self) -> str:
+        """The name of what it does before its first update."""
+        names = [line for line in self._lines() if line.endswith(" …")]
+        return names[-1].removesuffix(" …") if names else "preparing"
+
+    def _lines(self) -> list[str]:
+        # The member writes where this file stands: it must not be moved.
+        file = self.said.fileno()
+        text = os.pread(file, os.fstat(file).st_size, 0)
+        return text.decode(errors="replace").strip().splitlines()
+
+
+class _Lines:
+    """Lines for a pipe: the first after seconds, later ones further and further apart."""
+
+    def __init__(self) -> None:
+        self._wait, self._last, self._warned = _NOTE, "", set[str]()
+
+    def tell(self, note: str) -> None:
+        """Print what the members do, unless a terminal shows it already."""
+        if console.is_terminal or note == self._last or screen.silence < self._wait:
+            return
+        say(note)
+        self._wait, self._last = min(1.5 * self._wait, LINE_AT_LATEST), note
+
+    def warn_of(self, folder: Path) -> None:
+        """Print the warnings of a member that no other has had."""
+        with suppress(PestleError, OSError):
+            for text in Manifest.of_run(RunFolder(folder).manifest).warnings:
+                if text not in self._warned:
+                    self._warned.add(text)
+                    warn(text)
 
 
 def train_members(
@@ -82,7 +115,7 @@ def train_members(
         MembersStopped: a signal stopped the command.
     """
     queue, running, failed = list(waiting), list[_Running](), {}
-    last_note = time.monotonic()
+    last_note, lines = time.monotonic(), _Lines()
     plan = "one after the other" if at_once == 1 else f"{min(at_once, len(queue))} at a time"
     say(f"training {counted(len(queue), 'member')} in {waiting[0].parent}, {plan}")
     with _listening() as signals, progress("members", len(waiting)) as bar:
@@ -95,15 +128,17 @@ def train_members(
                 time.sleep(_LOOK)
                 for member in [m for m in running if m.process.poll() is not None]:
                     running.remove(member)
+                    lines.warn_of(member.folder)
                     why = _end_of(member)
                     if why:
                         failed[member.folder] = why
                 if time.monotonic() - last_note > _NOTE:
                     last_note = time.monotonic()
-                    bar.to(
-                        len(waiting) - len(queue) - len(running),
-                        "; ".join(map(_progress_of, running)),
-                    )
+                    for member in running:
+                        lines.warn_of(member.folder)
+                    note = "; ".join(map(_progress_of, running))
+                    bar.to(len(waiting) - len(queue) - len(running), note)
+                    lines.tell(note)
             bar.to(len(waiting))
         finally:
             _stop(running, signals)
@@ -163,7 +198,9 @@ def _end_of(member: _Running) -> str:
     code = member.process.returncode
     if code == 0:
         ending = Manifest.of_run(RunFolder(member.folder).manifest).ending
-        say(f"{member.folder.name}: finished; {ending.learned if ending else 'it was not judged'}")
+        title = f"{ending.headline}; " if ending and ending.headline else ""
+        learned = ending.learned if ending else "it was not judged"
+        say(f"{member.folder.name}: finished; {title}{learned}")
         return ""
     why = member.last_words()
     if code == PestleError.exit_code:
@@ -179,8 +216,10 @@ def _progress_of(member: _Running) -> str:
     with suppress(PestleError, OSError):
         lines = read_metrics(RunFolder(member.folder).metrics)
         if lines:
-            return f"{member.folder.name} {counted(lines[-1].step, 'update')}"
-    return f"{member.folder.name} preparing"
+            plan = Manifest.of_run(RunFolder(member.folder).manifest).plan
+            most = f" of at most {plan.steps:,}" if plan is not None else ""
+            return f"{member.folder.name}: {lines[-1].step:,}{most} updates"
+    return f"{member.folder.name}: {member.stage}"
 
 
 def _stop(running: Sequence[_Running], signals: Sequence[str]) -> None:

@@ -20,14 +20,14 @@ def files_not_given(model: Foundation) -> str:
     why = f"a '{written.backend}' model has none"
     lacks = []
     if not isinstance(written, OwnFile):
-        lacks.append(f"--to ase ({why})")
+        lacks.append(f"for ASE ({why})")
     elif obstacle := written.export_obstacle(head=TARGET_HEAD):
-        lacks.append(f"--to ase ({obstacle})")
+        lacks.append(f"for ASE ({obstacle})")
     if not isinstance(written, LammpsFiles):
-        lacks.append(f"--to lammps ({why})")
+        lacks.append(f"for LAMMPS ({why})")
     if not lacks:
         return ""
     return (
-        f"the result cannot be exported {' and '.join(lacks)}: use it by "
+        f"`pestle export` cannot write the result {' or '.join(lacks)}: use it by "
         "pestle.load(RUN).calculator(), or choose another foundation"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ase.data import atomic_numbers
@@ -78,16 +79,18 @@ def plan_lines(manifest: Manifest) -> list[str]:
     lines += ["", *_method_lines(method)]
     for part, count in method.blocks.items():
         share = count.trainable / count.total if count.total else 0.0
-        lines.append(f"  {part:<15}{count.trainable:>12,} of {count.total:>12,}  {share:6.1%}")
+        lines.append(
+            f"  {part:<15}{count.trainable:>12,} of {count.total:>12,}  {percent(share):>8}"
+        )
     share = method.n_trainable / max(1, method.n_parameters)
     lines.append(
-        f"  {'all':<15}{method.n_trainable:>12,} of {method.n_parameters:>12,}  {share:6.1%}"
+        f"  {'all':<15}{method.n_trainable:>12,} of {method.n_parameters:>12,}  {percent(share):>8}"
     )
 
     if manifest.replay is not None:
         lines += ["", *_replay_lines(manifest.replay)]
 
-    lines += ["", "Settings"]
+    lines += ["", f"Settings (tables, equations and sections are of {PAPER})"]
     for name, entry in manifest.settings.items():
         if entry.value in ([], None) and entry.reason == "default":
             continue
@@ -98,11 +101,10 @@ def plan_lines(manifest: Manifest) -> list[str]:
 
     plan = manifest.plan
     assert plan is not None
-    between = plan.updates_between_evaluations
     lines += [
         "",
         f"Length: {counted(plan.steps, 'update')} at most ({counted(plan.epochs, 'epoch')} of "
-        f"{plan.steps_per_epoch:,}), an evaluation every {between:,}",
+        f"{plan.steps_per_epoch:,}), {evaluations(plan)}",
         f"  {plan.passes}",
         f"  {plan.ends_earlier}",
         f"  time: {cost(plan)}",
@@ -113,6 +115,11 @@ def plan_lines(manifest: Manifest) -> list[str]:
     ]
     return lines
 
+
+#: What reasons of settings cite.
+PAPER = (
+    "Tompa et al., Fine-tuning MLIP foundation models: strategies for accuracy and transferability"
+)
 
 #: Settings whose values are in other lines of the short plan.
 SHOWN_ELSEWHERE = (
@@ -145,13 +152,14 @@ def short_plan(manifest: Manifest) -> list[str]:
         )
     if manifest.replay is not None:
         replay = manifest.replay
+        # The hash of the labeller is for records.
+        labels = re.sub(r" \(\S*:\S*\)$", "", replay.labels)
         lines["replay"] = (
-            f"{counted(replay.n_train, 'structure')}, {replay.n_valid} held out; labels: "
-            f"{replay.labels}"
+            f"{counted(replay.n_train, 'structure')}, {replay.n_valid} held out; labels: {labels}"
         )
     rate = manifest.settings["train.lr"]
     asked = [
-        f"{name}={_short(entry.value)}"
+        f"{name}={_short(entry.value)}" + (" (epochs)" if name == "train.eval_interval" else "")
         for name, entry in manifest.settings.items()
         if entry.reason == "asked for" and name not in SHOWN_ELSEWHERE
     ]
@@ -159,7 +167,7 @@ def short_plan(manifest: Manifest) -> list[str]:
         "rate": f"{_short(rate.value)}, {rate.reason}",
         "asked for": ", ".join(asked),
         "length": f"{counted(plan.steps, 'update')} at most ({counted(plan.epochs, 'epoch')} of "
-        f"{plan.steps_per_epoch:,}), an evaluation every {plan.updates_between_evaluations:,}",
+        f"{plan.steps_per_epoch:,}), {evaluations(plan)}",
         "time": cost(plan),
         "files": manifest.files_not_given,
         "gate": gate_line(manifest.gate)
@@ -167,6 +175,13 @@ def short_plan(manifest: Manifest) -> list[str]:
         .removeprefix("Zero-step gate "),
     }
     return [f"{name:<12}{text}" for name, text in lines.items() if text]
+
+
+def evaluations(plan: Plan) -> str:
+    """Return how often the model is evaluated, in updates and epochs."""
+    between = plan.updates_between_evaluations
+    epochs = between / max(1, plan.steps_per_epoch)
+    return f"an evaluation every {counted(between, 'update')} ({counted(epochs, 'epoch')})"
 
 
 def cost(plan: Plan) -> str:
@@ -182,9 +197,14 @@ def cost(plan: Plan) -> str:
         left = f"for the {counted(plan.steps - plan.updates_done, 'update')} left"
     memory = "" if plan.memory_mib is None else f"; memory {plan.memory_mib:,.0f} MiB"
     return (
-        f"{plan.seconds_per_step * 1e3:.0f} ms an update, at most "
+        f"{_short_time(plan.seconds_per_step)} an update, at most "
         f"{duration(plan.estimated_seconds)} {left}, with evaluations{memory}"
     )
+
+
+def _short_time(seconds: float) -> str:
+    """Format the time of an update: `414 ms`, `7.61 s`."""
+    return f"{number(seconds)} s" if seconds >= 1 else f"{number(seconds * 1e3)} ms"
 
 
 def dispersion_line(manifest: Manifest) -> str:

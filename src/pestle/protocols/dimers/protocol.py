@@ -33,6 +33,8 @@ from pestle.settings.probe import DimerSettings
 from pestle.structures.frame import Frame
 from pestle.wording import counted, figure
 
+#: Energies (eV) beyond this one are of a network that extrapolates and have no meaning.
+MEANINGFUL = 1_000
 #: Smallest decrease inwards, or depth of a second minimum, that counts, eV. Networks have smaller
 #: variations at distances without data.
 RIPPLE = 0.1
@@ -200,9 +202,11 @@ def curve(distance: np.ndarray, energy: np.ndarray, scale: float) -> Curve:
     flags = []
     if falls[deepest] > RIPPLE:
         where = distance[start - deepest]
-        flags.append(f"falls by {figure(falls[deepest])} eV inwards, down to {where:.2f} Å")
+        depth = _deep(falls[deepest])
+        flags.append(f"falls by {depth} eV inwards, down to {where:.2f} Å")
     if wall <= RIPPLE:
-        flags.append(f"no wall: {figure(wall)} eV above the minimum at {distance[0]:.2f} Å")
+        above = f"{figure(wall)} eV above" if wall >= 0 else f"{_deep(-wall)} eV below"
+        flags.append(f"no wall: {above} the minimum at {distance[0]:.2f} Å")
     if wells > 0:
         flags.append(f"{counted(wells, 'more well')} outside the minimum")
     return Curve(
@@ -215,6 +219,11 @@ def curve(distance: np.ndarray, energy: np.ndarray, scale: float) -> Curve:
         wells=1 + wells,
         flags=flags,
     )
+
+
+def _deep(energy: float) -> str:
+    """Return an energy (eV, positive) in words; a number beyond `MEANINGFUL` is not given."""
+    return f"more than {MEANINGFUL:,}" if energy > MEANINGFUL else figure(energy)
 
 
 def charts(measured: Measured[DimersNumbers]) -> list[Chart]:
@@ -250,12 +259,14 @@ def tables(measured: Measured[DimersNumbers]) -> list[Table]:
         for name, found in potentials.items():
             one = found.pairs[pair]
             flags = "; ".join(one.flags) or "none"
-            rows.append([pair, name, one.r_min, one.depth, one.wall, flags])
+            deep = one.wall is not None and one.wall < -MEANINGFUL
+            wall = f"below −{MEANINGFUL:,}" if deep else one.wall
+            rows.append([pair, name, one.r_min, one.depth, wall, flags])
     note = (
         "Wall: energy at the shortest distance minus energy at the minimum. At distances far below "
-        "those of the training data a network extrapolates: a wall of −10,000 eV means that there "
-        "is none, and the number itself has no meaning. Atoms that come that close fall into each "
-        f"other. The charts end at ±{DRAWN:g} eV."
+        "those of the training data a network extrapolates: a wall below zero means that there "
+        f"is none, and a number below −{MEANINGFUL:,} eV has no meaning. Atoms that come that "
+        f"close fall into each other. The charts end at ±{DRAWN:g} eV."
     )
     return [Table("Curves of two atoms", columns, rows, note)]
 

@@ -86,7 +86,8 @@ def calculate(potential: Potential, inputs: Inputs, settings: RssSettings, raw: 
 
 def _tell(bar: Task, piece: Piece, done: int, step: int, moving: int) -> None:
     where = f"{piece.composition.formula} at {piece.pressure:g} GPa, cycle {piece.cycle + 1}"
-    bar.to(done, f"{where}, step {step}, {moving} moving")
+    # A crystal at rest is done, although its batch goes on: it gives the first estimate.
+    bar.to(done + len(piece.members) - moving, f"{where}, step {step}, {moving} moving")
 
 
 def analyse(raws: Mapping[str, RawFolder], inputs: Inputs, settings: RssSettings) -> RssNumbers:

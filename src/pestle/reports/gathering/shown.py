@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pestle.metrics import ALL
+from pestle.metrics import ALL, is_rounding
 from pestle.records.gathered import TRAINING_FRAMES, Cell, Column, Gathered, JudgedOn, Row
 from pestle.wording import MISSING, count, fixed, is_number, number, setting_value
 
@@ -178,7 +178,7 @@ def text_of(row: Row, column: Column) -> str:
 
 def _is_rounding(cell: Cell) -> bool:
     """Whether errors in meV are those of the arithmetic: a model against labels of its own."""
-    return cell.mean is not None and max(abs(cell.mean), cell.deviation or 0.0) < 1e-3
+    return is_rounding(cell.mean) and is_rounding(cell.deviation or 0.0)
 
 
 def with_spread(mean: float | None, deviation: float | None, *, whole: bool = False) -> str:
