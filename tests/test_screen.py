@@ -171,8 +171,9 @@ def test_what_lasts_says_its_name_before_it_ends(
 
 @pytest.mark.parametrize(
     "words",
-    [["check", "x.xyz"], ["report", "x"], ["trust", "x.model"], ["models", "x"],
-     ["study", "gather", "x"], ["evaluate", "x", "y.xyz"], ["export", "x", "--to", "ase"]],
+    [["check", "x.xyz", "-f", "pestle-seed1"], ["report", "x"], ["trust", "x.model"],
+     ["models", "x"], ["study", "gather", "x"], ["evaluate", "pestle-seed0", "y.xyz"],
+     ["export", "x", "--to", "ase"]],
     ids=" ".join,
 )  # fmt: skip
 def test_what_is_waited_for_is_said_before_pytorch_is_imported(words: list[str]) -> None:

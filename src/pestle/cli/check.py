@@ -48,10 +48,12 @@ def command(
 
     if foundation is not None:
         require_name(foundation)
-    with loading_torch():
-        from pestle.cli.output import print_json
-        from pestle.jobs.check import check
-        from pestle.structures.reading import LabelKeys
+        with loading_torch():
+            import torch  # noqa: F401  (data alone are checked without it)
+
+    from pestle.cli.output import print_json
+    from pestle.jobs.check import check
+    from pestle.structures.reading import LabelKeys
 
     report = check(
         named_files(files, data),
