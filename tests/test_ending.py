@@ -425,7 +425,7 @@ def test_much_lost_breadth_is_a_warning() -> None:
     lost = ended(832.0, 0.0, own=True)
     (said,) = lost.warnings
     assert re.match("BREADTH LOST: .*85 % of their size on 25 held-out", said)
-    assert "concern from 0.2" in said and "replay.count" in said and "pseudolabel)" not in said
+    assert "concern from 20 %" in said and "replay.count" in said and "pseudolabel)" not in said
     assert lost.trouble is None and lost.for_card().warning == said
     assert not ended(120.0, 0.0, own=True).warnings
     labelled = ended(600.0, 400.0, own=False, method="multihead")

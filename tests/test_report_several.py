@@ -57,7 +57,7 @@ def test_runs_side_by_side(page: Page) -> None:
     best = [r["cells"][0]["text"] for r in page.rows for c in r["cells"] if "best" in c["class"]]
     assert best == ["naive & co"] * 4
     assert page.cells("tests-table", "Forgetting")[2:4] == [
-        "0.80 ± 0.14 of the RMS force✕ FAIL", "0.0500 of the RMS force✓ PASS",
+        "80 ± 14 % of the RMS force✕ FAIL", "5 % of the RMS force✓ PASS",
     ]  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from ase import Atoms
 from pestle.checks import check_frames
 from pestle.jobs.finetune.data_lines import read_lines
 from pestle.structures.frame import Frame
-from pestle.wording import counted, figure
+from pestle.wording import counted, figure, with_unit
 
 
 def test_figures_have_no_exponents_of_programs_and_a_true_minus() -> None:
@@ -29,3 +29,9 @@ def test_one_frame_of_one_atom_is_no_plural() -> None:
     assert "1 frame of 1 atom;" in line
     (counts,) = check_frames({"train": [alone]}).lines()
     assert counts.startswith("1 train frame; ")
+
+
+def test_a_share_is_told_in_per_cent_and_a_ratio_is_not() -> None:
+    assert with_unit(0.028, "of the structures", "0.0280") == "2.8 % of the structures"
+    assert with_unit(1.5, "of the foundation's", "1.5") == "1.5 of the foundation's"
+    assert with_unit(0.05, "eV", "0.05") == "0.05 eV"

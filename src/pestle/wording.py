@@ -85,6 +85,24 @@ def percent(share: float) -> str:
     return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
 
 
+def is_share(value: float, unit: str) -> bool:
+    """Whether a value is a part of a whole, as its unit says: `of the pairs`."""
+    return unit.startswith("of the ") and 0 <= value <= 1
+
+
+def with_unit(value: float, unit: str, figure: str) -> str:
+    """Put a figure before its unit; a share of something is told in per cent.
+
+    Args:
+        value: the value.
+        unit: its unit; `of the pairs` and the like for a share.
+        figure: the value as it is written elsewhere.
+    """
+    if is_share(value, unit):
+        return f"{percent(value)} {unit}"
+    return f"{figure} {unit}".strip()
+
+
 def percent_of(part: float | None, whole: float | None) -> str:
     """Format a part of a whole as `percent`."""
     return percent(part / whole) if is_number(part) and is_number(whole) and whole else MISSING

@@ -13,6 +13,7 @@ import yaml
 from pestle.errors import PestleError, nearest
 from pestle.protocols import THRESHOLDS, declarations
 from pestle.records.verdict import Level
+from pestle.wording import with_unit
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,10 @@ class Threshold:
     def words(self) -> str:
         """The limits in words, such as `concern from 1.1, fail from 1.5`."""
         named = (("concern", self.concern), ("fail", self.fail))
-        unit = f" {self.unit}" if self.unit else ""
         return ", ".join(
-            f"{name} from {value:g}{unit}" for name, value in named if value is not None
+            f"{name} from {with_unit(value, self.unit, f'{value:g}')}"
+            for name, value in named
+            if value is not None
         )
 
     def words_for(self, level: Level, value: float | None, unless: str) -> str:

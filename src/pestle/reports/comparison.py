@@ -27,7 +27,7 @@ from pestle.reports.models import Style
 from pestle.reports.page import render_page
 from pestle.reports.reading import Results, protocol_place, protocol_title, read_results
 from pestle.reports.verdict import LEVELS, badge, figure_of, findings, tally
-from pestle.wording import MISSING, counted
+from pestle.wording import MISSING, counted, is_share
 
 
 @dataclass(frozen=True)
@@ -309,7 +309,12 @@ def _finding(row: Together, protocol: str, quantity: str) -> dict[str, Any] | No
     text = figure_of(worst[0])
     cell = cell_of([found.value for found in worst])
     if len(worst) > 1 and cell is not None:
-        text = f"{with_spread(cell.mean, cell.deviation)} {worst[0].unit}".strip()
+        unit = worst[0].unit
+        if cell.mean is not None and is_share(cell.mean, unit):
+            deviation = None if cell.deviation is None else 100 * cell.deviation
+            text = f"{with_spread(100 * cell.mean, deviation)} % {unit}"
+        else:
+            text = f"{with_spread(cell.mean, cell.deviation)} {unit}".strip()
     level = max(worst, key=_severity).level
     return {"text": text, "badge": badge(level)}
 

@@ -9,7 +9,7 @@ from pestle.progress import duration
 from pestle.records.verdict import CountedFinding, Verdict
 from pestle.reports.reading import Results, protocol_title
 from pestle.typed import parts_of, qualify_commands
-from pestle.wording import MISSING, number
+from pestle.wording import MISSING, number, with_unit
 
 #: Level → word, sign and kind of colour; word and sign are enough to tell it without the colour.
 LEVELS = {
@@ -125,6 +125,7 @@ def findings(folder: Results, protocol: str | None = None) -> list[dict[str, Any
             "sentence": f.sentence,
             "quantity": f.quantity,
             "value": figure_of(f),
+            "known": f.value is not None,
             "limit": f.limit,
             "aside": "" if f.counts else f"does not count for the {scope} scope",
         }
@@ -137,7 +138,7 @@ def figure_of(finding: CountedFinding) -> str:
     """Return the value of a finding with its unit; an em dash if it has none."""
     if finding.value is None:
         return MISSING
-    return f"{number(finding.value)} {finding.unit}".strip()
+    return with_unit(finding.value, finding.unit, number(finding.value))
 
 
 def _tested(folder: Results, found: Verdict) -> list[dict[str, Any]]:
