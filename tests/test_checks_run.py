@@ -178,6 +178,6 @@ def test_one_frame_is_checked_and_its_lack_said(tmp_path: Path) -> None:
 def test_labels_of_isolated_atoms_are_counted_apart() -> None:
     lines = check_lines(check(str(DATA / "train.xyz")))
     shown = {line[2:21].strip(): line[21:] for line in lines if line.startswith("  ")}
-    assert shown["n frames"] == "60" and shown["n isolated atoms"] == "4"
+    assert shown["frames"] == "60" and shown["isolated atoms"] == "4"
     assert shown["labels"] == "energy 60, forces 60; isolated atoms: energy 4"
     assert shown["periodicity"] == "0D" and "isolated" not in shown["label keys"]

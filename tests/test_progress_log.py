@@ -29,5 +29,5 @@ def test_a_change_from_rounding_is_a_change_from_zero() -> None:
             "replay": {"foundation": one(1e-6, None), "fine-tuned": one(259.0, None)},
         }
     )
-    assert table.rows[0][2:] == ["736 → 5.89", "5 → 2"]
+    assert table.rows[0][2:] == ["736 → 5.89", "5.00 → 2.00"]
     assert table.rows[1][2:] == ["0 → 259", "—"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from pathlib import Path
 
 import ase.io
@@ -185,7 +186,8 @@ def test_a_run_folder_brings_its_own_foundation_data_and_gate(
     assert pestle.Run(run).verdict is None
     page = (run / "report.html").read_text()
     assert result["findings"][0]["sentence"][:40] not in page
-    assert f"pestle qualify {run}" in page and f"pestle probe neb {run}" in page
+    assert f"pestle qualify {run}" in page and f"pestle probe TEST {run}" in page
+    assert re.search(r"tests are of this model before it was trained further.*: .*neb", page)
     kept = set(read_results(run).protocols)
     assert kept == {"errors"}, "the run itself measures its errors anew"
 

@@ -148,6 +148,10 @@ def _splits(settings: RunSettings) -> tuple[Splits, NothingToHoldOut | None]:
         return read_splits(data), error
 
 
+#: Titles of lines that are not called as their field.
+_TITLES = {"isolated_atoms": "their energies, eV"}
+
+
 def check_lines(report: CheckReport) -> list[str]:
     """The report as text."""
     lines: list[str] = []
@@ -166,7 +170,7 @@ def check_lines(report: CheckReport) -> list[str]:
         lines.append(split)
         for name, value in shown.items():
             if value:
-                words = name.removeprefix("n_").replace("_", " ")
+                words = _TITLES.get(name) or name.removeprefix("n_").replace("_", " ")
                 lines.append(f"  {words:<18} {_value(value)}")
     if report.foundation is not None:
         lines += ["", *_foundation_lines(report.foundation)]
