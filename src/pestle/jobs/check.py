@@ -149,7 +149,7 @@ def _splits(settings: RunSettings) -> tuple[Splits, NothingToHoldOut | None]:
 
 
 #: Titles of lines that are not called as their field.
-_TITLES = {"isolated_atoms": "their energies, eV"}
+_TITLES = {"isolated_atoms": "atom energies, eV"}
 
 
 def check_lines(report: CheckReport) -> list[str]:
