@@ -143,22 +143,6 @@ def _settings(
         ) from None
 
 
-def _output(out: Path | str, inputs: Sequence[str]) -> Path:
-    """The file to write.
-
-    Raises:
-        PestleError: its name is not that of an extended XYZ file, it cannot be written, or it is
-            one of the inputs.
-    """
-    path = Path(out).expanduser()
-    if path.suffix.lower() not in (".xyz", ".extxyz"):
-        raise PestleError("is not called .xyz or .extxyz", where=str(path), fix="Rename -o.")
-    require_file(path)
-    if path.resolve() in {Path(name).expanduser().resolve() for name in inputs}:
-        raise PestleError("is also read from", where=str(path), fix="Give another -o FILE.xyz.")
-    return path
-
-
 def _with_origin(frame: Frame, pool: str) -> Frame:
     """Return a copy of a frame that names its pool."""
     atoms = frame.atoms.copy()
