@@ -314,7 +314,7 @@ def test_a_second_stage_that_recovers_is_not_ended() -> None:
     ).train  # fmt: skip
     schedule = Schedule(train, make_budget(train, 10))
     schedule.begin_second_stage()
-    for metric in (1.0, 2.0, 4.0):
+    for metric in (math.nan, 1.0, 2.0, 4.0):
         schedule.evaluated(metric)
     resumed = Schedule(train, make_budget(train, 10))
     resumed.load_state_dict(schedule.state_dict())

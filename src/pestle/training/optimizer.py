@@ -129,6 +129,8 @@ class Schedule:
         """
         if self.settings.schedule != "plateau":
             return
+        if self.rising and not math.isfinite(metric):
+            return
         if self.rising and (math.isinf(self.best) or metric > self.best):
             self.best = metric
             return
